@@ -47,5 +47,6 @@ PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, locations=_ENGINE)
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=_EVALUATION)
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=_EVALUATION)
+MEASURES = Registry('measure', locations=_EVALUATION)
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=_VISUALIZATION)
 VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, locations=_VISUALIZATION)
