@@ -1,0 +1,120 @@
+"""The built-in scenes as data sets: for training and, with boxes and masks, for measuring."""
+from functools import cached_property
+from typing import Any, Optional
+
+import numpy as np
+
+from mmdecouple.datasets.objects import ObjectImage
+from mmdecouple.datasets.scenes import CLASSES, Layout, SceneSpec, draw_scene, scene_info
+from mmdecouple.datasets.scenes.layout import draw_context
+from mmdecouple.datasets.scenes.spec import MAX_OBJECTS, split_code
+from mmdecouple.datasets.seeded import SeededDataset
+from mmdecouple.registry import DATASETS
+
+
+def object_ids(index: int, count: int) -> np.ndarray:
+    """int64 ``(count,)``, the ids of a scene's objects, unique in a split and >= 1."""
+    return index * MAX_OBJECTS + 1 + np.arange(count, dtype=np.int64)
+
+
+@DATASETS.register_module()
+class SceneImages(SeededDataset):
+    """Scenes to train on, painted when they are asked for.
+
+    Args:
+        num_images: Number of scenes, >= 1.
+        pipeline: Transforms of a sample.
+        scenes: Knobs of ``SceneSpec``, its own ``seed`` among them. None: the defaults.
+        split: ``train`` or ``val``; no scene belongs to both.
+        seed: Seed of the transforms' draws. None: the run's seed.
+    """
+
+    def __init__(self,
+                 num_images: int,
+                 pipeline: list[dict],
+                 scenes: Optional[dict] = None,
+                 split: str = 'train',
+                 seed: Optional[int] = None) -> None:
+        super().__init__(pipeline, seed=seed)
+        self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def load(self, index: int) -> dict[str, Any]:
+        """See ``SeededDataset.load``."""
+        return dict(img=draw_scene(self.spec, self.split, index).image,
+                    img_path=f'scene-{self.split}-{index:06d}',
+                    sample_idx=index,
+                    ori_shape=self.spec.size)
+
+
+@DATASETS.register_module()
+class SceneObjects:
+    """Scenes to measure on; an ``ObjectDataset``.
+
+    The name ends with a digest of the knobs, so that a manifest never meets other scenes.
+
+    Args:
+        num_images: Number of scenes, >= 1.
+        split: ``train`` or ``val``.
+        scenes: Knobs of ``SceneSpec``. None: the defaults.
+    """
+
+    classes = tuple(kind.name for kind in CLASSES)
+
+    def __init__(self, num_images: int, split: str = 'val', scenes: Optional[dict] = None) -> None:
+        self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
+        self.name = f'scenes-{split}-{self.spec.digest}'
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    @cached_property
+    def background_labels(self) -> np.ndarray:
+        """int64 ``(len(self),)``, index into ``BACKGROUNDS`` of each scene."""
+        return np.array([
+            draw_context(self.spec, self.spec.generator(self.split, index))[1]
+            for index in range(self.num_images)
+        ], np.int64)
+
+    def info(self, index: int) -> dict[str, Any]:
+        """See ``ObjectDataset.info``."""
+        index = self._position(index)
+        layout = scene_info(self.spec, self.split, index)
+        height, width = self.spec.size
+        return dict(image_id=index,
+                    height=height,
+                    width=width,
+                    iscrowd=np.zeros(len(layout.boxes), bool),
+                    areas=layout.areas.copy(),
+                    **_fields(layout, index))
+
+    def objects(self, index: int) -> ObjectImage:
+        """See ``ObjectDataset.objects``; masks hold what is visible, so they are disjoint."""
+        index = self._position(index)
+        scene = draw_scene(self.spec, self.split, index)
+        return ObjectImage(image=scene.image,
+                           masks=scene.layout.masks,
+                           image_id=index,
+                           **_fields(scene.layout, index))
+
+    def _position(self, index: int) -> int:
+        if not -self.num_images <= index < self.num_images:
+            raise IndexError(f'SceneObjects: index {index} is outside [0, {self.num_images}).')
+        return int(index) % self.num_images
+
+
+def _fields(layout: Layout, index: int) -> dict[str, np.ndarray]:
+    return dict(boxes=layout.boxes.copy(),
+                labels=layout.labels,
+                ids=object_ids(index, len(layout.boxes)))
+
+
+def _checked(dataset: Any, num_images: int, scenes: Optional[dict], split: str) -> tuple:
+    name = type(dataset).__name__
+    if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
+        raise ValueError(f'{name}: num_images must be a whole number >= 1, got {num_images!r} '
+                         '(config key num_images).')
+    split_code(split)
+    return num_images, SceneSpec.build(scenes), split

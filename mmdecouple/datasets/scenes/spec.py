@@ -1,0 +1,130 @@
+"""The knobs of the built-in scenes, checked once when they are set."""
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Optional
+
+import numpy as np
+
+SPLITS = ('train', 'val')
+MAX_OBJECTS = 8
+MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
+
+
+def split_code(split: str) -> int:
+    """Return the seed word of a split, so that no scene belongs to two splits."""
+    if split not in SPLITS:
+        raise ValueError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} '
+                         '(config key split).')
+    return SPLITS.index(split)
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """What scenes look like; together with a split and an index it determines every pixel.
+
+    Args:
+        seed: Seed of the scenes' content, >= 0. Not the run's seed: all runs see the same scenes.
+        size: Height and width in pixels, each in [32, 2048]; an int makes a square.
+        objects: Smallest and largest number of objects in a scene, within [1, 8]. Every scene holds
+            exactly the drawn number.
+        object_side: Diameter of an object's circumscribed circle as a share of the shorter image
+            side, up to 0.9. Where the drawn number does not fit, all objects of the scene shrink.
+        max_overlap: Largest share of any object's area that objects in front may hide, in [0, 0.8].
+        color_tells: How much color alone tells the class, in [0, 1]. An object's hue is uniform in
+            a window of width ``1 - color_tells`` (full circle = 1) around its class's hue: 0
+            leaves shape and material only.
+        cooccurrence: kappa in [0, 1]: probability that an object's class, and likewise the
+            background, is drawn from the scene's context group instead of from all. Over the scenes
+            classes and backgrounds stay uniform.
+        illumination: Strength in [0, 1] of a random brightness, contrast and color cast per scene.
+        rotation: Objects are turned by up to this many degrees either way, in [0, 180].
+        noise: Standard deviation of the pixel noise as a share of the gray range, in [0, 0.3].
+
+    Raises:
+        ValueError: A knob is unknown or out of range; the line names its key.
+    """
+
+    seed: int = 0
+    size: int | tuple[int, int] = 96
+    objects: tuple[int, int] = (2, 5)
+    object_side: tuple[float, float] = (0.28, 0.5)
+    max_overlap: float = 0.3
+    color_tells: float = 0.7
+    cooccurrence: float = 0.8
+    illumination: float = 0.5
+    rotation: float = 25.0
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        _whole('seed', self.seed, 0, 2**32 - 1)
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        self._normalize('size', _pair('size', size, 32, 2048, whole=True))
+        self._normalize('objects', _ordered('objects', self.objects, 1, MAX_OBJECTS, whole=True))
+        self._normalize('object_side', _ordered('object_side', self.object_side, 0, 0.9))
+        if self.object_side[0] * min(self.size) < MIN_SIDE:
+            what = (f'must make objects of at least {MIN_SIDE} pixels, but '
+                    f'{self.object_side[0]} of {min(self.size)} pixels is less')
+            raise ValueError(_line('object_side', what))
+        room = self.size[0] * self.size[1] // (4 * MIN_SIDE**2)
+        if self.objects[1] > room:
+            what = (f'must not exceed {room} in an image of {self.size[0]} x {self.size[1]} '
+                    f'pixels, got {self.objects}')
+            raise ValueError(_line('objects', what))
+        for key, high in (('max_overlap', 0.8), ('color_tells', 1), ('cooccurrence', 1),
+                          ('illumination', 1), ('rotation', 180), ('noise', 0.3)):
+            _number(key, getattr(self, key), 0, high)
+            self._normalize(key, float(getattr(self, key)))
+
+    @classmethod
+    def build(cls, knobs: Optional[dict]) -> 'SceneSpec':
+        """Return the spec of a config's ``scenes`` dict; None gives the defaults."""
+        known = [field.name for field in fields(cls)]
+        for key in knobs or {}:
+            if key not in known:
+                raise ValueError(_line(key, f'is unknown; the knobs are {", ".join(known)}'))
+        return cls(**(knobs or {}))
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that differ whenever a knob differs."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+
+    def generator(self, split: str, index: int) -> np.random.Generator:
+        """Return the one source of randomness of scene `index` of `split`."""
+        sequence = np.random.SeedSequence([self.seed, split_code(split), index])
+        return np.random.Generator(np.random.PCG64(sequence))
+
+    def _normalize(self, key: str, value: Any) -> None:
+        object.__setattr__(self, key, value)  # the dataclass is frozen
+
+
+def _line(key: str, what: str) -> str:
+    return f'SceneSpec: {key} {what} (config key scenes.{key}).'
+
+
+def _number(key: str, value: Any, low: float, high: float) -> None:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise ValueError(_line(key, f'must lie in [{low}, {high}], got {value!r}'))
+
+
+def _whole(key: str, value: Any, low: int, high: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        raise ValueError(_line(key, f'must be a whole number in [{low}, {high}], got {value!r}'))
+
+
+def _pair(key: str, value: Any, low: float, high: float, whole: bool = False) -> tuple:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(_line(key, f'must be two numbers, got {value!r}'))
+    for number in value:
+        (_whole if whole else _number)(key, number, low, high)
+    return tuple(int(number) if whole else float(number) for number in value)
+
+
+def _ordered(key: str, value: Any, low: float, high: float, whole: bool = False) -> tuple:
+    pair = _pair(key, value, low, high, whole)
+    if pair[0] > pair[1]:
+        raise ValueError(_line(key, f'must be (low, high) with low <= high, got {value!r}'))
+    return pair
