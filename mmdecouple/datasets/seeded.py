@@ -16,7 +16,7 @@ class SeededDataset(Dataset):
     generators, which are seeded for the sample while it is loaded and transformed.
 
     Args:
-        pipeline: Configs of registered transforms, applied in order to the dict that ``load`` returns.
+        pipeline: Configs of registered transforms, applied in order to what ``load`` returns.
         seed: Seed of the draws, >= 0. None takes the run's seed, which the runner sets.
     """
 

@@ -1,0 +1,78 @@
+"""Unlabelled images: a COCO annotation file, a folder, or a list file."""
+from typing import Any
+
+from mmdecouple.datasets.listing import find_missing, list_images
+from mmdecouple.datasets.reading import UnreadableImage, read_image
+from mmdecouple.datasets.seeded import SeededDataset
+from mmdecouple.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ImageDataset(SeededDataset):
+    """Images without labels; files that cannot be read are replaced and reported.
+
+    The replacement of an unreadable image is the next readable one of the list, so that it does
+    not depend on the worker or the epoch. ``QuarantineHook`` lists what was replaced and stops the
+    run above ``max_bad_share``.
+
+    Args:
+        pipeline: Configs of registered transforms.
+        data_root: Folder that ``ann_file`` and ``img_prefix`` are relative to.
+        ann_file: COCO annotation file (``*.json``), list file (``*.txt``, one path a line) or
+            None for every image below the folder.
+        img_prefix: Folder of the images.
+        seed: Seed of the draws; None takes the run's.
+        max_bad_share: Largest tolerated share of unreadable images, in [0, 1].
+        backend_args: Arguments of mmengine's file backend.
+
+    Raises:
+        FileNotFoundError: If the annotation file or folder, or too many images, do not exist.
+        ValueError: If there are no images or ``max_bad_share`` is out of range.
+    """
+
+    def __init__(self,
+                 pipeline: list[dict],
+                 data_root: str = '',
+                 ann_file: str | None = None,
+                 img_prefix: str = '',
+                 seed: int | None = None,
+                 max_bad_share: float = 0.01,
+                 backend_args: dict | None = None) -> None:
+        super().__init__(pipeline, seed)
+        if not 0 <= max_bad_share <= 1:
+            raise ValueError(f'ImageDataset: max_bad_share must lie in [0, 1], got {max_bad_share} '
+                             '(config key train_dataloader.dataset.max_bad_share).')
+        self.max_bad_share = max_bad_share
+        self.backend_args = backend_args
+        self.paths = list_images(data_root, ann_file, img_prefix)
+        missing = [] if backend_args else find_missing(self.paths)
+        if len(missing) > max_bad_share * len(self.paths):
+            raise FileNotFoundError(
+                f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the '
+                f'first is {missing[0]!r} (config keys data_root, ann_file and img_prefix; '
+                f'max_bad_share={max_bad_share}).')
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> dict[str, Any]:
+        """The image at an index, or the next readable one; see ``SeededDataset.load``.
+
+        ``unreadable`` holds a (path, reason) pair for each file that was passed over.
+        """
+        unreadable = []
+        for step in range(len(self)):
+            path = self.paths[(index + step) % len(self)]
+            try:
+                image = read_image(path, self.backend_args)
+            except UnreadableImage as error:
+                unreadable.append((path, str(error)))
+                continue
+            return dict(
+                img=image,
+                img_path=path,
+                sample_idx=(index + step) % len(self),
+                ori_shape=image.shape[:2],
+                unreadable=unreadable)
+        raise UnreadableImage(f'ImageDataset: none of the {len(self)} images can be read, for '
+                              f'example {unreadable[0][0]!r}: {unreadable[0][1]}.')

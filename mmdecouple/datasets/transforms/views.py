@@ -1,0 +1,127 @@
+"""One image becomes several views whose geometry is recorded."""
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
+from torchvision.transforms import RandomResizedCrop
+
+from mmdecouple.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCropView(BaseTransform):
+    """Crops a random window, resizes it, and records the window.
+
+    The window is drawn as torchvision's ``RandomResizedCrop`` draws it. Shrinking averages over
+    the pixels it merges (as Pillow's bilinear filter, which the CNN methods used, does), enlarging
+    is bilinear. Adds ``crop_window`` (x, y, w, h) in source pixels and ``flip`` False.
+
+    Args:
+        size: Side, or (height, width), of the view in pixels.
+        scale: Range of the window's area as a share of the image's, in (0, 1].
+        ratio: Range of the window's width over its height.
+
+    Source: ``WXinlong/DenseCL`` ``configs/selfsup/densecl/densecl_coco_800ep.py``.
+    """
+
+    def __init__(self,
+                 size: int | tuple[int, int],
+                 scale: tuple[float, float] = (0.2, 1.0),
+                 ratio: tuple[float, float] = (3 / 4, 4 / 3)) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if min(self.size) < 1:
+            raise ValueError(f'RandomResizedCropView: size must be positive, got {size}.')
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError('RandomResizedCropView: scale must be two rising shares in (0, 1], '
+                             f'got {scale}.')
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError('RandomResizedCropView: ratio must be two rising positive numbers, '
+                             f'got {ratio}.')
+        self.scale, self.ratio = list(scale), list(ratio)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        image = results['img']
+        on_meta = torch.empty((1, *image.shape[:2]), device='meta')
+        y, x, h, w = RandomResizedCrop.get_params(on_meta, self.scale, self.ratio)
+        height, width = self.size
+        shrinks = h > height and w > width
+        results['img'] = cv2.resize(
+            image[y:y + h, x:x + w], (width, height),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        results['crop_window'] = (x, y, w, h)
+        results['flip'] = False
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlipView(BaseTransform):
+    """Mirrors a view left to right and records it in ``flip``.
+
+    Args:
+        prob: Probability, in [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'RandomFlipView: prob must lie in [0, 1], got {prob}.')
+        self.prob = prob
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if np.random.rand() < self.prob:
+            results['img'] = cv2.flip(results['img'], 1)
+            results['flip'] = not results['flip']
+        return results
+
+
+@TRANSFORMS.register_module()
+class MultiView(BaseTransform):
+    """Runs pipelines on copies of one image; each run is one view.
+
+    Adds ``views``, one dict a view with everything its pipeline recorded, and drops ``img``.
+
+    Args:
+        views: One pipeline (list of transform configs) for each kind of view.
+        num_views: How many views each of them makes.
+    """
+
+    def __init__(self, views: list[list[dict]], num_views: list[int]) -> None:
+        if len(views) != len(num_views) or min(num_views, default=0) < 1:
+            raise ValueError(f'MultiView: num_views must name a positive count for each of the '
+                             f'{len(views)} pipelines, got {num_views}.')
+        self.pipelines = [
+            Compose([TRANSFORMS.build(transform) for transform in pipeline])
+            for pipeline, count in zip(views, num_views) for _ in range(count)
+        ]
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        source = dict(results)
+        results['views'] = [pipeline(dict(source)) for pipeline in self.pipelines]
+        del results['img']
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackViews(BaseTransform):
+    """Makes the training sample: ``inputs``, a list of uint8 (3, H, W), and ``data_samples``.
+
+    ``data_samples`` carries the float32 field ``geometry`` (V, 7), see ``geometry.py``, and the
+    metainfo ``sample_idx``, ``img_path`` and, for data sets that pass over bad files,
+    ``unreadable``.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        views = results['views']
+        geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
+        sample = BaseDataElement(
+            metainfo={key: results[key]
+                      for key in ('sample_idx', 'img_path', 'unreadable') if key in results},
+            geometry=torch.tensor(geometry, dtype=torch.float32))
+        inputs = [
+            torch.from_numpy(np.ascontiguousarray(view['img'].transpose(2, 0, 1)))
+            for view in views
+        ]
+        return dict(inputs=inputs, data_samples=sample)

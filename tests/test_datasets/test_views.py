@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from torchvision.transforms import functional as reference
+
+from mmdecouple.datasets.transforms import (MultiView, PackViews, map_boxes, photometric,
+                                            source_to_view, view_to_source)
+
+CROP_AND_FLIP = [dict(type='RandomResizedCropView', size=(40, 56)), dict(type='RandomFlipView')]
+
+
+def coordinate_image(height, width):
+    """Red is the column and green the row of each pixel."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+
+
+def packed(image, pipelines, counts):
+    results = MultiView(pipelines, counts)(
+        dict(img=image, sample_idx=3, img_path='a.jpg', ori_shape=image.shape[:2]))
+    return PackViews()(results)
+
+
+@pytest.mark.parametrize('size', [(200, 250), (90, 30), (24, 24)])
+def test_a_view_shows_the_source_pixels_that_its_geometry_names(size):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    for _ in range(40):
+        sample = packed(coordinate_image(*size), [CROP_AND_FLIP], [2])
+        rows, columns = torch.meshgrid(torch.arange(40), torch.arange(56), indexing='ij')
+        centers = torch.stack([columns, rows], dim=-1).reshape(1, -1, 2) + 0.5
+        geometry = sample['data_samples'].geometry
+        x, y = view_to_source(centers, geometry, (40, 56)).unbind(-1)
+        # A border pixel repeats the window's outermost source pixel where a view is enlarged.
+        x = x.clamp(geometry[:, None, 0] + 0.5, geometry[:, None, :4:2].sum(-1) - 0.5)
+        y = y.clamp(geometry[:, None, 1] + 0.5, geometry[:, None, 1:4:2].sum(-1) - 0.5)
+        for view, expected_x, expected_y in zip(sample['inputs'], x - 0.5, y - 0.5):
+            shown = view.reshape(3, -1).float()
+            assert (shown[0] - expected_x).abs().max() <= 1.01
+            assert (shown[1] - expected_y).abs().max() <= 1.01
+
+
+def test_views_of_one_image_differ_and_flips_happen():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    flips = torch.cat([
+        packed(coordinate_image(60, 80), [CROP_AND_FLIP], [2])['data_samples'].geometry
+        for _ in range(100)
+    ])
+    assert 60 < flips[:, 4].sum() < 140
+    assert (flips[0::2, :4] != flips[1::2, :4]).any(1).all()
+    assert (flips[:, 5:] == torch.tensor([60., 80.])).all()
+
+
+def test_source_to_view_is_the_inverse_of_view_to_source():
+    generator = torch.Generator().manual_seed(0)
+    geometry = torch.rand(50, 7, generator=generator, dtype=torch.float64) * 90 + 1
+    geometry[:, 4] = torch.arange(50) % 2
+    points = torch.rand(50, 20, 2, generator=generator, dtype=torch.float64) * 60
+    back = source_to_view(view_to_source(points, geometry, (40, 56)), geometry, (40, 56))
+    torch.testing.assert_close(back, points)
+
+
+def test_a_box_around_the_whole_view_is_the_crop_window():
+    geometry = torch.tensor([[5., 7., 20., 30., 1., 100., 100.]])
+    box = map_boxes(torch.tensor([[[0., 0., 56., 40.]]]), geometry, (40, 56), to='source')
+    assert box.tolist() == [[[5., 7., 25., 37.]]]
+    assert map_boxes(box, geometry, (40, 56), to='view').tolist() == [[[0., 0., 56., 40.]]]
+
+
+def test_a_packed_sample_is_what_the_collate_and_the_preprocessor_expect():
+    sample = packed(coordinate_image(60, 80), [CROP_AND_FLIP], [2])
+    assert [tuple(view.shape) for view in sample['inputs']] == [(3, 40, 56)] * 2
+    assert all(view.dtype == torch.uint8 for view in sample['inputs'])
+    assert sample['data_samples'].geometry.shape == (2, 7)
+    assert sample['data_samples'].sample_idx == 3
+
+
+def natural_image():
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    return small.resize((96, 72), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize('name, amount, tolerance', [
+    ('brightness', 0.6, 1), ('brightness', 1.4, 1), ('contrast', 0.6, 1), ('contrast', 1.4, 1),
+    ('saturation', 0.6, 2), ('saturation', 1.4, 2)
+])
+def test_color_changes_equal_torchvision_on_pillow_images(name, amount, tolerance):
+    image = natural_image()
+    ours = getattr(photometric, f'adjust_{name}')(np.asarray(image), amount).astype(int)
+    theirs = np.asarray(getattr(reference, f'adjust_{name}')(image, amount)).astype(int)
+    difference = abs(ours - theirs)
+    assert difference.max() <= tolerance
+
+
+@pytest.mark.parametrize('shift', [0.1, 0.03, -0.07])
+def test_the_hue_turn_is_closer_to_the_exact_one_than_pillow_is(shift):
+    image = np.array(natural_image())
+    exact = reference.adjust_hue(torch.from_numpy(image).permute(2, 0, 1).double() / 255, shift)
+    exact = 255 * exact.permute(1, 2, 0).numpy()
+    ours = abs(photometric.adjust_hue(image, shift) - exact)
+    pillow = abs(np.asarray(reference.adjust_hue(Image.fromarray(image), shift)) - exact)
+    assert ours.mean() < pillow.mean() and ours.max() < pillow.max()
+
+
+def test_gray_and_blur_equal_pillow():
+    image = natural_image()
+    gray = np.asarray(reference.rgb_to_grayscale(image, 3)).astype(int)
+    assert abs(photometric.to_gray(np.asarray(image)) - gray).max() <= 1
+    blurred = photometric.RandomGaussianBlur((1.5, 1.5), prob=1.0)(dict(img=np.asarray(image)))
+    expected = np.asarray(image.filter(ImageFilter.GaussianBlur(1.5))).astype(int)
+    assert abs(blurred['img'][8:-8, 8:-8] - expected[8:-8, 8:-8]).mean() < 1.5
+
+
+@pytest.mark.parametrize('config, word', [
+    (dict(type='RandomResizedCropView', size=0), 'size'),
+    (dict(type='RandomResizedCropView', size=8, scale=(0.5, 1.5)), 'scale'),
+    (dict(type='RandomFlipView', prob=2), 'prob'),
+    (dict(type='RandomColorJitter', hue=0.7), 'hue'),
+    (dict(type='RandomGaussianBlur', sigma=(2, 1)), 'sigma'),
+])
+def test_a_setting_out_of_range_is_named(config, word):
+    from mmdecouple.registry import TRANSFORMS
+    with pytest.raises(ValueError, match=word):
+        TRANSFORMS.build(config)
