@@ -1,1 +1,1 @@
-
+"""Small things that tools share: config scopes, version checks, one-line errors."""

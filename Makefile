@@ -1,0 +1,23 @@
+# One script holds the whole set-up; every target that needs it runs it first (well under a second when nothing changed).
+PYTHON_IN_VENV := .venv/bin/python
+
+.PHONY: setup demo test test-all wheel clean
+
+setup:
+	@bash tools/misc/setup.sh
+
+demo: setup
+	$(PYTHON_IN_VENV) tools/demo.py $(ARGS)
+
+test: setup
+	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+test-all: setup
+	$(PYTHON_IN_VENV) -m pytest -m "not cuda" $(ARGS)
+
+wheel: setup
+	$(PYTHON_IN_VENV) -m pip wheel --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find mmdecouple tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""Loading of configs whose bases live in other packages (`_base_ = 'mmseg::...'`)."""
+from difflib import get_close_matches
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+
+SCOPE = 'mmdecouple'
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def configs_folder() -> Path:
+    """Folder of this project's configs: in a wheel beside the package, in a checkout at its root."""
+    installed = _ROOT / '_mmdecouple' / '.mim' / 'configs'
+    return installed if installed.is_dir() else _ROOT / 'configs'
+
+
+def _own_config(path: str) -> str:
+    folder = configs_folder()
+    name = path if path.endswith('.py') else f'{path}.py'
+    if (folder / name).is_file():
+        return str(folder / name)
+    known = sorted(str(file.relative_to(folder)) for file in folder.rglob('*.py'))
+    close = get_close_matches(name, known, n=3, cutoff=0.4)
+    raise FileNotFoundError(
+        f'{SCOPE}::{path} is no config of this package'
+        + (f'; close names: {", ".join(close)}.' if close else f' (looked in {folder}).'))
+
+
+def register_config_scopes() -> None:
+    """Makes `mmdecouple::`, `mmseg::` (and, as before, `mmdet::`, `mmpretrain::`) bases resolve.
+
+    mmengine keeps a closed table of packages whose configs may be inherited. It lacks this package, and it maps `mmseg`
+    to a distribution name of the original family only. Bases are read before `custom_imports`, so a tool calls this
+    before `Config.fromfile`. The own scope is answered here, because mmengine looks for a `.mim` folder inside the
+    package, which a checkout must not have: `mim` would then find every config twice.
+    """
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    if SCOPE in MODULE2PACKAGE:
+        return
+    MODULE2PACKAGE[SCOPE] = SCOPE
+    resolve = Config._get_cfg_path
+
+    def resolve_with_own_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        scope, separator, path = cfg_path.partition('::')
+        if separator and scope == SCOPE:
+            return _own_config(path), SCOPE
+        return resolve(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(resolve_with_own_scope)
+
+
+def load_config(path: str, options: dict | None = None) -> Config:
+    """Reads a config file with its bases and applies overrides.
+
+    Args:
+        path: File, or `mmdecouple::folder/file.py` for a config of this package.
+        options: Overrides with dotted keys, as `--cfg-options` gives them.
+
+    Raises:
+        FileNotFoundError: The file, or one of its bases, does not exist.
+        ValueError: The file cannot be read as a config, or an override does not fit it.
+    """
+    register_config_scopes()
+    scope, separator, own = path.partition('::')
+    if separator and scope == SCOPE:
+        path = _own_config(own)
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'config {path} does not exist; give a file, or mmdecouple::folder/file.py for a config of this package.')
+    try:
+        config = Config.fromfile(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'config {path} inherits a file that does not exist: {error}') from error
+    except (SyntaxError, KeyError, ModuleNotFoundError, AssertionError) as error:
+        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    try:
+        config.merge_from_dict(options or {})
+    except (KeyError, TypeError, AssertionError) as error:
+        raise ValueError(f'--cfg-options {options} does not fit {path}: {error}') from error
+    return config

@@ -1,0 +1,46 @@
+"""One line for a mistake of the user, the whole traceback for a mistake of ours."""
+import linecache
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def deliberate_message(error: BaseException) -> str | None:
+    """Message of the first error in the chain that this package raised on purpose, else None.
+
+    The rule: an error is deliberate when its innermost frame is a `raise` statement of a file in `mmdecouple/`. An error
+    that torch, mmengine or Python itself raises while running our code is a bug, or unforeseen, and is not.
+
+    Args:
+        error: The error that reached the top; the errors it was raised from or during are searched too.
+    """
+    current: BaseException | None = error
+    while current is not None:
+        frames = traceback.extract_tb(current.__traceback__)
+        if frames and PACKAGE in Path(frames[-1].filename).resolve().parents:
+            line = linecache.getline(frames[-1].filename, frames[-1].lineno or 0)
+            if line.lstrip().startswith('raise') and not isinstance(current, NotImplementedError):
+                return str(current.args[0]) if current.args else type(current).__name__
+        current = current.__cause__ or current.__context__
+    return None
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the program with one line and exit code 1 on a deliberate error; other errors pass untouched.
+
+    `MMDECOUPLE_TRACEBACK=1` in the environment shows every traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = deliberate_message(error)
+        if message is None or os.environ.get('MMDECOUPLE_TRACEBACK') == '1':
+            raise
+        print(f'mmdecouple: error: {message}', file=sys.stderr)
+        sys.exit(1)

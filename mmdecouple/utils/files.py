@@ -1,0 +1,33 @@
+"""Files that exist whole or not at all."""
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
+    """Writes JSON to a temporary file beside `path` and renames it, so that no reader ever sees a part of it.
+
+    Args:
+        path: target; missing folders are made.
+        content: JSON-able, without NaN and infinity, which JSON does not know.
+        indent: spaces of indentation; None for one line.
+
+    Raises:
+        ValueError: `content` holds NaN or infinity.
+    """
+    path = Path(path)
+    text = json.dumps(content, indent=indent, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(handle, 'w') as stream:
+            stream.write(text + '\n')
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,87 @@
+"""What the command-line tools share: common options, and a config made ready to run."""
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from .configs import load_config
+from .versions import check_versions
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that training and testing have in common."""
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        help='overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
+    parser.add_argument(
+        '--device', choices=['auto', 'cpu', 'cuda'], help='auto (default) takes CUDA when there is one')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch has passed both spellings over time.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def choose_device(device: str) -> None:
+    """Keeps CUDA from the process, or makes sure that it is there.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ValueError: Another word.
+        RuntimeError: `cuda` was asked for and no CUDA device can be used.
+    """
+    if device not in ('auto', 'cpu', 'cuda'):
+        raise ValueError(f'device must be auto, cpu or cuda, got {device!r} (config key device).')
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+    elif device == 'cuda':
+        import torch
+        if not torch.cuda.is_available():
+            raise RuntimeError(
+                f'CUDA was asked for (--device or config key device), but torch {torch.__version__} finds no CUDA '
+                'device; use --device cpu, or run tools/misc/doctor.py.')
+
+
+def existing_checkpoint(path: str) -> str:
+    """The path itself, when it is a file or an address that a file can be fetched from.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist.')
+    return path
+
+
+def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
+    """Checks that a config has what a tool is about to use.
+
+    Raises:
+        ValueError: A key is missing or None.
+    """
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise ValueError(f'config {config.filename} cannot be used for {purpose}: it has no {", ".join(missing)}.')
+
+
+def prepare_config(args: argparse.Namespace) -> Config:
+    """Reads the config named on the command line and puts the common options into it.
+
+    Args:
+        args: Parsed arguments with `config` and those of `add_run_options`.
+
+    Returns:
+        The config with `work_dir` and `launcher` set; the key `device`, if any, has been acted upon.
+    """
+    check_versions()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    choose_device(args.device or config.get('device', 'auto'))
+    config.launcher = args.launcher
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(config.filename).stem)
+    return config

@@ -1,0 +1,110 @@
+"""One screen: what is installed, what works, and the exact command that mends what does not.
+
+Exit code 0 when pre-training works, 1 otherwise.
+"""
+import os
+import platform
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple import __version__
+from mmdecouple.utils.versions import REQUIRED, SUPPORTED, installed_versions, setup_command
+
+PIP = f'{sys.executable} -m pip'
+BUILD_OPS = (
+    f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir --force-reinstall '
+    '--no-binary onedl-mmcv onedl-mmcv==2.3.6')
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something a user may want to do; `probe` is a program that prints a note and fails when it cannot be done."""
+
+    name: str
+    probe: str
+    remedy: str
+
+
+ABILITIES = (
+    Ability(
+        'pre-training',
+        'from mmdecouple.utils.versions import check_versions; check_versions(); '
+        'import mmdecouple.datasets, mmdecouple.models, mmdecouple.engine; print("ready")',
+        setup_command()),
+    Ability(
+        'torchvision ops (RoIAlign, measures)',
+        'import torch, torchvision; torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0., 0, 0, 2, 2]]), 1); '
+        'print("ready")',
+        f"{PIP} install --force-reinstall 'torch===2.11.0' 'torchvision===0.26.0'"),
+    Ability(
+        'COCO evaluation (pycocotools)',
+        'import numpy, pycocotools.mask as m; m.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
+        f'{PIP} install pycocotools'),
+    Ability(
+        'compiled mmcv ops',
+        'import torch, mmcv.ops as o; o.nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); '
+        'print("CUDA " + o.get_compiling_cuda_version())',
+        BUILD_OPS),
+    Ability(
+        'mmdet (detection transfer)', 'import mmdet.models; print("ready")',
+        f'{PIP} install onedl-mmdetection==3.5.1'),
+    Ability(
+        'mmseg (segmentation transfer)', 'import mmseg.models; print("ready")',
+        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex'),
+    Ability(
+        'GPU',
+        'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: everything runs on the CPU"); '
+        'print(torch.cuda.get_device_name())',
+        'nvidia-smi   (a driver is needed; without one use --device cpu)'),
+)
+
+
+def examine(ability: Ability) -> tuple[bool, str]:
+    """Runs a probe in a process of its own, so that a crash is an answer too.
+
+    Returns:
+        Whether it works, and its last line of output.
+    """
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', ability.probe], capture_output=True, text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()
+    return result.returncode == 0, lines[-1] if lines else f'exit code {result.returncode}'
+
+
+def installed_table() -> Table:
+    """What is installed, beside what this package supports."""
+    table = Table(title=f'mmdecouple {__version__}, Python {platform.python_version()}, {platform.platform()}')
+    for column in ('package', 'installed', 'supported', 'needed for'):
+        table.add_column(column)
+    for module, providers in installed_versions().items():
+        installed = ', '.join(f'{name} {number}' for name, number in providers) or '[red]missing[/red]'
+        table.add_row(module, installed, SUPPORTED[module], 'pre-training' if module in REQUIRED else 'transfer')
+    return table
+
+
+def main() -> int:
+    console = Console()
+    console.print(installed_table())
+    with console.status('trying things out'), ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(examine, ABILITIES))
+    table = Table(title='what works')
+    for column in ('', 'ability', 'note'):
+        table.add_column(column, overflow='fold')
+    for ability, (works, note) in zip(ABILITIES, results):
+        table.add_row('[green]yes[/green]' if works else '[red]no[/red]', ability.name, note)
+    console.print(table)
+    for ability, (works, _) in zip(ABILITIES, results):
+        if not works:
+            console.print(f'to mend {ability.name}:', style='bold')
+            console.print(f'  {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
+    return 0 if results[0][0] else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Measures a checkpoint with the config's test data and metrics: `python tools/test.py CONFIG CHECKPOINT`."""
+import argparse
+
+from mmengine.fileio import dump
+
+from mmdecouple.registry import RUNNERS
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.launch import add_run_options, existing_checkpoint, prepare_config, require_keys
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
+    parser.add_argument('checkpoint', help='file or address of the checkpoint to measure')
+    parser.add_argument('--out', metavar='JSON', help='file that the metrics are written to')
+    add_run_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors():
+        config = prepare_config(args)
+        require_keys(config, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'testing')
+        config.load_from = existing_checkpoint(args.checkpoint)
+        config.resume = False
+        runner = RUNNERS.build(config)
+        metrics = runner.test()
+        if args.out is not None and runner.rank == 0:
+            dump(metrics, args.out, indent=2)
+
+
+if __name__ == '__main__':
+    main()
