@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/densecl_r50.py',
+    '../_base_/datasets/coco_two_views.py',
+    '../_base_/schedules/sgd_lr0.3_800e.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,183 @@
+"""The flow that every method shares: one student pass, one teacher pass, the base loss, the branch."""
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+from ..backbones import dense_map, stride_of
+from ..decoupling import DecoupledViews
+from ..layers import batch_shuffle, batch_unshuffle
+
+
+class DenseAlgorithm(BaseModel):
+    """A self-supervised method with a student, an EMA teacher and, if configured, a de-coupling branch.
+
+    A method implements `encode`, `base_loss` and, to be de-coupled, `dense_loss`; it never mentions masks or
+    backgrounds. This class owns the order of a step: the student sees its clean views and the decoupled views in
+    one joint pass, the teacher sees each clean key view once, the memory takes in the keys last.
+
+    Args:
+        backbone: Config of the backbone.
+        neck: Config of the projection head, or None.
+        teacher: Config of the teacher; None gives `EMATeacher` with its defaults.
+        decoupling: Config of the de-coupling branch, or None for the base method.
+        dense_stride: Pixels of a view per dense position; None asks the backbone.
+        measured: Whose backbone the measures read: `teacher` (the paper's choice) or `student`.
+        shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
+        data_preprocessor: Config of the preprocessor; None gives `DensePreprocessor`.
+        init_cfg: mmengine's weight initialization.
+
+    Attributes:
+        student_views: Indices of the clean views the student sees.
+        key_views: Indices of the views the teacher sees; they are the ones that get decoupled.
+    """
+
+    student_views: tuple[int, ...] = (0, )
+    key_views: tuple[int, ...] = (1, )
+
+    def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
+                 decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
+                 shuffle: bool = True, data_preprocessor: dict | None = None,
+                 init_cfg: dict | list[dict] | None = None) -> None:
+        super().__init__(MODELS.build({'type': 'DensePreprocessor', **(data_preprocessor or {})}), init_cfg)
+        name = type(self).__name__
+        if measured not in ('teacher', 'student'):
+            raise ValueError(f"{name}: measured must be 'teacher' or 'student', got {measured!r} "
+                             '(config key model.measured).')
+        self.backbone = MODELS.build(backbone)
+        self.neck = nn.Identity() if neck is None else MODELS.build(neck)
+        self.teacher = MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **(teacher or {})})
+        self.dense_stride = dense_stride or stride_of(self.backbone)
+        self.measured = measured
+        self.shuffle = shuffle
+        self.decoupling = None if decoupling is None else MODELS.build(decoupling)
+        if self.decoupling is not None:
+            if type(self).dense_loss is DenseAlgorithm.dense_loss:
+                raise ValueError(f'{name} has no dense loss to de-couple: remove the config key '
+                                 'model.decoupling, or use a dense method such as DenseCL.')
+            if self.decoupling.enabled:
+                self.data_preprocessor.batch_stages.append(self._add_decoupled_views)
+
+    @property
+    def student_modules(self) -> dict[str, nn.Module]:
+        """The modules that the teacher copies."""
+        return dict(backbone=self.backbone, neck=self.neck)
+
+    def init_weights(self) -> None:
+        """Initialize the student and start the teacher from it."""
+        super().init_weights()
+        self.teacher.reset(self.student_modules)
+
+    def update_teacher(self, iteration: int, max_iterations: int) -> None:
+        """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
+        self.teacher.update(self.student_modules, iteration, max_iterations)
+
+    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
+        """Outputs of the student or the teacher for images (N, 3, H, W).
+
+        Returns:
+            Named tensors with N rows. For a dense method `dense` must be among them: (N, P, C), not normalized,
+            positions in row-major order over the grid of `dense_size`.
+        """
+        raise NotImplementedError
+
+    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The method's own loss as named, weighted terms (`loss_*`) whose sum is L_base.
+
+        Args:
+            student: `encode` of the student views, stacked view after view, (S * B, ...).
+            teacher: `encode` of the key views, stacked view after view, (V * B, ...).
+        """
+        raise NotImplementedError
+
+    def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
+        """The method's dense loss of matched positions: (D, P, C), (D, P, C) -> (D, P)."""
+        raise NotImplementedError
+
+    def remember(self, teacher: dict[str, Tensor]) -> None:
+        """Take the teacher's outputs of clean views into queues or centers, after all losses."""
+
+    def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
+        """Dense positions (h, w) of a view of (H, W) pixels."""
+        if self.dense_stride is None:
+            raise ValueError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
+                             'model.dense_stride to the pixels of a view per dense position.')
+        return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
+
+    def loss(self, views: list[Tensor], decoupled: DecoupledViews | None) -> dict[str, Tensor]:
+        """Loss terms of one batch; see the class for the order."""
+        images = [views[index] for index in self.student_views]
+        clean = sum(len(view) for view in images)
+        images = torch.cat(images if decoupled is None else [*images, decoupled.images])
+        outputs = self.encode(self.backbone, self.neck, images)
+        student = {name: rows[:clean] for name, rows in outputs.items()}
+        teacher = self._teach(torch.cat([views[index] for index in self.key_views]))
+        losses = self.base_loss(student, teacher)
+        if decoupled is not None:
+            size = self.dense_size(decoupled.images.shape[-2:])
+            dense = self._checked_dense(outputs['dense'], size)
+            losses = self.decoupling(losses, dense[clean:], teacher['dense'][decoupled.rows], decoupled, size,
+                                     self.dense_loss)
+        self.remember(teacher)
+        return losses
+
+    @torch.no_grad()
+    def dense_features(self, images: Tensor) -> Tensor:
+        """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W)."""
+        owner = self.teacher if self.measured == 'teacher' else self
+        return dense_map(owner.backbone, images).float()
+
+    def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
+                decoupled: DecoupledViews | None = None, mode: str = 'tensor'):
+        """Dispatch mmengine's modes.
+
+        Args:
+            inputs: Views (B, 3, H, W) in mode `loss`; images (3, H, W) of any sizes in the other modes.
+            data_samples: Samples of the batch; a method that needs them reads their geometry.
+            decoupled: What the branch's batch stage added.
+            mode: `loss` gives named terms; `predict` gives per image a sample with `dense` (C, h, w); `tensor`
+                gives the list of these maps.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, decoupled)
+        maps = self._maps_by_size(inputs)
+        if mode == 'tensor':
+            return maps
+        samples = data_samples or [BaseDataElement() for _ in maps]
+        for sample, features in zip(samples, maps):
+            sample.set_data(dict(dense=features))
+        return samples
+
+    @torch.no_grad()
+    def _teach(self, images: Tensor) -> dict[str, Tensor]:
+        if not self.shuffle:
+            return self.encode(self.teacher.backbone, self.teacher.neck, images)
+        images, inverse = batch_shuffle(images)
+        outputs = self.encode(self.teacher.backbone, self.teacher.neck, images)
+        return {name: batch_unshuffle(rows, inverse) for name, rows in outputs.items()}
+
+    def _add_decoupled_views(self, batch: dict, generator: torch.Generator) -> dict:
+        keys = [batch['inputs'][index] for index in self.key_views]
+        size = self.dense_size(keys[0].shape[-2:])
+        return {**batch, 'decoupled': self.decoupling.compose(keys, size, generator)}
+
+    def _checked_dense(self, dense: Tensor, size: tuple[int, int]) -> Tensor:
+        if dense.shape[1] != size[0] * size[1]:
+            raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a '
+                             f'stride of {self.dense_stride} pixels gives {size[0]} x {size[1]} '
+                             '(config key model.dense_stride).')
+        return dense
+
+    def _maps_by_size(self, images: list[Tensor]) -> list[Tensor]:
+        groups: dict[tuple, list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault(tuple(image.shape), []).append(index)
+        maps: list[Tensor] = [None] * len(images)
+        for indices in groups.values():
+            for index, features in zip(indices, self.dense_features(torch.stack([images[i] for i in indices]))):
+                maps[index] = features
+        return maps

@@ -1,0 +1,85 @@
+"""DenseCL: contrast matched positions of two views, beside the pooled views."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+from ..layers import NegativeQueue
+from ..losses import info_nce
+from .base import DenseAlgorithm
+
+
+@MODELS.register_module()
+class DenseCL(DenseAlgorithm):
+    """Dense contrastive learning: L_base = (1 - w) L_global + w L_dense.
+
+    Each position of the query view is matched with the most similar position of the key view by the backbone's
+    features; the dense negatives are the pooled dense keys of earlier images. The paper's eq. 8 writes the match
+    on the projections; this follows the authors' code (backbone features).
+
+    Args:
+        queue_length: Q, keys in each of the two queues.
+        channels: C, channels of the projections.
+        temperature: Of both InfoNCE terms.
+        dense_weight: w, in [0, 1].
+        **kwargs: As for `DenseAlgorithm`; `neck` is mmpretrain's `DenseCLNeck`. With its `num_grid` the backbone's
+            map is pooled to the same grid before matching.
+
+    Source: arXiv 2011.09157; mmpretrain `models/selfsup/densecl.py` (Apache-2.0).
+    """
+
+    def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
+                 dense_weight: float = 0.5, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= dense_weight <= 1:
+            raise ValueError(f'DenseCL: dense_weight must lie in [0, 1], got {dense_weight} '
+                             '(config key model.dense_weight).')
+        self.queue = NegativeQueue(queue_length, channels)
+        self.dense_queue = NegativeQueue(queue_length, channels)
+        self.temperature = temperature
+        self.dense_weight = dense_weight
+
+    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
+        """`global` (N, C) normalized, `dense` (N, P, C), `pooled` (N, C) normalized mean of `dense`, `map` (N, P, C_b)."""
+        features = backbone(images)[-1]
+        projection, dense, pooled = neck((features, ))
+        if neck.with_pool:
+            features = neck.pool(features)
+        return {
+            'global': F.normalize(projection.float(), dim=1),
+            'dense': dense.float().transpose(1, 2),
+            'pooled': F.normalize(pooled.float(), dim=1),
+            'map': features.detach().flatten(2).transpose(1, 2),
+        }
+
+    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`loss_global` and `loss_dense`, weighted by 1 - w and w."""
+        loss_global = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
+        index = self.correspondence(student['map'], teacher['map'])
+        matched = teacher['dense'].gather(1, index[..., None].expand_as(student['dense']))
+        loss_dense = self.dense_loss(student['dense'], matched)
+        return dict(loss_global=(1 - self.dense_weight) * loss_global.mean(),
+                    loss_dense=self.dense_weight * loss_dense.mean())
+
+    def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
+        """InfoNCE of matched positions against the pooled keys of earlier images: (D, P, C) x 2 -> (D, P)."""
+        query = F.normalize(student, dim=2).flatten(0, 1)
+        positive = F.normalize(target, dim=2).flatten(0, 1)
+        loss = info_nce(query, positive, self.dense_queue.keys, self.temperature)
+        return loss.view(student.shape[:2])
+
+    @staticmethod
+    @torch.no_grad()
+    def correspondence(query: Tensor, key: Tensor) -> Tensor:
+        """Most similar key position by cosine for each query position: (B, P, C_b) x 2 -> (B, P)."""
+        return torch.bmm(F.normalize(query, dim=2), F.normalize(key, dim=2).transpose(1, 2)).argmax(2)
+
+    def remember(self, teacher: dict[str, Tensor]) -> None:
+        """Enqueue this step's pooled keys."""
+        self.queue.enqueue(teacher['global'])
+        self.dense_queue.enqueue(teacher['pooled'])
+
+    def dense_size(self, view) -> tuple[int, int]:
+        """The neck's `num_grid` if it pools, else the backbone's grid."""
+        return self.neck.pool.output_size if self.neck.with_pool else super().dense_size(view)

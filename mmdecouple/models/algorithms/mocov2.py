@@ -1,0 +1,43 @@
+"""MoCo v2: instance discrimination against a queue."""
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+from ..layers import NegativeQueue
+from ..losses import info_nce
+from .base import DenseAlgorithm
+
+
+@MODELS.register_module()
+class MoCoV2(DenseAlgorithm):
+    """Momentum contrast with an MLP head: InfoNCE of the query against its key and a queue of earlier keys.
+
+    Args:
+        queue_length: Q, keys in the queue.
+        channels: C, channels of the projection.
+        temperature: Of InfoNCE.
+        **kwargs: As for `DenseAlgorithm`.
+
+    Source: arXiv 2003.04297; `facebookresearch/moco moco/builder.py`.
+    """
+
+    def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.queue = NegativeQueue(queue_length, channels)
+        self.temperature = temperature
+
+    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
+        """`global`: L2-normalized projection of the pooled map, (N, C)."""
+        projection, = neck((backbone(images)[-1], ))
+        return {'global': F.normalize(projection.float(), dim=1)}
+
+    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`loss_global`: InfoNCE of the pooled projection."""
+        loss = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
+        return dict(loss_global=loss.mean())
+
+    def remember(self, teacher: dict[str, Tensor]) -> None:
+        """Enqueue this step's keys."""
+        self.queue.enqueue(teacher['global'])

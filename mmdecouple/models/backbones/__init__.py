@@ -1,0 +1,3 @@
+from .dense_map import dense_map, stride_of
+
+__all__ = ['dense_map', 'stride_of']

@@ -1,0 +1,74 @@
+"""From collated uint8 views to normalized views on the device, then the batch stages."""
+from collections.abc import Callable, Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmdecouple.registry import MODELS
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@MODELS.register_module()
+class DensePreprocessor(BaseDataPreprocessor):
+    """Normalize views on the device and run the batch stages in order.
+
+    A batch stage is a callable `stage(batch, generator) -> batch` on the dict that becomes the model's
+    arguments: it may change `inputs` or add a key. All random draws of the stages come from the one generator,
+    which `set_step` seeds from (run seed, rank, iteration): a resumed run draws what the uninterrupted one
+    would have drawn.
+
+    Args:
+        mean: Channel means of RGB in [0, 255], (3,).
+        std: Channel standard deviations of RGB, in the same unit, (3,).
+        channels_last: Give views in the channels-last memory format.
+        batch_stages: Configs of registered batch stages, run in training only.
+    """
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
+                 channels_last: bool = False, batch_stages: Sequence[dict] = ()) -> None:
+        super().__init__(non_blocking=True)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.batch_stages: list[Callable] = [MODELS.build(stage) for stage in batch_stages]
+        self._generator: torch.Generator | None = None
+        self._step_seed = 0
+
+    def set_step(self, seed: int, rank: int, iteration: int) -> None:
+        """Seed the generator of the batch stages for one training iteration."""
+        self._step_seed = ((seed * 1_000_003 + rank) * 1_000_000_007 + iteration) % 2**63
+        if self._generator is not None:
+            self._generator.manual_seed(self._step_seed)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data: `inputs`: in training a list over views of uint8 (B, 3, H, W); otherwise a list over images of
+                uint8 (3, H, W), of any sizes. `data_samples`: a list of B samples.
+            training: Whether to run the batch stages.
+
+        Returns:
+            Dict with `inputs` (the same lists, normalized float32 on the device), `data_samples`, and what the
+            batch stages added.
+        """
+        inputs = [self._normalize(image) for image in self.cast_data(data['inputs'])]
+        batch = dict(inputs=inputs, data_samples=data.get('data_samples'))
+        if training:
+            for stage in self.batch_stages:
+                batch = stage(batch, self.generator)
+        return batch
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The generator of this step, on the device of the views."""
+        if self._generator is None or self._generator.device != self.mean.device:
+            self._generator = torch.Generator(self.mean.device).manual_seed(self._step_seed)
+        return self._generator
+
+    def _normalize(self, image: Tensor) -> Tensor:
+        image = (image.float() - self.mean) / self.std
+        return image.contiguous(memory_format=self.memory_format) if image.ndim == 4 else image

@@ -1,0 +1,147 @@
+"""The de-coupling branch: it turns any dense method into its "-D" form and knows no method."""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmdecouple.masks import build_mask
+from mmdecouple.registry import MODELS
+
+from ..cells import mask_grid
+from .alignments import ALIGNMENTS, PositionLoss
+from .composition import DecoupledViews, compose, draw_partners, draw_rows
+
+_CHOICES = dict(weighting=('convex', 'additive'), background=('partner', 'none'), foreground=('uncut', 'half'),
+                alignment=tuple(ALIGNMENTS))
+
+
+@MODELS.register_module()
+class DecouplingBranch:
+    """Match the student's features of a decoupled view to the teacher's of the clean view, on the foreground.
+
+    L = (1 - w) L_base + w L_DC (convex, the paper's eq. 7) or L_base + w L_DC (additive, the authors' release),
+    L_DC = mean over decoupled views of 1 / |F| sum_{j in F} loss(student(X^D)_j, teacher(X)_j) (eq. 6).
+
+    Args:
+        mask: Config of the mask sampler that draws M.
+        loss_weight: w, the paper's lambda, in [0, 1] if convex. At 0 the branch does nothing at all: the method
+            is the base method bit for bit.
+        weighting: `convex` or `additive`.
+        ratio: Decoupled views per image of the batch, over all key views together, in (0, V]: the paper's
+            Table 8 counts 0.25; the release makes 0.25 of each of iBOT's two views, 0.5 in all.
+        background: `partner`: X^B is another image of the batch. `none`: X^D = X, the control that keeps the
+            same-position loss on the foreground and leaves out the mixing.
+        foreground: `uncut`: F is what M leaves. `half`: for the second half of the decoupled views of each key
+            view M and F change places (the release).
+        alignment: `point_to_point`, `average` or `point_to_all`.
+        mask_stride: Pixels of a mask cell; None draws M on the grid of the method's dense output. A finer mask
+            counts a dense position as foreground if at least half of it is.
+
+    Raises:
+        ValueError: For an unknown choice or a number out of range.
+
+    Source: paper section 4.1.2 and App. E.2; `ztt1024/denseSSL main_ibot.py` for the release's readings.
+    """
+
+    def __init__(self, mask: dict, loss_weight: float = 0.3, weighting: str = 'convex', ratio: float = 0.25,
+                 background: str = 'partner', foreground: str = 'uncut', alignment: str = 'point_to_point',
+                 mask_stride: int | None = None) -> None:
+        chosen = dict(weighting=weighting, background=background, foreground=foreground, alignment=alignment)
+        for key, value in chosen.items():
+            if value not in _CHOICES[key]:
+                raise ValueError(f'DecouplingBranch: {key} must be one of {", ".join(_CHOICES[key])}, got '
+                                 f'{value!r} (config key model.decoupling.{key}).')
+        if loss_weight < 0 or (weighting == 'convex' and loss_weight > 1):
+            raise ValueError(f'DecouplingBranch: loss_weight must lie in [0, 1], got {loss_weight} '
+                             '(config key model.decoupling.loss_weight).')
+        if ratio <= 0:
+            raise ValueError(f'DecouplingBranch: ratio must be above 0, got {ratio} '
+                             '(config key model.decoupling.ratio; loss_weight=0 turns the branch off).')
+        self.mask = build_mask(mask)
+        self.loss_weight = loss_weight
+        self.weighting = weighting
+        self.ratio = ratio
+        self.background = background
+        self.foreground = foreground
+        self.align = ALIGNMENTS[alignment]
+        self.mask_stride = mask_stride
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the branch has any effect."""
+        return self.loss_weight > 0
+
+    def compose(self, key_views: Sequence[Tensor], dense_size: tuple[int, int],
+                generator: torch.Generator) -> DecoupledViews:
+        """Draw rows, partners and masks, and make the decoupled views.
+
+        Args:
+            key_views: The V clean key views, each (B, 3, H, W).
+            dense_size: Positions (h, w) of the method's dense output for such a view.
+            generator: The one generator of the batch stages.
+
+        Raises:
+            ValueError: For a batch of one, or masks that fit neither the view nor the dense output.
+        """
+        batch_size, num_views = len(key_views[0]), len(key_views)
+        if batch_size < 2:
+            raise ValueError('DecouplingBranch: a batch of one image has no other image to take a background '
+                             'from; use at least 2 images per device and drop_last=True '
+                             '(config key train_dataloader.batch_size).')
+        per_view = min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
+        rows = draw_rows(batch_size, num_views, per_view, generator)
+        partners = draw_partners(rows, batch_size, generator)
+        size = self._mask_size(key_views[0].shape[-2:], dense_size)
+        cut_mask = self.mask.sample(len(rows), size, generator=generator, device=rows.device)
+        if self.foreground == 'half':
+            second = (torch.arange(len(rows), device=rows.device) % per_view) >= (per_view + 1) // 2
+            cut_mask = cut_mask ^ second[:, None, None]
+        source = rows if self.background == 'none' else partners
+        return compose(torch.cat(list(key_views)), rows, source, cut_mask)
+
+    def __call__(self, base: dict[str, Tensor], student: Tensor, target: Tensor, decoupled: DecoupledViews,
+                 dense_size: tuple[int, int], loss: PositionLoss) -> dict[str, Tensor]:
+        """Weigh the base terms and add the decoupling loss.
+
+        Args:
+            base: Named terms of the base loss; their sum is L_base.
+            student: The student's dense features of X^D, (D, P, C).
+            target: The teacher's dense features of the clean views at the same positions, (D, P, C).
+            decoupled: What `compose` made.
+            dense_size: Positions (h, w), P = h * w.
+            loss: The method's own loss of matched positions, `(D, P', C), (D, P', C) -> (D, P')`.
+
+        Returns:
+            The weighted base terms, `loss_decoupling` (weighted), and for the log `decoupling` (L_DC itself)
+            and `foreground_share` (mean of F).
+        """
+        foreground = self.foreground_of(decoupled.cut_mask, dense_size)
+        value = self.align(student, target, foreground, loss).mean()
+        keep = 1 - self.loss_weight if self.weighting == 'convex' else 1
+        losses = {name: keep * term for name, term in base.items()}
+        losses['loss_decoupling'] = self.loss_weight * value
+        losses['decoupling'] = value.detach()
+        losses['foreground_share'] = foreground.mean()
+        return losses
+
+    @staticmethod
+    def foreground_of(cut_mask: Tensor, dense_size: tuple[int, int]) -> Tensor:
+        """F on the dense grid from M on the mask grid: (D, h, w) bool -> (D, P) of 0 and 1."""
+        visible = F.adaptive_avg_pool2d((~cut_mask).float(), dense_size)
+        return (visible >= 0.5).float().flatten(1)
+
+    def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int]) -> tuple[int, int]:
+        key = 'model.decoupling.mask_stride'
+        if self.mask_stride is None:
+            size = tuple(dense_size)
+            if view[0] % size[0] or view[1] % size[1]:
+                raise ValueError(f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '
+                                 f'divide a view of {view[0]} x {view[1]} pixels; change the view size or set '
+                                 f'the config key {key}.')
+            return size
+        size = mask_grid(view, self.mask_stride, 'DecouplingBranch', key)
+        if size[0] % dense_size[0] or size[1] % dense_size[1]:
+            raise ValueError(f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
+                             f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).')
+        return size

@@ -1,0 +1,5 @@
+from .batch_shuffle import batch_shuffle, batch_unshuffle
+from .negative_queue import NegativeQueue
+from .split_bn import SplitBN
+
+__all__ = ['NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle']

@@ -1,0 +1,66 @@
+"""Batch normalization in virtual groups, so that one device behaves as several."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+
+@MODELS.register_module()
+class SplitBN(nn.BatchNorm2d):
+    """Normalize interleaved groups of the batch, each by its own statistics.
+
+    MoCo's shuffled batch norm hides from the query which batch statistics its key saw. On one device there is
+    nothing to shuffle between, so a large batch is split into the groups that several devices would have held:
+    as many equal groups as hold at least `group_size` images each. A batch below twice that size, as on each
+    device of a usual run, gives plain batch norm, and so does evaluation. Row `n` of N belongs to group
+    `n % groups`: rows appended to a batch (decoupled views) spread evenly over all groups.
+
+    Args:
+        num_features: Channels C.
+        group_size: Fewest images in a group; 32 is the field's batch per device.
+        **kwargs: As for `torch.nn.BatchNorm2d`.
+
+    Source: the single-device demo of facebookresearch/moco (`colab/moco_cifar10_demo.ipynb`) for the idea.
+    """
+
+    def __init__(self, num_features: int, group_size: int = 32, **kwargs) -> None:
+        super().__init__(num_features, **kwargs)
+        if group_size < 1:
+            raise ValueError(f'SplitBN: group_size must be at least 1, got {group_size} '
+                             '(config key model.backbone.norm_cfg.group_size).')
+        self.group_size = group_size
+
+    def groups_of(self, batch_size: int) -> int:
+        """Number of equal groups for a batch."""
+        most = max(batch_size // self.group_size, 1)
+        return next(groups for groups in range(most, 0, -1) if batch_size % groups == 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x` of shape (N, C, H, W); the output has the same shape."""
+        n, c, h, w = x.shape
+        splits = self.groups_of(n)
+        if not self.training or splits == 1:
+            return super().forward(x)
+        channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if channels_last:
+            grouped = x.permute(0, 2, 3, 1).reshape(n // splits, splits, h, w, c)
+            grouped = grouped.permute(0, 2, 3, 1, 4).reshape(n // splits, h, w, splits * c)
+            grouped = grouped.permute(0, 3, 1, 2)
+        else:
+            grouped = x.reshape(n // splits, splits * c, h, w)
+        mean, var = self.running_mean.repeat(splits), self.running_var.repeat(splits)
+        out = F.batch_norm(grouped, mean, var, self.weight.repeat(splits), self.bias.repeat(splits),
+                           True, self.momentum, self.eps)
+        with torch.no_grad():
+            self.running_mean.copy_(mean.view(splits, c).mean(0))
+            self.running_var.copy_(var.view(splits, c).mean(0))
+            self.num_batches_tracked.add_(1)
+        if channels_last:
+            out = out.permute(0, 2, 3, 1).reshape(n // splits, h, w, splits, c)
+            out = out.permute(0, 3, 1, 2, 4).reshape(n, h, w, c)
+            return out.permute(0, 3, 1, 2)
+        return out.reshape(n, c, h, w)
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, group_size={self.group_size}'

@@ -1,0 +1,3 @@
+from .ema import EMATeacher
+
+__all__ = ['EMATeacher']
