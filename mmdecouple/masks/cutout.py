@@ -1,0 +1,33 @@
+"""Proposal-level Cutout: a cut in every region, each for itself."""
+import torch
+from torch import Tensor
+
+from .cells import centers, covers, per_sample, region_cells
+
+
+@torch.no_grad()
+def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
+    """Cut masks by Cutout in every region, without collaboration between the regions.
+
+    In a region of W x H cells that starts at X1, Y1 a rectangle of sides sqrt(r_c) W and sqrt(r_c) H, that is of the share
+    r_c of the region, is placed at X1 + u (W - sqrt(r_c) W), and likewise in y. The cells whose centers lie in it are cut.
+    Where regions overlap the cuts add up: this is what RCC mends.
+
+    Args:
+        regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
+        cut_ratio: r_c in [0, 1], one number or `(B,)`.
+        size: Mask size `(h, w)` in cells.
+        draws: `(B, K, 2)` u, v in [0, 1), one pair a region.
+
+    Returns:
+        Bool `(B, h, w)`, True = cut.
+
+    Source: paper section 4.1.1, Algorithm 1, with the area read as in RCC (see `rcc`).
+    """
+    start, extent = region_cells(regions, size)
+    sides = per_sample(cut_ratio, regions).sqrt() * extent
+    corner = start + draws.permute(1, 2, 0) * (extent - sides)
+    end = corner + sides
+    rows = covers(corner[:, 1], end[:, 1], centers(size[0], regions.device))
+    columns = covers(corner[:, 0], end[:, 0], centers(size[1], regions.device))
+    return torch.einsum('khb,kwb->bhw', rows.float(), columns.float()) > 0

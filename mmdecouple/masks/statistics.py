@@ -1,0 +1,36 @@
+"""How much a cut mask cuts: of the view, and of each region."""
+import torch
+from torch import Tensor
+
+from .cells import centers, covers, region_cells
+
+
+def masked_share(mask: Tensor) -> Tensor:
+    """Share of the view that is cut.
+
+    Args:
+        mask: Bool `(B, h, w)`, True = cut.
+
+    Returns:
+        Float32 `(B,)` in [0, 1].
+    """
+    return mask.flatten(1).float().mean(1)
+
+
+def region_ratio(mask: Tensor, regions: Tensor) -> Tensor:
+    """Share of each region's cells that is cut.
+
+    Args:
+        mask: Bool `(B, h, w)`, True = cut.
+        regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
+
+    Returns:
+        Float32 `(B, K)` in [0, 1]; NaN for a region without a cell center.
+    """
+    start, extent = region_cells(regions, mask.shape[1:])
+    end = start + extent
+    rows = covers(start[:, 1], end[:, 1], centers(mask.shape[1], mask.device))
+    columns = covers(start[:, 0], end[:, 0], centers(mask.shape[2], mask.device))
+    with torch.autocast(mask.device.type, enabled=False):
+        cut = torch.einsum('khb,bhw,kwb->bk', rows.float(), mask.float(), columns.float())
+    return cut / (extent[:, 0] * extent[:, 1]).T

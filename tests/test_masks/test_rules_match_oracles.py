@@ -1,0 +1,85 @@
+"""Every batched rule equals, mask for mask, a plain per-sample version that is fed the same draws."""
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdecouple import masks
+
+from . import mask_oracles as oracles
+
+sizes = st.tuples(st.integers(1, 24), st.integers(1, 24))
+seeds = st.integers(0, 2**31 - 1)
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def free_boxes(batch, number, size, seed):
+    """Boxes anywhere in the view, thin and empty ones and whole-cell ones among them."""
+    corners = oracles.seeded(batch, number, 2, 2, seed=seed) * torch.tensor([size[1], size[0]])
+    corners = torch.where(oracles.seeded(batch, number, 1, 1, seed=seed + 1) < 0.3, corners.round(), corners)
+    return torch.cat((corners.amin(2), corners.amax(2)), -1)
+
+
+@EXAMPLES
+@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
+       rule=st.sampled_from(masks.RULES))
+def test_rcc_equals_the_per_sample_rule(size, number, ratio, seed, rule):
+    boxes = free_boxes(4, number, size, seed)
+    ratios = torch.tensor([0.4, 1.0, 0.0, ratio])
+    draws = oracles.seeded(4, number, 2, seed=seed + 2)
+    ours = masks.rcc(boxes, ratios, size, draws, rule)
+    assert np.array_equal(ours.numpy(), oracles.rcc(boxes, ratios, size, draws, rule))
+
+
+@EXAMPLES
+@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds)
+def test_cutout_equals_the_per_sample_rule(size, number, ratio, seed):
+    boxes = free_boxes(3, number, size, seed)
+    ratios = torch.tensor([0.4, 1.0, ratio])
+    draws = oracles.seeded(3, number, 2, seed=seed + 2)
+    ours = masks.cutout(boxes, ratios, size, draws)
+    assert np.array_equal(ours.numpy(), oracles.cutout(boxes, ratios, size, draws))
+
+
+@EXAMPLES
+@given(size=sizes, ratio=st.floats(0, 1, width=32), tries=st.integers(1, 64), seed=seeds)
+def test_blockwise_equals_the_per_sample_rule(size, ratio, tries, seed):
+    ratios, draws = torch.tensor([0.3, 0.5, ratio]), oracles.seeded(3, tries, 4, seed=seed)
+    ours = masks.blockwise(ratios, size, draws)
+    assert np.array_equal(ours.numpy(), oracles.blockwise(ratios, size, draws))
+
+
+@EXAMPLES
+@given(size=sizes, ratio=st.floats(0, 1, width=32), seed=seeds)
+def test_random_cells_equal_the_per_sample_rule(size, ratio, seed):
+    ratios, draws = torch.tensor([0.5, 1.0, ratio]), oracles.seeded(3, size[0] * size[1], seed=seed)
+    ours = masks.random_cells(ratios, size, draws)
+    assert np.array_equal(ours.numpy(), oracles.random_cells(ratios, size, draws))
+
+
+@EXAMPLES
+@given(size=sizes, low=st.floats(0.05, 1), span=st.floats(0, 1), seed=seeds)
+def test_rectangle_equals_the_per_sample_rule(size, low, span, seed):
+    area, draws = (low, low + span * (1 - low)), oracles.seeded(3, 4, seed=seed)
+    ours = masks.rectangle(area, (2 / 3, 3 / 2), size, draws)
+    assert np.array_equal(ours.numpy(), oracles.rectangle(area, (2 / 3, 3 / 2), size, draws))
+
+
+@EXAMPLES
+@given(size=sizes, grid=st.integers(1, 4), seed=seeds)
+def test_grid_regions_equal_the_per_sample_placement(size, grid, seed):
+    draws = oracles.seeded(3, grid * grid, 4, seed=seed)
+    ours = masks.place_regions(draws, size, grid=grid, area=(0.12, 0.3), aspect=(0.5, 2))
+    np.testing.assert_allclose(
+        ours, oracles.place_regions(draws, size, grid, (0.12, 0.3), (0.5, 2)), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('preset', ['paper', 'release'])
+def test_a_full_batch_of_grid_masks_equals_the_per_sample_rule(preset):
+    constants = masks.PRESETS[preset]
+    regions = masks.place_regions(
+        oracles.seeded(64, 9, 4, seed=5), (14, 14), grid=3, area=constants['box_area'], aspect=(0.5, 2))
+    ratios, draws = torch.linspace(*constants['cut_ratio'], 64), oracles.seeded(64, 9, 2, seed=6)
+    ours = masks.rcc(regions, ratios, (14, 14), draws)
+    assert np.array_equal(ours.numpy(), oracles.rcc(regions, ratios, (14, 14), draws, 'area'))
