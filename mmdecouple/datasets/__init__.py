@@ -1,5 +1,6 @@
 from mmdecouple.datasets.image_dataset import ImageDataset
 from mmdecouple.datasets.objects import CocoObjects, ObjectImage
+from mmdecouple.datasets.probes import ProbeDataset
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.sampler import EpochSampler
 from mmdecouple.datasets.scene_datasets import SceneImages, SceneObjects
@@ -12,6 +13,7 @@ __all__ = [
     'EpochSampler',
     'ImageDataset',
     'ObjectImage',
+    'ProbeDataset',
     'SceneImages',
     'SceneObjects',
     'SeededDataset',

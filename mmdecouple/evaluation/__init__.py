@@ -1,1 +1,14 @@
+"""Measures of coupling and the metric that runs them."""
+from .background_leak import BackgroundLeak
+from .context_shift import ContextShift
+from .coupling_metric import CouplingMetric
+from .inter_coupling import InterCouplingRatio
+from .intra_coupling import IntraCouplingRatio
+from .measure import Measure, MetricValue, Probe, Score
+from .measuring import measure_model
+from .oknn import OKNN
 
+__all__ = [
+    'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'InterCouplingRatio', 'IntraCouplingRatio', 'Measure',
+    'MetricValue', 'Probe', 'Score', 'measure_model'
+]

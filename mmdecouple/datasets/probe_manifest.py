@@ -1,0 +1,80 @@
+"""The manifest: every id that the measures drew, so that two checkpoints are measured on the same draws."""
+import hashlib
+import json
+import zlib
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from .probe_source import Sources
+
+FORMAT = 'mmdecouple-manifest/1'
+
+
+def draw_manifest(measures: Sequence[Any], configs: Sequence[dict], sources: Sources, seed: int) -> dict:
+    """Draws all ids of all measures.
+
+    Each measure has a generator of its own, so that adding one does not change what another draws.
+
+    Args:
+        measures: measures, as built from `configs`.
+        configs: their configs, kept in the manifest.
+        sources: data sets to draw from.
+        seed: non-negative.
+    """
+    parts = []
+    for measure, config in zip(measures, configs):
+        stream = np.random.SeedSequence([seed, zlib.crc32(measure.name.encode())])
+        drawn = measure.draw(sources, np.random.Generator(np.random.PCG64(stream)))
+        parts.append(dict(name=measure.name, config=config, notes=drawn.notes, draws=drawn.draws))
+    return dict(format=FORMAT, seed=seed, **_described(sources), measures=parts)
+
+
+def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, seed: int) -> dict:
+    """Reads a manifest and checks that it was drawn for these settings.
+
+    Raises:
+        ValueError: not a manifest, or other settings than asked for: the first that differs is named.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text())
+        if manifest['format'] != FORMAT:
+            raise KeyError('format')
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or delete '
+                         'it to draw anew.') from None
+    asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
+    saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
+    for key, value in asked.items():
+        if saved.get(key) != value:
+            raise ValueError(f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but {value!r} is '
+                             'asked for; use the same settings or another manifest file.')
+    return manifest
+
+
+def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, where: str) -> None:
+    """Raises ValueError for the first image or object of the manifest that the data sets lack."""
+    for measure, part in zip(measures, manifest['measures']):
+        for draw in part['draws']:
+            for reference in measure.references(draw):
+                source = sources[reference.source]
+                if reference.image not in source:
+                    missing = f'image {reference.image}'
+                elif lost := set(reference.objects) - {int(key) for key in source.info(reference.image)['ids']}:
+                    missing = f'object {min(lost)} of image {reference.image}'
+                else:
+                    continue
+                raise ValueError(
+                    f'ProbeDataset: {where} names {missing}, which data set {source.name} ({reference.source}) lacks; '
+                    'use the data it was drawn from, or another manifest file.')
+
+
+def digest(manifest: dict) -> str:
+    """SHA-256 of the manifest's content, 64 hex digits."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _described(sources: Sources) -> dict:
+    roles = dict(query=sources.query, bank=sources.bank, singles=sources.singles)
+    return dict(size=sources.size, cell=sources.cell, datasets={role: s.name for role, s in roles.items()})

@@ -1,0 +1,132 @@
+"""Object-level data sets at the resolution of the probes: images and boxes by image id, squashed to a square."""
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import cv2
+import numpy as np
+
+
+class Bounded(OrderedDict):
+    """A dict that forgets what was used least recently beyond `limit` entries."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = max(limit, 1)
+
+    def remember(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made if it is not there."""
+        if key not in self:
+            value = make()
+            while len(self) >= self.limit:
+                self.popitem(last=False)
+            self[key] = value
+        self.move_to_end(key)
+        return self[key]
+
+    def __reduce__(self) -> tuple:
+        return Bounded, (self.limit,)
+
+
+class ObjectSource:
+    """One object data set seen at `size` x `size` pixels, with a bounded cache of decoded images.
+
+    Args:
+        dataset: an object data set (`info`, `objects`, `name`, `classes`).
+        size: side of the squashed images in pixels.
+        cache: number of decoded images kept, at least 1.
+
+    Attributes:
+        images: all image ids, in the order of the data set.
+    """
+
+    def __init__(self, dataset: Any, size: int, cache: int = 32) -> None:
+        self.dataset = dataset
+        self.name = dataset.name
+        self.size = size
+        self._index = {int(dataset.info(i)['image_id']): i for i in range(len(dataset))}
+        self.images = list(self._index)
+        self._infos = Bounded(4096)
+        self._decoded = Bounded(cache)
+
+    def __contains__(self, image: int) -> bool:
+        return image in self._index
+
+    def info(self, image: int) -> dict:
+        """Size, boxes, labels and ids of an image by its id, crowd objects left out, without decoding pixels."""
+        return self._infos.remember(image, lambda: self._read_info(image))
+
+    def _read_info(self, image: int) -> dict:
+        info = dict(self.dataset.info(self._index[image]))
+        keep = ~np.asarray(info['iscrowd'], dtype=bool).reshape(-1)
+        for key in ('boxes', 'labels', 'ids'):
+            info[key] = np.asarray(info[key])[keep]
+        return info
+
+    def boxes(self, image: int) -> np.ndarray:
+        """Boxes `(N, 4)` of an image, float32 x1, y1, x2, y2 in pixels of the squashed image, in the order of `ids`."""
+        info = self.info(image)
+        scale = self.size / np.array([info['width'], info['height']] * 2, dtype=np.float32)
+        return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(np.float32)
+
+    def chosen(self, image: int, objects: list[int]) -> np.ndarray:
+        """Boxes `(len(objects), 4)` of the objects with the given ids, in that order."""
+        position = {int(key): i for i, key in enumerate(self.info(image)['ids'])}
+        return self.boxes(image)[[position[key] for key in objects]]
+
+    def label(self, image: int, obj: int) -> int:
+        """Class index of one object."""
+        info = self.info(image)
+        return int(info['labels'][int(np.flatnonzero(info['ids'] == obj)[0])])
+
+    def background(self, image: int) -> int | None:
+        """Class of the image's background where the data set knows it, else None."""
+        labels = getattr(self.dataset, 'background_labels', None)
+        return None if labels is None else int(labels[self._index[image]])
+
+    def pixels(self, image: int) -> np.ndarray:
+        """The image, bilinearly squashed to uint8 RGB `(size, size, 3)`. Do not write into it."""
+        return self._load(image)[0]
+
+    def mask(self, image: int, obj: int) -> np.ndarray:
+        """Mask of one object, bool `(size, size)`: pixels of which at least half belong to the object."""
+        return self._load(image)[1][obj]
+
+    def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        return self._decoded.remember(image, lambda: self._decode(image))
+
+    def _decode(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        item = self.dataset.objects(self._index[image])
+        side = (self.size, self.size)
+        pixels = cv2.resize(np.ascontiguousarray(item.image), side, interpolation=cv2.INTER_LINEAR)
+        masks = {
+            int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
+            for key, mask in zip(item.ids, item.masks)}
+        return pixels, masks
+
+
+@dataclass
+class Sources:
+    """The data sets that measures draw from, at one resolution.
+
+    Args:
+        size: side of a squashed image in pixels.
+        cell: side of one patch cell in pixels; divides `size`.
+        query: objects that are scored (validation split).
+        bank: neighbors and coupling ratios (training split); the query set itself when there is only one.
+        singles: images with one object, for pairs; the bank when there is no set of its own.
+    """
+
+    size: int
+    cell: int
+    query: ObjectSource
+    bank: ObjectSource
+    singles: ObjectSource
+
+    def __getitem__(self, name: str) -> ObjectSource:
+        return getattr(self, name)
+
+    @property
+    def one_split(self) -> bool:
+        """Whether bank and queries are the same images, so that an image must not be its own neighbor."""
+        return self.bank is self.query

@@ -1,0 +1,85 @@
+"""Background leak: how well the background's class is read off an object's feature."""
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdecouple.registry import MEASURES
+
+from . import bootstrap
+from .context_shift import one_object_an_image
+from .knn import nearest, ranks, votes
+from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
+
+
+@MEASURES.register_module()
+@dataclass
+class BackgroundLeak(Measure):
+    """Top-1 accuracy of a cosine k-NN that predicts the class of the background from the feature of an object.
+
+    Needs data whose backgrounds are labeled (the built-in scenes); otherwise it is left out with a note. Where objects
+    and backgrounds co-occur, a network that knows nothing of backgrounds scores above chance: compare networks.
+
+    Args:
+        bank: bank images, one random object each.
+        queries: query images, one random object each.
+        k: neighbors.
+        temperature: of the vote exp(similarity / temperature); None for a majority vote.
+
+    Source: an addition of this package.
+    """
+
+    name = 'background_leak'
+    bank: int = 3000
+    queries: int = 1000
+    k: int = 20
+    temperature: float | None = 0.07
+
+    def __post_init__(self) -> None:
+        check_positive(self, bank=self.bank, queries=self.queries, k=self.k)
+
+    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+        for role in ('bank', 'query'):
+            if sources[role].background(sources[role].images[0]) is None:
+                return Drawn([], [f'BackgroundLeak: left out, as data set {sources[role].name} has no labels of '
+                                  'backgrounds.'])
+        draws, notes = [], []
+        for role, limit in (('bank', self.bank), ('query', self.queries)):
+            found = one_object_an_image(self, sources, role, limit, rng)
+            notes += fewer_note(self, len(found), limit, f'{role} images')
+            draws += [dict(role=role, image=image, object=obj, label=sources[role].background(image),
+                           one_split=sources.one_split) for image, obj in found]
+        return Drawn(draws, notes)
+
+    def references(self, draw: dict) -> list[Reference]:
+        return [Reference(draw['role'], draw['image'], (draw['object'],))]
+
+    def probes(self, draw: dict) -> list[str]:
+        return ['clean']
+
+    def render(self, draw: dict, probe: str, sources: Any) -> Probe:
+        source = sources[draw['role']]
+        return Probe(source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
+
+    def score(
+        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
+    ) -> Score:
+        rows, labels, images = {}, {}, {}
+        for role in ('bank', 'query'):
+            own = [i for i, draw in enumerate(draws) if draw['role'] == role]
+            rows[role] = torch.cat([features[i][0] for i in own])
+            labels[role] = torch.tensor([draws[i]['label'] for i in own])
+            images[role] = torch.tensor([draws[i]['image'] for i in own])
+        same = draws[0]['one_split']
+        similarity, neighbors = nearest(
+            rows['query'], rows['bank'], self.k, device=device,
+            query_groups=images['query'] if same else None, bank_groups=images['bank'] if same else None)
+        classes = int(max(labels['bank'].max(), labels['query'].max())) + 1
+        total = votes(similarity, labels['bank'][neighbors], classes, temperature=self.temperature)
+        hits = (ranks(total, labels['query']) < 1).double().numpy()
+        groups = images['query'].numpy()
+        return Score(
+            metrics={self.name: bootstrap.estimate(bootstrap.mean(hits), groups)},
+            values={self.name: hits.tolist()}, groups={self.name: groups.tolist()})

@@ -1,0 +1,70 @@
+"""Composing probe images: what is removed becomes the ImageNet mean, what is swapped comes from another image."""
+import cv2
+import numpy as np
+
+MEAN_COLOR = np.array([124, 116, 104], dtype=np.uint8)
+
+
+def blank(height: int, width: int) -> np.ndarray:
+    """A `(height, width, 3)` uint8 image of ImageNet's mean color, which normalization turns into zero."""
+    return np.broadcast_to(MEAN_COLOR, (height, width, 3)).copy()
+
+
+def boxes_mask(boxes: np.ndarray, size: int) -> np.ndarray:
+    """True inside the union of `boxes` `(N, 4)` (pixels, grown to whole pixels); `(size, size)` bool."""
+    mask = np.zeros((size, size), dtype=bool)
+    for x1, y1, x2, y2 in boxes:
+        top, left = max(int(np.floor(y1)), 0), max(int(np.floor(x1)), 0)
+        mask[top:int(np.ceil(y2)), left:int(np.ceil(x2))] = True
+    return mask
+
+
+def compose(kept: np.ndarray, other: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`kept` where `mask` `(H, W)` is True, `other` elsewhere; images `(H, W, 3)`."""
+    return np.where(mask[..., None], kept, other)
+
+
+def cells_touched(mask: np.ndarray, cell: int) -> np.ndarray:
+    """`(H / cell, W / cell)` bool: the cell holds at least one True pixel of `mask` `(H, W)`."""
+    height, width = mask.shape
+    return mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3))
+
+
+def cells_to_pixels(cells: np.ndarray, cell: int) -> np.ndarray:
+    """`(h, w)` bool cells as `(h * cell, w * cell)` pixels."""
+    return cells.repeat(cell, axis=0).repeat(cell, axis=1)
+
+
+def cells_inside(box: np.ndarray, size: int, cell: int) -> np.ndarray:
+    """Flat indices of the cells whose centers lie in `box` (pixels); all that it touches if there is none."""
+    grid = size // cell
+    centers = (np.arange(grid) + 0.5) * cell
+    columns = (centers >= box[0]) & (centers < box[2])
+    rows = (centers >= box[1]) & (centers < box[3])
+    inside = np.flatnonzero(rows[:, None] & columns)
+    return inside if len(inside) else np.flatnonzero(cells_touched(boxes_mask(box[None], size), cell))
+
+
+def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
+    """`image` with the cells of the given flat indices filled with the mean color."""
+    height, width = image.shape[:2]
+    removed = np.zeros((height // cell) * (width // cell), dtype=bool)
+    removed[np.asarray(cells, dtype=np.int64)] = True
+    pixels = cells_to_pixels(removed.reshape(height // cell, width // cell), cell)
+    return compose(blank(height, width), image, pixels)
+
+
+def shrink_object(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
+    """`image` with the content of `box` scaled by `factor` about the box's center, the rest of the box mean color."""
+    if factor == 1:
+        return image.copy()
+    x1, y1 = np.floor(box[:2]).astype(int).clip(0)
+    x2, y2 = np.minimum(np.ceil(box[2:]).astype(int), image.shape[1::-1])
+    width, height = x2 - x1, y2 - y1
+    small_w, small_h = max(round(width * factor), 1), max(round(height * factor), 1)
+    small = cv2.resize(image[y1:y2, x1:x2], (small_w, small_h), interpolation=cv2.INTER_AREA)
+    out = image.copy()
+    out[y1:y2, x1:x2] = MEAN_COLOR
+    top, left = y1 + (height - small_h) // 2, x1 + (width - small_w) // 2
+    out[top:top + small_h, left:left + small_w] = small
+    return out

@@ -1,0 +1,104 @@
+"""mmengine metric over a `ProbeDataset`: pools each dense map where its probe says, then scores all measures."""
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+
+from mmdecouple.registry import METRICS
+from mmdecouple.utils.files import write_json
+
+from .measure import Score
+from .pooling import pool_boxes, pool_weights
+
+FORMAT = 'mmdecouple-coupling/1'
+
+
+@METRICS.register_module()
+class CouplingMetric(BaseMetric):
+    """Scores every measure of a `ProbeDataset` and, if asked, writes the full report as JSON.
+
+    Pooling is done image by image in float32, so a number does not depend on how probes were batched or spread over
+    ranks; what a sampler adds to fill up ranks is dropped.
+
+    Args:
+        json: path of the report; None writes none.
+        config: name of the model's config, for the report.
+        checkpoint: path of its weights, for the report; None for an untrained network.
+        prefix: of the names in the log.
+
+    Attributes:
+        report: the report of the last evaluation (main process only).
+    """
+
+    default_prefix = 'coupling'
+
+    def __init__(
+        self,
+        json: str | Path | None = None,
+        config: str | None = None,
+        checkpoint: str | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device='cpu', prefix=prefix)
+        self.json, self.config, self.checkpoint = json, config, checkpoint
+        self.report: dict | None = None
+        self._device = torch.device('cpu')
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Pools one batch.
+
+        Args:
+            data_batch: as collated from `ProbeDataset` by `pseudo_collate`.
+            data_samples: the model's predictions as dicts, each with `dense` (C, h, w).
+        """
+        requests = data_batch['data_samples']
+        pooled = []
+        for image, request, sample in zip(data_batch['inputs'], requests, data_samples):
+            dense = sample['dense'].detach()
+            self._device = dense.device
+            if 'boxes' in request:
+                pooled.append(pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
+            else:
+                pooled.append(pool_weights(dense, request.weights))
+        rows = torch.cat(pooled).cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise ValueError('CouplingMetric: the network gives features that are not finite; '
+                             'its weights are broken, or its precision is too low for the images.')
+        parts = np.split(rows, np.cumsum([len(part) for part in pooled])[:-1])
+        self.results += [(int(request.probe), part) for request, part in zip(requests, parts)]
+
+    def compute_metrics(self, results: list[tuple[int, np.ndarray]]) -> dict[str, float]:
+        """Scores the pooled features of all ranks.
+
+        Args:
+            results: (position in the data set, features (R, C)) in any order, perhaps with repeats.
+
+        Returns:
+            Every metric's value by name.
+        """
+        meta = self.dataset_meta
+        features = dict(results)
+        missing = len(meta['index']) - len(features)
+        if missing:
+            raise ValueError(f'CouplingMetric: {missing} of {len(meta["index"])} probes were not shown to the network; '
+                             'use a sampler that covers the whole data set, without shuffling or dropping.')
+        grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]
+        for position, (m, d, _) in enumerate(meta['index']):
+            grouped[m][d].append(torch.from_numpy(features[position]))
+        scores = [measure.score(draws, rows, self._device)
+                  for measure, draws, rows in zip(meta['measures'], meta['draws'], grouped) if draws]
+        self.report = self._report(scores, meta)
+        if self.json is not None:
+            write_json(self.json, self.report)
+        return {name: entry['value'] for name, entry in self.report['metrics'].items()}
+
+    def _report(self, scores: list[Score], meta: dict[str, Any]) -> dict:
+        report = dict(
+            format=FORMAT, config=self.config, checkpoint=self.checkpoint, dataset=meta['dataset'],
+            manifest_sha256=meta['manifest_sha256'], notes=meta['notes'])
+        for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
+            report[part] = {name: value for score in scores for name, value in getattr(score, part).items()}
+        report['metrics'] = {name: value._asdict() for name, value in report['metrics'].items()}
+        return report

@@ -1,0 +1,131 @@
+"""What a measure is: it draws objects, renders probe images, and scores the features pooled from them."""
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Hashable, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class MetricValue(NamedTuple):
+    """One number of a report with its bootstrap interval and the number of items behind it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+class Reference(NamedTuple):
+    """Ids that a draw relies on: checked against the data set when a manifest is loaded."""
+
+    source: str
+    image: int
+    objects: tuple[int, ...] = ()
+
+
+class Probe(NamedTuple):
+    """One image to show to the network and the parts of its dense map to pool.
+
+    Args:
+        image: uint8 RGB `(H, W, 3)`.
+        boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign; or None.
+        weights: bool `(R, H, W)`, pooled as area-averaged soft weights; or None.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+
+@dataclass
+class Drawn:
+    """Draws of one measure (JSON-able dicts) and remarks such as "fewer candidates than asked"."""
+
+    draws: list[dict]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Score:
+    """Result of one measure.
+
+    Args:
+        metrics: numbers with intervals.
+        histograms: name -> dict(edges (51,), counts (50,)).
+        curves: name -> dict of equally long lists.
+        values: name -> one number per scored item, in the order of the manifest.
+        groups: name -> the image id behind each of `values`, the unit of resampling.
+    """
+
+    metrics: dict[str, MetricValue] = field(default_factory=dict)
+    histograms: dict[str, dict[str, list]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list]] = field(default_factory=dict)
+    values: dict[str, list[float]] = field(default_factory=dict)
+    groups: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Measure(ABC):
+    """Base of all measures. One draw yields one or more probe images, one probe one feature per region.
+
+    `sources` everywhere is a `mmdecouple.datasets.probe_source.Sources`: the query, bank and single-object
+    data sets at the probes' resolution.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+        """All random choices, made once; everything after it is deterministic."""
+
+    @abstractmethod
+    def references(self, draw: dict) -> list[Reference]:
+        """Ids that `draw` names."""
+
+    @abstractmethod
+    def probes(self, draw: dict) -> list[Hashable]:
+        """Labels of the images that `draw` needs, in the order in which `score` receives their features."""
+
+    @abstractmethod
+    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+        """The image of one label and what to pool from it."""
+
+    @abstractmethod
+    def score(
+        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
+    ) -> Score:
+        """Numbers of the measure.
+
+        Args:
+            draws: as returned by `draw`.
+            features: per draw, per probe, float32 `(R, C)` on CPU: one row for each pooled region.
+            device: where large products may be computed.
+        """
+
+
+def check_positive(measure: Measure, **values: float) -> None:
+    """Raises ValueError, naming measure and key, for the first value that is not above zero."""
+    for key, value in values.items():
+        if not value > 0:
+            raise ValueError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
+
+
+def no_candidate(measure: Measure, filters: str, dataset: str) -> ValueError:
+    """The error for a data set in which nothing passes the filters of a measure."""
+    return ValueError(
+        f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: {filters}; '
+        'relax these keys of the measure or leave the measure out.')
+
+
+def fewer_note(measure: Measure, found: int, asked: int, what: str) -> list[str]:
+    """A remark when fewer items than asked were found, else nothing."""
+    if found >= asked:
+        return []
+    return [f'{type(measure).__name__}: {found} of {asked} {what} asked for; used what there is.']
+
+
+def histogram(values: np.ndarray, upper: float = 1.0) -> dict[str, list]:
+    """Counts in 50 equal bins on [0, upper]; values outside fall into the first or last bin."""
+    counts, edges = np.histogram(np.clip(values, 0, upper), bins=50, range=(0, upper))
+    return dict(edges=edges.tolist(), counts=counts.tolist())

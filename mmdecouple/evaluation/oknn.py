@@ -1,0 +1,182 @@
+"""Object-level k-NN accuracy, clean (OKNN) and with everything outside the chosen objects swapped (OKNN-D)."""
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdecouple.registry import MEASURES
+
+from . import bootstrap
+from .canvas import boxes_mask, compose
+from .knn import nearest, ranks, votes
+from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, no_candidate
+
+SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 ** 2, np.inf)}
+
+
+@MEASURES.register_module()
+@dataclass
+class OKNN(Measure):
+    """Top-1 and top-5 accuracy of a cosine k-NN over the pooled features of annotated objects.
+
+    Bank: `per_image` objects of every bank image, drawn uniformly without replacement among those with both sides
+    at least one cell. Queries: all objects of every query image (`oknn_*`); of these, up to `per_image` drawn the
+    same way are the matched subset (`oknn_matched_*`). OKNN-D (`oknn_d_*`): those images again, with everything
+    outside the drawn boxes taken from another image of the split, in bank and queries; `oknn_d_query_top1` disturbs
+    the queries only. `oknn_gap` = `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors from a query's
+    own image are excluded. Size bins are those of COCO, on the box area in source pixels.
+
+    Args:
+        per_image: objects drawn in an image (N).
+        k: neighbors.
+        temperature: of the vote exp(similarity / temperature); None for a majority vote.
+        bank_images: images drawn for the bank at most; None for all.
+        query_images: images drawn for the queries at most; None for all.
+
+    Source: ICLR 2024 paper section 5.3 and appendix E.3.2; the vote follows iBOT's k-NN.
+    """
+
+    name = 'oknn'
+    per_image: int = 3
+    k: int = 20
+    temperature: float | None = 0.07
+    bank_images: int | None = None
+    query_images: int | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self, per_image=self.per_image, k=self.k)
+        if self.temperature is not None:
+            check_positive(self, temperature=self.temperature)
+
+    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+        draws = []
+        for role, limit in (('bank', self.bank_images), ('query', self.query_images)):
+            found = [self._draw_image(sources, role, image, rng)
+                     for image in draw_images(sources[role].images, limit, rng)]
+            found = [draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])]
+            if not any(draw['chosen'] for draw in found):
+                raise no_candidate(self, f'both sides of a box at least one cell ({sources.cell} px '
+                                   f'at size {sources.size})', sources[role].name)
+            draws += found
+        return Drawn(draws)
+
+    def _draw_image(self, sources: Any, role: str, image: int, rng: np.random.Generator) -> dict:
+        source = sources[role]
+        info = source.info(image)
+        large = large_enough(source.boxes(image), sources.cell)
+        ids = [int(key) for key in info['ids']]
+        chosen = [ids[i] for i in rng.permutation(np.flatnonzero(large))[:self.per_image]]
+        objects = ids if role == 'query' else chosen
+        labels = {int(key): int(label) for key, label in zip(info['ids'], info['labels'])}
+        areas = {int(key): float((box[2] - box[0]) * (box[3] - box[1]))
+                 for key, box in zip(info['ids'], info['boxes'])}
+        return dict(
+            role=role, image=image, objects=objects, chosen=chosen, background=other_image(source, image, rng),
+            labels=[labels[key] for key in objects], areas=[areas[key] for key in objects],
+            one_split=sources.one_split)
+
+    def references(self, draw: dict) -> list[Reference]:
+        return [Reference(draw['role'], draw['image'], tuple(draw['objects'])),
+                Reference(draw['role'], draw['background'])]
+
+    def probes(self, draw: dict) -> list[str]:
+        return ['clean', 'disturbed'] if draw['chosen'] else ['clean']
+
+    def render(self, draw: dict, probe: str, sources: Any) -> Probe:
+        source = sources[draw['role']]
+        image = source.pixels(draw['image'])
+        if probe == 'clean':
+            return Probe(image, boxes=source.chosen(draw['image'], draw['objects']))
+        boxes = source.chosen(draw['image'], draw['chosen'])
+        kept = boxes_mask(boxes, sources.size)
+        return Probe(compose(image, source.pixels(draw['background']), kept), boxes=boxes)
+
+    def score(
+        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
+    ) -> Score:
+        tables = {role: _Table([(d, f) for d, f in zip(draws, features) if d['role'] == role])
+                  for role in ('bank', 'query')}
+        bank, query = tables['bank'], tables['query']
+        classes = int(max(bank.labels.max(), query.labels.max())) + 1
+        same = draws[0]['one_split']
+
+        def hits(bank_rows: Tensor, query_rows: Tensor, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+            similarity, neighbors = nearest(
+                query_rows, bank_rows, self.k, device=device,
+                query_groups=query.images[index] if same else None,
+                bank_groups=bank.images if same else None)
+            total = votes(similarity, bank.labels[neighbors], classes, temperature=self.temperature)
+            rank = ranks(total, query.labels[index]).numpy()
+            return rank < 1, rank < min(5, classes)
+
+        everything = torch.arange(len(query.labels))
+        full = hits(bank.clean, query.clean, everything)
+        disturbed = hits(bank.disturbed, query.disturbed, query.chosen)
+        query_only = hits(bank.clean, query.disturbed, query.chosen)
+        chosen = query.chosen.numpy()
+        matched = full[0][chosen], full[1][chosen]
+        groups, labels = query.images.numpy(), query.labels.numpy()
+
+        out = Score()
+        for prefix, (top1, top5), rows in (
+                ('oknn', full, slice(None)), ('oknn_matched', matched, chosen), ('oknn_d', disturbed, chosen)):
+            out.metrics[f'{prefix}_top1'] = bootstrap.estimate(bootstrap.mean(top1), groups[rows])
+            out.metrics[f'{prefix}_top5'] = bootstrap.estimate(bootstrap.mean(top5), groups[rows])
+            out.metrics[f'{prefix}_class_mean'] = bootstrap.estimate(
+                bootstrap.class_mean(top1, labels[rows]), groups[rows])
+            out.values[f'{prefix}_top1'] = top1.astype(float).tolist()
+            out.groups[f'{prefix}_top1'] = groups[rows].tolist()
+        out.metrics['oknn_d_query_top1'] = bootstrap.estimate(bootstrap.mean(query_only[0]), groups[chosen])
+        gap = matched[0].astype(float) - disturbed[0]
+        out.metrics['oknn_gap'] = bootstrap.estimate(bootstrap.mean(gap), groups[chosen])
+        out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
+        for name, (low, high) in SIZE_BINS.items():
+            rows = (query.areas >= low) & (query.areas < high)
+            if rows.any():
+                out.metrics[f'oknn_{name}_top1'] = bootstrap.estimate(bootstrap.mean(full[0][rows]), groups[rows])
+        return out
+
+
+class _Table:
+    """Features and labels of one role as flat tables; `chosen` are the rows of `clean` that `disturbed` repeats."""
+
+    def __init__(self, items: list[tuple[dict, list[Tensor]]]) -> None:
+        self.clean = torch.cat([rows[0] for _, rows in items])
+        self.disturbed = torch.cat([rows[1] for draw, rows in items if draw['chosen']])
+        self.labels = torch.tensor([label for draw, _ in items for label in draw['labels']])
+        self.images = torch.tensor([draw['image'] for draw, _ in items for _ in draw['objects']])
+        self.areas = np.array([area for draw, _ in items for area in draw['areas']])
+        chosen, start = [], 0
+        for draw, _ in items:
+            chosen += [start + draw['objects'].index(key) for key in draw['chosen']]
+            start += len(draw['objects'])
+        self.chosen = torch.tensor(chosen)
+
+
+def large_enough(boxes: np.ndarray, cell: float) -> np.ndarray:
+    """`(N,)` bool: both sides of the box `(N, 4)` are at least one cell."""
+    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= cell
+
+
+def draw_images(images: list[int], limit: int | None, rng: np.random.Generator) -> list[int]:
+    """All images, or `limit` of them drawn without replacement, in the order of the data set."""
+    if limit is None or limit >= len(images):
+        return images
+    return [images[i] for i in np.sort(rng.permutation(len(images))[:limit])]
+
+
+def other_image(source: Any, image: int, rng: np.random.Generator) -> int:
+    """A random image of the same data set that is not `image`.
+
+    Raises:
+        ValueError: the data set holds a single image.
+    """
+    images = source.images
+    if len(images) < 2:
+        raise ValueError(f'Data set {source.name} holds a single image; swapping backgrounds needs at least two.')
+    other = image
+    while other == image:
+        other = images[int(rng.integers(len(images)))]
+    return other

@@ -1,0 +1,41 @@
+"""Features of boxes and of soft parts, pooled from one dense map in float32."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import roi_align
+
+
+def pool_boxes(dense: Tensor, boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Mean of RoIAlign 7 x 7 (aligned, adaptive sampling) of each box.
+
+    Args:
+        dense: `(C, h, w)`.
+        boxes: `(R, 4)` x1, y1, x2, y2 in pixels of the image.
+        image_size: `(H, W)` of the image in pixels; h / H and w / W may differ.
+
+    Returns:
+        `(R, C)` float32 on the device of `dense`.
+
+    Source: OKNN and coupling ratios, ICLR 2024 paper section 5.3 and appendix B.
+    """
+    scale = boxes.new_tensor([dense.shape[2] / image_size[1], dense.shape[1] / image_size[0]]).repeat(2)
+    boxes = (boxes * scale).to(device=dense.device, dtype=torch.float32)
+    pooled = roi_align(dense[None].float(), [boxes], output_size=7, sampling_ratio=-1, aligned=True)
+    return pooled.mean(dim=(2, 3))
+
+
+def pool_weights(dense: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of the cells; the weights are area-averaged to the map's resolution, without a threshold.
+
+    Args:
+        dense: `(C, h, w)`.
+        weights: `(R, H, W)` bool or float at image resolution, not all zero.
+
+    Returns:
+        `(R, C)` float32 on the device of `dense`.
+
+    Source: intra-object coupling ratio, ICLR 2024 paper eq. 4 and appendix B.
+    """
+    cells = F.adaptive_avg_pool2d(weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
+    total = torch.einsum('rhw,chw->rc', cells, dense.float())
+    return total / cells.sum(dim=(1, 2))[:, None]
