@@ -1,1 +1,6 @@
+"""Figures of masks, batches, affinity and coupling, and the report that holds them."""
+from .report import Exhibit, write_report
+from .runs import Run
+from .style import run_styles
 
+__all__ = ['Exhibit', 'Run', 'run_styles', 'write_report']

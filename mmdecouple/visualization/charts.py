@@ -1,0 +1,196 @@
+"""Charts of measured coupling: intervals, histograms, curves over the masked share, bars."""
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .metrics import HEADLINES, METRICS, MetricSpec, metric_value
+from .runs import Run
+from .style import INK, MUTED, RunStyle, figure_style, new_figure
+
+Styles = dict[str, RunStyle]
+_SPECS = {spec.key: spec for spec in METRICS}
+_ARROW = {'higher': 'higher is better', 'lower': 'lower = less coupled', '': ''}
+
+
+def interval_figure(runs: Sequence[Run], styles: Styles,
+                    keys: Sequence[str] = HEADLINES) -> Figure:
+    """Return one small panel a metric: a dot and its 95 % interval for every run.
+
+    Args:
+        runs (Sequence[Run]): Measured runs, drawn top to bottom.
+        styles (dict[str, RunStyle]): From :func:`mmdecouple.visualization.style.run_styles`.
+        keys (Sequence[str]): Metrics to show; those that no run has are left out.
+
+    Returns:
+        Figure: Up to four panels a row.
+    """
+    specs = [_SPECS[key] for key in keys
+             if any(metric_value(run, key) is not None for run in runs)]
+    columns = min(4, max(len(specs), 1))
+    rows = -(-len(specs) // columns) or 1
+    with figure_style():
+        figure = new_figure(10.0, rows * (0.85 + 0.3 * len(runs)))
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axes, spec in zip(grid.flat, specs):
+            _interval_panel(axes, spec, runs, styles)
+        for axes in grid.flat[len(specs):]:
+            axes.set_visible(False)
+    return figure
+
+
+def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: Styles) -> None:
+    scale = 100.0 if spec.percent else 1.0
+    for row, run in enumerate(runs):
+        value = metric_value(run, spec.key)
+        if value is None:
+            continue
+        low, high = metric_value(run, spec.key, 'low'), metric_value(run, spec.key, 'high')
+        style = styles[run.name]
+        if low is not None and high is not None:
+            axes.plot([scale * low, scale * high], [row, row], color=style.color, lw=2.2,
+                      alpha=0.45, solid_capstyle='round')
+        axes.plot(scale * value, row, style.marker, color=style.color, ms=6.5)
+        axes.annotate(spec.show(value), (scale * value, row), (0, 7), ha='center', fontsize=7.5,
+                      textcoords='offset points', color=INK)
+    axes.set_yticks(range(len(runs)), [run.name for run in runs], color=INK)
+    axes.set_ylim(len(runs) - 0.5, -0.75)
+    axes.margins(x=0.16)
+    axes.grid(axis='y', visible=False)
+    axes.spines['left'].set_visible(False)
+    axes.locator_params(axis='x', nbins=5)
+    axes.set_title(spec.label + (' (%)' if spec.percent else ''))
+    axes.set_xlabel(_ARROW[spec.better], fontsize=7.5, color=MUTED)
+
+
+def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str) -> Figure | None:
+    """Return the distribution of a coupling ratio over objects, one ridge a run on a common axis.
+
+    Args:
+        runs (Sequence[Run]): Measured runs.
+        styles (dict[str, RunStyle]): Color per run.
+        key (str): Key in `histograms`, e.g. `cr_intra_cell`.
+        xlabel (str): Name of the quantity.
+
+    Returns:
+        Figure | None: Share of objects per bin with the mean marked; None if no run has the key.
+    """
+    having = [run for run in runs if key in run.coupling.get('histograms', {})]
+    if not having:
+        return None
+    shares, edges = {}, {}
+    for run in having:
+        histogram = run.coupling['histograms'][key]
+        counts = np.asarray(histogram['counts'], np.float64)
+        shares[run.name] = 100.0 * counts / max(counts.sum(), 1.0)
+        edges[run.name] = np.asarray(histogram['edges'], np.float64)
+    top = 1.12 * max(share.max() for share in shares.values())
+    left = min(_support(edges[run.name], shares[run.name])[0] for run in having)
+    right = max(_support(edges[run.name], shares[run.name])[1] for run in having)
+    with figure_style():
+        figure = new_figure(6.4, 0.7 + 0.95 * len(having))
+        grid = figure.subplots(len(having), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, run in zip(grid, having):
+            color = styles[run.name].color
+            axes.stairs(shares[run.name], edges[run.name], fill=True, color=color, alpha=0.30)
+            axes.stairs(shares[run.name], edges[run.name], color=color, lw=1.4)
+            centers = (edges[run.name][1:] + edges[run.name][:-1]) / 2
+            mean = metric_value(run, key)
+            mean = np.average(centers, weights=shares[run.name]) if mean is None else mean
+            axes.axvline(mean, color=color, lw=1.4, ls='--')
+            axes.text(0.995, 0.92, f'{run.name}   mean {mean:.3f}', ha='right', va='top',
+                      transform=axes.transAxes, fontsize=8.5, color=INK, fontweight='bold')
+            axes.set_ylim(0, top)
+            axes.locator_params(axis='y', nbins=3)
+        grid[-1].set_xlim(left, right)
+        grid[-1].set_xlabel(xlabel)
+        figure.supylabel('share of objects (%)', fontsize=9)
+    return figure
+
+
+def _support(edges: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    filled = np.flatnonzero(shares > 0)
+    if filled.size == 0:
+        return float(edges[0]), float(edges[-1])
+    return float(edges[filled[0]]), float(edges[filled[-1] + 1])
+
+
+def ratio_curve_figure(runs: Sequence[Run], styles: Styles,
+                       keys: Sequence[str] = ('cr_inter_masked', 'cr_inter_clean'),
+                       statistic: str = 'median') -> Figure | None:
+    """Return CR inter against the masked share of A, one panel a reference, one line a run.
+
+    Args:
+        runs (Sequence[Run]): Measured runs.
+        styles (dict[str, RunStyle]): Color per run.
+        keys (Sequence[str]): Keys in `curves`.
+        statistic (str): `median` or `mean` over pairs.
+
+    Returns:
+        Figure | None: None if no run has any of the curves.
+    """
+    keys = [key for key in keys if any(key in run.coupling.get('curves', {}) for run in runs)]
+    if not keys:
+        return None
+    titles = {'cr_inter_masked': 'A masked in the reference too', 'cr_inter_clean': 'Clean reference'}
+    with figure_style():
+        figure = new_figure(4.6 * len(keys) + 0.4, 3.3)
+        grid = figure.subplots(1, len(keys), squeeze=False)[0]
+        for axes, key in zip(grid, keys):
+            axes.axhline(1.0, color=MUTED, lw=1.0)
+            for run in runs:
+                curve = run.coupling.get('curves', {}).get(key)
+                if curve is None:
+                    continue
+                style = styles[run.name]
+                axes.plot(curve['ratio'], curve[statistic], style.dash, marker=style.marker, ms=4.5,
+                          color=style.color, label=run.name, lw=1.6)
+            axes.set_title(titles.get(key, key))
+            axes.set_xlabel('masked share of object A')
+        grid[0].set_ylabel(f'CR inter ({statistic} of pairs)')
+        figure.legend(*grid[0].get_legend_handles_labels(), loc='outside lower center',
+                      ncols=min(len(runs), 5))
+    return figure
+
+
+def bar_figure(runs: Sequence[Run], styles: Styles,
+               keys: Sequence[str] = ('context_shift', 'background_leak')) -> Figure | None:
+    """Return bars with 95 % intervals, one panel a metric, from a zero base line.
+
+    Args:
+        runs (Sequence[Run]): Measured runs.
+        styles (dict[str, RunStyle]): Color per run.
+        keys (Sequence[str]): Metrics whose zero is meaningful.
+
+    Returns:
+        Figure | None: None if no run has any of the metrics.
+    """
+    specs = [_SPECS[key] for key in keys
+             if any(metric_value(run, key) is not None for run in runs)]
+    if not specs:
+        return None
+    with figure_style():
+        figure = new_figure(max(3.4, 1.1 + 0.8 * len(runs)) * len(specs), 3.2)
+        grid = figure.subplots(1, len(specs), squeeze=False)[0]
+        for axes, spec in zip(grid, specs):
+            scale = 100.0 if spec.percent else 1.0
+            for place, run in enumerate(runs):
+                value = metric_value(run, spec.key)
+                if value is None:
+                    continue
+                low = metric_value(run, spec.key, 'low')
+                high = metric_value(run, spec.key, 'high')
+                axes.bar(place, scale * value, 0.62, color=styles[run.name].color, alpha=0.85)
+                top = scale * (value if high is None else high)
+                if low is not None and high is not None:
+                    axes.plot([place, place], [scale * low, top], color=INK, lw=1.3)
+                axes.annotate(spec.show(value), (place, top), (0, 3), ha='center', fontsize=8.5,
+                              textcoords='offset points')
+            axes.set_xticks(range(len(runs)), [run.name for run in runs], color=INK,
+                            rotation=20 if len(runs) > 4 else 0)
+            axes.grid(axis='x', visible=False)
+            axes.margins(y=0.14)
+            axes.set_title(spec.label + (' (%)' if spec.percent else ''))
+            axes.set_xlabel(_ARROW[spec.better], fontsize=7.5, color=MUTED)
+    return figure

@@ -1,0 +1,69 @@
+"""Training curves: one panel a loss term, one line a run."""
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .runs import Run
+from .style import RunStyle, figure_style, new_figure
+
+_TITLES = {'loss': 'Total (as optimized)', 'loss_global': 'Global term (weighted)',
+           'loss_dense': 'Dense term (weighted)', 'loss_decoupling': 'De-coupling term (weighted)',
+           'decoupling': 'De-coupling loss (unweighted)'}
+
+
+def smooth(values: np.ndarray, share: float = 0.04) -> np.ndarray:
+    """Return the centered moving average over a window of `share` of the curve's length.
+
+    Args:
+        values (np.ndarray): (N,) curve.
+        share (float): Window length as a share of N, (0, 1]; the window shrinks at both ends.
+
+    Returns:
+        np.ndarray: (N,), equal to `values` where the window holds one point.
+    """
+    half = int(len(values) * share / 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (total[high] - total[low]) / (high - low)
+
+
+def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | None:
+    """Return the training curves: faint as logged, bold smoothed.
+
+    Args:
+        runs (Sequence[Run]): Runs; those without curves (the untrained network) are left out.
+        styles (dict[str, RunStyle]): Color per run.
+
+    Returns:
+        Figure | None: Up to three panels a row; None if no run has a loss curve.
+    """
+    terms = {term: None for run in runs for term in run.losses}
+    order = [term for term in _TITLES if term in terms]
+    order += [term for term in terms if term not in _TITLES]
+    if not order:
+        return None
+    columns = min(3, len(order))
+    rows = -(-len(order) // columns)
+    with figure_style():
+        figure = new_figure(max(3.4 * columns, 5.0), 2.6 * rows + 0.4)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        handles = {}
+        for axes, term in zip(grid.flat, order):
+            for run in runs:
+                curve = run.losses.get(term)
+                if curve is None:
+                    continue
+                style = styles[run.name]
+                axes.plot(curve[:, 0], curve[:, 1], color=style.color, lw=0.8, alpha=0.25)
+                handles[run.name], = axes.plot(curve[:, 0], smooth(curve[:, 1]), style.dash,
+                                               color=style.color, lw=1.7)
+            axes.set_title(_TITLES.get(term, term))
+            axes.set_xlabel('iteration')
+            axes.margins(x=0.01)
+        for axes in grid.flat[len(order):]:
+            axes.set_visible(False)
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center',
+                      ncols=min(len(handles), 5))
+    return figure

@@ -1,0 +1,137 @@
+"""What a run folder says about itself: its config, its loss curves, its measured coupling."""
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+COUPLING_FORMAT = 'mmdecouple-coupling/1'
+COUPLING_FILE = 'coupling.json'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One column of a report.
+
+    Attributes:
+        name (str): How the report calls it.
+        coupling (dict): The measured JSON, format `mmdecouple-coupling/1`.
+        folder (Path | None): Run folder; None for a network that was never trained.
+        config (Path | None): The config it was trained with.
+        checkpoint (Path | None): The weights that were measured; None means untrained.
+        scalars (dict[str, np.ndarray]): Term -> (N, 2) float64 array of iteration and value.
+    """
+
+    name: str
+    coupling: dict
+    folder: Path | None = None
+    config: Path | None = None
+    checkpoint: Path | None = None
+    scalars: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are weights behind this column."""
+        return self.checkpoint is not None
+
+    @property
+    def losses(self) -> dict[str, np.ndarray]:
+        """The curves that are losses: `loss`, `loss_*` and the unweighted `decoupling`."""
+        return {key: curve for key, curve in self.scalars.items()
+                if key == 'loss' or key.startswith('loss_') or key == 'decoupling'}
+
+
+def find_config(folder: Path) -> Path:
+    """Return the config that mmengine dumped into a run folder (the newest, if there are several).
+
+    Raises:
+        FileNotFoundError: The folder does not exist or holds no dumped config.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: no such run folder.')
+    dumped = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    dumped = dumped or sorted(folder.glob('*/vis_data/config.py'))
+    if not dumped:
+        raise FileNotFoundError(
+            f'{folder}: no config in this run folder; give the work_dir of a training run, '
+            'the folder in which tools/train.py left <config>.py.')
+    return dumped[-1]
+
+
+def read_scalars(folder: Path) -> dict[str, np.ndarray]:
+    """Read the training curves of a run, over all its resumes.
+
+    Lines of a later start replace those of an earlier one at the same iteration, so a resumed run
+    reads like an uninterrupted one. A last line cut short by a kill is left out.
+
+    Args:
+        folder (Path): Run folder with `<timestamp>/vis_data/scalars.json`, one JSON a line.
+
+    Returns:
+        dict[str, np.ndarray]: Term -> (N, 2) float64, columns iteration and value, ascending.
+
+    Raises:
+        FileNotFoundError: There are no scalars, or none of them is a loss.
+    """
+    points: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if 'loss' not in row:
+                continue
+            step = int(row.get('step', row.get('iter', 0)))
+            for key, value in row.items():
+                if key not in ('step', 'iter') and isinstance(value, (int, float)):
+                    points.setdefault(key, {})[step] = float(value)
+    if not points:
+        raise FileNotFoundError(
+            f'{folder}: no loss in <timestamp>/vis_data/scalars.json; did this run train, '
+            'and was LocalVisBackend among its vis_backends?')
+    return {key: np.array(sorted(curve.items()), dtype=np.float64)
+            for key, curve in points.items()}
+
+
+def read_coupling(path: Path) -> dict:
+    """Read a measured JSON and make sure it is one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not JSON of format `mmdecouple-coupling/1`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path}: not there; make it with tools/analysis_tools/measure_coupling.py.')
+    try:
+        coupling = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path}: not valid JSON ({error}); measure this run again.') from error
+    found = coupling.get('format') if isinstance(coupling, dict) else None
+    if found != COUPLING_FORMAT:
+        raise ValueError(f'{path}: format is {found!r}, expected {COUPLING_FORMAT!r}; '
+                         'measure this run again.')
+    if not coupling.get('metrics'):
+        raise ValueError(f'{path}: holds no metrics; measure this run again.')
+    return coupling
+
+
+def check_same_draws(runs: list[Run]) -> None:
+    """Refuse to put runs side by side that were measured on different draws.
+
+    Raises:
+        ValueError: Two runs have different manifests, or two runs have the same name.
+    """
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'Two runs are called {name!r}; tell them apart with --names.')
+    first = runs[0]
+    for run in runs[1:]:
+        here, there = (item.coupling.get('manifest_sha256') for item in (first, run))
+        if here != there:
+            raise ValueError(
+                f'{first.name} and {run.name} were measured on different draws: manifest '
+                f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
+                f'({run.coupling.get("dataset")}); measure them alike with --remeasure.')

@@ -1,0 +1,90 @@
+"""One look for every figure: a color-blind safe color, marker and dash per run, the same in all of them."""
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK = '#1f2933'
+MUTED = '#66727f'
+RULE = '#dde3e9'
+UNTRAINED_COLOR = '#7b8794'
+CUT_COLOR = '#D55E00'
+_COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#5B3A8E')
+_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+_DASHES = ('-', '--', ':', '-.')
+_DPI = 160
+
+_RC = {
+    'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9.0,
+    'text.color': INK, 'axes.labelcolor': INK, 'axes.edgecolor': '#9aa5b1', 'axes.linewidth': 0.8,
+    'axes.titlesize': 9.5, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left',
+    'axes.titlepad': 8.0, 'axes.spines.top': False, 'axes.spines.right': False,
+    'axes.axisbelow': True, 'axes.grid': True, 'grid.color': RULE, 'grid.linewidth': 0.7,
+    'xtick.color': MUTED, 'ytick.color': MUTED, 'xtick.labelsize': 8.0, 'ytick.labelsize': 8.0,
+    'xtick.major.size': 0.0, 'ytick.major.size': 0.0, 'legend.frameon': False,
+    'legend.fontsize': 8.5, 'figure.facecolor': 'white', 'savefig.facecolor': 'white',
+}
+
+
+class RunStyle(NamedTuple):
+    """How one run is drawn, everywhere."""
+
+    color: str
+    marker: str
+    dash: str
+
+
+def run_styles(names: Sequence[str], untrained: str | None = None) -> dict[str, RunStyle]:
+    """Give every run its style by its place in the list; the untrained network is always gray.
+
+    Args:
+        names (Sequence[str]): Run names in the order of the report.
+        untrained (str | None): The name among them that stands for the untrained network.
+
+    Returns:
+        dict[str, RunStyle]: Name -> style. Colors repeat after seven runs, then with other dashes.
+    """
+    styles, place = {}, 0
+    for name in names:
+        if name == untrained:
+            styles[name] = RunStyle(UNTRAINED_COLOR, 'o', '--')
+            continue
+        turn, index = divmod(place, len(_COLORS))
+        styles[name] = RunStyle(_COLORS[index], _MARKERS[index], _DASHES[turn % len(_DASHES)])
+        place += 1
+    return styles
+
+
+def figure_style() -> AbstractContextManager:
+    """Return the matplotlib context in which every figure of the report is drawn."""
+    return matplotlib.rc_context(_RC)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of `width` x `height` inches that needs no display and no pyplot."""
+    figure = Figure(figsize=(width, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes: Axes) -> Axes:
+    """Strip ticks, frame and grid off axes that hold a picture, and return them."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def save_png(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG at the report's resolution and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with figure_style():
+        figure.savefig(path, dpi=_DPI, format='png', metadata={'Software': None})
+    return path

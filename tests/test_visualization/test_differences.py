@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from mmdecouple.visualization.metrics import METRICS, difference_to
+from mmdecouple.visualization.report import readings
+from mmdecouple.visualization.runs import Run
+
+from .synthetic import coupling
+
+
+def with_values(key: str, values: np.ndarray, groups: np.ndarray | None = None) -> Run:
+    measured = coupling(0.5)
+    measured['metrics'][key] = dict(value=float(values.mean()), low=0.0, high=1.0,
+                                    count=len(values))
+    measured['values'][key] = values.tolist()
+    if groups is not None:
+        measured['groups'] = {key: groups.tolist()}
+    return Run(str(values.sum()), measured)
+
+
+def test_interval_of_a_paired_difference_is_that_of_the_normal_approximation() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.5, 0.2, 1000)
+    change = rng.normal(0.02, 0.05, 1000)
+    found = difference_to(with_values('context_shift', base + change),
+                          with_values('context_shift', base), 'context_shift')
+    half = 1.96 * change.std() / 1000**0.5
+    assert found.value == pytest.approx(change.mean())
+    assert found.low == pytest.approx(change.mean() - half, abs=0.15 * half)
+    assert found.high == pytest.approx(change.mean() + half, abs=0.15 * half)
+    assert found.clear
+
+
+def test_objects_of_one_image_count_as_one_draw() -> None:
+    rng = np.random.default_rng(0)
+    base, groups = np.zeros(400), np.repeat(np.arange(100), 4)
+    change = rng.normal(0, 1, 100)[groups]
+    spans = []
+    for owners in (np.arange(400), groups):
+        found = difference_to(with_values('context_shift', base + change, owners),
+                              with_values('context_shift', base, owners), 'context_shift')
+        spans.append(found.high - found.low)
+    assert spans[1] == pytest.approx(2 * spans[0], rel=0.15)
+
+
+def test_a_metric_without_values_gets_no_interval_and_is_never_called_better() -> None:
+    runs = [Run('a', coupling(0.9, seed=1)), Run('b', coupling(0.1, seed=2))]
+    found = difference_to(runs[1], runs[0], 'cr_inter_masked_median')
+    assert found.low is None and not found.clear
+    (name, verdict), = readings(runs)
+    assert name == 'b' and any('CR inter, median' in label for label in verdict['unpaired'])
+    assert not any('CR inter, median' in label for label in verdict['better'])
+
+
+def test_better_follows_the_direction_of_the_metric() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.01, 100)
+    for key, word in (('context_shift', 'worse'), ('oknn_top1', 'better')):
+        reference, risen = with_values(key, noise), with_values(key, noise + 0.1)
+        label = next(spec.label for spec in METRICS if spec.key == key)
+        verdict = dict(readings([reference, risen]))[risen.name]
+        assert any(label in entry for entry in verdict[word]), (key, verdict)
+
+
+def test_values_are_printed_with_their_sign_and_unit() -> None:
+    spec = next(spec for spec in METRICS if spec.key == 'oknn_gap')
+    assert (spec.show(0.1234), spec.show(-0.1, True), spec.show(0.1, True), spec.show(None)) == (
+        '12.3', '−10.0', '+10.0', '–')

@@ -1,0 +1,113 @@
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from mmdecouple.visualization.charts import histogram_figure
+from mmdecouple.visualization.report import styles_of, write_report
+from mmdecouple.visualization.runs import Run, check_same_draws, find_config, read_scalars
+from mmdecouple.visualization.style import UNTRAINED_COLOR, save_png
+
+from .synthetic import KEYS, coupling, write_run
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    folders = tmp_path_factory.mktemp('runs')
+    levels = {'DenseCL': 0.9, 'DenseCL-D': 0.5, 'Control <X>': 0.8}
+    made = [Run('Untrained', {**coupling(0.2, seed=9), 'checkpoint': None})]
+    for place, (name, level) in enumerate(levels.items()):
+        folder = write_run(folders / str(place), None, place > 0, place)
+        made.append(Run(name, coupling(level, seed=place), folder, find_config(folder),
+                        folder / 'epoch_6.pth', read_scalars(folder)))
+    return made
+
+
+@pytest.fixture(scope='module')
+def page(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(tmp_path_factory.mktemp('report'), runs, title='Four networks', notes=['One seed.'])
+
+
+def test_every_figure_in_the_page_equals_the_measured_one(runs: list[Run], page: Path) -> None:
+    cells = re.findall(r'data-run="([^"]+)" data-metric="([^"]+)" data-value="([^"]+)">([^<]+)<',
+                       page.read_text())
+    shown = {(name.replace('&lt;', '<').replace('&gt;', '>'), key): (value, text)
+             for name, key, value, text in cells}
+    assert len(shown) == len(runs) * len(KEYS)
+    for run in runs:
+        for key in KEYS:
+            value, text = shown[run.name, key]
+            measured = run.coupling['metrics'][key]['value']
+            assert float(value) == measured
+            percent = key.startswith('oknn') or key == 'background_leak'
+            assert float(text.replace('−', '-')) == pytest.approx(
+                100 * measured if percent else measured, abs=0.0501 if percent else 0.000501)
+
+
+def test_the_page_needs_no_network_no_script_and_no_other_file(page: Path) -> None:
+    text = page.read_text()
+    assert '<script' not in text and '@import' not in text and 'url(' not in text
+    assert all(target.startswith('data:image/png;base64,')
+               for target in re.findall(r'src="([^"]*)"', text))
+    assert all(target.startswith('#') for target in re.findall(r'href="([^"]*)"', text))
+
+
+def test_every_run_and_every_figure_is_in_the_page_and_beside_it(runs: list[Run],
+                                                                 page: Path) -> None:
+    text = page.read_text()
+    assert 'Four networks' in text and 'One seed.' in text and 'Control &lt;X&gt;' in text
+    pngs = sorted(page.parent.glob('*.png'))
+    assert len(pngs) == text.count('<img ') >= 6
+    for png in pngs:
+        header = png.read_bytes()[:24]
+        assert header[:8] == b'\x89PNG\r\n\x1a\n'
+        width, height = struct.unpack('>II', header[16:])
+        assert 600 <= width <= 2400 and 300 <= height <= 2400, png.name
+
+
+def test_colors_belong_to_runs_and_gray_to_the_untrained(runs: list[Run]) -> None:
+    styles = styles_of(runs)
+    assert styles['Untrained'].color == UNTRAINED_COLOR
+    assert len({style.color for style in styles.values()}) == len(runs)
+    assert styles['DenseCL'] == styles_of(runs[1:])['DenseCL']
+
+
+def test_figures_differ_when_the_data_differ(runs: list[Run], tmp_path: Path) -> None:
+    styles, drawn = styles_of(runs), []
+    for place, level in enumerate((0.5, 0.5, 0.6)):
+        run = Run('DenseCL', coupling(level))
+        figure = histogram_figure([run], styles, 'cr_intra_cell', 'CR')
+        drawn.append(save_png(figure, tmp_path / f'{place}.png').read_bytes())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_single_run_without_curves_still_gets_a_report(tmp_path: Path) -> None:
+    measured = coupling(0.5)
+    for key in ('histograms', 'curves', 'values'):
+        del measured[key]
+    page = write_report(tmp_path, [Run('alone', measured)])
+    assert 'nothing to compare with' in page.read_text()
+
+
+def test_runs_measured_on_different_draws_are_refused(runs: list[Run], tmp_path: Path) -> None:
+    stranger = Run('Stranger', coupling(0.5, manifest='b' * 64, dataset='coco'))
+    with pytest.raises(ValueError, match=r'Untrained and Stranger were measured on different draws'
+                       r'.*aaaa.*\(scenes\) against bbbb.*\(coco\)'):
+        check_same_draws([*runs, stranger])
+    with pytest.raises(ValueError, match="Two runs are called 'DenseCL'"):
+        check_same_draws([runs[1], runs[1]])
+
+
+def test_curves_of_a_resumed_run_read_like_those_of_one_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / 'run', None)
+    whole = read_scalars(folder)
+    first = folder / '20260101_000000' / 'vis_data' / 'scalars.json'
+    lines = first.read_text().splitlines()
+    second = folder / '20260102_000000' / 'vis_data' / 'scalars.json'
+    second.parent.mkdir(parents=True)
+    first.write_text('\n'.join(lines[:50]) + '\n' + lines[50][:20])
+    second.write_text('\n'.join(lines[40:]) + '\n{"coco/bbox": 0.1, "step": 400}\n')
+    resumed = read_scalars(folder)
+    assert resumed.keys() == whole.keys()
+    assert all((resumed[key] == whole[key]).all() for key in whole)
