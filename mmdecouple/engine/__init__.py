@@ -1,1 +1,13 @@
+from mmdecouple.engine.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
+                                          find_resumable, read_checkpoint, weights_only_loading)
+from mmdecouple.engine.hooks import *  # noqa: F401,F403
+from mmdecouple.engine.loops import ResumableEpochLoop
+from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
+from mmdecouple.engine.runner import PretrainRunner
+from mmdecouple.engine.weights import load_weights
 
+__all__ = [
+    'AtomicLocalBackend', 'DamagedCheckpoint', 'PrecisionOptimWrapper', 'PretrainRunner',
+    'ResumableEpochLoop', 'UnsafeCheckpoint', 'find_resumable', 'load_weights', 'read_checkpoint',
+    'weights_only_loading'
+]

@@ -1,0 +1,35 @@
+# Runner, hooks and logging of every pre-training run.
+default_scope = 'mmdecouple'
+runner_type = 'PretrainRunner'
+
+# A run without a seed draws one, logs it and keeps it in its checkpoints.
+randomness = dict(seed=None)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=None,
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3))
+custom_hooks = [
+    dict(type='FiniteLossHook'),
+    dict(type='SeedHook'),
+    dict(type='TeacherHook'),
+    dict(type='QuarantineHook'),
+    dict(type='GracefulStopHook'),
+]
+
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+log_processor = dict(window_size=50)
+log_level = 'INFO'
+
+load_from = None
+resume = False
+# Whether to unpickle whatever a checkpoint holds: only for files whose origin you trust.
+allow_pickle_checkpoint = False

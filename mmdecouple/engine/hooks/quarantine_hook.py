@@ -1,0 +1,68 @@
+"""Images that cannot be read are listed once, counted, and stop the run when they are many."""
+import fcntl
+import os.path as osp
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdecouple.registry import HOOKS
+
+FILE_NAME = 'unreadable_images.txt'
+
+
+@HOOKS.register_module()
+class QuarantineHook(Hook):
+    """Collects what the data set passed over, from all workers and processes.
+
+    Samples carry the (path, reason) pairs as ``unreadable``. Each path is written once to
+    ``unreadable_images.txt`` in the work dir, also over resumes and several processes, and once to
+    the log. More than the data set's ``max_bad_share`` stops the run.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Finds the data set's limit."""
+        self._path = osp.join(runner.work_dir, FILE_NAME)
+        self._seen: set[str] = set()
+        dataset = runner.train_loop.dataloader.dataset
+        while hasattr(dataset, 'dataset'):
+            dataset = dataset.dataset
+        self._share = getattr(dataset, 'max_bad_share', 1.0)
+        self._size = len(dataset)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Lists what this batch had to replace."""
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        found = {
+            path: reason
+            for sample in samples or [] for path, reason in getattr(sample, 'unreadable', ())
+            if path not in self._seen
+        }
+        if not found:
+            return
+        self._seen.update(found)
+        new, count = self._write(found)
+        for path in new:
+            runner.logger.warning(f'Unreadable image {path!r} ({found[path]}): replaced by the '
+                                  f'next one; {count} of {self._size} so far, listed in '
+                                  f'{self._path}.')
+        if count > self._share * self._size:
+            raise RuntimeError(
+                f'{count} of the {self._size} images cannot be read, more than max_bad_share='
+                f'{self._share} (config key train_dataloader.dataset.max_bad_share); they are '
+                f'listed in {self._path}. Repair or remove them, or raise the share.')
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Says how many there are."""
+        if self._seen:
+            runner.logger.info(f'{len(self._seen)} of {self._size} images could not be read.')
+
+    def _write(self, found: dict[str, str]) -> tuple[list[str], int]:
+        """Adds the paths that no process listed yet; returns them and how many are listed."""
+        with open(self._path, 'a+') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            listed = {line.split('\t')[0] for line in file.read().splitlines()}
+            new = [path for path in found if path not in listed]
+            file.writelines(f'{path}\t{found[path]}\n' for path in new)
+        return new, len(listed) + len(new)

@@ -1,0 +1,39 @@
+"""The teacher follows the student after every real optimizer step."""
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdecouple.engine.hooks.unwrapping import bare_model, bare_optimizers
+from mmdecouple.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TeacherHook(Hook):
+    """Calls ``model.update_teacher(iteration, max_iters)`` after each optimizer step.
+
+    Iterations that only accumulate gradients, and steps that fp16 loss scaling skips, do not count
+    as steps.
+    """
+
+    priority = 'HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Watches the optimizers for real steps."""
+        self._stepped = False
+        for optimizer in bare_optimizers(runner):
+            optimizer.register_step_post_hook(self._note_step)
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Moves the teacher if the student moved."""
+        model = bare_model(runner)
+        if self._stepped and hasattr(model, 'update_teacher'):
+            model.update_teacher(runner.iter, runner.max_iters)
+        self._stepped = False
+
+    def _note_step(self, *_: Any) -> None:
+        self._stepped = True

@@ -1,0 +1,55 @@
+"""Weights of a checkpoint into a model, with every key that does not match named."""
+import logging
+import re
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+
+
+def load_weights(model: torch.nn.Module,
+                 checkpoint: dict[str, Any],
+                 name: str,
+                 strict: bool = False,
+                 revise_keys: list[tuple[str, str]] | None = None) -> None:
+    """Loads the weights whose names and shapes match and lists the others.
+
+    Args:
+        model: The model to fill.
+        checkpoint: A state dict, or a dict that holds one under ``state_dict``.
+        name: What to call the checkpoint in messages, its path.
+        strict: Whether any difference is an error.
+        revise_keys: (pattern, replacement) pairs applied to the checkpoint's names.
+
+    Raises:
+        ValueError: If a backbone weight is missing or of another shape, or, with ``strict``, if
+            anything differs.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    for pattern, replacement in revise_keys or []:
+        weights = {re.sub(pattern, replacement, key): value for key, value in weights.items()}
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    reshaped = [
+        key for key, value in expected.items()
+        if key in weights and value.shape != weights[key].shape
+    ]
+    found = ', '.join(
+        f'{len(keys)} {what} ({_some(keys)})'
+        for what, keys in (('missing', missing), ('unexpected', unexpected),
+                           ('of another shape', reshaped)) if keys)
+    broken = [key for key in missing + reshaped if key.startswith('backbone.')]
+    if broken or (strict and found):
+        raise ValueError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
+                         'config it was trained with, or another checkpoint (config key '
+                         'load_from).')
+    if found:
+        print_log(f'Keys of {name} that do not match: {found}', 'current', logging.WARNING)
+    kept = {key: weights[key] for key in expected if key not in missing and key not in reshaped}
+    model.load_state_dict(kept, strict=False)
+
+
+def _some(keys: list[str], limit: int = 6) -> str:
+    more = f', and {len(keys) - limit} more' if len(keys) > limit else ''
+    return ', '.join(keys[:limit]) + more
