@@ -3,9 +3,8 @@ import argparse
 
 from mmengine.fileio import dump
 
-from mmdecouple.registry import RUNNERS
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import add_run_options, existing_checkpoint, prepare_config, require_keys
+from mmdecouple.utils.launch import add_run_options, build_runner, existing_checkpoint, prepare_config, require_keys
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +23,7 @@ def main() -> None:
         require_keys(config, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'testing')
         config.load_from = existing_checkpoint(args.checkpoint)
         config.resume = False
-        runner = RUNNERS.build(config)
+        runner = build_runner(config)
         metrics = runner.test()
         if args.out is not None and runner.rank == 0:
             dump(metrics, args.out, indent=2)

@@ -1,9 +1,8 @@
 """Pre-trains a model: `python tools/train.py CONFIG`."""
 import argparse
 
-from mmdecouple.registry import RUNNERS
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import add_run_options, existing_checkpoint, prepare_config, require_keys
+from mmdecouple.utils.launch import add_run_options, build_runner, existing_checkpoint, prepare_config, require_keys
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +26,7 @@ def main() -> None:
         if args.resume is not None:
             config.resume = True
             config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)
-        RUNNERS.build(config).train()
+        build_runner(config).train()
 
 
 if __name__ == '__main__':

@@ -2,11 +2,15 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
 from .configs import load_config
 from .versions import check_versions
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -85,3 +89,11 @@ def prepare_config(args: argparse.Namespace) -> Config:
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(config.filename).stem)
     return config
+
+
+def build_runner(config: Config) -> 'Runner':
+    """Builds the runner that the config names by `runner_type`, or mmengine's own."""
+    from mmengine.runner import Runner
+
+    from mmdecouple.registry import RUNNERS
+    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)

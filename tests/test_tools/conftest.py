@@ -1,0 +1,85 @@
+"""A toy project on disk (model, data, metric, config) that the tools can run in a second or two."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKOUT_TOOLS = ROOT / 'tools'
+
+TOY_MODULE = '''
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+
+
+@DATASETS.register_module()
+class ToyNumbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.tensor([float(index)]), target=torch.tensor([2.0 * index]))
+
+
+@MODELS.register_module()
+class ToyLine(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(1, 1)
+
+    def forward(self, inputs, target, mode='tensor'):
+        prediction = self.line(inputs)
+        if mode == 'loss':
+            return dict(loss=(prediction - target).square().mean())
+        return list((prediction - target).abs())
+
+
+@METRICS.register_module()
+class ToyError(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results.extend(float(value) for value in data_samples)
+
+    def compute_metrics(self, results):
+        return dict(error=sum(results) / len(results), count=len(results))
+'''
+
+TOY_CONFIG = '''
+custom_imports = dict(imports=['toy_module'], allow_failed_imports=False)
+default_scope = 'mmengine'
+model = dict(type='ToyLine')
+loader = dict(
+    collate_fn=dict(type='default_collate'),
+    batch_size=2, num_workers=0, dataset=dict(type='ToyNumbers'), sampler=dict(type='DefaultSampler', shuffle=False))
+train_dataloader = loader
+test_dataloader = loader
+train_cfg = dict(by_epoch=True, max_epochs=1)
+test_cfg = dict()
+test_evaluator = dict(type='ToyError')
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.001))
+env_cfg = dict(dist_cfg=dict(backend='gloo'))
+randomness = dict(seed=0)
+'''
+
+
+@pytest.fixture(scope='session')
+def toy(tmp_path_factory):
+    """Folder with `toy_module.py` and `toy_line.py` (a config)."""
+    folder = tmp_path_factory.mktemp('toy')
+    (folder / 'toy_module.py').write_text(TOY_MODULE)
+    (folder / 'toy_line.py').write_text(TOY_CONFIG)
+    return folder
+
+
+def run(command, *, toy_folder, cwd, ok=True, extra_env=None):
+    """Runs a command with the toy module importable; returns its output and checks how it ended."""
+    env = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
+    env.update(
+        PYTHONPATH=str(toy_folder), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1', COLUMNS='200', PYTHON=sys.executable,
+        **(extra_env or {}))
+    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
+    assert (result.returncode == 0) == ok, result.stdout[-4000:] + result.stderr[-4000:]
+    return result.stdout + result.stderr

@@ -1,0 +1,138 @@
+import importlib.util
+import json
+import os
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import set_random_seed
+from rich.console import Console
+
+from mmdecouple.registry import MODELS
+from mmdecouple.utils.configs import load_config
+from mmdecouple.visualization.comparison import compare, figures_file
+
+from ..test_visualization.synthetic import coupling, write_run
+from ..test_visualization.tiny import CONFIG
+from .conftest import CHECKOUT_TOOLS
+
+
+def load_tool(name: str):
+    """Import a tool of this checkout by its path."""
+    spec = importlib.util.spec_from_file_location(name, CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory) -> Path:
+    """A checkpoint that fits the tiny config."""
+    folder = tmp_path_factory.mktemp('weights')
+    (folder / 'tiny.py').write_text(CONFIG)
+    set_random_seed(1)
+    model = MODELS.build(load_config(str(folder / 'tiny.py')).model)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'epoch_1.pth')
+    return folder / 'epoch_1.pth'
+
+
+@pytest.fixture
+def folders(tmp_path: Path, weights: Path) -> list[Path]:
+    """Two run folders: the first was measured, the second was not."""
+    made = []
+    for place, name in enumerate(('first', 'second')):
+        made.append(write_run(tmp_path / name, None, place == 1, place, CONFIG))
+        shutil.copy(weights, made[-1])
+    (made[0] / 'coupling.json').write_text(json.dumps(coupling(0.9)))
+    return made
+
+
+class Measurer:
+    """Stands for measure_coupling.py and keeps what it was asked."""
+
+    def __init__(self, manifest: str = 'a' * 64) -> None:
+        self.manifest, self.asked = manifest, []
+
+    def __call__(self, config: Path, checkpoint: Path | None, out: Path) -> None:
+        self.asked.append((config.parent.name, checkpoint and checkpoint.name, out.name))
+        out.write_text(json.dumps(coupling(0.4, self.manifest, seed=len(self.asked))))
+
+
+def test_a_report_measures_only_what_was_not_measured(folders: list[Path], tmp_path: Path) -> None:
+    measure, text = Measurer(), StringIO()
+    settings = dict(untrained=True, console=Console(file=text, width=150))
+    report = compare(folders, ['DenseCL', 'DenseCL-D'], tmp_path / 'out', measure, **settings)
+    assert measure.asked == [('second', 'epoch_1.pth', 'coupling.json'),
+                             ('first', None, 'untrained.json')]
+    compare(folders, ['DenseCL', 'DenseCL-D'], tmp_path / 'out', measure, **settings)
+    assert len(measure.asked) == 2
+    for name in ('Untrained', 'DenseCL', 'DenseCL-D'):
+        assert name in report.read_text() and name in text.getvalue()
+    assert str(report) in text.getvalue() and 'Left out' not in text.getvalue()
+    for png in ('losses', 'metrics', 'decoupled_batch', 'affinity', 'rcc_and_cutout_masks'):
+        assert (report.parent / f'{png}.png').is_file()
+
+
+def test_figures_older_than_the_checkpoint_are_measured_again(folders: list[Path],
+                                                              tmp_path: Path) -> None:
+    measure = Measurer()
+    now = (folders[0] / 'coupling.json').stat().st_mtime
+    os.utime(folders[0] / 'epoch_1.pth', (now + 10, now + 10))
+    compare(folders[:1], ['a'], tmp_path / 'out', measure, console=Console(file=StringIO()))
+    assert measure.asked == [('first', 'epoch_1.pth', 'coupling.json')]
+
+
+def test_figures_of_each_data_set_are_kept_apart(tmp_path: Path) -> None:
+    names = {figures_file(tmp_path, checkpoint, dataset).name
+             for checkpoint in (None, Path('a.pth')) for dataset in (None, 'scenes', 'coco:/a/b')}
+    assert names == {'coupling.json', 'coupling-scenes.json', 'coupling-coco-a-b.json',
+                     'untrained.json', 'untrained-scenes.json', 'untrained-coco-a-b.json'}
+
+
+def break_config(folder: Path) -> None:
+    (folder / 'toy_config.py').unlink()
+
+
+def break_checkpoint(folder: Path) -> None:
+    (folder / 'epoch_1.pth').write_bytes((folder / 'epoch_1.pth').read_bytes()[:1000])
+
+
+def break_logs(folder: Path) -> None:
+    shutil.rmtree(folder / '20260101_000000')
+
+
+def break_draws(folder: Path) -> None:
+    (folder / 'coupling.json').write_text(json.dumps(coupling(0.5, 'b' * 64, 'coco')))
+
+
+def break_figures(folder: Path) -> None:
+    (folder / 'coupling.json').write_text('{"format": "other/1"}')
+
+
+@pytest.mark.parametrize('damage, line', [
+    (shutil.rmtree, 'second: no such run folder'),
+    (break_config, 'second: no config in this run folder'),
+    (break_checkpoint, 'second: no readable checkpoint (*.pth) in this run folder'),
+    (break_logs, 'second: no loss in <timestamp>/vis_data/scalars.json'),
+    (break_draws, 'first and second were measured on different draws'),
+    (break_figures, "format is 'other/1', expected 'mmdecouple-coupling/1'"),
+])
+def test_bad_input_ends_in_one_line_that_names_the_culprit(damage, line: str, folders: list[Path],
+                                                           tmp_path: Path, capsys) -> None:
+    damage(folders[1])
+    with pytest.raises(SystemExit) as end:
+        load_tool('compare_runs').main([*map(str, folders), '--out', str(tmp_path / 'out')])
+    error = capsys.readouterr().err.strip()
+    assert end.value.code == 1 and line in error and error.count('\n') == 0, error
+
+
+def test_names_must_be_as_many_as_runs_and_differ(folders: list[Path], tmp_path: Path,
+                                                  capsys) -> None:
+    tool, out = load_tool('compare_runs'), ['--out', str(tmp_path / 'out')]
+    (folders[1] / 'coupling.json').write_text(json.dumps(coupling(0.4)))
+    for names, line in ((['a'], '1 names for 2 runs'), (['a', 'a'], "Two runs are called 'a'")):
+        with pytest.raises(SystemExit):
+            tool.main([*map(str, folders), '--names', *names, *out])
+        assert line in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""What `mim` and set-up rely on in the files at the repository's root."""
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+CONFIGS = ROOT / 'configs'
+INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+MODELS = [model for path in INDEX['Import'] for model in yaml.safe_load((ROOT / path).read_text())['Models']]
+
+
+def test_the_index_imports_every_metafile():
+    assert sorted(INDEX['Import']) == sorted(str(path.relative_to(ROOT)) for path in CONFIGS.rglob('metafile.yml'))
+
+
+@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
+def test_a_listed_model_is_lower_case_and_named_like_its_config(model):
+    assert model['Name'] == model['Name'].lower() == Path(model['Config']).stem
+    assert (ROOT / model['Config']).is_file()
+
+
+@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
+def test_a_result_says_who_measured_it(model):
+    if model.get('Results'):
+        assert model['Metadata']['Origin of Results'].startswith(('published', 'measured'))
+
+
+def test_every_collection_is_defined():
+    metafiles = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX['Import']]
+    known = {collection['Name'] for metafile in metafiles for collection in metafile['Collections']}
+    assert {model['In Collection'] for model in MODELS} <= known
+
+
+def test_config_names_are_unique_so_that_mim_finds_them():
+    counts = Counter(path.name for path in CONFIGS.rglob('*.py'))
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_requirements_pin_the_set_that_works_together():
+    pinned = (ROOT / 'requirements' / 'mminstall.txt').read_text().split()
+    assert all('==' in line for line in pinned)
+    assert 'torch===2.11.0' in (ROOT / 'requirements' / 'build.txt').read_text().split()
+
+
+@pytest.mark.parametrize('script', sorted(ROOT.glob('tools/**/*.sh')) + [ROOT / '.ci' / 'run'], ids=lambda path: path.name)
+def test_shell_scripts_parse_and_can_be_executed(script):
+    subprocess.run(['bash', '-n', script], check=True)
+    assert os.access(script, os.X_OK)
