@@ -51,7 +51,7 @@ def estimate(
         times = np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count)
         drawn.append(statistic(times[:, member].astype(np.float64)))
     tail = 50 * (1 - level)
-    low, high = np.nanpercentile(np.concatenate(drawn), [tail, 100 - tail])
+    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail])
     value = statistic(np.ones((1, len(groups))))[0]
     return MetricValue(float(value), float(low), float(high), len(groups))
 
@@ -85,15 +85,21 @@ def ratio_of_means(numerator: np.ndarray, denominator: np.ndarray) -> Statistic:
 
 
 def class_mean(values: np.ndarray, labels: np.ndarray) -> Statistic:
-    """Mean over the classes present of each class's weighted mean of `values` `(n,)`, with `labels` `(n,)`."""
+    """Mean over classes of each class's weighted mean of `values` `(n,)`, with `labels` `(n,)`.
+
+    A class that a resample misses keeps its mean on all items: averaging over fewer classes instead would shift the
+    whole interval where classes are rare.
+    """
+    values = np.asarray(values, dtype=np.float64)
     _, member = np.unique(labels, return_inverse=True)
     one_hot = np.eye(member.max() + 1)[member]
-    hits = one_hot * np.asarray(values, dtype=np.float64)[:, None]
+    hits = one_hot * values[:, None]
+    overall = hits.sum(0) / one_hot.sum(0)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         present = weights @ one_hot
-        share = np.divide(weights @ hits, present, out=np.zeros_like(present), where=present > 0)
-        return share.sum(1) / (present > 0).sum(1)
+        share = np.broadcast_to(overall, present.shape).copy()
+        return np.divide(weights @ hits, present, out=share, where=present > 0).mean(1)
 
     return statistic
 

@@ -1,7 +1,9 @@
 """Measuring a model from start to end: probes through the network, features through the measures."""
+import random
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
+import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.dist import broadcast_object_list
@@ -62,8 +64,9 @@ def measure_model(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode, then every module back into its own, and the torch generators with it."""
+    """Puts a model into evaluation mode, and afterwards every module and all random generators back as they were."""
     modes = {module: module.training for module in model.modules()}
+    python, numpy = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         model.eval()
@@ -72,6 +75,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         finally:
             for module, mode in modes.items():
                 module.training = mode
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def _one_thread(worker: int) -> None:

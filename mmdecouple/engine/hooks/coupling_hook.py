@@ -1,0 +1,56 @@
+"""Measures coupling while pre-training, without touching the training."""
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.registry import DATASETS, HOOKS
+
+
+@HOOKS.register_module()
+class CouplingHook(Hook):
+    """Measures the model every `interval` epochs; the training trajectory is the same, bit for bit, without it.
+
+    Numbers go to the visualizer (`coupling/...`, TensorBoard included) at the current iteration, and with intervals
+    into `<work_dir>/coupling/epoch_<n>.json`; the draws into `<work_dir>/coupling/manifest.json`, so that a resumed
+    run goes on with the same.
+
+    Args:
+        probe: config of the `ProbeDataset`.
+        interval: epochs between measurements, positive.
+        batch_size: probes at a time on each rank.
+        num_workers: processes that render probes.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, probe: dict, interval: int = 1, batch_size: int = 32, num_workers: int = 0) -> None:
+        if interval < 1:
+            raise ValueError(f'CouplingHook: interval must be at least 1 epoch, got {interval} '
+                             '(config key custom_hooks).')
+        self.probe, self.interval = probe, interval
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.dataset = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Draws the probes now, so that a data set that does not fit stops the run before its first step."""
+        manifest = Path(runner.work_dir) / 'coupling' / 'manifest.json'
+        self.dataset = DATASETS.build({'type': 'ProbeDataset', 'manifest': str(manifest), **self.probe})
+        for note in self.dataset.metainfo['notes']:
+            runner.logger.info(note)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Measures after every `interval`-th epoch."""
+        if not self.every_n_epochs(runner, self.interval):
+            return
+        epoch = runner.epoch + 1
+        metric = CouplingMetric(
+            json=Path(runner.work_dir) / 'coupling' / f'epoch_{epoch}.json',
+            config=getattr(runner.cfg, 'filename', None), checkpoint=f'epoch {epoch} of {runner.work_dir}')
+        report = measure_model(
+            runner.model, self.dataset, metric=metric, batch_size=self.batch_size, num_workers=self.num_workers)
+        scalars = {f'coupling/{name}': entry['value'] for name, entry in report['metrics'].items()}
+        runner.visualizer.add_scalars(scalars, step=runner.iter)
+        runner.logger.info(f'Coupling after epoch {epoch}: ' + ', '.join(
+            f'{name.split("/")[1]} {value:.4f}' for name, value in scalars.items()))

@@ -1,0 +1,119 @@
+"""What a kind of cut mask does on average: share cut, ratio in each region, largest piece."""
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdecouple.masks import (RegionCollaborativeCutout, build_mask, masked_share, region_ratio)
+
+MASK_TYPES = {
+    'rcc': dict(type='RegionCollaborativeCutout'),
+    'rcc_printed': dict(type='RegionCollaborativeCutout', rule='printed'),
+    'cutout': dict(type='Cutout'),
+    'blockwise': dict(type='Blockwise'),
+    'random': dict(type='RandomMask'),
+    'rectangle': dict(type='Rectangle'),
+}
+_CELLS_AT_ONCE = 2**21
+
+
+def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings: object) -> dict:
+    """Config of one of `MASK_TYPES` with a wanted cut ratio.
+
+    Args:
+        name: One of `MASK_TYPES`.
+        cut_ratio: One number or low and high, in [0, 1]; None keeps the type's own. A rectangle is
+            foreground, so that its area becomes 1 - cut_ratio.
+        settings: Settings of the grid regions (`grid`, `preset`, `box_area`, `aspect`), left out
+            for types without regions.
+
+    Returns:
+        A config for `mmdecouple.masks.build_mask`.
+    """
+    config = dict(MASK_TYPES[name])
+    if name in ('rcc', 'rcc_printed', 'cutout'):
+        config.update(settings)
+    if cut_ratio is not None and name == 'rectangle':
+        config['area'] = tuple(sorted(1 - ratio for ratio in cut_ratio))
+    elif cut_ratio is not None:
+        config['cut_ratio'] = tuple(cut_ratio)
+    if len(config.get('cut_ratio', ())) == 1:
+        config['cut_ratio'] *= 2
+    return config
+
+
+def draw_masks(config: dict,
+               regions: RegionCollaborativeCutout,
+               size: tuple[int, int],
+               count: int,
+               seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw masks in batches, each with the grid regions against which it is measured.
+
+    Args:
+        config: Config of a mask sampler.
+        regions: Where the regions come from, whether or not the masks heed them.
+        size: Mask size `(h, w)` in cells.
+        count: Number of masks.
+        seed: Seed of all draws.
+
+    Yields:
+        Masks `(b, h, w)` bool and regions `(b, K, 4)` in cells.
+    """
+    mask, generator = build_mask(config, key='mask'), torch.Generator().manual_seed(seed)
+    most = max(1, _CELLS_AT_ONCE // (size[0] * size[1]))
+    for start in range(0, count, most):
+        number = min(most, count - start)
+        boxes = regions.regions(number, size, generator=generator)
+        yield mask.sample(number, size, generator=generator, regions=boxes), boxes
+
+
+def mask_statistics(config: dict,
+                    regions: RegionCollaborativeCutout,
+                    size: tuple[int, int],
+                    count: int = 3000,
+                    seed: int = 0) -> dict[str, float]:
+    """Measure a kind of mask.
+
+    Args:
+        config: Config of a mask sampler.
+        regions: The grid regions of which the cut ratio is measured.
+        size: Mask size `(h, w)` in cells.
+        count: Number of masks.
+        seed: Seed of all draws.
+
+    Returns:
+        `masked_share_mean` and `_std` (over masks), `region_ratio_mean` and `_std` (over regions
+        that hold a cell), `largest_component_mean`; all shares in [0, 1].
+    """
+    shares, ratios, largest = [], [], []
+    for masks, boxes in draw_masks(config, regions, size, count, seed):
+        ratio = region_ratio(masks, boxes)
+        shares.append(masked_share(masks).double())
+        ratios.append(ratio[~ratio.isnan()].double())
+        largest.append(largest_component(masks))
+    share, ratio = torch.cat(shares), torch.cat(ratios)
+    return {
+        'masked_share_mean': share.mean().item(),
+        'masked_share_std': share.std(correction=0).item(),
+        'region_ratio_mean': ratio.mean().item(),
+        'region_ratio_std': ratio.std(correction=0).item(),
+        'largest_component_mean': float(np.concatenate(largest).mean()),
+    }
+
+
+def largest_component(masks: Tensor) -> np.ndarray:
+    """Share of the view that the largest 4-connected piece of each cut mask takes.
+
+    Args:
+        masks: Bool `(B, h, w)`, True = cut.
+
+    Returns:
+        Float64 `(B,)` in [0, 1]; 0 for an empty mask.
+    """
+    areas = []
+    for mask in masks.cpu().numpy().astype(np.uint8):
+        table = cv2.connectedComponentsWithStats(mask, connectivity=4)[2]
+        areas.append(table[1:, cv2.CC_STAT_AREA].max(initial=0) / mask.size)
+    return np.array(areas, dtype=np.float64)

@@ -1,0 +1,108 @@
+"""Probe settings by a short name: what `--dataset coco:ROOT` and `--dataset scenes` mean."""
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Sequence
+
+from mmdecouple.registry import MEASURES
+
+LIMITS = dict(
+    OKNN=('bank_images', 'query_images'), InterCouplingRatio=('pairs',), IntraCouplingRatio=('objects',),
+    ContextShift=('objects',), BackgroundLeak=('bank', 'queries'))
+
+
+def probe_config(
+    dataset: str | None,
+    config: dict,
+    *,
+    size: int | None = None,
+    cell: int | None = None,
+    seed: int | None = None,
+    manifest: str | None = None,
+    measures: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> dict:
+    """Config of a `ProbeDataset`.
+
+    Args:
+        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco` (data/coco), `scenes`
+            (those that the config trains on, or the defaults), or None for the probes that the config names.
+        config: a whole config.
+        size: side of the images in pixels; None for 224 with COCO, the scenes' own size, or the config's.
+        cell: side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or the config's.
+        seed: of the draws; None for 0, or the config's.
+        manifest: JSON file of the draws.
+        measures: types to keep; None for all.
+        limit: most images, pairs or objects that any measure draws, for a quick look.
+
+    Raises:
+        ValueError: the words say nothing that can be measured on.
+    """
+    if dataset is None:
+        probe = configured_probe(config)
+    elif dataset == 'scenes':
+        probe = scene_probe(config, size)
+    elif dataset.split(':')[0] == 'coco':
+        probe = coco_probe(*dataset.split(':')[1:])
+    else:
+        raise ValueError(f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
+    given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
+    probe.update({key: value for key, value in given.items() if value is not None})
+    probe['measures'] = _selected(probe.get('measures') or [dict(type=name) for name in LIMITS], measures, limit)
+    return probe
+
+
+def configured_probe(config: dict) -> dict:
+    """The `ProbeDataset` that a config names for testing, validation or its `CouplingHook`.
+
+    Raises:
+        ValueError: it names none.
+    """
+    places = [config.get(key) and config[key].get('dataset') for key in ('test_dataloader', 'val_dataloader')]
+    places += [hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)]
+    for place in places:
+        if place and place.get('type') == 'ProbeDataset':
+            return deepcopy(dict(place))
+    raise ValueError('The config names no ProbeDataset (config key test_dataloader.dataset); '
+                     'say what to measure on with --dataset coco:ROOT or --dataset scenes.')
+
+
+def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
+    """COCO in its standard layout, bank and coupling ratios on `train`, scored objects on `val`."""
+    def split(name: str) -> dict:
+        return dict(type='CocoObjects', ann_file=str(Path(root) / 'annotations' / f'instances_{name}.json'),
+                    img_prefix=str(Path(root) / name), name=f'{Path(root).name}-{name}')
+
+    return dict(type='ProbeDataset', objects=split(val), bank=split(train))
+
+
+def scene_probe(config: dict, size: int | None = None) -> dict:
+    """Built-in scenes, with filters scaled to their small images and single-object scenes for pairs."""
+    training = (config.get('train_dataloader') or {}).get('dataset') or {}
+    scenes = dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else {}
+    side = size or scenes.get('size', 96)
+    side = side if isinstance(side, int) else min(side)
+    scenes['size'] = side
+
+    def split(name: str, count: int, **knobs: Any) -> dict:
+        return dict(type='SceneObjects', num_images=count, split=name, scenes={**scenes, **knobs})
+
+    return dict(
+        type='ProbeDataset', objects=split('val', 1000), bank=split('train', 3000),
+        singles=split('val', 400, objects=(1, 1)), size=side, cell=8,
+        measures=[
+            dict(type='OKNN'), dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
+            dict(type='IntraCouplingRatio', objects=1000, min_cells=8, min_part_cells=2), dict(type='ContextShift'),
+            dict(type='BackgroundLeak')])
+
+
+def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
+    known = [config['type'] for config in configs]
+    unknown = [name for name in names or [] if name not in known]
+    if unknown:
+        raise ValueError(f'--measures: {unknown[0]} is not among {", ".join(known)}.')
+    kept = [dict(config) for config in configs if names is None or config['type'] in names]
+    for config in kept if limit is not None else []:
+        default = MEASURES.build(config)
+        for key in LIMITS.get(config['type'], ()):
+            config[key] = min(limit, getattr(default, key) or limit)
+    return kept

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from mmdecouple.evaluation import bootstrap
+
+
+def test_weighted_statistics_equal_those_of_repeated_items():
+    rng = np.random.default_rng(0)
+    values, other, labels = rng.normal(size=12), rng.uniform(1, 2, 12), rng.integers(0, 3, 12)
+    for _ in range(20):
+        times = rng.multinomial(12, np.ones(12) / 12)
+        v, o, y = (np.repeat(x, times) for x in (values, other, labels))
+        weights = times[None].astype(float)
+        assert bootstrap.mean(values)(weights)[0] == pytest.approx(v.mean())
+        assert bootstrap.median(values)(weights)[0] == pytest.approx(np.median(v))
+        assert bootstrap.ratio_of_means(values, other)(weights)[0] == pytest.approx(v.mean() / o.mean())
+        per_class = np.mean([(v[y == c] if c in y else values[labels == c]).mean() for c in set(labels)])
+        assert bootstrap.class_mean(values, labels)(weights)[0] == pytest.approx(per_class)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(300):
+        images = np.repeat(np.arange(40), 3)
+        values = (rng.normal(size=40)[images] + 0.3 * rng.normal(size=120))
+        _, low, high, _ = bootstrap.estimate(bootstrap.mean(values), images, resamples=300, seed=trial)
+        hits += low <= 0 <= high
+    assert 0.88 <= hits / 300 <= 0.99
+
+
+def test_objects_of_one_image_are_resampled_together():
+    values = np.repeat(np.random.default_rng(0).normal(size=30), 10)
+    together = bootstrap.estimate(bootstrap.mean(values), np.repeat(np.arange(30), 10))
+    alone = bootstrap.estimate(bootstrap.mean(values), np.arange(300))
+    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+
+
+def test_the_same_items_give_the_same_interval():
+    values = np.random.default_rng(0).normal(size=50)
+    first, second = (bootstrap.estimate(bootstrap.median(values), np.arange(50)) for _ in range(2))
+    assert first == second and first.low < first.value < first.high

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from mmdecouple.evaluation.knn import nearest, ranks, votes
+
+
+def full_sort(query, bank, k, query_groups=None, bank_groups=None):
+    """Neighbors by a Python sort of all float64 cosines."""
+    rows = []
+    for i, q in enumerate(query.double().numpy()):
+        found = []
+        for j, b in enumerate(bank.double().numpy()):
+            if query_groups is None or query_groups[i] != bank_groups[j]:
+                found.append((-float(q @ b / np.linalg.norm(q) / np.linalg.norm(b)), j))
+        rows.append([(j, -s) for s, j in sorted(found)[:k]])
+    return rows
+
+
+@pytest.mark.parametrize('chunks', [(1, 1), (3, 7), (100, 4), (100, 1000)])
+def test_neighbors_equal_a_full_sort_whatever_the_chunks(chunks):
+    torch.manual_seed(0)
+    query, bank = torch.randn(23, 9), torch.randn(61, 9)
+    groups = torch.randint(0, 5, (23,)), torch.randint(0, 5, (61,))
+    for kwargs in ({}, dict(query_groups=groups[0], bank_groups=groups[1])):
+        similarity, index = nearest(query, bank, 6, query_chunk=chunks[0], bank_chunk=chunks[1], **kwargs)
+        for i, row in enumerate(full_sort(query, bank, 6, *kwargs.values())):
+            assert index[i].tolist() == [j for j, _ in row]
+            assert similarity[i].tolist() == pytest.approx([s for _, s in row], abs=2e-9)
+
+
+@pytest.mark.parametrize('bank_chunk', [1, 2, 5, 100])
+def test_equal_neighbors_are_taken_in_the_order_of_the_bank(bank_chunk):
+    bank = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).repeat(10, 1)
+    _, index = nearest(bank[1:2], bank, 7, bank_chunk=bank_chunk)
+    assert index[0].tolist() == [1, 5, 9, 13, 17, 21, 25]
+
+
+def test_excluded_rows_never_vote():
+    bank = torch.eye(3)
+    similarity, index = nearest(
+        bank[:1], bank, 3, query_groups=torch.tensor([7]), bank_groups=torch.tensor([7, 7, 1]))
+    total = votes(similarity, torch.tensor([0, 1, 2])[index], 3)
+    assert index[0, 0] == 2 and total[0].tolist() == [0, 0, 1]
+    assert ranks(total, torch.tensor([0])).item() == 3
+
+
+def test_votes_and_ranks_follow_the_formula():
+    similarity = torch.tensor([[0.9, 0.5, 0.4]], dtype=torch.float64)
+    labels = torch.tensor([[2, 0, 0]])
+    weighted = votes(similarity, labels, 4, temperature=0.1)
+    expected = [np.exp(5) + np.exp(4), 0, np.exp(9), 0]
+    assert weighted[0].tolist() == pytest.approx(expected)
+    majority = votes(similarity, labels, 4, temperature=None)
+    assert majority[0].tolist() == [2, 0, 1, 0]
+    assert [ranks(weighted, torch.tensor([c])).item() for c in range(4)] == [1, 4, 0, 4]
+
+
+def test_an_empty_bank_is_an_error():
+    with pytest.raises(ValueError, match='bank is empty'):
+        nearest(torch.ones(1, 2), torch.ones(0, 2))

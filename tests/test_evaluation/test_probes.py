@@ -1,0 +1,123 @@
+"""The probe data set, its manifest, and the metric that reads it."""
+import json
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from mmdecouple.evaluation import CouplingMetric, measure_model
+
+from .toys import ConvModel, ToyObjects, toy_probes
+
+
+def test_a_manifest_gives_the_same_probes_and_numbers(tmp_path):
+    path = tmp_path / 'deep' / 'manifest.json'
+    drawn = toy_probes(manifest=path)
+    read = toy_probes(manifest=path)
+    assert read.metainfo['manifest_sha256'] == drawn.metainfo['manifest_sha256']
+    assert len(drawn) == len(read) > 100
+    for index in range(0, len(drawn), 17):
+        assert torch.equal(drawn[index]['inputs'], read[index]['inputs'])
+    assert measure_model(ConvModel(), drawn) == measure_model(ConvModel(), read)
+    assert [file.name for file in path.parent.iterdir()] == ['manifest.json']
+
+
+def test_draws_depend_on_the_seed_and_not_on_the_other_measures():
+    alone = toy_probes(measures=[dict(type='ContextShift')]).manifest['measures'][0]['draws']
+    together = toy_probes().manifest['measures'][3]['draws']
+    other = toy_probes(measures=[dict(type='ContextShift')], seed=1).manifest['measures'][0]['draws']
+    assert alone == together != other
+
+
+def test_a_manifest_that_does_not_fit_is_one_clear_line(tmp_path):
+    path = tmp_path / 'manifest.json'
+    toy_probes(manifest=path)
+    with pytest.raises(ValueError, match='was drawn with size 56, but 112 is asked for'):
+        toy_probes(manifest=path, size=112)
+    manifest = json.loads(path.read_text())
+    manifest['measures'][0]['draws'][3]['image'] = 987654
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r'names image 987654, which data set toy1 \(bank\) lacks'):
+        toy_probes(manifest=path)
+    manifest['measures'][0]['draws'][3]['image'] = 1000
+    manifest['measures'][0]['draws'][3]['objects'] = [5]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match='names object 5 of image 1000'):
+        toy_probes(manifest=path)
+    path.write_text('{')
+    with pytest.raises(ValueError, match='is not a manifest'):
+        toy_probes(manifest=path)
+
+
+def test_sizes_and_splits_that_do_not_fit_are_one_clear_line():
+    with pytest.raises(ValueError, match='size must be a multiple of cell, got size 50 and cell 8'):
+        toy_probes(size=50)
+    other = ToyObjects(first=5)
+    other.classes = ('x', 'y')
+    with pytest.raises(ValueError, match='bank toy5 and objects toy0 have different classes'):
+        toy_probes(bank=other)
+
+
+def test_batch_size_and_workers_change_no_number():
+    dataset, model = toy_probes(), ConvModel()
+    reports = [measure_model(model, dataset, batch_size=size, num_workers=workers)
+               for size, workers in ((1, 0), (7, 0), (64, 2))]
+    assert reports[0] == reports[1] == reports[2]
+
+
+def test_measuring_leaves_modes_buffers_and_generators_alone():
+    model = ConvModel().train()
+    model.net[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes, state = [module.training for module in model.modules()], torch.get_rng_state()
+    measure_model(model, toy_probes(), num_workers=1)
+    assert modes == [module.training for module in model.modules()]
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_repeats_and_order_of_results_do_not_matter_but_gaps_do():
+    dataset = toy_probes(measures=[dict(type='ContextShift')])
+    metric = CouplingMetric()
+    metric.dataset_meta = dataset.metainfo
+    rows = [(i, torch.randn(1, 4, generator=torch.Generator().manual_seed(i)).numpy()) for i in range(len(dataset))]
+    expected = metric.compute_metrics(rows)
+    assert metric.compute_metrics(rows[::-1] + rows[:3]) == expected
+    with pytest.raises(ValueError, match='1 of 20 probes were not shown'):
+        metric.compute_metrics(rows[1:])
+
+
+def test_features_that_are_not_finite_are_an_error():
+    model = ConvModel()
+    model.net[0].bias.data.fill_(float('nan'))
+    with pytest.raises(ValueError, match='not finite'):
+        measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
+
+
+def test_the_report_holds_all_that_was_promised(tmp_path):
+    path = tmp_path / 'coupling.json'
+    report = measure_model(ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))
+    saved = json.loads(path.read_text())
+    assert saved == report and saved['format'] == 'mmdecouple-coupling/1'
+    assert saved['config'] == 'c.py' and saved['checkpoint'] is None and saved['dataset'] == 'toy0'
+    for entry in saved['metrics'].values():
+        assert set(entry) == {'value', 'low', 'high', 'count'} and entry['low'] <= entry['high']
+    for name, histogram in saved['histograms'].items():
+        assert len(histogram['edges']) == 51 and sum(histogram['counts']) == len(saved['values'][name])
+    assert all(len(saved['groups'][name]) == len(values) for name, values in saved['values'].items())
+    assert len(saved['curves']['cr_inter_clean']['ratio']) == 10
+
+
+def _rank(rank, folder):
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    report = measure_model(ConvModel(), toy_probes(), batch_size=3)
+    (folder / f'{rank}.json').write_text(json.dumps(report))
+    dist.destroy_process_group()
+
+
+def test_two_ranks_report_what_one_does(tmp_path):
+    mp.spawn(_rank, (tmp_path,), nprocs=2)
+    expected = measure_model(ConvModel(), toy_probes())
+    for rank in range(2):
+        assert json.loads((tmp_path / f'{rank}.json').read_text()) == expected
