@@ -1,0 +1,119 @@
+"""From run folders to the report: find what each run left, measure what is missing, draw, write."""
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple.engine.checkpoint import find_resumable, read_checkpoint
+
+from .metrics import HEADLINES, metric_value, shown_metrics
+from .pictures import model_pictures
+from .report import write_report
+from .runs import COUPLING_FILE, Run, check_same_draws, find_config, read_coupling, read_scalars
+
+UNTRAINED = 'Untrained'
+UNTRAINED_FILE = 'untrained.json'
+Measurer = Callable[[Path, Path | None, Path], None]
+
+
+def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: Measurer, *,
+            dataset: str | None = None, untrained: bool = False, remeasure: bool = False,
+            title: str = 'Coupling report', notes: Sequence[str] = (),
+            console: Console | None = None) -> Path:
+    """Write the report of some run folders, measuring first what was not measured yet.
+
+    Args:
+        folders (Sequence[Path]): Run folders.
+        names (Sequence[str]): Their names, as many.
+        out (Path): Folder of the report.
+        measure (Measurer): Called as (config, checkpoint or None for untrained, JSON to write).
+        dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
+            apart. None = the one that the config says.
+        untrained (bool): Whether to add the untrained network of the first run's config.
+        remeasure (bool): Whether to ignore figures measured before.
+        title (str): Heading of the report.
+        notes (Sequence[str]): Remarks on this comparison.
+        console (Console | None): Where the short table goes; default: the terminal.
+
+    Returns:
+        Path: The report.
+
+    Raises:
+        FileNotFoundError: A folder lacks its config, checkpoint or losses.
+        ValueError: Names do not fit, or runs were measured on different draws.
+    """
+    console = console or Console()
+    if len(names) != len(folders):
+        raise ValueError(f'{len(names)} names for {len(folders)} runs; give one name a run.')
+
+    def measured(folder: Path, config: Path, checkpoint: Path | None) -> dict:
+        path = figures_file(folder, checkpoint, dataset)
+        if remeasure or not is_measured(path, checkpoint or config):
+            measure(config, checkpoint, path)
+        return read_coupling(path)
+
+    found = [(name, folder, find_config(folder), newest_checkpoint(folder), read_scalars(folder))
+             for name, folder in zip(names, map(Path, folders))]
+    runs = [Run(name, measured(folder, config, checkpoint), folder, config, checkpoint, scalars)
+            for name, folder, config, checkpoint, scalars in found]
+    if untrained:
+        folder, config = runs[0].folder, runs[0].config
+        runs.insert(0, Run(UNTRAINED, measured(folder, config, None), config=config))
+    check_same_draws(runs)
+    pictures, missing = model_pictures(runs, dataset)
+    report = write_report(out, runs, pictures, title, notes)
+    for line in missing:
+        console.print(f'Left out of the report: {line}', style='yellow', highlight=False)
+    console.print(short_table(runs))
+    console.print(f'Report: {report.resolve()}', soft_wrap=True, highlight=False)
+    return report
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """Return the newest checkpoint of a run that can be read, bare weights only if there is no other.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    found = find_resumable(str(folder))
+    if found is not None:
+        return Path(found)
+    for path in sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(ValueError):
+            read_checkpoint(str(path), mmap=True)
+            return path
+    raise FileNotFoundError(f'{folder}: no readable checkpoint (*.pth) in this run folder; '
+                            'let the run save one first.')
+
+
+def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = None) -> Path:
+    """Return where the figures of a run (or of the untrained network of its config) are kept."""
+    path = folder / (UNTRAINED_FILE if checkpoint is None else COUPLING_FILE)
+    if dataset is None:
+        return path
+    return path.with_stem(f'{path.stem}-{re.sub(r"[^A-Za-z0-9]+", "-", dataset).strip("-")}')
+
+
+def is_measured(path: Path, source: Path) -> bool:
+    """Tell whether `path` holds figures made after `source` (checkpoint or config) was written."""
+    return path.is_file() and path.stat().st_mtime >= source.stat().st_mtime
+
+
+def short_table(runs: Sequence[Run]) -> Table:
+    """Return the headline measures, with their 95 % intervals, as a terminal table."""
+    table = Table(title=f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)',
+                  title_justify='left')
+    table.add_column('')
+    for run in runs:
+        table.add_column(run.name, justify='right')
+    for spec in (spec for spec in shown_metrics(runs) if spec.key in HEADLINES):
+        cells = []
+        for run in runs:
+            low, high = metric_value(run, spec.key, 'low'), metric_value(run, spec.key, 'high')
+            interval = '' if low is None else f'\n[dim]{spec.show(low)} to {spec.show(high)}[/dim]'
+            cells.append(spec.show(metric_value(run, spec.key)) + interval)
+        table.add_row(spec.label + (' (%)' if spec.percent else ''), *cells)
+    return table

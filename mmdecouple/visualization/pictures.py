@@ -1,0 +1,179 @@
+"""Figures that need networks or masks at hand: a decoupled batch, RCC against Cutout, affinity."""
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+
+from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
+from mmdecouple.engine.checkpoint import read_checkpoint
+from mmdecouple.engine.weights import load_weights
+from mmdecouple.evaluation.mask_statistics import draw_masks, mask_config
+from mmdecouple.evaluation.suites import probe_config
+from mmdecouple.masks import RegionCollaborativeCutout, region_ratio
+from mmdecouple.registry import DATASETS, MODELS
+from mmdecouple.utils.configs import load_config
+
+from .affinity import affinity_figure, affinity_maps, largest_instance_point
+from .batches import decoupled_batch_figure, to_uint8
+from .masks import collaboration_figure, mask_types_figure
+from .report import Exhibit, styles_of
+from .runs import Run
+
+_BATCH = 16
+_COLUMNS = 6
+_SEED = 0
+_RATIO = 0.4
+_CELLS = (112, 112)
+_GRIDS = (1, 2, 3, 4, 5, 6)
+_REPEATS = 60
+
+
+def model_pictures(runs: Sequence[Run],
+                   dataset: str | None = None) -> tuple[list[Exhibit], list[str]]:
+    """Draw what the networks of some runs see and do.
+
+    Args:
+        runs (Sequence[Run]): Runs of a report.
+        dataset (str | None): Short name of the measured data set; None = what the configs name.
+
+    Returns:
+        tuple[list[Exhibit], list[str]]: The figures, and one line for each that could not be drawn
+        because its data are not there.
+    """
+    makers = {'decoupled batch': partial(decoupled_batch, runs),
+              'masks': mask_comparison, 'affinity': partial(affinity, runs, dataset)}
+    exhibits, missing = [], []
+    for name, maker in makers.items():
+        try:
+            exhibits += maker()
+        except (FileNotFoundError, ValueError) as error:
+            missing.append(f'{name}: {error}')
+    return exhibits, missing
+
+
+def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
+    """Draw the first batch of the first run with a branch that mixes backgrounds, as in training."""
+    for run in runs:
+        config = load_config(str(run.config)) if run.config else {}
+        branch = config.get('model', {}).get('decoupling')
+        if branch and branch.get('background', 'partner') != 'none':
+            break
+    else:
+        return []
+    model = _build(config)
+    dataset = _training_data(config)
+    items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
+    preprocessor = model.data_preprocessor
+    preprocessor.set_step(_SEED, 0, 0)
+    batch = preprocessor(default_collate(items), training=True)
+    decoupled = batch['decoupled']
+    views = torch.cat([batch['inputs'][index] for index in model.key_views])
+    keys, partners, mixed = (
+        to_uint8(images, preprocessor.mean.flatten(), preprocessor.std.flatten())
+        for images in (views[decoupled.rows], views[decoupled.partners], decoupled.images))
+    figure = decoupled_batch_figure(keys, decoupled.cut_mask.cpu().numpy(), partners, mixed,
+                                    _COLUMNS)
+    return [Exhibit(
+        'decoupled_batch', 'Pictures', f'A decoupled batch of {run.name}',
+        'The teacher sees the key view only. The student also sees the decoupled view, in which the '
+        'cut cells show another image of the batch; the de-coupling loss stands on the rest.',
+        figure)]
+
+
+def mask_comparison() -> list[Exhibit]:
+    """Draw RCC against Cutout, with the settings of the paper's figures 11 and 12."""
+    ratios, masks, boxes = {'rcc': [], 'cutout': []}, {}, {}
+    large = dict(box_area=(0.2, 1.0), aspect=(0.5, 2.0))
+    for name, rows in ratios.items():
+        for grid in _GRIDS:
+            regions = RegionCollaborativeCutout(grid=grid, **large)
+            config = mask_config(name, [_RATIO], grid=grid, **large)
+            drawn = draw_masks(config, regions, _CELLS, _REPEATS, _SEED)
+            values = torch.cat([region_ratio(*pair).flatten() for pair in drawn])
+            rows.append((values.mean().item(), values.std().item()))
+        regions = RegionCollaborativeCutout(grid=2)
+        mask, box = next(draw_masks(mask_config(name, [_RATIO], grid=2), regions, _CELLS, 1, _SEED))
+        masks[name], boxes[name] = mask[0].numpy(), box[0].numpy()
+    numbers = [grid * grid for grid in _GRIDS]
+    return [
+        Exhibit('rcc_and_cutout_ratio', 'Pictures', 'RCC masks against Cutout: the ratio',
+                'Share of a region that is cut when regions overlap. Cutout cuts every region for '
+                'itself and takes ever more; RCC lets them share. Band: one standard deviation.',
+                collaboration_figure(numbers, {name: np.array(rows)
+                                               for name, rows in ratios.items()}, _RATIO)),
+        Exhibit('rcc_and_cutout_masks', 'Pictures', 'RCC masks against Cutout: one example',
+                f'The same four regions, wanted ratio {_RATIO:g}.', mask_types_figure(masks, boxes)),
+    ]
+
+
+def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
+    """Draw the affinity maps of all runs at the centers of the largest instances of a few images."""
+    probes = probe_config(dataset, next(load_config(str(run.config)) for run in runs if run.config))
+    items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
+    points = [largest_instance_point(item) for item in items]
+    images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
+    maps = {}
+    for run in runs:
+        model = _build(load_config(str(run.config)), run.checkpoint).eval()
+        normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
+        maps[run.name] = affinity_maps(model, torch.stack(list(normalized)),
+                                       torch.tensor(points)).numpy()
+    figures = {scale: affinity_figure([item.image for item in items], points, maps, styles_of(runs),
+                                      scale) for scale in ('fixed', 'per_map')}
+    return [
+        Exhibit('affinity', 'Pictures', 'Point affinity, same points for every network',
+                'Cosine between the feature at the dot (center of the largest object) and every '
+                'other place, one scale from 0 to 1 for all. A feature that keeps to its object is '
+                'bright on the object and dark elsewhere.', figures['fixed']),
+        Exhibit('affinity_stretched', 'Pictures', 'Point affinity, each map stretched',
+                'The same maps, each from its own lowest to its own highest value: compare shapes '
+                'here, not levels.', figures['per_map']),
+    ]
+
+
+def _build(config: Config, checkpoint: Path | None = None) -> torch.nn.Module:
+    """Build a model with its weights, or the untrained one that measure_coupling.py measures."""
+    init_default_scope('mmdecouple')
+    set_random_seed(_SEED)
+    model = MODELS.build(config.model)
+    if checkpoint is not None:
+        load_weights(model, read_checkpoint(str(checkpoint)), str(checkpoint))
+        return model
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    model.init_weights()
+    logger.setLevel(level)
+    return model
+
+
+def _training_data(config: Config):
+    dataset = dict(config.train_dataloader.dataset)
+    if dataset.get('seed') is None:
+        dataset['seed'] = _SEED
+    return DATASETS.build(dataset)
+
+
+def _pictured(objects: ObjectDataset, size: int) -> list[ObjectImage]:
+    """Return the first images with two or more objects, squashed to `size` x `size`."""
+    counts = np.array([len(objects.info(index)['ids']) for index in range(len(objects))])
+    chosen = np.flatnonzero(counts >= 2)[:_COLUMNS]
+    chosen = chosen if len(chosen) else np.flatnonzero(counts)[:_COLUMNS]
+    if not len(chosen):
+        raise ValueError(f'data set {objects.name} has no object to take a point from.')
+    items = []
+    for index in chosen:
+        item = objects.objects(int(index))
+        masks = [cv2.resize(mask.astype(np.uint8), (size, size),
+                            interpolation=cv2.INTER_NEAREST).astype(bool) for mask in item.masks]
+        items.append(item._replace(image=cv2.resize(item.image, (size, size)),
+                                   masks=np.stack(masks)))
+    return items

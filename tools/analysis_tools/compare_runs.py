@@ -1,0 +1,50 @@
+"""Put any runs side by side: measure what was not measured yet, write report.html, print a short table.
+
+Example: `python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained`
+"""
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.visualization.comparison import compare
+
+MEASURE = Path(__file__).resolve().parent / 'measure_coupling.py'
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('runs', nargs='+', type=Path, metavar='RUN', help='run folders (work_dir)')
+    parser.add_argument('--names', nargs='+', help='names of the runs, in order (default: folders)')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'),
+                        help='folder of the report (default: work_dirs/report)')
+    parser.add_argument('--dataset', help='measure on this one, as in measure_coupling.py '
+                        '(default: what the config says)')
+    parser.add_argument('--untrained', action='store_true',
+                        help="add the untrained network of the first run's config")
+    parser.add_argument('--remeasure', action='store_true', help='ignore figures measured before')
+    parser.add_argument('--title', default='Coupling report', help='heading of the report')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+
+    def measure(config: Path, checkpoint: Path | None, out: Path) -> None:
+        command = [sys.executable, str(MEASURE), str(config), str(checkpoint or 'none'),
+                   '--json', str(out)]
+        command += ['--dataset', args.dataset] if args.dataset else []
+        if subprocess.run(command, check=False).returncode:
+            sys.exit(f'Measuring {checkpoint or "the untrained network"} failed, as said above; '
+                     f'the command was: {" ".join(command)}')
+
+    with one_line_errors():
+        compare(args.runs, args.names or [folder.resolve().name for folder in args.runs],
+                args.out, measure, dataset=args.dataset, untrained=args.untrained,
+                remeasure=args.remeasure, title=args.title)
+
+
+if __name__ == '__main__':
+    main()
