@@ -21,6 +21,7 @@ from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 _DATASETS = ['mmdecouple.datasets']
@@ -35,6 +36,8 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, location
 FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, locations=_DATASETS)
 MODELS = Registry('model', parent=MMENGINE_MODELS, locations=_MODELS)
 MODEL_WRAPPERS = Registry('model wrapper', parent=MMENGINE_MODEL_WRAPPERS, locations=_MODELS)
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=_MODELS)
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=_ENGINE)
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=_ENGINE)
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=_ENGINE)

@@ -4,7 +4,7 @@
 view = [
     dict(type='RandomResizedCropView', size=224, scale=(0.2, 1.0)),
     dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
-    dict(type='RandomGreyscale', prob=0.2),
+    dict(type='RandomGrayscale', prob=0.2),
     dict(type='RandomGaussianBlur', sigma=(0.1, 2.0), prob=0.5),
     dict(type='RandomFlipView', prob=0.5),
 ]

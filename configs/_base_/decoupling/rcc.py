@@ -1,10 +1,10 @@
-# RCC as an augmentation of the query view, without the branch (the "-RCC" rows of the paper's Table 6).
-model = dict(
-    data_preprocessor=dict(
-        batch_stages=[
-            dict(
-                type='CutViews',
-                views=(0, ),
-                mask_stride=32,
-                mask=dict(type='RegionCollaborativeCutout', preset='paper'))
-        ]))
+# RCC as an augmentation of the query view, without the branch (the "-RCC" rows of the paper's Table 6):
+#   _base_ = ['./the_base_config.py', '../_base_/decoupling/rcc.py']
+#   model = dict(data_preprocessor=dict(batch_stages=_base_.batch_stages))
+batch_stages = [
+    dict(
+        type='CutViews',
+        views=(0, ),
+        mask_stride=32,
+        mask=dict(type='RegionCollaborativeCutout', preset='paper'))
+]

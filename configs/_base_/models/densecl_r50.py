@@ -4,7 +4,7 @@ model = dict(
         type='mmpretrain.ResNet',
         depth=50,
         out_indices=(3, ),
-        norm_cfg=dict(type='SplitBN'),
+        norm_cfg=dict(type='mmdecouple.SplitBN'),
         zero_init_residual=False),
     neck=dict(
         type='mmpretrain.DenseCLNeck', in_channels=2048, hid_channels=2048, out_channels=128),

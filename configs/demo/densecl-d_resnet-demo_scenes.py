@@ -1,0 +1,2 @@
+_base_ = ['./densecl_resnet-demo_scenes.py', '../_base_/decoupling/paper.py']
+model = dict(decoupling=_base_.decoupling)
