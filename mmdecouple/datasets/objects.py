@@ -90,13 +90,19 @@ class CocoObjects:
         _require_images(ann_file, img_prefix, [image['file_name'] for image in self._images])
         annotations: dict[int, list] = {image['id']: [] for image in self._images}
         for annotation in data['annotations']:
-            if annotation['image_id'] not in annotations or annotation[
-                    'category_id'] not in label_of:
+            image_id, category_id = annotation['image_id'], annotation['category_id']
+            if image_id not in annotations or category_id not in label_of:
                 raise ValueError(
                     f'CocoObjects: annotation {annotation["id"]} of {ann_file} names an image or '
                     'category the file does not list; repair the file.')
-            if not annotation.get('iscrowd') and min(annotation['bbox'][2:]) > 0:
-                annotations[annotation['image_id']].append(annotation)
+            if annotation.get('iscrowd'):
+                continue
+            for key in ('bbox', 'area', 'segmentation'):
+                if annotation.get(key) in (None, []):
+                    raise ValueError(f'CocoObjects: annotation {annotation["id"]} of {ann_file} '
+                                     f'has no {key}; the measurements need boxes and masks.')
+            if min(annotation['bbox'][2:]) > 0:
+                annotations[image_id].append(annotation)
         self._annotations = [annotations[image['id']] for image in self._images]
         self._label_of = label_of
 
@@ -136,12 +142,9 @@ class CocoObjects:
         return ObjectImage(image, info['boxes'], info['labels'],
                            np.array(masks, bool).reshape(-1, *size), info['ids'], info['image_id'])
 
-    def _decode(self, annotation: dict, size: tuple[int, int]) -> np.ndarray:
-        shape = annotation.get('segmentation')
-        if not shape:
-            raise ValueError(
-                f'CocoObjects: annotation {annotation["id"]} of {self.ann_file} has no '
-                'segmentation; the measurements need masks.')
+    @staticmethod
+    def _decode(annotation: dict, size: tuple[int, int]) -> np.ndarray:
+        shape = annotation['segmentation']
         if isinstance(shape, list):
             shape = coco_mask.merge(coco_mask.frPyObjects(shape, *size))
         elif isinstance(shape['counts'], list):

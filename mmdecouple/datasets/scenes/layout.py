@@ -20,8 +20,8 @@ class Placement(NamedTuple):
     Attributes:
         label: Index into CLASSES.
         x (int), y (int): Left upper corner of its patch in the image.
-        coverage: uint8 ``(h, w)``, its raster in the patch, whether hidden or not; 128 and more
-            is inside.
+        coverage: uint8 ``(h, w)``, its raster in the patch, whether hidden or not: 0 outside, 128
+            to 255 inside.
         center: x, y in the patch.
         radius: Of the circumscribed circle, in pixels.
         angle: Turn in radians.
@@ -124,26 +124,27 @@ def _member(spec: SceneSpec, rng: np.random.Generator, group: int, count: int, t
 def _place(spec: SceneSpec, rng: np.random.Generator, labels: np.ndarray, sides: np.ndarray):
     height, width = spec.size
     owner = np.full((height, width), -1, np.int8)
-    visible, floor, placements = np.zeros(0, int), np.zeros(0), []
+    visible, floor = np.zeros(len(labels), int), np.zeros(len(labels))
+    placements = []
     for k, (label, side) in enumerate(zip(labels.tolist(), sides)):
         aspect = _ASPECT**rng.uniform(-1, 1)
         angle = np.deg2rad(spec.rotation) * rng.uniform(-1, 1)
         coverage, center = rasterize(CLASSES[label].shape, side / 2, aspect, angle,
                                      tuple(rng.random(2)))
-        solid = coverage >= 128
+        solid = coverage > 0
         rows, columns = solid.shape
         corners = (rng.random((_TRIES, 2)) * (width - columns + 1, height - rows + 1)).astype(int)
         for x, y in corners.tolist():
             window = owner[y:y + rows, x:x + columns]
             hidden = np.bincount(window[solid] + 1, minlength=k + 1)[1:]
-            if (visible - hidden >= floor).all():
+            if (visible[:k] - hidden >= floor[:k]).all():
                 break
         else:
             return None
         window[solid] = k
         area = int(np.count_nonzero(solid))
-        visible = np.append(visible - hidden, area)
-        floor = np.append(floor, (1 - spec.max_overlap) * area)
+        visible[:k] -= hidden
+        visible[k], floor[k] = area, (1 - spec.max_overlap) * area
         placements.append(Placement(label, x, y, coverage, center, side / 2, angle))
     return placements, owner
 

@@ -1,8 +1,11 @@
 """Outlines of the six object shapes and their exact rasters."""
+import math
+
 import cv2
 import numpy as np
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+_FINE = 4  # subpixels a pixel, along each axis
 
 
 def _polygon(angles: np.ndarray, radii: np.ndarray | float = 1.0) -> np.ndarray:
@@ -45,18 +48,21 @@ def rasterize(shape: str, radius: float, aspect: float, angle: float,
         shift: Sub-pixel shift (x, y) in [0, 1).
 
     Returns:
-        Coverage uint8 ``(h, w)``, 255 inside; a pixel belongs to the object from 128 on, and every
-        side of the patch holds such a pixel. The circle's center (x, y) in pixels of the patch.
+        Coverage uint8 ``(h, w)``: 255 inside, at least 128 on pixels mostly covered, 0 on others;
+        every side of the patch is touched. The circle's center (x, y) in pixels of the patch.
     """
     reach = int(np.ceil(radius)) + 2
-    stretch = np.array([min(1, 1 / aspect), min(1, aspect)])
-    turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
-    center = reach + np.array(shift)
-    contours = [
-        np.round((((outline * stretch) @ turn) * radius + center) * 2**_SHIFT).astype(np.int32)
-        for outline in OUTLINES[shape]
-    ]
-    canvas = np.zeros((2 * reach + 2, 2 * reach + 2), np.uint8)
-    cv2.fillPoly(canvas, contours, 255, lineType=cv2.LINE_AA, shift=_SHIFT)
-    x, y, width, height = cv2.boundingRect(cv2.threshold(canvas, 127, 255, cv2.THRESH_BINARY)[1])
-    return canvas[y:y + height, x:x + width], (float(center[0] - x), float(center[1] - y))
+    side = 2 * reach + 2
+    center = reach + shift[0], reach + shift[1]
+    wide, high = radius * min(1, 1 / aspect), radius * min(1, aspect)
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([(wide * cos, wide * sin), (-high * sin, high * cos)])
+    # OpenCV puts whole numbers at the centers of (sub)pixels, so its corner lies at -0.5.
+    contours = [(((outline @ turn + center + 0.5) * _FINE - 0.5) * 2**_SHIFT + 0.5).astype(np.int32)
+                for outline in OUTLINES[shape]]
+    canvas = np.zeros((side * _FINE, side * _FINE), np.uint8)
+    cv2.fillPoly(canvas, contours, 255, shift=_SHIFT)
+    canvas = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
+    canvas = cv2.threshold(canvas, 127, 255, cv2.THRESH_TOZERO)[1]
+    x, y, width, height = cv2.boundingRect(canvas)
+    return canvas[y:y + height, x:x + width], (center[0] - x, center[1] - y)

@@ -2,43 +2,43 @@
 import cv2
 import numpy as np
 
+from mmdecouple.datasets.scenes.layout import Placement
+
 
 def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
 
 
-def material(name: str, shape: tuple[int, int], center: tuple[float, float], radius: float,
-             angle: float, rng: np.random.Generator) -> np.ndarray:
+def material(name: str, placement: Placement, phase: tuple[float, float],
+             scale: float) -> np.ndarray:
     """Return the share of the second color at each pixel of an object's patch.
 
     Args:
         name: ``plain``, ``striped``, ``checkered`` or ``dotted``.
-        shape: Height and width of the patch.
-        center: Center of the object in the patch, x and y.
-        radius: Radius of the object in pixels.
-        angle: Turn of the pattern in radians.
-        rng: Draws period and phase.
+        placement: The object; its pattern turns with it.
+        phase: Shift of the pattern in periods, in [0, 1).
+        scale: Period in [0, 1], from half to 0.7 of the radius, but at least 4 pixels.
 
     Returns:
-        np.ndarray: float32 (h, w) in [0, 1].
+        float32 ``(h, w)`` in [0, 1].
     """
-    period = max(4.0, radius * rng.uniform(0.5, 0.7))
-    phase = rng.uniform(0, 1, 2)
+    shape = placement.coverage.shape
     if name == 'plain':
         return np.zeros(shape, np.float32)
+    period = max(4.0, placement.radius * (0.5 + 0.2 * scale))
+    cos, sin = np.float32(np.array([np.cos(placement.angle), np.sin(placement.angle)]) / period)
     x, y = _grid(*shape)
-    x, y = x - np.float32(center[0]), y - np.float32(center[1])
-    cos, sin = np.float32(np.cos(angle) / period), np.float32(np.sin(angle) / period)
+    x, y = x - np.float32(placement.center[0]), y - np.float32(placement.center[1])
     u = (x * cos + np.float32(phase[0])) + y * sin
     v = (y * cos + np.float32(phase[1])) - x * sin
     sharpness = np.float32(period)  # edges one pixel wide
     if name == 'striped':
-        return _edge(np.abs(v - np.floor(v) - 0.5) - 0.25, sharpness)
+        return _edge(_to_line(v) - np.float32(0.25), sharpness)
     if name == 'checkered':
-        du, dv = (np.abs(w - np.floor(w) - 0.5) - np.float32(0.25) for w in (u * 0.75, v * 0.75))
-        return _edge(np.minimum(np.abs(du), np.abs(dv)) * np.sign(du * dv), sharpness)
-    u, v = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5
-    return _edge(0.33 - np.sqrt(u * u + v * v), sharpness)
+        u, v = (_to_line(w * np.float32(0.75)) - np.float32(0.25) for w in (u, v))
+        return _edge(np.minimum(np.abs(u), np.abs(v)) * np.sign(u * v), sharpness)
+    u, v = u - np.floor(u) - np.float32(0.5), v - np.floor(v) - np.float32(0.5)
+    return _edge(np.float32(0.33) - np.sqrt(u * u + v * v), sharpness)
 
 
 def background(name: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -86,7 +86,7 @@ def background(name: str, shape: tuple[int, int], rng: np.random.Generator) -> n
 
 
 def _edge(distance: np.ndarray, sharpness: np.float32) -> np.ndarray:
-    return np.clip(distance * sharpness + np.float32(0.5), 0, 1)
+    return np.minimum(np.maximum(distance * sharpness + np.float32(0.5), 0), 1)
 
 
 def _to_line(t: np.ndarray) -> np.ndarray:
