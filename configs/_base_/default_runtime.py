@@ -17,6 +17,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3))
 custom_hooks = [
+    dict(type='DryRunHook'),
     dict(type='FiniteLossHook'),
     dict(type='SeedHook'),
     dict(type='TeacherHook'),

@@ -1,0 +1,32 @@
+"""Settings that do not fit together show before the first step, not in it."""
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdecouple.engine.hooks.unwrapping import bare_model
+from mmdecouple.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DryRunHook(Hook):
+    """Runs the batch stages once, before training, on blank views of the real sizes.
+
+    Whatever the stages refuse (a batch of one, a mask that does not divide the view or the dense output, a grid finer
+    than the mask) is refused here. The stages' generator is seeded anew at every iteration, so the run draws
+    nothing differently.
+
+    Raises:
+        ValueError: From a batch stage, with its config key; or for a last batch of one image.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepares a blank batch."""
+        loader = runner.train_dataloader
+        preprocessor = bare_model(runner).data_preprocessor
+        if not getattr(preprocessor, 'batch_stages', None):
+            return
+        rest = len(loader.sampler) % loader.batch_size
+        smallest = loader.batch_size if loader.drop_last or not rest else rest
+        views = [torch.zeros(min(smallest, 2), *view.shape, dtype=torch.uint8)
+                 for view in loader.dataset[0]['inputs']]
+        preprocessor(dict(inputs=views, data_samples=None), True)
