@@ -36,11 +36,9 @@ def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings:
     if name in ('rcc', 'rcc_printed', 'cutout'):
         config.update(settings)
     if cut_ratio is not None and name == 'rectangle':
-        config['area'] = tuple(sorted(1 - ratio for ratio in cut_ratio))
+        config['area'] = (1 - cut_ratio[-1], 1 - cut_ratio[0])
     elif cut_ratio is not None:
-        config['cut_ratio'] = tuple(cut_ratio)
-    if len(config.get('cut_ratio', ())) == 1:
-        config['cut_ratio'] *= 2
+        config['cut_ratio'] = (cut_ratio[0], cut_ratio[-1])
     return config
 
 

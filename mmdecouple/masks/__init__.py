@@ -1,7 +1,8 @@
-"""Regions and cut masks: pure tensor functions over a batch, on any device, and the small samplers that draw for them.
+"""Regions and cut masks: pure tensor functions over a batch, and the samplers that draw for them.
 
-A cut mask is bool `(B, h, w)`, True where a cell is cut out (taken over by the background). Nothing here reads a file, knows
-a registry, waits for a device, or draws a number that its caller did not hand over.
+A cut mask is bool `(B, h, w)`, True where a cell is cut out (taken over by the background). Nothing
+here reads a file, knows a registry, waits for a device, or draws a number that its caller did not
+hand over.
 """
 from .blockwise import blockwise
 from .cutout import cutout
@@ -15,6 +16,7 @@ from .statistics import masked_share, region_ratio
 
 __all__ = [
     'MASKS', 'PRESETS', 'RULES', 'Blockwise', 'Cutout', 'RandomMask', 'Rectangle',
-    'RegionCollaborativeCutout', 'blockwise', 'build_mask', 'check_regions', 'cutout', 'grid_regions',
-    'masked_share', 'pixels_to_cells', 'place_regions', 'random_cells', 'rcc', 'rectangle', 'region_ratio'
+    'RegionCollaborativeCutout', 'blockwise', 'build_mask', 'check_regions', 'cutout',
+    'grid_regions', 'masked_share', 'pixels_to_cells', 'place_regions', 'random_cells', 'rcc',
+    'rectangle', 'region_ratio'
 ]

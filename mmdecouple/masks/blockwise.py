@@ -14,18 +14,20 @@ MAX_FAILURES = 10
 def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
     """Cut masks made of overlapping rectangles, as in iBOT.
 
-    Each try proposes a rectangle to every mask that is still short of its `cut_ratio * h * w` cells. Its area is uniform
-    between `(min(h, w) // 3)^2` and the number of cells that are missing (with a smaller missing number the range is just
-    reversed), its aspect (height / width) log-uniform in (0.3, 1 / 0.3); sides are rounded to cells, half to even. It is
-    taken if it is strictly smaller than the view in both directions and adds at least one new cell but not more than are
-    missing; its place is uniform over all whole cells. A mask is finished when nothing is missing, or after ten tries in
-    a row without success.
+    Each try proposes a rectangle to every mask that is still short of its `cut_ratio * h * w`
+    cells. Its area is uniform between `(min(h, w) // 3)^2` and the number of cells that are missing
+    (with a smaller missing number the range is just reversed), its aspect (height / width)
+    log-uniform in (0.3, 1 / 0.3); sides are rounded to cells, half to even. It is taken if it is
+    strictly smaller than the view in both directions and adds at least one new cell but not more
+    than are missing; its place is uniform over all whole cells. A mask is finished when nothing is
+    missing, or after ten tries in a row without success.
 
     Args:
-        cut_ratio: Wanted share in [0, 1], one number or `(B,)`. Never exceeded; usually reached to within 0.03.
+        cut_ratio: Wanted share in [0, 1], one number or `(B,)`. Never exceeded; usually reached to
+            within 0.03.
         size: Mask size `(h, w)` in cells.
-        draws: `(B, T, 4)` in [0, 1): area, aspect, y, x of each try. T bounds the work; with 64 fewer than one mask in a
-            thousand of `cut_ratio` <= 0.6 would have gone on.
+        draws: `(B, T, 4)` in [0, 1): area, aspect, y, x of each try. T bounds the work; with 64
+            fewer than one mask in a thousand of `cut_ratio` <= 0.6 would have gone on.
 
     Returns:
         Bool `(B, h, w)`, True = cut.

@@ -10,7 +10,8 @@ def random_cells(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor
     """Cut masks of exactly `floor(cut_ratio * h * w)` cells: those with the smallest draws.
 
     Args:
-        cut_ratio: Share of the cells that is cut, in [0, 1], one number or `(B,)`. The product is taken in float32.
+        cut_ratio: Share of the cells that is cut, in [0, 1], one number or `(B,)`. The product is
+            taken in float32.
         size: Mask size `(h, w)` in cells.
         draws: `(B, h * w)` in [0, 1), row by row. Of equal draws the earlier cell comes first.
 

@@ -12,8 +12,8 @@ def rectangle(area: tuple[float, float], aspect: tuple[float, float], size: tupl
               draws: Tensor) -> Tensor:
     """Cut masks whose foreground is one rectangle: the cells with centers outside it are cut.
 
-    The area is uniform in `area`, the aspect (width / height, in cells) log-uniform in `aspect`; a side longer than the view
-    is shortened to it; the position is uniform inside the view.
+    The area is uniform in `area`, the aspect (width / height, in cells) log-uniform in `aspect`; a
+    side longer than the view is shortened to it; the position is uniform inside the view.
 
     Args:
         area: Smallest and largest foreground as a share of the view.

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-3
-"""How far, in cells, a given box may reach over the edge of the view: what rounding in float32 can add."""
+"""Cells by which a given box may reach over the edge of the view: what float32 rounding can add."""
 
 
 def place_regions(draws: Tensor,
@@ -16,19 +16,22 @@ def place_regions(draws: Tensor,
                   aspect: tuple[float, float] = (0.5, 2.0)) -> Tensor:
     """One box per cell of a `grid` x `grid` division of the view, from given uniform draws.
 
-    The center is uniform over the middle half of its grid cell in each axis; the area is uniform in `area`, as a share of
-    the view; the aspect (width / height, in mask cells) is log-uniform. The box is then clipped to the view, with neither a
-    new draw nor a compensation of the area. The area does not depend on `grid`.
+    The center is uniform over the middle half of its grid cell in each axis; the area is uniform in
+    `area`, as a share of the view; the aspect (width / height, in mask cells) is log-uniform. The
+    box is then clipped to the view, with neither a new draw nor a compensation of the area. The
+    area does not depend on `grid`.
 
     Args:
-        draws: `(B, grid * grid, 4)` in [0, 1): center x, center y, area, aspect. Grid cells run row by row.
+        draws: `(B, grid * grid, 4)` in [0, 1): center x, center y, area, aspect. Grid cells run row
+            by row.
         size: Mask size `(h, w)` in cells.
         grid: Grid cells along each side of the view.
         area: Smallest and largest area of a box as a share of the view.
         aspect: Smallest and largest width / height.
 
     Returns:
-        Float32 `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells, `0 <= x1 <= x2 <= w` and `0 <= y1 <= y2 <= h`.
+        Float32 `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells, clipped to the
+        view.
 
     Source: paper App. E.2; placement and clipping after `ztt1024/denseSSL: loader.py`.
     """
@@ -62,8 +65,8 @@ def grid_regions(batch_size: int,
         grid: Grid cells along each side of the view.
         area: Smallest and largest area of a box as a share of the view.
         aspect: Smallest and largest width / height.
-        generator: Where the draws come from. The draws are made on its device and then moved to `device`, so that a CPU
-            generator gives the same regions for every device.
+        generator: Where the draws come from. The draws are made on its device and then moved to
+            `device`, so that a CPU generator gives the same regions for every device.
         device: Device of the regions.
 
     Returns:
@@ -73,14 +76,15 @@ def grid_regions(batch_size: int,
     return place_regions(draws, size, grid=grid, area=area, aspect=aspect)
 
 
-def uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str) -> Tensor:
+def uniform(shape: tuple[int, ...], generator: torch.Generator,
+            device: torch.device | str) -> Tensor:
     """Float32 draws in [0, 1) made on the generator's own device and moved to `device`."""
     draws = torch.rand(shape, generator=generator, device=generator.device)
     return draws.to(device, non_blocking=True)
 
 
 def pixels_to_cells(boxes: Tensor, view_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Boxes in view pixels as boxes in mask cells: a scaling by w / W and h / H, nothing is rounded.
+    """Boxes in view pixels as boxes in mask cells: scaled by w / W and h / H, not rounded.
 
     Args:
         boxes: `(..., 4)` x1, y1, x2, y2 in pixels of the view, exclusive right and bottom edge.
@@ -98,8 +102,8 @@ def pixels_to_cells(boxes: Tensor, view_size: tuple[int, int], size: tuple[int, 
 def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> None:
     """Refuse regions that do not fit a batch of views.
 
-    The shape is always checked. The coordinates are looked at on the CPU only, because looking at them elsewhere would wait
-    for the device; there, what lies outside the view is clipped.
+    The shape is always checked. The coordinates are looked at on the CPU only, because looking at
+    them elsewhere would wait for the device; there, what lies outside the view is clipped.
 
     Args:
         regions: Should be `(B, K, 4)`: x1, y1, x2, y2 in cells of a mask of size `size`.
@@ -110,8 +114,9 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
         ValueError: With the first offending view and box.
     """
     if regions.dim() != 3 or regions.shape[0] != batch_size or regions.shape[2] != 4:
-        raise ValueError(f'regions must have the shape (B, K, 4) with B = {batch_size}, got {tuple(regions.shape)}; '
-                         'pad every view to the same number of boxes K (an empty box, x1 = x2, cuts nothing).')
+        raise ValueError(f'regions must have the shape (B, K, 4) with B = {batch_size}, got '
+                         f'{tuple(regions.shape)}; pad every view to the same number of boxes K '
+                         '(an empty box, x1 = x2, cuts nothing).')
     if regions.device.type != 'cpu':
         return
     height, width = size
@@ -121,6 +126,6 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
     if not good.all():
         view, box = (~good).nonzero()[0].tolist()
         found = ', '.join(f'{value:g}' for value in regions[view, box].tolist())
-        raise ValueError(f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) inside the view of '
-                         f'{width} x {height} cells (width x height); clip boxes to the view, and convert pixels '
-                         'with pixels_to_cells.')
+        raise ValueError(f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) '
+                         f'inside the view of {width} x {height} cells (width x height); clip '
+                         'boxes to the view, and convert pixels with pixels_to_cells.')

@@ -1,4 +1,4 @@
-"""Mask samplers: the settings of one kind of cut mask, and the draws it needs, taken from one explicit generator."""
+"""Mask samplers: the settings of one kind of cut mask, and its draws from an explicit generator."""
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -17,8 +17,9 @@ PRESETS = {
     'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0)),
     'release': dict(cut_ratio=(0.2, 0.6), grid=3, box_area=(0.12, 0.3), aspect=(0.5, 2.0)),
 }
-"""Constants of RCC and Cutout. `paper`: App. E.2, its box scale "(0.15, 4)" read as 0.15 to 0.4. `release`: the authors'
-code, where half of the masks are empty and never used; the range is that of the others."""
+"""Constants of RCC and Cutout. `paper`: App. E.2, its box scale "(0.15, 4)" read as 0.15 to 0.4.
+`release`: the authors' code, where half of the masks are empty and never used; the range is that of
+the others."""
 
 Range = float | tuple[float, float]
 
@@ -31,14 +32,15 @@ def draw_ratio(span: tuple[float, float], batch_size: int, generator: torch.Gene
 
 @dataclass(kw_only=True)
 class _RegionMask:
-    """What the masks that cut in regions share: the ratio, the regions, and where their constants come from.
+    """What masks that cut in regions share: the ratio, the regions, and a preset for both.
 
     Args:
-        cut_ratio: Share r_c of each region that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw a
-            sample. None takes the preset's.
-        grid: Boxes along each side of the view, at least 1 and at most the shorter side of the mask. None takes the
-            preset's. Not used when regions are given.
-        box_area: Smallest and largest area of a grid box as a share of the view, in (0, 1]. None takes the preset's.
+        cut_ratio: Share r_c of each region that is cut, in [0, 1]: a number, or `(low, high)` for
+            one uniform draw a sample. None takes the preset's.
+        grid: Boxes along each side of the view, at least 1 and at most the shorter side of the
+            mask. None takes the preset's. Not used when regions are given.
+        box_area: Smallest and largest area of a grid box as a share of the view, in (0, 1]. None
+            takes the preset's.
         aspect: Smallest and largest width / height of a grid box. None takes the preset's.
         preset: `paper` or `release`, see `PRESETS`.
     """
@@ -57,7 +59,8 @@ class _RegionMask:
         self.box_area = number_range(name, 'box_area', self.box_area, positive=True)
         self.aspect = number_range(name, 'aspect', self.aspect, positive=True, most=None)
         if not isinstance(self.grid, int) or isinstance(self.grid, bool) or self.grid < 1:
-            raise MaskSettingError(name, 'grid', f'must be a whole number of at least 1, got {self.grid!r}')
+            raise MaskSettingError(
+                name, 'grid', f'must be a whole number of at least 1, got {self.grid!r}')
 
     def regions(self,
                 batch_size: int,
@@ -69,7 +72,8 @@ class _RegionMask:
         if self.grid > min(size):
             raise MaskSettingError(
                 type(self).__name__, 'grid',
-                f'must not exceed the shorter side of the mask ({size[0]} x {size[1]} cells), got {self.grid}')
+                f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, '
+                f'got {self.grid}.')
         return grid_regions(
             batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
             generator=generator, device=device)
@@ -119,7 +123,8 @@ class RegionCollaborativeCutout(_RegionMask):
             Bool `(B, h, w)`, True = cut.
 
         Raises:
-            ValueError: Given regions of a wrong shape or, on the CPU, outside the view; a grid finer than the mask.
+            ValueError: Given regions of a wrong shape or, on the CPU, outside the view; a grid
+                finer than the mask.
         """
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
         return rcc(regions, ratio, size, draws, self.rule)
@@ -127,11 +132,11 @@ class RegionCollaborativeCutout(_RegionMask):
 
 @dataclass(kw_only=True)
 class Cutout(_RegionMask):
-    """Draws Cutout masks, every region for itself: see `cutout` for the rule and `_RegionMask` for the settings."""
+    """Draws Cutout masks: see `cutout` for the rule and `_RegionMask` for the settings."""
 
     def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
                device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
-        """Draw one mask a sample: arguments, result and errors as in `RegionCollaborativeCutout.sample`."""
+        """Draw one mask a sample, all as in `RegionCollaborativeCutout.sample`."""
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
         return cutout(regions, ratio, size, draws)
 
@@ -141,7 +146,8 @@ class Blockwise:
     """Draws blockwise masks: see `blockwise`.
 
     Args:
-        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw a sample.
+        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
+            uniform draw a sample.
     """
     cut_ratio: Range = (0.3, 0.5)
     tries: ClassVar[int] = 64
@@ -161,7 +167,8 @@ class RandomMask:
     """Draws masks of single cells: see `random_cells`.
 
     Args:
-        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw a sample.
+        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
+            uniform draw a sample.
     """
     cut_ratio: Range = (0.4, 0.6)
 
@@ -172,7 +179,8 @@ class RandomMask:
                device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
         """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
         ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
-        return random_cells(ratio, size, uniform((batch_size, size[0] * size[1]), generator, device))
+        draws = uniform((batch_size, size[0] * size[1]), generator, device)
+        return random_cells(ratio, size, draws)
 
 
 @dataclass(kw_only=True)
@@ -197,21 +205,27 @@ class Rectangle:
         return rectangle(self.area, self.aspect, size, uniform((batch_size, 4), generator, device))
 
 
-MASKS = {kind.__name__: kind for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)}
+MASKS = {
+    kind.__name__: kind
+    for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)
+}
 
 
 def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
     """The sampler that a config block describes.
 
     Args:
-        cfg: `dict(type='RegionCollaborativeCutout', ...)`: the name of one of `MASKS`, and its settings.
+        cfg: `dict(type='RegionCollaborativeCutout', ...)`: the name of one of `MASKS`, and its
+            settings.
         key: Where the block stands in the config, for error messages.
 
     Returns:
-        An object with `sample(batch_size, size, *, generator, device, regions) -> (B, h, w)` bool, True = cut.
+        An object with `sample(batch_size, size, *, generator, device, regions) -> (B, h, w)` bool,
+        True = cut.
 
     Raises:
-        ValueError: Unknown type, unknown setting, or a wrong value, in one line that names the config key.
+        ValueError: Unknown type, unknown setting, or a wrong value, in one line that names the
+            config key.
     """
     settings = dict(cfg)
     kind = MASKS.get(settings.pop('type', None))
@@ -221,8 +235,8 @@ def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
     known = [field.name for field in fields(kind)]
     for name in settings:
         if name not in known:
-            raise ValueError(f'{kind.__name__}: unknown setting {name!r}; it has {", ".join(known)} '
-                             f'(config key {key}.{name}).')
+            raise ValueError(f'{kind.__name__}: unknown setting {name!r}; it has '
+                             f'{", ".join(known)} (config key {key}.{name}).')
     try:
         return kind(**settings)
     except MaskSettingError as error:

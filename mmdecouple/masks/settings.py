@@ -38,12 +38,14 @@ def number_range(owner: str,
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in pair):
-        raise MaskSettingError(owner, setting, f'must be a number or a pair (low, high), got {value!r}')
+        raise MaskSettingError(
+            owner, setting, f'must be a number or a pair (low, high), got {value!r}')
+    limit = float('inf') if most is None else most
     for number in pair:
-        if number >= 0 and not (positive and number == 0) and number <= (float('inf') if most is None else most):
-            continue
-        limits = 'be positive' if most is None else f'lie in {"(" if positive else "["}0, {most:g}]'
-        raise MaskSettingError(owner, setting, f'must {limits}, got {number!r}')
+        if not (0 < number <= limit or number == 0 and not positive):
+            bracket = '(' if positive else '['
+            bounds = 'be positive' if most is None else f'lie in {bracket}0, {most:g}]'
+            raise MaskSettingError(owner, setting, f'must {bounds}, got {number!r}')
     if pair[0] > pair[1]:
         raise MaskSettingError(owner, setting, f'must have low <= high, got {value!r}')
     return float(pair[0]), float(pair[1])

@@ -25,7 +25,7 @@ def region_ratio(mask: Tensor, regions: Tensor) -> Tensor:
         regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
 
     Returns:
-        Float32 `(B, K)` in [0, 1]; NaN for a region without a cell center.
+        Float32 `(B, K)` in [0, 1]; NaN for a box without area.
     """
     start, extent = region_cells(regions, mask.shape[1:])
     end = start + extent

@@ -1,6 +1,7 @@
-"""Plain per-sample versions of the mask rules, written from their descriptions: one box, one cell at a time.
+"""Plain per-sample versions of the mask rules: one box, one cell at a time.
 
-They compute in float32, like the package, because a cell center that lies on an edge must fall on the same side.
+They compute in float32, like the package, because a cell center that lies on an edge must fall on
+the same side.
 """
 import math
 
@@ -26,6 +27,14 @@ def inside(center, start, stop):
 def cells_of(x1, y1, x2, y2, size):
     return [(i, j) for i in range(size[0]) for j in range(size[1])
             if inside(j, x1, x2) and inside(i, y1, y2)]
+
+
+def touched(box, size):
+    x1, y1, x2, y2 = box
+    if x1 >= x2 or y1 >= y2:
+        return []
+    return [(i, j) for i in range(size[0]) for j in range(size[1])
+            if j < x2 and j + 1 > x1 and i < y2 and i + 1 > y1]
 
 
 def frame(cells):
@@ -55,7 +64,7 @@ def rcc(regions, cut_ratio, size, draws, rule):
     for mask, boxes, r_c, positions in zip(masks, regions, ratios, draws):
         areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
         for k in sorted(range(len(boxes)), key=lambda k: areas[k], reverse=True):
-            cells = cells_of(*boxes[k], size)
+            cells = touched(boxes[k], size)
             if not cells:
                 continue
             left, top, width, height = frame(cells)
@@ -82,7 +91,7 @@ def cutout(regions, cut_ratio, size, draws):
     masks = np.zeros((len(regions), *size), bool)
     for mask, boxes, r_c, positions in zip(masks, regions, ratios, draws):
         for box, (u, v) in zip(boxes, positions):
-            cells = cells_of(*box, size)
+            cells = touched(box, size)
             if cells:
                 left, top, width, height = frame(cells)
                 a, b = np.sqrt(r_c) * width, np.sqrt(r_c) * height
@@ -129,7 +138,8 @@ def blockwise(cut_ratio, size, draws):
 def random_cells(cut_ratio, size, draws):
     masks = np.zeros((len(draws), *size), bool)
     for mask, ratio, values in zip(masks, as_float32(cut_ratio), draws.tolist()):
-        for cell in sorted(range(len(values)), key=lambda c: values[c])[:int(ratio * F(len(values)))]:
+        number = int(ratio * F(len(values)))
+        for cell in sorted(range(len(values)), key=lambda cell: values[cell])[:number]:
             mask[divmod(cell, size[1])] = True
     return masks
 

@@ -1,4 +1,4 @@
-"""Every batched rule equals, mask for mask, a plain per-sample version that is fed the same draws."""
+"""Every batched rule equals, mask for mask, a plain version that is fed the same draws."""
 import numpy as np
 import pytest
 import torch
@@ -17,7 +17,8 @@ EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 def free_boxes(batch, number, size, seed):
     """Boxes anywhere in the view, thin and empty ones and whole-cell ones among them."""
     corners = oracles.seeded(batch, number, 2, 2, seed=seed) * torch.tensor([size[1], size[0]])
-    corners = torch.where(oracles.seeded(batch, number, 1, 1, seed=seed + 1) < 0.3, corners.round(), corners)
+    whole = oracles.seeded(batch, number, 1, 1, seed=seed + 1) < 0.3
+    corners = torch.where(whole, corners.round(), corners)
     return torch.cat((corners.amin(2), corners.amax(2)), -1)
 
 
@@ -79,7 +80,8 @@ def test_grid_regions_equal_the_per_sample_placement(size, grid, seed):
 def test_a_full_batch_of_grid_masks_equals_the_per_sample_rule(preset):
     constants = masks.PRESETS[preset]
     regions = masks.place_regions(
-        oracles.seeded(64, 9, 4, seed=5), (14, 14), grid=3, area=constants['box_area'], aspect=(0.5, 2))
+        oracles.seeded(64, 9, 4, seed=5), (14, 14), grid=3, area=constants['box_area'],
+        aspect=constants['aspect'])
     ratios, draws = torch.linspace(*constants['cut_ratio'], 64), oracles.seeded(64, 9, 2, seed=6)
     ours = masks.rcc(regions, ratios, (14, 14), draws)
     assert np.array_equal(ours.numpy(), oracles.rcc(regions, ratios, (14, 14), draws, 'area'))
