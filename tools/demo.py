@@ -1,0 +1,165 @@
+"""The whole story on built-in data: pre-train, de-couple, control, measure, show (`make demo`).
+
+Trains three small networks from one seed, a few at a time, measures them and the untrained network, and writes
+`report.html`. A run that is finished is not trained again, an interrupted one goes on where it stopped.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from mmdecouple.utils.configs import configs_folder, load_config
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.jobs import Job, JobFailed, ReadProgress, run_jobs
+from mmdecouple.visualization.comparison import compare, figures_file, is_measured, newest_checkpoint
+from mmdecouple.visualization.runs import find_config
+
+TOOLS = Path(__file__).resolve().parent
+STAMP = 'demo.json'
+DATASET = 'scenes'
+CONFIGS = {
+    'DenseCL': 'densecl_resnet-demo_scenes.py',
+    'DenseCL-D': 'densecl-d_resnet-demo_scenes.py',
+    'Control': 'densecl-same_resnet-demo_scenes.py',
+}
+QUICK_TRAINING = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.num_images=128']
+QUICK_MEASURING = ['--limit', '40']
+NOTES = (
+    'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (X^D = X): '
+    'what DenseCL-D gains over Control comes from the foreign background, what Control gains over DenseCL comes from '
+    'the extra loss at the same positions.',
+    'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the direction of '
+    'strong effects, not the numbers of the paper.')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seed', type=int, default=0, help='seed of all three runs (default: 0)')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
+                        help='folder of runs and report (default: work_dirs/demo)')
+    parser.add_argument('--fresh', action='store_true', help='train again what is finished')
+    parser.add_argument('--quick', action='store_true', help='a few steps: tries the machinery, teaches nothing')
+    return parser.parse_args()
+
+
+def training_job(name: str, folder: Path, args: argparse.Namespace) -> Job | None:
+    """Job that trains one network to its end, or None if that has been done.
+
+    Raises:
+        ValueError: The folder holds a run of another config or seed.
+    """
+    path = configs_folder() / 'demo' / CONFIGS[name]
+    options = QUICK_TRAINING if args.quick else []
+    config = load_config(str(path))
+    facts = json.dumps([config.to_dict(), options, args.seed], sort_keys=True, default=str)
+    key = hashlib.sha256(facts.encode()).hexdigest()
+    stamp = folder / STAMP
+    if args.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    known = json.loads(stamp.read_text()) if stamp.is_file() else None
+    if known and known['key'] != key:
+        sys.exit(f'demo: {folder} holds a run of another seed or config; add --fresh to train it again, '
+                 'or choose another folder with --out.')
+    if known and known['finished']:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(json.dumps(dict(key=key, finished=False)))
+    command = [sys.executable, str(TOOLS / 'train.py'), str(path), '--work-dir', str(folder), '--resume',
+               '--seed', str(args.seed)]
+    command += ['--cfg-options', *options] if options else []
+    epochs = 1 if args.quick else config.train_cfg.max_epochs
+    return Job(name, command, folder / 'train.log', training_progress(epochs))
+
+
+def training_progress(epochs: int) -> ReadProgress:
+    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
+    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
+
+    def read(line: str) -> tuple[int, int] | None:
+        found = pattern.search(line)
+        if found is None:
+            return None
+        epoch, done, length = map(int, found.groups())
+        return (epoch - 1) * length + done, epochs * length
+    return read
+
+
+def finish(folder: Path, args: argparse.Namespace) -> None:
+    """Mark a run as finished, if its last checkpoint is there."""
+    epochs = load_config(str(find_config(folder))).train_cfg.max_epochs
+    if newest_checkpoint(folder).name != f'epoch_{epochs}.pth':
+        sys.exit(f'demo: the run in {folder} was stopped before its end; run the same command to go on.')
+    stamp = json.loads((folder / STAMP).read_text())
+    (folder / STAMP).write_text(json.dumps({**stamp, 'finished': True}))
+
+
+def measuring_jobs(folders: dict[str, Path], quick: bool) -> list[Job]:
+    """Jobs that measure every run, and the untrained network of the first, where not done yet."""
+    first = next(iter(folders.values()))
+    targets = [('Untrained', first, None)]
+    targets += [(name, folder, newest_checkpoint(folder)) for name, folder in folders.items()]
+    jobs = []
+    for name, folder, checkpoint in targets:
+        config, out = find_config(folder), figures_file(folder, checkpoint, DATASET)
+        if is_measured(out, checkpoint or config):
+            continue
+        command = [sys.executable, str(TOOLS / 'analysis_tools' / 'measure_coupling.py'), str(config),
+                   str(checkpoint or 'none'), '--dataset', DATASET, '--json', str(out)]
+        command += QUICK_MEASURING if quick else []
+        jobs.append(Job(name, command, out.with_suffix('.log'), measuring_progress))
+    return jobs
+
+
+def measuring_progress(line: str) -> tuple[int, int] | None:
+    """Reads the progress lines of measure_coupling.py, `probes 320/1000`."""
+    found = re.search(r'probes\s+(\d+)\s*/\s*(\d+)', line)
+    return found and (int(found[1]), int(found[2]))
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def main() -> None:
+    args = parse_args()
+    console, start = Console(), time.monotonic()
+    folders = {name: args.out / Path(config).stem for name, config in CONFIGS.items()}
+    slots = min(len(CONFIGS), cores())
+    threads = max(1, cores() // slots)
+    with one_line_errors():
+        jobs = {name: training_job(name, folder, args) for name, folder in folders.items()}
+        due = [job for job in jobs.values() if job is not None]
+        if len(due) < len(jobs):
+            kept = ', '.join(name for name, job in jobs.items() if job is None)
+            console.print(f'Already trained, kept: {kept} (--fresh trains again).', highlight=False)
+        try:
+            run_jobs('Training', due, slots, threads, console)
+            for job in due:
+                finish(folders[job.name], args)
+            run_jobs('Measuring', measuring_jobs(folders, args.quick), slots, threads, console)
+        except JobFailed as error:
+            console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)
+            sys.exit(f'demo: {error}')
+        except KeyboardInterrupt:
+            console.print('Stopped; every run has saved. The same command goes on from there.')
+            sys.exit(130)
+        compare(list(folders.values()), list(folders), args.out, never_measure, dataset=DATASET, untrained=True,
+                title='DenseCL with and without de-coupling', notes=NOTES, console=console)
+    console.print(f'Done in {(time.monotonic() - start) / 60:.1f} min.', highlight=False)
+
+
+def never_measure(config: Path, checkpoint: Path | None, out: Path) -> None:
+    """Stands where `compare` would measure: the demo has done it before, several at a time."""
+    raise RuntimeError(f'{out} should hold the figures of {checkpoint or config} by now.')
+
+
+if __name__ == '__main__':
+    main()
