@@ -4,7 +4,7 @@ import math
 import torch
 from torch import Tensor
 
-from .cells import box_cells, centers, covers, per_sample
+from .cells import box_cells, cell_centers, covers, per_sample
 
 ASPECT = (0.3, 1 / 0.3)
 MAX_FAILURES = 10
@@ -40,7 +40,7 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
     area, aspect, down, right = draws.permute(2, 1, 0).contiguous()
     ratio = (math.log(ASPECT[0]) + (math.log(ASPECT[1]) - math.log(ASPECT[0])) * aspect).exp()
 
-    y, x = centers(height, draws.device), centers(width, draws.device)
+    centers = cell_centers(size, draws.device)
 
     mask = draws.new_zeros((height, width, draws.shape[0]), dtype=torch.bool)
     total, failures = torch.zeros_like(target), torch.zeros_like(target)
@@ -52,7 +52,8 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
         free_rows, free_columns = height - rows, width - columns
         top = torch.minimum((down[t] * (free_rows + 1)).floor(), free_rows)
         left = torch.minimum((right[t] * (free_columns + 1)).floor(), free_columns)
-        block = box_cells(covers(top, top + rows, y), covers(left, left + columns, x))
+        corner, end = torch.stack((left, top)), torch.stack((left + columns, top + rows))
+        block = box_cells(covers(corner, end, centers), size)
         new = (block & ~mask).flatten(0, 1).sum(0, dtype=torch.int32)
         taken = (missing > 0) & (failures < MAX_FAILURES) & (free_rows > 0) & (free_columns > 0) & \
             (new > 0) & (new <= missing)

@@ -14,28 +14,28 @@ import torch
 from torch import Tensor
 
 
-def centers(length: int, device: torch.device) -> Tensor:
-    """Centers of the cells of one axis, float32 `(length, 1)`: 0.5, 1.5, ..."""
-    return (torch.arange(length, device=device, dtype=torch.float32) + 0.5).unsqueeze(1)
+def cell_centers(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Centers 0.5, 1.5, ... of the cells along the longer side of a mask: float32 `(L, 1)`."""
+    return (torch.arange(max(size), device=device, dtype=torch.float32) + 0.5).unsqueeze(1)
 
 
 def covers(start: Tensor, stop: Tensor, centers: Tensor) -> Tensor:
-    """Indicator of the cells of one axis whose centers lie in `[start, stop)`.
+    """Indicator of the cells along x and y whose centers lie in `[start, stop)`.
 
     Args:
-        start: `(..., B)` first edges, in cells.
-        stop: `(..., B)` second edges, in cells.
-        centers: `(length, 1)`, see `centers`.
+        start: `(..., 2, B)` first edges in cells, x before y.
+        stop: `(..., 2, B)` second edges.
+        centers: `(L, 1)`, see `cell_centers`.
 
     Returns:
-        Bool `(..., length, B)`.
+        Bool `(..., 2, L, B)`.
     """
     return (centers >= start.unsqueeze(-2)) & (centers < stop.unsqueeze(-2))
 
 
-def box_cells(rows: Tensor, columns: Tensor) -> Tensor:
-    """Indicator `(h, w, B)` of boxes, from those of their rows `(h, B)` and columns `(w, B)`."""
-    return rows.unsqueeze(1) & columns.unsqueeze(0)
+def box_cells(covered: Tensor, size: tuple[int, int]) -> Tensor:
+    """Indicator `(h, w, B)` of one box a sample, from what it covers along x and y `(2, L, B)`."""
+    return covered[1, :size[0]].unsqueeze(1) & covered[0, :size[1]].unsqueeze(0)
 
 
 def region_cells(regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-from .cells import centers, covers, per_sample, region_cells
+from .cells import cell_centers, covers, per_sample, region_cells
 
 
 @torch.no_grad()
@@ -29,7 +29,5 @@ def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int],
     start, extent = region_cells(regions, size)
     sides = per_sample(cut_ratio, regions).sqrt() * extent
     corner = start + draws.permute(1, 2, 0) * (extent - sides)
-    end = corner + sides
-    rows = covers(corner[:, 1], end[:, 1], centers(size[0], regions.device))
-    columns = covers(corner[:, 0], end[:, 0], centers(size[1], regions.device))
-    return torch.einsum('khb,kwb->bhw', rows.float(), columns.float()) > 0
+    covered = covers(corner, corner + sides, cell_centers(size, regions.device)).float()
+    return torch.einsum('khb,kwb->bhw', covered[:, 1, :size[0]], covered[:, 0, :size[1]]) > 0

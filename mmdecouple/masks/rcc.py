@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-from .cells import box_cells, centers, covers, per_sample, region_cells
+from .cells import box_cells, cell_centers, covers, per_sample, region_cells
 
 RULES = ('area', 'printed')
 """`area`: the rule behind the published results. `printed`: Algorithm 2 to the letter."""
@@ -55,13 +55,12 @@ def rcc(regions: Tensor,
     start, extent = region_cells(regions.gather(1, order.expand_as(regions)), size)
     position = draws.gather(1, order.expand_as(draws)).permute(1, 2, 0).contiguous()
     count = (extent[:, 0] * extent[:, 1]).clamp(min=1)
-    end = start + extent
-    y, x = centers(size[0], regions.device), centers(size[1], regions.device)
-    rows, columns = covers(start[:, 1], end[:, 1], y), covers(start[:, 0], end[:, 0], x)
+    centers = cell_centers(size, regions.device)
+    covered = covers(start, start + extent, centers)
 
     mask = regions.new_zeros((*size, regions.shape[0]), dtype=torch.bool)
     for k in range(regions.shape[1]):
-        cut = mask & box_cells(rows[k], columns[k])
+        cut = mask & box_cells(covered[k], size)
         share = cut.flatten(0, 1).sum(0, dtype=torch.int32) / count[k]
         if rule == 'printed':
             share = 1 - share
@@ -73,7 +72,6 @@ def rcc(regions: Tensor,
         else:
             sides = missing.sqrt() * extent[k]
             corner = start[k] + position[k] * (extent[k] - sides)
-        (left, top), (right, bottom) = corner, corner + sides
         mask ^= cut & over
-        mask |= box_cells(covers(top, bottom, y), covers(left, right, x))
+        mask |= box_cells(covers(corner, corner + sides, centers), size)
     return mask.permute(2, 0, 1).contiguous()

@@ -4,7 +4,7 @@ import math
 import torch
 from torch import Tensor
 
-from .cells import box_cells, centers, covers
+from .cells import box_cells, cell_centers, covers
 
 
 @torch.no_grad()
@@ -30,7 +30,6 @@ def rectangle(area: tuple[float, float], aspect: tuple[float, float], size: tupl
     cells = (area[0] + (area[1] - area[0]) * draws[:, 0]) * (height * width)
     ratio = (math.log(aspect[0]) + (math.log(aspect[1]) - math.log(aspect[0])) * draws[:, 1]).exp()
     across, down = (cells * ratio).sqrt().clamp(max=width), (cells / ratio).sqrt().clamp(max=height)
-    left, top = draws[:, 2] * (width - across), draws[:, 3] * (height - down)
-    rows = covers(top, top + down, centers(height, draws.device))
-    columns = covers(left, left + across, centers(width, draws.device))
-    return ~box_cells(rows, columns).permute(2, 0, 1).contiguous()
+    corner = torch.stack((draws[:, 2] * (width - across), draws[:, 3] * (height - down)))
+    covered = covers(corner, corner + torch.stack((across, down)), cell_centers(size, draws.device))
+    return ~box_cells(covered, size).permute(2, 0, 1).contiguous()

@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-from .cells import centers, covers, region_cells
+from .cells import cell_centers, covers, region_cells
 
 
 def masked_share(mask: Tensor) -> Tensor:
@@ -28,9 +28,8 @@ def region_ratio(mask: Tensor, regions: Tensor) -> Tensor:
         Float32 `(B, K)` in [0, 1]; NaN for a box without area.
     """
     start, extent = region_cells(regions, mask.shape[1:])
-    end = start + extent
-    rows = covers(start[:, 1], end[:, 1], centers(mask.shape[1], mask.device))
-    columns = covers(start[:, 0], end[:, 0], centers(mask.shape[2], mask.device))
+    covered = covers(start, start + extent, cell_centers(mask.shape[1:], mask.device)).float()
+    rows, columns = covered[:, 1, :mask.shape[1]], covered[:, 0, :mask.shape[2]]
     with torch.autocast(mask.device.type, enabled=False):
-        cut = torch.einsum('khb,bhw,kwb->bk', rows.float(), mask.float(), columns.float())
+        cut = torch.einsum('khb,bhw,kwb->bk', rows, mask.float(), columns)
     return cut / (extent[:, 0] * extent[:, 1]).T

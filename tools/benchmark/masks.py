@@ -1,0 +1,105 @@
+"""Time RCC on one core: the batched rule against a per-sample one, as a data loader would run it.
+
+    python tools/benchmark/masks.py --size 14 --batch 256 --json masks.json
+
+Both draw nine grid regions a view and cut in them; draws are part of the time. The per-sample rule
+works with integer slices of one numpy array, so that it is about as fast as such code gets.
+"""
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple.masks import PRESETS, build_mask
+
+PRESET = PRESETS['release']
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', type=int, default=14, help='cells along the side (default: 14)')
+    parser.add_argument('--batch', type=int, default=256, help='masks at once (default: 256)')
+    parser.add_argument('--rounds', type=int, default=100, help='timed batches (default: 100)')
+    parser.add_argument('--json', type=Path, help='write the figures here')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    result = benchmark(args.size, args.batch, args.rounds)
+    table = Table('rule', 'best us a mask', 'median us a mask',
+                  title=f'RCC, {args.size} x {args.size} cells, batch {args.batch}, one thread')
+    for name in ('batched', 'per_sample'):
+        table.add_row(name.replace('_', ' '), *(f'{result[name][key]:.1f}' for key in
+                                                ('best_us', 'median_us')))
+    Console().print(table)
+    print(f'The batched rule is {result["ratio"]:.1f} times as fast (median against median).')
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=2) + '\n')
+
+
+def benchmark(size: int, batch: int, rounds: int) -> dict:
+    """Time both rules in turns, in CPU time, so that a busy machine tells little on the ratio."""
+    mask = build_mask(dict(type='RegionCollaborativeCutout', preset='release'))
+    generator, draws = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    few = max(1, batch // 16)
+
+    def batched() -> None:
+        mask.sample(batch, (size, size), generator=generator)
+
+    def per_sample() -> None:
+        for _ in range(few):
+            rcc_per_sample(size, draws)
+
+    batched()
+    per_sample()
+    times = [(seconds(batched) / batch, seconds(per_sample) / few) for _ in range(rounds)]
+    found = dict(size=size, batch=batch, rounds=rounds)
+    for name, values in zip(('batched', 'per_sample'), zip(*times)):
+        found[name] = dict(best_us=1e6 * min(values), median_us=1e6 * float(np.median(values)))
+    found['ratio'] = found['per_sample']['median_us'] / found['batched']['median_us']
+    return found
+
+
+def seconds(call: Callable[[], None]) -> float:
+    """CPU time of one call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def rcc_per_sample(size: int, draws: np.random.Generator) -> np.ndarray:
+    """Draw one RCC mask `(size, size)` with loops over regions, by the same rule."""
+    grid, mask = PRESET['grid'], np.zeros((size, size), bool)
+    cut_ratio = draws.uniform(*PRESET['cut_ratio'])
+    boxes = []
+    for k in range(grid * grid):
+        x = (k % grid + draws.uniform(0.25, 0.75)) * size / grid
+        y = (k // grid + draws.uniform(0.25, 0.75)) * size / grid
+        area = draws.uniform(*PRESET['box_area']) * size * size
+        aspect = math.exp(draws.uniform(*map(math.log, PRESET['aspect'])))
+        w, h = math.sqrt(area * aspect) / 2, math.sqrt(area / aspect) / 2
+        boxes.append((max(x - w, 0), max(y - h, 0), min(x + w, size), min(y + h, size)))
+    for x1, y1, x2, y2 in sorted(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]), reverse=True):
+        left, top = math.floor(x1), math.floor(y1)
+        width, height = math.ceil(x2) - left, math.ceil(y2) - top
+        region = mask[top:top + height, left:left + width]
+        share = region.sum() / region.size
+        if share > cut_ratio:
+            region[:] = False
+            share = 0.0
+        a, b = width * math.sqrt(cut_ratio - share), height * math.sqrt(cut_ratio - share)
+        u, v = draws.random() * (width - a), draws.random() * (height - b)
+        region[math.ceil(v - 0.5):math.ceil(v + b - 0.5),
+               math.ceil(u - 0.5):math.ceil(u + a - 0.5)] = True
+    return mask
+
+
+if __name__ == '__main__':
+    main()
