@@ -44,24 +44,20 @@ class ObjectSource:
         self.dataset = dataset
         self.name = dataset.name
         self.size = size
-        self._index = {int(dataset.info(i)['image_id']): i for i in range(len(dataset))}
+        self._infos, self._decoded = Bounded(4096), Bounded(cache)
+        self._index: dict[int, int] = {}
+        for index in range(len(dataset)):
+            info = _without_crowds(dataset.info(index))
+            self._index[int(info['image_id'])] = index
+            self._infos.remember(int(info['image_id']), lambda: info)
         self.images = list(self._index)
-        self._infos = Bounded(4096)
-        self._decoded = Bounded(cache)
 
     def __contains__(self, image: int) -> bool:
         return image in self._index
 
     def info(self, image: int) -> dict:
         """Size, boxes, labels and ids of an image by its id, crowd objects left out, without decoding pixels."""
-        return self._infos.remember(image, lambda: self._read_info(image))
-
-    def _read_info(self, image: int) -> dict:
-        info = dict(self.dataset.info(self._index[image]))
-        keep = ~np.asarray(info['iscrowd'], dtype=bool).reshape(-1)
-        for key in ('boxes', 'labels', 'ids'):
-            info[key] = np.asarray(info[key])[keep]
-        return info
+        return self._infos.remember(image, lambda: _without_crowds(self.dataset.info(self._index[image])))
 
     def boxes(self, image: int) -> np.ndarray:
         """Boxes `(N, 4)` of an image, float32 x1, y1, x2, y2 in pixels of the squashed image, in the order of `ids`."""
@@ -103,6 +99,11 @@ class ObjectSource:
             int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
             for key, mask in zip(item.ids, item.masks)}
         return pixels, masks
+
+
+def _without_crowds(info: dict) -> dict:
+    keep = ~np.asarray(info['iscrowd'], dtype=bool).reshape(-1)
+    return {**info, **{key: np.asarray(info[key])[keep] for key in ('boxes', 'labels', 'ids')}}
 
 
 @dataclass

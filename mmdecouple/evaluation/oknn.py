@@ -26,7 +26,8 @@ class OKNN(Measure):
     same way are the matched subset (`oknn_matched_*`). OKNN-D (`oknn_d_*`): those images again, with everything
     outside the drawn boxes taken from another image of the split, in bank and queries; `oknn_d_query_top1` disturbs
     the queries only. `oknn_gap` = `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors from a query's
-    own image are excluded. Size bins are those of COCO, on the box area in source pixels.
+    own image are excluded. `oknn_small_top1` and so on use COCO's size bins on the box area in source pixels, and are
+    left out where all objects fall into one bin.
 
     Args:
         per_image: objects drawn in an image (N).
@@ -132,9 +133,9 @@ class OKNN(Measure):
         gap = matched[0].astype(float) - disturbed[0]
         out.metrics['oknn_gap'] = bootstrap.estimate(bootstrap.mean(gap), groups[chosen])
         out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
-        for name, (low, high) in SIZE_BINS.items():
-            rows = (query.areas >= low) & (query.areas < high)
-            if rows.any():
+        bins = {name: (query.areas >= low) & (query.areas < high) for name, (low, high) in SIZE_BINS.items()}
+        for name, rows in bins.items():
+            if rows.any() and not rows.all():
                 out.metrics[f'oknn_{name}_top1'] = bootstrap.estimate(bootstrap.mean(full[0][rows]), groups[rows])
         return out
 

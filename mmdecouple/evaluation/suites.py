@@ -91,7 +91,7 @@ def scene_probe(config: dict, size: int | None = None) -> dict:
         singles=split('val', 400, objects=(1, 1)), size=side, cell=8,
         measures=[
             dict(type='OKNN'), dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
-            dict(type='IntraCouplingRatio', objects=1000, min_cells=8, min_part_cells=2), dict(type='ContextShift'),
+            dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1), dict(type='ContextShift'),
             dict(type='BackgroundLeak')])
 
 
