@@ -8,13 +8,13 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# `mim` takes the top-level folder of a wheel's first file as the package. Files are listed in order of name, and
-# `mmdecouple-<version>.dist-info` comes before `mmdecouple/`; this folder comes before both.
+# `mim` takes the top-level folder of a wheel's first file as the package. Files are listed in order
+# of name, and `mmdecouple-<version>.dist-info` comes before `mmdecouple/`; this comes before both.
 MIM_FOLDER = '_mmdecouple'
 
 
 class BuildWithMimFiles(build_py):
-    """Copies tools, configs and the model index into the wheel; an editable install uses the checkout's own."""
+    """Copies tools, configs and model index into a wheel; editable installs use the checkout."""
 
     def run(self) -> None:
         super().run()
@@ -47,14 +47,14 @@ def readme() -> str:
 
 
 if __name__ == '__main__':
-    # A `build` folder inside the checkout would hold every config twice, and `mim` asks for unique names.
+    # A `build` folder in the checkout would hold every config twice; `mim` asks for unique names.
     scratch = tempfile.mkdtemp(prefix='mmdecouple-build-')
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     extras = {name: requirements(name) for name in ('mminstall', 'optional', 'tests')}
     setup(
         name='mmdecouple',
         version=version(),
-        description='Dense self-supervised pre-training in which any dense method can be de-coupled',
+        description='Dense self-supervised pre-training, de-coupled by one config block',
         long_description=readme(),
         long_description_content_type='text/markdown',
         license='Apache-2.0',

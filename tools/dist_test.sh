@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests on several devices of one or more machines: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]
+# Tests on several devices of one or more machines:
+#   tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]
 # Several machines: the same command on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
 [[ $# -ge 3 ]] || { echo "usage: $0 CONFIG CHECKPOINT GPUS [options of test.py]" >&2; exit 2; }

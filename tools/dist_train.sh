@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains on several devices of one or more machines: tools/dist_train.sh CONFIG GPUS [options of train.py]
+# Trains on several devices of one or more machines:
+#   tools/dist_train.sh CONFIG GPUS [options of train.py]
 # Several machines: the same command on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
 [[ $# -ge 2 ]] || { echo "usage: $0 CONFIG GPUS [options of train.py]" >&2; exit 2; }

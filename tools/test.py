@@ -1,10 +1,16 @@
-"""Measures a checkpoint with the config's test data and metrics: `python tools/test.py CONFIG CHECKPOINT`."""
+"""Measures a checkpoint with the config's test data: `python tools/test.py CONFIG CHECKPOINT`."""
 import argparse
 
 from mmengine.fileio import dump
 
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import add_run_options, build_runner, existing_checkpoint, prepare_config, require_keys
+from mmdecouple.utils.launch import (
+    add_run_options,
+    build_runner,
+    existing_checkpoint,
+    prepare_config,
+    require_keys,
+)
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,13 @@
 import argparse
 
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import add_run_options, build_runner, existing_checkpoint, prepare_config, require_keys
+from mmdecouple.utils.launch import (
+    add_run_options,
+    build_runner,
+    existing_checkpoint,
+    prepare_config,
+    require_keys,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -10,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from CHECKPOINT, or without a value from the newest valid one in the work folder')
+        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder')
     parser.add_argument('--seed', type=int, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)
     return parser.parse_args()

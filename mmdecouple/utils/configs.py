@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def configs_folder() -> Path:
-    """Folder of this project's configs: in a wheel beside the package, in a checkout at its root."""
+    """Folder of our configs: beside the package in a wheel, at the root in a checkout."""
     installed = _ROOT / '_mmdecouple' / '.mim' / 'configs'
     return installed if installed.is_dir() else _ROOT / 'configs'
 
@@ -30,10 +30,11 @@ def _own_config(path: str) -> str:
 def register_config_scopes() -> None:
     """Makes `mmdecouple::`, `mmseg::` (and, as before, `mmdet::`, `mmpretrain::`) bases resolve.
 
-    mmengine keeps a closed table of packages whose configs may be inherited. It lacks this package, and it maps `mmseg`
-    to a distribution name of the original family only. Bases are read before `custom_imports`, so a tool calls this
-    before `Config.fromfile`. The own scope is answered here, because mmengine looks for a `.mim` folder inside the
-    package, which a checkout must not have: `mim` would then find every config twice.
+    mmengine keeps a closed table of packages whose configs may be inherited. It lacks this package,
+    and it maps `mmseg` to a distribution name of the original family only. Bases are read before
+    `custom_imports`, so a tool calls this before `Config.fromfile`. The own scope is answered here,
+    because mmengine looks for a `.mim` folder inside the package, which a checkout must not have:
+    `mim` would then find every config twice.
     """
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     if SCOPE in MODULE2PACKAGE:
@@ -67,13 +68,14 @@ def load_config(path: str, options: dict | None = None) -> Config:
         path = _own_config(own)
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f'config {path} does not exist; give a file, or mmdecouple::folder/file.py for a config of this package.')
+            f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
     try:
         config = Config.fromfile(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'config {path} inherits a file that does not exist: {error}') from error
+        raise FileNotFoundError(f'config {path} inherits a missing file: {error}') from error
     except (SyntaxError, KeyError, ModuleNotFoundError, AssertionError) as error:
-        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+        reason = f'{type(error).__name__}: {error}'
+        raise ValueError(f'config {path} cannot be read: {reason}') from error
     try:
         config.merge_from_dict(options or {})
     except (KeyError, TypeError, AssertionError) as error:

@@ -13,11 +13,12 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def deliberate_message(error: BaseException) -> str | None:
     """Message of the first error in the chain that this package raised on purpose, else None.
 
-    The rule: an error is deliberate when its innermost frame is a `raise` statement of a file in `mmdecouple/`. An error
-    that torch, mmengine or Python itself raises while running our code is a bug, or unforeseen, and is not.
+    The rule: an error is deliberate when its innermost frame is a `raise` statement of a file in
+    `mmdecouple/`. An error that torch, mmengine or Python itself raises while running our code is
+    a bug, or unforeseen, and is not.
 
     Args:
-        error: The error that reached the top; the errors it was raised from or during are searched too.
+        error: The error that reached the top; those it was raised from or during are searched too.
     """
     current: BaseException | None = error
     while current is not None:
@@ -32,7 +33,7 @@ def deliberate_message(error: BaseException) -> str | None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line and exit code 1 on a deliberate error; other errors pass untouched.
+    """Ends the program with one line and exit code 1 on a deliberate error; others pass untouched.
 
     `MMDECOUPLE_TRACEBACK=1` in the environment shows every traceback.
     """

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing have in common."""
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
         help='overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
     parser.add_argument(
-        '--device', choices=['auto', 'cpu', 'cuda'], help='auto (default) takes CUDA when there is one')
+        '--device', choices=['auto', 'cpu', 'cuda'],
+        help='auto (default) takes CUDA when there is one')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torch.distributed.launch has passed both spellings over time.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -44,8 +46,9 @@ def choose_device(device: str) -> None:
         import torch
         if not torch.cuda.is_available():
             raise RuntimeError(
-                f'CUDA was asked for (--device or config key device), but torch {torch.__version__} finds no CUDA '
-                'device; use --device cpu, or run tools/misc/doctor.py.')
+                f'CUDA was asked for (--device or config key device), but torch '
+                f'{torch.__version__} finds no CUDA device; use --device cpu, '
+                'or run tools/misc/doctor.py.')
 
 
 def existing_checkpoint(path: str) -> str:
@@ -67,7 +70,9 @@ def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise ValueError(f'config {config.filename} cannot be used for {purpose}: it has no {", ".join(missing)}.')
+        raise ValueError(
+            f'config {config.filename} cannot be used for {purpose}: it has no '
+            f'{", ".join(missing)}.')
 
 
 def prepare_config(args: argparse.Namespace) -> Config:
@@ -77,7 +82,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
         args: Parsed arguments with `config` and those of `add_run_options`.
 
     Returns:
-        The config with `work_dir` and `launcher` set; the key `device`, if any, has been acted upon.
+        The config with `work_dir` and `launcher` set; the key `device` has been acted upon.
     """
     check_versions()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -26,7 +26,7 @@ SUPPORTED = {
 
 
 def setup_command() -> str:
-    """The command that installs the pinned set: `make setup` in a checkout, else the same pins through pip."""
+    """The command that installs the pinned set: `make setup` in a checkout, else pip."""
     if (Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'setup.sh').is_file():
         return 'make setup'
     return "pip install --no-build-isolation --no-cache-dir 'mmdecouple[mminstall]'"
@@ -41,50 +41,54 @@ def installed_version(distribution: str) -> str | None:
 
 
 def installed_versions() -> dict[str, list[tuple[str, str]]]:
-    """Import name -> the (distribution, version) pairs that provide it; more than one is a conflict."""
+    """Import name -> the (distribution, version) pairs that provide it; two are a conflict."""
     names = {'torch': ('torch',), 'torchvision': ('torchvision',), **FAMILIES}
     return {
-        module: [(name, found) for name in candidates if (found := installed_version(name)) is not None]
+        module: [(name, found) for name in candidates if (found := installed_version(name))]
         for module, candidates in names.items()
     }
 
 
 def _torch_of_torchvision() -> str:
-    """Torch versions that the installed torchvision was built for, as a specifier (empty when it does not say)."""
+    """Torch versions that the installed torchvision was built for; empty when it does not say."""
     wanted = [Requirement(line) for line in requires('torchvision') or []]
     return next((str(item.specifier) for item in wanted if item.name == 'torch'), '')
 
 
 def check_versions() -> None:
-    """Checks that pre-training's packages are there, from one family and of versions that work together.
+    """Checks that what pre-training needs is there, of one family and of fitting versions.
 
     Reads package metadata only: nothing is imported, so it also answers when an import would crash.
 
     Raises:
-        ImportError: A package is missing, doubled, from the wrong family or of an unsupported version.
+        ImportError: A package is missing, doubled, of another family or of an unsupported version.
     """
     mend = f'run: {setup_command()}'
     found = installed_versions()
     for module, providers in found.items():
         if len(providers) > 1:
             names = ' and '.join(f'{name} {number}' for name, number in providers)
-            raise ImportError(f'{names} both provide {module}; uninstall one: pip uninstall {providers[1][0]}, then {mend}')
+            raise ImportError(
+                f'{names} both provide {module}; uninstall one: pip uninstall {providers[1][0]}, '
+                f'then {mend}')
         if not providers:
             if module in REQUIRED:
                 raise ImportError(f'{module} is not installed; {mend}')
             continue
         name, number = providers[0]
         if not SpecifierSet(SUPPORTED[module], prereleases=True).contains(number):
-            raise ImportError(f'{name} {number} is installed, mmdecouple needs {name}{SUPPORTED[module]}; {mend}')
+            raise ImportError(
+                f'{name} {number} is installed, mmdecouple needs {name}{SUPPORTED[module]}; {mend}')
     families = {module: found[module][0][0] for module in FAMILIES if found[module]}
     maintained = sorted(name for name in families.values() if name.startswith('onedl-'))
     original = sorted(name for name in families.values() if not name.startswith('onedl-'))
     if maintained and original:
         raise ImportError(
-            f'two OpenMMLab families are mixed: {", ".join(maintained)} with {", ".join(original)}; keep one: '
-            f'pip uninstall {" ".join(original)}, then {mend}')
-    torch_version, wanted = found['torch'][0][1], _torch_of_torchvision()
-    if wanted and not SpecifierSet(wanted, prereleases=True).contains(torch_version.partition('+')[0]):
+            f'two OpenMMLab families are mixed: {", ".join(maintained)} with '
+            f'{", ".join(original)}; keep one: pip uninstall {" ".join(original)}, then {mend}')
+    torch, torchvision = found['torch'][0][1], found['torchvision'][0][1]
+    wanted = SpecifierSet(_torch_of_torchvision(), prereleases=True)
+    if not wanted.contains(torch.partition('+')[0]):
         raise ImportError(
-            f'torchvision {found["torchvision"][0][1]} was built for torch{wanted}, but torch {torch_version} is '
+            f'torchvision {torchvision} was built for torch{wanted}, but torch {torch} is '
             f'installed; {mend}')

@@ -53,7 +53,8 @@ default_scope = 'mmengine'
 model = dict(type='ToyLine')
 loader = dict(
     collate_fn=dict(type='default_collate'),
-    batch_size=2, num_workers=0, dataset=dict(type='ToyNumbers'), sampler=dict(type='DefaultSampler', shuffle=False))
+    batch_size=2, num_workers=0, dataset=dict(type='ToyNumbers'),
+    sampler=dict(type='DefaultSampler', shuffle=False))
 train_dataloader = loader
 test_dataloader = loader
 train_cfg = dict(by_epoch=True, max_epochs=1)
@@ -76,10 +77,12 @@ def toy(tmp_path_factory):
 
 def run(command, *, toy_folder, cwd, ok=True, extra_env=None):
     """Runs a command with the toy module importable; returns its output and checks how it ended."""
-    env = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
+    env = {key: value for key, value in os.environ.items() if not key.startswith('PYTHON')}
     env.update(
-        PYTHONPATH=str(toy_folder), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1', COLUMNS='200', PYTHON=sys.executable,
-        **(extra_env or {}))
-    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
+        PYTHONPATH=str(toy_folder), PYTHON=sys.executable, OMP_NUM_THREADS='1', COLUMNS='200',
+        CUDA_VISIBLE_DEVICES='-1', **(extra_env or {}))
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True,
+        timeout=240)
     assert (result.returncode == 0) == ok, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout + result.stderr

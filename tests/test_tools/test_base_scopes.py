@@ -1,4 +1,4 @@
-"""Configs inherit from this package and from the others, in a process of their own as a tool would."""
+"""Configs inherit from this package and from the others."""
 import subprocess
 import sys
 

@@ -20,6 +20,7 @@ def test_two_gloo_processes_train_and_test_as_one_run(toy, tmp_path, port):
     run([CHECKOUT_TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'run'], **settings)
     records = [json.loads(line) for path in tmp_path.glob('run/*/vis_data/scalars.json')
                for line in path.read_text().splitlines()]
-    run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'run/epoch_1.pth', 2, '--work-dir', 'run', '--out', 'out.json'], **settings)
+    run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'run/epoch_1.pth', 2,
+         '--work-dir', 'run', '--out', 'out.json'], **settings)
     assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
     assert len(list(tmp_path.glob('run/*/vis_data'))) == 2 and isinstance(records, list)

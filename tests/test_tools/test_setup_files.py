@@ -11,11 +11,13 @@ from .conftest import ROOT
 
 CONFIGS = ROOT / 'configs'
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-MODELS = [model for path in INDEX['Import'] for model in yaml.safe_load((ROOT / path).read_text())['Models']]
+METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX['Import']]
+MODELS = [model for metafile in METAFILES for model in metafile['Models']]
 
 
 def test_the_index_imports_every_metafile():
-    assert sorted(INDEX['Import']) == sorted(str(path.relative_to(ROOT)) for path in CONFIGS.rglob('metafile.yml'))
+    present = [str(path.relative_to(ROOT)) for path in CONFIGS.rglob('metafile.yml')]
+    assert sorted(INDEX['Import']) == sorted(present)
 
 
 @pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
@@ -31,8 +33,7 @@ def test_a_result_says_who_measured_it(model):
 
 
 def test_every_collection_is_defined():
-    metafiles = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX['Import']]
-    known = {collection['Name'] for metafile in metafiles for collection in metafile['Collections']}
+    known = {collection['Name'] for metafile in METAFILES for collection in metafile['Collections']}
     assert {model['In Collection'] for model in MODELS} <= known
 
 
@@ -47,7 +48,10 @@ def test_requirements_pin_the_set_that_works_together():
     assert 'torch===2.11.0' in (ROOT / 'requirements' / 'build.txt').read_text().split()
 
 
-@pytest.mark.parametrize('script', sorted(ROOT.glob('tools/**/*.sh')) + [ROOT / '.ci' / 'run'], ids=lambda path: path.name)
+SCRIPTS = [*sorted(ROOT.glob('tools/**/*.sh')), ROOT / '.ci' / 'run']
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_parse_and_can_be_executed(script):
     subprocess.run(['bash', '-n', script], check=True)
     assert os.access(script, os.X_OK)

@@ -17,13 +17,13 @@ from mmdecouple.utils.versions import REQUIRED, SUPPORTED, installed_versions, s
 
 PIP = f'{sys.executable} -m pip'
 BUILD_OPS = (
-    f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir --force-reinstall '
-    '--no-binary onedl-mmcv onedl-mmcv==2.3.6')
+    f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir '
+    '--force-reinstall --no-binary onedl-mmcv onedl-mmcv==2.3.6')
 
 
 @dataclass(frozen=True)
 class Ability:
-    """Something a user may want to do; `probe` is a program that prints a note and fails when it cannot be done."""
+    """Something to be done; `probe` is a program that prints a note, or fails when it cannot."""
 
     name: str
     probe: str
@@ -38,12 +38,13 @@ ABILITIES = (
         setup_command()),
     Ability(
         'torchvision ops (RoIAlign, measures)',
-        'import torch, torchvision; torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0., 0, 0, 2, 2]]), 1); '
-        'print("ready")',
+        'import torch, torchvision; boxes = torch.tensor([[0., 0, 0, 2, 2]]); '
+        'torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), boxes, 1); print("ready")',
         f"{PIP} install --force-reinstall 'torch===2.11.0' 'torchvision===0.26.0'"),
     Ability(
         'COCO evaluation (pycocotools)',
-        'import numpy, pycocotools.mask as m; m.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
+        'import numpy, pycocotools.mask as m; '
+        'm.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
         f'{PIP} install pycocotools'),
     Ability(
         'compiled mmcv ops',
@@ -58,7 +59,7 @@ ABILITIES = (
         f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex'),
     Ability(
         'GPU',
-        'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: everything runs on the CPU"); '
+        'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: CPU only"); '
         'print(torch.cuda.get_device_name())',
         'nvidia-smi   (a driver is needed; without one use --device cpu)'),
 )
@@ -79,12 +80,14 @@ def examine(ability: Ability) -> tuple[bool, str]:
 
 def installed_table() -> Table:
     """What is installed, beside what this package supports."""
-    table = Table(title=f'mmdecouple {__version__}, Python {platform.python_version()}, {platform.platform()}')
+    python = platform.python_version()
+    table = Table(title=f'mmdecouple {__version__}, Python {python}, {platform.platform()}')
     for column in ('package', 'installed', 'supported', 'needed for'):
         table.add_column(column)
     for module, providers in installed_versions().items():
-        installed = ', '.join(f'{name} {number}' for name, number in providers) or '[red]missing[/red]'
-        table.add_row(module, installed, SUPPORTED[module], 'pre-training' if module in REQUIRED else 'transfer')
+        installed = ', '.join(f'{name} {number}' for name, number in providers)
+        purpose = 'pre-training' if module in REQUIRED else 'transfer'
+        table.add_row(module, installed or '[red]missing[/red]', SUPPORTED[module], purpose)
     return table
 
 

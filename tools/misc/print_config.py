@@ -10,7 +10,8 @@ from mmdecouple.utils.errors import one_line_errors
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     parser.add_argument('--save', metavar='FILE', help='also write it to a .py, .json or .yml file')
     return parser.parse_args()
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds .venv with the pinned set, the compiled mmcv ops and this project (editable). Safe to run again and after an
-# interruption: finished work is found again, and nothing is done when requirements, setup.py and this file are unchanged.
+# Builds .venv with the pinned set, the compiled mmcv ops and this project (editable). Safe to run
+# again and after an interruption: finished work is found again, and nothing is done when
+# requirements, setup.py and this file are unchanged.
 #
 #   PYTHON             interpreter to use (default: python3.11, then python3)
-#   WHEELHOUSE         folder of ready-built wheels (default: ../shared/wheels if it exists; empty = none)
+#   WHEELHOUSE         folder of ready-built wheels (default: ../shared/wheels if any; empty: none)
 #   MMDECOUPLE_WHEELS  where built mmcv wheels are kept (default: .wheels)
 #   MAX_JOBS           compile jobs (default: number of cores)
 set -euo pipefail
@@ -30,30 +31,35 @@ up_to_date() {
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3.11 python3}; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+            2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    fail "no Python 3.10 to 3.12 found (tried: ${PYTHON:-python3.11 python3}). Install Python 3.11 or set PYTHON=/path/to/python."
+    fail "no Python 3.10 to 3.12 found (tried: ${PYTHON:-python3.11 python3})." \
+        "Install Python 3.11 or set PYTHON=/path/to/python."
 }
 
 make_venv() {
     local python
     python=$(find_python)
     if "$VENV/bin/python" -m pip --version >/dev/null 2>&1 &&
-        [[ $("$VENV/bin/python" -V) == "$("$python" -V)" ]] && grep -qF "$VENV/bin/python" "$VENV/bin/pip"; then
+        [[ $("$VENV/bin/python" -V) == "$("$python" -V)" ]] &&
+        grep -qF "$VENV/bin/python" "$VENV/bin/pip"; then
         return
     fi
-    "$python" -m venv --clear "$VENV" || fail "$python cannot make a virtual environment: install its venv package (Debian: apt install python3-venv)."
+    "$python" -m venv --clear "$VENV" || fail "$python cannot make a virtual environment:" \
+        "install its venv package (Debian: apt install python3-venv)."
 }
 
-# pip() WITHOUT --find-links of ours: torch must come from the registry, never from a folder of ready-built wheels.
-pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary "$@"; }
+pip_install() {
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary "$@"
+}
 
 works() { "$VENV/bin/python" -c "$1" >/dev/null 2>&1; }
 
-# One folder a combination of Python, torch, platform and kind of ops: pip itself would mix up wheels of different torches.
+# One folder for each Python, torch, platform and kind of ops: pip would mix up those of two torches.
 wheel_key() {
     "$VENV/bin/python" - "$1" <<'PY'
 import sys
@@ -65,7 +71,7 @@ print(f'{python}-torch{version("torch")}-{platform}{sys.argv[1]}')
 PY
 }
 
-# Runs a command in the background; shows elapsed time and the compiler's own count of files until it ends.
+# Runs a command in the background; shows the time and the compiler's count of files until it ends.
 with_progress() {
     local label=$1 log=$2 pid count now last=0
     shift 2
@@ -91,12 +97,14 @@ with_progress() {
 build_ops() {
     local requirement=$1 folder=$2 cuda_devices=$3 partial
     command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
-        fail "the compiled mmcv ops need a C++ compiler (Debian: apt install g++), or a ready-built wheel: WHEELHOUSE=dir make setup."
+        fail "the compiled mmcv ops need a C++ compiler (Debian: apt install g++)," \
+            "or a ready-built wheel: WHEELHOUSE=dir make setup."
     mkdir -p "$WHEELS"
     partial=$(mktemp -d "$WHEELS/.partial-XXXXXX")
-    echo "      building $requirement from source, once (about 5 min on 2 cores); log: $folder.log"
-    if ! with_progress "compiling" "$folder.log" env PATH="$VENV/bin:$PATH" CFLAGS="-O2 -g0 -DNDEBUG" \
-        MAX_JOBS="${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)}" CUDA_VISIBLE_DEVICES="$cuda_devices" \
+    echo "      building $requirement, once (about 5 min on 2 cores); log: $folder.log"
+    if ! with_progress "compiling" "$folder.log" env PATH="$VENV/bin:$PATH" \
+        CFLAGS="-O2 -g0 -DNDEBUG" MAX_JOBS="${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)}" \
+        CUDA_VISIBLE_DEVICES="$cuda_devices" \
         "$VENV/bin/python" -m pip wheel -v --no-deps --no-build-isolation --no-cache-dir \
         --no-binary onedl-mmcv -w "$partial" "$requirement"; then
         rm -rf "$partial"
@@ -107,35 +115,40 @@ build_ops() {
     mv "$partial" "$folder"
 }
 
-# Without nvcc the CUDA ops cannot be compiled; hiding the GPU from the build gives the CPU ops instead of an error.
+# Without nvcc the CUDA ops cannot be compiled; hiding the GPU from the build gives the CPU ops
+# instead of an error.
 install_ops() {
-    local requirement=$1 check='import mmcv._ext' kind='' devices='' folder
-    if command -v nvcc >/dev/null && works 'import torch, sys; sys.exit(not torch.cuda.is_available())'; then
+    local requirement=$1 check='import torch, mmcv._ext' kind='' devices='' folder
+    if command -v nvcc >/dev/null && works 'import torch; assert torch.cuda.is_available()'; then
         kind=-cuda
-        devices=${CUDA_VISIBLE_DEVICES:-$("$VENV/bin/python" -c 'import torch; print(*range(torch.cuda.device_count()), sep=",")')}
-        check='import mmcv.ops, sys; sys.exit(mmcv.ops.get_compiling_cuda_version() == "not available")'
+        devices=${CUDA_VISIBLE_DEVICES:-0}
+        check='import mmcv.ops as o; assert o.get_compiling_cuda_version() != "not available"'
     fi
     folder=$WHEELS/$(wheel_key "$kind")
-    if works "import importlib.metadata as m; assert '${requirement#*==}' == m.version('onedl-mmcv')" && works "$check"; then
-        return
-    fi
+    check="from importlib.metadata import version; $check; "
+    check+="assert version('onedl-mmcv') == '${requirement#*==}'"
+    works "$check" && return
     if [[ -z $(compgen -G "$folder/onedl_mmcv-*.whl") && -n $WHEELHOUSE ]] &&
-        pip_install -q --no-deps --no-index --force-reinstall --find-links "$WHEELHOUSE" "$requirement" 2>/dev/null && works "$check"; then
+        pip_install -q --no-deps --no-index --force-reinstall --find-links "$WHEELHOUSE" \
+            "$requirement" 2>/dev/null && works "$check"; then
         echo "      taken from $WHEELHOUSE"
         return
     fi
-    [[ -n $(compgen -G "$folder/onedl_mmcv-*.whl") ]] || build_ops "$requirement" "$folder" "$devices"
+    if [[ -z $(compgen -G "$folder/onedl_mmcv-*.whl") ]]; then
+        build_ops "$requirement" "$folder" "$devices"
+    fi
     pip_install -q --no-deps --no-index --force-reinstall "$folder"/onedl_mmcv-*.whl
-    works "$check" || fail "the wheel in $folder does not load: remove that folder and run make setup again."
+    works "$check" ||
+        fail "the wheel in $folder does not load: remove that folder and run make setup again."
 }
 
-# opencv-python needs the system's libGL, which bare servers lack; the headless build of the same version does not.
+# opencv-python needs the system's libGL, which bare servers lack; the headless build does not.
 mend_opencv() {
     works 'import cv2' && return
     local version
-    version=$("$VENV/bin/python" -c 'from importlib.metadata import version; print(version("opencv-python"))')
+    version=$(sed -n 's/^opencv-python==//p' requirements/runtime.txt)
     pip_install -q --no-deps --force-reinstall "opencv-python-headless==$version"
-    works 'import cv2' || fail "OpenCV does not load: run $VENV/bin/python -c 'import cv2' to see why."
+    works 'import cv2' || fail "OpenCV does not load: $VENV/bin/python -c 'import cv2' says why."
 }
 
 up_to_date && { echo "set-up: up to date"; exit 0; }
@@ -160,7 +173,8 @@ done_step
 
 step 2 "torch and build tools (about 3 GB to download the first time)"
 pip_install -r requirements/build.txt
-works 'import torch, torchvision.ops' || fail "torch and torchvision of requirements/build.txt do not load: run $VENV/bin/python -c 'import torchvision.ops' to see why."
+works 'import torch, torchvision.ops' ||
+    fail "torch and torchvision do not load: run $VENV/bin/python -c 'import torchvision.ops'."
 done_step
 
 step 3 "OpenMMLab packages and small dependencies"
@@ -181,4 +195,5 @@ pip_install -q --no-deps --no-build-isolation -e .
 done_step
 
 fingerprint >"$STAMP"
-echo "set-up: finished in $((SECONDS - STARTED)) s; .venv/bin/python tools/misc/doctor.py says what works"
+echo "set-up: finished in $((SECONDS - STARTED)) s"
+echo "set-up: .venv/bin/python tools/misc/doctor.py says what works"
