@@ -1,3 +1,4 @@
+# DenseCL on the built-in scenes, for two CPU cores: the base row of `make demo`.
 _base_ = [
     '../_base_/models/densecl_resnet-demo.py',
     '../_base_/datasets/scenes_two_views.py',

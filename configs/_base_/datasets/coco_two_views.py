@@ -22,3 +22,22 @@ train_dataloader = dict(
         ann_file='annotations/instances_train2017.json',
         img_prefix='train2017',
         pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
+
+# What `mim test` measures: objects of val2017 against a bank of train2017.
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    collate_fn=dict(type='pseudo_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ProbeDataset',
+        objects=dict(
+            type='CocoObjects',
+            ann_file='data/coco/annotations/instances_val2017.json',
+            img_prefix='data/coco/val2017'),
+        bank=dict(
+            type='CocoObjects',
+            ann_file='data/coco/annotations/instances_train2017.json',
+            img_prefix='data/coco/train2017')))
+test_evaluator = dict(type='CouplingMetric')
+test_cfg = dict()

@@ -19,3 +19,26 @@ train_dataloader = dict(
         num_images=3200,
         scenes=scenes,
         pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
+
+# What `mim test` measures: objects of scenes that no run trains on.
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    collate_fn=dict(type='pseudo_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ProbeDataset',
+        size=48,
+        cell=8,
+        objects=dict(type='SceneObjects', num_images=1000, split='val', scenes=scenes),
+        bank=dict(type='SceneObjects', num_images=3000, split='train', scenes=scenes),
+        singles=dict(type='SceneObjects', num_images=400, split='val', scenes=dict(scenes, objects=(1, 1))),
+        measures=[
+            dict(type='OKNN'),
+            dict(type='InterCouplingRatio', pairs=300, min_side=10),
+            dict(type='IntraCouplingRatio', objects=1000, min_cells=8, min_part_cells=2),
+            dict(type='ContextShift'),
+            dict(type='BackgroundLeak'),
+        ]))
+test_evaluator = dict(type='CouplingMetric')
+test_cfg = dict()
