@@ -61,7 +61,6 @@ train_cfg = dict(by_epoch=True, max_epochs=1)
 test_cfg = dict()
 test_evaluator = dict(type='ToyError')
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.001))
-env_cfg = dict(dist_cfg=dict(backend='gloo'))
 randomness = dict(seed=0)
 '''
 
