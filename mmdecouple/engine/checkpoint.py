@@ -19,9 +19,20 @@ _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()
 _RESUMABLE_KEYS = {'meta', 'state_dict', 'message_hub', 'optimizer'}
 
-# What our own checkpoints hold beside tensors and plain containers: numpy arrays and log curves.
+
+def _statistic_of(owner: type, name: str) -> Any:
+    """Stands in for ``getattr``, by which log curves name their own statistics.
+
+    The real one would reach every module from a harmless object.
+    """
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current', 'statistics'):
+        raise pickle.UnpicklingError(f'Unsupported attribute: {owner!r}.{name}')
+    return getattr(owner, name)
+
+
+# What mmengine's checkpoints hold beside tensors and plain containers: arrays and log curves.
 SAFE_GLOBALS = [
-    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer,
+    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (_statistic_of, 'builtins.getattr'),
     *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd')
 ]
 
@@ -111,8 +122,9 @@ def read_checkpoint(filename: str,
             raise DamagedCheckpoint(f'{filename!r} is no checkpoint.') from error
         raise UnsafeCheckpoint(_refusal(repr(filename), error.__cause__)) from error
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        raise DamagedCheckpoint(f'{filename!r} is truncated or no checkpoint '
-                                f'({str(error).splitlines()[0]}).') from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedCheckpoint(
+            f'{filename!r} is truncated or no checkpoint ({reason}).') from error
 
 
 def find_resumable(work_dir: str) -> str | None:

@@ -26,9 +26,10 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
     """Turns the hue of an image (H, W, 3) uint8 by ``shift`` of the full circle."""
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL))
-    turned = cv2.LUT(hue, ((np.arange(256) + round(shift * 255)) % 256).astype(np.uint8))
-    return cv2.cvtColor(cv2.merge([turned, saturation, value]), cv2.COLOR_HSV2RGB_FULL)
+    table = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, axis=2)
+    table[..., 0] += np.uint8(round(shift * 255) % 256)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    return cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB_FULL)
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:

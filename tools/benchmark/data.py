@@ -1,0 +1,79 @@
+"""Images per second and core of the two-view pipelines: `python tools/benchmark/data.py`."""
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from mmdecouple.datasets import ImageDataset, SceneImages
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--seconds', type=float, default=5, help='time spent on each row')
+    parser.add_argument('--json', help='file to write the figures to')
+    return parser.parse_args()
+
+
+def two_views(size: int, photometric: bool) -> list[dict]:
+    """MoCo v2's pipeline, or its geometric half."""
+    colors = [dict(type='mmdecouple.RandomColorJitter'), dict(type='mmdecouple.RandomGrayscale'),
+              dict(type='mmdecouple.RandomGaussianBlur')]
+    view = [dict(type='mmdecouple.RandomResizedCropView', size=size),
+            *(colors if photometric else []), dict(type='mmdecouple.RandomFlipView')]
+    return [dict(type='mmdecouple.MultiView', views=[view], num_views=[2]),
+            dict(type='mmdecouple.PackViews')]
+
+
+def write_photos(folder: Path, count: int = 16) -> None:
+    """JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        image = np.zeros((480, 640, 3), np.float32)
+        for cells in (4, 16, 64, 240):
+            noise = rng.normal(0, 1, (cells * 3 // 4, cells, 3)).astype(np.float32)
+            image += cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC) / cells**0.4
+        image = np.clip(128 + 60 * image, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f'{index:02}.jpg'), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def images_per_second(dataset, seconds: float) -> float:
+    """Samples of a data set made by this one process in a second of processor time."""
+    for index in range(min(8, len(dataset))):
+        dataset[(0, index)]
+    made, start = 0, time.process_time()
+    while time.process_time() - start < seconds:
+        dataset[(made // len(dataset), made % len(dataset))]
+        made += 1
+    return made / (time.process_time() - start)
+
+
+def main() -> None:
+    args = parse_args()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        write_photos(Path(folder))
+        scenes = dict(size=96)
+        rows = {
+            'jpeg 640x480, decode alone': ImageDataset([], data_root=folder),
+            'jpeg 640x480, 2 views of 224, crop and flip':
+                ImageDataset(two_views(224, False), data_root=folder),
+            'jpeg 640x480, 2 views of 224, all':
+                ImageDataset(two_views(224, True), data_root=folder),
+            'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
+            'scenes of 96, 2 views of 64, all': SceneImages(512, two_views(64, True), scenes=scenes),
+        }
+        speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
+    for name, speed in speeds.items():
+        print(f'{name:48s}{speed:8.0f} images/s')
+    if args.json:
+        Path(args.json).write_text(json.dumps(speeds, indent=1))
+
+
+if __name__ == '__main__':
+    main()
