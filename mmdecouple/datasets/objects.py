@@ -1,7 +1,7 @@
 """Object-level data for the measurements: images with boxes, exact masks and labels."""
 import json
 import os
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import mmengine.fileio as fileio
@@ -43,7 +43,7 @@ class ObjectDataset(Protocol):
 
     name: str
     classes: tuple[str, ...]
-    background_labels: Optional[np.ndarray]
+    background_labels: np.ndarray | None
 
     def __len__(self) -> int:
         """Number of images, those without an object included."""
@@ -59,6 +59,11 @@ class ObjectDataset(Protocol):
             int64, ``ids`` (N,) int64, ``iscrowd`` (N,) bool (always False), ``areas`` (N,) float32
             mask pixels.
         """
+
+
+_NEEDED = dict(images=('id', 'file_name', 'height', 'width'),
+               categories=('id', 'name'),
+               annotations=('id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation'))
 
 
 @DATASETS.register_module()
@@ -79,7 +84,7 @@ class CocoObjects:
 
     background_labels = None
 
-    def __init__(self, ann_file: str, img_prefix: str, name: Optional[str] = None) -> None:
+    def __init__(self, ann_file: str, img_prefix: str, name: str | None = None) -> None:
         data = _read_annotations(ann_file)
         self.name = name or os.path.splitext(os.path.basename(ann_file))[0]
         self.ann_file, self.img_prefix = ann_file, img_prefix
@@ -95,13 +100,7 @@ class CocoObjects:
                 raise ValueError(
                     f'CocoObjects: annotation {annotation["id"]} of {ann_file} names an image or '
                     'category the file does not list; repair the file.')
-            if annotation.get('iscrowd'):
-                continue
-            for key in ('bbox', 'area', 'segmentation'):
-                if annotation.get(key) in (None, []):
-                    raise ValueError(f'CocoObjects: annotation {annotation["id"]} of {ann_file} '
-                                     f'has no {key}; the measurements need boxes and masks.')
-            if min(annotation['bbox'][2:]) > 0:
+            if not annotation.get('iscrowd') and min(annotation['bbox'][2:]) > 0:
                 annotations[image_id].append(annotation)
         self._annotations = [annotations[image['id']] for image in self._images]
         self._label_of = label_of
@@ -158,14 +157,20 @@ def _read_annotations(ann_file: str) -> dict[str, Any]:
                                 '(config key ann_file).')
     try:
         data = json.loads(fileio.get_text(ann_file))
-        for key in ('images', 'annotations', 'categories'):
-            data[key] = list(data[key])
+        for kind in _NEEDED:
+            data[kind] = list(data[kind])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'CocoObjects: {ann_file} is not a COCO instance file ({error!r}); it needs '
             'images, annotations and categories (config key ann_file).') from None
     if not data['images']:
         raise ValueError(f'CocoObjects: {ann_file} names no image (config key ann_file).')
+    for kind, keys in _NEEDED.items():
+        for i, record in enumerate(data[kind]):
+            for key in keys:
+                if record.get(key) in (None, []):
+                    raise ValueError(f'CocoObjects: {kind}[{i}] of {ann_file} has no {key}; the '
+                                     'measurements need it.')
     return data
 
 

@@ -1,6 +1,6 @@
 """The built-in scenes as data sets: for training and, with boxes and masks, for measuring."""
 from functools import cached_property
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class SceneImages(SeededDataset):
     def __init__(self,
                  num_images: int,
                  pipeline: list[dict],
-                 scenes: Optional[dict] = None,
+                 scenes: dict | None = None,
                  split: str = 'train',
-                 seed: Optional[int] = None) -> None:
+                 seed: int | None = None) -> None:
         super().__init__(pipeline, seed=seed)
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
 
@@ -63,7 +63,7 @@ class SceneObjects:
 
     classes = tuple(kind.name for kind in CLASSES)
 
-    def __init__(self, num_images: int, split: str = 'val', scenes: Optional[dict] = None) -> None:
+    def __init__(self, num_images: int, split: str = 'val', scenes: dict | None = None) -> None:
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
         self.name = f'scenes-{split}-{self.spec.digest}'
 
@@ -111,7 +111,7 @@ def _fields(layout: Layout, index: int) -> dict[str, np.ndarray]:
                 ids=object_ids(index, len(layout.boxes)))
 
 
-def _checked(dataset: Any, num_images: int, scenes: Optional[dict], split: str) -> tuple:
+def _checked(dataset: Any, num_images: int, scenes: dict | None, split: str) -> tuple:
     name = type(dataset).__name__
     if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
         raise ValueError(f'{name}: num_images must be a whole number >= 1, got {num_images!r} '

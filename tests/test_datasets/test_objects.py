@@ -81,7 +81,7 @@ def test_what_cannot_be_used_is_one_line(tiny):
     with pytest.raises(ValueError, match='annotation 10 .* names an image or category'):
         build(categories=content['categories'][1:])
     bare = {key: value for key, value in content['annotations'][0].items() if key != 'segmentation'}
-    with pytest.raises(ValueError, match='annotation 10 .* has no segmentation'):
+    with pytest.raises(ValueError, match=r'annotations\[0\] of .* has no segmentation'):
         build(annotations=[bare])
     with pytest.raises(FileNotFoundError, match='1 of 2 images .* the first is b.png'):
         (root / 'images' / 'b.png').rename(root / 'b.png')

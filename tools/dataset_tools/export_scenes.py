@@ -12,7 +12,7 @@ writes
     data/scenes/scenes.json                       the knobs
 
 Everything is written to a hidden folder beside the target and renamed at the end: the target exists
-only when it is whole.
+only when it is whole. A killed export leaves that folder (.NAME.partial-PID) behind; delete it.
 """
 import argparse
 import json
@@ -56,7 +56,12 @@ def main() -> None:
     if args.out.exists() and not (args.out / MARK).is_file():
         parser.exit(2, f'{parser.prog}: {args.out} is no earlier export (it has no {MARK}), so '
                     '--force leaves it alone; name another folder.\n')
-    export(args.out, spec, counts, args.workers)
+    try:
+        export(args.out, spec, counts, args.workers)
+    except KeyboardInterrupt:
+        parser.exit(130, f'{parser.prog}: stopped; {args.out} was not written.\n')
+    except OSError as error:
+        parser.exit(1, f'{parser.prog}: {error}; {args.out} was not written.\n')
     print(f'Wrote {args.train} + {args.val} scenes to {args.out}.')
 
 
@@ -93,25 +98,31 @@ def export(out: Path, spec: SceneSpec, counts: dict[str, int], workers: int = 1)
 def _write_scenes(folder: Path, spec: SceneSpec, counts: dict[str, int], workers: int) -> None:
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())
-    with Progress(*columns) as progress, ProcessPoolExecutor(workers) as pool:
-        for split, count in counts.items():
-            task = progress.add_task(f'{split} scenes', total=count)
-            chunks = [range(count)[start:start + CHUNK] for start in range(0, count, CHUNK)]
-            futures = [pool.submit(write_chunk, folder, spec, split, chunk) for chunk in chunks]
-            images, annotations = [], []
-            try:
-                for future in futures:
-                    some_images, some_annotations = future.result()
-                    images += some_images
-                    annotations += some_annotations
-                    progress.advance(task, len(some_images))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            categories = [dict(id=label + 1, name=kind.name, supercategory=kind.shape)
-                          for label, kind in enumerate(CLASSES)]
-            _dump(folder / 'annotations' / f'instances_{split}.json',
-                  dict(images=images, annotations=annotations, categories=categories))
+    categories = [dict(id=label + 1, name=kind.name, supercategory=kind.shape)
+                  for label, kind in enumerate(CLASSES)]
+    with ProcessPoolExecutor(workers) as pool:
+        # Before the progress bar starts its thread: processes fork at the first submission.
+        futures = {
+            split: [pool.submit(write_chunk, folder, spec, split, range(count)[start:start + CHUNK])
+                    for start in range(0, count, CHUNK)]
+            for split, count in counts.items()
+        }
+        try:
+            with Progress(*columns) as progress:
+                for split, count in counts.items():
+                    images, annotations = [], []
+                    task = progress.add_task(f'{split} scenes', total=count)
+                    for future in futures[split]:
+                        some_images, some_annotations = future.result()
+                        images += some_images
+                        annotations += some_annotations
+                        progress.advance(task, len(some_images))
+                    _dump(folder / 'annotations' / f'instances_{split}.json',
+                          dict(info=dict(description=f'built-in scenes {spec.digest}'), licenses=[],
+                               images=images, annotations=annotations, categories=categories))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def write_chunk(folder: Path, spec: SceneSpec, split: str, indices: range) -> tuple[list, list]:

@@ -102,11 +102,11 @@ def draw_layout(spec: SceneSpec, rng: np.random.Generator) -> Layout:
                   np.array([area for _, area in found], np.float32))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def scene_info(spec: SceneSpec, split: str, index: int) -> Layout:
     """Return the layout of a scene without its rasters: owner and coverages are empty.
 
-    The latest 4096 answers are kept.
+    The latest 16384 answers are kept, about 2 kB each.
     """
     layout = draw_layout(spec, spec.generator(split, index))
     bare = tuple(

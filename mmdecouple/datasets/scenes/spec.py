@@ -2,7 +2,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +58,9 @@ class SceneSpec:
 
     def __post_init__(self) -> None:
         _whole('seed', self.seed, 0, 2**32 - 1)
-        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        self._normalize('seed', int(self.seed))
+        square = isinstance(self.size, (int, np.integer))
+        size = (self.size, self.size) if square else self.size
         self._normalize('size', _pair('size', size, 32, 2048, whole=True))
         self._normalize('objects', _ordered('objects', self.objects, 1, MAX_OBJECTS, whole=True))
         self._normalize('object_side', _ordered('object_side', self.object_side, 0, 0.9))
@@ -77,7 +79,7 @@ class SceneSpec:
             self._normalize(key, float(getattr(self, key)))
 
     @classmethod
-    def build(cls, knobs: Optional[dict]) -> 'SceneSpec':
+    def build(cls, knobs: dict | None) -> 'SceneSpec':
         """Return the spec of a config's ``scenes`` dict; None gives the defaults."""
         known = [field.name for field in fields(cls)]
         for key in knobs or {}:
