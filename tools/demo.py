@@ -23,7 +23,6 @@ from mmdecouple.visualization.runs import find_config
 
 TOOLS = Path(__file__).resolve().parent
 STAMP = 'demo.json'
-DATASET = 'scenes'
 CONFIGS = {
     'DenseCL': 'densecl_resnet-demo_scenes.py',
     'DenseCL-D': 'densecl-d_resnet-demo_scenes.py',
@@ -32,7 +31,7 @@ CONFIGS = {
 QUICK_TRAINING = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.num_images=128']
 QUICK_MEASURING = ['--limit', '40']
 NOTES = (
-    'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (X^D = X): '
+    'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): '
     'what DenseCL-D gains over Control comes from the foreign background, what Control gains over DenseCL comes from '
     'the extra loss at the same positions.',
     'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the direction of '
@@ -107,11 +106,11 @@ def measuring_jobs(folders: dict[str, Path], quick: bool) -> list[Job]:
     targets += [(name, folder, newest_checkpoint(folder)) for name, folder in folders.items()]
     jobs = []
     for name, folder, checkpoint in targets:
-        config, out = find_config(folder), figures_file(folder, checkpoint, DATASET)
+        config, out = find_config(folder), figures_file(folder, checkpoint)
         if is_measured(out, checkpoint or config):
             continue
         command = [sys.executable, str(TOOLS / 'analysis_tools' / 'measure_coupling.py'), str(config),
-                   str(checkpoint or 'none'), '--dataset', DATASET, '--json', str(out)]
+                   str(checkpoint or 'none'), '--json', str(out)]
         command += QUICK_MEASURING if quick else []
         jobs.append(Job(name, command, out.with_suffix('.log'), measuring_progress))
     return jobs
@@ -151,7 +150,7 @@ def main() -> None:
         except KeyboardInterrupt:
             console.print('Stopped; every run has saved. The same command goes on from there.')
             sys.exit(130)
-        compare(list(folders.values()), list(folders), args.out, never_measure, dataset=DATASET, untrained=True,
+        compare(list(folders.values()), list(folders), args.out, never_measure, untrained=True,
                 title='DenseCL with and without de-coupling', notes=NOTES, console=console)
     console.print(f'Done in {(time.monotonic() - start) / 60:.1f} min.', highlight=False)
 

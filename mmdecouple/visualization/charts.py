@@ -31,7 +31,8 @@ def interval_figure(runs: Sequence[Run], styles: Styles,
     columns = min(4, max(len(specs), 1))
     rows = -(-len(specs) // columns) or 1
     with figure_style():
-        figure = new_figure(10.0, rows * (0.85 + 0.3 * len(runs)))
+        figure = new_figure(10.0, rows * (0.9 + 0.3 * len(runs)))
+        figure.get_layout_engine().set(hspace=0.08)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, spec in zip(grid.flat, specs):
             _interval_panel(axes, spec, runs, styles)
@@ -89,7 +90,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
     left = min(_support(edges[run.name], shares[run.name])[0] for run in having)
     right = max(_support(edges[run.name], shares[run.name])[1] for run in having)
     with figure_style():
-        figure = new_figure(6.4, 0.7 + 0.95 * len(having))
+        figure = new_figure(6.4, 0.7 + 1.05 * len(having))
         grid = figure.subplots(len(having), 1, sharex=True, squeeze=False)[:, 0]
         for axes, run in zip(grid, having):
             color = styles[run.name].color
@@ -99,8 +100,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
             mean = metric_value(run, key)
             mean = np.average(centers, weights=shares[run.name]) if mean is None else mean
             axes.axvline(mean, color=color, lw=1.4, ls='--')
-            axes.text(0.995, 0.92, f'{run.name}   mean {mean:.3f}', ha='right', va='top',
-                      transform=axes.transAxes, fontsize=8.5, color=INK, fontweight='bold')
+            axes.set_title(f'{run.name}   mean {mean:.3f}', loc='right', fontsize=8.5, pad=2.0)
             axes.set_ylim(0, top)
             axes.locator_params(axis='y', nbins=3)
         grid[-1].set_xlim(left, right)

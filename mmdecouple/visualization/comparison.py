@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -105,7 +106,7 @@ def is_measured(path: Path, source: Path) -> bool:
 def short_table(runs: Sequence[Run]) -> Table:
     """Return the headline measures, with their 95 % intervals, as a terminal table."""
     table = Table(title=f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)',
-                  title_justify='left')
+                  title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column('')
     for run in runs:
         table.add_column(run.name, justify='right')
@@ -113,7 +114,7 @@ def short_table(runs: Sequence[Run]) -> Table:
         cells = []
         for run in runs:
             low, high = metric_value(run, spec.key, 'low'), metric_value(run, spec.key, 'high')
-            interval = '' if low is None else f'\n[dim]{spec.show(low)} to {spec.show(high)}[/dim]'
+            interval = '' if low is None else f'\n[dim]{spec.show(low)}…{spec.show(high)}[/dim]'
             cells.append(spec.show(metric_value(run, spec.key)) + interval)
         table.add_row(spec.label + (' (%)' if spec.percent else ''), *cells)
     return table

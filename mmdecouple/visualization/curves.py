@@ -48,6 +48,7 @@ def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | No
     rows = -(-len(order) // columns)
     with figure_style():
         figure = new_figure(max(3.4 * columns, 5.0), 2.6 * rows + 0.4)
+        figure.get_layout_engine().set(hspace=0.08)
         grid = figure.subplots(rows, columns, squeeze=False)
         handles = {}
         for axes, term in zip(grid.flat, order):
@@ -58,7 +59,8 @@ def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | No
                 style = styles[run.name]
                 axes.plot(curve[:, 0], curve[:, 1], color=style.color, lw=0.8, alpha=0.25)
                 handles[run.name], = axes.plot(curve[:, 0], smooth(curve[:, 1]), style.dash,
-                                               color=style.color, lw=1.7)
+                                               color=style.color, lw=1.7,
+                                               marker='.' if len(curve) < 3 else '')
             axes.set_title(_TITLES.get(term, term))
             axes.set_xlabel('iteration')
             axes.margins(x=0.01)

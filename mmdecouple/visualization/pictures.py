@@ -27,11 +27,11 @@ from .masks import collaboration_figure, mask_types_figure
 from .report import Exhibit, styles_of
 from .runs import Run
 
-_BATCH = 16
+_BATCH = 32
 _COLUMNS = 6
 _SEED = 0
 _RATIO = 0.4
-_CELLS = (112, 112)
+_CELLS = (56, 56)
 _GRIDS = (1, 2, 3, 4, 5, 6)
 _REPEATS = 60
 

@@ -16,6 +16,8 @@ from .metrics import HEADLINES, difference_to, metric_value, shown_metrics
 from .runs import Run, check_same_draws
 from .style import RunStyle, run_styles, save_png
 
+_PIXELS_AN_INCH = 104
+
 
 class Exhibit(NamedTuple):
     """One figure of the report.
@@ -60,7 +62,8 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
     for exhibit in [*_charts(runs, styles), *pictures]:
         png = save_png(exhibit.figure, out / f'{exhibit.slug}.png')
         data = base64.b64encode(png.read_bytes()).decode('ascii')
-        exhibits.append({**exhibit._asdict(), 'src': f'data:image/png;base64,{data}'})
+        exhibits.append({**exhibit._asdict(), 'src': f'data:image/png;base64,{data}',
+                         'width': round(_PIXELS_AN_INCH * exhibit.figure.get_figwidth())})
     environment = Environment(loader=PackageLoader('mmdecouple.visualization', '.'),
                               autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
@@ -92,7 +95,8 @@ def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
 
     Returns:
         list[tuple[str, dict[str, list[str]]]]: Run name and its metric labels under `better`,
-        `worse`, `open` (the interval holds zero) and `unpaired` (there is no interval).
+        `worse`, `open` (the interval holds zero, or the difference rounds to it) and `unpaired`
+        (there is no interval).
     """
     reference, sorted_runs = reference_of(runs), []
     specs = [spec for spec in shown_metrics(runs) if spec.key in HEADLINES]
@@ -104,8 +108,9 @@ def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
             found = difference_to(run, reference, spec.key)
             if found is None:
                 continue
+            visible = float(spec.show(found.value).replace('−', '-')) != 0
             kind = 'unpaired' if found.low is None else 'open'
-            if found.clear:
+            if found.clear and visible:
                 kind = 'better' if (found.value > 0) == (spec.better == 'higher') else 'worse'
             verdict[kind].append(f'{spec.label} ({spec.show(found.value, sign=True)})')
         sorted_runs.append((run.name, verdict))

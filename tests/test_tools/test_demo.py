@@ -1,0 +1,53 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHECKOUT_TOOLS, ROOT
+
+RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-same_resnet-demo_scenes')
+
+
+def demo(out: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, str(CHECKOUT_TOOLS / 'demo.py'), '--quick', '--out', str(out), *options]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160'})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob('*/*/vis_data/scalars.json')):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate(timeout=200)[0]
+    assert process.returncode == 130 and 'The same command goes on from there.' in text, text
+
+    process = demo(tmp_path)
+    text = process.communicate(timeout=900)[0]
+    assert process.returncode == 0, text
+    page = (tmp_path / 'report.html').read_text()
+    for name in ('Untrained', 'DenseCL', 'DenseCL-D', 'Control'):
+        assert name in text and f'data-run="{name}"' in page
+    measured = [json.loads((tmp_path / run / 'coupling.json').read_text()) for run in RUNS]
+    assert len({figures['manifest_sha256'] for figures in measured}) == 1
+    for png in ('losses', 'metrics', 'decoupled_batch', 'rcc_and_cutout_ratio', 'affinity'):
+        assert (tmp_path / f'{png}.png').is_file()
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/*.pth')}
+    process = demo(tmp_path)
+    text = process.communicate(timeout=300)[0]
+    assert process.returncode == 0 and 'Already trained, kept: DenseCL, DenseCL-D, Control' in text, text
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/*.pth')}
+
+    process = demo(tmp_path, '--seed', '1')
+    text = process.communicate(timeout=200)[0]
+    assert process.returncode != 0 and 'holds a run of another seed or config; add --fresh' in text

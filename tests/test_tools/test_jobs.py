@@ -1,0 +1,106 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mmdecouple.utils.jobs import Job, JobFailed, run_jobs
+
+
+def python_job(folder: Path, name: str, code: str) -> Job:
+    def read(line: str) -> tuple[int, int] | None:
+        found = re.fullmatch(r'step (\d+)/(\d+)', line)
+        return found and (int(found[1]), int(found[2]))
+    return Job(name, [sys.executable, '-c', code], folder / f'{name}.log', read)
+
+
+def quiet() -> Console:
+    return Console(file=StringIO(), width=200)
+
+
+SPAN = '''
+import os, time
+print("from", time.time(), flush=True)
+time.sleep(0.6)
+print("to", time.time(), os.environ["OMP_NUM_THREADS"])
+'''
+
+
+def test_all_jobs_run_and_never_more_than_the_slots_at_once(tmp_path: Path) -> None:
+    jobs = [python_job(tmp_path, str(place), SPAN) for place in range(4)]
+    run_jobs('Testing', jobs, slots=2, threads=3, console=quiet())
+    events = []
+    for job in jobs:
+        words = job.log.read_text().split()
+        assert words[-1] == '3'
+        events += [(float(words[1]), 1), (float(words[3]), -1)]
+    running = [sum(step for _, step in sorted(events)[:place + 1]) for place in range(8)]
+    assert max(running) == 2
+
+
+def test_progress_is_read_over_torn_lines(tmp_path: Path) -> None:
+    job = python_job(tmp_path, 'a', 'pass')
+    job.start(1)
+    job.process.wait()
+    seen = []
+    for piece in ('step 1/4\nst', 'ep 2/', '4\n', 'noise\nstep 3/4\n'):
+        with job.log.open('a') as sink:
+            sink.write(piece)
+        seen.append(job.news())
+    assert seen == [(1, 4), None, (2, 4), (3, 4)]
+
+
+def test_a_live_display_shows_a_bar_a_job_with_time_left(tmp_path: Path) -> None:
+    code = 'import time\nfor i in range(1, 9): print(f"step {i}/8", flush=True); time.sleep(0.1)'
+    text = StringIO()
+    run_jobs('Training', [python_job(tmp_path, 'DenseCL', code)], 1,
+             console=Console(file=text, width=120, force_terminal=True))
+    shown = text.getvalue()
+    assert 'Training DenseCL' in shown and '8/8' in shown and 'left' in shown
+
+
+def test_a_failing_child_stops_the_others_and_shows_its_last_lines(tmp_path: Path) -> None:
+    stopped = tmp_path / 'stopped'
+    wait = ('import signal, sys, time, pathlib\n'
+            'def stop(*_):\n'
+            f'    pathlib.Path({str(stopped)!r}).write_text("saved"); sys.exit(0)\n'
+            'signal.signal(signal.SIGTERM, stop)\n'
+            'time.sleep(60)')
+    fail = 'import time; time.sleep(1.5); print("about to fail"); raise SystemExit(3)'
+    jobs = [python_job(tmp_path, 'patient', wait), python_job(tmp_path, 'broken', fail)]
+    with pytest.raises(JobFailed, match=r'Testing broken failed with exit code 3; .*broken.log'
+                       ) as failed:
+        run_jobs('Testing', jobs, slots=2, console=quiet())
+    assert failed.value.tail == ['about to fail']
+    assert stopped.read_text() == 'saved'
+
+
+@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_every_child_save(sent: int, tmp_path: Path) -> None:
+    child = ('import signal, sys, time\n'
+             'def stop(*_):\n'
+             '    time.sleep(0.5); print("saved"); sys.exit(0)\n'
+             'signal.signal(signal.SIGTERM, stop); print("ready", flush=True)\n'
+             'time.sleep(60)')
+    parent = (
+        'import sys; from pathlib import Path; from mmdecouple.utils.jobs import Job, run_jobs\n'
+        f'jobs = [Job(n, [sys.executable, "-c", {child!r}], Path({str(tmp_path)!r}) / n,'
+        ' lambda line: None) for n in "ab"]\n'
+        'try:\n    run_jobs("Testing", jobs, 2)\nexcept KeyboardInterrupt:\n    sys.exit(130)')
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen([sys.executable, '-c', parent], cwd=root,
+                               env={**os.environ, 'PYTHONPATH': str(root)})
+    deadline = time.monotonic() + 60
+    while not all((tmp_path / name).is_file() and 'ready' in (tmp_path / name).read_text()
+                  for name in 'ab'):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(sent)
+    assert process.wait(60) == 130
+    assert [(tmp_path / name).read_text().split()[-1] for name in 'ab'] == ['saved', 'saved']
