@@ -1,12 +1,13 @@
 """Two processes on this machine train and test through the launch scripts."""
 import json
+import math
 import socket
 import sys
 
 import pytest
 import torch
 
-from .conftest import CHECKOUT_TOOLS, run
+from .conftest import CHECKOUT_TOOLS, ROOT, run
 
 
 @pytest.fixture
@@ -29,3 +30,16 @@ def test_two_gloo_processes_learn_what_one_learns_from_the_joint_batch(toy, tmp_
     run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2,
          '--work-dir', 'two', '--out', 'out.json'], **settings)
     assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
+
+
+def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path, port):
+    config = ROOT / 'configs' / 'demo' / 'densecl-d_resnet-demo_scenes.py'
+    run([CHECKOUT_TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'run', '--cfg-options',
+         'train_dataloader.dataset.num_images=32', 'train_dataloader.batch_size=8',
+         'train_cfg.max_epochs=1', 'default_hooks.checkpoint.interval=1',
+         'default_hooks.logger.interval=1'],
+        toy_folder=toy, cwd=tmp_path, extra_env=dict(PORT=port))
+    [scalars] = tmp_path.glob('run/*/vis_data/scalars.json')
+    records = [json.loads(line) for line in scalars.read_text().splitlines()]
+    assert len(records) == 2 and all(math.isfinite(record['decoupling']) for record in records)
+    assert (tmp_path / 'run' / 'epoch_1.pth').is_file()

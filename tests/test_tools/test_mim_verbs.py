@@ -83,6 +83,7 @@ def test_run_finds_a_tool_by_name_and_resolves_an_own_base(mim):
     assert "type='DenseCL'" in output
 
 
+@pytest.mark.slow
 def test_gridsearch_runs_every_value(mim):
     mim('gridsearch', 'mmdecouple', mim.config, '--work-dir', 'grid',
         '--search-args', '--optim_wrapper.optimizer.lr 0.001 0.002')

@@ -54,7 +54,7 @@ make_venv() {
 }
 
 pip_install() {
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary "$@"
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary --no-compile "$@"
 }
 
 works() { "$VENV/bin/python" -c "$1" >/dev/null 2>&1; }
@@ -172,7 +172,7 @@ rm -f "$STAMP"
 done_step
 
 step 2 "torch and build tools (about 3 GB to download the first time)"
-pip_install -r requirements/build.txt
+pip_install -c requirements/runtime.txt -r requirements/build.txt
 works 'import torch, torchvision.ops' ||
     fail "torch and torchvision do not load: run $VENV/bin/python -c 'import torchvision.ops'."
 done_step
