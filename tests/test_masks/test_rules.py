@@ -94,7 +94,8 @@ def test_the_order_in_which_regions_are_given_does_not_matter_when_their_areas_d
 
 @pytest.mark.parametrize('rule', [masks.rcc, masks.cutout])
 def test_padding_boxes_and_a_ratio_of_zero_cut_nothing(rule):
-    regions, draws = masks.grid_regions(8, (14, 14), generator=generator()), seeded(8, 11, 2, seed=0)
+    regions = masks.grid_regions(8, (14, 14), generator=generator())
+    draws = seeded(8, 11, 2, seed=0)
     padded = torch.cat((regions, torch.zeros(8, 2, 4)), 1)
     assert torch.equal(rule(padded, 0.4, (14, 14), draws),
                        rule(regions, 0.4, (14, 14), draws[:, :9]))

@@ -1,7 +1,7 @@
 """Measure what a kind of cut mask does, or draw the paper's figures 11 and 12.
 
 Examples:
-    python tools/analysis_tools/mask_statistics.py --mask rcc --size 14 --cut-ratio 0.4 --json rcc.json
+    python tools/analysis_tools/mask_statistics.py --mask rcc --cut-ratio 0.4 --json rcc.json
     python tools/analysis_tools/mask_statistics.py --figure 11 --out figure_11.png
 """
 import argparse

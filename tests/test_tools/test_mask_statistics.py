@@ -1,0 +1,53 @@
+"""The mask statistics tool, as a user calls it, and what it counts."""
+import importlib.util
+import json
+
+import cv2
+import pytest
+import torch
+
+from mmdecouple.evaluation.mask_statistics import MASK_TYPES, largest_component
+
+from .conftest import CHECKOUT_TOOLS
+
+
+@pytest.fixture(scope='module')
+def run():
+    """The tool's main function, called with the words of a command line."""
+    spec = importlib.util.spec_from_file_location(
+        'mask_statistics_tool', CHECKOUT_TOOLS / 'analysis_tools' / 'mask_statistics.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return lambda *words: tool.main([str(word) for word in words])
+
+
+@pytest.mark.parametrize('mask', MASK_TYPES)
+def test_the_tool_writes_the_statistics_and_their_settings(mask, run, tmp_path):
+    out = tmp_path / 'deep' / 'statistics.json'
+    run('--mask', mask, '--size', 7, 9, '--cut-ratio', 0.4, '--count', 500, '--json', out)
+    found = json.loads(out.read_text())
+    low, high = {'rcc_printed': (0.05, 0.2), 'cutout': (0.55, 0.8)}.get(mask, (0.36, 0.44))
+    assert low < found['masked_share_mean'] < high
+    assert {'masked_share_std', 'region_ratio_mean', 'region_ratio_std',
+            'largest_component_mean'} < set(found)
+    assert found['settings']['size'] == [7, 9] and found['settings']['mask'] == mask
+
+
+def test_figure_12_is_a_picture(run, tmp_path):
+    run('--figure', 12, '--out', tmp_path / 'twelve.png')
+    assert cv2.imread(str(tmp_path / 'twelve.png')).std() > 20
+
+
+def test_a_wrong_setting_ends_in_one_line(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run('--grid', 20, '--count', 3)
+    assert end.value.code == 1
+    assert capsys.readouterr().err.strip().splitlines() == [
+        'mmdecouple: error: RegionCollaborativeCutout: grid must not exceed the shorter side of '
+        'the mask of 14 x 14 cells, got 20.']
+
+
+def test_pieces_that_touch_at_corners_are_separate():
+    masks = torch.zeros(2, 4, 5, dtype=torch.bool)
+    masks[0, 0, :3] = masks[0, 1, 3] = masks[0, 2, 3] = True
+    assert largest_component(masks).tolist() == [3 / 20, 0.0]
