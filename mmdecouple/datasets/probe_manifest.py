@@ -1,4 +1,4 @@
-"""The manifest: every id that the measures drew, so that two checkpoints are measured on the same draws."""
+"""The manifest: every drawn id, so that two checkpoints are measured on the same draws."""
 import hashlib
 import json
 import zlib
@@ -12,7 +12,8 @@ from .probe_source import Sources
 FORMAT = 'mmdecouple-manifest/1'
 
 
-def draw_manifest(measures: Sequence[Any], configs: Sequence[dict], sources: Sources, seed: int) -> dict:
+def draw_manifest(measures: Sequence[Any], configs: Sequence[dict], sources: Sources,
+                  seed: int) -> dict:
     """Draws all ids of all measures.
 
     Each measure has a generator of its own, so that adding one does not change what another draws.
@@ -35,21 +36,24 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
     """Reads a manifest and checks that it was drawn for these settings.
 
     Raises:
-        ValueError: not a manifest, or other settings than asked for: the first that differs is named.
+        ValueError: not a manifest, or other settings than asked for: the first that differs is
+            named.
     """
     try:
         manifest = json.loads(Path(path).read_text())
         if manifest['format'] != FORMAT:
             raise KeyError('format')
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or delete '
-                         'it to draw anew.') from None
+        raise ValueError(
+            f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or '
+            'delete it to draw anew.') from None
     asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
     saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
     for key, value in asked.items():
         if saved.get(key) != value:
-            raise ValueError(f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but {value!r} is '
-                             'asked for; use the same settings or another manifest file.')
+            raise ValueError(
+                f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but '
+                f'{value!r} is asked for; use the same settings or another manifest file.')
     return manifest
 
 
@@ -61,13 +65,16 @@ def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, 
                 source = sources[reference.source]
                 if reference.image not in source:
                     missing = f'image {reference.image}'
-                elif lost := set(reference.objects) - {int(key) for key in source.info(reference.image)['ids']}:
+                elif lost := set(reference.objects) - {
+                        int(key)
+                        for key in source.info(reference.image)['ids']
+                }:
                     missing = f'object {min(lost)} of image {reference.image}'
                 else:
                     continue
                 raise ValueError(
-                    f'ProbeDataset: {where} names {missing}, which data set {source.name} ({reference.source}) lacks; '
-                    'use the data it was drawn from, or another manifest file.')
+                    f'ProbeDataset: {where} names {missing}, which data set {source.name} '
+                    f'({reference.source}) lacks; use the data it was drawn from or another manifest.')
 
 
 def digest(manifest: dict) -> str:
@@ -77,4 +84,8 @@ def digest(manifest: dict) -> str:
 
 def _described(sources: Sources) -> dict:
     roles = dict(query=sources.query, bank=sources.bank, singles=sources.singles)
-    return dict(size=sources.size, cell=sources.cell, datasets={role: s.name for role, s in roles.items()})
+    return dict(
+        size=sources.size, cell=sources.cell, datasets={
+            role: s.name
+            for role, s in roles.items()
+        })

@@ -1,4 +1,4 @@
-"""Object-level data sets at the resolution of the probes: images and boxes by image id, squashed to a square."""
+"""Object data at the resolution of the probes: images and boxes by image id, squashed."""
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -56,14 +56,16 @@ class ObjectSource:
         return image in self._index
 
     def info(self, image: int) -> dict:
-        """Size, boxes, labels and ids of an image by its id, crowd objects left out, without decoding pixels."""
-        return self._infos.remember(image, lambda: _without_crowds(self.dataset.info(self._index[image])))
+        """Size, boxes, labels and ids of an image, without crowds and without decoding pixels."""
+        return self._infos.remember(image,
+                                    lambda: _without_crowds(self.dataset.info(self._index[image])))
 
     def boxes(self, image: int) -> np.ndarray:
-        """Boxes `(N, 4)` of an image, float32 x1, y1, x2, y2 in pixels of the squashed image, in the order of `ids`."""
+        """Boxes float32 `(N, 4)` in pixels of the squashed image, in the order of `ids`."""
         info = self.info(image)
         scale = self.size / np.array([info['width'], info['height']] * 2, dtype=np.float32)
-        return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(np.float32)
+        return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(
+            np.float32)
 
     def chosen(self, image: int, objects: list[int]) -> np.ndarray:
         """Boxes `(len(objects), 4)` of the objects with the given ids, in that order."""
@@ -85,7 +87,7 @@ class ObjectSource:
         return self._load(image)[0]
 
     def mask(self, image: int, obj: int) -> np.ndarray:
-        """Mask of one object, bool `(size, size)`: pixels of which at least half belong to the object."""
+        """Bool `(size, size)`: pixels of which at least half belong to the object."""
         return self._load(image)[1][obj]
 
     def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -114,7 +116,8 @@ class Sources:
         size: side of a squashed image in pixels.
         cell: side of one patch cell in pixels; divides `size`.
         query: objects that are scored (validation split).
-        bank: neighbors and coupling ratios (training split); the query set itself when there is only one.
+        bank: neighbors and coupling ratios (training split); the query set itself when there is
+            only one.
         singles: images with one object, for pairs; the bank when there is no set of its own.
     """
 
@@ -129,5 +132,5 @@ class Sources:
 
     @property
     def one_split(self) -> bool:
-        """Whether bank and queries are the same images, so that an image must not be its own neighbor."""
+        """Whether bank and queries are the same images: none must be its own neighbor."""
         return self.bank is self.query

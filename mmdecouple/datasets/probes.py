@@ -14,21 +14,23 @@ from mmdecouple.utils.files import write_json
 from .probe_manifest import check_references, digest, draw_manifest, read_manifest
 from .probe_source import ObjectSource, Sources
 
-DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift', 'BackgroundLeak')
+DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
+                    'BackgroundLeak')
 
 
 @DATASETS.register_module()
 class ProbeDataset(Dataset):
     """Every image that the measures want to show to a network, rendered when it is asked for.
 
-    All random choices are made once, here, and kept in a manifest; rendering is deterministic. Items are
-    `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`; the element has `probe` (position in the data
-    set) in its metainfo and `boxes` (R, 4) or `weights` (R, H, W) as data: what to pool from the image's dense map.
+    All random choices are made once, here, and kept in a manifest; rendering is deterministic.
+    Items are `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`; the element has
+    `probe` (position in the data set) in its metainfo and `boxes` (R, 4) or `weights` (R, H, W) as
+    data: what to pool from the image's dense map.
 
     Args:
         objects: config or instance of the object data set whose objects are scored.
-        bank: that of the training split: neighbors and coupling ratios; None when there is one split only, then an
-            image is never its own neighbor.
+        bank: that of the training split: neighbors and coupling ratios; None when there is one
+            split only, then an image is never its own neighbor.
         singles: that of images with a single object, for pairs; None takes the bank.
         measures: configs of measures; None for all with their defaults.
         size: side in pixels to which images are squashed; a multiple of `cell`.
@@ -38,7 +40,8 @@ class ProbeDataset(Dataset):
         cache: decoded images kept by each worker and data set.
 
     Raises:
-        ValueError: sizes do not fit, a measure finds no candidate, or the manifest does not fit the data.
+        ValueError: sizes do not fit, a measure finds no candidate, or the manifest does not fit the
+            data.
 
     Source: ICLR 2024 paper section 5.3, appendix B and E.3.2 for the defaults of the measures.
     """
@@ -56,8 +59,11 @@ class ProbeDataset(Dataset):
         cache: int = 32,
     ) -> None:
         if cell < 1 or size < cell or size % cell:
-            raise ValueError(f'ProbeDataset: size must be a multiple of cell, got size {size} and cell {cell}.')
-        configs = [dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]]
+            raise ValueError(
+                f'ProbeDataset: size must be a multiple of cell, got size {size} and cell {cell}.')
+        configs = [
+            dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]
+        ]
         self.measures = [MEASURES.build(config) for config in configs]
         names = [measure.name for measure in self.measures]
         if len(set(names)) < len(names):
@@ -71,14 +77,14 @@ class ProbeDataset(Dataset):
             self.manifest = draw_manifest(self.measures, configs, self.sources, seed)
             if manifest is not None:
                 write_json(manifest, self.manifest)
-        index = [
-            (m, d, p) for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
-            for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
+        index = [(m, d, p)
+                 for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
+                 for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
         self._index = np.array(index, dtype=np.int32).reshape(-1, 3)
 
     @property
     def metainfo(self) -> dict:
-        """What `CouplingMetric` needs: measures, draws, the position of every probe, and names for the report."""
+        """What `CouplingMetric` needs: measures, draws, the place of every probe, and names."""
         return dict(
             measures=self.measures,
             draws=[part['draws'] for part in self.manifest['measures']],
@@ -99,18 +105,22 @@ class ProbeDataset(Dataset):
             sample.boxes = torch.from_numpy(np.ascontiguousarray(probe.boxes))
         else:
             sample.weights = torch.from_numpy(np.ascontiguousarray(probe.weights))
-        return dict(inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
+        return dict(
+            inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
 
 
-def _build_sources(objects: Any, bank: Any, singles: Any, size: int, cell: int, cache: int) -> Sources:
+def _build_sources(objects: Any, bank: Any, singles: Any, size: int, cell: int,
+                   cache: int) -> Sources:
     def source(config: Any) -> ObjectSource:
-        return ObjectSource(DATASETS.build(config) if isinstance(config, dict) else config, size, cache)
+        return ObjectSource(
+            DATASETS.build(config) if isinstance(config, dict) else config, size, cache)
 
     query = source(objects)
     bank = query if bank is None else source(bank)
     singles = bank if singles is None else source(singles)
     for role, other in (('bank', bank), ('singles', singles)):
         if tuple(other.dataset.classes) != tuple(query.dataset.classes):
-            raise ValueError(f'ProbeDataset: {role} {other.name} and objects {query.name} have different classes; '
-                             'use splits of one data set.')
+            raise ValueError(
+                f'ProbeDataset: {role} {other.name} and objects {query.name} have different '
+                'classes; use splits of one data set.')
     return Sources(size, cell, query, bank, singles)

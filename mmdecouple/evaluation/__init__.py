@@ -9,6 +9,6 @@ from .measuring import measure_model
 from .oknn import OKNN
 
 __all__ = [
-    'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'InterCouplingRatio', 'IntraCouplingRatio', 'Measure',
-    'MetricValue', 'Probe', 'Score', 'measure_model'
+    'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'InterCouplingRatio',
+    'IntraCouplingRatio', 'Measure', 'MetricValue', 'Probe', 'Score', 'measure_model'
 ]

@@ -17,10 +17,11 @@ from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fe
 @MEASURES.register_module()
 @dataclass
 class BackgroundLeak(Measure):
-    """Top-1 accuracy of a cosine k-NN that predicts the class of the background from the feature of an object.
+    """Top-1 accuracy of a cosine k-NN that tells the background from an object's feature.
 
-    Needs data whose backgrounds are labeled (the built-in scenes); otherwise it is left out with a note. Where objects
-    and backgrounds co-occur, a network that knows nothing of backgrounds scores above chance: compare networks.
+    Needs data whose backgrounds are labeled (the built-in scenes); otherwise it is left out with a
+    note. Where objects and backgrounds co-occur, a network that knows nothing of backgrounds scores
+    above chance: compare networks.
 
     Args:
         bank: bank images, one random object each.
@@ -43,14 +44,22 @@ class BackgroundLeak(Measure):
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         for role in ('bank', 'query'):
             if sources[role].background(sources[role].images[0]) is None:
-                return Drawn([], [f'BackgroundLeak: left out, as data set {sources[role].name} has no labels of '
-                                  'backgrounds.'])
+                return Drawn([], [
+                    f'BackgroundLeak: left out, as data set {sources[role].name} has no labels of '
+                    'backgrounds.'
+                ])
         draws, notes = [], []
         for role, limit in (('bank', self.bank), ('query', self.queries)):
             found = one_object_an_image(self, sources, role, limit, rng)
             notes += fewer_note(self, len(found), limit, f'{role} images')
-            draws += [dict(role=role, image=image, object=obj, label=sources[role].background(image),
-                           one_split=sources.one_split) for image, obj in found]
+            draws += [
+                dict(
+                    role=role,
+                    image=image,
+                    object=obj,
+                    label=sources[role].background(image),
+                    one_split=sources.one_split) for image, obj in found
+            ]
         return Drawn(draws, notes)
 
     def references(self, draw: dict) -> list[Reference]:
@@ -61,7 +70,8 @@ class BackgroundLeak(Measure):
 
     def render(self, draw: dict, probe: str, sources: Any) -> Probe:
         source = sources[draw['role']]
-        return Probe(source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
+        return Probe(
+            source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
 
     def score(
         self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
@@ -74,8 +84,12 @@ class BackgroundLeak(Measure):
             images[role] = torch.tensor([draws[i]['image'] for i in own])
         same = draws[0]['one_split']
         similarity, neighbors = nearest(
-            rows['query'], rows['bank'], self.k, device=device,
-            query_groups=images['query'] if same else None, bank_groups=images['bank'] if same else None)
+            rows['query'],
+            rows['bank'],
+            self.k,
+            device=device,
+            query_groups=images['query'] if same else None,
+            bank_groups=images['bank'] if same else None)
         classes = int(max(labels['bank'].max(), labels['query'].max())) + 1
         total = votes(similarity, labels['bank'][neighbors], classes, temperature=self.temperature)
         hits = (ranks(total, labels['query']) < 1).double().numpy()

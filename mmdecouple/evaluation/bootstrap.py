@@ -1,4 +1,4 @@
-"""Bootstrap intervals of any weighted statistic, resampling images rather than the objects in them."""
+"""Bootstrap intervals of any weighted statistic, resampling images rather than objects."""
 from typing import Callable, Sequence
 
 import numpy as np
@@ -19,11 +19,13 @@ def estimate(
 ) -> MetricValue:
     """A statistic with its percentile bootstrap interval.
 
-    Items of one group (objects of one image) are drawn together, as they are not independent of each other:
-    G groups are drawn with replacement `resamples` times and each item weighs as often as its group was drawn.
+    Items of one group (objects of one image) are drawn together, as they are not independent of
+    each other: G groups are drawn with replacement `resamples` times and each item weighs as often
+    as its group was drawn.
 
     Args:
-        statistic: maps integer-valued weights `(S, n)` to `(S,)`; see `mean`, `median`, `class_mean`.
+        statistic: maps integer-valued weights `(S, n)` to `(S,)`; see `mean`, `median`,
+            `class_mean`.
         groups: `(n,)` group (image) of each item.
         resamples: number of resamples S.
         level: share of resamples inside the interval, in (0, 1).
@@ -35,7 +37,8 @@ def estimate(
     Raises:
         ValueError: no items.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13; groups as in the cluster bootstrap.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13; groups as in the cluster
+    bootstrap.
     """
     groups = np.asarray(groups)
     if len(groups) == 0:
@@ -63,7 +66,7 @@ def mean(values: np.ndarray) -> Statistic:
 
 
 def median(values: np.ndarray) -> Statistic:
-    """Median of `values` `(n,)` repeated as often as the integer weights say; the mean of the two middle ones if even."""
+    """Median of `values` `(n,)`, each repeated as often as its integer weight says."""
     values = np.asarray(values, dtype=np.float64)
     order = np.argsort(values, kind='stable')
     ranked = values[order]
@@ -87,8 +90,8 @@ def ratio_of_means(numerator: np.ndarray, denominator: np.ndarray) -> Statistic:
 def class_mean(values: np.ndarray, labels: np.ndarray) -> Statistic:
     """Mean over classes of each class's weighted mean of `values` `(n,)`, with `labels` `(n,)`.
 
-    A class that a resample misses keeps its mean on all items: averaging over fewer classes instead would shift the
-    whole interval where classes are rare.
+    A class that a resample misses keeps its mean on all items: averaging over fewer classes instead
+    would shift the whole interval where classes are rare.
     """
     values = np.asarray(values, dtype=np.float64)
     _, member = np.unique(labels, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Composing probe images: what is removed becomes the ImageNet mean, what is swapped comes from another image."""
+"""Composing probe images: removed is ImageNet's mean, swapped comes from another image."""
 import cv2
 import numpy as np
 
@@ -6,12 +6,12 @@ MEAN_COLOR = np.array([124, 116, 104], dtype=np.uint8)
 
 
 def blank(height: int, width: int) -> np.ndarray:
-    """A `(height, width, 3)` uint8 image of ImageNet's mean color, which normalization turns into zero."""
+    """A `(height, width, 3)` uint8 image of ImageNet's mean color: zero once normalized."""
     return np.broadcast_to(MEAN_COLOR, (height, width, 3)).copy()
 
 
 def boxes_mask(boxes: np.ndarray, size: int) -> np.ndarray:
-    """True inside the union of `boxes` `(N, 4)` (pixels, grown to whole pixels); `(size, size)` bool."""
+    """Bool `(size, size)`, the union of `boxes` `(N, 4)` grown to whole pixels."""
     mask = np.zeros((size, size), dtype=bool)
     for x1, y1, x2, y2 in boxes:
         top, left = max(int(np.floor(y1)), 0), max(int(np.floor(x1)), 0)
@@ -36,13 +36,14 @@ def cells_to_pixels(cells: np.ndarray, cell: int) -> np.ndarray:
 
 
 def cells_inside(box: np.ndarray, size: int, cell: int) -> np.ndarray:
-    """Flat indices of the cells whose centers lie in `box` (pixels); all that it touches if there is none."""
+    """Flat indices of the cells centered in `box` (pixels); if none, of all it touches."""
     grid = size // cell
     centers = (np.arange(grid) + 0.5) * cell
     columns = (centers >= box[0]) & (centers < box[2])
     rows = (centers >= box[1]) & (centers < box[3])
     inside = np.flatnonzero(rows[:, None] & columns)
-    return inside if len(inside) else np.flatnonzero(cells_touched(boxes_mask(box[None], size), cell))
+    return inside if len(inside) else np.flatnonzero(
+        cells_touched(boxes_mask(box[None], size), cell))
 
 
 def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
@@ -55,7 +56,7 @@ def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
 
 
 def shrink_object(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
-    """`image` with the content of `box` scaled by `factor` about the box's center, the rest of the box mean color."""
+    """`image` with the content of `box` scaled about its center, the rest of it mean color."""
     if factor == 1:
         return image.copy()
     x1, y1 = np.floor(box[:2]).astype(int).clip(0)

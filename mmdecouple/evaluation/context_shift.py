@@ -11,18 +11,19 @@ from mmdecouple.registry import MEASURES
 
 from . import bootstrap
 from .canvas import boxes_mask, compose
-from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate
+from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
+                      histogram, no_candidate)
 from .oknn import large_enough, other_image
 
 
 @MEASURES.register_module()
 @dataclass
 class ContextShift(Measure):
-    """`context_shift` = mean of 1 - cos(z - m, z' - m), `context_shift_raw` = mean of 1 - cos(z, z').
+    """Mean of 1 - cos(z - m, z' - m) (`context_shift`) and 1 - cos(z, z') (`context_shift_raw`).
 
-    z is the object's RoIAlign feature in its image, z' in the image whose every pixel outside the object's box comes
-    from another one, and m the mean of all z. The raw value depends on the spread of the features, so compare it
-    between trained networks only.
+    z is the object's RoIAlign feature in its image, z' in the image whose every pixel outside the
+    object's box comes from another one, and m the mean of all z. The raw value depends on the
+    spread of the features, so compare it between trained networks only.
 
     Args:
         objects: query images, each with one random object whose sides are at least one cell.
@@ -39,11 +40,15 @@ class ContextShift(Measure):
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         draws = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
-            draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
+            draws.append(
+                dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
         return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
 
     def references(self, draw: dict) -> list[Reference]:
-        return [Reference('query', draw['image'], (draw['object'],)), Reference('query', draw['background'])]
+        return [
+            Reference('query', draw['image'], (draw['object'], )),
+            Reference('query', draw['background'])
+        ]
 
     def probes(self, draw: dict) -> list[str]:
         return ['clean', 'swapped']
@@ -52,7 +57,8 @@ class ContextShift(Measure):
         source = sources.query
         image, boxes = source.pixels(draw['image']), source.chosen(draw['image'], [draw['object']])
         if probe == 'swapped':
-            image = compose(image, source.pixels(draw['background']), boxes_mask(boxes, sources.size))
+            image = compose(image, source.pixels(draw['background']),
+                            boxes_mask(boxes, sources.size))
         return Probe(image, boxes=boxes)
 
     def score(
@@ -62,7 +68,8 @@ class ContextShift(Measure):
         center = z[:, 0].mean(0)
         groups = np.array([draw['image'] for draw in draws])
         out = Score()
-        for key, shift in (('context_shift', center), ('context_shift_raw', torch.zeros_like(center))):
+        zero = torch.zeros_like(center)
+        for key, shift in (('context_shift', center), ('context_shift_raw', zero)):
             change = (1 - F.cosine_similarity(z[:, 0] - shift, z[:, 1] - shift, dim=-1)).numpy()
             out.metrics[key] = bootstrap.estimate(bootstrap.mean(change), groups)
             out.values[key], out.groups[key] = change.tolist(), groups.tolist()
@@ -73,7 +80,7 @@ class ContextShift(Measure):
 def one_object_an_image(
     measure: Measure, sources: Any, role: str, limit: int, rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
-    """(image id, object id) of one random object in each of up to `limit` random images, in the data set's order.
+    """(image id, object id) of a random object in each of up to `limit` random images.
 
     Raises:
         ValueError: no object has both sides of at least one cell.
@@ -88,6 +95,7 @@ def one_object_an_image(
         if len(found) == limit:
             break
     if not found:
-        raise no_candidate(measure, f'both sides of a box at least one cell ({sources.cell} px at size '
-                           f'{sources.size})', source.name)
+        raise no_candidate(
+            measure, f'both sides of a box at least one cell ({sources.cell} px at size '
+            f'{sources.size})', source.name)
     return [(image, obj) for _, image, obj in sorted(found)]

@@ -1,4 +1,4 @@
-"""mmengine metric over a `ProbeDataset`: pools each dense map where its probe says, then scores all measures."""
+"""mmengine metric over a `ProbeDataset`: pools dense maps, then scores all measures."""
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -19,8 +19,8 @@ FORMAT = 'mmdecouple-coupling/1'
 class CouplingMetric(BaseMetric):
     """Scores every measure of a `ProbeDataset` and, if asked, writes the full report as JSON.
 
-    Pooling is done image by image in float32, so a number does not depend on how probes were batched or spread over
-    ranks; what a sampler adds to fill up ranks is dropped.
+    Pooling is done image by image in float32, so a number does not depend on how probes were
+    batched or spread over ranks; what a sampler adds to fill up ranks is dropped.
 
     Args:
         json: path of the report; None writes none.
@@ -59,7 +59,8 @@ class CouplingMetric(BaseMetric):
             dense = sample['dense'].detach()
             self._device = dense.device
             if 'boxes' in request:
-                pooled.append(pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
+                pooled.append(
+                    pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
             else:
                 pooled.append(pool_weights(dense, request.weights))
         rows = torch.cat(pooled).cpu().numpy()
@@ -82,13 +83,16 @@ class CouplingMetric(BaseMetric):
         features = dict(results)
         missing = len(meta['index']) - len(features)
         if missing:
-            raise ValueError(f'CouplingMetric: {missing} of {len(meta["index"])} probes were not shown to the network; '
-                             'use a sampler that covers the whole data set, without shuffling or dropping.')
+            raise ValueError(
+                f'CouplingMetric: {missing} of {len(meta["index"])} probes were not shown to the '
+                'network; use a sampler that covers the whole data set without dropping any.')
         grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]
         for position, (m, d, _) in enumerate(meta['index']):
             grouped[m][d].append(torch.from_numpy(features[position]))
-        scores = [measure.score(draws, rows, self._device)
-                  for measure, draws, rows in zip(meta['measures'], meta['draws'], grouped) if draws]
+        scores = [
+            measure.score(draws, rows, self._device)
+            for measure, draws, rows in zip(meta['measures'], meta['draws'], grouped) if draws
+        ]
         self.report = self._report(scores, meta)
         if self.json is not None:
             write_json(self.json, self.report)
@@ -99,6 +103,10 @@ class CouplingMetric(BaseMetric):
             format=FORMAT, config=self.config, checkpoint=self.checkpoint, dataset=meta['dataset'],
             manifest_sha256=meta['manifest_sha256'], notes=meta['notes'])
         for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
-            report[part] = {name: value for score in scores for name, value in getattr(score, part).items()}
+            report[part] = {
+                name: value
+                for score in scores
+                for name, value in getattr(score, part).items()
+            }
         report['metrics'] = {name: value._asdict() for name, value in report['metrics'].items()}
         return report

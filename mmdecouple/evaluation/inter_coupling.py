@@ -1,4 +1,4 @@
-"""Inter-object coupling ratio: how much of object B is found in the feature of object A beside it."""
+"""Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
 from dataclasses import dataclass
 from typing import Any, Hashable
 
@@ -11,8 +11,8 @@ from mmdecouple.registry import MEASURES
 
 from . import bootstrap
 from .canvas import blank, cells_inside, remove_cells, shrink_object
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram,
-                      no_candidate)
+from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
+                      histogram, no_candidate)
 
 RATIOS = tuple(step / 10 for step in range(10))
 HISTOGRAM_END = 3.0
@@ -21,16 +21,18 @@ HISTOGRAM_END = 3.0
 @MEASURES.register_module()
 @dataclass
 class InterCouplingRatio(Measure):
-    r"""CR = max(pi/2 - theta(z_A2, z_B), eps) / max(pi/2 - theta(z_A1, z_B), eps), for pairs of images A and B.
+    """CR = max(pi/2 - theta(z_A2, z_B), eps) / max(pi/2 - theta(z_A1, z_B), eps) of image pairs.
 
-    A stands left and B right on a canvas of 1 x 2 squares. z_A2 is A's feature beside B, with a share of A removed;
-    z_B is B's feature with the left half blank; z_A1 is A's with the right half blank: whole (reference `clean`) or
-    with the same share removed (reference `masked`, which leaves out the mere loss of information). 1 means that B
+    A stands left and B right on a canvas of 1 x 2 squares. z_A2 is A's feature beside B, with a
+    share of A removed; z_B is B's feature with the left half blank; z_A1 is A's with the right half
+    blank: whole (reference `clean`) or with the same share removed (reference `masked`, which
+    leaves out the mere loss of information). 1 means that B
     does not leak into A. theta is the angle between features pooled by RoIAlign 7 x 7.
 
-    Shares run over 0, 0.1 ... 0.9; the numbers of the table are means over 0.1 ... 0.9 of the mean, the median and
-    the ratio of means over pairs. `dcos` is cos(z_A2, z_B) - cos(z_A1, z_B) after subtracting the mean of all clean
-    features: it stays finite where the denominator of CR is clamped, and 0 means no leak. Cells to remove are drawn
+    Shares run over 0, 0.1 ... 0.9; the numbers of the table are means over 0.1 ... 0.9 of the mean,
+    the median and the ratio of means over pairs. `dcos` is cos(z_A2, z_B) - cos(z_A1, z_B) after
+    subtracting the mean of all clean features: it stays finite where the denominator of CR is
+    clamped, and 0 means no leak. Cells to remove are drawn
     once a pair; a larger share removes a superset. Pairs are resampled by image A.
 
     Args:
@@ -38,11 +40,12 @@ class InterCouplingRatio(Measure):
         min_area: least box area as a share of the image.
         max_area: largest box area as a share of the image.
         min_side: least box side in source pixels.
-        removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of the box
-            by 1 - share inside the box, for convolutional networks.
+        removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of
+            the box by 1 - share inside the box, for convolutional networks.
         eps: floor of the angles in radians.
 
-    Source: ICLR 2024 paper eq. 2 and 3, appendix B; the masked reference and `dcos` are additions of this package.
+    Source: ICLR 2024 paper eq. 2 and 3, appendix B; the masked reference and `dcos` are additions
+    of this package.
     """
 
     name = 'cr_inter'
@@ -56,7 +59,8 @@ class InterCouplingRatio(Measure):
     def __post_init__(self) -> None:
         check_positive(self, pairs=self.pairs, eps=self.eps)
         if self.removal not in ('mask', 'shrink'):
-            raise ValueError(f"InterCouplingRatio: removal must be 'mask' or 'shrink', got {self.removal!r}.")
+            raise ValueError(
+                f"InterCouplingRatio: removal must be 'mask' or 'shrink', got {self.removal!r}.")
         if self.removal == 'shrink':
             self.name = 'cr_inter_shrink'
 
@@ -75,8 +79,10 @@ class InterCouplingRatio(Measure):
         chosen = draw_pairs(np.array(labels), self.pairs, rng)
         if not chosen:
             raise no_candidate(
-                self, 'two images of different classes, each with exactly one object whose box covers '
-                f'{self.min_area} to {self.max_area} of the image with sides of at least {self.min_side} px '
+                self,
+                'two images of different classes, each with exactly one object whose box covers '
+                f'{self.min_area} to {self.max_area} of the image with sides of at least '
+                f'{self.min_side} px '
                 f'(min_area, max_area, min_side; {len(images)} images pass)', source.name)
         draws = []
         for a, b in chosen:
@@ -99,7 +105,9 @@ class InterCouplingRatio(Measure):
         canvas = blank(size, 2 * size)
         if probe == 'b':
             canvas[:, size:] = source.pixels(draw['b'])
-            return Probe(canvas, boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([size, 0] * 2))
+            return Probe(
+                canvas,
+                boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([size, 0] * 2))
         kind, ratio = probe
         box = source.chosen(draw['a'], [draw['a_object']])
         image = source.pixels(draw['a'])
@@ -129,7 +137,8 @@ class InterCouplingRatio(Measure):
             dcos = cos_beside - F.cosine_similarity(single - center, b - center, dim=-1).numpy()
             self._summarize(out, key, numerator, denominator, groups)
             for name, values in (('clamped_share', clamped), ('dcos', dcos)):
-                out.metrics[f'{key}_{name}'] = bootstrap.estimate(bootstrap.mean(values[:, 1:].mean(1)), groups)
+                out.metrics[f'{key}_{name}'] = bootstrap.estimate(
+                    bootstrap.mean(values[:, 1:].mean(1)), groups)
             out.values[f'{key}_dcos'] = dcos[:, 1:].mean(1).tolist()
             out.groups[f'{key}_dcos'] = groups.tolist()
         return out
@@ -140,17 +149,26 @@ class InterCouplingRatio(Measure):
         return np.maximum(raw, self.eps), (raw < self.eps).astype(float)
 
     def _summarize(
-        self, out: Score, key: str, numerator: np.ndarray, denominator: np.ndarray, groups: np.ndarray,
+        self,
+        out: Score,
+        key: str,
+        numerator: np.ndarray,
+        denominator: np.ndarray,
+        groups: np.ndarray,
     ) -> None:
         ratio = numerator / denominator
         steps = range(1, len(RATIOS))
-        for name, parts in (
-                ('mean', [bootstrap.mean(ratio[:, r]) for r in steps]),
-                ('median', [bootstrap.median(ratio[:, r]) for r in steps]),
-                ('ratio_of_means', [bootstrap.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])):
+        parts_of = dict(
+            mean=[bootstrap.mean(ratio[:, r]) for r in steps],
+            median=[bootstrap.median(ratio[:, r]) for r in steps],
+            ratio_of_means=[
+                bootstrap.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
+        for name, parts in parts_of.items():
             out.metrics[f'{key}_{name}'] = bootstrap.estimate(bootstrap.average(parts), groups)
         out.curves[key] = dict(
-            ratio=list(RATIOS), mean=ratio.mean(0).tolist(), median=np.median(ratio, axis=0).tolist(),
+            ratio=list(RATIOS),
+            mean=ratio.mean(0).tolist(),
+            median=np.median(ratio, axis=0).tolist(),
             ratio_of_means=(numerator.mean(0) / denominator.mean(0)).tolist())
         out.values[key] = ratio[:, 1:].mean(1).tolist()
         out.groups[key] = groups.tolist()
@@ -158,9 +176,9 @@ class InterCouplingRatio(Measure):
 
 
 def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to `count` different ordered pairs of positions in `labels` `(n,)` whose labels differ, in random order."""
+    """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
     n = len(labels)
-    possible = n * n - sum(int(c) ** 2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
+    possible = n * n - sum(int(c)**2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
     if possible <= 2 * count:
         every = np.argwhere(labels[:, None] != labels) if possible else np.empty((0, 2), int)
         return [(int(a), int(b)) for a, b in every[rng.permutation(len(every))[:count]]]

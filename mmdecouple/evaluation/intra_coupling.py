@@ -1,4 +1,4 @@
-"""Intra-object coupling ratio: how much a part's feature changes when the rest of its object is replaced."""
+"""Intra-object coupling ratio: how a part's feature changes with the rest of its object."""
 from dataclasses import dataclass
 from typing import Any, Hashable
 
@@ -11,8 +11,8 @@ from mmdecouple.registry import MEASURES
 
 from . import bootstrap
 from .canvas import blank, cells_to_pixels, cells_touched, compose
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram,
-                      no_candidate)
+from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
+                      histogram, no_candidate)
 from .oknn import other_image
 
 VARIANTS = ('pixel', 'cell')
@@ -24,10 +24,11 @@ STATES = ('alone', 'replaced')
 class IntraCouplingRatio(Measure):
     """CR = 1 - cos(z(X^OP), z(X^C)), the mean over objects of the part's change of feature.
 
-    The part M_op is a random quadrant of the object's box, cut with its mask. In X^OP the rest of the object is
-    filled with the mean color, in X^C with another image. z is the mean of the dense map weighted by the
-    area-averaged M_op. `cr_intra_pixel` replaces exactly the rest of the object; `cr_intra_cell` replaces whole cells
-    and none that holds a pixel of the part, so what it shows cannot have leaked inside a mixed cell.
+    The part M_op is a random quadrant of the object's box, cut with its mask. In X^OP the rest of
+    the object is filled with the mean color, in X^C with another image. z is the mean of the dense
+    map weighted by the area-averaged M_op. `cr_intra_pixel` replaces exactly the rest of the
+    object; `cr_intra_cell` replaces whole cells and none that holds a pixel of the part, so what it
+    shows cannot have leaked inside a mixed cell.
 
     Args:
         objects: objects drawn.
@@ -35,7 +36,8 @@ class IntraCouplingRatio(Measure):
         min_part_cells: least area of the part in cells; quadrants are re-drawn until one has it.
         region: what is replaced: `rest` of the object, or `all_outside` the part.
 
-    Source: ICLR 2024 paper eq. 4 and appendix B; the cell-aligned form is an addition of this package.
+    Source: ICLR 2024 paper eq. 4 and appendix B; the cell-aligned form is an addition of this
+    package.
     """
 
     name = 'cr_intra'
@@ -45,9 +47,14 @@ class IntraCouplingRatio(Measure):
     region: str = 'rest'
 
     def __post_init__(self) -> None:
-        check_positive(self, objects=self.objects, min_cells=self.min_cells, min_part_cells=self.min_part_cells)
+        check_positive(
+            self,
+            objects=self.objects,
+            min_cells=self.min_cells,
+            min_part_cells=self.min_part_cells)
         if self.region not in ('rest', 'all_outside'):
-            raise ValueError(f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
+            raise ValueError(
+                f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         source, area = sources.bank, sources.cell ** 2
@@ -72,13 +79,14 @@ class IntraCouplingRatio(Measure):
                 break
         if not draws:
             raise no_candidate(
-                self, f'mask of at least {self.min_cells} cells of {sources.cell} px and a quadrant of it of at least '
-                f'{self.min_part_cells} (min_cells, min_part_cells)', source.name)
+                self,
+                f'mask of at least {self.min_cells} cells of {sources.cell} px and a quadrant '
+                f'of it of at least {self.min_part_cells} (min_cells, min_part_cells)', source.name)
         return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
 
     @staticmethod
     def _part(source: Any, image: int, obj: int, quadrant: int) -> np.ndarray:
-        """Mask of the object inside one quadrant of its box: 0 top left, 1 top right, 2 and 3 below them."""
+        """Mask of the object in a quadrant of its box: 0, 1 top left and right, 2, 3 below."""
         mask = source.mask(image, obj)
         x1, y1, x2, y2 = source.chosen(image, [obj])[0]
         column, row = round(float(x1 + x2) / 2), round(float(y1 + y2) / 2)
@@ -89,7 +97,10 @@ class IntraCouplingRatio(Measure):
         return part
 
     def references(self, draw: dict) -> list[Reference]:
-        return [Reference('bank', draw['image'], (draw['object'],)), Reference('bank', draw['background'])]
+        return [
+            Reference('bank', draw['image'], (draw['object'], )),
+            Reference('bank', draw['background'])
+        ]
 
     def probes(self, draw: dict) -> list[Hashable]:
         return [(variant, state) for variant in VARIANTS for state in STATES]
@@ -104,7 +115,8 @@ class IntraCouplingRatio(Measure):
         if variant == 'cell':
             cells = cells_touched(replaced, cell) & ~cells_touched(part, cell)
             replaced = cells_to_pixels(cells, cell)
-        other = blank(sources.size, sources.size) if state == 'alone' else source.pixels(draw['background'])
+        other = blank(sources.size, sources.size) if state == 'alone' else source.pixels(
+            draw['background'])
         return Probe(compose(other, source.pixels(draw['image']), replaced), weights=part[None])
 
     def score(

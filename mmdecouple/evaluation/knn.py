@@ -20,23 +20,26 @@ def nearest(
     bank_chunk: int = 8192,
     device: torch.device | str = 'cpu',
 ) -> tuple[Tensor, Tensor]:
-    """The k most cosine-similar bank rows of each query, most similar first, equal ones by lower index.
+    """The k most cosine-similar bank rows of each query, equal ones by lower index.
 
-    Similarities are taken in float64 and compared on a grid of 2^-30, so neither the chunk sizes nor the order of
-    summation can change a neighbor. At most `query_chunk * bank_chunk` similarities exist at a time.
+    Similarities are taken in float64 and compared on a grid of 2^-30, so neither the chunk sizes
+    nor the order of summation can change a neighbor. At most `query_chunk * bank_chunk`
+    similarities exist at a time.
 
     Args:
         query: `(Q, C)` float.
         bank: `(B, C)` float.
         k: neighbors, at least 1; fewer are returned when the bank has fewer rows.
-        query_groups: `(Q,)` int64; with `bank_groups`, rows of the query's own group are never its neighbors.
+        query_groups: `(Q,)` int64; with `bank_groups`, rows of the query's own group are never its
+            neighbors.
         bank_groups: `(B,)` int64.
         query_chunk: queries at a time.
         bank_chunk: bank rows at a time.
         device: where the products are computed; inputs may live elsewhere.
 
     Returns:
-        Similarity `(Q, k)` float64 in [-1, 1] (-inf where no neighbor is left) and bank index `(Q, k)` int64, on CPU.
+        Similarity `(Q, k)` float64 in [-1, 1], most similar first (-inf where no neighbor is left),
+        and bank index `(Q, k)` int64, on CPU.
 
     Raises:
         ValueError: empty bank, or k or a chunk below 1.
@@ -50,7 +53,9 @@ def nearest(
     found = []
     for start in range(0, len(query), query_chunk):
         rows = _unit(query[start:start + query_chunk], device)
-        groups = None if query_groups is None else query_groups[start:start + query_chunk].to(device)
+        groups = None
+        if query_groups is not None:
+            groups = query_groups[start:start + query_chunk].to(device)
         best = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
         for offset in range(0, len(bank), bank_chunk):
             part = _unit(bank[offset:offset + bank_chunk], device)
@@ -74,7 +79,7 @@ def nearest(
 def votes(
     similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None = 0.07,
 ) -> Tensor:
-    """Votes of the neighbors for each class: exp(similarity / temperature), or 1 each for a majority vote.
+    """Votes for each class: exp(similarity / temperature), or 1 a neighbor for a majority.
 
     Args:
         similarity: `(Q, k)` float64, -inf for no neighbor.
@@ -85,7 +90,8 @@ def votes(
     Returns:
         `(Q, N)` float64.
 
-    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`); the weights are not normalized, which no ranking sees.
+    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`); the weights are not normalized, which no
+    ranking sees.
     """
     if temperature is None:
         weight = torch.isfinite(similarity).double()
@@ -99,7 +105,7 @@ def votes(
 
 
 def ranks(total: Tensor, targets: Tensor) -> Tensor:
-    """Rank (0 = first) of each query's true class; equal votes rank by class index, a class without votes is last.
+    """Rank (0 = first) of each query's true class; ties by class index, no vote is last.
 
     Args:
         total: `(Q, N)` votes.

@@ -1,4 +1,4 @@
-"""What a measure is: it draws objects, renders probe images, and scores the features pooled from them."""
+"""What a measure is: it draws objects, renders probe images, and scores their features."""
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Hashable, NamedTuple
@@ -67,10 +67,10 @@ class Score:
 
 
 class Measure(ABC):
-    """Base of all measures. One draw yields one or more probe images, one probe one feature per region.
+    """Base of all measures: a draw yields probe images, a probe a feature per region.
 
-    `sources` everywhere is a `mmdecouple.datasets.probe_source.Sources`: the query, bank and single-object
-    data sets at the probes' resolution.
+    `sources` everywhere is a `mmdecouple.datasets.probe_source.Sources`: the query, bank and
+    single-object data sets at the probes' resolution.
     """
 
     name: ClassVar[str]
@@ -85,7 +85,7 @@ class Measure(ABC):
 
     @abstractmethod
     def probes(self, draw: dict) -> list[Hashable]:
-        """Labels of the images that `draw` needs, in the order in which `score` receives their features."""
+        """Labels of the images of `draw`, in the order in which `score` gets their features."""
 
     @abstractmethod
     def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
@@ -114,8 +114,8 @@ def check_positive(measure: Measure, **values: float) -> None:
 def no_candidate(measure: Measure, filters: str, dataset: str) -> ValueError:
     """The error for a data set in which nothing passes the filters of a measure."""
     return ValueError(
-        f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: {filters}; '
-        'relax these keys of the measure or leave the measure out.')
+        f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
+        f'{filters}; relax these keys of the measure or leave the measure out.')
 
 
 def fewer_note(measure: Measure, found: int, asked: int, what: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Measuring a model from start to end: probes through the network, features through the measures."""
+"""Measuring a model: probes through the network, features through the measures."""
 import random
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
@@ -27,11 +27,12 @@ def measure_model(
 ) -> dict:
     """Shows all probes to a model and returns the report of every measure.
 
-    Weights, buffers, training modes and all random generators are as before afterwards. Under `torch.distributed` the
-    probes are split over the ranks, and every rank gets the report.
+    Weights, buffers, training modes and all random generators are as before afterwards. Under
+    `torch.distributed` the probes are split over the ranks, and every rank gets the report.
 
     Args:
-        model: has `test_step(batch) -> list` of samples with `dense` (C, h, w), as every algorithm here.
+        model: has `test_step(batch) -> list` of samples with `dense` (C, h, w), as every algorithm
+            here.
         dataset: a `ProbeDataset`.
         metric: where the report is also written, see `CouplingMetric`; None writes no file.
         batch_size: probes at a time on each rank.
@@ -39,7 +40,8 @@ def measure_model(
         progress: called with (probes done, probes in all) on this rank.
 
     Returns:
-        The report: `metrics` name -> dict(value, low, high, count), `histograms`, `curves`, `values`, `groups`.
+        The report: `metrics` name -> dict(value, low, high, count), `histograms`, `curves`,
+        `values`, `groups`.
     """
     metric = metric or CouplingMetric()
     evaluator = Evaluator(metric)
@@ -64,7 +66,7 @@ def measure_model(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode, and afterwards every module and all random generators back as they were."""
+    """Evaluation mode; afterwards all modules' modes and random generators as before."""
     modes = {module: module.training for module in model.modules()}
     python, numpy = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []

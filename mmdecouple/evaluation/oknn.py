@@ -1,4 +1,4 @@
-"""Object-level k-NN accuracy, clean (OKNN) and with everything outside the chosen objects swapped (OKNN-D)."""
+"""Object-level k-NN accuracy, clean (OKNN) and with the surroundings swapped (OKNN-D)."""
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,14 @@ SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 *
 class OKNN(Measure):
     """Top-1 and top-5 accuracy of a cosine k-NN over the pooled features of annotated objects.
 
-    Bank: `per_image` objects of every bank image, drawn uniformly without replacement among those with both sides
-    at least one cell. Queries: all objects of every query image (`oknn_*`); of these, up to `per_image` drawn the
-    same way are the matched subset (`oknn_matched_*`). OKNN-D (`oknn_d_*`): those images again, with everything
-    outside the drawn boxes taken from another image of the split, in bank and queries; `oknn_d_query_top1` disturbs
-    the queries only. `oknn_gap` = `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors from a query's
-    own image are excluded. `oknn_small_top1` and so on use COCO's size bins on the box area in source pixels, and are
-    left out where all objects fall into one bin.
+    Bank: `per_image` objects of every bank image, drawn uniformly without replacement among those
+    with both sides at least one cell. Queries: all objects of every query image (`oknn_*`); of
+    these, up to `per_image` drawn the same way are the matched subset (`oknn_matched_*`). OKNN-D
+    (`oknn_d_*`): those images again, with everything outside the drawn boxes taken from another
+    image of the split, in bank and queries; `oknn_d_query_top1` disturbs the queries only.
+    `oknn_gap` = `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors
+    from a query's own image are excluded. `oknn_small_top1` and so on use COCO's size bins on the
+    box area in source pixels, and are left out where all objects fall into one bin.
 
     Args:
         per_image: objects drawn in an image (N).
@@ -56,10 +57,13 @@ class OKNN(Measure):
         for role, limit in (('bank', self.bank_images), ('query', self.query_images)):
             found = [self._draw_image(sources, role, image, rng)
                      for image in draw_images(sources[role].images, limit, rng)]
-            found = [draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])]
+            found = [
+                draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])
+            ]
             if not any(draw['chosen'] for draw in found):
-                raise no_candidate(self, f'both sides of a box at least one cell ({sources.cell} px '
-                                   f'at size {sources.size})', sources[role].name)
+                raise no_candidate(
+                    self, f'both sides of a box at least one cell ({sources.cell} px '
+                    f'at size {sources.size})', sources[role].name)
             draws += found
         return Drawn(draws)
 
@@ -74,8 +78,13 @@ class OKNN(Measure):
         areas = {int(key): float((box[2] - box[0]) * (box[3] - box[1]))
                  for key, box in zip(info['ids'], info['boxes'])}
         return dict(
-            role=role, image=image, objects=objects, chosen=chosen, background=other_image(source, image, rng),
-            labels=[labels[key] for key in objects], areas=[areas[key] for key in objects],
+            role=role,
+            image=image,
+            objects=objects,
+            chosen=chosen,
+            background=other_image(source, image, rng),
+            labels=[labels[key] for key in objects],
+            areas=[areas[key] for key in objects],
             one_split=sources.one_split)
 
     def references(self, draw: dict) -> list[Reference]:
@@ -103,7 +112,8 @@ class OKNN(Measure):
         classes = int(max(bank.labels.max(), query.labels.max())) + 1
         same = draws[0]['one_split']
 
-        def hits(bank_rows: Tensor, query_rows: Tensor, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        def hits(bank_rows: Tensor, query_rows: Tensor,
+                 index: Tensor) -> tuple[np.ndarray, np.ndarray]:
             similarity, neighbors = nearest(
                 query_rows, bank_rows, self.k, device=device,
                 query_groups=query.images[index] if same else None,
@@ -122,26 +132,33 @@ class OKNN(Measure):
 
         out = Score()
         for prefix, (top1, top5), rows in (
-                ('oknn', full, slice(None)), ('oknn_matched', matched, chosen), ('oknn_d', disturbed, chosen)):
+                ('oknn', full, slice(None)),
+                ('oknn_matched', matched, chosen),
+                ('oknn_d', disturbed, chosen)):
             out.metrics[f'{prefix}_top1'] = bootstrap.estimate(bootstrap.mean(top1), groups[rows])
             out.metrics[f'{prefix}_top5'] = bootstrap.estimate(bootstrap.mean(top5), groups[rows])
             out.metrics[f'{prefix}_class_mean'] = bootstrap.estimate(
                 bootstrap.class_mean(top1, labels[rows]), groups[rows])
             out.values[f'{prefix}_top1'] = top1.astype(float).tolist()
             out.groups[f'{prefix}_top1'] = groups[rows].tolist()
-        out.metrics['oknn_d_query_top1'] = bootstrap.estimate(bootstrap.mean(query_only[0]), groups[chosen])
+        out.metrics['oknn_d_query_top1'] = bootstrap.estimate(
+            bootstrap.mean(query_only[0]), groups[chosen])
         gap = matched[0].astype(float) - disturbed[0]
         out.metrics['oknn_gap'] = bootstrap.estimate(bootstrap.mean(gap), groups[chosen])
         out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
-        bins = {name: (query.areas >= low) & (query.areas < high) for name, (low, high) in SIZE_BINS.items()}
+        bins = {
+            name: (query.areas >= low) & (query.areas < high)
+            for name, (low, high) in SIZE_BINS.items()
+        }
         for name, rows in bins.items():
             if rows.any() and not rows.all():
-                out.metrics[f'oknn_{name}_top1'] = bootstrap.estimate(bootstrap.mean(full[0][rows]), groups[rows])
+                out.metrics[f'oknn_{name}_top1'] = bootstrap.estimate(
+                    bootstrap.mean(full[0][rows]), groups[rows])
         return out
 
 
 class _Table:
-    """Features and labels of one role as flat tables; `chosen` are the rows of `clean` that `disturbed` repeats."""
+    """Features and labels of one role; `disturbed` repeats the rows `chosen` of `clean`."""
 
     def __init__(self, items: list[tuple[dict, list[Tensor]]]) -> None:
         self.clean = torch.cat([rows[0] for _, rows in items])
@@ -176,7 +193,8 @@ def other_image(source: Any, image: int, rng: np.random.Generator) -> int:
     """
     images = source.images
     if len(images) < 2:
-        raise ValueError(f'Data set {source.name} holds a single image; swapping backgrounds needs at least two.')
+        raise ValueError(
+            f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
     other = image
     while other == image:
         other = images[int(rng.integers(len(images)))]

@@ -6,8 +6,11 @@ from typing import Any, Sequence
 from mmdecouple.registry import MEASURES
 
 LIMITS = dict(
-    OKNN=('bank_images', 'query_images'), InterCouplingRatio=('pairs',), IntraCouplingRatio=('objects',),
-    ContextShift=('objects',), BackgroundLeak=('bank', 'queries'))
+    OKNN=('bank_images', 'query_images'),
+    InterCouplingRatio=('pairs', ),
+    IntraCouplingRatio=('objects', ),
+    ContextShift=('objects', ),
+    BackgroundLeak=('bank', 'queries'))
 
 
 def probe_config(
@@ -24,10 +27,12 @@ def probe_config(
     """Config of a `ProbeDataset`.
 
     Args:
-        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco` (data/coco), `scenes`
-            (those that the config trains on, or the defaults), or None for the probes that the config names.
+        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco`
+            (data/coco), `scenes` (those that the config trains on, or the defaults), or None for
+            the probes that the config names.
         config: a whole config.
-        size: side of the images in pixels; None for 224 with COCO, the scenes' own size, or the config's.
+        size: side of the images in pixels; None for 224 with COCO, the scenes' own size, or the
+            config's.
         cell: side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or the config's.
         seed: of the draws; None for 0, or the config's.
         manifest: JSON file of the draws.
@@ -44,10 +49,12 @@ def probe_config(
     elif dataset.split(':')[0] == 'coco':
         probe = coco_probe(*dataset.split(':')[1:])
     else:
-        raise ValueError(f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
+        raise ValueError(
+            f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
-    probe['measures'] = _selected(probe.get('measures') or [dict(type=name) for name in LIMITS], measures, limit)
+    probe['measures'] = _selected(
+        probe.get('measures') or [dict(type=name) for name in LIMITS], measures, limit)
     return probe
 
 
@@ -57,8 +64,13 @@ def configured_probe(config: dict) -> dict:
     Raises:
         ValueError: it names none.
     """
-    places = [config.get(key) and config[key].get('dataset') for key in ('test_dataloader', 'val_dataloader')]
-    places += [hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)]
+    places = [
+        config.get(key) and config[key].get('dataset')
+        for key in ('test_dataloader', 'val_dataloader')
+    ]
+    places += [
+        hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)
+    ]
     for place in places:
         if place and place.get('type') == 'ProbeDataset':
             return deepcopy(dict(place))
@@ -69,14 +81,17 @@ def configured_probe(config: dict) -> dict:
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
     """COCO in its standard layout, bank and coupling ratios on `train`, scored objects on `val`."""
     def split(name: str) -> dict:
-        return dict(type='CocoObjects', ann_file=str(Path(root) / 'annotations' / f'instances_{name}.json'),
-                    img_prefix=str(Path(root) / name), name=f'{Path(root).name}-{name}')
+        return dict(
+            type='CocoObjects',
+            ann_file=str(Path(root) / 'annotations' / f'instances_{name}.json'),
+            img_prefix=str(Path(root) / name),
+            name=f'{Path(root).name}-{name}')
 
     return dict(type='ProbeDataset', objects=split(val), bank=split(train))
 
 
 def scene_probe(config: dict, size: int | None = None) -> dict:
-    """Built-in scenes, with filters scaled to their small images and single-object scenes for pairs."""
+    """Built-in scenes, single-object ones for pairs; filters are scaled to their small images."""
     training = (config.get('train_dataloader') or {}).get('dataset') or {}
     scenes = dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else {}
     side = size or scenes.get('size', 96)
@@ -87,15 +102,23 @@ def scene_probe(config: dict, size: int | None = None) -> dict:
         return dict(type='SceneObjects', num_images=count, split=name, scenes={**scenes, **knobs})
 
     return dict(
-        type='ProbeDataset', objects=split('val', 1000), bank=split('train', 3000),
-        singles=split('val', 400, objects=(1, 1)), size=side, cell=8,
+        type='ProbeDataset',
+        objects=split('val', 1000),
+        bank=split('train', 3000),
+        singles=split('val', 400, objects=(1, 1)),
+        size=side,
+        cell=8,
         measures=[
-            dict(type='OKNN'), dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
-            dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1), dict(type='ContextShift'),
-            dict(type='BackgroundLeak')])
+            dict(type='OKNN'),
+            dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
+            dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1),
+            dict(type='ContextShift'),
+            dict(type='BackgroundLeak')
+        ])
 
 
-def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
+def _selected(configs: Sequence[dict], names: Sequence[str] | None,
+              limit: int | None) -> list[dict]:
     known = [config['type'] for config in configs]
     unknown = [name for name in names or [] if name not in known]
     if unknown:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
-    """Writes JSON to a temporary file beside `path` and renames it, so that no reader ever sees a part of it.
+    """Writes JSON beside `path` and renames it, so that no reader ever sees a part of it.
 
     Args:
         path: target; missing folders are made.

@@ -36,12 +36,22 @@ class Noise(torch.utils.data.Dataset):
 
 def train(folder, hooks, workers=0):
     runner = Runner(
-        model=TrainedModel(), work_dir=str(folder), cfg=Config(dict()),
-        train_dataloader=dict(batch_size=4, num_workers=workers, dataset=Noise(),
-                              sampler=dict(type='DefaultSampler', shuffle=True)),
-        train_cfg=dict(by_epoch=True, max_epochs=3), optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-        custom_hooks=hooks, randomness=dict(seed=0), default_scope='mmdecouple', experiment_name=Path(folder).name,
-        default_hooks=dict(checkpoint=None), visualizer=dict(
+        model=TrainedModel(),
+        work_dir=str(folder),
+        cfg=Config(dict()),
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=workers,
+            dataset=Noise(),
+            sampler=dict(type='DefaultSampler', shuffle=True)),
+        train_cfg=dict(by_epoch=True, max_epochs=3),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        custom_hooks=hooks,
+        randomness=dict(seed=0),
+        default_scope='mmdecouple',
+        experiment_name=Path(folder).name,
+        default_hooks=dict(checkpoint=None),
+        visualizer=dict(
             type='Visualizer', name=str(folder), vis_backends=[dict(type='LocalVisBackend')]))
     runner.train()
     return runner.model
@@ -49,8 +59,11 @@ def train(folder, hooks, workers=0):
 
 def hook(**settings):
     probe = dict(
-        objects=dict(type='ToyObjects', num_images=6), bank=dict(type='ToyObjects', num_images=8, first=1),
-        singles=dict(type='ToyObjects', num_images=6, first=2, counts=(1, 1)), size=SIZE, cell=CELL,
+        objects=dict(type='ToyObjects', num_images=6),
+        bank=dict(type='ToyObjects', num_images=8, first=1),
+        singles=dict(type='ToyObjects', num_images=6, first=2, counts=(1, 1)),
+        size=SIZE,
+        cell=CELL,
         measures=list(MEASURES))
     return dict(type='CouplingHook', probe=probe, **settings)
 
@@ -70,7 +83,10 @@ def test_every_nth_epoch_is_measured_logged_and_written(tmp_path):
     written = sorted(path.name for path in (tmp_path / 'run' / 'coupling').iterdir())
     assert written == ['epoch_2.json', 'manifest.json']
     report = json.loads((tmp_path / 'run' / 'coupling' / 'epoch_2.json').read_text())
-    lines = [json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json') for line in path.open()]
+    lines = [
+        json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json')
+        for line in path.open()
+    ]
     logged = [line for line in lines if 'coupling/oknn_top1' in line]
     assert len(logged) == 1 and logged[0]['step'] == 4
     assert logged[0]['coupling/context_shift'] == report['metrics']['context_shift']['value']

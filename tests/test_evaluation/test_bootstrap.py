@@ -13,8 +13,10 @@ def test_weighted_statistics_equal_those_of_repeated_items():
         weights = times[None].astype(float)
         assert bootstrap.mean(values)(weights)[0] == pytest.approx(v.mean())
         assert bootstrap.median(values)(weights)[0] == pytest.approx(np.median(v))
-        assert bootstrap.ratio_of_means(values, other)(weights)[0] == pytest.approx(v.mean() / o.mean())
-        per_class = np.mean([(v[y == c] if c in y else values[labels == c]).mean() for c in set(labels)])
+        assert bootstrap.ratio_of_means(values,
+                                        other)(weights)[0] == pytest.approx(v.mean() / o.mean())
+        per_class = np.mean([(v[y == c] if c in y else values[labels == c]).mean()
+                             for c in set(labels)])
         assert bootstrap.class_mean(values, labels)(weights)[0] == pytest.approx(per_class)
 
 
@@ -24,7 +26,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     for trial in range(300):
         images = np.repeat(np.arange(40), 3)
         values = (rng.normal(size=40)[images] + 0.3 * rng.normal(size=120))
-        _, low, high, _ = bootstrap.estimate(bootstrap.mean(values), images, resamples=300, seed=trial)
+        _, low, high, _ = bootstrap.estimate(
+            bootstrap.mean(values), images, resamples=300, seed=trial)
         hits += low <= 0 <= high
     assert 0.88 <= hits / 300 <= 0.99
 

@@ -23,7 +23,8 @@ def test_neighbors_equal_a_full_sort_whatever_the_chunks(chunks):
     query, bank = torch.randn(23, 9), torch.randn(61, 9)
     groups = torch.randint(0, 5, (23,)), torch.randint(0, 5, (61,))
     for kwargs in ({}, dict(query_groups=groups[0], bank_groups=groups[1])):
-        similarity, index = nearest(query, bank, 6, query_chunk=chunks[0], bank_chunk=chunks[1], **kwargs)
+        similarity, index = nearest(
+            query, bank, 6, query_chunk=chunks[0], bank_chunk=chunks[1], **kwargs)
         for i, row in enumerate(full_sort(query, bank, 6, *kwargs.values())):
             assert index[i].tolist() == [j for j, _ in row]
             assert similarity[i].tolist() == pytest.approx([s for _, s in row], abs=2e-9)

@@ -1,4 +1,4 @@
-"""Every measure against a naive float64 computation from the rendered probes, and against known networks."""
+"""Every measure against naive float64 computations and on networks known by construction."""
 import numpy as np
 import pytest
 import torch
@@ -10,7 +10,7 @@ from .toys import CELL, SIZE, ConvModel, GlobalModel, PixelModel, ToyObjects, to
 
 
 def box_feature(dense, box, width):
-    """RoIAlign 7 x 7, aligned, adaptive sampling, then the mean: written as loops over bins and samples."""
+    """Mean of RoIAlign 7 x 7, aligned, adaptive sampling: loops over all samples."""
     channels, h, w = dense.shape
     scale = w / width
     x1, y1, x2, y2 = (float(v) * scale for v in box)
@@ -99,12 +99,14 @@ def test_oknn_equals_the_naive_computation(measured):
     full = knn_hits(clean_bank, bank_labels, [z for _, f in query for z in f[0]], labels, 5)
     assert got['oknn_top1'] == pytest.approx(full.mean())
     classes = sorted(set(labels))
-    assert got['oknn_class_mean'] == pytest.approx(np.mean([full[np.array(labels) == c].mean() for c in classes]))
+    assert got['oknn_class_mean'] == pytest.approx(
+        np.mean([full[np.array(labels) == c].mean() for c in classes]))
     kept = [key in d['chosen'] for d, _ in query for key in d['objects']]
     assert got['oknn_matched_top1'] == pytest.approx(full[kept].mean())
     chosen_labels = [d['labels'][d['objects'].index(key)] for d, _ in query for key in d['chosen']]
     disturbed_query = [z for _, f in query for z in f[1]]
-    disturbed = knn_hits([z for _, f in bank for z in f[1]], bank_labels, disturbed_query, chosen_labels, 5)
+    disturbed = knn_hits([z for _, f in bank for z in f[1]], bank_labels, disturbed_query,
+                         chosen_labels, 5)
     assert got['oknn_d_top1'] == pytest.approx(disturbed.mean())
     assert got['oknn_gap'] == pytest.approx(full[kept].mean() - disturbed.mean())
     only = knn_hits(clean_bank, bank_labels, disturbed_query, chosen_labels, 5)
@@ -126,10 +128,14 @@ def test_inter_coupling_equals_the_naive_computation(measured):
             top = [closeness(p[11 + r], p[0]) for p in pairs]
             bottom = [closeness(p[1 if reference == 'clean' else 1 + r], p[0]) for p in pairs]
             cr = np.array(top) / np.array(bottom)
-            means.append(cr.mean()), medians.append(np.median(cr)), ratios.append(np.mean(top) / np.mean(bottom))
-            dcos.append(np.mean([
-                cosine(p[11 + r] - center, p[0] - center)
-                - cosine(p[1 if reference == 'clean' else 1 + r] - center, p[0] - center) for p in pairs]))
+            means.append(cr.mean()), medians.append(np.median(cr)), ratios.append(
+                np.mean(top) / np.mean(bottom))
+            dcos.append(
+                np.mean([
+                    cosine(p[11 + r] - center, p[0] - center) -
+                    cosine(p[1 if reference == 'clean' else 1 + r] - center, p[0] - center)
+                    for p in pairs
+                ]))
         key = f'cr_inter_{reference}'
         assert got[f'{key}_mean'] == pytest.approx(np.mean(means), abs=1e-5)
         assert got[f'{key}_median'] == pytest.approx(np.mean(medians), abs=1e-5)
@@ -151,7 +157,8 @@ def test_intra_coupling_and_shift_equal_the_naive_computation(measured):
     center = np.mean([z[0] for z in shifted], axis=0)
     assert got['context_shift'] == pytest.approx(
         np.mean([1 - cosine(z[0] - center, z[1] - center) for z in shifted]), abs=1e-5)
-    assert got['context_shift_raw'] == pytest.approx(np.mean([1 - cosine(*z) for z in shifted]), abs=1e-5)
+    assert got['context_shift_raw'] == pytest.approx(
+        np.mean([1 - cosine(*z) for z in shifted]), abs=1e-5)
 
 
 def test_background_leak_equals_the_naive_computation_and_leaves_out_the_own_image():
@@ -160,9 +167,11 @@ def test_background_leak_equals_the_naive_computation_and_leaves_out_the_own_ima
     features = [rows[0][0] for rows in reference_features(model, dataset)[0]]
     bank = [(d, z) for d, z in zip(draws, features) if d['role'] == 'bank']
     query = [(d, z) for d, z in zip(draws, features) if d['role'] == 'query']
-    hits = knn_hits(
-        [z for _, z in bank], [d['label'] for d, _ in bank], [z for _, z in query], [d['label'] for d, _ in query], 3,
-        bank_images=[d['image'] for d, _ in bank], images=[d['image'] for d, _ in query])
+    hits = knn_hits([z for _, z in bank], [d['label'] for d, _ in bank], [z for _, z in query],
+                    [d['label'] for d, _ in query],
+                    3,
+                    bank_images=[d['image'] for d, _ in bank],
+                    images=[d['image'] for d, _ in query])
     assert values_of(measure_model(model, dataset))['background_leak'] == pytest.approx(hits.mean())
 
 
@@ -225,8 +234,10 @@ def test_bad_settings_and_empty_filters_are_one_clear_line():
         OKNN(per_image=0)
     with pytest.raises(ValueError, match="removal must be 'mask' or 'shrink', got 'blur'"):
         InterCouplingRatio(removal='blur')
-    with pytest.raises(ValueError, match='no candidate in data set toy2 passes the filter.*min_side'):
+    with pytest.raises(
+            ValueError, match='no candidate in data set toy2 passes the filter.*min_side'):
         toy_probes(measures=[dict(type='InterCouplingRatio')])
     source = ObjectSource(ToyObjects(backgrounds=False), SIZE, cache=1)
-    drawn = BackgroundLeak().draw(Sources(SIZE, CELL, source, source, source), np.random.default_rng(0))
+    drawn = BackgroundLeak().draw(
+        Sources(SIZE, CELL, source, source, source), np.random.default_rng(0))
     assert drawn.draws == [] and 'left out' in drawn.notes[0]

@@ -26,7 +26,8 @@ def test_a_manifest_gives_the_same_probes_and_numbers(tmp_path):
 def test_draws_depend_on_the_seed_and_not_on_the_other_measures():
     alone = toy_probes(measures=[dict(type='ContextShift')]).manifest['measures'][0]['draws']
     together = toy_probes().manifest['measures'][3]['draws']
-    other = toy_probes(measures=[dict(type='ContextShift')], seed=1).manifest['measures'][0]['draws']
+    other = toy_probes(
+        measures=[dict(type='ContextShift')], seed=1).manifest['measures'][0]['draws']
     assert alone == together != other
 
 
@@ -81,7 +82,8 @@ def test_repeats_and_order_of_results_do_not_matter_but_gaps_do():
     dataset = toy_probes(measures=[dict(type='ContextShift')])
     metric = CouplingMetric()
     metric.dataset_meta = dataset.metainfo
-    rows = [(i, torch.randn(1, 4, generator=torch.Generator().manual_seed(i)).numpy()) for i in range(len(dataset))]
+    rows = [(i, torch.randn(1, 4, generator=torch.Generator().manual_seed(i)).numpy())
+            for i in range(len(dataset))]
     expected = metric.compute_metrics(rows)
     assert metric.compute_metrics(rows[::-1] + rows[:3]) == expected
     with pytest.raises(ValueError, match='1 of 20 probes were not shown'):
@@ -97,15 +99,18 @@ def test_features_that_are_not_finite_are_an_error():
 
 def test_the_report_holds_all_that_was_promised(tmp_path):
     path = tmp_path / 'coupling.json'
-    report = measure_model(ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))
+    report = measure_model(
+        ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))
     saved = json.loads(path.read_text())
     assert saved == report and saved['format'] == 'mmdecouple-coupling/1'
     assert saved['config'] == 'c.py' and saved['checkpoint'] is None and saved['dataset'] == 'toy0'
     for entry in saved['metrics'].values():
         assert set(entry) == {'value', 'low', 'high', 'count'} and entry['low'] <= entry['high']
     for name, histogram in saved['histograms'].items():
-        assert len(histogram['edges']) == 51 and sum(histogram['counts']) == len(saved['values'][name])
-    assert all(len(saved['groups'][name]) == len(values) for name, values in saved['values'].items())
+        assert len(histogram['edges']) == 51 and sum(histogram['counts']) == len(
+            saved['values'][name])
+    assert all(
+        len(saved['groups'][name]) == len(values) for name, values in saved['values'].items())
     assert len(saved['curves']['cr_inter_clean']['ratio']) == 10
 
 

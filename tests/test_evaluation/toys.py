@@ -12,7 +12,7 @@ SIZE, CELL = 56, 8
 
 @DATASETS.register_module()
 class ToyObjects:
-    """Noise images; boxes have whole, multiple-of-7 sides, so that RoIAlign reads no pixel outside them."""
+    """Noise images; box sides are multiples of 7, so that RoIAlign reads nothing outside."""
 
     classes = ('a', 'b', 'c')
 
@@ -24,7 +24,9 @@ class ToyObjects:
             n = int(rng.integers(counts[0], counts[1] + 1))
             image = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
             wh = rng.choice([21, 28], (n, 2))
-            xy = np.stack([rng.integers(0, side - wh[:, 0] + 1), rng.integers(0, side - wh[:, 1] + 1)], 1)
+            xy = np.stack(
+                [rng.integers(0, side - wh[:, 0] + 1),
+                 rng.integers(0, side - wh[:, 1] + 1)], 1)
             boxes = np.concatenate([xy, xy + wh], 1).astype(np.float32)
             masks = np.zeros((n, side, side), bool)
             for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int)):
@@ -45,8 +47,14 @@ class ToyObjects:
     def info(self, index):
         item = self.items[index]
         height, width = item.image.shape[:2]
-        return dict(image_id=item.image_id, height=height, width=width, boxes=item.boxes, labels=item.labels,
-                    ids=item.ids, iscrowd=np.zeros(len(item.ids), bool))
+        return dict(
+            image_id=item.image_id,
+            height=height,
+            width=width,
+            boxes=item.boxes,
+            labels=item.labels,
+            ids=item.ids,
+            iscrowd=np.zeros(len(item.ids), bool))
 
 
 class ToyModel(BaseModel):
@@ -79,8 +87,8 @@ class ConvModel(ToyModel):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.net = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Dropout(0.5),
-            torch.nn.Conv2d(8, 16, 3, 2, 1))
+            torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+            torch.nn.Dropout(0.5), torch.nn.Conv2d(8, 16, 3, 2, 1))
         for parameter in self.net.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
 
@@ -97,8 +105,13 @@ MEASURES = (
 def toy_probes(**settings):
     """A `ProbeDataset` over toy objects in separate splits, unless told otherwise."""
     settings = {
-        **dict(objects=dict(type='ToyObjects', num_images=10), bank=dict(type='ToyObjects', num_images=14, first=1),
-               singles=dict(type='ToyObjects', num_images=10, first=2, counts=(1, 1)), size=SIZE, cell=CELL,
-               measures=MEASURES),
-        **settings}
+        **dict(
+            objects=dict(type='ToyObjects', num_images=10),
+            bank=dict(type='ToyObjects', num_images=14, first=1),
+            singles=dict(type='ToyObjects', num_images=10, first=2, counts=(1, 1)),
+            size=SIZE,
+            cell=CELL,
+            measures=MEASURES),
+        **settings
+    }
     return DATASETS.build(dict(type='ProbeDataset', **settings))

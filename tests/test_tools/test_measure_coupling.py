@@ -18,16 +18,20 @@ CONFIG = ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py'
 
 
 def measure(*arguments):
-    command = [sys.executable, str(ROOT / 'tools' / 'analysis_tools' / 'measure_coupling.py'), *map(str, arguments)]
+    command = [
+        sys.executable,
+        str(ROOT / 'tools' / 'analysis_tools' / 'measure_coupling.py'), *map(str, arguments)
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_real_images_are_measured_and_a_manifest_repeats_the_numbers(tmp_path, coco128):
-    arguments = (CONFIG, 'none', '--dataset', f'coco:{coco128}', '--size', 64, '--cell', 4, '--limit', 6,
-                 '--manifest', tmp_path / 'manifest.json', '--json')
+    arguments = (CONFIG, 'none', '--dataset', f'coco:{coco128}', '--size', 64, '--cell', 4,
+                 '--limit', 6, '--manifest', tmp_path / 'manifest.json', '--json')
     first = measure(*arguments, tmp_path / 'a.json')
     assert first.returncode == 0, first.stderr
-    assert 'oknn_top1' in first.stdout and 'probes ' in first.stdout and 'BackgroundLeak: left out' in first.stdout
+    for word in ('oknn_top1', 'probes ', 'BackgroundLeak: left out'):
+        assert word in first.stdout
     second = measure(*arguments, tmp_path / 'b.json', '--batch-size', 5, '--workers', 1)
     assert second.returncode == 0, second.stderr
     a, b = (json.loads((tmp_path / name).read_text()) for name in ('a.json', 'b.json'))
@@ -43,7 +47,8 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tmp_path
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'good.pth')
     state = {key: value for key, value in model.state_dict().items() if 'layer2.0.conv1' not in key}
     torch.save(dict(state_dict=state), tmp_path / 'bad.pth')
-    arguments = ('--dataset', 'scenes', '--measures', 'InterCouplingRatio', '--limit', 2, '--json', tmp_path / 'r.json')
+    arguments = ('--dataset', 'scenes', '--measures', 'InterCouplingRatio', '--limit', 2, '--json',
+                 tmp_path / 'r.json')
     done = measure(CONFIG, tmp_path / 'good.pth', *arguments)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'r.json').read_text())
@@ -66,7 +71,12 @@ def test_words_that_cannot_be_measured_on_are_one_clear_line():
 
 def test_the_config_of_the_run_says_what_to_measure_on():
     probe = dict(type='ProbeDataset', objects=dict(type='A'), size=64)
-    for config in (dict(test_dataloader=dict(dataset=probe)), dict(val_dataloader=dict(dataset=probe)),
-                   dict(custom_hooks=[dict(type='X'), dict(type='CouplingHook', probe=probe)])):
+    for config in (dict(test_dataloader=dict(dataset=probe)),
+                   dict(val_dataloader=dict(dataset=probe)),
+                   dict(custom_hooks=[dict(
+                       type='X'), dict(type='CouplingHook', probe=probe)])):
         found = probe_config(None, Config(config), seed=3, measures=['OKNN'], limit=5)
-        assert found == {**probe, 'seed': 3, 'measures': [dict(type='OKNN', bank_images=5, query_images=5)]}
+        assert found == {
+            **probe, 'seed': 3,
+            'measures': [dict(type='OKNN', bank_images=5, query_images=5)]
+        }

@@ -1,4 +1,4 @@
-"""Measures the coupling of a checkpoint: OKNN, OKNN-D, coupling ratios, context shift, background leak."""
+"""Measures the coupling of a checkpoint, or of the untrained network, and prints a table."""
 import argparse
 import sys
 import time
@@ -29,20 +29,33 @@ UNTRAINED = 'none'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument('checkpoint', help=f'file of weights; {UNTRAINED} measures the untrained network')
     parser.add_argument(
-        '--dataset', help='coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes; default: what the config names')
-    parser.add_argument('--size', type=int, help='side in pixels to which images are squashed (COCO: 224)')
-    parser.add_argument('--cell', type=int, help='side in pixels of a patch cell (COCO: 16, scenes: 8)')
+        'checkpoint', help=f'file of weights; {UNTRAINED} measures the untrained network')
+    parser.add_argument(
+        '--dataset',
+        help=
+        'coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes; default: what the config names'
+    )
+    parser.add_argument(
+        '--size', type=int, help='side in pixels to which images are squashed (COCO: 224)')
+    parser.add_argument(
+        '--cell', type=int, help='side in pixels of a patch cell (COCO: 16, scenes: 8)')
     parser.add_argument('--manifest', help='JSON of the draws: read if it exists, else written')
-    parser.add_argument('--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
-    parser.add_argument('--limit', type=int, help='most images, pairs or objects a measure draws, for a quick look')
-    parser.add_argument('--seed', type=int, default=0, help='of the draws and of an untrained network (default 0)')
+    parser.add_argument(
+        '--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
+    parser.add_argument(
+        '--limit', type=int, help='most images, pairs or objects a measure draws, for a quick look')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the draws and of an untrained network (default 0)')
     parser.add_argument('--batch-size', type=int, default=32)
-    parser.add_argument('--workers', type=int, default=0, help='processes that render images (default 0)')
+    parser.add_argument(
+        '--workers', type=int, default=0, help='processes that render images (default 0)')
     parser.add_argument('--json', help='file of the report')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='trust a checkpoint that holds more than weights')
     return parser.parse_args()
 
 
@@ -66,7 +79,8 @@ def print_report(report: dict, console: Console) -> None:
     for column in ('metric', 'value', '95 % interval', 'count'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for name, entry in report['metrics'].items():
-        table.add_row(name, f'{entry["value"]:.4f}', f'{entry["low"]:.4f} .. {entry["high"]:.4f}', str(entry['count']))
+        table.add_row(name, f'{entry["value"]:.4f}', f'{entry["low"]:.4f} .. {entry["high"]:.4f}',
+                      str(entry['count']))
     console.print(table)
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)
@@ -91,20 +105,32 @@ def main() -> None:
         choose_device(args.device)
         config = load_config(args.config)
         init_default_scope('mmdecouple')
-        dataset = DATASETS.build(probe_config(
-            args.dataset, config, size=args.size, cell=args.cell, seed=args.seed, manifest=args.manifest, measures=args.measures,
-            limit=args.limit))
+        dataset = DATASETS.build(
+            probe_config(
+                args.dataset,
+                config,
+                size=args.size,
+                cell=args.cell,
+                seed=args.seed,
+                manifest=args.manifest,
+                measures=args.measures,
+                limit=args.limit))
         model = build_model(config, args.checkpoint, args.seed, args.allow_pickle)
         model.to('cuda' if torch.cuda.is_available() else 'cpu')
         metric = CouplingMetric(
-            json=args.json, config=str(args.config), checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint)
+            json=args.json,
+            config=str(args.config),
+            checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint)
         settings = dict(metric=metric, batch_size=args.batch_size, num_workers=args.workers)
         if sys.stdout.isatty():
-            columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+                       TimeRemainingColumn())
             with Progress(*columns, console=console) as bar:
                 task = bar.add_task('probes', total=None)
                 report = measure_model(
-                    model, dataset, progress=lambda done, total: bar.update(task, completed=done, total=total),
+                    model,
+                    dataset,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
                     **settings)
         else:
             report = measure_model(model, dataset, progress=plain_progress(), **settings)

@@ -10,11 +10,11 @@ from mmdecouple.registry import DATASETS, HOOKS
 
 @HOOKS.register_module()
 class CouplingHook(Hook):
-    """Measures the model every `interval` epochs; the training trajectory is the same, bit for bit, without it.
+    """Measures every `interval` epochs; training is the same, bit for bit, without it.
 
-    Numbers go to the visualizer (`coupling/...`, TensorBoard included) at the current iteration, and with intervals
-    into `<work_dir>/coupling/epoch_<n>.json`; the draws into `<work_dir>/coupling/manifest.json`, so that a resumed
-    run goes on with the same.
+    Numbers go to the visualizer (`coupling/...`, TensorBoard included) at the current iteration,
+    and with intervals into `<work_dir>/coupling/epoch_<n>.json`; the draws into
+    `<work_dir>/coupling/manifest.json`, so that a resumed run goes on with the same.
 
     Args:
         probe: config of the `ProbeDataset`.
@@ -25,7 +25,11 @@ class CouplingHook(Hook):
 
     priority = 'LOW'
 
-    def __init__(self, probe: dict, interval: int = 1, batch_size: int = 32, num_workers: int = 0) -> None:
+    def __init__(self,
+                 probe: dict,
+                 interval: int = 1,
+                 batch_size: int = 32,
+                 num_workers: int = 0) -> None:
         if interval < 1:
             raise ValueError(f'CouplingHook: interval must be at least 1 epoch, got {interval} '
                              '(config key custom_hooks).')
@@ -34,9 +38,13 @@ class CouplingHook(Hook):
         self.dataset = None
 
     def before_train(self, runner: Runner) -> None:
-        """Draws the probes now, so that a data set that does not fit stops the run before its first step."""
+        """Draws the probes now: data that does not fit stops the run before its first step."""
         manifest = Path(runner.work_dir) / 'coupling' / 'manifest.json'
-        self.dataset = DATASETS.build({'type': 'ProbeDataset', 'manifest': str(manifest), **self.probe})
+        self.dataset = DATASETS.build({
+            'type': 'ProbeDataset',
+            'manifest': str(manifest),
+            **self.probe
+        })
         for note in self.dataset.metainfo['notes']:
             runner.logger.info(note)
 
@@ -47,9 +55,14 @@ class CouplingHook(Hook):
         epoch = runner.epoch + 1
         metric = CouplingMetric(
             json=Path(runner.work_dir) / 'coupling' / f'epoch_{epoch}.json',
-            config=getattr(runner.cfg, 'filename', None), checkpoint=f'epoch {epoch} of {runner.work_dir}')
+            config=getattr(runner.cfg, 'filename', None),
+            checkpoint=f'epoch {epoch} of {runner.work_dir}')
         report = measure_model(
-            runner.model, self.dataset, metric=metric, batch_size=self.batch_size, num_workers=self.num_workers)
+            runner.model,
+            self.dataset,
+            metric=metric,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers)
         scalars = {f'coupling/{name}': entry['value'] for name, entry in report['metrics'].items()}
         runner.visualizer.add_scalars(scalars, step=runner.iter)
         runner.logger.info(f'Coupling after epoch {epoch}: ' + ', '.join(
