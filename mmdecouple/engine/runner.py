@@ -1,5 +1,7 @@
 """The runner that loses no work: one seed for everything, safe and atomic checkpoints."""
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -153,8 +155,18 @@ def _walk(dataset: Any) -> Iterator[Any]:
 
 
 def _start_worker(inner: Callable | None, worker_id: int) -> None:
-    """Lets the main process decide what a signal to the whole group means."""
+    """Lets the main process decide what a signal to the whole group means.
+
+    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, args=(os.getppid(), ), daemon=True).start()
     if inner is not None:
         inner(worker_id)
+
+
+def _obey_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

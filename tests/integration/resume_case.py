@@ -1,6 +1,8 @@
 """A tiny DenseCL-D run for the tests of interruptions, and hooks that interrupt it."""
+import multiprocessing
 import os
 import signal
+import subprocess
 
 from mmengine.hooks import Hook
 from mmpretrain.models import DenseCLNeck
@@ -57,7 +59,7 @@ class DropoutNeck(DenseCLNeck):
 
 @HOOKS.register_module()
 class SignalHook(Hook):
-    """Sends this process a signal after an iteration."""
+    """Sends this process and its workers a signal after an iteration."""
 
     priority = 'HIGHEST'
 
@@ -66,7 +68,12 @@ class SignalHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if runner.iter == self.iteration:
-            os.kill(os.getpid(), getattr(signal, self.name))
+            number = getattr(signal, self.name)
+            if number != signal.SIGKILL:
+                # Somebody else's signal, as from a terminal or a scheduler, not the parent's.
+                for worker in multiprocessing.active_children():
+                    subprocess.run(['kill', f'-{number.value}', str(worker.pid)], check=True)
+            os.kill(os.getpid(), number)
 
 
 @HOOKS.register_module()

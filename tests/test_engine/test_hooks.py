@@ -47,6 +47,22 @@ def test_a_nan_that_only_accumulates_stops_too(tmp_path):
     assert torch.equal(model.weight, torch.zeros(2))
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize('precision', ['fp32', 'bf16', 'fp16'])
+def test_a_nan_on_the_gpu_leaves_the_weights_of_the_step_before(tmp_path, precision):
+    model, seen = Toy(bad_at=(2, )), []
+    hooks = [dict(type='FiniteLossHook'),
+             dict(type='TellHook', call=lambda _, outputs: seen.append(
+                 (model.weight.clone(), dict(outputs))))]
+    runner = make_runner(tmp_path, model, hooks)
+    runner.optim_wrapper = dict(type='PrecisionOptimWrapper', precision=precision,
+                                optimizer=dict(type='SGD', lr=0.1))
+    with pytest.raises(NonFiniteLoss, match='iteration 2'):
+        runner.train()
+    assert model.weight.is_cuda and torch.equal(model.weight, seen[-1][0])
+    assert all(type(value) is float for value in seen[-1][1].values())
+
+
 def test_a_log_value_that_is_no_loss_may_be_nan(tmp_path):
     logged = []
     hooks = [dict(type='FiniteLossHook'),

@@ -66,7 +66,8 @@ def main() -> None:
             'jpeg 640x480, 2 views of 224, all':
                 ImageDataset(two_views(224, True), data_root=folder),
             'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
-            'scenes of 96, 2 views of 64, all': SceneImages(512, two_views(64, True), scenes=scenes),
+            'scenes of 96, 2 views of 64, all':
+                SceneImages(512, two_views(64, True), scenes=scenes),
         }
         speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
     for name, speed in speeds.items():
