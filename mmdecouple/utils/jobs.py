@@ -51,7 +51,7 @@ class Job:
     _rest: str = field(default='', init=False)
 
     def start(self, threads: int) -> None:
-        """Start the child in a process group of its own, so that Ctrl-C reaches it through us only."""
+        """Start the child in its own process group, so that Ctrl-C reaches it through us only."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads),
                'PYTHONUNBUFFERED': '1', 'COLUMNS': '160'}

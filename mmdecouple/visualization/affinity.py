@@ -72,7 +72,7 @@ def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor,
 def largest_instance_point(item: 'ObjectImage') -> tuple[float, float]:
     """Return the center of the largest instance as (x, y) shares of width and height, [0, 1].
 
-    The center is the centroid of the mask, moved to the nearest pixel of the mask if it lies outside.
+    The center is the centroid of the mask, or the pixel of the mask that is nearest to it.
 
     Raises:
         ValueError: The image has no instance.

@@ -133,7 +133,8 @@ def ratio_curve_figure(runs: Sequence[Run], styles: Styles,
     keys = [key for key in keys if any(key in run.coupling.get('curves', {}) for run in runs)]
     if not keys:
         return None
-    titles = {'cr_inter_masked': 'A masked in the reference too', 'cr_inter_clean': 'Clean reference'}
+    titles = {'cr_inter_masked': 'A masked in the reference too',
+              'cr_inter_clean': 'Clean reference'}
     with figure_style():
         figure = new_figure(4.6 * len(keys) + 0.4, 3.3)
         grid = figure.subplots(1, len(keys), squeeze=False)[0]

@@ -74,7 +74,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Return the newest checkpoint of a run that can be read, bare weights only if there is no other.
+    """Return the newest readable checkpoint of a run, bare weights only if there is no other.
 
     Raises:
         FileNotFoundError: There is none.

@@ -116,7 +116,7 @@ def metric_value(run: Run, key: str, what: str = 'value') -> float | None:
 
 
 def difference_to(run: Run, reference: Run, key: str) -> Difference | None:
-    """Return run minus reference for one metric, with a paired 95 % interval where there can be one.
+    """Return run minus reference for one metric, with a paired 95 % interval if there can be one.
 
     The interval is the percentile bootstrap of mean_i(a_i - b_i) over the same entries i of both
     runs, images resampled as a whole. Only means of per-entry values have it; medians, ratios and

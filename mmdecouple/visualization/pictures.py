@@ -60,7 +60,7 @@ def model_pictures(runs: Sequence[Run],
 
 
 def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
-    """Draw the first batch of the first run with a branch that mixes backgrounds, as in training."""
+    """Draw the first batch of the first run whose branch mixes backgrounds, as in training."""
     for run in runs:
         config = load_config(str(run.config)) if run.config else {}
         branch = config.get('model', {}).get('decoupling')
@@ -83,8 +83,8 @@ def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
                                     _COLUMNS)
     return [Exhibit(
         'decoupled_batch', 'Pictures', f'A decoupled batch of {run.name}',
-        'The teacher sees the key view only. The student also sees the decoupled view, in which the '
-        'cut cells show another image of the batch; the de-coupling loss stands on the rest.',
+        'The teacher sees the key view only. The student also sees the decoupled view, in which '
+        'the cut cells show another image of the batch; the de-coupling loss stands on the rest.',
         figure)]
 
 
@@ -100,7 +100,8 @@ def mask_comparison() -> list[Exhibit]:
             values = torch.cat([region_ratio(*pair).flatten() for pair in drawn])
             rows.append((values.mean().item(), values.std().item()))
         regions = RegionCollaborativeCutout(grid=2)
-        mask, box = next(draw_masks(mask_config(name, [_RATIO], grid=2), regions, _CELLS, 1, _SEED))
+        config = mask_config(name, [_RATIO], grid=2)
+        mask, box = next(draw_masks(config, regions, _CELLS, 1, _SEED))
         masks[name], boxes[name] = mask[0].numpy(), box[0].numpy()
     numbers = [grid * grid for grid in _GRIDS]
     return [
@@ -115,8 +116,9 @@ def mask_comparison() -> list[Exhibit]:
 
 
 def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
-    """Draw the affinity maps of all runs at the centers of the largest instances of a few images."""
-    probes = probe_config(dataset, next(load_config(str(run.config)) for run in runs if run.config))
+    """Draw all runs' affinity maps at the centers of the largest instances of a few images."""
+    config = next(load_config(str(run.config)) for run in runs if run.config)
+    probes = probe_config(dataset, config)
     items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
     points = [largest_instance_point(item) for item in items]
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]

@@ -1,4 +1,4 @@
-"""One look for every figure: a color-blind safe color, marker and dash per run, the same in all of them."""
+"""One look for every figure: a color-blind safe color, marker and dash per run, always the same."""
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -22,7 +22,8 @@ from .conftest import CHECKOUT_TOOLS
 
 def load_tool(name: str):
     """Import a tool of this checkout by its path."""
-    spec = importlib.util.spec_from_file_location(name, CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py')
+    path = CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(name, path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     return tool

@@ -31,7 +31,8 @@ def coupling(level: float, manifest: str = 'a' * 64, dataset: str = 'scenes', se
         metrics[key] = dict(value=float(value), low=float(value - spread),
                             high=float(value + spread), count=count)
     edges = np.linspace(0, 1, 51)
-    histograms = {key: dict(edges=edges.tolist(), counts=np.histogram(values[key], edges)[0].tolist())
+    histograms = {key: dict(edges=edges.tolist(),
+                            counts=np.histogram(values[key], edges)[0].tolist())
                   for key in ('cr_intra_cell', 'cr_intra_pixel')}
     ratio = np.arange(10) / 10
     curves = {key: dict(ratio=ratio.tolist(), median=(1 + level * ratio * scale).tolist(),

@@ -26,7 +26,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 @pytest.fixture(scope='module')
 def page(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(tmp_path_factory.mktemp('report'), runs, title='Four networks', notes=['One seed.'])
+    return write_report(tmp_path_factory.mktemp('report'), runs, title='Four networks',
+                        notes=['One seed.'])
 
 
 def test_every_figure_in_the_page_equals_the_measured_one(runs: list[Run], page: Path) -> None:

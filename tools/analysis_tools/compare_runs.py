@@ -1,6 +1,7 @@
-"""Put any runs side by side: measure what was not measured yet, write report.html, print a short table.
+"""Put any runs side by side: measure what was not measured, write report.html, print a table.
 
-Example: `python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained`
+Example:
+    python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained
 """
 import argparse
 import subprocess
