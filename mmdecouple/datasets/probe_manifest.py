@@ -74,7 +74,7 @@ def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, 
                     continue
                 raise ValueError(
                     f'ProbeDataset: {where} names {missing}, which data set {source.name} '
-                    f'({reference.source}) lacks; use the data it was drawn from or a new manifest.')
+                    f'({reference.source}) lacks; use the data it was drawn from or draw anew.')
 
 
 def digest(manifest: dict) -> str:
