@@ -39,9 +39,9 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         sampler = self.dataloader.batch_sampler.sampler
         if hasattr(sampler, 'set_epoch'):
             sampler.set_epoch(self._epoch)
-        if done:
-            sampler.skip(done * self.dataloader.batch_sampler.batch_size)
         if done < len(self.dataloader):
+            if done:
+                sampler.skip(done * self.dataloader.batch_sampler.batch_size)
             for index, data_batch in enumerate(self.dataloader, start=done):
                 self.run_iter(index, data_batch)
                 if self.interrupted:

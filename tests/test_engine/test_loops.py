@@ -1,16 +1,64 @@
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from mmdecouple.datasets import EpochSampler, SeededDataset
 from mmdecouple.engine import PretrainRunner
 
 from .toy import Toy, make_runner
 
 
+class Items(SeededDataset):
+    """Items that are their (index, draw)."""
+
+    def __init__(self):
+        super().__init__([lambda results: dict(inputs=torch.cat(
+            [torch.full((1, ), float(results['index'])), torch.rand(1)]))], seed=0)
+
+    def load(self, index):
+        return dict(index=index)
+
+    def __len__(self):
+        return 8
+
+
+class Seeing(Toy):
+    """Keeps what it was fed."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, inputs, mode='loss'):
+        self.seen.append(inputs.tolist())
+        return super().forward(inputs, mode)
+
+
+def run_items(work_dir, epochs, every, resume=False):
+    items, model = Items(), Seeing()
+    make_runner(
+        work_dir, model, [], epochs=epochs, resume=resume,
+        loader=DataLoader(items, batch_size=2, sampler=EpochSampler(items, seed=3)),
+        checkpoint=dict(type='DurableCheckpointHook', interval=every, by_epoch=False,
+                        save_last=False, max_keep_ckpts=1)).train()
+    return model.seen
+
+
+@pytest.mark.parametrize('every', [3, 4, 5, 8])
+def test_a_resume_anywhere_in_an_epoch_feeds_what_was_left(tmp_path, every):
+    whole = run_items(tmp_path / 'whole', 3, every=100)
+    assert len(whole) == 12
+    begun = run_items(tmp_path / 'cut', 2, every)
+    assert begun == whole[:8]
+    saved = every * (8 // every)
+    assert run_items(tmp_path / 'cut', 3, every, resume=True) == whole[saved:]
+
+
 def test_a_checkpoint_that_does_not_fit_the_epoch_length_is_named(tmp_path):
     checkpoint = dict(type='DurableCheckpointHook', interval=3, by_epoch=False, save_last=False)
     make_runner(tmp_path, Toy(), [], checkpoint=checkpoint).train()
-    fewer = [dict(inputs=value) for value in torch.ones(4, 2)]
-    runner = make_runner(tmp_path, Toy(), [], resume=True, dataset=fewer)
+    fewer = DataLoader([dict(inputs=value) for value in torch.ones(4, 2)], batch_size=2)
+    runner = make_runner(tmp_path, Toy(), [], resume=True, loader=fewer)
     with pytest.raises(ValueError, match='an epoch has 2 iterations now'):
         runner.train()
 

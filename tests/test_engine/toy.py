@@ -39,13 +39,13 @@ class Toy(BaseModel):
         self.updates.append((iteration, max_iters))
 
 
-def make_runner(work_dir, model, hooks, epochs=1, accumulate=1, checkpoint=None, dataset=None,
+def make_runner(work_dir, model, hooks, epochs=1, accumulate=1, checkpoint=None, loader=None,
                 seed=11, **options) -> Runner:
     return PretrainRunner(
         model=model,
         work_dir=str(work_dir),
-        train_dataloader=DataLoader(
-            dataset or [dict(inputs=torch.ones(2) * index) for index in range(8)], batch_size=2),
+        train_dataloader=loader or DataLoader(
+            [dict(inputs=torch.ones(2) * index) for index in range(8)], batch_size=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate),
         train_cfg=dict(max_epochs=epochs),
         default_hooks=dict(
