@@ -28,7 +28,7 @@ SUPPORTED = {
 def setup_command() -> str:
     """The command that installs the pinned set: `make setup` in a checkout, else pip."""
     if (Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'setup.sh').is_file():
-        return 'make setup'
+        return 'make setup FORCE=1'
     return "pip install --no-build-isolation --no-cache-dir 'mmdecouple[mminstall]'"
 
 

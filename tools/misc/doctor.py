@@ -28,8 +28,14 @@ class Ability:
     name: str
     probe: str
     remedy: str
+    needs_ops: bool = False
 
 
+COMPILED_OPS = Ability(
+    'compiled mmcv ops',
+    'import torch, mmcv.ops as o; o.nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); '
+    'print("CUDA " + o.get_compiling_cuda_version())',
+    BUILD_OPS)
 ABILITIES = (
     Ability(
         'pre-training',
@@ -46,17 +52,13 @@ ABILITIES = (
         'import numpy, pycocotools.mask as m; '
         'm.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
         f'{PIP} install pycocotools'),
-    Ability(
-        'compiled mmcv ops',
-        'import torch, mmcv.ops as o; o.nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); '
-        'print("CUDA " + o.get_compiling_cuda_version())',
-        BUILD_OPS),
+    COMPILED_OPS,
     Ability(
         'mmdet (detection transfer)', 'import mmdet.models; print("ready")',
-        f'{PIP} install onedl-mmdetection==3.5.1'),
+        f'{PIP} install onedl-mmdetection==3.5.1', needs_ops=True),
     Ability(
         'mmseg (segmentation transfer)', 'import mmseg.models; print("ready")',
-        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex'),
+        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex', needs_ops=True),
     Ability(
         'GPU',
         'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: CPU only"); '
@@ -102,10 +104,12 @@ def main() -> int:
     for ability, (works, note) in zip(ABILITIES, results):
         table.add_row('[green]yes[/green]' if works else '[red]no[/red]', ability.name, note)
     console.print(table)
-    for ability, (works, _) in zip(ABILITIES, results):
-        if not works:
-            console.print(f'to mend {ability.name}:', style='bold')
-            console.print(f'  {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
+    broken = [ability for ability, (works, _) in zip(ABILITIES, results) if not works]
+    for ability in broken:
+        waits = COMPILED_OPS in broken and ability.needs_ops
+        after = f' (after {COMPILED_OPS.name})' if waits else ''
+        console.print(f'to mend {ability.name}{after}:', style='bold')
+        console.print(f'  {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
     return 0 if results[0][0] else 1
 
 

@@ -7,6 +7,7 @@
 #   WHEELHOUSE         folder of ready-built wheels (default: ../shared/wheels if any; empty: none)
 #   MMDECOUPLE_WHEELS  where built mmcv wheels are kept (default: .wheels)
 #   MAX_JOBS           compile jobs (default: number of cores)
+#   FORCE              any value: go through every step even when nothing seems to have changed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$PWD
@@ -24,8 +25,20 @@ fingerprint() {
     { echo "$ROOT"; cat requirements/*.txt setup.py pyproject.toml tools/misc/setup.sh; } | cksum
 }
 
+# Looks for the folders of the pinned packages only: starting Python would take longer.
+pins_are_installed() {
+    local name version
+    while IFS='=' read -r name version; do
+        [[ $name == [a-z]* && $version == =* ]] || continue
+        version=${version##*=}
+        compgen -G "$VENV/lib/python3*/site-packages/${name//-/_}-$version.dist-info" >/dev/null ||
+            return 1
+    done < <(cat requirements/*.txt)
+}
+
 up_to_date() {
-    [[ -f $STAMP && -x $VENV/bin/python && $(<"$STAMP") == "$(fingerprint)" ]]
+    [[ -z ${FORCE:-} && -f $STAMP && -x $VENV/bin/python && $(<"$STAMP") == "$(fingerprint)" ]] &&
+        pins_are_installed
 }
 
 find_python() {
@@ -59,7 +72,7 @@ pip_install() {
 
 works() { "$VENV/bin/python" -c "$1" >/dev/null 2>&1; }
 
-# One folder for each Python, torch, platform and kind of ops: pip would mix up those of two torches.
+# One folder for each Python, torch, platform and kind of ops: pip would mix up two torches.
 wheel_key() {
     "$VENV/bin/python" - "$1" <<'PY'
 import sys
