@@ -131,7 +131,8 @@ def main() -> None:
     args = parse_args()
     console, start = Console(), time.monotonic()
     folders = {name: args.out / Path(config).stem for name, config in CONFIGS.items()}
-    slots = min(len(CONFIGS), cores())
+    # Three equal runs on two cores end sooner side by side than as a pair and a straggler.
+    slots = len(CONFIGS) if cores() > 1 else 1
     threads = max(1, cores() // slots)
     with one_line_errors():
         jobs = {name: training_job(name, folder, args) for name, folder in folders.items()}
@@ -143,7 +144,7 @@ def main() -> None:
             run_jobs('Training', due, slots, threads, console)
             for job in due:
                 finish(folders[job.name], args)
-            run_jobs('Measuring', measuring_jobs(folders, args.quick), slots, threads, console)
+            run_jobs('Measuring', measuring_jobs(folders, args.quick), min(cores(), 4), threads, console)
         except JobFailed as error:
             console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)
             sys.exit(f'demo: {error}')
