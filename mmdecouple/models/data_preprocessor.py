@@ -43,6 +43,8 @@ class DensePreprocessor(BaseDataPreprocessor):
         if self._generator is not None:
             self._generator.manual_seed(self._step_seed)
 
+    # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
+    @torch.compiler.disable
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
 
