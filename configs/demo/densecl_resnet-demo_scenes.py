@@ -7,8 +7,8 @@ _base_ = [
 optim_wrapper = dict(
     type='PrecisionOptimWrapper', precision='bf16', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=400),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=40),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=40, end=320),
 ]
 train_cfg = dict(max_epochs=8)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4))

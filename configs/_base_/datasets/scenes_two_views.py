@@ -16,7 +16,7 @@ train_dataloader = dict(
     sampler=dict(type='EpochSampler', shuffle=True),
     dataset=dict(
         type='SceneImages',
-        num_images=3200,
+        num_images=2560,
         scenes=scenes,
         pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
 
@@ -30,15 +30,15 @@ test_dataloader = dict(
         type='ProbeDataset',
         size=48,
         cell=8,
-        objects=dict(type='SceneObjects', num_images=1000, split='val', scenes=scenes),
-        bank=dict(type='SceneObjects', num_images=3000, split='train', scenes=scenes),
+        objects=dict(type='SceneObjects', num_images=600, split='val', scenes=scenes),
+        bank=dict(type='SceneObjects', num_images=1500, split='train', scenes=scenes),
         singles=dict(type='SceneObjects', num_images=400, split='val', scenes=dict(scenes, objects=(1, 1))),
         measures=[
             dict(type='OKNN'),
-            dict(type='InterCouplingRatio', pairs=300, min_side=10),
-            dict(type='IntraCouplingRatio', objects=1000, min_cells=8, min_part_cells=2),
-            dict(type='ContextShift'),
-            dict(type='BackgroundLeak'),
+            dict(type='InterCouplingRatio', pairs=100, min_side=10),
+            dict(type='IntraCouplingRatio', objects=500, min_cells=8, min_part_cells=2),
+            dict(type='ContextShift', objects=600),
+            dict(type='BackgroundLeak', bank=1500, queries=600),
         ]))
 test_evaluator = dict(type='CouplingMetric')
 test_cfg = dict()
