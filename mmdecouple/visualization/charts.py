@@ -66,7 +66,7 @@ def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: S
 
 
 def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str) -> Figure | None:
-    """Return the distribution of a coupling ratio over objects, one ridge a run on a common axis.
+    """Return the distribution of a coupling ratio over its draws, one ridge a run on a common axis.
 
     Args:
         runs (Sequence[Run]): Measured runs.
@@ -75,7 +75,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
         xlabel (str): Name of the quantity.
 
     Returns:
-        Figure | None: Share of objects per bin with the mean marked; None if no run has the key.
+        Figure | None: Share of draws per bin with the mean marked; None if no run has the key.
     """
     having = [run for run in runs if key in run.coupling.get('histograms', {})]
     if not having:
@@ -105,7 +105,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
             axes.locator_params(axis='y', nbins=3)
         grid[-1].set_xlim(left, right)
         grid[-1].set_xlabel(xlabel)
-        figure.supylabel('share of objects (%)', fontsize=9)
+        figure.supylabel('share of draws (%)', fontsize=9)
     return figure
 
 
