@@ -147,6 +147,15 @@ def test_predict_takes_images_of_different_sizes_and_keeps_their_order():
     torch.testing.assert_close(samples[2].dense, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_of_a_student_alone_start_the_teacher_too():
+    donor, model = build(densecl(), seed=1), build(densecl(), seed=2)
+    model.load_state_dict({k: v for k, v in donor.state_dict().items() if k.startswith('backbone.')}, strict=False)
+    assert torch.equal(model.teacher.backbone.conv1.weight, donor.backbone.conv1.weight)
+    donor.teacher.backbone.conv1.weight.data.zero_()
+    model.load_state_dict(donor.state_dict())
+    assert not model.teacher.backbone.conv1.weight.any()
+
+
 def test_a_method_without_dense_loss_cannot_be_decoupled():
     with pytest.raises(ValueError, match='MoCoV2 has no dense loss to de-couple.*model.decoupling'):
         build({**densecl(), 'type': 'MoCoV2', 'neck': MOCO_NECK, 'decoupling': BRANCH})

@@ -36,7 +36,7 @@ test_dataloader = dict(
         measures=[
             dict(type='OKNN'),
             dict(type='InterCouplingRatio', pairs=100, min_side=10),
-            dict(type='IntraCouplingRatio', objects=500, min_cells=8, min_part_cells=2),
+            dict(type='IntraCouplingRatio', objects=500, min_cells=3, min_part_cells=0.5),
             dict(type='ContextShift', objects=600),
             dict(type='BackgroundLeak', bank=1500, queries=600),
         ]))

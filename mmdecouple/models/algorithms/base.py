@@ -51,6 +51,7 @@ class DenseAlgorithm(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **(teacher or {})})
+        self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
         self.shuffle = shuffle
@@ -181,3 +182,10 @@ class DenseAlgorithm(BaseModel):
             for index, features in zip(indices, self.dense_features(torch.stack([images[i] for i in indices]))):
                 maps[index] = features
         return maps
+
+
+def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:
+    """After loading weights without any of a teacher, the teacher starts from the student."""
+    names = {name for name in model.state_dict() if name.startswith('teacher.')}
+    if names <= set(incompatible.missing_keys):
+        model.teacher.reset(model.student_modules)
