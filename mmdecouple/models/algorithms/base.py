@@ -186,6 +186,6 @@ class DenseAlgorithm(BaseModel):
 
 def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:
     """After loading weights without any of a teacher, the teacher starts from the student."""
-    names = {name for name in model.state_dict() if name.startswith('teacher.')}
+    names = {f'teacher.{name}' for name, _ in model.teacher.named_parameters()}
     if names <= set(incompatible.missing_keys):
         model.teacher.reset(model.student_modules)
