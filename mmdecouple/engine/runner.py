@@ -119,6 +119,13 @@ class PretrainRunner(Runner):
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
 
+    def dump_config(self) -> None:
+        """Writes the config into the work dir under the name of this start of the run.
+
+        Under its own name ``mim``, which searches a checkout by name, would find it twice.
+        """
+        self.cfg.dump(os.path.join(self.work_dir, f'{self.experiment_name}.py'))
+
     def train(self) -> torch.nn.Module:
         """Trains; an interrupted run ends the program with exit code 0."""
         model = super().train()
