@@ -136,6 +136,10 @@ def test_measured_map_is_the_last_stage_on_an_enlarged_map():
     x = b.layer2(b.layer1(b.maxpool(torch.relu(b.bn1(b.conv1(images))))))
     x = torch.nn.functional.interpolate(x, size=(16, 16), mode='bilinear', align_corners=False)
     torch.testing.assert_close(features, b.layer3(x))
+    model.backbone.conv1.weight.data.zero_()
+    assert torch.equal(model.dense_features(images), features)
+    model.measured = 'student'
+    assert not torch.equal(model.dense_features(images), features)
 
 
 def test_predict_takes_images_of_different_sizes_and_keeps_their_order():

@@ -27,22 +27,22 @@ class DenseAlgorithm(BaseModel):
         decoupling: Config of the de-coupling branch, or None for the base method.
         dense_stride: Pixels of a view per dense position; None asks the backbone.
         measured: Whose backbone the measures read: `teacher` (the paper's choice) or `student`.
-        shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
         data_preprocessor: Config of the preprocessor; None gives `DensePreprocessor`.
         init_cfg: mmengine's weight initialization.
 
     Attributes:
         student_views: Indices of the clean views the student sees.
         key_views: Indices of the views the teacher sees; they are the ones that get decoupled.
+        shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
     """
 
     student_views: tuple[int, ...] = (0, )
     key_views: tuple[int, ...] = (1, )
+    shuffle = True
 
     def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
                  decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
-                 shuffle: bool = True, data_preprocessor: dict | None = None,
-                 init_cfg: dict | list[dict] | None = None) -> None:
+                 data_preprocessor: dict | None = None, init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(MODELS.build({'type': 'DensePreprocessor', **(data_preprocessor or {})}), init_cfg)
         name = type(self).__name__
         if measured not in ('teacher', 'student'):
@@ -54,7 +54,6 @@ class DenseAlgorithm(BaseModel):
         self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
-        self.shuffle = shuffle
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
             if type(self).dense_loss is DenseAlgorithm.dense_loss:
