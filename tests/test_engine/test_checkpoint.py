@@ -113,6 +113,7 @@ def test_a_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path):
     for _ in range(25):
         child = os.fork()
         if child == 0:
+            torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
             for iteration in range(newest + 1, newest + 10_000):
                 save(tmp_path, iteration, size=512)
                 for old in tmp_path.glob('iter_*.pth'):

@@ -16,7 +16,7 @@ def upstream(ours, kind: str):
                neck={**(NECK if kind == 'DenseCL' else MOCO_NECK)},
                head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2))
     cfg['neck']['type'] = cfg['neck']['type'].split('.')[1]
-    theirs = MMPRETRAIN.build(cfg)
+    theirs = MMPRETRAIN.build({**cfg, '_scope_': 'mmpretrain'})
     theirs.backbone.load_state_dict(ours.backbone.state_dict())
     theirs.neck.load_state_dict(ours.neck.state_dict())
     theirs.queue.copy_(ours.queue.keys.T)
