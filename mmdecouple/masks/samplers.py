@@ -49,6 +49,7 @@ class _RegionMask:
     box_area: Range | None = None
     aspect: Range | None = None
     preset: str = 'paper'
+    config_key: ClassVar[str] = 'mask'
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -73,7 +74,7 @@ class _RegionMask:
             raise MaskSettingError(
                 type(self).__name__, 'grid',
                 f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, '
-                f'got {self.grid}.')
+                f'got {self.grid}; lower it or refine the mask (config key {self.config_key}.grid).')
         return grid_regions(
             batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
             generator=generator, device=device)
@@ -238,6 +239,8 @@ def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
             raise ValueError(f'{kind.__name__}: unknown setting {name!r}; it has '
                              f'{", ".join(known)} (config key {key}.{name}).')
     try:
-        return kind(**settings)
+        sampler = kind(**settings)
+        sampler.config_key = key
+        return sampler
     except MaskSettingError as error:
         raise ValueError(f'{error} (config key {key}.{error.setting}).') from None

@@ -23,7 +23,7 @@ class CutViews:
 
     def __init__(self, mask: dict, views: tuple[int, ...] = (0, ), mask_stride: int = 32,
                  fill: float = 0.) -> None:
-        self.mask = build_mask(mask)
+        self.mask = build_mask(mask, 'model.data_preprocessor.batch_stages.mask')
         self.views = tuple(views)
         self.mask_stride = mask_stride
         self.fill = fill

@@ -153,6 +153,12 @@ def test_a_mask_that_does_not_fit_names_both_sizes(kwargs, dense, words):
         branch(**kwargs).compose(views(), dense, generator())
 
 
+def test_a_grid_finer_than_the_mask_names_its_config_key():
+    one = branch(mask=dict(type='RegionCollaborativeCutout', grid=5))
+    with pytest.raises(ValueError, match=r'4 x 4 cells, got 5; .*config key model\.decoupling\.mask\.grid'):
+        one.compose(views(), (4, 4), generator())
+
+
 def test_a_batch_of_one_is_refused():
     with pytest.raises(ValueError, match='batch of one image.*train_dataloader.batch_size'):
         branch().compose(views(size=1), (4, 4), generator())
