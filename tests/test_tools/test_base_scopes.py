@@ -43,4 +43,4 @@ def test_an_override_that_does_not_fit_is_named(tmp_path):
 
 def test_importing_the_package_stays_cheap():
     code = 'import sys, mmdecouple, mmdecouple.registry; sys.exit("torch" in sys.modules)'
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
