@@ -49,7 +49,7 @@ class _RegionMask:
     box_area: Range | None = None
     aspect: Range | None = None
     preset: str = 'paper'
-    config_key: ClassVar[str] = 'mask'
+    config_key: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -71,10 +71,11 @@ class _RegionMask:
                 device: torch.device | str = 'cpu') -> Tensor:
         """Random grid regions `(B, grid * grid, 4)` in cells of a mask of size `(h, w)`."""
         if self.grid > min(size):
+            where = f' (config key {self.config_key}.grid)' if self.config_key else ''
             raise MaskSettingError(
                 type(self).__name__, 'grid',
                 f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, '
-                f'got {self.grid}; lower it or refine the mask (config key {self.config_key}.grid).')
+                f'got {self.grid}{where}.')
         return grid_regions(
             batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
             generator=generator, device=device)
