@@ -1,0 +1,78 @@
+"""What the recipes share: importing an official checkout that expects other libraries and a GPU, and writing JSON."""
+import importlib
+import json
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).parent
+_OWN_NAMES = ('utils', 'models', 'loader', 'main_ibot', 'models_pretrain', 'util')
+
+
+def stub(name: str, **contents: object) -> None:
+    """Put a module of this name, and its parents, in place of one that is not installed."""
+    parts = name.split('.')
+    for end in range(1, len(parts) + 1):
+        sys.modules.setdefault('.'.join(parts[:end]), types.ModuleType('.'.join(parts[:end])))
+    for key, value in contents.items():
+        setattr(sys.modules[name], key, value)
+
+
+def official(folder: str, module: str):
+    """Import `module` from an official checkout, after forgetting what another checkout left under the same names."""
+    for name in [name for name in sys.modules if name.split('.')[0] in _OWN_NAMES]:
+        del sys.modules[name]
+    sys.path.insert(0, str(Path(folder).resolve()))
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.pop(0)
+
+
+def one_process_on_the_cpu() -> None:
+    """A gloo group of one, and `.cuda()` that leaves tensors where they are; all arithmetic in float64."""
+    warnings.simplefilter('ignore')
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    Tensor.cuda = nn.Module.cuda = lambda self, *args, **kwargs: self
+    torch.cuda.synchronize = lambda *args: None
+    np.float = float
+
+
+def load(module: nn.Module, values: dict[str, Tensor]) -> nn.Module:
+    """Fill every parameter by name and go to float64."""
+    module.double()
+    parameters = dict(module.named_parameters())
+    assert set(parameters) <= set(values), set(parameters) - set(values)
+    for name, parameter in parameters.items():
+        parameter.data.copy_(values[name])
+    return module
+
+
+def plain(value: object) -> object:
+    """Tensors, arrays and numbers as JSON values with nine significant digits."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (Tensor, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return float(f'{value:.9g}') if isinstance(value, float) else value
+
+
+def write(name: str, content: dict) -> None:
+    """Write `name`.json beside this file: one entry of the second level a line."""
+    lines = []
+    for key, value in plain(content).items():
+        if isinstance(value, dict):
+            inner = ',\n'.join(f'    {json.dumps(k)}: {json.dumps(v)}' for k, v in value.items())
+            lines.append(f'  {json.dumps(key)}: {{\n{inner}\n  }}')
+        else:
+            lines.append(f'  {json.dumps(key)}: {json.dumps(value)}')
+    (FOLDER / f'{name}.json').write_text('{\n' + ',\n'.join(lines) + '\n}\n')
