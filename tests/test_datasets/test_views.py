@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from mmengine.dataset import default_collate
+from PIL import Image, ImageFilter, ImageOps
 from torchvision.transforms import functional as reference
 
 from mmdecouple.datasets.transforms import (MultiView, PackViews, map_boxes, photometric,
                                             source_to_view, view_to_source)
+from mmdecouple.datasets.transforms.views import resize_bicubic
 
 CROP_AND_FLIP = [dict(type='RandomResizedCropView', size=(40, 56)), dict(type='RandomFlipView')]
 
@@ -77,6 +79,25 @@ def test_a_packed_sample_is_what_the_collate_and_the_preprocessor_expect():
     assert sample['data_samples'].sample_idx == 3
 
 
+def test_views_of_different_sizes_collate_by_view_and_keep_their_geometry():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    sides = [32, 32, 16, 16, 16]
+    crop = dict(type='RandomResizedCropView', scale=(0.3, 1), interpolation='bicubic')
+    pipelines = [[dict(crop, size=side), dict(type='RandomFlipView')] for side in (32, 16)]
+    batch = default_collate([
+        packed(coordinate_image(*size), pipelines, [2, 3]) for size in ((90, 70), (64, 120))])
+    assert [tuple(view.shape) for view in batch['inputs']] == [(2, 3, side, side) for side in sides]
+    geometry = torch.stack([sample.geometry for sample in batch['data_samples']])
+    assert geometry.shape == (2, 5, 7)
+    for index, (view, side) in enumerate(zip(batch['inputs'], sides)):
+        center = torch.full((1, 2), side / 2)
+        expected = view_to_source(center, geometry[:, index], (side, side))[:, 0] - 0.5
+        middle = view[:, :2, side // 2 - 1:side // 2 + 1, side // 2 - 1:side // 2 + 1]
+        # The crop window's middle is where the four middle pixels meet, whatever the view's size.
+        assert (middle.float().mean((2, 3)) - expected).abs().max() <= 0.6
+
+
 def natural_image():
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
@@ -114,12 +135,34 @@ def test_gray_and_blur_equal_pillow():
     assert abs(blurred['img'][8:-8, 8:-8] - expected[8:-8, 8:-8]).mean() < 1.5
 
 
+@pytest.mark.parametrize('source, size', [((160, 200), (56, 64)), ((61, 83), (40, 40)), ((30, 20), (64, 48))])
+def test_bicubic_views_are_those_of_pillow(source, size):
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (source[0] // 3, source[1] // 3, 3), dtype=np.uint8))
+    image = np.asarray(noise.resize(source[::-1], Image.Resampling.BICUBIC))
+    # In two steps, because Pillow 13 no longer does the columns first in every image.
+    columns = Image.fromarray(image).resize((size[1], source[0]), Image.Resampling.BICUBIC)
+    expected = np.asarray(columns.resize(size[::-1], Image.Resampling.BICUBIC)).astype(int)
+    difference = abs(resize_bicubic(image, size) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.02
+
+
+@pytest.mark.parametrize('threshold', [0, 1, 127.5, 128, 255, 256])
+def test_solarization_equals_pillow_bit_for_bit(threshold):
+    image = np.arange(768, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
+    ours = photometric.RandomSolarize(threshold, prob=1.0)(dict(img=image))['img']
+    np.testing.assert_array_equal(ours, np.asarray(ImageOps.solarize(Image.fromarray(image), threshold)))
+
+
 @pytest.mark.parametrize('config, word', [
     (dict(type='RandomResizedCropView', size=0), 'size'),
     (dict(type='RandomResizedCropView', size=8, scale=(0.5, 1.5)), 'scale'),
+    (dict(type='RandomResizedCropView', size=8, interpolation='cubic'), 'area, bicubic'),
     (dict(type='RandomFlipView', prob=2), 'prob'),
     (dict(type='RandomColorJitter', hue=0.7), 'hue'),
     (dict(type='RandomGaussianBlur', sigma=(2, 1)), 'sigma'),
+    (dict(type='RandomSolarize', threshold=300), 'threshold'),
 ])
 def test_a_setting_out_of_range_is_named(config, word):
     from mmdecouple.registry import TRANSFORMS

@@ -1,4 +1,4 @@
-"""MoCo v2's color and blur augmentations on uint8 RGB, with the parameters DenseCL uses."""
+"""Color, blur and solarization of uint8 RGB, with the parameters of MoCo v2 and DenseCL."""
 from typing import Any
 
 import cv2
@@ -35,6 +35,11 @@ def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
 def to_gray(image: np.ndarray) -> np.ndarray:
     """The luma (ITU-R 601) of an image (H, W, 3) uint8 in all three channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
+    """Inverts the levels of an image (H, W, 3) uint8 that reach ``threshold``."""
+    return cv2.LUT(image, _table(np.where(_LEVELS < threshold, _LEVELS, 255 - _LEVELS)))
 
 
 _LEVELS = np.arange(256, dtype=np.float32)
@@ -132,4 +137,29 @@ class RandomGaussianBlur(BaseTransform):
         if np.random.rand() < self.prob:
             sigma = np.random.uniform(*self.sigma)
             results['img'] = cv2.GaussianBlur(results['img'], (0, 0), sigma)
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomSolarize(BaseTransform):
+    """Inverts the bright levels.
+
+    Args:
+        threshold: Lowest level that is inverted, in [0, 256].
+        prob: Probability, in [0, 1].
+
+    Source: ``bytedance/ibot`` ``utils.py`` (``Solarization``), which is Pillow's
+    ``ImageOps.solarize``.
+    """
+
+    def __init__(self, threshold: float = 128, prob: float = 0.2) -> None:
+        if not 0 <= threshold <= 256:
+            raise ValueError(f'RandomSolarize: threshold must lie in [0, 256], got {threshold} '
+                             '(levels of uint8; 256 inverts none).')
+        self.threshold = threshold
+        self.prob = _check_prob(self, prob)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if np.random.rand() < self.prob:
+            results['img'] = solarize(results['img'], self.threshold)
         return results
