@@ -1,0 +1,76 @@
+"""The data set bases give the views that the methods' papers and repositories name."""
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from torch.utils.data import DataLoader
+
+from mmdecouple.registry import DATASETS
+from mmdecouple.utils.configs import load_config
+
+# (blur, solarization) of each view: `DataAugmentationiBOT` in bytedance/ibot, main_ibot.py.
+GLOBALS, LOCAL = [(1.0, None), (0.1, 0.2)], (0.5, None)
+SIDES = dict(
+    coco_two_views=[224] * 2,
+    coco_ibot=[224] * 2,
+    coco_ibot_multicrop=[224] * 2 + [96] * 4,
+    coco_maskalign=[224],
+    scenes_two_views=[48] * 2,
+    scenes_ibot=[64] * 2,
+    scenes_maskalign=[64])
+
+
+def base(name):
+    return load_config(f'mmdecouple::_base_/datasets/{name}.py')
+
+
+def first_batch(dataset):
+    return next(iter(DataLoader(DATASETS.build(dataset), batch_size=2, collate_fn=default_collate)))
+
+
+def check_batch(batch, sides):
+    assert [tuple(view.shape) for view in batch['inputs']] == [(2, 3, side, side) for side in sides]
+    assert all(view.dtype == torch.uint8 and view.float().std() > 5 for view in batch['inputs'])
+    assert [sample.geometry.shape for sample in batch['data_samples']] == [(len(sides), 7)] * 2
+
+
+@pytest.mark.parametrize('name', [name for name in SIDES if name.startswith('coco')])
+def test_a_coco_base_loads_views_of_real_images(name, coco128):
+    dataset = dict(base(name).train_dataloader.dataset, data_root=str(coco128))
+    check_batch(first_batch(dataset), SIDES[name])
+
+
+@pytest.mark.parametrize('name', [name for name in SIDES if name.startswith('scenes')])
+def test_a_scene_base_trains_and_measures_on_scenes_of_its_size(name):
+    config = base(name)
+    check_batch(first_batch(config.train_dataloader.dataset), SIDES[name])
+    data = config.test_dataloader.dataset
+    for role in ('objects', 'bank', 'singles'):
+        data[role].num_images = 40
+    data.measures = [dict(type='OKNN')]
+    probe = DATASETS.build(data)[0]
+    side = SIDES[name][0]
+    assert tuple(probe['inputs'].shape) == (3, side, side)
+    assert probe['data_samples'].boxes.max() <= side
+    assert config.train_dataloader.dataset.scenes == data.objects.scenes == data.bank.scenes
+    assert data.singles.scenes == dict(data.objects.scenes, objects=(1, 1))
+
+
+@pytest.mark.parametrize('name, scales, hue', [
+    ('coco_ibot', [(0.14, 1)] * 2, 0.1),
+    ('coco_ibot_multicrop', [(0.25, 1)] * 2 + [(0.05, 0.25)], 0.1),
+    ('scenes_ibot', [(0.3, 1)] * 2, 0.04),
+])
+def test_ibot_views_follow_the_official_steps_in_the_official_order(name, scales, hue):
+    pipeline = base(name).train_dataloader.dataset.pipeline[0]
+    ends = GLOBALS + [LOCAL] * (len(scales) - 2)
+    assert pipeline.num_views == [1, 1, 4][:len(scales)]
+    for view, scale, (blur, solarize) in zip(pipeline.views, scales, ends, strict=True):
+        crop, flip, jitter, gray, blurring, *rest = view
+        assert crop.type == 'RandomResizedCropView' and crop.interpolation == 'bicubic'
+        assert tuple(crop.scale) == scale
+        assert flip == dict(type='RandomFlipView', prob=0.5)
+        assert jitter == dict(
+            type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
+        assert gray == dict(type='RandomGrayscale', prob=0.2)
+        assert blurring.type == 'RandomGaussianBlur' and blurring.prob == blur
+        assert rest == ([dict(type='RandomSolarize', threshold=128, prob=solarize)] if solarize else [])
