@@ -1,4 +1,4 @@
-"""Images per second and core of the two-view pipelines: `python tools/benchmark/data.py`."""
+"""Images per second and core of the methods' pipelines: `python tools/benchmark/data.py`."""
 import argparse
 import json
 import tempfile
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mmdecouple.datasets import ImageDataset, SceneImages
+from mmdecouple.utils.configs import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,14 +20,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def two_views(size: int, photometric: bool) -> list[dict]:
+def two_views(size: int, photometric: bool, interpolation: str = 'area') -> list[dict]:
     """MoCo v2's pipeline, or its geometric half."""
     colors = [dict(type='mmdecouple.RandomColorJitter'), dict(type='mmdecouple.RandomGrayscale'),
               dict(type='mmdecouple.RandomGaussianBlur')]
-    view = [dict(type='mmdecouple.RandomResizedCropView', size=size),
+    view = [dict(type='mmdecouple.RandomResizedCropView', size=size, interpolation=interpolation),
             *(colors if photometric else []), dict(type='mmdecouple.RandomFlipView')]
     return [dict(type='mmdecouple.MultiView', views=[view], num_views=[2]),
             dict(type='mmdecouple.PackViews')]
+
+
+def shipped(name: str) -> list[dict]:
+    """The pipeline of a data set base of this package."""
+    return load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
 
 
 def write_photos(folder: Path, count: int = 16) -> None:
@@ -63,15 +69,23 @@ def main() -> None:
             'jpeg 640x480, decode alone': ImageDataset([], data_root=folder),
             'jpeg 640x480, 2 views of 224, crop and flip':
                 ImageDataset(two_views(224, False), data_root=folder),
+            'jpeg 640x480, 2 views of 224, bicubic crop and flip':
+                ImageDataset(two_views(224, False, 'bicubic'), data_root=folder),
             'jpeg 640x480, 2 views of 224, all':
                 ImageDataset(two_views(224, True), data_root=folder),
+            "jpeg 640x480, iBOT's 2 views of 224":
+                ImageDataset(shipped('coco_ibot'), data_root=folder),
+            "jpeg 640x480, iBOT's 2 views of 224 and 4 of 96":
+                ImageDataset(shipped('coco_ibot_multicrop'), data_root=folder),
+            "jpeg 640x480, MaskAlign's view of 224":
+                ImageDataset(shipped('coco_maskalign'), data_root=folder),
             'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
             'scenes of 96, 2 views of 64, all':
                 SceneImages(512, two_views(64, True), scenes=scenes),
         }
         speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
     for name, speed in speeds.items():
-        print(f'{name:48s}{speed:8.0f} images/s')
+        print(f'{name:52s}{speed:8.0f} images/s')
     if args.json:
         Path(args.json).write_text(json.dumps(speeds, indent=1))
 
