@@ -1,4 +1,7 @@
 """RCC as it was run, and as the paper shows it: measured bands, not exact values."""
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -22,6 +25,19 @@ def test_rcc_has_the_statistics_of_the_authors_masks(cut_ratio, share, deviation
     assert found['region_ratio_mean'] == pytest.approx(ratio, abs=0.02)
     if component is not None:
         assert found['largest_component_mean'] == pytest.approx(component, abs=0.025)
+
+
+@pytest.mark.parametrize('name', ['blockwise', 'rcc'])
+def test_masks_with_a_range_of_ratios_have_the_statistics_of_the_official_data_sets(name):
+    """Draws of the official loaders, `tests/test_models/golden`; half of those are empty, ours never are."""
+    golden = json.loads((Path(__file__).parents[1] / 'test_models' / 'golden' / 'masks.json').read_text())
+    expected, used = golden[name], 'empty ones left out'
+    found = mask_statistics(
+        mask_config(name, expected['ratio range of the half that is not empty'], preset='release'),
+        RegionCollaborativeCutout(preset='release'), (golden['side'], golden['side']), 3000, seed=0)
+    assert found['masked_share_mean'] == pytest.approx(expected[f'mean share, {used}'], abs=0.012)
+    assert found['masked_share_std'] == pytest.approx(expected[f'deviation of the share, {used}'], abs=0.008)
+    assert found['largest_component_mean'] == pytest.approx(expected[f'mean largest piece, {used}'], abs=0.02)
 
 
 @pytest.mark.parametrize(('name', 'expected'), [

@@ -180,13 +180,9 @@ def release(folder: str) -> None:
 
 
 def main() -> None:
-    """Stub what the checkouts import and the numbers do not need, then run both."""
+    """Run both checkouts."""
     recipe.one_process_on_the_cpu()
-    recipe.stub('timm.models.registry', register_model=lambda function: function)
-    recipe.stub('timm.models.layers', DropPath=nn.Identity, to_2tuple=None, trunc_normal_=None)
-    recipe.stub('tensorboardX', SummaryWriter=None)
-    recipe.stub('evaluation.unsupervised.unsup_cls', eval_pred=lambda *args, **kwargs: (0, 0, 0, 0))
-    recipe.stub('kornia_transform', aug1=nn.Identity, aug2=nn.Identity)
+    recipe.stub_for_ibot()
     ibot(sys.argv[1])
     release(sys.argv[2])
 

@@ -24,6 +24,15 @@ def stub(name: str, **contents: object) -> None:
         setattr(sys.modules[name], key, value)
 
 
+def stub_for_ibot() -> None:
+    """What both iBOT checkouts import and the golden numbers do not need; color augmentation becomes the identity."""
+    stub('timm.models.registry', register_model=lambda function: function)
+    stub('timm.models.layers', DropPath=nn.Identity, to_2tuple=None, trunc_normal_=None)
+    stub('tensorboardX', SummaryWriter=None)
+    stub('evaluation.unsupervised.unsup_cls', eval_pred=lambda *args, **kwargs: (0, 0, 0, 0))
+    stub('kornia_transform', aug1=nn.Identity, aug2=nn.Identity)
+
+
 def official(folder: str, module: str):
     """Import `module` from an official checkout, after forgetting what another checkout left under the same names."""
     for name in [name for name in sys.modules if name.split('.')[0] in _OWN_NAMES]:
@@ -46,12 +55,11 @@ def one_process_on_the_cpu() -> None:
 
 
 def load(module: nn.Module, values: dict[str, Tensor]) -> nn.Module:
-    """Fill every parameter by name and go to float64."""
+    """Go to float64 and fill every parameter that is trained by name."""
     module.double()
-    parameters = dict(module.named_parameters())
-    assert set(parameters) <= set(values), set(parameters) - set(values)
-    for name, parameter in parameters.items():
-        parameter.data.copy_(values[name])
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            parameter.data.copy_(values[name])
     return module
 
 
