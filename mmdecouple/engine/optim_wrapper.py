@@ -1,14 +1,18 @@
-"""Mixed precision on any device, chosen by one key."""
+"""Mixed precision on any device, clipping and freezing of gradients."""
+from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from mmdecouple.engine.clipping import clip_each_tensor_
 from mmdecouple.registry import OPTIM_WRAPPERS
 
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
+_CLIPPINGS = ('norm', 'value', 'tensor')
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -18,15 +22,23 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
     Weights, gradients and the optimizer stay in float32; the forward pass runs under autocast. Only `fp16` scales
     the loss.
 
+    Parameters put into `frozen` lose their gradient before each step, so neither the step nor weight decay touches
+    them; as their `requires_grad` stays, several processes need no search for unused parameters.
+
     Args:
         precision: `bf16`, `fp16` or `fp32` (no autocast).
-        **kwargs: As for `OptimWrapper`: `optimizer`, `clip_grad`, `accumulative_counts`.
+        clip_grad: mmengine's dict of type `norm` (all gradients together; default) or `value`, or
+            `dict(type='tensor', max_norm=...)`, which clips each parameter's gradient by its own L2 norm. The log's
+            `grad_norm` is the norm of all gradients before clipping; on a GPU it is that of the step before, because
+            reading this step's would wait for the device.
+        **kwargs: As for `OptimWrapper`: `optimizer`, `accumulative_counts`.
 
     Raises:
-        ValueError: For another precision, or `fp16` on the CPU, whose autocast trains in bf16 only.
+        ValueError: For another precision or type of clipping, `fp16` on the CPU, whose autocast trains in bf16 only,
+            or a `max_norm` per tensor that is not positive.
     """
 
-    def __init__(self, precision: str = 'bf16', **kwargs) -> None:
+    def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, **kwargs: Any) -> None:
         device = get_device()
         if precision not in _DTYPES:
             raise ValueError(f'PrecisionOptimWrapper: precision must be one of {", ".join(_DTYPES)}, got '
@@ -34,8 +46,13 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         if precision == 'fp16' and device == 'cpu':
             raise ValueError('PrecisionOptimWrapper: fp16 needs a GPU; use bf16 or fp32 on the CPU '
                              '(config key optim_wrapper.precision).')
-        OptimWrapper.__init__(self, **kwargs)
+        clip_grad, by_tensor = _checked_clipping(clip_grad)
+        OptimWrapper.__init__(self, clip_grad=clip_grad, **kwargs)
+        if by_tensor:
+            self.clip_func = clip_each_tensor_
         self.precision = precision
+        self.frozen: Sequence[nn.Parameter] = ()
+        self._norm_to_log: tuple[torch.Tensor, torch.cuda.Event] | None = None
         self._device_type = device
         self._scale_update_param = None
         self.loss_scaler = torch.amp.GradScaler(device, enabled=precision == 'fp16')
@@ -47,3 +64,43 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         with OptimWrapper.optim_context(self, model), \
                 torch.autocast(self._device_type, _DTYPES[self.precision] if enabled else None, enabled):
             yield
+
+    def step(self, **kwargs: Any) -> None:
+        """Drops the gradients of frozen parameters, unscales, clips and steps."""
+        for parameter in self.frozen:
+            parameter.grad = None
+        super().step(**kwargs)
+
+    def _clip_grad(self) -> None:
+        parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
+        if norm is not None:
+            self._log_norm(norm.detach())
+
+    def _log_norm(self, norm: torch.Tensor) -> None:
+        if norm.is_cuda:
+            before = self._norm_to_log
+            self._norm_to_log = norm.to('cpu', non_blocking=True), torch.cuda.Event()
+            self._norm_to_log[1].record()
+            if before is None:
+                return
+            norm, arrived = before
+            arrived.synchronize()
+        self.message_hub.update_scalar(f'train/{self.grad_name}', float(norm))
+
+
+def _checked_clipping(clip_grad: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
+    """The dict as mmengine takes it, which knows no clipping per tensor, and whether that was asked for."""
+    if clip_grad is None:
+        return None, False
+    kind = clip_grad.get('type', 'norm')
+    if kind not in _CLIPPINGS:
+        raise ValueError(f'PrecisionOptimWrapper: clip_grad.type must be one of {", ".join(_CLIPPINGS)}, got '
+                         f'{kind!r} (config key optim_wrapper.clip_grad.type).')
+    if kind != 'tensor':
+        return dict(clip_grad), False
+    max_norm = clip_grad.get('max_norm')
+    if set(clip_grad) != {'type', 'max_norm'} or not (max_norm or 0) > 0:
+        raise ValueError("PrecisionOptimWrapper: clip_grad of type 'tensor' takes max_norm > 0 and nothing else, got "
+                         f'{dict(clip_grad)} (config key optim_wrapper.clip_grad).')
+    return dict(max_norm=max_norm), True

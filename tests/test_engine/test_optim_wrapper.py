@@ -1,4 +1,4 @@
-"""One word chooses the precision, on the CPU too."""
+"""One word chooses the precision, on the CPU too; gradients are clipped and dropped as the recipes ask."""
 import pytest
 import torch
 from torch import nn
@@ -36,3 +36,105 @@ def test_its_state_survives_a_round_trip():
 def test_a_precision_that_cannot_be_had_is_refused(precision, words):
     with pytest.raises(ValueError, match=words):
         wrapper(precision, nn.Linear(2, 2))
+
+
+def gradients():
+    """Parameters of several shapes with gradient norms on both sides of 3, one without a gradient."""
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.randn(shape)) for shape in [(8, 8), (4, ), (2, 3, 4), (1, 1), (5, )]]
+    for parameter, size in zip(parameters[:-1], (9.0, 0.5, 3.1, 0.0)):
+        parameter.grad = size * nn.functional.normalize(torch.randn(parameter.shape).flatten(), dim=0).view(
+            parameter.shape)
+    return parameters
+
+
+def clip_one_by_one(parameters, limit):
+    """`clip_gradients` of facebookresearch/dino, written from its definition."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            factor = limit / (parameter.grad.norm(2) + 1e-6)
+            if factor < 1:
+                parameter.grad.mul_(factor)
+
+
+def clip(parameters, **clip_grad):
+    optim = PrecisionOptimWrapper('fp32', clip_grad=clip_grad, optimizer=torch.optim.SGD(parameters, 0.0))
+    optim.step()
+    return optim
+
+
+def test_each_tensor_is_clipped_by_its_own_norm_as_dino_does():
+    ours, theirs = gradients(), gradients()
+    optim = clip(ours, type='tensor', max_norm=3.0)
+    clip_one_by_one(theirs, 3.0)
+    for mine, other in zip(ours[:-1], theirs):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-6, atol=0)
+    assert ours[-1].grad is None and torch.equal(ours[1].grad, gradients()[1].grad)
+    logged = optim.message_hub.get_scalar('train/grad_norm').current()
+    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2)**0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize('clip_grad, clip_like_torch', [
+    (dict(max_norm=2.0), lambda ps: nn.utils.clip_grad_norm_(ps, 2.0)),
+    (dict(type='norm', max_norm=1.0, norm_type='inf'), lambda ps: nn.utils.clip_grad_norm_(ps, 1.0, 'inf')),
+    (dict(type='value', clip_value=0.1), lambda ps: nn.utils.clip_grad_value_(ps, 0.1))])
+def test_the_clippings_of_mmengine_still_work(clip_grad, clip_like_torch):
+    ours, theirs = gradients(), gradients()
+    clip(ours, **clip_grad)
+    clip_like_torch(theirs)
+    assert all(torch.equal(mine.grad, other.grad) for mine, other in zip(ours[:-1], theirs))
+
+
+@pytest.mark.parametrize('clip_grad, words', [
+    (dict(type='global', max_norm=1.), "must be one of norm, value, tensor, got 'global'"),
+    (dict(type='tensor'), 'takes max_norm > 0 and nothing else'),
+    (dict(type='tensor', max_norm=0.), 'takes max_norm > 0 and nothing else'),
+    (dict(type='tensor', max_norm=1., norm_type=1), 'takes max_norm > 0 and nothing else')])
+def test_a_clipping_that_cannot_be_meant_is_refused(clip_grad, words):
+    with pytest.raises(ValueError, match=words):
+        clip(gradients(), **clip_grad)
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_a_frozen_parameter_feels_neither_the_step_nor_weight_decay(accumulate):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    optim = PrecisionOptimWrapper('fp32', optimizer=torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.5),
+                                  accumulative_counts=accumulate)
+    before = [p.detach().clone() for p in model.parameters()]
+
+    def moved():
+        for _ in range(accumulate):
+            with optim.optim_context(model):
+                loss = model(torch.ones(2, 3)).square().sum()
+            optim.update_params(loss)
+        return [not torch.equal(p, old) for p, old in zip(model.parameters(), before)]
+
+    optim.frozen = list(model[1].parameters())
+    assert moved() == moved() == [True, True, False, False]
+    assert all(p.requires_grad for p in model.parameters())
+    optim.frozen = ()
+    assert moved() == [True] * 4
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
+def test_clipping_on_the_gpu_sees_unscaled_gradients_and_never_waits(precision):
+    parameters = [nn.Parameter(p.detach().cuda()) for p in gradients()]
+    optim = PrecisionOptimWrapper(precision, clip_grad=dict(type='tensor', max_norm=3.0),
+                                  optimizer=torch.optim.SGD(parameters, 0.0))
+    weights = [p.grad for p in gradients()]
+    for _ in range(3):
+        optim.zero_grad()
+        optim.backward(sum((p * w.cuda()).sum() for p, w in zip(parameters, weights) if w is not None))
+        if precision == 'fp32':
+            torch.cuda.set_sync_debug_mode('error')
+        try:
+            optim.step()
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+    expected = gradients()
+    clip_one_by_one(expected, 3.0)
+    for mine, other in zip(parameters[:-1], expected):
+        torch.testing.assert_close(mine.grad.cpu(), other.grad, rtol=1e-3 if precision == 'fp16' else 1e-6, atol=0)
+    logged = optim.message_hub.get_scalar('train/grad_norm').current()
+    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2)**0.5, rel=1e-3)

@@ -1,0 +1,59 @@
+"""Two groups, by the rule of DINO's `get_params_groups`."""
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from mmdecouple.engine import PrecisionOptimWrapper
+from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+class Tiny(nn.Module):
+    """One of each kind of parameter that the ViT methods have."""
+
+    def __init__(self):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.ones(1, 1, 4))
+        self.pos_embed = nn.Parameter(torch.ones(1, 5, 4))
+        self.mask_token = nn.Parameter(torch.ones(1, 4))
+        self.fixed = nn.Parameter(torch.ones(3, 3), requires_grad=False)
+        self.ln = nn.LayerNorm(4)
+        self.neck = nn.Module()
+        self.neck.weights = nn.Parameter(torch.eye(3))
+        self.last_layer = weight_norm(nn.Linear(4, 6, bias=False))
+        self.linear = nn.Linear(4, 4)
+
+
+def build(model, **options):
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(
+        type='DecayGroupsConstructor',
+        optim_wrapper_cfg=dict(type='PrecisionOptimWrapper', precision='fp32',
+                               optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04)),
+        paramwise_cfg=options or None))
+    return constructor(model)
+
+
+def names_of(model, group):
+    return {name for name, p in model.named_parameters() if any(p is member for member in group['params'])}
+
+
+@pytest.mark.parametrize('options, moved', [({}, set()), (dict(free=['neck.weights']), {'neck.weights'})])
+def test_norms_and_biases_alone_are_free_of_decay_unless_named(options, moved):
+    model = Tiny()
+    wrapper = build(model, **options)
+    decayed, free = wrapper.optimizer.param_groups
+    gain, direction = (f'last_layer.parametrizations.weight.original{index}' for index in (0, 1))
+    assert names_of(model, decayed) == {'cls_token', 'pos_embed', 'mask_token', 'neck.weights', gain, direction,
+                                        'linear.weight'} - moved
+    assert names_of(model, free) == {'ln.weight', 'ln.bias', 'linear.bias'} | moved
+    assert (decayed['weight_decay'], free['weight_decay']) == (0.04, 0)
+    assert isinstance(wrapper, PrecisionOptimWrapper) and len(wrapper.param_groups) == 2
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(norm_decay_mult=0.), "free alone, got 'norm_decay_mult' .config key optim_wrapper.paramwise_cfg"),
+    (dict(free=['neck.weight_']), "no trainable parameter has 'neck.weight_'"),
+    (dict(free=['fixed']), "no trainable parameter has 'fixed'")])
+def test_an_exemption_that_has_no_effect_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        build(Tiny(), **options)
