@@ -134,6 +134,63 @@ def test_the_newest_checkpoint_is_on_disk_before_the_old_one_goes(tmp_path):
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_3.pth')
 
 
+class Headed(Toy):
+    """A toy whose second layer can be held."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Module()
+        self.head.last_layer = torch.nn.Linear(2, 3)
+
+    def forward(self, inputs, mode='loss'):
+        return super().forward(inputs, mode) | dict(loss_head=self.head.last_layer(inputs.float()).square().mean())
+
+
+def run_frozen(work_dir, hook=None, model=None, wrapper='PrecisionOptimWrapper', **options):
+    """The model after training with AdamW, and whether the last layer moved at each iteration."""
+    model, moved = model or Headed(), []
+    layer = model.head.last_layer
+    last = [layer.weight.detach().clone(), layer.bias.detach().clone()]
+
+    def compare(*_):
+        now = [p.detach().clone() for p in layer.parameters()]
+        moved.append([not torch.equal(*pair) for pair in zip(now, last)])
+        last[:] = now
+
+    hooks = [hook or dict(type='FreezeHook', keys=['last_layer'], epochs=2), dict(type='TellHook', call=compare)]
+    runner = make_runner(work_dir, model, hooks, **options)
+    runner.optim_wrapper = dict(
+        type=wrapper, optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.5),
+        **(dict(precision='fp32') if wrapper == 'PrecisionOptimWrapper' else {}))
+    runner.train()
+    return model, moved
+
+
+def test_a_frozen_layer_stands_still_for_the_first_epochs_alone(tmp_path):
+    model, moved = run_frozen(tmp_path, epochs=3)
+    assert moved == [[False, False]] * 8 + [[True, True]] * 4
+    assert not torch.equal(model.weight, torch.zeros(2))
+
+
+def test_a_frozen_layer_counts_epochs_from_the_start_of_a_resumed_run(tmp_path):
+    checkpoint = dict(type='DurableCheckpointHook', interval=1)
+    run_frozen(tmp_path, epochs=1, checkpoint=checkpoint)
+    _, moved = run_frozen(tmp_path, epochs=3, checkpoint=checkpoint, resume=True)
+    # The first comparison is with the new model's own start, before the checkpoint was loaded.
+    assert moved[1:] == [[False, False]] * 3 + [[True, True]] * 4
+
+
+@pytest.mark.parametrize('keys', [['last_layers'], ['last_layer', 'steps']])
+def test_a_freeze_that_matches_nothing_is_named(tmp_path, keys):
+    with pytest.raises(ValueError, match=f'no trainable parameter has {keys[-1]!r} in its name'):
+        run_frozen(tmp_path, dict(type='FreezeHook', keys=keys))
+
+
+def test_a_freeze_needs_the_wrapper_that_can_drop_gradients(tmp_path):
+    with pytest.raises(ValueError, match='only PrecisionOptimWrapper can drop gradients, got OptimWrapper'):
+        run_frozen(tmp_path, wrapper='OptimWrapper')
+
+
 class BadImages(list):
     """Samples of which some say that a file was replaced."""
 

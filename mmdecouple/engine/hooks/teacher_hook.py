@@ -13,7 +13,8 @@ class TeacherHook(Hook):
     """Calls ``model.update_teacher(iteration, max_iters)`` after each optimizer step.
 
     Iterations that only accumulate gradients, and steps that fp16 loss scaling skips, do not count
-    as steps.
+    as steps. A model with ``start_epoch(epoch)`` is told each epoch (from 0) before its first
+    iteration, and before the first one after a resume.
     """
 
     priority = 'HIGH'
@@ -23,6 +24,12 @@ class TeacherHook(Hook):
         self._stepped = False
         for optimizer in bare_optimizers(runner):
             optimizer.register_step_post_hook(self._note_step)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Lets the model set what depends on the epoch, such as the teacher's temperature."""
+        model = bare_model(runner)
+        if hasattr(model, 'start_epoch'):
+            model.start_epoch(runner.epoch)
 
     def after_train_iter(self,
                          runner: Runner,
