@@ -18,7 +18,8 @@ class DensePreprocessor(BaseDataPreprocessor):
     A batch stage is a callable `stage(batch, generator) -> batch` on the dict that becomes the model's
     arguments: it may change `inputs` or add a key. All random draws of the stages come from the one generator,
     which `set_step` seeds from (run seed, rank, iteration): a resumed run draws what the uninterrupted one
-    would have drawn.
+    would have drawn. The generator lives on the CPU: the draws are the same on every device, and the sizes that
+    depend on them (how many positions are masked) are known without waiting for the device.
 
     Args:
         mean: Channel means of RGB in [0, 255], (3,).
@@ -34,14 +35,11 @@ class DensePreprocessor(BaseDataPreprocessor):
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.batch_stages: list[Callable] = [MODELS.build(stage) for stage in batch_stages]
-        self._generator: torch.Generator | None = None
-        self._step_seed = 0
+        self.generator = torch.Generator()
 
     def set_step(self, seed: int, rank: int, iteration: int) -> None:
         """Seed the generator of the batch stages for one training iteration."""
-        self._step_seed = ((seed * 1_000_003 + rank) * 1_000_000_007 + iteration) % 2**63
-        if self._generator is not None:
-            self._generator.manual_seed(self._step_seed)
+        self.generator.manual_seed(((seed * 1_000_003 + rank) * 1_000_000_007 + iteration) % 2**63)
 
     # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
     @torch.compiler.disable
@@ -63,13 +61,6 @@ class DensePreprocessor(BaseDataPreprocessor):
             for stage in self.batch_stages:
                 batch = stage(batch, self.generator)
         return batch
-
-    @property
-    def generator(self) -> torch.Generator:
-        """The generator of this step, on the device of the views."""
-        if self._generator is None or self._generator.device != self.mean.device:
-            self._generator = torch.Generator(self.mean.device).manual_seed(self._step_seed)
-        return self._generator
 
     def _normalize(self, image: Tensor) -> Tensor:
         image = (image.float() - self.mean) / self.std

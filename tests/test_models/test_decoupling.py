@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdecouple.models import DecouplingBranch
-from mmdecouple.models.decoupling import ALIGNMENTS
+from mmdecouple.models.decoupling import ALIGNMENTS, Foreground
 from mmdecouple.models.decoupling.composition import draw_partners, draw_rows
 
 from .conftest import BRANCH
@@ -19,18 +19,44 @@ def views(count: int = 1, size: int = 8, pixels: int = 32) -> list[torch.Tensor]
     return [torch.randn(size, 3, pixels, pixels) for _ in range(count)]
 
 
+class Objective:
+    """A dense loss of matched positions, with targets as they come."""
+
+    linear_in_target = False
+
+    def __init__(self, loss):
+        self.dense_loss = loss
+
+    @staticmethod
+    def dense_target(features):
+        return features
+
+
+class LinearObjective(Objective):
+    """A cross-entropy, linear in targets that are made from features."""
+
+    linear_in_target = True
+
+    def __init__(self):
+        super().__init__(lambda student, target: -(target * student.log_softmax(-1)).sum(-1))
+
+    @staticmethod
+    def dense_target(features):
+        return features.softmax(-1)
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 @settings(deadline=None, max_examples=60)
-@given(size=st.integers(2, 40), count=st.integers(1, 3), seed=st.integers(0, 2**20))
-def test_a_partner_is_another_image_of_the_same_view(size, count, seed):
+@given(size=st.integers(2, 40), count=st.integers(1, 3), other=st.booleans(), seed=st.integers(0, 2**20))
+def test_a_partner_is_another_image_of_the_view_asked_for(size, count, other, seed):
     rng = generator(seed)
     rows = draw_rows(size, count, max(size // 2, 1), rng)
-    partners = draw_partners(rows, size, rng)
-    assert (rows != partners).all()
-    assert (rows // size == partners // size).all()
+    partners = draw_partners(rows, size, count, other, rng)
+    assert (rows % size != partners % size).all()
+    assert ((rows // size + other) % count == partners // size).all()
     assert len(rows.unique()) == len(rows)
 
 
@@ -65,7 +91,8 @@ def test_half_swaps_foreground_and_cut_in_the_second_half_of_each_view():
 def test_one_seed_gives_one_batch_and_another_seed_another():
     keys = views()
     first, again, other = (branch().compose(keys, (4, 4), generator(s)) for s in (0, 0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert all(torch.equal(a, b) for a, b in zip(first[:4], again[:4]))
+    assert torch.equal(first.foreground.positions, again.foreground.positions)
     assert not torch.equal(first.images, other.images)
 
 
@@ -78,37 +105,48 @@ def test_foreground_of_a_finer_mask_needs_half_of_the_position():
     assert torch.equal(DecouplingBranch.foreground_of(cut, (4, 4)), (~cut).float().flatten(1))
 
 
-def test_alignments_equal_their_formulas_written_as_loops():
+@settings(deadline=None, max_examples=30)
+@given(views=st.integers(1, 4), positions=st.integers(1, 9), seed=st.integers(0, 2**20))
+def test_foreground_positions_and_weights_say_the_same_as_its_shares(views, positions, seed):
+    share = (torch.rand(views, positions, generator=generator(seed)) < 0.5).float()
+    foreground = Foreground.of(share)
+    rebuilt = torch.zeros(views * positions)
+    rebuilt[foreground.positions] = 1
+    assert torch.equal(rebuilt.view(views, positions), share)
+    assert foreground.most == max(int(row.sum()) for row in share)
+    torch.testing.assert_close(foreground.weight.sum(1), share.amax(1))
+
+
+@pytest.mark.parametrize('linear', [False, True])
+def test_alignments_equal_their_formulas_written_as_loops(linear):
     torch.manual_seed(0)
     student, target = torch.randn(3, 5, 4), torch.randn(3, 5, 4)
-    foreground = torch.tensor([[1., 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    share = torch.tensor([[1., 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    objective = LinearObjective() if linear else Objective(lambda a, b: ((a - b)**2).sum(-1).sqrt())
 
     def loss(a, b):
-        return ((a - b)**2).sum(-1).sqrt()
+        return objective.dense_loss(a, objective.dense_target(b))
 
-    for d in range(3):
-        inside = [j for j in range(5) if foreground[d, j]]
-        if inside:
-            s, t = student[d, inside].double(), target[d, inside].double()
-            expected = dict(
-                point_to_point=sum(loss(a, b) for a, b in zip(s, t)) / len(inside),
-                average=loss(s.mean(0), t.mean(0)),
-                point_to_all=sum(loss(a, b) for a in s for b in t) / len(inside)**2)
-        else:
-            expected = dict.fromkeys(ALIGNMENTS, torch.zeros((), dtype=torch.float64))
-        for name, align in ALIGNMENTS.items():
-            value = align(student, target, foreground, loss)[d]
-            torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
+    expected = dict.fromkeys(ALIGNMENTS, 0.)
+    for d in range(2):
+        inside = [j for j in range(5) if share[d, j]]
+        s, t = student[d, inside].double(), target[d, inside].double()
+        expected['point_to_point'] += sum(loss(a, b) for a, b in zip(s, t)) / len(inside) / 3
+        expected['average'] += loss(s.mean(0), t.mean(0)) / 3
+        expected['point_to_all'] += sum(loss(a, b) for a in s for b in t) / len(inside)**2 / 3
+    for name, align in ALIGNMENTS.items():
+        value = align(student, target, Foreground.of(share), objective)
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('objective', [Objective(lambda a, b: ((a - b)**2).sum(-1)), LinearObjective()])
 @pytest.mark.parametrize('alignment', list(ALIGNMENTS))
-def test_without_foreground_the_loss_is_a_zero_attached_to_the_graph(alignment):
-    keys = views()
+def test_without_foreground_the_loss_is_a_zero_attached_to_the_graph(alignment, objective):
     one = branch(alignment=alignment)
-    made = one.compose(keys, (4, 4), generator())
-    made = made._replace(cut_mask=torch.ones_like(made.cut_mask))
+    made = one.compose(views(), (4, 4), generator())
+    made = made._replace(foreground=Foreground.of(torch.zeros(len(made.rows), 16)))
     student = torch.randn(len(made.rows), 16, 4, requires_grad=True)
-    losses = one({}, student, torch.randn_like(student), made, (4, 4), lambda a, b: ((a - b)**2).sum(-1))
+    losses = one({}, student, torch.randn(len(made.rows), 16, 4), made, objective)
     losses['loss_decoupling'].backward()
     assert losses['loss_decoupling'].item() == 0
     assert torch.equal(student.grad, torch.zeros_like(student))
@@ -119,8 +157,8 @@ def test_weights_of_base_and_decoupling_loss(weighting, keep):
     one = branch(weighting=weighting, loss_weight=0.25)
     made = one.compose(views(), (4, 4), generator())
     student = torch.randn(len(made.rows), 16, 4)
-    losses = one(dict(loss_a=torch.tensor(2.0)), student, student + 1, made, (4, 4),
-                 lambda a, b: (a - b).abs().mean(-1))
+    losses = one(dict(loss_a=torch.tensor(2.0)), student, student + 1, made,
+                 Objective(lambda a, b: (a - b).abs().mean(-1)))
     assert losses['loss_a'].item() == pytest.approx(2 * keep)
     assert losses['decoupling'].item() == pytest.approx(1, abs=1e-5)
     assert losses['loss_decoupling'].item() == pytest.approx(0.25, abs=1e-5)
@@ -131,6 +169,8 @@ def test_weights_of_base_and_decoupling_loss(weighting, keep):
     (dict(alignment='nearest'), 'alignment must be one of point_to_point, average, point_to_all'),
     (dict(weighting='sum'), 'weighting must be one of'),
     (dict(loss_weight=1.2), r'loss_weight must lie in \[0, 1\], got 1.2'),
+    (dict(mixing='token'), 'mixing must be one of pixel, embedding'),
+    (dict(partner_view='any'), 'partner_view must be one of same, other'),
     (dict(ratio=0), 'ratio must be above 0'),
     (dict(mask=dict(type='RegionCollaborativeCutout', cut_ratio=1.4)), r'cut_ratio.*1\.4'),
     (dict(mask=dict(type='RegionCollaborativeCutout', preset='papers')), 'papers'),

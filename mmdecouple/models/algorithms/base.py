@@ -1,5 +1,6 @@
-"""The flow that every method shares: one student pass, one teacher pass, the base loss, the branch."""
+"""The flow that every method shares: one teacher pass, one student pass, the base loss, the branch."""
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
@@ -14,11 +15,12 @@ from ..layers import batch_shuffle, batch_unshuffle
 
 
 class DenseAlgorithm(BaseModel):
-    """A self-supervised method with a student, an EMA teacher and, if configured, a de-coupling branch.
+    """A self-supervised method with a student, a teacher and, if configured, a de-coupling branch.
 
-    A method implements `encode`, `base_loss` and, to be de-coupled, `dense_loss`; it never mentions masks or
-    backgrounds. This class owns the order of a step: the student sees its clean views and the decoupled views in
-    one joint pass, the teacher sees each clean key view once, the memory takes in the keys last.
+    A method implements `encode`, `base_loss` and, to be de-coupled, `dense_loss`; it never mentions cut masks or
+    backgrounds. This class owns the order of a step: the teacher sees each clean key view once, the student its
+    views and the decoupled views in one joint pass, the memory takes in the keys last. A method whose student
+    masks tokens or sees views of several sizes says so in `draw` and `learn`.
 
     Args:
         backbone: Config of the backbone.
@@ -34,11 +36,15 @@ class DenseAlgorithm(BaseModel):
         student_views: Indices of the clean views the student sees.
         key_views: Indices of the views the teacher sees; they are the ones that get decoupled.
         shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
+        mixes_embeddings: Whether `learn` can mix patch embeddings (`mixing='embedding'` of the branch).
+        linear_in_target: Whether the dense loss of several targets is that of their mean.
     """
 
     student_views: tuple[int, ...] = (0, )
     key_views: tuple[int, ...] = (1, )
     shuffle = True
+    mixes_embeddings = False
+    linear_in_target = False
 
     def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
                  decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
@@ -50,7 +56,7 @@ class DenseAlgorithm(BaseModel):
                              '(config key model.measured).')
         self.backbone = MODELS.build(backbone)
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
-        self.teacher = MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **(teacher or {})})
+        self.teacher = self.build_teacher(teacher or {})
         self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
@@ -59,13 +65,19 @@ class DenseAlgorithm(BaseModel):
             if type(self).dense_loss is DenseAlgorithm.dense_loss:
                 raise ValueError(f'{name} has no dense loss to de-couple: remove the config key '
                                  'model.decoupling, or use a dense method such as DenseCL.')
-            if self.decoupling.enabled:
-                self.data_preprocessor.batch_stages.append(self._add_decoupled_views)
+            if self.decoupling.mixing == 'embedding' and not self.mixes_embeddings:
+                raise ValueError(f"{name}: mixing='embedding' is for methods whose student mixes patch embeddings, "
+                                 "such as IBOT; use 'pixel' (config key model.decoupling.mixing).")
+        self.data_preprocessor.batch_stages.append(self._draw)
 
     @property
     def student_modules(self) -> dict[str, nn.Module]:
         """The modules that the teacher copies."""
         return dict(backbone=self.backbone, neck=self.neck)
+
+    def build_teacher(self, cfg: dict) -> nn.Module:
+        """The teacher, from its config: by default a copy of the student that follows it."""
+        return MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **cfg})
 
     def init_weights(self) -> None:
         """Initialize the student and start the teacher from it."""
@@ -75,6 +87,12 @@ class DenseAlgorithm(BaseModel):
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
         """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
         self.teacher.update(self.student_modules, iteration, max_iterations)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
+
+    def draw(self, views: list[Tensor], generator: torch.Generator) -> Any:
+        """What the method itself draws for a batch, before the branch does: given to `learn`."""
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """Outputs of the student or the teacher for images (N, 3, H, W).
@@ -94,8 +112,12 @@ class DenseAlgorithm(BaseModel):
         """
         raise NotImplementedError
 
+    def dense_target(self, features: Tensor) -> Tensor:
+        """What the dense loss compares with, from the teacher's dense features: (M, C) -> (M, T)."""
+        return features
+
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """The method's dense loss of matched positions: (D, P, C), (D, P, C) -> (D, P)."""
+        """The method's dense loss of matched positions: (M, C), (M, T) -> (M,)."""
         raise NotImplementedError
 
     def remember(self, teacher: dict[str, Tensor]) -> None:
@@ -108,20 +130,44 @@ class DenseAlgorithm(BaseModel):
                              'model.dense_stride to the pixels of a view per dense position.')
         return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
 
-    def loss(self, views: list[Tensor], decoupled: DecoupledViews | None) -> dict[str, Tensor]:
-        """Loss terms of one batch; see the class for the order."""
+    @torch.no_grad()
+    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+        """Outputs of the teacher for the key views, stacked view after view: the one pass it makes in a step."""
+        images = torch.cat([views[index] for index in self.key_views])
+        if not self.shuffle:
+            return self.encode(self.teacher.backbone, self.teacher.neck, images)
+        images, inverse = batch_shuffle(images)
+        outputs = self.encode(self.teacher.backbone, self.teacher.neck, images)
+        return {name: batch_unshuffle(rows, inverse) for name, rows in outputs.items()}
+
+    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
+              drawn: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Outputs of the student.
+
+        Args:
+            views: The views of the batch.
+            decoupled: Decoupled views of the key views, or None.
+            teacher: What `teach` gave, for students whose input depends on it.
+            drawn: What `draw` gave.
+
+        Returns:
+            What `base_loss` takes, and the dense features of the decoupled views, (D, P, C), or None.
+        """
         images = [views[index] for index in self.student_views]
         clean = sum(len(view) for view in images)
         images = torch.cat(images if decoupled is None else [*images, decoupled.images])
         outputs = self.encode(self.backbone, self.neck, images)
-        student = {name: rows[:clean] for name, rows in outputs.items()}
-        teacher = self._teach(torch.cat([views[index] for index in self.key_views]))
+        dense = None if decoupled is None else outputs['dense'][clean:]
+        return {name: rows[:clean] for name, rows in outputs.items()}, dense
+
+    def loss(self, views: list[Tensor], decoupled: DecoupledViews | None, drawn: Any) -> dict[str, Tensor]:
+        """Loss terms of one batch; see the class for the order."""
+        teacher = self.teach(views)
+        student, dense = self.learn(views, decoupled, teacher, drawn)
         losses = self.base_loss(student, teacher)
         if decoupled is not None:
-            size = self.dense_size(decoupled.images.shape[-2:])
-            dense = self._checked_dense(outputs['dense'], size)
-            losses = self.decoupling(losses, dense[clean:], teacher['dense'][decoupled.rows], decoupled, size,
-                                     self.dense_loss)
+            self._check_dense(dense, views[self.key_views[0]].shape[-2:])
+            losses = self.decoupling(losses, dense, teacher['dense'][decoupled.rows], decoupled, self)
         self.remember(teacher)
         return losses
 
@@ -132,18 +178,19 @@ class DenseAlgorithm(BaseModel):
         return dense_map(owner.backbone, images).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
-                decoupled: DecoupledViews | None = None, mode: str = 'tensor'):
+                decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):
         """Dispatch mmengine's modes.
 
         Args:
             inputs: Views (B, 3, H, W) in mode `loss`; images (3, H, W) of any sizes in the other modes.
             data_samples: Samples of the batch; a method that needs them reads their geometry.
-            decoupled: What the branch's batch stage added.
+            decoupled: What the branch drew for this batch.
+            drawn: What the method itself drew for this batch.
             mode: `loss` gives named terms; `predict` gives per image a sample with `dense` (C, h, w); `tensor`
                 gives the list of these maps.
         """
         if mode == 'loss':
-            return self.loss(inputs, decoupled)
+            return self.loss(inputs, decoupled, drawn)
         maps = self._maps_by_size(inputs)
         if mode == 'tensor':
             return maps
@@ -152,25 +199,20 @@ class DenseAlgorithm(BaseModel):
             sample.set_data(dict(dense=features))
         return samples
 
-    @torch.no_grad()
-    def _teach(self, images: Tensor) -> dict[str, Tensor]:
-        if not self.shuffle:
-            return self.encode(self.teacher.backbone, self.teacher.neck, images)
-        images, inverse = batch_shuffle(images)
-        outputs = self.encode(self.teacher.backbone, self.teacher.neck, images)
-        return {name: batch_unshuffle(rows, inverse) for name, rows in outputs.items()}
+    def _draw(self, batch: dict, generator: torch.Generator) -> dict:
+        batch = {**batch, 'drawn': self.draw(batch['inputs'], generator)}
+        if self.decoupling is not None and self.decoupling.enabled:
+            keys = [batch['inputs'][index] for index in self.key_views]
+            size = self.dense_size(keys[0].shape[-2:])
+            batch['decoupled'] = self.decoupling.compose(keys, size, generator)
+        return batch
 
-    def _add_decoupled_views(self, batch: dict, generator: torch.Generator) -> dict:
-        keys = [batch['inputs'][index] for index in self.key_views]
-        size = self.dense_size(keys[0].shape[-2:])
-        return {**batch, 'decoupled': self.decoupling.compose(keys, size, generator)}
-
-    def _checked_dense(self, dense: Tensor, size: tuple[int, int]) -> Tensor:
-        if dense.shape[1] != size[0] * size[1]:
+    def _check_dense(self, dense: Tensor, view: Sequence[int]) -> None:
+        height, width = self.dense_size(view)
+        if dense.shape[1] != height * width:
             raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a '
-                             f'stride of {self.dense_stride} pixels gives {size[0]} x {size[1]} '
+                             f'stride of {self.dense_stride} pixels gives {height} x {width} '
                              '(config key model.dense_stride).')
-        return dense
 
     def _maps_by_size(self, images: list[Tensor]) -> list[Tensor]:
         groups: dict[tuple, list[int]] = {}
@@ -186,5 +228,5 @@ class DenseAlgorithm(BaseModel):
 def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:
     """After loading weights without any of a teacher, the teacher starts from the student."""
     names = {f'teacher.{name}' for name, _ in model.teacher.named_parameters()}
-    if names <= set(incompatible.missing_keys):
+    if names and names <= set(incompatible.missing_keys):
         model.teacher.reset(model.student_modules)

@@ -58,16 +58,17 @@ class DenseCL(DenseAlgorithm):
         loss_global = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
         index = self.correspondence(student['map'], teacher['map'])
         matched = teacher['dense'].gather(1, index[..., None].expand_as(student['dense']))
-        loss_dense = self.dense_loss(student['dense'], matched)
+        loss_dense = self.dense_loss(student['dense'].flatten(0, 1), self.dense_target(matched.flatten(0, 1)))
         return dict(loss_global=(1 - self.dense_weight) * loss_global.mean(),
                     loss_dense=self.dense_weight * loss_dense.mean())
 
+    def dense_target(self, features: Tensor) -> Tensor:
+        """The positive of a position: its normalized projection."""
+        return F.normalize(features, dim=1)
+
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """InfoNCE of matched positions against the pooled keys of earlier images: (D, P, C) x 2 -> (D, P)."""
-        query = F.normalize(student, dim=2).flatten(0, 1)
-        positive = F.normalize(target, dim=2).flatten(0, 1)
-        loss = info_nce(query, positive, self.dense_queue.keys, self.temperature)
-        return loss.view(student.shape[:2])
+        """InfoNCE of matched positions against the pooled keys of earlier images: (M, C), (M, C) -> (M,)."""
+        return info_nce(F.normalize(student, dim=1), target, self.dense_queue.keys, self.temperature)
 
     @staticmethod
     @torch.no_grad()

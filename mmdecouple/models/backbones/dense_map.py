@@ -10,7 +10,8 @@ def dense_map(backbone: nn.Module, images: Tensor) -> Tensor:
 
     For a ResNet, as in the paper's App. E.3.2: the output of the last stage but one is enlarged (bilinear) by
     the stride of the last stage, so that the last stage runs on it at twice the usual resolution: 14 x 14 for
-    a view of 224 pixels. Any other backbone gives its last output.
+    a view of 224 pixels. A backbone with a `dense_map` of its own, such as `DenseViT`, is asked; any other gives its
+    last output.
 
     Args:
         backbone: A ResNet of mmpretrain, or any module whose output (or last output) is a map.
@@ -19,6 +20,8 @@ def dense_map(backbone: nn.Module, images: Tensor) -> Tensor:
     Returns:
         Map (B, C, h, w).
     """
+    if hasattr(backbone, 'dense_map'):
+        return backbone.dense_map(images)
     if not hasattr(backbone, 'res_layers'):
         out = backbone(images)
         return out[-1] if isinstance(out, (tuple, list)) else out

@@ -9,11 +9,11 @@ from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 
 from ..cells import mask_grid
-from .alignments import ALIGNMENTS, PositionLoss
-from .composition import DecoupledViews, compose, draw_partners, draw_rows
+from .alignments import ALIGNMENTS, DenseObjective, Foreground
+from .composition import DecoupledViews, draw_partners, draw_rows, mix_pixels
 
 _CHOICES = dict(weighting=('convex', 'additive'), background=('partner', 'none'), foreground=('uncut', 'half'),
-                alignment=tuple(ALIGNMENTS))
+                alignment=tuple(ALIGNMENTS), partner_view=('same', 'other'), mixing=('pixel', 'embedding'))
 
 
 @MODELS.register_module()
@@ -35,6 +35,10 @@ class DecouplingBranch:
         foreground: `uncut`: F is what M leaves. `half`: for the second half of the decoupled views of each key
             view M and F change places (the release).
         alignment: `point_to_point`, `average` or `point_to_all`.
+        partner_view: Key view that the background comes from: the `same` as the decoupled one, or the `other`, that
+            is the next (the release); with one key view there is no difference.
+        mixing: `pixel`: X^D is an image. `embedding`: the student mixes patch embeddings, and the background gets no
+            gradient (the release); for methods with a vision transformer that say so.
         mask_stride: Pixels of a mask cell; None draws M on the grid of the method's dense output. A finer mask
             counts a dense position as foreground if at least half of it is.
 
@@ -46,8 +50,9 @@ class DecouplingBranch:
 
     def __init__(self, mask: dict, loss_weight: float = 0.3, weighting: str = 'convex', ratio: float = 0.25,
                  background: str = 'partner', foreground: str = 'uncut', alignment: str = 'point_to_point',
-                 mask_stride: int | None = None) -> None:
-        chosen = dict(weighting=weighting, background=background, foreground=foreground, alignment=alignment)
+                 partner_view: str = 'same', mixing: str = 'pixel', mask_stride: int | None = None) -> None:
+        chosen = dict(weighting=weighting, background=background, foreground=foreground, alignment=alignment,
+                      partner_view=partner_view, mixing=mixing)
         for key, value in chosen.items():
             if value not in _CHOICES[key]:
                 raise ValueError(f'DecouplingBranch: {key} must be one of {", ".join(_CHOICES[key])}, got '
@@ -65,6 +70,8 @@ class DecouplingBranch:
         self.background = background
         self.foreground = foreground
         self.align = ALIGNMENTS[alignment]
+        self.partner_view = partner_view
+        self.mixing = mixing
         self.mask_stride = mask_stride
 
     @property
@@ -79,7 +86,8 @@ class DecouplingBranch:
         Args:
             key_views: The V clean key views, each (B, 3, H, W).
             dense_size: Positions (h, w) of the method's dense output for such a view.
-            generator: The one generator of the batch stages.
+            generator: The one generator of the batch stages, on the CPU: so the number of foreground positions is
+                known without waiting for the device.
 
         Raises:
             ValueError: For a batch of one, or masks that fit neither the view nor the dense output.
@@ -91,38 +99,42 @@ class DecouplingBranch:
                              '(config key train_dataloader.batch_size).')
         per_view = min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
         rows = draw_rows(batch_size, num_views, per_view, generator)
-        partners = draw_partners(rows, batch_size, generator)
+        partners = rows if self.background == 'none' else draw_partners(
+            rows, batch_size, num_views, self.partner_view == 'other', generator)
         size = self._mask_size(key_views[0].shape[-2:], dense_size)
-        cut_mask = self.mask.sample(len(rows), size, generator=generator, device=rows.device)
+        cut_mask = self.mask.sample(len(rows), size, generator=generator)
         if self.foreground == 'half':
-            second = (torch.arange(len(rows), device=rows.device) % per_view) >= (per_view + 1) // 2
+            second = (torch.arange(len(rows)) % per_view) >= (per_view + 1) // 2
             cut_mask = cut_mask ^ second[:, None, None]
-        source = rows if self.background == 'none' else partners
-        return compose(torch.cat(list(key_views)), rows, source, cut_mask)
+        foreground = Foreground.of(self.foreground_of(cut_mask, dense_size))
+        device = key_views[0].device
+        rows, partners, cut_mask = (part.to(device, non_blocking=True) for part in (rows, partners, cut_mask))
+        images = None
+        if self.mixing == 'pixel':
+            images = mix_pixels(torch.cat(list(key_views)), rows, partners, cut_mask)
+        return DecoupledViews(images, cut_mask, rows, partners, foreground.to(device))
 
     def __call__(self, base: dict[str, Tensor], student: Tensor, target: Tensor, decoupled: DecoupledViews,
-                 dense_size: tuple[int, int], loss: PositionLoss) -> dict[str, Tensor]:
+                 objective: DenseObjective) -> dict[str, Tensor]:
         """Weigh the base terms and add the decoupling loss.
 
         Args:
             base: Named terms of the base loss; their sum is L_base.
             student: The student's dense features of X^D, (D, P, C).
-            target: The teacher's dense features of the clean views at the same positions, (D, P, C).
+            target: The teacher's dense features of the clean views at the same positions, (D, P, C').
             decoupled: What `compose` made.
-            dense_size: Positions (h, w), P = h * w.
-            loss: The method's own loss of matched positions, `(D, P', C), (D, P', C) -> (D, P')`.
+            objective: The method's own loss of matched positions.
 
         Returns:
             The weighted base terms, `loss_decoupling` (weighted), and for the log `decoupling` (L_DC itself)
             and `foreground_share` (mean of F).
         """
-        foreground = self.foreground_of(decoupled.cut_mask, dense_size)
-        value = self.align(student, target, foreground, loss).mean()
+        value = self.align(student, target, decoupled.foreground, objective)
         keep = 1 - self.loss_weight if self.weighting == 'convex' else 1
         losses = {name: keep * term for name, term in base.items()}
         losses['loss_decoupling'] = self.loss_weight * value
         losses['decoupling'] = value.detach()
-        losses['foreground_share'] = foreground.mean()
+        losses['foreground_share'] = decoupled.foreground.share.mean()
         return losses
 
     @staticmethod

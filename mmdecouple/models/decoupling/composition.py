@@ -5,44 +5,56 @@ import torch
 from torch import Tensor
 
 from ..cells import enlarge
+from .alignments import Foreground
 
 
 class DecoupledViews(NamedTuple):
     """The decoupled views of one batch.
 
     Attributes:
-        images: X^D, normalized, (D, 3, H, W).
+        images: X^D, normalized, (D, 3, H, W); None if the student mixes its patch embeddings instead.
         cut_mask: M on the mask grid, bool, True = replaced by background, (D, h, w).
         rows: For each decoupled view the row of its clean view among the stacked key views, (D,), in [0, V * B).
-        partners: The row of the image that gave the background, (D,), never an entry of the same image.
+        partners: The row of the image that gives the background, (D,), never of the same image; equal to `rows` for
+            the control X^D = X.
+        foreground: Where the decoupling loss lives, on the dense grid.
     """
-    images: Tensor
+    images: Tensor | None
     cut_mask: Tensor
     rows: Tensor
     partners: Tensor
+    foreground: Foreground
 
 
 def draw_rows(batch_size: int, num_views: int, per_view: int, generator: torch.Generator) -> Tensor:
     """Choose `per_view` images of each key view, without replacement: rows of the stacked views, (V * per_view,)."""
-    device = generator.device
-    return torch.cat([torch.randperm(batch_size, generator=generator, device=device)[:per_view] + v * batch_size
-                      for v in range(num_views)])
+    return torch.cat([torch.randperm(batch_size, generator=generator)[:per_view] + view * batch_size
+                      for view in range(num_views)])
 
 
-def draw_partners(rows: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Another image of the same view for each row, by one random cyclic shift of 1 .. B - 1 (no fixed point)."""
-    shift = torch.randint(1, batch_size, (), generator=generator, device=rows.device)
-    return rows - rows % batch_size + (rows % batch_size + shift) % batch_size
+def draw_partners(rows: Tensor, batch_size: int, num_views: int, other_view: bool,
+                  generator: torch.Generator) -> Tensor:
+    """Another image for each row, by one random cyclic shift of 1 .. B - 1 (no fixed point).
+
+    Args:
+        rows: Rows of the stacked views, (D,).
+        batch_size: B.
+        num_views: V.
+        other_view: Whether the partner comes from the next key view instead of the same one.
+        generator: Source of the shift.
+    """
+    shift = torch.randint(1, batch_size, (), generator=generator)
+    view = (rows // batch_size + int(other_view)) % num_views
+    return view * batch_size + (rows % batch_size + shift) % batch_size
 
 
-def compose(key_views: Tensor, rows: Tensor, partners: Tensor, cut_mask: Tensor) -> DecoupledViews:
-    """Fill the cut cells of the chosen key views from their partners.
+def mix_pixels(key_views: Tensor, rows: Tensor, partners: Tensor, cut_mask: Tensor) -> Tensor:
+    """Fill the cut cells of the chosen key views from their partners: X^D, (D, 3, H, W).
 
     Args:
         key_views: Stacked key views, (V * B, 3, H, W).
         rows: Chosen rows, (D,).
-        partners: Row of the background of each, (D,); equal to `rows` for the control X^D = X.
+        partners: Row of the background of each, (D,).
         cut_mask: M, (D, h, w) with h dividing H and w dividing W.
     """
-    cut = enlarge(cut_mask, key_views.shape[-2:])
-    return DecoupledViews(torch.where(cut, key_views[partners], key_views[rows]), cut_mask, rows, partners)
+    return torch.where(enlarge(cut_mask, key_views.shape[-2:]), key_views[partners], key_views[rows])

@@ -1,5 +1,6 @@
 from .batch_shuffle import batch_shuffle, batch_unshuffle
+from .center import Center
 from .negative_queue import NegativeQueue
 from .split_bn import SplitBN
 
-__all__ = ['NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle']
+__all__ = ['Center', 'NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle']

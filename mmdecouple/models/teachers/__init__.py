@@ -1,3 +1,4 @@
 from .ema import EMATeacher
+from .frozen import FrozenViT
 
-__all__ = ['EMATeacher']
+__all__ = ['EMATeacher', 'FrozenViT']

@@ -3,6 +3,7 @@ import math
 from copy import deepcopy
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -13,7 +14,7 @@ from mmdecouple.registry import MODELS
 class EMATeacher(nn.Module):
     """A copy of the student's modules: teacher <- m * teacher + (1 - m) * student.
 
-    Only parameters are averaged. Batch-norm statistics are the copy's own, from its own forward passes, as in
+    Only parameters are averaged. Stochastic depth is the student's alone. Batch-norm statistics are the copy's own, from its own forward passes, as in
     MoCo; queues, centers and schedules live outside, so no update can reset them.
 
     Args:
@@ -39,6 +40,9 @@ class EMATeacher(nn.Module):
         self.names = tuple(student)
         for name, module in student.items():
             self.add_module(name, deepcopy(module).requires_grad_(False))
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.drop_prob = 0.
 
     @torch.no_grad()
     def reset(self, student: dict[str, nn.Module]) -> None:

@@ -1,0 +1,177 @@
+"""iBOT: predict the teacher's prototypes of the image from its views, and of masked patches from what is left."""
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.masks import build_mask
+from mmdecouple.registry import MODELS
+
+from ..decoupling import DecoupledViews, Foreground
+from ..layers import Center
+from .base import DenseAlgorithm
+
+_CHUNK_TOKENS = 2**13
+
+
+class MIMMasks(NamedTuple):
+    """Masks of the two global views, stacked view after view.
+
+    Attributes:
+        mask: True = replaced by the mask token, bool, (2 * B, h, w).
+        masked: Where the patch loss lives: the masked patches.
+        visible: All other patches, also those of views without any mask.
+    """
+    mask: Tensor
+    masked: Foreground
+    visible: Foreground
+
+
+@MODELS.register_module()
+class IBOT(DenseAlgorithm):
+    """Masked image modeling with an online tokenizer: L_base = L_class + L_patch.
+
+    L_class = mean over ordered pairs of a teacher's global view q and another student's view v of CE(t_q, s_v);
+    L_patch = 1/2 sum_v mean_b [1 / max(1, |m|) sum_{i in m} CE(t_vi, s_vi)], m the masked patches of a view.
+    The teacher's distributions are centered and sharpened. The head runs on the tokens that a loss needs; the center
+    of the patches, a mean over all tokens, is the last layer of their mean bottleneck.
+
+    Args:
+        mim_mask: Config of the sampler of masks, on the token grid.
+        mim_share: Probability that a view is masked at all, drawn for each image and view.
+        local_views: L, views of another size after the two global ones, for the class token only.
+        student_temperature: Of the student's softmax.
+        teacher_temperature: First and last temperature of the teacher's softmax.
+        warmup_epochs: Epochs from the first to the last, linearly.
+        center_momentum: Of both centers.
+        visible_weight: Weight of the same patch loss on the visible patches, averaged by itself, as in iBOT++
+            (TIPSv2, and `lightly` for the separate average); 0 is iBOT.
+        **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
+
+    Raises:
+        ValueError: For a value out of range, a backbone without mask token, or a batch with another number of views.
+
+    Source: arXiv 2111.07832; `bytedance/ibot main_ibot.py` (iBOTLoss), `loader.py` (masks).
+    """
+
+    student_views = (0, 1)
+    key_views = (0, 1)
+    shuffle = False
+    mixes_embeddings = True
+    linear_in_target = True
+
+    def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
+                 student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
+                 warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0., **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= mim_share <= 1:
+            raise ValueError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
+        if getattr(self.backbone, 'mask_token', None) is None:
+            raise ValueError('IBOT: the backbone has no mask token; use a DenseViT with mask_token=True '
+                             '(config key model.backbone.mask_token).')
+        self.mim_mask = build_mask(mim_mask, 'model.mim_mask')
+        self.mim_share = mim_share
+        self.local_views = local_views
+        self.student_temperature = student_temperature
+        self.schedule = (*teacher_temperature, warmup_epochs)
+        self.visible_weight = visible_weight
+        self.class_center = Center(self.neck.out_channels, center_momentum)
+        self.patch_center = Center(self.neck.out_channels, center_momentum)
+        # A tensor, so that a new epoch neither compiles the step again nor waits for the device.
+        self.register_buffer('teacher_temperature', torch.empty(()), persistent=False)
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the teacher's temperature of an epoch."""
+        first, last, epochs = self.schedule
+        self.teacher_temperature.fill_(first + (last - first) * min(epoch / max(epochs - 1, 1), 1))
+
+    def draw(self, views: list[Tensor], generator: torch.Generator) -> MIMMasks:
+        """Draw the masks of the two global views."""
+        if len(views) != 2 + self.local_views:
+            raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the batch '
+                             f'has {len(views)} (config keys model.local_views and MultiView.num_views of the data).')
+        rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
+        mask = self.mim_mask.sample(rows, size, generator=generator)
+        mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]
+        share, device = mask.flatten(1).float(), views[0].device
+        return MIMMasks(mask.to(device, non_blocking=True), Foreground.of(share).to(device),
+                        Foreground.of(1 - share).to(device))
+
+    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, mask: Tensor | None = None,
+               mixed: DecoupledViews | None = None) -> dict[str, Tensor]:
+        """Tokens after the final norm: `class` (N, C) and `dense` (N, P, C)."""
+        tokens, = backbone(images, mask, mixed)
+        return {'class': tokens[:, 0], 'dense': tokens[:, 1:]}
+
+    @torch.no_grad()
+    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+        """The teacher's tokens; `class_logits` (2 * B, K); `bottleneck` of all patches, (2 * B * P, C_b)."""
+        teacher = super().teach(views)
+        tokens = teacher['dense'].flatten(0, 1)
+        teacher['class_logits'] = self.teacher.neck(teacher['class']).float()
+        teacher['bottleneck'] = torch.cat([self.teacher.neck.bottleneck(part) for part in tokens.split(_CHUNK_TOKENS)])
+        return teacher
+
+    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
+              drawn: MIMMasks) -> tuple[dict[str, Tensor], Tensor | None]:
+        """One pass over the masked global views and the decoupled views, one over the local views."""
+        images, mask, mixed = torch.cat(views[:2]), drawn.mask, decoupled
+        clean = len(images)
+        if decoupled is not None and decoupled.images is not None:
+            images, mixed = torch.cat([images, decoupled.images]), None
+            mask = F.pad(mask, (0, 0, 0, 0, 0, len(decoupled.images)))
+        tokens = self.encode(self.backbone, self.neck, images, mask, mixed)
+        classes = tokens['class'][:clean]
+        if self.local_views:
+            classes = torch.cat([classes, self.encode(self.backbone, self.neck, torch.cat(views[2:]))['class']])
+        student = {'class': classes, 'dense': tokens['dense'][:clean], 'drawn': drawn}
+        return student, None if decoupled is None else tokens['dense'][clean:]
+
+    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`loss_class`, `loss_patch` and, with a `visible_weight`, `loss_visible`."""
+        drawn, patches = student['drawn'], student['dense'].flatten(0, 1)
+        masked = drawn.masked.positions
+        classes, logits = self.neck(torch.cat([student['class'], patches[masked]])).split(
+            [len(student['class']), len(masked)])
+        losses = dict(loss_class=self._class_loss(classes.float(), teacher['class_logits']),
+                      loss_patch=self._patch_loss(logits, drawn.masked, teacher))
+        if self.visible_weight:
+            logits = self.neck(patches[drawn.visible.positions])
+            losses['loss_visible'] = self.visible_weight * self._patch_loss(logits, drawn.visible, teacher)
+        return losses
+
+    @torch.no_grad()
+    def dense_target(self, features: Tensor) -> Tensor:
+        """The teacher's distribution of patch tokens (M, C) over the prototypes, (M, K)."""
+        return self._sharpen(self.teacher.neck(features), self.patch_center)
+
+    def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of patch tokens (M, C) with distributions (M, K): (M,)."""
+        return self._cross_entropy(self.neck(student), target)
+
+    def remember(self, teacher: dict[str, Tensor]) -> None:
+        """Move the centers towards this batch's mean logits of all clean tokens."""
+        self.class_center.update(teacher['class_logits'].mean(0))
+        self.patch_center.update(self.teacher.neck.last_layer(teacher['bottleneck'].mean(0)))
+
+    def _class_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        target = self._sharpen(teacher, self.class_center).unflatten(0, (2, -1))
+        log = F.log_softmax(student / self.student_temperature, dim=1).unflatten(0, (2 + self.local_views, -1))
+        # Summed over views first: one product for each of the teacher's two views.
+        others = torch.stack([log[1], log[0]]) + log[2:].sum(0)
+        return -(target * others).sum(2).mean(1).sum() / (2 + 2 * self.local_views)
+
+    def _patch_loss(self, logits: Tensor, where: Foreground, teacher: dict[str, Tensor]) -> Tensor:
+        with torch.no_grad():
+            target = self.teacher.neck.last_layer(teacher['bottleneck'][where.positions])
+            target = self._sharpen(target, self.patch_center)
+        weight = where.weight.flatten()[where.positions]
+        return (self._cross_entropy(logits, target) * weight).sum() / len(where.share)
+
+    def _sharpen(self, logits: Tensor, center: Center) -> Tensor:
+        return ((logits.float() - center.value) / self.teacher_temperature).softmax(-1)
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits.float() / self.student_temperature, target, reduction='none')

@@ -1,0 +1,117 @@
+"""MaskAlign: align what the student makes of the visible patches with a frozen teacher of the whole view."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+from ..decoupling import DecoupledViews
+from .base import DenseAlgorithm
+
+_MASKINGS = ('attention', 'random')
+
+
+@MODELS.register_module()
+class MaskAlign(DenseAlgorithm):
+    """Masked feature alignment: L_base = mean over levels, visible tokens and channels of 2 smooth-L1(student, teacher).
+
+    The student sees the class token and the visible patches alone; its blocks are mixed and projected to levels of
+    the teacher (`DynamicAlignment`). In the de-coupling branch it sees all patches of X^D, and no class token enters
+    the loss.
+
+    Args:
+        mask_ratio: Share of the patches that the student does not see, in [0, 1).
+        masking: `attention`: visible patches are drawn without replacement, in proportion to the teacher's
+            attention; `random`: uniformly.
+        drop: Share of the background patches of X^D that the student does not see either, in [0, 1]: it saves time
+            and takes context away. All views of a batch keep as many patches as the one with most foreground.
+        **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `position='sincos'`, a `DynamicAlignment`, a `FrozenViT`.
+
+    Raises:
+        ValueError: For a value out of range, or a teacher whose grid or depth differs from what the student needs.
+
+    Source: arXiv 2211.08887; `OpenDriveLab/maskalign models_pretrain.py` (its loss is element-wise; the paper's
+        eq. 13 writes a norm); the de-coupled form is eq. 15 of the paper.
+    """
+
+    student_views = (0, )
+    key_views = (0, )
+    shuffle = False
+
+    def __init__(self, mask_ratio: float = 0.7, masking: str = 'attention', drop: float = 0.,
+                 measured: str = 'student', **kwargs) -> None:
+        super().__init__(measured=measured, **kwargs)
+        for key, value, fits in (('mask_ratio', mask_ratio, 0 <= mask_ratio < 1), ('drop', drop, 0 <= drop <= 1)):
+            if not fits:
+                raise ValueError(f'MaskAlign: {key} must lie in [0, 1], got {value} (config key model.{key}).')
+        if masking not in _MASKINGS:
+            raise ValueError(f'MaskAlign: masking must be one of {", ".join(_MASKINGS)}, got {masking!r} '
+                             '(config key model.masking).')
+        self.mask_ratio = mask_ratio
+        self.masking = masking
+        self.drop = drop
+        # The loss reads the blocks before the final norm: it stays as it starts, and DDP does not wait for it.
+        self.backbone.ln1.requires_grad_(False)
+        self._check_teacher()
+
+    def build_teacher(self, cfg: dict) -> nn.Module:
+        """A frozen teacher."""
+        return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
+
+    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+        """`class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
+        levels, attention = self.teacher(views[0])
+        levels = levels.flatten(2)
+        return {'class': levels[:, 0], 'dense': levels[:, 1:], 'attention': attention}
+
+    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
+              drawn: None) -> tuple[dict[str, Tensor], Tensor | None]:
+        """One pass over the visible tokens, one over all tokens of the decoupled views."""
+        tokens, _ = self.backbone.tokens(views[0])
+        weight = teacher['attention'] if self.masking == 'attention' else torch.ones_like(teacher['attention'])
+        visible = torch.multinomial(weight, int(weight.shape[1] * (1 - self.mask_ratio)))
+        student = {'mixed': self._mixed(tokens, visible), 'visible': visible}
+        if decoupled is None:
+            return student, None
+        tokens, _ = self.backbone.tokens(decoupled.images)
+        if not self.drop:
+            return student, self.neck.mix(self.backbone.blocks(tokens))[:, 1:]
+        seen = self._seen(decoupled)
+        mixed = self._mixed(tokens, seen)[:, 1:]
+        dense = mixed.new_zeros(*decoupled.foreground.share.shape, mixed.shape[2])
+        return student, dense.scatter(1, seen[..., None].expand_as(mixed), mixed)
+
+    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`loss_align`: over the visible patches and the class token."""
+        dense = teacher['dense']
+        target = dense.gather(1, student['visible'][..., None].expand(-1, -1, dense.shape[2]))
+        target = torch.cat([teacher['class'][:, None], target], dim=1)
+        return dict(loss_align=self.dense_loss(student['mixed'].flatten(0, 1), target.flatten(0, 1)).mean())
+
+    def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
+        """2 smooth-L1 of the levels, mean over levels and channels: (M, levels * C), (M, levels * C_t) -> (M,)."""
+        return 2 * F.smooth_l1_loss(self.neck(student).flatten(1).float(), target, reduction='none').mean(1)
+
+    def _mixed(self, tokens: Tensor, seen: Tensor) -> Tensor:
+        patches = tokens[:, 1:].gather(1, seen[..., None].expand(-1, -1, tokens.shape[2]))
+        return self.neck.mix(self.backbone.blocks(torch.cat([tokens[:, :1], patches], dim=1)))
+
+    def _seen(self, decoupled: DecoupledViews) -> Tensor:
+        """Patches of X^D that are kept, (D, S): all of the foreground, the rest of S a random part of the background."""
+        share, most = decoupled.foreground.share, decoupled.foreground.most
+        count = most + round((1 - self.drop) * (share.shape[1] - most))
+        return (share * 2 + torch.rand_like(share)).topk(count, dim=1).indices
+
+    def _check_teacher(self) -> None:
+        theirs, ours = self.teacher.backbone, self.backbone
+        if theirs.patch_resolution != ours.patch_resolution:
+            raise ValueError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
+                             f'{ours.patch_resolution[1]} patches and the teacher one of {theirs.patch_resolution[0]} x '
+                             f'{theirs.patch_resolution[1]}; change model.teacher.input_size with '
+                             'model.teacher.backbone.img_size, or the patch size.')
+        for key, network, stated in (('student_depth', ours, self.neck.student_depth),
+                                     ('teacher_depth', theirs, self.neck.teacher_depth)):
+            if network.num_layers != stated:
+                raise ValueError(f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
+                                 f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
+                                 f'model.neck.{key}).')

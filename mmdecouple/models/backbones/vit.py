@@ -1,0 +1,144 @@
+"""The vision transformer of the methods: masked, mixed, read out block by block, or as a dense map."""
+import torch
+import torch.nn.functional as F
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdecouple.registry import MODELS
+
+from ..cells import enlarge
+from ..decoupling import DecoupledViews
+
+_POSITIONS = ('learned', 'sincos')
+
+
+@MODELS.register_module()
+class DenseViT(VisionTransformer):
+    """mmpretrain's `VisionTransformer` with a mask token, mixed patch embeddings and outputs of single blocks.
+
+    Attention is torch's fused one; the class token's attention in the last block is computed on demand from that
+    block's input. Parameters have mmpretrain's names.
+
+    Args:
+        arch: `deit-tiny`, `deit-small`, `base`, `large` (ViT-Ti, S, B, L), or mmpretrain's dict of sizes.
+        position: `learned` (iBOT), or `sincos`: fixed (MaskAlign). Both are resized (bicubic, by explicit size) for
+            views of another size.
+        mask_token: Whether there is a token that stands for masked patches; it starts at zero.
+        with_cp: Recompute each block in the backward pass instead of keeping its activations.
+        **kwargs: As for mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
+
+    Raises:
+        ValueError: For mmpretrain's `small`, which is no ViT-S; an unknown `position`; a view that the patch does
+            not divide; a mask that is not on the token grid.
+
+    Source: `bytedance/ibot models/vision_transformer.py` (initialization, mask token);
+        `OpenDriveLab/maskalign models_pretrain.py` (`sincos`, Xavier initialization).
+    """
+
+    def __init__(self, arch: str | dict = 'deit-small', position: str = 'learned', mask_token: bool = False,
+                 with_cp: bool = False, **kwargs) -> None:
+        if arch in ('s', 'small'):
+            raise ValueError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
+                             "'deit-small' (config key model.backbone.arch).")
+        if position not in _POSITIONS:
+            raise ValueError(f'DenseViT: position must be one of {", ".join(_POSITIONS)}, got {position!r} '
+                             '(config key model.backbone.position).')
+        super().__init__(arch=arch, out_type='raw', **kwargs)
+        self.stride = self.patch_embed.projection.stride[0]
+        _check_divides(self.img_size, self.stride)
+        self.with_cp = with_cp
+        self.fixed_position = position == 'sincos'
+        self.pos_embed.requires_grad_(not self.fixed_position)
+        self.mask_token = nn.Parameter(torch.zeros(1, self.embed_dims)) if mask_token else None
+
+    def init_weights(self) -> None:
+        """iBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions."""
+        super().init_weights()
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+            return
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight) if self.fixed_position else trunc_normal_(
+                    module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.fixed_position:
+            self.pos_embed.data.copy_(build_2d_sincos_position_embedding(
+                self.patch_resolution, self.embed_dims, cls_token=True))
+            nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
+            nn.init.normal_(self.cls_token, std=0.02)
+        else:
+            trunc_normal_(self.cls_token, std=0.02)
+
+    def forward(self, images: Tensor, mask: Tensor | None = None,
+                mixed: DecoupledViews | None = None) -> tuple[Tensor]:
+        """Tokens after the final norm: a tuple of one (N, 1 + P, C), the class token first.
+
+        Args:
+            images: Normalized views, (N, 3, H, W).
+            mask: Patches to replace by the mask token, bool, (N, h, w).
+            mixed: Decoupled views to mix from the patch embeddings of `images`: D rows more, never masked.
+        """
+        tokens, _ = self.tokens(images, mask, mixed)
+        return self.ln1(self.blocks(tokens)[-1]),
+
+    def tokens(self, images: Tensor, mask: Tensor | None = None,
+               mixed: DecoupledViews | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """What enters the first block, (N, 1 + P, C), and the grid (h, w) of its patches; as for `forward`."""
+        _check_divides(images.shape[-2:], self.stride)
+        patches, grid = self.patch_embed(images)
+        tokens = patches
+        if mask is not None:
+            if tuple(mask.shape[-2:]) != grid:
+                raise ValueError(f'DenseViT: a mask of {mask.shape[-2]} x {mask.shape[-1]} cells is not on the grid of '
+                                 f'{grid[0]} x {grid[1]} tokens of a view of {images.shape[-2]} x {images.shape[-1]} '
+                                 f'pixels (patch {self.stride}).')
+            tokens = torch.where(mask.flatten(1)[..., None], self.mask_token.to(patches.dtype), patches)
+        if mixed is not None:
+            cut = enlarge(mixed.cut_mask, grid).flatten(1)[..., None]
+            background = patches[mixed.partners].detach()
+            tokens = torch.cat([tokens, torch.where(cut, background, patches[mixed.rows])])
+        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = tokens + resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode)
+        return self.pre_norm(self.drop_after_pos(tokens)), grid
+
+    def blocks(self, tokens: Tensor) -> list[Tensor]:
+        """Output of every block, before the final norm, for tokens (N, T, C) of any number T."""
+        outputs = []
+        for layer in self.layers:
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                tokens = checkpoint(layer, tokens, use_reentrant=False)
+            else:
+                tokens = layer(tokens)
+            outputs.append(tokens)
+        return outputs
+
+    def class_attention(self, tokens: Tensor) -> Tensor:
+        """Attention of the class token to the patches in the last block, softmax over all tokens, (N, heads, P).
+
+        Args:
+            tokens: Input of the last block, (N, 1 + P, C).
+        """
+        layer = self.layers[-1]
+        heads, width = layer.attn.num_heads, self.embed_dims
+        weight, bias = layer.attn.qkv.weight, layer.attn.qkv.bias
+        tokens = layer.ln1(tokens)
+        query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
+        key = F.linear(tokens, weight[width:2 * width], None if bias is None else bias[width:2 * width])
+        query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))
+        logits = (query @ key.transpose(2, 3)).float() * query.shape[-1]**-0.5
+        return logits.softmax(-1)[:, :, 0, 1:]
+
+    def dense_map(self, images: Tensor) -> Tensor:
+        """Patch tokens after the final norm as a map (N, C, h, w)."""
+        grid = [side // self.stride for side in images.shape[-2:]]
+        return self(images)[0][:, 1:].transpose(1, 2).unflatten(2, grid)
+
+
+def _check_divides(size: tuple[int, int], patch: int) -> None:
+    if size[0] % patch or size[1] % patch:
+        raise ValueError(f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
+                         'change the crop size of the data or model.backbone.patch_size.')

@@ -1,0 +1,55 @@
+"""The projection head of DINO and iBOT."""
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import trunc_normal_
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from mmdecouple.registry import MODELS
+
+
+@MODELS.register_module()
+class DINOHead(BaseModule):
+    """MLP of three layers, L2 normalization, weight-normalized linear layer: tokens -> prototype logits.
+
+    One head for class and patch tokens. Logits are linear in the normalized bottleneck, so their mean over many
+    tokens is the last layer of the mean bottleneck.
+
+    Args:
+        in_channels: C, width of the tokens.
+        out_channels: K, number of prototypes.
+        hidden_channels: Width of the MLP.
+        bottleneck_channels: Width before the last layer.
+        norm_last_layer: Keep the gain of the last layer at 1 instead of training it.
+
+    Source: `facebookresearch/dino vision_transformer.py` (DINOHead); `bytedance/ibot models/head.py` (shared head).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int = 8192, hidden_channels: int = 2048,
+                 bottleneck_channels: int = 256, norm_last_layer: bool = False) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.mlp = nn.Sequential(
+            nn.Linear(in_channels, hidden_channels), nn.GELU(),
+            nn.Linear(hidden_channels, hidden_channels), nn.GELU(),
+            nn.Linear(hidden_channels, bottleneck_channels))
+        # The older `nn.utils.weight_norm` does not survive the deep copy that makes the teacher.
+        self.last_layer = weight_norm(nn.Linear(bottleneck_channels, out_channels, bias=False))
+        self.last_layer.parametrizations.weight.original0.requires_grad_(not norm_last_layer)
+
+    def init_weights(self) -> None:
+        """Truncated normal MLP, biases 0, gain 1."""
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.kaiming_uniform_(self.last_layer.parametrizations.weight.original1, a=5**0.5)
+        nn.init.ones_(self.last_layer.parametrizations.weight.original0)
+
+    def bottleneck(self, tokens: Tensor) -> Tensor:
+        """L2-normalized input of the last layer: (..., C) -> (..., bottleneck_channels), float32."""
+        return F.normalize(self.mlp(tokens).float(), dim=-1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits, (..., C) -> (..., K)."""
+        return self.last_layer(self.bottleneck(tokens))

@@ -1,0 +1,67 @@
+"""MaskAlign's Dynamic Alignment: mixtures of the student's blocks, each projected to one level of the teacher."""
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+_FUSIONS = ('linear', 'sum')
+
+
+@MODELS.register_module()
+class DynamicAlignment(BaseModule):
+    """Level l of the student: head_l(sum_k W_lk h_k), for the last `levels` of the teacher's blocks.
+
+    W is learned, neither normalized nor decayed. Only the rows and heads that the loss uses exist.
+
+    Args:
+        in_channels: C, width of the student.
+        out_channels: C_t, width of the teacher.
+        student_depth: Blocks of the student.
+        teacher_depth: Blocks of the teacher.
+        levels: Teacher blocks aligned, counted from the last ("top5").
+        fusion: `linear`: W starts as the identity plus 0.01, for equal depths; `sum`: as the mean of all blocks.
+
+    Raises:
+        ValueError: For unequal depths with `linear`, an unknown fusion, or more levels than the teacher has blocks.
+
+    Source: MaskAlign, arXiv 2211.08887; `OpenDriveLab/maskalign models_pretrain.py` (`distill_weights`).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, student_depth: int = 12, teacher_depth: int = 12,
+                 levels: int = 5, fusion: str = 'linear') -> None:
+        super().__init__()
+        if fusion not in _FUSIONS:
+            raise ValueError(f'DynamicAlignment: fusion must be one of {", ".join(_FUSIONS)}, got {fusion!r} '
+                             '(config key model.neck.fusion).')
+        if not 1 <= levels <= teacher_depth:
+            raise ValueError(f'DynamicAlignment: levels must lie in [1, {teacher_depth}], the blocks of the teacher, '
+                             f'got {levels} (config key model.neck.levels).')
+        if fusion == 'linear' and student_depth != teacher_depth:
+            raise ValueError(f"DynamicAlignment: fusion='linear' needs equal depths, but the student has "
+                             f"{student_depth} blocks and the teacher {teacher_depth}; use fusion='sum' "
+                             '(config key model.neck.fusion).')
+        self.student_depth, self.teacher_depth, self.levels, self.fusion = (
+            student_depth, teacher_depth, levels, fusion)
+        self.weights = nn.Parameter(torch.empty(levels, student_depth))
+        self.heads = nn.ModuleList(nn.Linear(in_channels, out_channels) for _ in range(levels))
+
+    def init_weights(self) -> None:
+        """Xavier heads, biases 0."""
+        if self.fusion == 'linear':
+            self.weights.data.copy_(torch.eye(self.student_depth)[-self.levels:] + 0.01)
+        else:
+            nn.init.constant_(self.weights, 1 / self.student_depth)
+        for head in self.heads:
+            nn.init.xavier_uniform_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def mix(self, blocks: list[Tensor]) -> Tensor:
+        """Mixed levels of the student's blocks (N, T, C) each: (N, T, levels * C)."""
+        mixed = torch.einsum('lk,kntc->ntlc', self.weights.to(blocks[0].dtype), torch.stack(blocks))
+        return mixed.flatten(2)
+
+    def forward(self, mixed: Tensor) -> Tensor:
+        """Mixed levels (M, levels * C) in the teacher's space: (M, levels, C_t)."""
+        parts = mixed.unflatten(1, (self.levels, -1)).unbind(1)
+        return torch.stack([head(part) for head, part in zip(self.heads, parts)], dim=1)

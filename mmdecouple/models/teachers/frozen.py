@@ -1,0 +1,112 @@
+"""A frozen vision transformer as teacher: CLIP's or DINO's, from a local file in its published format."""
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+from ..data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
+CLIP_MEAN = (122.7709383, 116.7460125, 104.09373615)
+CLIP_STD = (68.5005327, 66.6321579, 70.32316305)
+_STATISTICS = dict(imagenet=(IMAGENET_MEAN, IMAGENET_STD), clip=(CLIP_MEAN, CLIP_STD))
+
+
+@MODELS.register_module()
+class FrozenViT(nn.Module):
+    """Whitened outputs of the last blocks of a frozen ViT, and what its class token attends to.
+
+    It never trains, follows nobody, and is no part of a checkpoint: its file is read again when a run starts.
+
+    Args:
+        backbone: Config of a `DenseViT`.
+        checkpoint: Local file in a format that `read_vit` knows, or `random`, which teaches nothing and is for
+            tests. Read by `reset`, so a model can be built and measured without it.
+        levels: Blocks to give, counted from the last.
+        statistics: Channel statistics that the teacher expects: `imagenet` or `clip`.
+        input_size: Side to which views are resized (bicubic) before the teacher; None takes them as they are.
+
+    Raises:
+        ValueError: For unknown statistics; from `reset`, for a file that does not fit.
+        FileNotFoundError: From `reset`, if there is no such file.
+
+    Source: `OpenDriveLab/maskalign models_pretrain.py` (`forward_clip`, `forward_dino`, `get_teacher`).
+    """
+
+    def __init__(self, backbone: dict, checkpoint: str | None = None, levels: int = 5,
+                 statistics: str = 'imagenet', input_size: int | None = None) -> None:
+        super().__init__()
+        if statistics not in _STATISTICS:
+            raise ValueError(f'FrozenViT: statistics must be one of {", ".join(_STATISTICS)}, got {statistics!r} '
+                             '(config key model.teacher.statistics).')
+        self.backbone = MODELS.build(backbone).requires_grad_(False)
+        self.checkpoint = checkpoint
+        self.levels = levels
+        self.input_size = input_size
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS[statistics])
+        own_mean, own_std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS['imagenet'])
+        self.register_buffer('scale', own_std / std, persistent=False)
+        self.register_buffer('shift', (own_mean - mean) / std, persistent=False)
+        self.register_state_dict_post_hook(_leave_out)
+        self.register_load_state_dict_pre_hook(_keep_own)
+
+    def train(self, mode: bool = True) -> 'FrozenViT':
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def reset(self, student: dict[str, nn.Module]) -> None:
+        """Read the file; the student has no part in it."""
+        if self.checkpoint == 'random':
+            print_log('FrozenViT: the teacher is random; it teaches nothing and is for tests.', 'current')
+            self.backbone.init_weights()
+            return
+        if self.checkpoint is None or not Path(self.checkpoint).is_file():
+            raise FileNotFoundError(f'FrozenViT: no teacher at {self.checkpoint!r}; download its weights and set the '
+                                    'config key model.teacher.checkpoint to the file.')
+        from ..backbones.vit_formats import read_vit
+        weights = read_vit(self.checkpoint).backbone
+        own = self.backbone.state_dict()
+        missing = [name for name in own if name not in weights]
+        reshaped = [name for name in own if name in weights and name != 'pos_embed'
+                    and own[name].shape != weights[name].shape]
+        if missing or reshaped:
+            raise ValueError(f'FrozenViT: {self.checkpoint} does not fit model.teacher.backbone: '
+                             f'{len(missing)} keys missing ({", ".join(missing[:4])}), {len(reshaped)} of another shape '
+                             f'({", ".join(reshaped[:4])}).')
+        self.backbone.load_state_dict({name: weights[name] for name in own})
+
+    def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
+        """Stay as it is."""
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Whitened levels and attention.
+
+        Args:
+            images: Views normalized by ImageNet's statistics, (N, 3, H, W).
+
+        Returns:
+            Outputs of the last blocks, before the final norm, each token layer-normalized without affine,
+            (N, 1 + P, levels, C); attention of the class token to the patches in the last block, mean over heads,
+            (N, P).
+        """
+        images = images * self.scale + self.shift
+        if self.input_size is not None:
+            images = F.interpolate(images, (self.input_size, ) * 2, mode='bicubic', align_corners=False)
+        blocks = self.backbone.blocks(self.backbone.tokens(images)[0])
+        levels = torch.stack(blocks[-self.levels:], dim=2)
+        attention = self.backbone.class_attention(blocks[-2]).mean(1)
+        return F.layer_norm(levels.float(), levels.shape[-1:]), attention
+
+
+def _leave_out(module: FrozenViT, state: dict, prefix: str, _) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        del state[name]
+
+
+def _keep_own(module: FrozenViT, state: dict, prefix: str, *_) -> None:
+    for name, value in module.named_parameters():
+        state.setdefault(prefix + name, value.detach())
