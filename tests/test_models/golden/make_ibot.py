@@ -92,13 +92,30 @@ class Setup:
         """One epoch of the official loop over `batches`: the terms of each step, gradient norms of the last one."""
         student = Wrapped(self.student)
         optimizer, recorder = Frozen(student), Recorder(self.loss, look)
-        flat = [0.0] * (len(batches) * (epoch + 1))
-        args = SimpleNamespace(epochs=100, global_crops_number=2, use_masked_im_modeling=True, clip_grad=0,
-                               freeze_last_layer=0, **settings)
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.main.train_one_epoch(student, self.teacher, self.teacher, recorder, batches, optimizer, flat, flat,
-                                      [1.0] * len(flat), epoch, None, args)
+        steps = len(batches) * (epoch + 1)
+        self._loop(student, recorder, batches, optimizer, [0.] * steps, [0.] * steps, [1.] * steps, epoch,
+                   clip_grad=0, freeze_last_layer=0, **settings)
         return recorder.seen, optimizer.norms
+
+    def train(self, batches: list, rates: list, decays: list, momenta: list, **settings: object) -> dict:
+        """The first epoch with the official optimizer: the terms of each step, and how far parameters went."""
+        student = Wrapped(self.student)
+        nets = {'student': self.student, 'teacher': self.teacher}
+        watched = {f'{owner} {name}': p for owner, net in nets.items() for name, p in net.named_parameters()
+                   if name in WATCHED}
+        before = {name: p.detach().clone() for name, p in watched.items()}
+        optimizer = torch.optim.AdamW(self.main.utils.get_params_groups(student))
+        recorder = Recorder(self.loss)
+        self._loop(student, recorder, batches, optimizer, rates, decays, momenta, 0, **settings)
+        return {'terms': recorder.seen, 'distance from the start': {
+            name: (p.detach() - before[name]).norm() for name, p in watched.items()}}
+
+    def _loop(self, student: nn.Module, recorder: Recorder, batches: list, optimizer: object, rates: list,
+              decays: list, momenta: list, epoch: int, **settings: object) -> None:
+        args = SimpleNamespace(epochs=100, global_crops_number=2, use_masked_im_modeling=True, **settings)
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.main.train_one_epoch(student, self.teacher, self.teacher, recorder, batches, optimizer, rates,
+                                      decays, momenta, epoch, None, args)
 
     def centers(self) -> dict:
         return {'class center': self.loss.center.flatten(), 'patch center': self.loss.center2.flatten()}
@@ -127,6 +144,9 @@ def ibot(folder: str) -> None:
         setup = Setup(folder, local, flat_positions=local > 0)
         images = views(0, batch) + views(0, batch, local, SIZES['image'] // 2, 'local')
         (terms, ), norms = setup.run([(images, labels, [mask.clone() for mask in used])], epoch)
+        if local:
+            # Spread over the positions by the same resizing.
+            del norms['backbone.pos_embed']
         cases[name] = {'epoch': epoch, 'locals': local, 'flat positions': local > 0,
                        'masks': [formula.to_text(mask) for mask in used], **terms, 'gradient norms': norms}
     setup = Setup(folder)
@@ -135,6 +155,13 @@ def ibot(folder: str) -> None:
                          for step, masks in enumerate(steps)], 12)
     content['three steps, epoch 12'] = {
         'masks': [[formula.to_text(mask) for mask in masks] for masks in steps], 'terms': seen, **setup.centers()}
+    schedule = {'learning rates': [1e-3, 2e-3, 3e-3, 3e-3], 'weight decays': [0.04, 0.1, 0.2, 0.4],
+                'teacher momenta': [0.9, 0.95, 0.99, 0.99], 'clip': 0.5, 'epochs with a frozen last layer': 1}
+    batch_of = [(views(step, batch), labels, mim_masks(step, batch)) for step in range(4)]
+    content['four trained steps, epoch 0'] = {
+        **schedule, 'masks': [[formula.to_text(mask) for mask in masks] for *_, masks in batch_of],
+        **Setup(folder).train(batch_of, *list(schedule.values())[:3], clip_grad=schedule['clip'],
+                              freeze_last_layer=schedule['epochs with a frozen last layer'])}
     recipe.write('ibot', content)
 
 
