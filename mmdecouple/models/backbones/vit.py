@@ -66,8 +66,9 @@ class DenseViT(VisionTransformer):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.fixed_position:
-            self.pos_embed.data.copy_(build_2d_sincos_position_embedding(
-                self.patch_resolution, self.embed_dims, cls_token=True))
+            # mmpretrain puts the row's half first, MAE and MaskAlign the column's.
+            position = build_2d_sincos_position_embedding(self.patch_resolution[::-1], self.embed_dims, cls_token=True)
+            self.pos_embed.data.copy_(torch.cat(position.chunk(2, dim=2)[::-1], dim=2))
             nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
             nn.init.normal_(self.cls_token, std=0.02)
         else:

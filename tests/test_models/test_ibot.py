@@ -1,0 +1,215 @@
+"""iBOT and iBOT-D against the authors' code (golden numbers) and against the contracts of the house."""
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmdecouple.models.algorithms.ibot import MIMMasks
+from mmdecouple.models.decoupling import Foreground
+
+from .conftest import BRANCH, batch, build, losses_of
+from .golden import formula
+from .golden_models import golden_ibot, ibot, load, official_norms, released_views
+
+GOLDEN, RELEASE = load('ibot'), load('ibot_release')
+BRANCH = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
+
+
+def drawn(masks) -> MIMMasks:
+    """What `IBOT.draw` gives, for given masks of both views."""
+    mask = torch.cat([formula.from_text(view) for view in masks])
+    share = mask.flatten(1).float()
+    return MIMMasks(mask, Foreground.of(share), Foreground.of(1 - share))
+
+
+def case_views(batch_size: int, step: int = 0, local_views: int = 0) -> list[torch.Tensor]:
+    views = [formula.image(f'view {v} step {step}', batch_size, 32) for v in range(2)]
+    return views + [formula.image(f'local {v} step {step}', batch_size, 16) for v in range(local_views)]
+
+
+@pytest.mark.parametrize('name', list(GOLDEN['cases']))
+def test_losses_and_gradients_equal_the_official_ones(name):
+    case = GOLDEN['cases'][name]
+    model = golden_ibot(GOLDEN, case['flat positions'], local_views=case['locals'])
+    model.start_epoch(case['epoch'])
+    losses = model(case_views(4, 0, case['locals']), drawn=drawn(case['masks']), mode='loss')
+    assert losses['loss_class'].item() == pytest.approx(case['cls'], rel=1e-5)
+    assert losses['loss_patch'].item() == pytest.approx(case['patch'], rel=1e-5)
+    sum(losses.values()).backward()
+    expected = case['gradient norms']
+    assert official_norms(model, expected) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_centers_and_losses_over_three_steps_equal_the_official_ones():
+    steps = GOLDEN['three steps, epoch 12']
+    model = golden_ibot(GOLDEN)
+    model.start_epoch(12)
+    for step, (masks, terms) in enumerate(zip(steps['masks'], steps['terms'])):
+        losses = model(case_views(4, step), drawn=drawn(masks), mode='loss')
+        assert losses['loss_class'].item() == pytest.approx(terms['cls'], rel=1e-5)
+        assert losses['loss_patch'].item() == pytest.approx(terms['patch'], rel=1e-5)
+    for center, name in ((model.class_center, 'class center'), (model.patch_center, 'patch center')):
+        torch.testing.assert_close(center.value, torch.tensor(steps[name]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('mixing', ['embedding', 'pixel'])
+def test_the_released_step_equals_the_official_one(mixing):
+    model = golden_ibot(RELEASE, decoupling={**BRANCH, 'weighting': 'additive', 'mixing': mixing})
+    model.class_center.value.copy_(formula.tensor('class center', (24, ), 0.1))
+    model.patch_center.value.copy_(formula.tensor('patch center', (24, ), 0.1))
+    model.start_epoch(RELEASE['epoch'])
+    views = [view.requires_grad_() for view in case_views(8)]
+    losses = model(views, drawn=drawn(RELEASE['mim masks']), decoupled=released_views(RELEASE, views, mixing),
+                   mode='loss')
+    for ours, theirs in (('loss_class', 'cls'), ('loss_patch', 'patch'), ('decoupling', 'dc')):
+        assert losses[ours].item() == pytest.approx(RELEASE[theirs], rel=1e-5)
+    total = losses['loss_class'] + losses['loss_patch'] + losses['loss_decoupling']
+    assert total.item() == pytest.approx(RELEASE['loss'], rel=1e-5)
+    losses['loss_decoupling'].backward(retain_graph=True)
+    by_row = torch.cat([view.grad for view in views]).flatten(1).norm(dim=1) / 0.3
+    expected = torch.tensor(RELEASE['gradient norms of dc by row of the stacked key views'])
+    foreground, background = expected > 0, expected == 0
+    torch.testing.assert_close(by_row[foreground], expected[foreground], rtol=1e-4, atol=1e-6)
+    assert bool((by_row[background] == 0).all()) == (mixing == 'embedding')
+    if mixing == 'embedding':
+        model.zero_grad()
+        total.backward()
+        expected = RELEASE['gradient norms of loss']
+        assert official_norms(model, expected) == pytest.approx(expected, rel=1e-4)
+
+
+def test_mixed_patch_embeddings_are_the_embeddings_of_mixed_pixels():
+    model = golden_ibot(RELEASE).eval()
+    views = case_views(8)
+    pixel, embedding = (released_views(RELEASE, views, mixing) for mixing in ('pixel', 'embedding'))
+    mixed, _ = model.backbone.tokens(torch.cat(views), mixed=embedding)
+    alone, _ = model.backbone.tokens(pixel.images)
+    torch.testing.assert_close(mixed[16:], alone)
+
+
+def test_patch_loss_over_all_cells_of_an_unmixed_view_is_the_decoupling_loss():
+    none = formula.to_text(torch.zeros(4, 4, 4, dtype=torch.bool))
+    model = golden_ibot(GOLDEN, visible_weight=1., decoupling={**BRANCH, 'loss_weight': 0.5})
+    views = case_views(4)
+    made = model.decoupling.compose(views, (4, 4), torch.Generator().manual_seed(0))
+    rows = torch.arange(8)
+    clean = made._replace(images=torch.cat(views), cut_mask=torch.zeros(8, 4, 4, dtype=torch.bool), rows=rows,
+                          partners=rows, foreground=Foreground.of(torch.ones(8, 16)))
+    losses = model(views, drawn=drawn([none, none]), decoupled=clean, mode='loss')
+    assert losses['loss_decoupling'].item() == pytest.approx(losses['loss_visible'].item(), rel=1e-5)
+    assert losses['loss_patch'].item() == 0
+
+
+def test_visible_weight_averages_the_visible_patches_by_themselves(data):
+    model = build(ibot(visible_weight=0.7, mim_share=1.)).train()
+    prepared = model.data_preprocessor(data, True)
+    teacher = model.teach(prepared['inputs'])
+    student, _ = model.learn(prepared['inputs'], None, teacher, prepared['drawn'])
+    target = model.dense_target(teacher['dense'].flatten(0, 1))
+    logits = model.neck(student['dense'].flatten(0, 1)) / model.student_temperature
+    cross_entropy = -(target * F.log_softmax(logits, 1)).sum(1).view(16, 16)
+    visible = ~prepared['drawn'].mask.flatten(1)
+    by_hand = torch.stack([row[seen].mean() for row, seen in zip(cross_entropy, visible)]).mean()
+    assert model.base_loss(student, teacher)['loss_visible'].item() == pytest.approx(0.7 * by_hand.item(), rel=1e-5)
+
+
+def test_lambda_zero_is_the_base_method_bit_for_bit(data):
+    runs = {}
+    for name, branch in (('base', None), ('zero', {**BRANCH, 'loss_weight': 0.0})):
+        model = build(ibot(decoupling=branch, backbone={**ibot()['backbone'], 'drop_path_rate': 0.2})).train()
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
+        for step in range(3):
+            losses = losses_of(model, data, step)
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+            model.update_teacher(step, 3)
+        runs[name] = (losses, model.state_dict())
+    assert runs['base'][0].keys() == runs['zero'][0].keys()
+    for key, value in runs['base'][1].items():
+        assert torch.equal(value, runs['zero'][1][key]), key
+
+
+def test_the_branch_leaves_masks_teacher_and_centers_as_in_the_base_method(data):
+    runs = []
+    for branch in (None, {**BRANCH, 'ratio': 1.0}):
+        model = build(ibot(decoupling=branch)).train()
+        seen = []
+        model.teacher.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        model.data_preprocessor.set_step(0, 0, 3)
+        prepared = model.data_preprocessor(data, True)
+        model(**prepared, mode='loss')
+        assert len(seen) == 1 and torch.equal(seen[0], torch.cat(prepared['inputs']))
+        runs.append((prepared['drawn'].mask, model.class_center.value, model.patch_center.value))
+    assert all(torch.equal(a, b) for a, b in zip(*runs))
+    assert runs[0][0].any() and runs[0][1].any() and runs[0][2].any()
+
+
+def test_the_patch_center_is_the_mean_logit_of_all_clean_tokens(data):
+    model = build(ibot()).train()
+    prepared = model.data_preprocessor(data, True)
+    teacher = copy.deepcopy(model.teacher)
+    model(**prepared, mode='loss')
+    tokens, = teacher.backbone(torch.cat(prepared['inputs']))
+    torch.testing.assert_close(model.patch_center.value, 0.1 * teacher.neck(tokens[:, 1:]).mean((0, 1)))
+    torch.testing.assert_close(model.class_center.value, 0.1 * teacher.neck(tokens[:, 0]).mean(0))
+
+
+def test_the_teacher_has_no_stochastic_depth_and_weight_norm_survives_its_copy():
+    model = build(ibot(backbone={**ibot()['backbone'], 'drop_path_rate': 0.5})).train()
+    tokens = [model.teacher.backbone(case_views(2)[0])[0] for _ in range(2)]
+    assert torch.equal(*tokens)
+    student = [model.backbone(case_views(2)[0])[0] for _ in range(2)]
+    assert not torch.equal(*student)
+    copied = copy.deepcopy(model)
+    copied.neck.last_layer.parametrizations.weight.original0.data.mul_(2)
+    feature = torch.randn(3, 32)
+    torch.testing.assert_close(copied.neck(feature), 2 * model.neck(feature))
+
+
+@pytest.mark.parametrize('epoch, temperature', [(0, 0.04), (1, 0.0410344828), (28, 0.0689655172), (29, 0.07),
+                                                 (99, 0.07)])
+def test_the_teacher_temperature_follows_the_absolute_epoch(epoch, temperature):
+    model = build(ibot())
+    model.start_epoch(epoch)
+    assert model.teacher_temperature.item() == pytest.approx(temperature, rel=1e-6)
+
+
+def test_twenty_steps_towards_fixed_targets_lower_every_term(data):
+    model = build(ibot(decoupling=BRANCH, teacher=dict(momentum=1.), center_momentum=1.)).train()
+    model.backbone.init_weights()
+    model.neck.init_weights()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
+    values = []
+    for _ in range(20):
+        losses = losses_of(model, data, 0)
+        terms = {name: value for name, value in losses.items() if name.startswith('loss')}
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+        values.append({name: value.item() for name, value in terms.items()})
+    assert all(values[-1][name] < 0.8 * first for name, first in values[0].items())
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(local_views=4), r'local_views=4 asks for 6 views, but the batch has 2.*model\.local_views'),
+    (dict(mim_share=1.5), r'mim_share must lie in \[0, 1\], got 1\.5.*model\.mim_share'),
+    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'no mask token.*model\.backbone\.mask_token'),
+    (dict(backbone=dict(ibot()['backbone'], arch='small')), r"ViT-S is 'deit-small'"),
+    (dict(backbone=dict(ibot()['backbone'], img_size=36)), r'patch of 8 pixels does not divide a view of 36 x 36'),
+    (dict(mim_mask=dict(type='Blockwise', cut_ratio=2)), r'cut_ratio.*model\.mim_mask\.cut_ratio'),
+])
+def test_bad_settings_give_one_line(data, options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        losses_of(build(ibot(**options)), data)
+    assert '\n' not in str(caught.value)
+
+
+def test_views_and_masks_that_miss_the_token_grid_are_refused():
+    model = build(ibot())
+    with pytest.raises(ValueError, match='patch of 8 pixels does not divide a view of 36 x 36'):
+        losses_of(model, batch(pixels=36))
+    with pytest.raises(ValueError, match='mask of 2 x 2 cells is not on the grid of 4 x 4 tokens'):
+        model.backbone(case_views(2)[0], torch.ones(2, 2, 2, dtype=torch.bool))
