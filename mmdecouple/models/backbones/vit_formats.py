@@ -9,8 +9,10 @@ from mmdecouple.utils.weight_files import read_weights
 
 from .vit_heads import alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours
 from .vit_names import VIT_NAMES
-from .vit_reading import FORMATS, ROLES, choose_network, recognize, take_backbone
+from .vit_reading import FORMATS, ROLES, choose_network, recognize, roles_of, take_backbone
 
+__all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'own_checkpoint', 'read_vit',
+           'roles_of', 'to_ours', 'vit_arch']
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
@@ -74,7 +76,8 @@ def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto'
     taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
     taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
     used = {name for theirs in taken.values() for name in theirs.split(' + ')}
-    beside = [key for key, value in content.items() if key != wrapper and (wrapper or not isinstance(value, Tensor))]
+    known = {wrapper, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
+    beside = [key for key, value in content.items() if key not in known and (wrapper or not isinstance(value, Tensor))]
     return ViTWeights(names.format, backbone, {ours: value.float() for ours, (_, value) in rest.items()},
                       sorted(set(state) - used) + sorted(beside), taken)
 
@@ -122,6 +125,19 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
         networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
     return dict(student={f'module.{key}': value for key, value in networks[0].items()}, teacher=networks[1],
                 ibot_loss=centers_from_ours(teacher.rest))
+
+
+def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> dict[str, Tensor]:
+    """State dict of an algorithm of ours, from its student and, if it has one, its teacher.
+
+    A teacher without mask token gets the student's: our teacher is a copy that has one, and never uses it.
+    """
+    state = {**{f'backbone.{key}': value for key, value in student.backbone.items()}, **student.rest}
+    if teacher is not None:
+        token = {key: value for key, value in student.backbone.items() if key == 'mask_token'}
+        state.update({f'teacher.backbone.{key}': value for key, value in {**token, **teacher.backbone}.items()})
+        state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
+    return state
 
 
 def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:

@@ -13,6 +13,14 @@ _ALIKE = ('ibot', 'dino', 'timm')
 _LIMIT = 6
 
 
+def roles_of(content: dict[str, Any]) -> tuple[str, ...]:
+    """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network."""
+    weights = content.get('state_dict', content)
+    if any(key.startswith('teacher.backbone.') for key in weights) and any(key.startswith('backbone.') for key in weights):
+        return ROLES
+    return tuple(role for role in ROLES if isinstance(content.get(role), dict))
+
+
 def choose_network(content: dict[str, Any], role: str, where: str) -> tuple[dict[str, Tensor], str | None]:
     """State dict of one network of a checkpoint, without `module.`, and the key that held it (None: no key)."""
     networks = [key for key in ROLES if isinstance(content.get(key), dict)]
