@@ -77,23 +77,16 @@ def test_loss_of_given_states_equals_the_official_one():
     check_gradients(model, case['gradient norms'])
 
 
-def test_a_whole_step_equals_the_official_one(monkeypatch):
+def test_a_whole_step_equals_the_official_one():
     model, case = golden_model(), GOLDEN['whole forward']
-    teacher, drawn = golden_teacher(), []
-
-    def kept_cells(weight, count):
-        drawn.append((weight, count))
-        return torch.tensor(GOLDEN['kept cells'])
-
-    monkeypatch.setattr(torch, 'multinomial', kept_cells)
+    teacher = golden_teacher()
+    model.draw_visible = lambda attention: torch.tensor(GOLDEN['kept cells'])
     student, _ = model.learn([formula.image('view 0', 3, 32)], None, teacher, None)
     loss = model.base_loss(student, teacher)['loss_align']
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     check_gradients(model, case['gradient norms'])
-    weight, count = drawn[0]
-    assert count == 4
-    assert weight[0].tolist() == pytest.approx(case['importance of image 0'], rel=1e-5)
+    assert teacher['attention'][0].tolist() == pytest.approx(case['importance of image 0'], rel=1e-5)
     positions = case['position embedding of row 1, column 2']
     assert model.backbone.pos_embed[0, 1 + 1 * 4 + 2].tolist()[:len(positions)] == pytest.approx(positions, abs=1e-6)
 
@@ -125,18 +118,18 @@ def test_class_attention_is_the_last_blocks_own(data):
     torch.testing.assert_close(network.class_attention(blocks[-2]), attention[:, :, 0, 1:])
 
 
-def test_attention_decides_what_the_student_sees():
-    model = build(maskalign(mask_ratio=0.75)).train()
-    attention = torch.full((2000, 16), 1e-4)
-    attention[:, 3] = 1.
-    teacher = {'attention': attention}
-    student, _ = model.learn([torch.zeros(2000, 3, 32, 32)], None, teacher, None)
-    visible = student['visible']
-    assert visible.shape == (2000, 4) and all(len(row.unique()) == 4 for row in visible[:50])
-    assert (visible == 3).any(1).float().mean() > 0.99
+def test_visible_patches_are_drawn_as_by_multinomial():
+    model = build(maskalign(mask_ratio=0.75))
+    weight = torch.tensor([[5., 3, 1, 0.5] * 4]).expand(20000, -1)
+    torch.manual_seed(0)
+    ours, reference = model.draw_visible(weight), torch.multinomial(weight, 4)
+    assert ours.shape == (20000, 4) and all(len(row.unique()) == 4 for row in ours[:100])
+    for first in (1, 4):
+        shares = [torch.bincount(drawn[:, :first].flatten(), minlength=16) / 20000 for drawn in (ours, reference)]
+        torch.testing.assert_close(*shares, rtol=0, atol=0.015)
     model.masking = 'random'
-    visible = model.learn([torch.zeros(2000, 3, 32, 32)], None, teacher, None)[0]['visible']
-    assert (visible == 3).any(1).float().mean().item() == pytest.approx(0.25, abs=0.04)
+    shares = torch.bincount(model.draw_visible(weight).flatten(), minlength=16) / 20000
+    torch.testing.assert_close(shares, torch.full((16, ), 0.25), rtol=0, atol=0.015)
 
 
 def test_decoupling_loss_equals_eq_15_by_hand(data):

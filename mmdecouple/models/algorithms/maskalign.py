@@ -68,8 +68,7 @@ class MaskAlign(DenseAlgorithm):
               drawn: None) -> tuple[dict[str, Tensor], Tensor | None]:
         """One pass over the visible tokens, one over all tokens of the decoupled views."""
         tokens, _ = self.backbone.tokens(views[0])
-        weight = teacher['attention'] if self.masking == 'attention' else torch.ones_like(teacher['attention'])
-        visible = torch.multinomial(weight, int(weight.shape[1] * (1 - self.mask_ratio)))
+        visible = self.draw_visible(teacher['attention'])
         student = {'mixed': self._mixed(tokens, visible), 'visible': visible}
         if decoupled is None:
             return student, None
@@ -80,6 +79,13 @@ class MaskAlign(DenseAlgorithm):
         mixed = self._mixed(tokens, seen)[:, 1:]
         dense = mixed.new_zeros(*decoupled.foreground.share.shape, mixed.shape[2])
         return student, dense.scatter(1, seen[..., None].expand_as(mixed), mixed)
+
+    def draw_visible(self, attention: Tensor) -> Tensor:
+        """Patches that the student sees, without replacement: weights (B, P) -> indices (B, floor(P (1 - ratio)))."""
+        weight = attention if self.masking == 'attention' else torch.ones_like(attention)
+        # The largest of weight / exponential noise are such a draw; `torch.multinomial` checks its input on the host.
+        noise = torch.empty_like(weight).exponential_()
+        return (weight / noise).topk(int(weight.shape[1] * (1 - self.mask_ratio)), dim=1).indices
 
     def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
         """`loss_align`: over the visible patches and the class token."""
