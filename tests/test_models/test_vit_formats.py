@@ -200,6 +200,16 @@ def test_the_head_of_the_authors_gives_the_same_logits():
     torch.testing.assert_close(ours(tokens), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_full_dino_checkpoint_gives_its_head_and_center():
+    network = {key: value for key, value in authors_network(False).items() if 'last_layer2' not in key}
+    center = torch.randn(1, K)
+    found = to_ours(dict(student={f'module.{key}': value for key, value in network.items()}, teacher=network,
+                         dino_loss=dict(center=center)), 'student')
+    assert found.format == 'dino' and found.ignored == ['teacher'] and len(found.rest) == 9
+    assert torch.equal(found.rest['class_center.value'], center[0])
+    assert found.names['class_center.value'] == 'dino_loss.center'
+
+
 def test_only_the_aligned_levels_of_maskalign_are_taken():
     state = from_ours(own_backbone(), 'timm')
     state.update({f'distill_heads.{level}.{kind}': torch.full((4, C)[:2 if kind == 'weight' else 1], float(level))

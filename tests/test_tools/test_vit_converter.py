@@ -59,7 +59,7 @@ def test_a_run_goes_to_ibot_and_back_and_loads_whole(run, checkpoint, tmp_path, 
 
 
 @pytest.mark.parametrize(('role', 'prefix'), [(None, 'teacher.backbone.'), ('student', 'backbone.')])
-def test_formats_of_one_backbone_get_the_teacher_unless_the_student_is_asked_for(role, prefix, run, checkpoint, tmp_path):
+def test_one_backbone_is_the_teachers_unless_the_student_is_asked_for(role, prefix, run, checkpoint, tmp_path):
     out = tmp_path / 'vit.safetensors'
     run(checkpoint, out, '--to', 'timm', *(['--role', role] if role else []))
     weights = torch.load(checkpoint, weights_only=True)['state_dict']
@@ -93,8 +93,9 @@ def test_a_wrong_file_ends_in_one_line_and_leaves_nothing(run, tmp_path, capsys)
     torch.save({'blocks.0.norm1.weight': torch.ones(3), 'blocks.1.norm1.weight': torch.ones(3)}, tmp_path / 'some.pth')
     (tmp_path / 'torn.pth').write_bytes((tmp_path / 'some.pth').read_bytes()[:300])
     (tmp_path / 'torn.safetensors').write_bytes(b'x' * 20)
-    for name, line in (('some.pth', 'lacks cls_token, pos_embed'), ('torn.pth', 'truncated or no checkpoint'),
-                       ('torn.safetensors', 'truncated or no safetensors file'), ('none.pth', 'There is no weight file')):
+    for name, line in (('some.pth', 'lacks cls_token, pos_embed'), ('none.pth', 'There is no weight file'),
+                       ('torn.pth', 'truncated or no checkpoint'),
+                       ('torn.safetensors', 'truncated or no safetensors file')):
         with pytest.raises(SystemExit) as end:
             run(tmp_path / name, tmp_path / 'out.pth', '--to', 'timm')
         error = capsys.readouterr().err.strip()

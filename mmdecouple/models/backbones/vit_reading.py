@@ -15,8 +15,8 @@ _LIMIT = 6
 
 def roles_of(content: dict[str, Any]) -> tuple[str, ...]:
     """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network."""
-    weights = content.get('state_dict', content)
-    if any(key.startswith('teacher.backbone.') for key in weights) and any(key.startswith('backbone.') for key in weights):
+    prefixes = {key.partition('backbone.')[0] for key in content.get('state_dict', content) if 'backbone.' in key}
+    if {'', 'teacher.'} <= prefixes:
         return ROLES
     return tuple(role for role in ROLES if isinstance(content.get(role), dict))
 
