@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdecouple.registry import MODELS
 
 from ..backbones import dense_map, stride_of
-from ..decoupling import DecoupledViews
+from ..decoupling import DecoupledViews, Foreground
 from ..layers import batch_shuffle, batch_unshuffle
 
 
@@ -91,8 +91,13 @@ class DenseAlgorithm(BaseModel):
     def start_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
 
-    def draw(self, views: list[Tensor], generator: torch.Generator) -> Any:
-        """What the method itself draws for a batch, before the branch does: given to `learn`."""
+    def draw(self, batch: dict, generator: torch.Generator) -> Any:
+        """What the method itself draws for a batch, before the branch does: given to `learn`.
+
+        Args:
+            batch: `inputs`: the views; `data_samples`: the samples.
+            generator: The generator of the batch stages.
+        """
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """Outputs of the student or the teacher for images (N, 3, H, W).
@@ -119,6 +124,10 @@ class DenseAlgorithm(BaseModel):
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """The method's dense loss of matched positions: (M, C), (M, T) -> (M,)."""
         raise NotImplementedError
+
+    def foreground(self, decoupled: DecoupledViews, teacher: dict[str, Tensor]) -> Foreground:
+        """Where the decoupling loss lives, and its weights: a method may leave out more than the cut cells."""
+        return decoupled.foreground
 
     def remember(self, teacher: dict[str, Tensor]) -> None:
         """Take the teacher's outputs of clean views into queues or centers, after all losses."""
@@ -166,7 +175,8 @@ class DenseAlgorithm(BaseModel):
         student, dense = self.learn(views, decoupled, teacher, drawn)
         losses = self.base_loss(student, teacher)
         if decoupled is not None:
-            self._check_dense(dense, views[self.key_views[0]].shape[-2:])
+            self._check_dense(dense, decoupled)
+            decoupled = decoupled._replace(foreground=self.foreground(decoupled, teacher))
             losses = self.decoupling(losses, dense, teacher['dense'][decoupled.rows], decoupled, self)
         self.remember(teacher)
         return losses
@@ -200,19 +210,18 @@ class DenseAlgorithm(BaseModel):
         return samples
 
     def _draw(self, batch: dict, generator: torch.Generator) -> dict:
-        batch = {**batch, 'drawn': self.draw(batch['inputs'], generator)}
+        batch = {**batch, 'drawn': self.draw(batch, generator)}
         if self.decoupling is not None and self.decoupling.enabled:
             keys = [batch['inputs'][index] for index in self.key_views]
             size = self.dense_size(keys[0].shape[-2:])
             batch['decoupled'] = self.decoupling.compose(keys, size, generator)
         return batch
 
-    def _check_dense(self, dense: Tensor, view: Sequence[int]) -> None:
-        height, width = self.dense_size(view)
-        if dense.shape[1] != height * width:
-            raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a '
-                             f'stride of {self.dense_stride} pixels gives {height} x {width} '
-                             '(config key model.dense_stride).')
+    def _check_dense(self, dense: Tensor, decoupled: DecoupledViews) -> None:
+        expected = decoupled.foreground.share.shape[1]
+        if dense.shape[1] != expected:
+            raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
+                             f'{self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
 
     def _maps_by_size(self, images: list[Tensor]) -> list[Tensor]:
         groups: dict[tuple, list[int]] = {}

@@ -87,8 +87,9 @@ class IBOT(DenseAlgorithm):
         first, last, epochs = self.schedule
         self.teacher_temperature.fill_(first + (last - first) * min(epoch / max(epochs - 1, 1), 1))
 
-    def draw(self, views: list[Tensor], generator: torch.Generator) -> MIMMasks:
+    def draw(self, batch: dict, generator: torch.Generator) -> MIMMasks:
         """Draw the masks of the two global views."""
+        views = batch['inputs']
         if len(views) != 2 + self.local_views:
             raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the batch '
                              f'has {len(views)} (config keys model.local_views and MultiView.num_views of the data).')
@@ -167,8 +168,7 @@ class IBOT(DenseAlgorithm):
         with torch.no_grad():
             target = self.teacher.neck.last_layer(teacher['bottleneck'][where.positions])
             target = self._sharpen(target, self.patch_center)
-        weight = where.weight.flatten()[where.positions]
-        return (self._cross_entropy(logits, target) * weight).sum() / len(where.share)
+        return (self._cross_entropy(logits, target) * where.select(where.weight)).sum()
 
     def _sharpen(self, logits: Tensor, center: Center) -> Tensor:
         return ((logits.float() - center.value) / self.teacher_temperature).softmax(-1)

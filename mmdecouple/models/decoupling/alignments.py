@@ -33,61 +33,63 @@ class Foreground(NamedTuple):
         share: F as 0 and 1, (D, P).
         positions: Indices of the foreground in the flattened (D * P), ascending, (M,). Their number is known without
             asking the device.
+        weight: Weight of each position in L_DC, 0 outside of the foreground, (D, P): by default 1 / (D |F_d|), the mean
+            over a view and then over views.
         most: Largest number of foreground positions of one view.
     """
     share: Tensor
     positions: Tensor
+    weight: Tensor
     most: int
 
     @classmethod
     def of(cls, share: Tensor) -> 'Foreground':
         """From F on the CPU, (D, P)."""
-        return cls(share, share.flatten().nonzero().flatten(), int(share.sum(1).max()))
+        weight = share / share.sum(1, keepdim=True).clamp(min=1) / len(share)
+        return cls(share, share.flatten().nonzero().flatten(), weight, int(share.sum(1).max()))
 
     def to(self, device: torch.device) -> 'Foreground':
         """On the device, without waiting for it."""
-        share, positions = (part.to(device, non_blocking=True) for part in self[:2])
-        return Foreground(share, positions, self.most)
+        return Foreground(*(part.to(device, non_blocking=True) for part in self[:3]), self.most)
 
-    @property
-    def weight(self) -> Tensor:
-        """1 / |F_d| at each foreground position of view d, else 0: (D, P)."""
-        return self.share / self.share.sum(1, keepdim=True).clamp(min=1)
+    def select(self, values: Tensor) -> Tensor:
+        """Values of the foreground positions: (D, P, ...) -> (M, ...)."""
+        return values.flatten(0, 1)[self.positions]
 
 
 def point_to_point(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
     """1 / |F| sum_{j in F} loss(student_j, target_j): the paper's choice (eq. 6, "p-p" in Table 5)."""
-    value = objective.dense_loss(_select(student, foreground), objective.dense_target(_select(target, foreground)))
-    return (value * foreground.weight.flatten()[foreground.positions]).sum() / len(student)
+    value = objective.dense_loss(foreground.select(student), objective.dense_target(foreground.select(target)))
+    return (value * foreground.select(foreground.weight)).sum()
 
 
 def average(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
     """loss(mean of the student over F, mean of the target over F): InsLoc's rule ("avg" in Tables 5 and 11)."""
-    weight = foreground.weight[:, None]
-    pooled, pooled_target = (torch.bmm(weight.to(x.dtype), x)[:, 0] for x in (student, target))
-    value = objective.dense_loss(pooled, objective.dense_target(pooled_target))
-    return (value * foreground.share.amax(1)).mean()
+    inside, of_view = _normalized(foreground)
+    pooled, pooled_target = (torch.bmm(inside[:, None].to(x.dtype), x)[:, 0] for x in (student, target))
+    return (objective.dense_loss(pooled, objective.dense_target(pooled_target)) * of_view).sum()
 
 
 def point_to_all(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
     """1 / |F|^2 sum_{i, j in F} loss(student_i, target_j): CP2's rule ("p-a" in Tables 5 and 11)."""
     views, positions, _ = student.shape
-    weight = foreground.weight
+    inside, _ = _normalized(foreground)
     if objective.linear_in_target:
-        at = foreground.positions
-        view = torch.arange(views, device=at.device)[:, None]
-        owner = (at // positions == view) * weight.flatten()[at]
-        targets = objective.dense_target(_select(target, foreground))
-        mean = (owner.to(targets.dtype) @ targets)[at // positions]
-        value = objective.dense_loss(_select(student, foreground), mean)
-        return (value * weight.flatten()[at]).sum() / views
+        owner = foreground.positions // positions
+        view = torch.arange(views, device=owner.device)[:, None]
+        share = (owner == view) * foreground.select(inside)
+        targets = objective.dense_target(foreground.select(target))
+        value = objective.dense_loss(foreground.select(student), (share.to(targets.dtype) @ targets)[owner])
+        return (value * foreground.select(foreground.weight)).sum()
     pairs = objective.dense_loss(student.repeat_interleave(positions, 1).flatten(0, 1),
                                  objective.dense_target(target.repeat(1, positions, 1).flatten(0, 1)))
-    return (pairs * (weight[:, :, None] * weight[:, None]).flatten()).sum() / views
+    return (pairs * (foreground.weight[:, :, None] * inside[:, None]).flatten()).sum()
 
 
-def _select(features: Tensor, foreground: Foreground) -> Tensor:
-    return features.flatten(0, 1)[foreground.positions]
+def _normalized(foreground: Foreground) -> tuple[Tensor, Tensor]:
+    """Weights that sum to 1 over each view with foreground, (D, P), and the weight of each view, (D,)."""
+    of_view = foreground.weight.sum(1)
+    return foreground.weight / of_view[:, None].clamp(min=1e-12), of_view
 
 
 ALIGNMENTS = dict(point_to_point=point_to_point, average=average, point_to_all=point_to_all)
