@@ -1,5 +1,5 @@
-# iBOT with ViT-S/16: head, temperatures and block masks of bytedance/ibot. Half of the views are masked; of those, 10 to
-# 50 % of the patches. 80 epochs to the teacher's last temperature are the released iBOT-D's (official iBOT: 30).
+# iBOT with ViT-S/16: head, temperatures and block masks of bytedance/ibot. Half of the views are masked: 10 to 50 % of
+# their patches. 80 epochs to the teacher's last temperature are the released iBOT-D's (official iBOT: 30).
 model = dict(
     type='IBOT',
     backbone=dict(
