@@ -1,13 +1,13 @@
-from .algorithms import IBOT, DenseAlgorithm, DenseCL, MaskAlign, MoCoV2
+from .algorithms import IBOT, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, SoCo
 from .backbones import DenseViT
 from .batch_stages import CutViews
 from .data_preprocessor import DensePreprocessor
 from .decoupling import DecoupledViews, DecouplingBranch
 from .layers import Center, NegativeQueue, SplitBN
-from .losses import info_nce
-from .necks import DINOHead, DynamicAlignment
+from .losses import info_nce, sinkhorn
+from .necks import DINOHead, DynamicAlignment, PrototypeHead
 from .teachers import EMATeacher, FrozenViT
 
 __all__ = ['Center', 'CutViews', 'DINOHead', 'DecoupledViews', 'DecouplingBranch', 'DenseAlgorithm', 'DenseCL',
-           'DensePreprocessor', 'DenseViT', 'DynamicAlignment', 'EMATeacher', 'FrozenViT', 'IBOT', 'MaskAlign', 'MoCoV2',
-           'NegativeQueue', 'SplitBN', 'info_nce']
+           'DensePreprocessor', 'DenseViT', 'DynamicAlignment', 'EMATeacher', 'FrozenViT', 'IBOT', 'Leopart',
+           'MaskAlign', 'MoCoV2', 'NegativeQueue', 'PrototypeHead', 'SoCo', 'SplitBN', 'info_nce', 'sinkhorn']

@@ -105,7 +105,7 @@ def test_patch_loss_over_all_cells_of_an_unmixed_view_is_the_decoupling_loss():
 def test_visible_weight_averages_the_visible_patches_by_themselves(data):
     model = build(ibot(visible_weight=0.7, mim_share=1.)).train()
     prepared = model.data_preprocessor(data, True)
-    teacher = model.teach(prepared['inputs'])
+    teacher = model.teach(prepared['inputs'], prepared['drawn'])
     student, _ = model.learn(prepared['inputs'], None, teacher, prepared['drawn'])
     target = model.dense_target(teacher['dense'].flatten(0, 1))
     logits = model.neck(student['dense'].flatten(0, 1)) / model.student_temperature

@@ -173,7 +173,7 @@ def test_drop_keeps_all_of_the_foreground_and_part_of_the_background(data):
 def test_dropped_positions_do_not_change_which_features_meet(data):
     model = build(maskalign(decoupling=BRANCH, drop=1.)).eval()
     prepared = model.data_preprocessor(data, True)
-    teacher = model.teach(prepared['inputs'])
+    teacher = model.teach(prepared['inputs'], prepared['drawn'])
     _, dense = model.learn(prepared['inputs'], prepared['decoupled'], teacher, None)
     seen = model._seen(prepared['decoupled'])
     tokens, _ = model.backbone.tokens(prepared['decoupled'].images)

@@ -27,6 +27,6 @@ class DryRunHook(Hook):
             return
         rest = len(loader.sampler) % loader.batch_size
         smallest = loader.batch_size if loader.drop_last or not rest else rest
-        views = [torch.zeros(min(smallest, 2), *view.shape, dtype=torch.uint8)
-                 for view in loader.dataset[0]['inputs']]
-        preprocessor(dict(inputs=views, data_samples=None), True)
+        count, sample = min(smallest, 2), loader.dataset[0]
+        views = [torch.zeros(count, *view.shape, dtype=torch.uint8) for view in sample['inputs']]
+        preprocessor(dict(inputs=views, data_samples=[sample.get('data_samples')] * count), True)

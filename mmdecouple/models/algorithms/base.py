@@ -12,6 +12,7 @@ from mmdecouple.registry import MODELS
 from ..backbones import dense_map, stride_of
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import batch_shuffle, batch_unshuffle
+from ..regions import Regions
 
 
 class DenseAlgorithm(BaseModel):
@@ -35,6 +36,7 @@ class DenseAlgorithm(BaseModel):
     Attributes:
         student_views: Indices of the clean views the student sees.
         key_views: Indices of the views the teacher sees; they are the ones that get decoupled.
+        decoupled_views: How many of the key views, from the first, get decoupled; None for all.
         shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
         mixes_embeddings: Whether `learn` can mix patch embeddings (`mixing='embedding'` of the branch).
         linear_in_target: Whether the dense loss of several targets is that of their mean.
@@ -42,6 +44,7 @@ class DenseAlgorithm(BaseModel):
 
     student_views: tuple[int, ...] = (0, )
     key_views: tuple[int, ...] = (1, )
+    decoupled_views: int | None = None
     shuffle = True
     mixes_embeddings = False
     linear_in_target = False
@@ -99,6 +102,12 @@ class DenseAlgorithm(BaseModel):
             generator: The generator of the batch stages.
         """
 
+    def regions(self, batch: dict) -> Regions | None:
+        """Regions of the key views that get decoupled, stacked, for masks on them; None for masks on the whole view.
+
+        With regions a position of the decoupling loss is a region, and `learn` pools it over what the mask leaves.
+        """
+
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """Outputs of the student or the teacher for images (N, 3, H, W).
 
@@ -140,7 +149,7 @@ class DenseAlgorithm(BaseModel):
         return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
 
     @torch.no_grad()
-    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def teach(self, views: list[Tensor], drawn: Any) -> dict[str, Tensor]:
         """Outputs of the teacher for the key views, stacked view after view: the one pass it makes in a step."""
         images = torch.cat([views[index] for index in self.key_views])
         if not self.shuffle:
@@ -171,7 +180,7 @@ class DenseAlgorithm(BaseModel):
 
     def loss(self, views: list[Tensor], decoupled: DecoupledViews | None, drawn: Any) -> dict[str, Tensor]:
         """Loss terms of one batch; see the class for the order."""
-        teacher = self.teach(views)
+        teacher = self.teach(views, drawn)
         student, dense = self.learn(views, decoupled, teacher, drawn)
         losses = self.base_loss(student, teacher)
         if decoupled is not None:
@@ -212,9 +221,9 @@ class DenseAlgorithm(BaseModel):
     def _draw(self, batch: dict, generator: torch.Generator) -> dict:
         batch = {**batch, 'drawn': self.draw(batch, generator)}
         if self.decoupling is not None and self.decoupling.enabled:
-            keys = [batch['inputs'][index] for index in self.key_views]
+            keys = [batch['inputs'][index] for index in self.key_views[:self.decoupled_views]]
             size = self.dense_size(keys[0].shape[-2:])
-            batch['decoupled'] = self.decoupling.compose(keys, size, generator)
+            batch['decoupled'] = self.decoupling.compose(keys, size, generator, self.regions(batch))
         return batch
 
     def _check_dense(self, dense: Tensor, decoupled: DecoupledViews) -> None:

@@ -107,9 +107,9 @@ class IBOT(DenseAlgorithm):
         return {'class': tokens[:, 0], 'dense': tokens[:, 1:]}
 
     @torch.no_grad()
-    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def teach(self, views: list[Tensor], drawn: MIMMasks) -> dict[str, Tensor]:
         """The teacher's tokens; `class_logits` (2 * B, K); `bottleneck` of all patches, (2 * B * P, C_b)."""
-        teacher = super().teach(views)
+        teacher = super().teach(views, drawn)
         tokens = teacher['dense'].flatten(0, 1)
         teacher['class_logits'] = self.teacher.neck(teacher['class']).float()
         teacher['bottleneck'] = torch.cat([self.teacher.neck.bottleneck(part) for part in tokens.split(_CHUNK_TOKENS)])

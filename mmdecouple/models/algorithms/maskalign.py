@@ -58,7 +58,7 @@ class MaskAlign(DenseAlgorithm):
         """A frozen teacher."""
         return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
 
-    def teach(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def teach(self, views: list[Tensor], drawn: None) -> dict[str, Tensor]:
         """`class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
         levels, attention = self.teacher(views[0])
         levels = levels.flatten(2)

@@ -25,14 +25,20 @@ def dense_map(backbone: nn.Module, images: Tensor) -> Tensor:
     if not hasattr(backbone, 'res_layers'):
         out = backbone(images)
         return out[-1] if isinstance(out, (tuple, list)) else out
+    x, last = split_last_stage(backbone, images)
+    if backbone.strides[-1] > 1:
+        x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
+    return last(x)
+
+
+def split_last_stage(backbone: nn.Module, images: Tensor) -> tuple[Tensor, nn.Module]:
+    """What enters the last stage of a ResNet (conv4's output for four stages), and that stage."""
     x = backbone.stem(images) if backbone.deep_stem else backbone.relu(backbone.norm1(backbone.conv1(images)))
     x = backbone.maxpool(x)
     *earlier, last = [getattr(backbone, name) for name in backbone.res_layers]
     for stage in earlier:
         x = stage(x)
-    if backbone.strides[-1] > 1:
-        x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
-    return last(x)
+    return x, last
 
 
 def stride_of(backbone: nn.Module) -> int | None:

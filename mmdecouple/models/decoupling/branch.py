@@ -9,11 +9,14 @@ from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 
 from ..cells import mask_grid
+from ..regions import Regions, uncut_share
 from .alignments import ALIGNMENTS, DenseObjective, Foreground
 from .composition import DecoupledViews, draw_partners, draw_rows, mix_pixels
 
 _CHOICES = dict(weighting=('convex', 'additive'), background=('partner', 'none'), foreground=('uncut', 'half'),
                 alignment=tuple(ALIGNMENTS), partner_view=('same', 'other'), mixing=('pixel', 'embedding'))
+# Bins in which the rest of a region is looked for, and the share of it that is too little to pool.
+_REGION_BINS, _LEAST_LEFT = 7, 1e-3
 
 
 @MODELS.register_module()
@@ -80,7 +83,7 @@ class DecouplingBranch:
         return self.loss_weight > 0
 
     def compose(self, key_views: Sequence[Tensor], dense_size: tuple[int, int],
-                generator: torch.Generator) -> DecoupledViews:
+                generator: torch.Generator, regions: Regions | None = None) -> DecoupledViews:
         """Draw rows, partners and masks, and make the decoupled views.
 
         Args:
@@ -88,6 +91,8 @@ class DecouplingBranch:
             dense_size: Positions (h, w) of the method's dense output for such a view.
             generator: The one generator of the batch stages, on the CPU: so the number of foreground positions is
                 known without waiting for the device.
+            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4): masks are drawn on them, and they are the
+                positions of the loss, (D, K): each proposal once, if the mask leaves something of it.
 
         Raises:
             ValueError: For a batch of one, or masks that fit neither the view nor the dense output.
@@ -102,11 +107,20 @@ class DecouplingBranch:
         partners = rows if self.background == 'none' else draw_partners(
             rows, batch_size, num_views, self.partner_view == 'other', generator)
         size = self._mask_size(key_views[0].shape[-2:], dense_size)
-        cut_mask = self.mask.sample(len(rows), size, generator=generator)
+        cells = None
+        if regions is not None:
+            regions = Regions(*(part[rows] for part in regions))
+            cells = regions.boxes * torch.tensor([size[1], size[0]] * 2)
+        cut_mask = self.mask.sample(len(rows), size, generator=generator, regions=cells)
         if self.foreground == 'half':
             second = (torch.arange(len(rows)) % per_view) >= (per_view + 1) // 2
             cut_mask = cut_mask ^ second[:, None, None]
-        foreground = Foreground.of(self.foreground_of(cut_mask, dense_size))
+        if regions is None:
+            share = self.foreground_of(cut_mask, dense_size)
+        else:
+            left = uncut_share(cut_mask, regions.boxes, _REGION_BINS).mean((2, 3))
+            share = (regions.first() & (left > _LEAST_LEFT)).float()
+        foreground = Foreground.of(share)
         device = key_views[0].device
         rows, partners, cut_mask = (part.to(device, non_blocking=True) for part in (rows, partners, cut_mask))
         images = None

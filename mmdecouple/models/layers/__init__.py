@@ -1,6 +1,7 @@
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
+from .embedding_queue import EmbeddingQueue
 from .negative_queue import NegativeQueue
 from .split_bn import SplitBN
 
-__all__ = ['Center', 'NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle']
+__all__ = ['Center', 'EmbeddingQueue', 'NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle']

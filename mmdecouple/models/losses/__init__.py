@@ -1,3 +1,4 @@
 from .info_nce import info_nce
+from .sinkhorn import sinkhorn
 
-__all__ = ['info_nce']
+__all__ = ['info_nce', 'sinkhorn']

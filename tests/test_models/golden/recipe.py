@@ -44,14 +44,20 @@ def official(folder: str, module: str):
         sys.path.pop(0)
 
 
-def one_process_on_the_cpu() -> None:
-    """A gloo group of one, and `.cuda()` that leaves tensors where they are; all arithmetic in float64."""
+def one_process(device: str) -> None:
+    """A group of one; on the CPU `.cuda()` leaves tensors where they are."""
     warnings.simplefilter('ignore')
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
-    Tensor.cuda = nn.Module.cuda = lambda self, *args, **kwargs: self
-    torch.cuda.synchronize = lambda *args: None
+    dist.init_process_group('nccl' if device == 'cuda' else 'gloo', store=dist.HashStore(), rank=0, world_size=1)
     np.float = float
+    if device == 'cpu':
+        Tensor.cuda = nn.Module.cuda = lambda self, *args, **kwargs: self
+        torch.cuda.synchronize = lambda *args: None
+
+
+def one_process_on_the_cpu() -> None:
+    """What the golden numbers are made with: one process, one thread."""
+    torch.set_num_threads(1)
+    one_process('cpu')
 
 
 def load(module: nn.Module, values: dict[str, Tensor]) -> nn.Module:

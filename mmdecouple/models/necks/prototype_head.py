@@ -1,0 +1,54 @@
+"""Leopart's projection head with prototypes."""
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import trunc_normal_
+from torch import Tensor, nn
+
+from mmdecouple.registry import MODELS
+
+
+@MODELS.register_module()
+class PrototypeHead(BaseModule):
+    """MLP of three layers, L2 normalization, cosine to unit prototypes.
+
+    Args:
+        in_channels: C, width of the tokens.
+        prototypes: K, number of prototypes.
+        hidden_channels: Width of the MLP.
+        out_channels: Width of the embedding.
+
+    Source: `MkuuWaUjinga/leopart src/vit.py` (`projection_head`, `prototypes`).
+    """
+
+    def __init__(self, in_channels: int, prototypes: int = 300, hidden_channels: int = 2048,
+                 out_channels: int = 256) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.mlp = nn.Sequential(
+            nn.Linear(in_channels, hidden_channels), nn.GELU(),
+            nn.Linear(hidden_channels, hidden_channels), nn.GELU(),
+            nn.Linear(hidden_channels, out_channels))
+        self.prototypes = nn.Linear(out_channels, prototypes, bias=False)
+
+    def init_weights(self) -> None:
+        """Truncated normal weights, biases 0, unit prototypes."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        self.normalize_prototypes()
+
+    @torch.no_grad()
+    def normalize_prototypes(self) -> None:
+        """Give every prototype unit length again."""
+        self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """L2-normalized embedding, (..., C) -> (..., out_channels), float32."""
+        return F.normalize(self.mlp(tokens).float(), dim=-1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scores of the prototypes, (..., C) -> (..., K)."""
+        return self.prototypes(self.embed(tokens)).float()
