@@ -245,7 +245,8 @@ NECK = maskalign()['neck']
     (dict(drop=1.5), r'drop must lie in \[0, 1\], got 1\.5 .config key model\.drop'),
     (dict(decoupling=dict(BRANCH, mixing='embedding')), r"mixing='embedding' is for methods.*model\.decoupling\.mixing"),
     (dict(teacher=dict(backbone=TEACHER, statistics='none')), r'statistics must be one of imagenet, clip'),
-    (dict(teacher=dict(backbone=TEACHER)), r'no teacher at None.*model\.teacher\.checkpoint'),
+    (dict(teacher=dict(backbone=TEACHER, checkpoint='none.pth')), r"no weight file 'none\.pth'.*model\.teacher\.checkpoint"),
+    (dict(teacher=dict(backbone=TEACHER)), r'no teacher is named.*model\.teacher\.checkpoint'),
 ])
 def test_bad_settings_give_one_line(options, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:

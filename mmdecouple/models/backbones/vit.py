@@ -1,4 +1,6 @@
 """The vision transformer of the methods: masked, mixed, read out block by block, or as a dense map."""
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from mmengine.model.weight_init import trunc_normal_
@@ -27,6 +29,8 @@ class DenseViT(VisionTransformer):
         position: `learned` (iBOT), or `sincos`: fixed (MaskAlign). Both are resized (bicubic, by explicit size) for
             views of another size.
         mask_token: Whether there is a token that stands for masked patches; it starts at zero.
+        weights: Local file to start from, in any format that `read_vit` knows (iBOT, DINO, timm, Hugging Face, CLIP, our
+            own); read by `init_weights`. Positions are resized, a mask token that the file lacks starts at zero.
         with_cp: Recompute each block in the backward pass instead of keeping its activations.
         **kwargs: As for mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
 
@@ -39,7 +43,7 @@ class DenseViT(VisionTransformer):
     """
 
     def __init__(self, arch: str | dict = 'deit-small', position: str = 'learned', mask_token: bool = False,
-                 with_cp: bool = False, **kwargs) -> None:
+                 weights: str | None = None, with_cp: bool = False, **kwargs) -> None:
         if arch in ('s', 'small'):
             raise ValueError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
                              "'deit-small' (config key model.backbone.arch).")
@@ -50,12 +54,13 @@ class DenseViT(VisionTransformer):
         self.stride = self.patch_embed.projection.stride[0]
         _check_divides(self.img_size, self.stride)
         self.with_cp = with_cp
+        self.weights = weights
         self.fixed_position = position == 'sincos'
         self.pos_embed.requires_grad_(not self.fixed_position)
         self.mask_token = nn.Parameter(torch.zeros(1, self.embed_dims)) if mask_token else None
 
     def init_weights(self) -> None:
-        """iBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions."""
+        """iBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions; then the file, if any."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
@@ -73,6 +78,33 @@ class DenseViT(VisionTransformer):
             nn.init.normal_(self.cls_token, std=0.02)
         else:
             trunc_normal_(self.cls_token, std=0.02)
+        if self.weights is not None:
+            self.load_file(self.weights, 'model.backbone.weights')
+
+    def load_file(self, path: str, key: str) -> None:
+        """Take all weights from a local file.
+
+        Args:
+            path: File in any format that `read_vit` knows.
+            key: Config key that names it, for the message.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it lacks a weight or has one of another shape.
+        """
+        from .vit_formats import read_vit
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'DenseViT: there is no weight file {path!r}; download it and set the config key '
+                                    f'{key} to its path.')
+        weights, own = read_vit(path).backbone, self.state_dict()
+        missing = [name for name in own if name not in weights and name != 'mask_token']
+        reshaped = [name for name in own if name in weights and name != 'pos_embed'
+                    and own[name].shape != weights[name].shape]
+        if missing or reshaped:
+            raise ValueError(f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
+                             f'({", ".join(missing[:4])}), {len(reshaped)} of another shape ({", ".join(reshaped[:4])}) '
+                             f'(config key {key}).')
+        self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
 
     def forward(self, images: Tensor, mask: Tensor | None = None,
                 mixed: DecoupledViews | None = None) -> tuple[Tensor]:

@@ -1,6 +1,4 @@
 """A frozen vision transformer as teacher: CLIP's or DINO's, from a local file in its published format."""
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
@@ -23,14 +21,14 @@ class FrozenViT(nn.Module):
 
     Args:
         backbone: Config of a `DenseViT`.
-        checkpoint: Local file in a format that `read_vit` knows, or `random`, which teaches nothing and is for
-            tests. Read by `reset`, so a model can be built and measured without it.
+        checkpoint: Local file in any format that `DenseViT.load_file` takes, or `random`, which teaches nothing and is
+            for tests. Read by `reset`, so a model can be built and measured without it.
         levels: Blocks to give, counted from the last.
         statistics: Channel statistics that the teacher expects: `imagenet` or `clip`.
         input_size: Side to which views are resized (bicubic) before the teacher; None takes them as they are.
 
     Raises:
-        ValueError: For unknown statistics; from `reset`, for a file that does not fit.
+        ValueError: For unknown statistics; from `reset`, without a file or for one that does not fit.
         FileNotFoundError: From `reset`, if there is no such file.
 
     Source: `OpenDriveLab/maskalign models_pretrain.py` (`forward_clip`, `forward_dino`, `get_teacher`).
@@ -63,20 +61,10 @@ class FrozenViT(nn.Module):
             print_log('FrozenViT: the teacher is random; it teaches nothing and is for tests.', 'current')
             self.backbone.init_weights()
             return
-        if self.checkpoint is None or not Path(self.checkpoint).is_file():
-            raise FileNotFoundError(f'FrozenViT: no teacher at {self.checkpoint!r}; download its weights and set the '
-                                    'config key model.teacher.checkpoint to the file.')
-        from ..backbones.vit_formats import read_vit
-        weights = read_vit(self.checkpoint).backbone
-        own = self.backbone.state_dict()
-        missing = [name for name in own if name not in weights]
-        reshaped = [name for name in own if name in weights and name != 'pos_embed'
-                    and own[name].shape != weights[name].shape]
-        if missing or reshaped:
-            raise ValueError(f'FrozenViT: {self.checkpoint} does not fit model.teacher.backbone: '
-                             f'{len(missing)} keys missing ({", ".join(missing[:4])}), {len(reshaped)} of another shape '
-                             f'({", ".join(reshaped[:4])}).')
-        self.backbone.load_state_dict({name: weights[name] for name in own})
+        if self.checkpoint is None:
+            raise ValueError('FrozenViT: no teacher is named; download its weights and set the config key '
+                             'model.teacher.checkpoint to the file.')
+        self.backbone.load_file(self.checkpoint, 'model.teacher.checkpoint')
 
     def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
         """Stay as it is."""
