@@ -98,7 +98,8 @@ def whole_forward(models, resnet, ops) -> dict:
     loss = model(*cast)
     loss.backward()
     parameters = dict(model.named_parameters())
-    return {'boxes': boxes, 'matrices': formula.to_text(matrix.int()), 'teacher momentum': ema_momentum(models, 30, 100),
+    return {'boxes': boxes, 'matrices': formula.to_text(matrix.int()),
+            'teacher momentum': ema_momentum(models, 30, 100),
             'loss': loss.item(), 'gradient norms': {name: parameters[name].grad.norm() for name in WATCHED},
             'norms of the updated teacher': {
                 name: parameters[name.replace('.', '_k.', 1)].norm() for name in WATCHED if 'predictor' not in name},
