@@ -1,10 +1,13 @@
-"""Batch stages over the cut masks: made on the device, for the whole batch, in the training step."""
+"""Batch stages that cut views: made for the whole batch, in the training step."""
+from collections.abc import Sequence
+
 import torch
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 
 from .cells import enlarge, mask_grid
+from .regions import regions_of
 
 
 @MODELS.register_module()
@@ -19,20 +22,72 @@ class CutViews:
         views: Indices of the views to cut.
         mask_stride: Pixels of a mask cell; must divide the view.
         fill: Value of cut pixels after normalization (0 is the mean color).
+        on_regions: Whether masks are drawn on the regions of the samples instead of a grid.
     """
 
-    def __init__(self, mask: dict, views: tuple[int, ...] = (0, ), mask_stride: int = 32,
-                 fill: float = 0.) -> None:
+    def __init__(self, mask: dict, views: Sequence[int] = (0, ), mask_stride: int = 32, fill: float = 0.,
+                 on_regions: bool = False) -> None:
         self.mask = build_mask(mask, 'model.data_preprocessor.batch_stages.mask')
         self.views = tuple(views)
         self.mask_stride = mask_stride
         self.fill = fill
+        self.on_regions = on_regions
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
         inputs = list(batch['inputs'])
+        regions = regions_of(batch['data_samples'], 'CutViews') if self.on_regions else None
         for index in self.views:
-            view = inputs[index]
+            view, cells = inputs[index], None
             size = mask_grid(view.shape[-2:], self.mask_stride, 'CutViews', 'mask_stride')
-            cut = self.mask.sample(len(view), size, generator=generator, device=view.device)
+            if regions is not None:
+                cells = regions[index].boxes * torch.tensor([size[1], size[0]] * 2)
+            cut = self.mask.sample(len(view), size, generator=generator, device=view.device, regions=cells)
             inputs[index] = view.masked_fill(enlarge(cut, view.shape[-2:]), self.fill)
+        return {**batch, 'inputs': inputs}
+
+
+@MODELS.register_module()
+class CutBoxes:
+    """SoCo's own cutout: a square out of each region, independently, on pixels.
+
+    The square's area is a random share of its box's, its center uniform in the box; it may stick out of it.
+
+    Args:
+        views: Indices of the views to cut.
+        prob: Probability of each box.
+        area: Smallest and largest share of the box's area.
+        fill: Value of cut pixels after normalization (0 is the mean color).
+
+    Source: `hologerry/SoCo contrast/data/transform_ops.py` (`RandomCutoutInBox`), placed at boxes as the view shows
+        them: the official C4 path puts them where the box was before the flip.
+    """
+
+    def __init__(self, views: Sequence[int] = (1, ), prob: float = 0.5, area: tuple[float, float] = (0.1, 0.3),
+                 fill: float = 0.) -> None:
+        for key, low, high in (('prob', prob, prob), ('area', *area)):
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f'CutBoxes: {key} must lie in [0, 1], got {(low, high) if low != high else low} '
+                                 f'(config key model.data_preprocessor.batch_stages.{key}).')
+        self.views = tuple(views)
+        self.prob = prob
+        self.area = area
+        self.fill = fill
+
+    def __call__(self, batch: dict, generator: torch.Generator) -> dict:
+        inputs, regions = list(batch['inputs']), regions_of(batch['data_samples'], 'CutBoxes')
+        for index in self.views:
+            view, boxes = inputs[index], regions[index].boxes
+            height, width = view.shape[-2:]
+            draws = torch.rand(*boxes.shape[:2], 4, generator=generator)
+            low, high = boxes.split(2, dim=2)
+            side = (high - low) * torch.tensor([width, height])
+            center = (low + draws[..., :2] * (high - low)) * torch.tensor([width, height])
+            share = self.area[0] + (self.area[1] - self.area[0]) * draws[..., 2]
+            half = (share * side.prod(2)).sqrt()[..., None] / 2 * (draws[..., 3:] < self.prob)
+            start, stop = ((center + sign * half).to(view.device, non_blocking=True) for sign in (-1, 1))
+            columns, rows = (torch.arange(length, device=view.device) + 0.5 for length in (width, height))
+            across = (columns >= start[..., :1]) & (columns < stop[..., :1])
+            down = (rows >= start[..., 1:]) & (rows < stop[..., 1:])
+            cut = torch.einsum('bkh,bkw->bhw', down.to(view.dtype), across.to(view.dtype)) > 0
+            inputs[index] = view.masked_fill(cut[:, None], self.fill)
         return {**batch, 'inputs': inputs}

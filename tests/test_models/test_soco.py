@@ -211,3 +211,79 @@ def test_samples_without_boxes_get_one_line():
     with pytest.raises(ValueError, match='SoCo: the samples have no boxes.*BoxViews') as caught:
         losses_of(build(soco()), batch(4, 64))
     assert '\n' not in str(caught.value)
+
+
+def soco_fpn() -> dict:
+    projector = dict(neck(12, 24), in_channels=12)
+    return dict(type='SoCoFPN', predictor=neck(16, 20), neck=dict(
+        type='RegionPyramid', in_channels=[8, 16, 32, 64], projector=projector, channels=8, fc_channels=12,
+        norm_cfg=dict(type='BN')), backbone={**soco()['backbone'], 'out_indices': (0, 1, 2, 3)})
+
+
+def fpn_data(size: int = 4) -> dict:
+    ids = torch.tensor([[1, 2, 3, 1], [1, 2, 3, 3]]).expand(2, 2, 4)
+    samples = [BaseDataElement(boxes=torch.stack([one, two]), box_ids=ids)
+               for one, two in zip(random_boxes(size, 0), random_boxes(size, 1))]
+    views = [batch(size, pixels, views=1, seed=seed)['inputs'][0] for seed, pixels in enumerate((64, 64, 32))]
+    return dict(inputs=views, data_samples=samples)
+
+
+def test_levels_of_boxes_equal_the_official_ones():
+    case, pyramid = GOLDEN['levels'], build(soco_fpn()).neck
+    assert list(pyramid.limits) == case['limits']
+    sides = torch.tensor(case['width, height of boxes'], dtype=torch.float32)
+    boxes = torch.cat([torch.zeros_like(sides), sides / 256], 1)
+    assert pyramid.levels(boxes, (256, 256)).tolist() == case['level']
+
+
+def test_pyramid_pairs_meet_by_id_where_both_have_a_level():
+    model = build(soco_fpn()).train()
+    prepared = model.data_preprocessor(fpn_data(), True)
+    teacher = model.teach(prepared['inputs'], prepared['drawn'])
+    student, _ = model.learn(prepared['inputs'], None, teacher, prepared['drawn'])
+    assert [tuple(p.shape[:2]) for p in student['predictions']] == [(4, 8), (4, 4), (4, 4)]
+    student['placed'][2][:, 0] = False
+    losses = model.base_loss(student, teacher)
+    first = F.normalize(student['predictions'][0], dim=2)
+    for name, pair, matches in (('loss_12', 0, [(0, 0), (3, 0), (1, 1), (2, 2), (2, 3)]),
+                                ('loss_13', 1, [(1, 1), (2, 2), (2, 3)])):
+        other = F.normalize(teacher[pair + 1], dim=2)
+        by_hand = torch.stack([(first[:, 4 * pair + i] * other[:, j]).sum(1) for i, j in matches]).mean(0)
+        assert losses[name].item() == pytest.approx(-2 * by_hand.mean().item(), rel=1e-4)
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_soco_on_a_pyramid_has_no_decoupled_form():
+    with pytest.raises(ValueError, match='SoCoFPN has no dense loss to de-couple'):
+        build({**soco_fpn(), 'decoupling': BRANCH})
+
+
+def test_cutouts_lie_in_their_boxes_as_the_view_shows_them():
+    from mmdecouple.models import CutBoxes
+    boxes = torch.tensor([[0.5, 0.25, 0.75, 0.75]]).expand(2, 4, 4)
+    samples = [BaseDataElement(boxes=boxes, box_ids=torch.ones(2, 4, dtype=torch.long)) for _ in range(300)]
+    views = [torch.ones(300, 3, 32, 32), torch.ones(300, 3, 32, 32)]
+    stage = CutBoxes(prob=0.5, area=(0.1, 0.3))
+    made = stage(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs']
+    assert torch.equal(made[0], views[0])
+    cut = (made[1] == 0).all(1)
+    assert not cut[:, :, :12].any() and not cut[:, :, 28:].any() and cut[:, 8:24, 16:24].any()
+    untouched = (~cut.flatten(1).any(1)).float().mean().item()
+    assert untouched == pytest.approx(0.5**4, abs=0.04)
+    single = CutBoxes(prob=1., area=(0.2, 0.2))
+    samples = [BaseDataElement(boxes=boxes[:, :1], box_ids=torch.ones(2, 1, dtype=torch.long)) for _ in range(300)]
+    cut = (single(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs'][1] == 0).all(1)
+    assert cut.float().sum((1, 2)).mean().item() == pytest.approx(0.2 * 8 * 16, rel=0.05)
+
+
+def test_rcc_on_regions_cuts_inside_them():
+    from mmdecouple.models import CutViews
+    stage = CutViews(mask=dict(BRANCH['mask'], cut_ratio=0.5), views=(1, ), mask_stride=8, on_regions=True)
+    boxes = torch.tensor([[0.625, 0.5, 0.875, 1.]]).expand(2, 4, 4)
+    samples = [BaseDataElement(boxes=boxes, box_ids=torch.ones(2, 4, dtype=torch.long)) for _ in range(8)]
+    views = [torch.ones(8, 3, 64, 64), torch.ones(8, 3, 64, 64)]
+    made = stage(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs']
+    cut = (made[1] == 0).all(1)
+    assert torch.equal(made[0], views[0]) and cut.any()
+    assert not cut[:, :32].any() and not cut[:, :, :40].any() and not cut[:, :, 56:].any()

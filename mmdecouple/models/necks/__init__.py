@@ -1,5 +1,6 @@
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
 from .prototype_head import PrototypeHead
+from .region_pyramid import RegionPyramid
 
-__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead']
+__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead', 'RegionPyramid']

@@ -1,0 +1,67 @@
+"""SoCo's feature pyramid with a box head: each region is read from the level of its size."""
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import ConvModule, build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from mmdecouple.registry import MODELS
+
+from ..regions import pool_regions
+
+
+@MODELS.register_module()
+class RegionPyramid(BaseModule):
+    """FPN, RoIAlign on one level a region, four convolutions, a linear layer, projector: (N, K, out_channels).
+
+    Args:
+        in_channels: Channels of the backbone's maps, finest first.
+        projector: Config of the projector behind the head's features.
+        channels: Of the pyramid and the convolutions.
+        fc_channels: Of the linear layer.
+        norm_cfg: Norm of the pyramid and the head.
+        limits: Largest side, the root of width times height in pixels of the view, for each level, finest first.
+        roi_size: Side of a region's map.
+
+    Source: arXiv 2106.02637 section 3.4; `hologerry/SoCo contrast/models/SoCo_FPN.py`, `fpn.py`,
+        `fast_rcnn_conv_fc_head.py`. The official head runs on every level of every box, although a box is used on one
+        level only; this one runs on that level.
+    """
+
+    def __init__(self, in_channels: Sequence[int], projector: dict, channels: int = 256, fc_channels: int = 1024,
+                 norm_cfg: dict | None = None, limits: Sequence[int] = (48, 96, 192, 224), roi_size: int = 7) -> None:
+        super().__init__()
+        norm_cfg = norm_cfg or dict(type='SyncBN')
+        self.pyramid = FeaturePyramidNetwork(
+            list(in_channels), channels, norm_layer=lambda width: build_norm_layer(norm_cfg, width)[1])
+        self.convs = nn.Sequential(*(ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg)
+                                     for _ in range(4)))
+        self.fc = nn.Linear(channels * roi_size**2, fc_channels)
+        self.projector = MODELS.build(projector)
+        self.limits = tuple(limits)
+        self.roi_size = roi_size
+
+    def levels(self, boxes: Tensor, view: Sequence[int]) -> Tensor:
+        """Level of each region, 0 the finest, -1 for none: boxes (N, K, 4) in [0, 1] of a view of (H, W) pixels."""
+        side = (boxes[..., 2:] - boxes[..., :2]) * boxes.new_tensor([view[1], view[0]])
+        side = (side + 1e-3).floor().prod(-1).sqrt()
+        level = torch.bucketize(side, side.new_tensor(self.limits))
+        return torch.where(level < len(self.limits), level, -1)
+
+    def forward(self, maps: Sequence[Tensor], boxes: Tensor, levels: Tensor) -> Tensor:
+        """Projections of regions.
+
+        Args:
+            maps: Maps of the backbone, finest first.
+            boxes: Regions in [0, 1], (N, K, 4).
+            levels: From `levels`, (N, K); a region without a level gets what is on the coarsest.
+        """
+        pyramid = self.pyramid({str(level): map for level, map in enumerate(maps)})
+        aligned = torch.stack([pool_regions(map, boxes, self.roi_size) for map in pyramid.values()])
+        chosen = levels.flatten() % len(aligned)
+        features = aligned[chosen, torch.arange(len(chosen), device=chosen.device)]
+        features = self.convs(features.to(maps[0].dtype))
+        projection, = self.projector((self.fc(features.flatten(1)).relu(), ))
+        return projection.float().unflatten(0, boxes.shape[:2])
