@@ -1,124 +1,121 @@
-"""Time and peak memory of a training step, as ratios: -D against its base, and ours against mmpretrain's DenseCL.
+"""Time, peak memory and counted operations of a training step, as ratios: -D against its base, ours against others.
 
 Each variant runs in its own process, in turn, several rounds; a ratio is the median over rounds of the ratio within
-one round, so a machine whose speed drifts does not bend it.
+one round, so a machine whose speed drifts does not bend it. A FLOP share is counted over one whole step.
 
-    python tools/benchmark/step.py --batch 32 --size 224 --steps 3 --rounds 3 --json OUT
+    python tools/benchmark/step.py --variants densecl densecl-d mmpretrain --batch 32 --json OUT
+    python tools/benchmark/step.py --variants ibot ibot-d ibot-mc ibot-mc-d --arch deit-small --batch 16
+    python tools/benchmark/step.py --variants ibot ibot-d official --official IBOT --batch 64 --precision bf16
+
+IBOT is a checkout of bytedance/ibot, which runs from there. The iBOT variants all have block masks, the same ones.
+MaskAlign's teacher has random weights here; it costs the same.
 """
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain')]
-
-
-def model_of(variant: str, args: argparse.Namespace) -> torch.nn.Module:
-    """Build one variant, initialized and in train mode."""
-    channels = 512 if args.depth < 50 else 2048
-    backbone = dict(type='mmpretrain.ResNet', depth=args.depth, norm_cfg=dict(type='BN'), zero_init_residual=False)
-    neck = dict(in_channels=channels, hid_channels=channels, out_channels=128)
-    if variant == 'mmpretrain':
-        from mmpretrain.registry import MODELS
-        from mmpretrain.utils import register_all_modules
-        register_all_modules()
-        cfg = dict(type='DenseCL', backbone={**backbone, 'type': 'ResNet'}, queue_len=args.queue, feat_dim=128,
-                   neck=dict(type='DenseCLNeck', **neck), data_preprocessor=dict(
-                       type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
-                   head=dict(type='ContrastiveHead', temperature=0.2, loss=dict(type='CrossEntropyLoss')))
-    else:
-        from mmdecouple.registry import MODELS
-        cfg = dict(type='DenseCL', backbone=backbone, neck=dict(type='mmpretrain.DenseCLNeck', **neck),
-                   queue_length=args.queue, data_preprocessor=dict(channels_last=args.channels_last))
-        if variant == 'densecl-d':
-            cfg['decoupling'] = dict(
-                type='DecouplingBranch', mask=dict(type='RegionCollaborativeCutout', preset='paper'))
-    model = MODELS.build(cfg)
-    model.init_weights()
-    return model.to(args.device).train()
-
-
-def measure(variant: str, args: argparse.Namespace) -> dict:
-    """Seconds a step (after two of warm-up) and peak memory in MiB of this process."""
-    torch.manual_seed(0)
-    model = model_of(variant, args)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.03, 0.9)
-    views = [torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8) for _ in range(2)]
-    cuda = args.device == 'cuda'
-    times = []
-    for step in range(args.steps + 2):
-        begin = time.perf_counter()
-        with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == 'bf16'):
-            losses = model(**model.data_preprocessor(dict(inputs=views, data_samples=None), True), mode='loss')
-        total = sum(value for name, value in losses.items() if name.startswith('loss'))
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        if variant != 'mmpretrain':
-            model.update_teacher(step, 100)
-        if cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else \
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return dict(seconds=statistics.median(times[2:]), peak_mib=peak)
-
-
-def flop_share(args: argparse.Namespace) -> float:
-    """FLOP of a DenseCL-D step over a DenseCL step: the student trains at 3 forward units a crop, the teacher at 1."""
-    extra = max(round(0.25 * args.batch), 1) / args.batch
-    return (3 * (1 + extra) + 1) / (3 + 1)
+PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain'), ('ibot-d', 'ibot'), ('ibot-d-release', 'ibot'),
+         ('ibot-mc-d', 'ibot-mc'), ('maskalign-d', 'maskalign'), ('maskalign-d-drop', 'maskalign'),
+         ('ibot', 'official'), ('ibot-d', 'official')]
+VARIANTS = list(dict.fromkeys(variant for pair in PAIRS for variant in reversed(pair)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--batch', type=int, default=32)
-    parser.add_argument('--size', type=int, default=224)
-    parser.add_argument('--depth', type=int, default=50)
-    parser.add_argument('--queue', type=int, default=65536)
-    parser.add_argument('--steps', type=int, default=3)
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
-    parser.add_argument('--channels-last', action='store_true', help='for our variants')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', help='write the figures to this file')
-    parser.add_argument('--variant', help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parse()
     torch.set_num_threads(args.threads)
-    if args.variant:
-        print(json.dumps(measure(args.variant, args)))
+    if args.measure:
+        # Here alone: the models take seconds to import, which the process that starts the others can do without.
+        from measuring import measure
+        print(json.dumps(measure(args.measure, args)))
         return
-    variants = ['mmpretrain', 'densecl', 'densecl-d']
-    rows: dict[str, list[dict]] = {variant: [] for variant in variants}
+    pairs = [pair for pair in PAIRS if set(pair) <= set(args.variants)]
+    rows: dict[str, list[dict]] = {variant: [] for variant in VARIANTS if any(variant in pair for pair in pairs)}
     for _ in track(range(args.rounds), 'rounds', console=Console(stderr=True)):
-        for variant in variants:
-            command = [sys.executable, __file__, *sys.argv[1:], '--variant', variant]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise SystemExit(f'step benchmark: {variant} failed: {done.stderr.strip().splitlines()[-1]}')
-            rows[variant].append(json.loads(done.stdout.strip().splitlines()[-1]))
-    report = dict(settings={k: v for k, v in vars(args).items() if k not in ('json', 'variant')}, rows=rows,
-                  flop_share=flop_share(args), ratios={})
-    table = Table('ratio', 'time', 'peak memory', 'FLOP share')
-    for ours, other in PAIRS:
-        ratio = {key: statistics.median(a[key] / b[key] for a, b in zip(rows[ours], rows[other]))
-                 for key in ('seconds', 'peak_mib')}
-        report['ratios'][f'{ours} / {other}'] = ratio
-        share = f'{report["flop_share"]:.3f}' if ours == 'densecl-d' else ''
-        table.add_row(f'{ours} / {other}', f'{ratio["seconds"]:.3f}', f'{ratio["peak_mib"]:.3f}', share)
-    Console().print(table)
+        for variant in rows:
+            rows[variant].append(run_alone(variant))
+    report = dict(settings={k: v for k, v in vars(args).items() if k not in ('json', 'measure')}, rows=rows,
+                  ratios={f'{ours} / {other}': ratio(rows[ours], rows[other]) for ours, other in pairs})
+    show(report)
     if args.json:
         with open(args.json, 'w') as file:
             json.dump(report, file, indent=1)
+
+
+def run_alone(variant: str) -> dict[str, float]:
+    """Measure a variant in a process of its own, with the options of this one."""
+    command = [sys.executable, __file__, *sys.argv[1:], '--measure', variant]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]
+        raise SystemExit(f'step benchmark: {variant} failed: {reason}')
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def ratio(ours: Sequence[dict], other: Sequence[dict]) -> dict[str, float]:
+    """Medians over rounds of the ratios of seconds, memory and operations within a round."""
+    return {key: statistics.median(a[key] / b[key] for a, b in zip(ours, other))
+            for key in ('seconds', 'peak_mib', 'tflop')}
+
+
+def show(report: dict) -> None:
+    """Print a table of ratios and one of variants."""
+    ratios = Table('ratio', 'time', 'peak memory', 'FLOP share', 'time / FLOP share')
+    for name, found in report['ratios'].items():
+        figures = (found['seconds'], found['peak_mib'], found['tflop'], found['seconds'] / found['tflop'])
+        ratios.add_row(name, *(f'{figure:.3f}' for figure in figures))
+    columns = {'seconds': 's / step', 'samples_per_second': 'samples / s', 'peak_mib': 'peak MiB',
+               'tflop': 'TFLOP / step', 'mfu': 'MFU'}
+    variants = Table('variant', *columns.values())
+    for name, rounds in report['rows'].items():
+        variants.add_row(name, *(f'{statistics.median(row[key] for row in rounds):.4g}' if key in rounds[0] else '-'
+                                 for key in columns))
+    Console().print(ratios, variants)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, metavar='NAME',
+                        help=f'those to pair up, of {", ".join(VARIANTS)}; default: all that can run')
+    parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
+    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--size', type=int, default=224)
+    parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL')
+    parser.add_argument('--queue', type=int, default=65536)
+    parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
+    parser.add_argument('--teacher', default='base', choices=['deit-tiny', 'deit-small', 'base', 'large'],
+                        help="arch of MaskAlign's teacher")
+    parser.add_argument('--patch', type=int, default=16)
+    parser.add_argument('--prototypes', type=int, default=8192, help="outputs of iBOT's head")
+    parser.add_argument('--locals', type=int, default=4, help='local views of ibot-mc')
+    parser.add_argument('--local-size', type=int, default=96)
+    parser.add_argument('--steps', type=int, default=3)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
+    parser.add_argument('--compile', action='store_true', help='our variants and the DenseCL of mmpretrain')
+    parser.add_argument('--channels-last', action='store_true', help='our DenseCL')
+    parser.add_argument('--peak-tflops', type=float, help='dense bf16 peak of the GPU, for the MFU')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cpu-time', action='store_true', help='processor time, for a busy machine; with one thread')
+    parser.add_argument('--json', help='write the figures to this file')
+    parser.add_argument('--measure', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.variants = args.variants or [name for name in VARIANTS if name != 'official' or args.official]
+    if 'official' in args.variants and not args.official:
+        parser.error('the variant official needs --official, a checkout of bytedance/ibot')
+    if not any(set(pair) <= set(args.variants) for pair in PAIRS):
+        parser.error(f'no two of {", ".join(args.variants)} are a pair; pairs: '
+                     + ', '.join(' / '.join(pair) for pair in PAIRS))
+    return args
 
 
 if __name__ == '__main__':

@@ -1,0 +1,99 @@
+"""The models that the step benchmark compares.
+
+Every variant is a shipped config, resized by the options. All iBOT variants take iBOT's block masks, so that a ratio
+shows the branch and not another number of masked patches.
+"""
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmpretrain.models import VisionTransformer
+from torch import Tensor
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+CONFIG_OF = {
+    'densecl': 'densecl/densecl_r50_8xb32-200e_coco.py',
+    'densecl-d': 'densecl/densecl-d_r50_8xb32-200e_coco.py',
+    'mmpretrain': 'densecl/densecl_r50_8xb32-200e_coco.py',
+    'ibot': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
+    'ibot-d': 'ibot/ibot-d_vit-s16_8x64-800e_coco.py',
+    'ibot-d-release': 'ibot/ibot-d_vit-s16_8x64-800e_coco_release.py',
+    'ibot-mc': 'ibot/ibot-mc_vit-s16_8x64-800e_coco.py',
+    'ibot-mc-d': 'ibot/ibot-mc-d_vit-s16_8x64-800e_coco.py',
+    'maskalign': 'maskalign/maskalign_vit-s16_8x128-800e_coco.py',
+    'maskalign-d': 'maskalign/maskalign-d_vit-s16_8x128-800e_coco.py',
+    'maskalign-d-drop': 'maskalign/maskalign-d-drop_vit-s16_8x128-800e_coco.py',
+    'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
+}
+
+
+def config_of(variant: str, args: argparse.Namespace) -> Config:
+    """The shipped config of a variant, with the sizes of the options and a learning rate as early in the warm-up."""
+    cfg = Config.fromfile(CONFIGS / CONFIG_OF[variant])
+    cfg.optim_wrapper.precision = args.precision
+    cfg.optim_wrapper.optimizer.lr = 1e-6
+    model = cfg.model
+    if model.type == 'DenseCL':
+        channels = 512 if args.depth < 50 else 2048
+        model.backbone.depth = args.depth
+        model.neck.update(in_channels=channels, hid_channels=channels)
+        model.queue_length = args.queue
+        model.data_preprocessor.channels_last = args.channels_last
+        return cfg
+    vit = dict(img_size=args.size, patch_size=args.patch)
+    model.backbone.update(vit, arch=args.arch)
+    model.neck.in_channels = VisionTransformer.arch_zoo[args.arch]['embed_dims']
+    if model.type == 'IBOT':
+        model.neck.out_channels = args.prototypes
+        model.mim_mask = Config.fromfile(CONFIGS / CONFIG_OF['ibot']).model.mim_mask
+        if 'local_views' in model:
+            model.local_views = args.locals
+    else:
+        model.teacher.backbone.update(vit, arch=args.teacher)
+        model.teacher.checkpoint = 'random'
+        model.neck.out_channels = VisionTransformer.arch_zoo[args.teacher]['embed_dims']
+    return cfg
+
+
+def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
+    """One of our variants or mmpretrain's, initialized and in train mode, and its optimizer."""
+    cfg = config_of(variant, args)
+    if variant == 'mmpretrain':
+        from mmpretrain.registry import MODELS
+        from mmpretrain.utils import register_all_modules
+        register_all_modules(init_default_scope=False)
+        init_default_scope('mmpretrain')
+        model = MODELS.build(_of_mmpretrain(cfg.model))
+        del cfg.optim_wrapper['precision']
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16') if args.precision == 'bf16' else \
+            cfg.optim_wrapper.update(type='OptimWrapper')
+    else:
+        from mmdecouple.registry import MODELS
+        init_default_scope('mmdecouple')
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.to(args.device).train()
+    return model, build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
+    """The batch: uint8 noise, as views come from the workers."""
+    sizes = [args.size] * 2 + [args.local_size] * (args.locals if '-mc' in variant else 0)
+    if variant.startswith('maskalign'):
+        sizes = [args.size]
+    views = [torch.randint(0, 256, (args.batch, 3, size, size), dtype=torch.uint8) for size in sizes]
+    return [view.pin_memory() for view in views] if args.device == 'cuda' else views
+
+
+def _of_mmpretrain(ours: dict) -> dict:
+    backbone = {**ours['backbone'], 'type': 'ResNet', 'norm_cfg': dict(type='BN')}
+    normalization = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    return dict(type='DenseCL', backbone=backbone, neck={**ours['neck'], 'type': 'DenseCLNeck'},
+                queue_len=ours['queue_length'], feat_dim=ours['channels'],
+                data_preprocessor=dict(type='SelfSupDataPreprocessor', **normalization),
+                head=dict(type='ContrastiveHead', temperature=ours['temperature'],
+                          loss=dict(type='CrossEntropyLoss')))
