@@ -3,8 +3,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
@@ -12,41 +15,79 @@ from mmdecouple.utils.configs import load_config
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('[!_]*/*.py'))
 NAMES = [path.stem for path in CONFIGS]
+BRANCH = re.compile(r'-(d|d-drop|same)_')
+
+
+def build(model: dict) -> torch.nn.Module:
+    """A model; a ViT without values, as only names and shapes count here (mmpretrain's ResNet needs them)."""
+    with torch.device('meta' if 'ViT' in model['backbone']['type'] else 'cpu'):
+        return MODELS.build(model)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_config_survives_dump_and_reload_and_builds(path, tmp_path):
+def test_config_survives_dump_and_reload_and_builds_with_its_optimizer(path, tmp_path):
     config = load_config(str(path))
     config.dump(tmp_path / path.name)
     again = Config.fromfile(tmp_path / path.name)
     assert again.to_dict() == config.to_dict()
-    model = MODELS.build(again.model)
+    model = build(again.model)
     keys = list(model.state_dict())
-    assert 'backbone.conv1.weight' in keys and 'teacher.backbone.conv1.weight' in keys
-    assert (model.decoupling is not None) == ('-d_' in path.stem or '-same_' in path.stem)
+    first = 'patch_embed.projection.weight' if '_vit-' in path.stem else 'conv1.weight'
+    assert f'backbone.{first}' in keys
+    assert (f'teacher.backbone.{first}' in keys) == ('maskalign' not in path.stem)
+    assert (model.decoupling is not None) == bool(BRANCH.search(path.stem))
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    with DefaultScope.overwrite_default_scope('mmdecouple'):
+        groups = build_optim_wrapper(model, again.optim_wrapper).optimizer.param_groups
+    assert {id(p) for group in groups for p in group['params'] if p.requires_grad} == trained
+    frozen = [key for hook in again.custom_hooks if hook.type == 'FreezeHook' for key in hook['keys']]
+    assert all(any(part in key for key in keys) for part in frozen)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
 def test_name_states_schedule_and_batch_and_header_states_the_source(path):
     config = load_config(str(path))
-    facts = re.search(r'_(\d+)xb(\d+)-(\d+)e_', path.stem)
+    facts = re.search(r'_(\d+)xb?(\d+)-(\d+)e_', path.stem)
     if facts:
         devices, batch, epochs = map(int, facts.groups())
         assert config.train_dataloader.batch_size == batch
         assert config.train_cfg.max_epochs == epochs
-        assert config.param_scheduler[-1].end == epochs
-        if 'auto_scale_lr' in config and '_coco.py' in path.name:
+        assert config.param_scheduler[-1].get('end', epochs) == epochs
+        if 'auto_scale_lr' in config and '_coco128' not in path.stem:
             assert config.auto_scale_lr.base_batch_size == devices * batch
     assert path.read_text().startswith('# ')
 
 
+@pytest.mark.parametrize('path', [p for p in CONFIGS if '_vit-' in p.stem], ids=lambda p: p.stem)
+def test_the_data_make_the_views_that_the_vit_asks_for(path):
+    config = load_config(str(path))
+    model, views = config.model, config.train_dataloader.dataset.pipeline[0]
+    assert sum(views.num_views) == (2 + model.get('local_views', 0) if model.type == 'IBOT' else 1)
+    assert model.backbone.img_size == views.views[0][0].size
+
+
 def test_a_decoupled_config_differs_from_its_base_by_the_branch_alone():
-    for path in CONFIGS:
-        if path.stem.startswith('densecl-d_r50'):
-            ours = load_config(str(path)).to_dict()
-            base = load_config(str(path).replace('densecl-d', 'densecl')).to_dict()
-            assert ours['model'].pop('decoupling') == ours.pop('decoupling')
-            assert ours == base
+    paths = [p for p in CONFIGS if BRANCH.search(p.stem) and '_coco128' not in p.stem]
+    assert len(paths) >= 12
+    for path in paths:
+        ours = load_config(str(path)).to_dict()
+        base = load_config(str(path.with_name(BRANCH.sub('_', path.name).replace('_release', '')))).to_dict()
+        assert ours['model'].pop('decoupling') == ours.pop('decoupling')
+        if 'ibot' in path.stem and '800e' in path.stem:
+            # The main rows of iBOT-D also take RCC for masked image modeling.
+            assert ours['model'].pop('mim_mask') == dict(type='RegionCollaborativeCutout', preset='release')
+            ours.pop('mim_mask')
+            base['model'].pop('mim_mask')
+        if '-drop' in path.stem:
+            ours['model'].pop('drop')
+        assert ours == base, path
+
+
+@pytest.mark.parametrize('name, width', [('clip-l14', 1024), ('dino-b16', 768)])
+def test_the_other_teachers_of_maskalign_fit_its_student(name, width):
+    model = build(Config.fromfile(ROOT / f'configs/_base_/models/maskalign_vit-s16_{name}.py').model)
+    assert model.teacher.backbone.embed_dims == width
+    assert model.teacher.backbone.patch_resolution == model.backbone.patch_resolution == (14, 14)
 
 
 def test_metafiles_name_every_method_config_and_nothing_else():
@@ -55,3 +96,8 @@ def test_metafiles_name_every_method_config_and_nothing_else():
         named |= {model['Config'] for model in yaml.safe_load(metafile.read_text())['Models']}
     shipped = {str(p.relative_to(ROOT)) for p in CONFIGS if p.parent.name != 'demo'}
     assert named == shipped
+
+
+def test_the_index_lists_every_metafile():
+    listed = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').glob('*/metafile.yml'))

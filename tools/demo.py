@@ -1,7 +1,7 @@
 """The whole story on built-in data: pre-train, de-couple, control, measure, show (`make demo`).
 
-Trains three small networks from one seed, a few at a time, measures them and the untrained network, and writes
-`report.html`. A run that is finished is not trained again, an interrupted one goes on where it stopped.
+Trains small networks of one method from one seed, a few at a time, measures them and the untrained network, and
+writes `report.html`. A run that is finished is not trained again, an interrupted one goes on where it stopped.
 """
 import argparse
 import hashlib
@@ -11,6 +11,8 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,39 +25,102 @@ from mmdecouple.visualization.runs import find_config
 
 TOOLS = Path(__file__).resolve().parent
 STAMP = 'demo.json'
-CONFIGS = {
-    'DenseCL': 'densecl_resnet-demo_scenes.py',
-    'DenseCL-D': 'densecl-d_resnet-demo_scenes.py',
-    'Control': 'densecl-same_resnet-demo_scenes.py',
-}
-QUICK_TRAINING = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.num_images=128']
+QUICK_TRAINING = ['train_cfg.max_epochs=2', 'train_dataloader.dataset.num_images=64']
 QUICK_MEASURING = ['--limit', '40']
-NOTES = (
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the demo of one method trains and says.
+
+    Args:
+        runs: Name in the report -> config in `configs/demo/`, the base method first.
+        notes: What the runs are to each other.
+        report: Folder of the report, below that of the runs.
+        teacher: Config of the run that teaches the others and is trained before them.
+    """
+
+    runs: dict[str, str]
+    notes: str
+    report: str
+    teacher: str | None = None
+
+
+DENSECL = Story(
+    {
+        'DenseCL': 'densecl_resnet-demo_scenes.py',
+        'DenseCL-D': 'densecl-d_resnet-demo_scenes.py',
+        'Control': 'densecl-same_resnet-demo_scenes.py',
+    },
     'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): '
     'what DenseCL-D gains over Control comes from the foreign background, what Control gains over DenseCL comes from '
-    'the extra loss at the same positions.',
-    'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the direction of '
-    'strong effects, not the numbers of the paper.')
+    'the extra loss at the same positions.', report='')
+IBOT = Story(
+    {
+        'iBOT': 'ibot_vit-demo_scenes.py',
+        'iBOT-D': 'ibot-d_vit-demo_scenes.py',
+        'Control': 'ibot-same_vit-demo_scenes.py',
+    },
+    'iBOT-D is iBOT plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
+    'iBOT-D gains over Control comes from the foreign background, what Control gains over iBOT comes from a loss on '
+    'visible tokens, which iBOT lacks.', report='ibot')
+MASKALIGN = Story(
+    {
+        'MaskAlign': 'maskalign_vit-demo_scenes.py',
+        'MaskAlign-D': 'maskalign-d_vit-demo_scenes.py',
+    },
+    'MaskAlign-D is MaskAlign plus the de-coupling branch. Teacher is the iBOT of the demo, which stays as it is while '
+    'it teaches both; on real images MaskAlign takes CLIP.',
+    report='maskalign', teacher=IBOT.runs['iBOT'])
+STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN}
+CAUTION = ('One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
+           'direction of strong effects, not the numbers of the paper.')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seed', type=int, default=0, help='seed of all three runs (default: 0)')
+    parser.add_argument('--method', choices=STORIES, default='densecl', help='whose runs (default: densecl)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of all runs (default: 0)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
-                        help='folder of runs and report (default: work_dirs/demo)')
+                        help='folder of the runs and, for ibot and maskalign in a folder of that name, of the report '
+                        '(default: work_dirs/demo)')
     parser.add_argument('--fresh', action='store_true', help='train again what is finished')
     parser.add_argument('--quick', action='store_true', help='a few steps: tries the machinery, teaches nothing')
     return parser.parse_args()
 
 
-def training_job(name: str, folder: Path, args: argparse.Namespace) -> Job | None:
-    """Job that trains one network to its end, or None if that has been done.
+def train(runs: dict[str, str], args: argparse.Namespace, threads: int, console: Console,
+          options: Sequence[str] = ()) -> dict[str, Path]:
+    """Train what is not trained yet, several at a time.
 
-    Raises:
-        ValueError: The folder holds a run of another config or seed.
+    Args:
+        runs: Name -> config in `configs/demo/`.
+        args: Of the command line.
+        threads: OpenMP threads of each run.
+        console: Where progress is shown.
+        options: More `--cfg-options`.
+
+    Returns:
+        Name -> run folder.
     """
-    path = configs_folder() / 'demo' / CONFIGS[name]
-    options = QUICK_TRAINING if args.quick else []
+    options = [*options, *(QUICK_TRAINING if args.quick else [])]
+    folders = {name: args.out / Path(config).stem for name, config in runs.items()}
+    jobs = {name: training_job(name, config, folders[name], options, args) for name, config in runs.items()}
+    due = [job for job in jobs.values() if job is not None]
+    if len(due) < len(jobs):
+        kept = ', '.join(name for name, job in jobs.items() if job is None)
+        console.print(f'Already trained, kept: {kept} (--fresh trains again).', highlight=False)
+    # Three equal runs on two cores end sooner side by side than as a pair and a straggler.
+    run_jobs('Training', due, len(runs) if cores() > 1 else 1, threads, console)
+    for job in due:
+        finish(folders[job.name])
+    return folders
+
+
+def training_job(name: str, config_name: str, folder: Path, options: Sequence[str],
+                 args: argparse.Namespace) -> Job | None:
+    """Job that trains one network to its end, or None if that has been done."""
+    path = configs_folder() / 'demo' / config_name
     config = load_config(str(path))
     facts = json.dumps([config.to_dict(), options, args.seed], sort_keys=True, default=str)
     key = hashlib.sha256(facts.encode()).hexdigest()
@@ -73,7 +138,7 @@ def training_job(name: str, folder: Path, args: argparse.Namespace) -> Job | Non
     command = [sys.executable, str(TOOLS / 'train.py'), str(path), '--work-dir', str(folder), '--resume',
                '--seed', str(args.seed)]
     command += ['--cfg-options', *options] if options else []
-    epochs = 1 if args.quick else config.train_cfg.max_epochs
+    epochs = 2 if args.quick else config.train_cfg.max_epochs
     return Job(name, command, folder / 'train.log', training_progress(epochs))
 
 
@@ -90,7 +155,7 @@ def training_progress(epochs: int) -> ReadProgress:
     return read
 
 
-def finish(folder: Path, args: argparse.Namespace) -> None:
+def finish(folder: Path) -> None:
     """Mark a run as finished, if its last checkpoint is there."""
     epochs = load_config(str(find_config(folder))).train_cfg.max_epochs
     if newest_checkpoint(folder).name != f'epoch_{epochs}.pth':
@@ -129,21 +194,16 @@ def cores() -> int:
 
 def main() -> None:
     args = parse_args()
+    story = STORIES[args.method]
     console, start = Console(), time.monotonic()
-    folders = {name: args.out / Path(config).stem for name, config in CONFIGS.items()}
-    # Three equal runs on two cores end sooner side by side than as a pair and a straggler.
-    slots = len(CONFIGS) if cores() > 1 else 1
-    threads = max(1, cores() // slots)
+    threads = max(1, cores() // len(story.runs))
     with one_line_errors():
-        jobs = {name: training_job(name, folder, args) for name, folder in folders.items()}
-        due = [job for job in jobs.values() if job is not None]
-        if len(due) < len(jobs):
-            kept = ', '.join(name for name, job in jobs.items() if job is None)
-            console.print(f'Already trained, kept: {kept} (--fresh trains again).', highlight=False)
         try:
-            run_jobs('Training', due, slots, threads, console)
-            for job in due:
-                finish(folders[job.name], args)
+            teacher, options = {}, []
+            if story.teacher:
+                teacher = train({'Teacher': story.teacher}, args, cores(), console)
+                options = [f'model.teacher.checkpoint={newest_checkpoint(teacher["Teacher"])}']
+            folders = train(story.runs, args, threads, console, options) | teacher
             run_jobs('Measuring', measuring_jobs(folders, args.quick), min(cores(), 4), threads, console)
         except JobFailed as error:
             console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)
@@ -151,8 +211,9 @@ def main() -> None:
         except KeyboardInterrupt:
             console.print('Stopped; every run has saved. The same command goes on from there.')
             sys.exit(130)
-        compare(list(folders.values()), list(folders), args.out, never_measure, untrained=True,
-                title='DenseCL with and without de-coupling', notes=NOTES, console=console)
+        compare(list(folders.values()), list(folders), args.out / story.report, never_measure, untrained=True,
+                title=f'{next(iter(story.runs))} with and without de-coupling', notes=[story.notes, CAUTION],
+                console=console)
     console.print(f'Done in {(time.monotonic() - start) / 60:.1f} min.', highlight=False)
 
 

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdecouple.utils.configs import load_config
+
 from .conftest import CHECKOUT_TOOLS, ROOT
 
 RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-same_resnet-demo_scenes')
@@ -17,6 +20,32 @@ def demo(out: Path, *options: str) -> subprocess.Popen:
     command = [sys.executable, str(CHECKOUT_TOOLS / 'demo.py'), '--quick', '--out', str(out), *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160'})
+
+
+def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
+    spec = importlib.util.spec_from_file_location('demo', CHECKOUT_TOOLS / 'demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    told = [config for story in module.STORIES.values() for config in story.runs.values()]
+    assert sorted(told) == sorted(path.name for path in (ROOT / 'configs' / 'demo').glob('*_scenes.py'))
+    assert len({story.report for story in module.STORIES.values()}) == len(module.STORIES)
+    for story in module.STORIES.values():
+        configs = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in story.runs.values()]
+        taught = [load_config(str(ROOT / 'configs' / 'demo' / story.teacher))] if story.teacher else []
+        assert all(config.test_dataloader == configs[0].test_dataloader for config in configs + taught)
+        assert all(config.train_dataloader == configs[0].train_dataloader for config in configs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_demo_of_maskalign_trains_its_teacher_first_and_keeps_its_report_apart(tmp_path: Path) -> None:
+    text = (process := demo(tmp_path, '--method', 'maskalign')).communicate(timeout=1200)[0]
+    assert process.returncode == 0, text
+    assert text.index('Training Teacher: done') < text.index('Training MaskAlign: started')
+    page = (tmp_path / 'maskalign' / 'report.html').read_text()
+    for name in ('Untrained', 'MaskAlign', 'MaskAlign-D', 'Teacher'):
+        assert f'data-run="{name}"' in page
+    assert not (tmp_path / 'report.html').exists()
 
 
 @pytest.mark.slow
