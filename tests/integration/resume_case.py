@@ -1,4 +1,4 @@
-"""A tiny DenseCL-D run for the tests of interruptions, and hooks that interrupt it."""
+"""A tiny run of each method for the tests of interruptions and processes, and hooks that interrupt it."""
 import multiprocessing
 import os
 import signal
@@ -10,9 +10,8 @@ from torch import nn
 
 from mmdecouple.registry import HOOKS, MODELS
 
-CONFIG = """
+DENSECL = """
 _base_ = 'mmdecouple::_base_/default_runtime.py'
-custom_imports = dict(imports=['tests.integration.resume_case'])
 view = [
     dict(type='RandomResizedCropView', size=56),
     dict(type='RandomColorJitter'),
@@ -20,33 +19,90 @@ view = [
     dict(type='RandomGaussianBlur'),
     dict(type='RandomFlipView'),
 ]
-train_dataloader = dict(
-    batch_size=4, num_workers=0, drop_last=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='EpochSampler'),
-    dataset=dict(
-        type='ImageDataset', data_root='{images}', max_bad_share=0.1,
-        pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
+views, num_views = [view], [2]
 model = dict(
     type='DenseCL',
     backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
                   out_indices=(3, ), zero_init_residual=False,
                   norm_cfg=dict(type='mmdecouple.SplitBN')),
     neck=dict(type='DropoutNeck', in_channels=64, hid_channels=32, out_channels=16, num_grid=7),
-    queue_length=32, channels=16,
-    decoupling=dict(type='DecouplingBranch', ratio=0.5,
-                    mask=dict(type='RegionCollaborativeCutout', preset='paper')))
+    queue_length=32, channels=16)
+cells = dict()
 optim_wrapper = dict(
     type='PrecisionOptimWrapper', precision='fp32',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
+"""
+
+VIT = """
+view = [
+    dict(type='RandomResizedCropView', size=32, interpolation='bicubic'),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomFlipView'),
+]
+vit = dict(type='DenseViT', img_size=32, patch_size=8,
+           arch=dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32))
+cells = dict(grid=2)
+optim_wrapper = dict(precision='fp32')
+param_scheduler = [dict(_base_.param_scheduler[0], warmup=1), *_base_.param_scheduler[1:]]
+"""
+
+IBOT = """
+_base_ = ['mmdecouple::_base_/ibot_runtime.py', 'mmdecouple::_base_/schedules/adamw_ibot_200e.py']
+""" + VIT + """
+local_view = [dict(type='RandomResizedCropView', size=16, interpolation='bicubic'), *view[1:]]
+views, num_views = [view, local_view], [2, 2]
+model = dict(
+    type='IBOT', local_views=2, warmup_epochs=3,
+    backbone=dict(vit, mask_token=True, drop_path_rate=0.3),
+    neck=dict(type='DINOHead', in_channels=16, out_channels=24, hidden_channels=32,
+              bottleneck_channels=8),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0),
+    mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5)))
+"""
+
+MASKALIGN = """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/adamw_maskalign_200e.py']
+""" + VIT + """
+views, num_views = [view], [1]
+model = dict(
+    type='MaskAlign',
+    backbone=dict(vit, position='sincos', drop_path_rate=0.3),
+    neck=dict(type='DynamicAlignment', in_channels=16, out_channels=16, student_depth=2,
+              teacher_depth=2, levels=2),
+    teacher=dict(type='FrozenViT', backbone=vit, checkpoint='random'))
+"""
+
+BRANCH = """
+model['decoupling'] = dict(
+    type='DecouplingBranch', ratio=0.5,
+    mask=dict(type='RegionCollaborativeCutout', preset='paper', **cells))
+"""
+
+RUN = """
+custom_imports = dict(imports=['tests.integration.resume_case'])
+train_dataloader = dict(
+    batch_size=4, num_workers=0, drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='EpochSampler'),
+    dataset=dict(
+        type='ImageDataset', data_root='{images}', max_bad_share=0.1,
+        pipeline=[dict(type='MultiView', views=views, num_views=num_views),
+                  dict(type='PackViews')]))
 train_cfg = dict(max_epochs=3)
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(interval=4, by_epoch=False, max_keep_ckpts=1))
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 """
+
+CONFIGS = {
+    name + suffix: method + branch + RUN
+    for name, method in dict(densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN).items()
+    for suffix, branch in {'': '', '-d': BRANCH}.items()
+}
 
 
 @MODELS.register_module()

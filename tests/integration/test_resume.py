@@ -1,53 +1,21 @@
-import os
+import functools
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from mmdecouple.engine import read_checkpoint
-from tests.integration.resume_case import CONFIG
+from tests.integration.runs import train, write_case
 
-ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 18  # 3 epochs of 24 images at batch 4
 
 
 @pytest.fixture(scope='module')
 def case(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('resume')
-    rng = np.random.default_rng(0)
-    (folder / 'images').mkdir()
-    for index in range(24):
-        coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f'images/{index:02}.jpg'), cv2.resize(coarse, (80, 60)))
-    (folder / 'images' / '07.jpg').write_bytes(b'broken')
-    (folder / 'config.py').write_text(CONFIG.replace('{images}', str(folder / 'images')))
-    return folder
-
-
-def train(case, work_dir, *arguments, options=(), processes=1, hook=None):
-    config = case / 'config.py'
-    if hook is not None:
-        config = case / f'{work_dir}.py'
-        config.write_text(f"_base_ = ['config.py']\n"
-                          f'custom_hooks = _base_.custom_hooks + [{hook!r}]\n')
-    program = [sys.executable]
-    if processes > 1:
-        program += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
-        arguments = (*arguments, '--launcher', 'pytorch')
-        options = (*options, 'env_cfg.dist_cfg.backend=gloo')
-    return subprocess.run(
-        [*program, str(ROOT / 'tools/train.py'), str(config), '--work-dir',
-         str(case / work_dir), '--device', 'cpu', *arguments, '--cfg-options',
-         'randomness.seed=5', *options],
-        cwd=ROOT, capture_output=True, text=True, timeout=280,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
-
+    return write_case(tmp_path_factory.mktemp('resume'))
 
 
 def last(case, work_dir):
@@ -81,25 +49,45 @@ def assert_same_run(first, second):
 
 
 @pytest.fixture(scope='module')
-def uninterrupted(case):
-    done = train(case, 'whole')
-    assert done.returncode == 0, done.stderr[-3000:]
-    return last(case, 'whole')
+def whole_run(case):
+    """Gives the last checkpoint of a method's uninterrupted run, which all tests share."""
+
+    @functools.cache
+    def of(method):
+        work_dir = f'whole_{method}'
+        done = train(case, work_dir, method=method)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return last(case, work_dir)
+
+    return of
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, uninterrupted, workers):
-    work_dir = f'killed{workers}'
-    at = random.Random(workers).randrange(5, ITERATIONS - 1)
+@pytest.fixture(scope='module')
+def uninterrupted(whole_run):
+    return whole_run('densecl-d')
+
+
+@pytest.mark.parametrize('method, workers', [
+    ('densecl-d', 0),
+    ('densecl-d', 2),
+    ('ibot-d', 2),
+    ('maskalign-d', 2),
+    *(pytest.param(*combination, marks=pytest.mark.slow)
+      for combination in [('ibot-d', 0), ('maskalign-d', 0), ('ibot', 0), ('ibot', 2), ('maskalign', 0),
+                          ('maskalign', 2)]),
+])
+def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_run, method, workers):
+    work_dir = f'killed_{method}_{workers}'
+    at = random.Random(work_dir).choice([at for at in range(5, ITERATIONS - 1) if at % 6 not in (0, 5)])
     options = (f'train_dataloader.num_workers={workers}', )
-    killed = train(case, work_dir, options=options,
+    killed = train(case, work_dir, method=method, options=options,
                    hook=dict(type='SignalHook', iteration=at, name='SIGKILL'))
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     assert not (case / work_dir / f'iter_{ITERATIONS}.pth').exists()
-    resumed = train(case, work_dir, '--resume', options=options)
+    resumed = train(case, work_dir, '--resume', method=method, options=options)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert 'resumed epoch' in resumed.stdout + resumed.stderr
-    assert_same_run(last(case, work_dir), uninterrupted)
+    assert_same_run(last(case, work_dir), whole_run(method))
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
@@ -116,7 +104,7 @@ def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(case, uninterrupted
 
 
 def test_unreadable_images_are_listed_once_over_all_epochs(case, uninterrupted):
-    listed = (case / 'whole' / 'unreadable_images.txt').read_text().splitlines()
+    listed = (case / 'whole_densecl-d' / 'unreadable_images.txt').read_text().splitlines()
     assert [Path(line.split('\t')[0]).name for line in listed] == ['07.jpg']
 
 

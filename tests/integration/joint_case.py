@@ -1,0 +1,105 @@
+"""Methods whose draws belong to the joint batch of all processes, and a hook that keeps the joint batch's losses.
+
+`EpochSampler` deals an epoch's images out in turn, so image b of process r is image b * processes + r of the joint batch.
+"""
+import json
+from pathlib import Path
+from unittest import mock
+
+import torch
+from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+
+from mmdecouple.models.algorithms import IBOT, MaskAlign
+from mmdecouple.models.algorithms.ibot import MIMMasks
+from mmdecouple.models.data_preprocessor import DensePreprocessor
+from mmdecouple.models.decoupling import DecouplingBranch, Foreground, branch
+from mmdecouple.registry import HOOKS, MODELS
+
+JOINT = """
+_base_ = ['{method}.py']
+custom_imports = dict(imports=['tests.integration.resume_case', 'tests.integration.joint_case'])
+model = dict(
+    type='Joint' + _base_.model.type,
+    backbone=dict(drop_path_rate=0.),
+    data_preprocessor=dict(type='JointPreprocessor'))
+if 'decoupling' in _base_.model:
+    model['decoupling'] = dict(type='JointBranch')
+custom_hooks = _base_.custom_hooks + [dict(type='JointLossHook')]
+train_cfg = dict(max_epochs=2)
+find_unused_parameters = False
+"""
+
+
+def own_part(joint: torch.Tensor, views: int) -> torch.Tensor:
+    """This process's rows of the joint batch's, both stacked view after view."""
+    return joint.unflatten(0, (views, -1, get_world_size()))[:, :, get_rank()].flatten(0, 1)
+
+
+@MODELS.register_module()
+class JointPreprocessor(DensePreprocessor):
+    """Draws the same on all processes."""
+
+    def set_step(self, seed, rank, iteration):
+        super().set_step(seed, 0, iteration)
+
+
+@MODELS.register_module()
+class JointIBOT(IBOT):
+    """Draws the masks of the joint batch and keeps its part."""
+
+    def draw(self, batch, generator):
+        views = [view.new_empty(len(view) * get_world_size(), *view.shape[1:]) for view in batch['inputs']]
+        mask = own_part(super().draw(dict(inputs=views), generator).mask, 2)
+        share = mask.flatten(1).float()
+        return MIMMasks(mask, Foreground.of(share), Foreground.of(1 - share))
+
+
+@MODELS.register_module()
+class JointMaskAlign(MaskAlign):
+    """Sees the patches with most attention."""
+
+    def draw_visible(self, attention):
+        return attention.topk(int(attention.shape[1] * (1 - self.mask_ratio)), dim=1).indices
+
+
+@MODELS.register_module()
+class JointBranch(DecouplingBranch):
+    """Decouples the same images, with the same partners and masks, however many processes share the batch."""
+
+    def compose(self, key_views, dense_size, generator):
+        views, sample = len(key_views), self.mask.sample
+        masks = mock.patch.object(self.mask, 'sample', lambda count, size, generator: own_part(
+            sample(count * get_world_size(), size, generator=generator), views))
+        with masks, mock.patch.multiple(branch, draw_rows=own_rows, draw_partners=own_partners):
+            return super().compose(key_views, dense_size, generator)
+
+
+def own_rows(batch_size, num_views, per_view, generator):
+    """The first two of each four images of the joint batch, whatever the ratio: equally many for each process."""
+    images = torch.arange(batch_size)
+    images = images[(images * get_world_size() + get_rank()) % 4 < 2]
+    return torch.cat([images + view * batch_size for view in range(num_views)])
+
+
+def own_partners(rows, batch_size, num_views, other_view, generator):
+    """The next image but one of the joint batch, which is on the same process."""
+    view = (rows // batch_size + int(other_view)) % num_views
+    return view * batch_size + (rows + 2 // get_world_size()) % batch_size
+
+
+@HOOKS.register_module()
+class JointLossHook(Hook):
+    """Writes the mean of each loss term over the processes to `losses.json`, one record an iteration."""
+
+    def before_train(self, runner):
+        self.records = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        values = torch.tensor(list(outputs.values()), dtype=torch.float64)
+        all_reduce(values, op='mean')
+        self.records.append(dict(zip(outputs, values.tolist())))
+
+    def after_train(self, runner):
+        if is_main_process():
+            Path(runner.work_dir, 'losses.json').write_text(json.dumps(self.records))
