@@ -17,13 +17,22 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
     Raises:
         ValueError: `content` holds NaN or infinity.
     """
+    write_bytes(path, (json.dumps(content, indent=indent, allow_nan=False) + '\n').encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a file beside `path` and renames it, so that no reader ever sees a part of it.
+
+    Args:
+        path: target; missing folders are made.
+        content: the whole file.
+    """
     path = Path(path)
-    text = json.dumps(content, indent=indent, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
-        with os.fdopen(handle, 'w') as stream:
-            stream.write(text + '\n')
+        with os.fdopen(handle, 'wb') as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
