@@ -22,6 +22,7 @@ custom_hooks = [
     dict(type='SeedHook'),
     dict(type='TeacherHook'),
     dict(type='QuarantineHook'),
+    dict(type='RemarksHook'),
     dict(type='GracefulStopHook'),
 ]
 

@@ -1,12 +1,15 @@
+from mmdecouple.datasets.transforms.box_views import BoxViews
 from mmdecouple.datasets.transforms.geometry import map_boxes, source_to_view, view_to_source
 from mmdecouple.datasets.transforms.masks import DrawCutMask
+from mmdecouple.datasets.transforms.overlap_views import OverlapViews
 from mmdecouple.datasets.transforms.photometric import (RandomColorJitter, RandomGaussianBlur,
                                                         RandomGrayscale, RandomSolarize)
+from mmdecouple.datasets.transforms.proposals import GridProposals, LoadProposals
 from mmdecouple.datasets.transforms.views import (MultiView, PackViews, RandomFlipView,
-                                                  RandomResizedCropView)
+                                                  RandomResizedCropView, WholeImageView, WindowView)
 
 __all__ = [
-    'DrawCutMask', 'MultiView', 'PackViews', 'RandomColorJitter', 'RandomFlipView',
-    'RandomGaussianBlur', 'RandomGrayscale', 'RandomResizedCropView', 'RandomSolarize', 'map_boxes',
-    'source_to_view', 'view_to_source'
+    'BoxViews', 'DrawCutMask', 'GridProposals', 'LoadProposals', 'MultiView', 'OverlapViews', 'PackViews',
+    'RandomColorJitter', 'RandomFlipView', 'RandomGaussianBlur', 'RandomGrayscale', 'RandomResizedCropView',
+    'RandomSolarize', 'WholeImageView', 'WindowView', 'map_boxes', 'source_to_view', 'view_to_source'
 ]

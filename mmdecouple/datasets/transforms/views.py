@@ -1,4 +1,5 @@
 """One image becomes several views whose geometry is recorded."""
+from abc import abstractmethod
 from typing import Any
 
 import cv2
@@ -51,18 +52,51 @@ def resize_bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 _RESIZES = dict(area=resize, bicubic=resize_bicubic)
 
 
-@TRANSFORMS.register_module()
-class RandomResizedCropView(BaseTransform):
-    """Crops a random window, resizes it, and records the window.
+class WindowView(BaseTransform):
+    """Cuts a window out of an image, resizes it, and records the window.
 
-    The window is drawn as torchvision's ``RandomResizedCrop`` draws it. Adds ``crop_window``
-    (x, y, w, h) in source pixels and ``flip`` False.
+    Adds ``crop_window`` (x, y, w, h) in source pixels and ``flip`` False. The window can also be drawn by
+    ``draw_window`` and given to ``show``, where views depend on each other.
+
+    Args:
+        size: Side, or (height, width), of the view in pixels.
+        interpolation: ``area`` resizes by ``resize``, ``bicubic`` by ``resize_bicubic``.
+    """
+
+    def __init__(self, size: int | tuple[int, int], interpolation: str = 'area') -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if min(self.size) < 1:
+            raise ValueError(f'{type(self).__name__}: size must be positive, got {size}.')
+        if interpolation not in _RESIZES:
+            raise ValueError(f'{type(self).__name__}: interpolation must be one of '
+                             f'{", ".join(_RESIZES)}, got {interpolation!r}.')
+        self.resize = _RESIZES[interpolation]
+
+    @abstractmethod
+    def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """A window (x, y, w, h) in pixels of an image of this height and width."""
+
+    def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
+        """Make the view of a given window."""
+        x, y, w, h = window
+        results['img'] = self.resize(results['img'][y:y + h, x:x + w], self.size)
+        results['crop_window'] = (x, y, w, h)
+        results['flip'] = False
+        return results
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        return self.show(results, self.draw_window(*results['img'].shape[:2]))
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCropView(WindowView):
+    """A view of a random window, drawn as torchvision's ``RandomResizedCrop`` draws it.
 
     Args:
         size: Side, or (height, width), of the view in pixels.
         scale: Range of the window's area as a share of the image's, in (0, 1].
         ratio: Range of the window's width over its height.
-        interpolation: ``area`` resizes by ``resize``, ``bicubic`` by ``resize_bicubic``.
+        interpolation: See ``WindowView``.
 
     Source: ``WXinlong/DenseCL`` ``configs/selfsup/densecl/densecl_coco_800ep.py``; for ``bicubic``
     ``bytedance/ibot`` ``main_ibot.py`` and ``OpenDriveLab/maskalign`` ``main_pretrain.py``.
@@ -73,29 +107,32 @@ class RandomResizedCropView(BaseTransform):
                  scale: tuple[float, float] = (0.2, 1.0),
                  ratio: tuple[float, float] = (3 / 4, 4 / 3),
                  interpolation: str = 'area') -> None:
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if min(self.size) < 1:
-            raise ValueError(f'RandomResizedCropView: size must be positive, got {size}.')
+        super().__init__(size, interpolation)
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError('RandomResizedCropView: scale must be two rising shares in (0, 1], '
                              f'got {scale}.')
         if not 0 < ratio[0] <= ratio[1]:
             raise ValueError('RandomResizedCropView: ratio must be two rising positive numbers, '
                              f'got {ratio}.')
-        if interpolation not in _RESIZES:
-            raise ValueError('RandomResizedCropView: interpolation must be one of '
-                             f'{", ".join(_RESIZES)}, got {interpolation!r}.')
         self.scale, self.ratio = list(scale), list(ratio)
-        self.resize = _RESIZES[interpolation]
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        image = results['img']
-        on_meta = torch.empty((1, *image.shape[:2]), device='meta')
+    def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        on_meta = torch.empty((1, height, width), device='meta')
         y, x, h, w = RandomResizedCrop.get_params(on_meta, self.scale, self.ratio)
-        results['img'] = self.resize(image[y:y + h, x:x + w], self.size)
-        results['crop_window'] = (x, y, w, h)
-        results['flip'] = False
-        return results
+        return x, y, w, h
+
+
+@TRANSFORMS.register_module()
+class WholeImageView(WindowView):
+    """A view of the whole image; its aspect ratio is not kept.
+
+    Args: see ``WindowView``.
+
+    Source: ``hologerry/SoCo`` ``contrast/data/transform_ops.py`` (``WholeImageResizedParams``).
+    """
+
+    def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        return 0, 0, width, height
 
 
 @TRANSFORMS.register_module()
@@ -149,18 +186,19 @@ class MultiView(BaseTransform):
 class PackViews(BaseTransform):
     """Makes the training sample: ``inputs``, a list of uint8 (3, H, W), and ``data_samples``.
 
-    ``data_samples`` carries the float32 field ``geometry`` (V, 7), see ``geometry.py``, and the
-    metainfo ``sample_idx``, ``img_path`` and, for data sets that pass over bad files,
-    ``unreadable``.
+    ``data_samples`` carries the float32 field ``geometry`` (V, 7), see ``geometry.py``, for views with boxes the
+    fields ``boxes`` and ``box_ids``, see ``BoxViews``, and the metainfo ``sample_idx``, ``img_path`` and, where there
+    are any, ``unreadable`` (data sets that pass over bad files) and ``remarks`` (a tuple of str, counted by
+    ``RemarksHook``).
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         views = results['views']
         geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
+        metainfo = {key: results[key] for key in ('sample_idx', 'img_path', 'unreadable', 'remarks') if key in results}
+        fields = {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
         sample = BaseDataElement(
-            metainfo={key: results[key]
-                      for key in ('sample_idx', 'img_path', 'unreadable') if key in results},
-            geometry=torch.tensor(geometry, dtype=torch.float32))
+            metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 
 

@@ -5,10 +5,11 @@ from mmdecouple.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteLo
 from mmdecouple.engine.hooks.freeze_hook import FreezeHook
 from mmdecouple.engine.hooks.graceful_stop_hook import GracefulStopHook
 from mmdecouple.engine.hooks.quarantine_hook import QuarantineHook
+from mmdecouple.engine.hooks.remarks_hook import RemarksHook
 from mmdecouple.engine.hooks.seed_hook import SeedHook
 from mmdecouple.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
     'CouplingHook', 'DryRunHook', 'DurableCheckpointHook', 'FiniteLossHook', 'FreezeHook', 'GracefulStopHook',
-    'NonFiniteLoss', 'QuarantineHook', 'SeedHook', 'TeacherHook'
+    'NonFiniteLoss', 'QuarantineHook', 'RemarksHook', 'SeedHook', 'TeacherHook'
 ]

@@ -1,0 +1,141 @@
+"""Views of an image with boxes that show the same proposals."""
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmdecouple.datasets.transforms.geometry import map_boxes
+from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
+from mmdecouple.registry import TRANSFORMS
+
+NO_PROPOSAL, NO_OVERLAP = 'no proposal', 'no overlap'
+
+
+@TRANSFORMS.register_module()
+class BoxViews(WindowedViews):
+    """``MultiView`` that also draws, for each pair of views, K boxes that both show.
+
+    A pair's candidates are the proposals that reach into the common part of its two windows. Of these, ``num_boxes``
+    are picked without replacement; fewer than ``common`` in any pair make all windows be drawn anew, each time with
+    half the requirement (at least 1), ``tries`` times at most. The picked boxes are clipped to each window, follow its
+    flip, and are repeated at random up to K. Ids tell which boxes are the same proposal: they count from 1 within an
+    image and stay with repeated boxes.
+
+    An image without proposals has one, the whole image (remark ``no proposal``). A pair without a candidate gets K
+    times the box around the whole view, with id 1, on either side (remark ``no overlap``).
+
+    Coordinates are continuous: pixel i covers [i, i + 1), and a box as wide as its view runs from 0 to 1. SoCo counts
+    the last column in (x2 = x1 + w - 1) and divides by the width, so that its boxes end one source pixel earlier, at
+    (w - 1) / w. SoCo places its cutouts at boxes that have not been flipped; the boxes here always lie where the view
+    shows them.
+
+    Args:
+        views: One pipeline for each kind of view; its first transform must be a ``WindowView``.
+        num_views: How many views each of them makes.
+        num_boxes: K.
+        common: Candidates that each pair should have; None means K // 2, at least 1.
+        tries: Draws of the windows at most, >= 1.
+        pairs: Pairs of view indices that share boxes.
+        jitter_prob: Probability with which a box is moved in the first view of its pair.
+        jitter: Largest change of x, y, w and h, as a share of the box's own w and h.
+
+    Requires:
+        proposals: float32 ``(N, 4)`` x1, y1, x2, y2 in source pixels.
+
+    Adds:
+        views: As ``MultiView``.
+        boxes: float32 ``(V, K, 4)`` for the one pair of two views, ``(P, 2, K, 4)`` for P > 1 pairs: x1, y1, x2, y2 as
+            shares of the view's width and height, in [0, 1].
+        box_ids: int64, the same without the last axis.
+        remarks: Tuple of str.
+
+    Source: ``hologerry/SoCo`` ``contrast/data/dataset.py`` (``ImageFolderImageAsymBboxCutout`` and
+    ``ImageFolderImageAsymBboxAwareMultiJitter1``) and ``bboxs_utils.py``.
+    """
+
+    def __init__(self, views: list[list[dict]], num_views: list[int], num_boxes: int = 4, common: int | None = None,
+                 tries: int = 5, pairs: tuple[tuple[int, int], ...] = ((0, 1), ), jitter_prob: float = 0.0,
+                 jitter: float = 0.1) -> None:
+        super().__init__(views, num_views)
+        self.common = max(num_boxes // 2, 1) if common is None else common
+        if not 1 <= self.common <= num_boxes or tries < 1:
+            raise ValueError('BoxViews: tries must be at least 1 and common between 1 and num_boxes, got '
+                             f'tries={tries}, common={self.common}, num_boxes={num_boxes}.')
+        total = len(self.crops)
+        if not pairs or any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) < total for pair in pairs):
+            raise ValueError(f'BoxViews: pairs must name two of the {total} views each, counted from 0, got {pairs}.')
+        if not 0 <= jitter_prob <= 1 or not 0 <= jitter < 0.5:
+            raise ValueError('BoxViews: jitter_prob must lie in [0, 1] and jitter in [0, 0.5), got '
+                             f'{jitter_prob} and {jitter}.')
+        self.num_boxes, self.tries, self.pairs = num_boxes, tries, [tuple(pair) for pair in pairs]
+        self.jitter_prob, self.jitter = jitter_prob, jitter
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        height, width = results['ori_shape']
+        remarks = []
+        if len(results['proposals']) == 0:
+            results['proposals'] = np.array([[0, 0, width, height]], np.float32)
+            remarks.append(NO_PROPOSAL)
+        super().transform(results)
+        boxes = [self._show(results, pair, picked) for pair, picked in zip(self.pairs, results.pop('picked'))]
+        if any(found is None for found in boxes):
+            remarks.append(NO_OVERLAP)
+        filled = [found or self._whole_views() for found in boxes]
+        coordinates, ids = (np.stack(parts) for parts in zip(*filled))
+        one = len(self.pairs) == 1
+        results['boxes'], results['box_ids'] = (coordinates[0], ids[0]) if one else (coordinates, ids)
+        results['remarks'] = (*results.get('remarks', ()), *remarks)
+        return results
+
+    def draw_windows(self, results: dict[str, Any]) -> list[Window]:
+        needed = self.common
+        for _ in range(self.tries):
+            windows = [crop.draw_window(*results['ori_shape']) for crop in self.crops]
+            picked = [self._pick(results['proposals'], intersect(windows[a], windows[b])) for a, b in self.pairs]
+            if min(map(len, picked)) >= needed:
+                break
+            needed = max(needed // 2, 1)
+        results['picked'] = picked
+        return windows
+
+    def _pick(self, proposals: np.ndarray, window: Window) -> np.ndarray:
+        """Indices of at most K random proposals that reach into the window."""
+        meets = _meets(proposals, window)
+        if min(window[2:]) <= 0:
+            meets[:] = False
+        return np.random.permutation(np.flatnonzero(meets))[:self.num_boxes]
+
+    def _show(self, results: dict[str, Any], pair: tuple[int, int],
+              picked: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        if len(picked) == 0:
+            return None
+        coordinates, ids = [], []
+        for side, view in enumerate(results['views'][index] for index in pair):
+            boxes = results['proposals'][picked]
+            if side == 0 and self.jitter_prob:
+                boxes = self._jitter(boxes, view['crop_window'])
+            order = np.arange(self.num_boxes)
+            order[len(picked):] = np.random.randint(len(picked), size=max(self.num_boxes - len(picked), 0))
+            geometry = torch.tensor([*view['crop_window'], view['flip'], *results['ori_shape']], dtype=torch.float64)
+            mapped = map_boxes(torch.from_numpy(boxes[order]).double(), geometry, (1, 1), to='view')
+            coordinates.append(mapped.clamp(0, 1).float().numpy())
+            ids.append(picked[order] + 1)
+        return np.stack(coordinates), np.stack(ids)
+
+    def _jitter(self, boxes: np.ndarray, window: Window) -> np.ndarray:
+        """The boxes moved and scaled, except those that would leave the window."""
+        sides = boxes[:, 2:] - boxes[:, :2]
+        change = np.random.uniform(-self.jitter, self.jitter, boxes.shape) * np.tile(sides, 2)
+        corner = boxes[:, :2] + change[:, :2]
+        moved = np.concatenate([corner, corner + sides + change[:, 2:]], axis=1).astype(np.float32)
+        chosen = (np.random.rand(len(boxes)) < self.jitter_prob) & _meets(moved, window)
+        return np.where(chosen[:, None], moved, boxes)
+
+    def _whole_views(self) -> tuple[np.ndarray, np.ndarray]:
+        boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (2, self.num_boxes, 1))
+        return boxes, np.ones((2, self.num_boxes), np.int64)
+
+
+def _meets(boxes: np.ndarray, window: Window) -> np.ndarray:
+    x, y, w, h = window
+    return (boxes[:, 0] < x + w) & (boxes[:, 2] > x) & (boxes[:, 1] < y + h) & (boxes[:, 3] > y)

@@ -1,0 +1,49 @@
+"""What the pipelines remark about single images is counted and logged once an epoch."""
+from collections import Counter
+from typing import Any
+
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdecouple.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RemarksHook(Hook):
+    """Counts the ``remarks`` of the samples, over all workers and processes.
+
+    Batches whose samples carry none cost nothing.
+
+    Args:
+        max_share: A remark on a larger share of the images than this, in [0, 1], becomes a warning.
+    """
+
+    def __init__(self, max_share: float = 0.1) -> None:
+        if not 0 <= max_share <= 1:
+            raise ValueError(f'RemarksHook: max_share must lie in [0, 1], got {max_share} (config key custom_hooks).')
+        self.max_share = max_share
+        self._counts: Counter[str] = Counter()
+        self._images = 0
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Counts those of a batch; a remark made twice on one image counts once."""
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        if not samples or not hasattr(samples[0], 'remarks'):
+            return
+        self._images += len(samples)
+        for sample in samples:
+            self._counts.update(set(sample.remarks))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Logs the counts of all processes and starts anew."""
+        found = all_gather_object((self._images, self._counts))
+        images, counts = sum(number for number, _ in found), sum((some for _, some in found), Counter())
+        for remark, count in sorted(counts.items()):
+            line = f'{count} of {images} images in this epoch: {remark}.'
+            if count <= self.max_share * images:
+                runner.logger.info(line)
+            else:
+                runner.logger.warning(f'{line} That is more than a share of {self.max_share}: check that the proposals '
+                                      'were made for these images, and the scale of the crops.')
+        self._counts, self._images = Counter(), 0
