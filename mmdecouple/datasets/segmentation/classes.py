@@ -1,0 +1,39 @@
+"""Class names, and how the ids of COCO's stuff pixel maps fall into 15 super-categories."""
+import numpy as np
+
+VOC_CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+               'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
+               'tvmonitor')
+
+# Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The rest of a pixel map
+# is 0 (a thing) and 183 (`other`). The classes are in alphabetic order, which is also their label.
+COCO_STUFF_15 = {
+    'building': (95, 96, 128, 151, 158, 166),
+    'ceiling': (102, 103),
+    'floor': (101, 114, 115, 116, 117, 118),
+    'food-stuff': (121, 122, 153, 170),
+    'furniture-stuff': (98, 107, 108, 110, 112, 123, 130, 133, 156, 161, 165),
+    'ground': (111, 125, 126, 136, 140, 144, 145, 147, 149, 154, 159),
+    'plant': (94, 97, 119, 124, 129, 134, 142, 163, 169),
+    'raw-material': (100, 132, 139, 143),
+    'sky': (106, 157),
+    'solid': (127, 135, 150, 160, 162, 182),
+    'structural': (99, 113, 138, 146, 164),
+    'textile': (92, 93, 104, 105, 109, 131, 137, 141, 152, 167, 168),
+    'wall': (171, 172, 173, 174, 175, 176, 177),
+    'water': (120, 148, 155, 178, 179),
+    'window': (180, 181),
+}
+
+
+def label_table(groups: list[tuple[int, ...]], ignore: int) -> np.ndarray:
+    """uint8 (256,), the label of each stored value: the index of the group that names it, else `ignore`.
+
+    Args:
+        groups: Stored values of each class.
+        ignore: Label of all other values.
+    """
+    table = np.full(256, ignore, np.uint8)
+    for label, values in enumerate(groups):
+        table[list(values)] = label
+    return table

@@ -1,0 +1,107 @@
+"""Label sources as tensors: squashed to a square, or cropped and flipped."""
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import functional as TF
+
+from mmdecouple.datasets.segmentation.layouts import open_source
+from mmdecouple.datasets.segmentation.sources import LabelSource
+from mmdecouple.datasets.seeding import sample_rng
+from mmdecouple.registry import DATASETS
+
+
+@DATASETS.register_module()
+class SegmentationImages(Dataset):
+    """Images squashed to squares with their label maps.
+
+    Args:
+        data: See `open_source`, or a `LabelSource`.
+        split: `train` or `val`; not used with a `LabelSource`.
+        size: Side in pixels; None: 448, or the own size of scenes.
+        limit: Most images to keep, drawn with a fixed seed; None keeps all.
+        scenes: Knobs of the scenes in memory.
+
+    Raises:
+        FileNotFoundError: The data is not there.
+        ValueError: A size or limit below 1.
+    """
+
+    def __init__(self, data: str | LabelSource, split: str = 'val', size: int | None = None, limit: int | None = None,
+                 scenes: dict | None = None) -> None:
+        for key, value in (('size', size), ('limit', limit)):
+            if value is not None and value < 1:
+                raise ValueError(f'SegmentationImages: {key} must be at least 1, got {value} (config key {key}).')
+        self.source = open_source(data, split, scenes) if isinstance(data, str) else data
+        self.classes, self.size = self.source.classes, size or self.source.size
+        self.indices = np.arange(len(self.source))
+        if limit is not None:
+            self.indices = np.sort(np.random.default_rng(0).permutation(self.indices)[:limit])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """Image and label map at their own size."""
+        return self.source.read(int(self.indices[index]))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """uint8 RGB (3, size, size) and uint8 labels (size, size)."""
+        return _tensors(*squash(*self.read(index), self.size))
+
+
+class AugmentedImages(Dataset):
+    """Random crops and flips of the same images: area U(0.8, 1) of the image, ratio 3/4 to 4/3, flip for half of them.
+
+    Args:
+        images: The images.
+        seed: Of the draws.
+        epoch: Of the draws; equal (seed, epoch, index) give equal pixels.
+
+    Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/linear_finetune.py`.
+    """
+
+    def __init__(self, images: SegmentationImages, seed: int, epoch: int) -> None:
+        self.images, self.seed, self.epoch = images, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """See `SegmentationImages`."""
+        image, labels = self.images.read(index)
+        side = [self.images.size] * 2
+        with sample_rng(self.seed, self.epoch, index):
+            window = RandomResizedCrop.get_params(image, [0.8, 1.0], [3 / 4, 4 / 3])
+            flip = bool(torch.rand(()) < 0.5)
+        image = TF.resized_crop(image, *window, side, InterpolationMode.BILINEAR)
+        labels = TF.resized_crop(labels, *window, side, InterpolationMode.NEAREST)
+        return _tensors(*(TF.hflip(x) if flip else x for x in (image, labels)))
+
+
+def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Image, Image.Image]:
+    """Both at `size` x `size`, whatever their shape: the image by Pillow's bilinear filter, labels by the nearest pixel.
+
+    Args:
+        image: RGB.
+        labels: Class indices, mode L.
+        size: Side in pixels.
+    """
+    side = (size, size)
+    return image.resize(side, Image.Resampling.BILINEAR), labels.resize(side, Image.Resampling.NEAREST)
+
+
+def shrink_labels(labels: Tensor, size: int) -> Tensor:
+    """Labels (B, H, W) at (B, size, size): pixel i takes the value at floor(i * H / size).
+
+    Source: `MkuuWaUjinga/leopart` resizes its 448 pixel label maps to 100 by torch's `nearest`.
+    """
+    return F.interpolate(labels[:, None], size=(size, size), mode='nearest')[:, 0]
+
+
+def _tensors(image: Image.Image, labels: Image.Image) -> tuple[Tensor, Tensor]:
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return pixels, torch.from_numpy(np.array(labels))

@@ -1,0 +1,123 @@
+"""Data sets by a short name: what `--data voc:PATH` and the like mean."""
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
+from mmdecouple.datasets.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels
+
+SCENE_COUNTS = dict(train=1000, val=300)
+STUFF_TRAIN_SHARE = 0.1
+
+
+def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSource:
+    """Images and label maps of one split.
+
+    Args:
+        data: `voc:PATH`, `coco-stuff:PATH`, `coco128:PATH`, `scenes:PATH` (an export), or `scenes` (painted in memory).
+        split: `train` or `val`.
+        scenes: Knobs of the scenes in memory; None: the defaults.
+
+    Raises:
+        FileNotFoundError: The layout is not found at the path.
+        ValueError: Another word.
+    """
+    if split not in ('train', 'val'):
+        raise ValueError(f"SegmentationImages: split must be 'train' or 'val', got {split!r} (config key split).")
+    if data == 'scenes':
+        return SceneLabels(SCENE_COUNTS[split], split, scenes)
+    kind, _, path = data.partition(':')
+    layouts = {'voc': voc, 'coco-stuff': coco_stuff, 'coco128': coco128, 'scenes': exported_scenes}
+    if kind not in layouts or not path:
+        raise ValueError('--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, '
+                         f'got {data!r}.')
+    return layouts[kind](Path(path), split)
+
+
+def voc(root: Path, split: str) -> LabelFiles:
+    """PASCAL VOC 2012: 21 classes with background; `trainaug` where it is there, else `train`, and `val`.
+
+    Args:
+        root: `VOC2012`, `VOCdevkit`, or the folder that holds `VOCdevkit`. Augmented labels are in `SegmentationClassAug`.
+        split: `train` or `val`.
+    """
+    base = _first_folder(root, ('', 'VOC2012', 'VOCdevkit/VOC2012'), 'ImageSets/Segmentation', 'VOC')
+    lists, notes, name, folder = base / 'ImageSets' / 'Segmentation', (), split, 'SegmentationClass'
+    if split == 'train' and (lists / 'trainaug.txt').is_file():
+        name, folder = 'trainaug', 'SegmentationClassAug'
+    elif split == 'train':
+        notes = ('VOC: no ImageSets/Segmentation/trainaug.txt; heads learn from the smaller train.txt, which is not '
+                 'comparable with published numbers.', )
+    if not (lists / f'{name}.txt').is_file():
+        raise FileNotFoundError(f'VOC: there is no {lists / name}.txt; complete the data set.')
+    # The list of the augmented set is in circulation with plain ids and with two paths a line.
+    ids = [Path(line.split()[0]).stem for line in (lists / f'{name}.txt').read_text().splitlines() if line.strip()]
+    pairs = [(str(base / 'JPEGImages' / f'{i}.jpg'), str(base / folder / f'{i}.png')) for i in ids]
+    return LabelFiles(f'voc12-{name}', VOC_CLASSES, pairs, notes=notes)
+
+
+def coco_stuff(root: Path, split: str) -> LabelFiles:
+    """COCO-Stuff with 15 super-categories; things and `other` are ignored. The training split is a tenth of train2017.
+
+    Args:
+        root: Folder with `train2017`, `val2017` and `stuff_{train,val}2017_pixelmaps`, the latter perhaps in `annotations`.
+        split: `train` or `val`.
+
+    Source: `MkuuWaUjinga/leopart` `data/coco/coco_data_module.py`; its tenth is drawn anew in every run, ours is fixed.
+    """
+    name = f'{split}2017'
+    images = _first_folder(root, ('', 'images', 'coco/images'), name, 'COCO-Stuff') / name
+    maps = f'stuff_{name}_pixelmaps'
+    labels = _first_folder(root, ('', 'annotations', 'annotations/stuff_annotations',
+                                  'annotations/annotations/stuff_annotations'), maps, 'COCO-Stuff') / maps
+    names = sorted(path.stem for path in images.glob('*.jpg'))
+    if split == 'train':
+        chosen = np.random.default_rng(0).permutation(len(names))[:int(len(names) * STUFF_TRAIN_SHARE)]
+        names = [names[i] for i in sorted(chosen)]
+    pairs = [(str(images / f'{stem}.jpg'), str(labels / f'{stem}.png')) for stem in names]
+    return LabelFiles(f'coco-stuff15-{name}', tuple(COCO_STUFF_15), pairs,
+                      label_table(list(COCO_STUFF_15.values()), IGNORE))
+
+
+def coco128(root: Path, split: str) -> LabelFiles:
+    """COCO images with index images of panoptic category ids; the classes are the ids present in either split.
+
+    Args:
+        root: Folder with `{train,val}2017`, `semantic/{train,val}2017` (0 = unlabelled, ignored) and, for the names of
+            things, `annotations/instances_val2017.json`.
+        split: `train` or `val`.
+    """
+    semantic = _first_folder(root, ('', ), 'semantic', 'coco128') / 'semantic'
+    maps = {name: sorted((semantic / f'{name}2017').glob('*.png')) for name in ('train', 'val')}
+    present = set()
+    for path in (*maps['train'], *maps['val']):
+        with Image.open(path) as image:
+            present.update(value for _, value in image.getcolors(256) or ())
+    ids = sorted(present - {0})
+    annotations = root / 'annotations' / 'instances_val2017.json'
+    categories = json.loads(annotations.read_text())['categories'] if annotations.is_file() else []
+    names = {category['id']: category['name'] for category in categories}
+    pairs = [(str(root / f'{split}2017' / f'{path.stem}.jpg'), str(path)) for path in maps[split]]
+    return LabelFiles(f'{root.name}-{split}2017', tuple(names.get(i, f'category {i}') for i in ids), pairs,
+                      label_table([(i, ) for i in ids], IGNORE))
+
+
+def exported_scenes(root: Path, split: str) -> LabelFiles:
+    """What `tools/dataset_tools/export_scenes.py` wrote: 0 = background, class i = i + 1."""
+    semantic = _first_folder(root, ('', ), 'semantic/classes.json', 'scenes') / 'semantic'
+    names = json.loads((semantic / 'classes.json').read_text())
+    pairs = [(str(root / split / path.name), str(path)) for path in sorted((semantic / split).glob('*.png'))]
+    source = LabelFiles(f'{root.name}-{split}', tuple(names[str(i)] for i in range(len(names))), pairs)
+    source.size = min(source.read(0)[0].size)
+    return source
+
+
+def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) -> Path:
+    for folder in below:
+        if (root / folder / needed).exists():
+            return root / folder
+    looked = ', '.join(str(root / folder / needed) for folder in below)
+    raise FileNotFoundError(f'{layout}: {root} has not the expected layout (looked for {looked}); '
+                            'name another path with --data.')

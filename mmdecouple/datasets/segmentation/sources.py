@@ -1,0 +1,117 @@
+"""Where images and label maps come from, at their own size."""
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from mmdecouple.datasets.listing import find_missing
+from mmdecouple.datasets.scene_datasets import SceneObjects
+
+IGNORE = 255
+
+
+class LabelSource(Protocol):
+    """Images with a class for every pixel.
+
+    Attributes:
+        name: Names the data in reports.
+        classes: Names of the classes; label i is the i-th, `IGNORE` none of them.
+        size: Side to which images are squashed unless told otherwise, in pixels.
+        notes: Remarks for the report.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    size: int
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def read(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """RGB image and label map (mode L) of the same size."""
+
+
+class LabelFiles:
+    """Image files and index images.
+
+    Args:
+        name: See `LabelSource`.
+        classes: See `LabelSource`.
+        pairs: Path of the image and of its index image (palette or gray, 8 bit).
+        table: uint8 (256,), label of each stored value; None: the value itself.
+        notes: See `LabelSource`.
+
+    Raises:
+        FileNotFoundError: Files are missing.
+        ValueError: There is no image.
+    """
+
+    size = 448
+
+    def __init__(self, name: str, classes: tuple[str, ...], pairs: list[tuple[str, str]],
+                 table: np.ndarray | None = None, notes: tuple[str, ...] = ()) -> None:
+        self.name, self.classes, self.pairs, self.table, self.notes = name, tuple(classes), pairs, table, notes
+        if not pairs:
+            raise ValueError(f'{name}: there is no image with a label map; check the path given with --data.')
+        for kind, paths in zip(('images', 'label maps'), zip(*pairs)):
+            missing = find_missing(list(paths))
+            if missing:
+                raise FileNotFoundError(f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
+                                        f'{missing[0]}; complete the data set or name another path with --data.')
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """See `LabelSource.read`; EXIF orientation is not applied, as labels live in the grid of stored pixels."""
+        image_path, label_path = self.pairs[index]
+        image, labels = _open(image_path).convert('RGB'), _open(label_path)
+        if labels.mode not in ('L', 'P'):
+            raise ValueError(f'{self.name}: {label_path} has mode {labels.mode}; a label map is an 8-bit gray or '
+                             'palette image of class indices.')
+        if labels.size != image.size:
+            raise ValueError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
+                             f'{image.size[0]} x {image.size[1]}; use the label maps of these images.')
+        values = np.asarray(labels)
+        values = values if self.table is None else self.table[values]
+        wrong = values[(values >= len(self.classes)) & (values != IGNORE)]
+        if wrong.size:
+            raise ValueError(f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
+                             f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?')
+        return image, Image.fromarray(values)
+
+
+class SceneLabels:
+    """Built-in scenes: label 0 is background, class i is i + 1.
+
+    Args:
+        num_images: Number of scenes, >= 1.
+        split: `train` or `val`.
+        scenes: Knobs of `SceneSpec`.
+    """
+
+    notes = ()
+
+    def __init__(self, num_images: int, split: str, scenes: dict | None = None) -> None:
+        self.objects = SceneObjects(num_images, split, scenes)
+        self.name, self.classes = self.objects.name, ('background', *self.objects.classes)
+        self.size = min(self.objects.spec.size)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def read(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """See `LabelSource.read`."""
+        item = self.objects.objects(index)
+        labels = (item.masks * (item.labels + 1)[:, None, None]).sum(0).astype(np.uint8)
+        return Image.fromarray(item.image), Image.fromarray(labels)
+
+
+def _open(path: str) -> Image.Image:
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'{path} is not a readable image ({error}); replace the file.') from error
+    return image
