@@ -7,8 +7,10 @@ from .intra_coupling import IntraCouplingRatio
 from .measure import Measure, MetricValue, Probe, Score
 from .measuring import measure_model
 from .oknn import OKNN
+from .segmentation import FCNSegmentation, LinearSegmentation, OverClustering, measure_segmentation
 
 __all__ = [
-    'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'InterCouplingRatio',
-    'IntraCouplingRatio', 'Measure', 'MetricValue', 'Probe', 'Score', 'measure_model'
+    'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'FCNSegmentation', 'InterCouplingRatio',
+    'IntraCouplingRatio', 'LinearSegmentation', 'Measure', 'MetricValue', 'OverClustering', 'Probe', 'Score',
+    'measure_model', 'measure_segmentation'
 ]

@@ -1,0 +1,171 @@
+"""Heads trained on frozen features with the reference's recipe, and their mIoU."""
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.datasets.seeding import derive_seeds
+from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages, shrink_labels
+from mmdecouple.registry import MEASURES
+
+from .heads import FCNHead, LinearHead
+from .measure import Runtime, SegmentationMeasure, SegmentationResult, dense_features, device_of, feature_batches
+from .scoring import class_iou, count_pairs, scores
+
+
+@dataclass
+class HeadSegmentation(SegmentationMeasure):
+    """Base of the two: SGD on the training images, then the mIoU of the LAST head on all validation images.
+
+    The reference keeps the three heads that are best on a part of the validation set; choosing there inflates the
+    number, so nothing is chosen here.
+
+    Args:
+        epochs: Passes over the training images.
+        drop_at: Epochs after which the learning rate falls to a tenth, again and again.
+        batch_size: Images of a step; all of them where there are fewer.
+        lr: Learning rate.
+        momentum: Of SGD.
+        weight_decay: Of SGD.
+        grid: Side to which features are enlarged for the loss, at most that of the images.
+        eval_size: Side at which predictions are scored; None: that of the images.
+        augment: Train on random crops and flips, with the network in every step; False: on features computed once.
+        seeds: Number of heads, trained with seeds 0, 1, ..., whose scores are averaged.
+
+    Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/{linear_finetune,eval_linear}.py`.
+    """
+
+    epochs: int = 25
+    drop_at: int = 20
+    batch_size: int = 120
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    grid: int = 100
+    eval_size: int | None = None
+    augment: bool = True
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ('epochs', 'drop_at', 'batch_size', 'lr', 'grid', 'seeds'):
+            if not getattr(self, key) > 0:
+                raise ValueError(f'{type(self).__name__}: {key} must be positive, got {getattr(self, key)} '
+                                 f'(key {key} of the measure).')
+
+    @abstractmethod
+    def head(self, in_channels: int, num_classes: int) -> nn.Module:
+        """A new head: `head(features, size)` gives logits."""
+
+    def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,
+            runtime: Runtime) -> SegmentationResult:
+        """See `SegmentationMeasure.run`."""
+        if train.classes != val.classes:
+            raise ValueError(f'{type(self).__name__}: training and validation images have different classes '
+                             f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.')
+        kept = None if self.augment else self._features(model, train, runtime)
+        heads = [self._train(model, train, kept, seed, runtime) for seed in range(self.seeds)]
+        confusions = self._confusions(model, heads, val, runtime)
+        found = [scores(confusion) for confusion in confusions]
+        return SegmentationResult(
+            values={f'{self.name}_{key}': [score[key] for score in found] for key in found[0]},
+            class_iou={self.name: np.mean([class_iou(confusion) for confusion in confusions], axis=0).tolist()})
+
+    def _features(self, model: nn.Module, train: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
+        kept = []
+        for features, labels in feature_batches(model, train, runtime):
+            kept.append((features.cpu(), shrink_labels(labels, self._grid(train)).cpu()))
+            runtime.progress(f'{self.name}: features', sum(len(rows) for rows, _ in kept), len(train))
+        return torch.cat([rows for rows, _ in kept]), torch.cat([rows for _, rows in kept])
+
+    def _grid(self, images: SegmentationImages) -> int:
+        return min(self.grid, images.size)
+
+    def _train(self, model: nn.Module, train: SegmentationImages, kept: tuple[Tensor, Tensor] | None, seed: int,
+               runtime: Runtime) -> nn.Module:
+        torch.manual_seed(seed)
+        channels = dense_features(model, train[0][0][None]).shape[1]
+        head = self.head(channels, len(train.classes)).to(device_of(model))
+        optimizer = torch.optim.SGD(head.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.drop_at, gamma=0.1)
+        for epoch in range(self.epochs):
+            for features, labels in self._batches(model, train, kept, seed, epoch, runtime):
+                logits = head(features, self._grid(train))
+                total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction='sum')
+                # A batch without a labelled pixel gives zero, where a mean would give NaN.
+                loss = total / (labels != IGNORE).sum().clamp(min=1)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            schedule.step()
+            if not loss.isfinite():
+                raise ValueError(f'{type(self).__name__}: the loss is not finite after epoch {epoch + 1}; lower lr '
+                                 f'(now {self.lr}; key lr of the measure).')
+            runtime.progress(f'{self.name}: epochs', seed * self.epochs + epoch + 1, self.seeds * self.epochs)
+        return head.eval()
+
+    def _batches(self, model: nn.Module, train: SegmentationImages, kept: tuple[Tensor, Tensor] | None, seed: int,
+                 epoch: int, runtime: Runtime) -> Iterator[tuple[Tensor, Tensor]]:
+        key = derive_seeds(seed, epoch, stream='order')[0]
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(key))
+        size, device = min(self.batch_size, len(train)), device_of(model)
+        if kept is None:
+            images = AugmentedImages(train, seed, epoch)
+            for features, labels in feature_batches(model, images, runtime, size, order.tolist()):
+                yield features, shrink_labels(labels, self._grid(train))
+            return
+        for chosen in order[:len(order) // size * size].split(size):
+            yield kept[0][chosen].to(device), kept[1][chosen].to(device)
+
+    @torch.no_grad()
+    def _confusions(self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages,
+                    runtime: Runtime) -> list[np.ndarray]:
+        size, classes, done = self.eval_size or val.size, len(val.classes), 0
+        counts = torch.zeros(len(heads), classes, classes, dtype=torch.int64, device=device_of(model))
+        for features, labels in feature_batches(model, val, runtime):
+            if size != val.size:
+                labels = shrink_labels(labels, size)
+            # One image at a time: an FCN head on features of 448 x 448 positions takes gigabytes for each.
+            for row, label in zip(features.split(1), labels.split(1)):
+                for head, count in zip(heads, counts):
+                    count += count_pairs(head(row, size).argmax(1), label, classes, classes)
+            done += len(labels)
+            runtime.progress(f'{self.name}: scoring', done, len(val))
+        return list(counts.cpu().numpy())
+
+
+@MEASURES.register_module()
+@dataclass
+class LinearSegmentation(HeadSegmentation):
+    """mIoU of a linear classifier on frozen features (`linear_*`). Args: see `HeadSegmentation`."""
+
+    name = 'linear'
+
+    def head(self, in_channels: int, num_classes: int) -> nn.Module:
+        """See `HeadSegmentation.head`."""
+        return LinearHead(in_channels, num_classes)
+
+
+@MEASURES.register_module()
+@dataclass
+class FCNSegmentation(HeadSegmentation):
+    """mIoU of an FCN head on frozen features (`fcn_*`); the backbone is not fine-tuned, as in the reference.
+
+    As there, the head learns on features of 100 x 100 positions and is scored on features of 448 x 448, where its
+    convolutions see a smaller part of the image; `eval_size=100` scores what was learned.
+
+    Args: see `HeadSegmentation`, and
+        channels: Of the hidden layers.
+    """
+
+    name = 'fcn'
+    epochs: int = 30
+    batch_size: int = 64
+    channels: int = 512
+
+    def head(self, in_channels: int, num_classes: int) -> nn.Module:
+        """See `HeadSegmentation.head`."""
+        return FCNHead(in_channels, num_classes, self.channels)

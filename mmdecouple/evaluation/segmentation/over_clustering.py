@@ -1,0 +1,112 @@
+"""k-means of all tokens of the validation images: how pure are the clusters?"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.datasets.segmentation import SegmentationImages, shrink_labels
+from mmdecouple.registry import MEASURES
+
+from .clustering import choose_library, kmeans, principal_components
+from .measure import Runtime, SegmentationMeasure, SegmentationResult, device_of, feature_batches
+from .scoring import class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores
+
+AS_CLASSES = 'classes'
+CHUNK = 256
+
+
+@MEASURES.register_module()
+@dataclass
+class OverClustering(SegmentationMeasure):
+    """mIoU of clusters of frozen tokens, mean over seeds (`overcluster_<K>_<matching>_*`).
+
+    All tokens of the validation images are standardized, reduced by PCA and clustered; cluster ids are enlarged to
+    `grid` x `grid` by the nearest token. The matching is part of the name: `majority` (many-to-one by precision: each cluster
+    takes its most frequent class) unless K is the number of classes, `hungarian` (one-to-one by IoU) then. What papers
+    report for K = 500 is the majority one, whatever they call it.
+
+    Args:
+        clusters: Numbers of clusters; 'classes' is the number of classes.
+        seeds: Number of clusterings of each, with seeds 0, 1, ...
+        pca_dim: Principal components kept.
+        iterations: See `kmeans`.
+        restarts: See `kmeans`.
+        sample: See `kmeans`.
+        grid: Side at which pixels are counted, at most that of the images.
+        library: `faiss`, `sklearn`, or `auto`: faiss where it is installed.
+
+    Source: `MkuuWaUjinga/leopart` `experiments/overcluster/sup_overcluster.py`.
+    """
+
+    name = 'overcluster'
+    clusters: Sequence[int | str] = (500, )
+    seeds: int = 5
+    pca_dim: int = 50
+    iterations: int = 100
+    restarts: int = 5
+    sample: int | None = 256
+    grid: int = 100
+    library: str = 'auto'
+
+    def __post_init__(self) -> None:
+        for key in ('seeds', 'pca_dim', 'iterations', 'restarts', 'grid'):
+            if getattr(self, key) < 1:
+                raise ValueError(f'OverClustering: {key} must be at least 1, got {getattr(self, key)} '
+                                 f'(key {key} of the measure).')
+        for count in self.clusters:
+            if count != AS_CLASSES and not (isinstance(count, int) and count > 0):
+                raise ValueError(f"OverClustering: clusters must be positive numbers or '{AS_CLASSES}', got {count!r} "
+                                 '(key clusters of the measure).')
+        choose_library(self.library)
+
+    def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,
+            runtime: Runtime) -> SegmentationResult:
+        """See `SegmentationMeasure.run`; the training images are not used."""
+        maps, labels = self._collect(model, val, runtime)
+        size = maps.shape[-2:]
+        tokens = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        points = principal_components(tokens, self.pca_dim, device_of(model)).numpy()
+        library = choose_library(self.library)
+        result = SegmentationResult(notes=[f'overcluster: k-means by {library}.'])
+        if points.shape[1] < self.pca_dim:
+            result.notes.append(f'overcluster: features have {points.shape[1]} channels, fewer than '
+                                f'pca_dim = {self.pca_dim}; all components kept.')
+        counts = [len(val.classes) if count == AS_CLASSES else count for count in self.clusters]
+        for number, count in enumerate(dict.fromkeys(counts)):
+            matching = 'hungarian' if count == len(val.classes) else 'majority'
+            name, found, ious, used = f'{self.name}_{count}_{matching}', [], [], count
+            for seed in range(self.seeds):
+                ids = kmeans(points, count, seed, self.iterations, self.restarts, self.sample, library)
+                used = min(used, len(np.unique(ids)))
+                confusion = self._confusion(torch.from_numpy(ids).view(-1, *size), labels, count, len(val.classes))
+                found.append(scores(confusion))
+                ious.append(class_iou(confusion))
+                runtime.progress(f'{self.name}: clusterings', number * self.seeds + seed + 1, len(counts) * self.seeds)
+            if used < count:
+                result.notes.append(f'{name}: only {used} of {count} clusters have tokens.')
+            result.values.update({f'{name}_{key}': [score[key] for score in found] for key in found[0]})
+            result.class_iou[name] = np.mean(ious, axis=0).tolist()
+        return result
+
+    def _collect(self, model: nn.Module, val: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
+        grid = min(self.grid, val.size)
+        maps, labels, done = None, torch.empty(len(val), grid, grid, dtype=torch.uint8), 0
+        for features, full in feature_batches(model, val, runtime):
+            if maps is None:
+                maps = torch.empty(len(val), *features.shape[1:])
+            maps[done:done + len(full)], labels[done:done + len(full)] = features.cpu(), shrink_labels(full, grid).cpu()
+            done += len(full)
+            runtime.progress(f'{self.name}: features', done, len(val))
+        return maps, labels
+
+    @staticmethod
+    def _confusion(ids: Tensor, labels: Tensor, clusters: int, classes: int) -> np.ndarray:
+        counts = 0
+        for part, label in zip(ids.split(CHUNK), labels.split(CHUNK)):
+            large = F.interpolate(part[:, None].float(), size=label.shape[1:], mode='nearest')[:, 0]
+            counts = counts + count_pairs(large, label, clusters, classes).numpy()
+        match = hungarian_match(counts) if clusters == classes else majority_match(counts)
+        return merge_clusters(counts, match)
