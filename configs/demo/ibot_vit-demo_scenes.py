@@ -12,5 +12,5 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04),
     clip_grad=dict(type='tensor', max_norm=3.0))
 param_scheduler = [dict(type='WarmupCosineLR', warmup=1, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True)]
-train_cfg = dict(max_epochs=8)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4))
+train_cfg = dict(max_epochs=6)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=3))

@@ -9,4 +9,4 @@ model = dict(
         _delete_=True,
         type='FrozenViT',
         backbone=dict(type='DenseViT', arch=arch, img_size=64, patch_size=8),
-        checkpoint='work_dirs/demo/ibot_vit-demo_scenes/epoch_8.pth'))
+        checkpoint='work_dirs/demo/ibot_vit-demo_scenes/epoch_6.pth'))
