@@ -1,15 +1,17 @@
 from mmdecouple.engine.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
                                           find_resumable, read_checkpoint, weights_only_loading)
 from mmdecouple.engine.hooks import *  # noqa: F401,F403
+from mmdecouple.engine.lars import LARS
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.engine.optim_constructor import DecayGroupsConstructor
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.engine.runner import PretrainRunner
 from mmdecouple.engine.schedulers import WarmupCosineLR
+from mmdecouple.engine.segmentation_loop import SegmentationLoop
 from mmdecouple.engine.weights import load_weights
 
 __all__ = [
-    'AtomicLocalBackend', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'PrecisionOptimWrapper', 'PretrainRunner',
-    'ResumableEpochLoop', 'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable', 'load_weights', 'read_checkpoint',
-    'weights_only_loading'
+    'AtomicLocalBackend', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS', 'PrecisionOptimWrapper',
+    'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop', 'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable',
+    'load_weights', 'read_checkpoint', 'weights_only_loading'
 ]

@@ -5,8 +5,8 @@ VOC_CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', '
                'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
                'tvmonitor')
 
-# Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The rest of a pixel map
-# is 0 (a thing) and 183 (`other`). The classes are in alphabetic order, which is also their label.
+# Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The rest of a map is
+# 0 (a thing) and 183 (`other`). The classes are in alphabetic order, which is also their label.
 COCO_STUFF_15 = {
     'building': (95, 96, 128, 151, 158, 166),
     'ceiling': (102, 103),

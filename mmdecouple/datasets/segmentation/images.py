@@ -83,7 +83,7 @@ class AugmentedImages(Dataset):
 
 
 def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Image, Image.Image]:
-    """Both at `size` x `size`, whatever their shape: the image by Pillow's bilinear filter, labels by the nearest pixel.
+    """Both at `size` x `size`, whatever their shape: the image by Pillow's bilinear filter, labels by nearest pixel.
 
     Args:
         image: RGB.

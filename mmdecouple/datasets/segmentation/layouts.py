@@ -40,7 +40,8 @@ def voc(root: Path, split: str) -> LabelFiles:
     """PASCAL VOC 2012: 21 classes with background; `trainaug` where it is there, else `train`, and `val`.
 
     Args:
-        root: `VOC2012`, `VOCdevkit`, or the folder that holds `VOCdevkit`. Augmented labels are in `SegmentationClassAug`.
+        root: `VOC2012`, `VOCdevkit`, or the folder that holds `VOCdevkit`; augmented labels are in
+            `SegmentationClassAug`.
         split: `train` or `val`.
     """
     base = _first_folder(root, ('', 'VOC2012', 'VOCdevkit/VOC2012'), 'ImageSets/Segmentation', 'VOC')
@@ -62,7 +63,7 @@ def coco_stuff(root: Path, split: str) -> LabelFiles:
     """COCO-Stuff with 15 super-categories; things and `other` are ignored. The training split is a tenth of train2017.
 
     Args:
-        root: Folder with `train2017`, `val2017` and `stuff_{train,val}2017_pixelmaps`, the latter perhaps in `annotations`.
+        root: Folder with `train2017`, `val2017` and, there or in `annotations`, `stuff_{train,val}2017_pixelmaps`.
         split: `train` or `val`.
 
     Source: `MkuuWaUjinga/leopart` `data/coco/coco_data_module.py`; its tenth is drawn anew in every run, ours is fixed.

@@ -24,7 +24,7 @@ def principal_components(tokens: Tensor, dims: int, device: torch.device | str =
     Returns:
         float32 (N, min(dims, C)) on the device of `tokens`. The largest entry of each axis is positive.
 
-    Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `normalize_and_transform` (`StandardScaler`, faiss `PCAMatrix`).
+    Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `normalize_and_transform` (faiss `PCAMatrix`).
     """
     mean = sum(chunk.to(device, torch.float64).sum(0) for chunk in tokens.split(CHUNK)) / len(tokens)
     covariance = 0
@@ -74,7 +74,7 @@ def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int = 100, 
     Raises:
         ValueError: More clusters than points.
 
-    Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `cluster` (`faiss.Kmeans`, which keeps 256 points a centroid).
+    Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `cluster` (`faiss.Kmeans` samples 256 points a centroid).
     """
     if clusters > len(points):
         raise ValueError(f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '

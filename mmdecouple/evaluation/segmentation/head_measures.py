@@ -32,7 +32,7 @@ class HeadSegmentation(SegmentationMeasure):
         momentum: Of SGD.
         weight_decay: Of SGD.
         grid: Side to which features are enlarged for the loss, at most that of the images.
-        eval_size: Side at which predictions are scored; None: that of the images.
+        eval_size: Side at which predictions are scored, at most that of the images; None: that of the images.
         augment: Train on random crops and flips, with the network in every step; False: on features computed once.
         seeds: Number of heads, trained with seeds 0, 1, ..., whose scores are averaged.
 
@@ -123,7 +123,7 @@ class HeadSegmentation(SegmentationMeasure):
     @torch.no_grad()
     def _confusions(self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages,
                     runtime: Runtime) -> list[np.ndarray]:
-        size, classes, done = self.eval_size or val.size, len(val.classes), 0
+        size, classes, done = min(self.eval_size or val.size, val.size), len(val.classes), 0
         counts = torch.zeros(len(heads), classes, classes, dtype=torch.int64, device=device_of(model))
         for features, labels in feature_batches(model, val, runtime):
             if size != val.size:

@@ -24,9 +24,9 @@ class OverClustering(SegmentationMeasure):
     """mIoU of clusters of frozen tokens, mean over seeds (`overcluster_<K>_<matching>_*`).
 
     All tokens of the validation images are standardized, reduced by PCA and clustered; cluster ids are enlarged to
-    `grid` x `grid` by the nearest token. The matching is part of the name: `majority` (many-to-one by precision: each cluster
-    takes its most frequent class) unless K is the number of classes, `hungarian` (one-to-one by IoU) then. What papers
-    report for K = 500 is the majority one, whatever they call it.
+    `grid` x `grid` by the nearest token. The matching is part of the name: `majority` (many-to-one by precision: each
+    cluster takes its most frequent class) unless K is the number of classes, `hungarian` (one-to-one by IoU) then.
+    What papers report for K = 500 is the majority one, whatever they call it.
 
     Args:
         clusters: Numbers of clusters; 'classes' is the number of classes.
@@ -66,9 +66,9 @@ class OverClustering(SegmentationMeasure):
             runtime: Runtime) -> SegmentationResult:
         """See `SegmentationMeasure.run`; the training images are not used."""
         maps, labels = self._collect(model, val, runtime)
-        size = maps.shape[-2:]
-        tokens = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-        points = principal_components(tokens, self.pca_dim, device_of(model)).numpy()
+        size = maps.shape[1:3]
+        points = principal_components(maps.flatten(0, 2), self.pca_dim, device_of(model)).numpy()
+        del maps
         library = choose_library(self.library)
         result = SegmentationResult(notes=[f'overcluster: k-means by {library}.'])
         if points.shape[1] < self.pca_dim:
@@ -96,8 +96,9 @@ class OverClustering(SegmentationMeasure):
         maps, labels, done = None, torch.empty(len(val), grid, grid, dtype=torch.uint8), 0
         for features, full in feature_batches(model, val, runtime):
             if maps is None:
-                maps = torch.empty(len(val), *features.shape[1:])
-            maps[done:done + len(full)], labels[done:done + len(full)] = features.cpu(), shrink_labels(full, grid).cpu()
+                maps = torch.empty(len(val), *features.shape[2:], features.shape[1])
+            rows = slice(done, done + len(full))
+            maps[rows], labels[rows] = features.permute(0, 2, 3, 1).cpu(), shrink_labels(full, grid).cpu()
             done += len(full)
             runtime.progress(f'{self.name}: features', done, len(val))
         return maps, labels

@@ -1,0 +1,124 @@
+"""Data sets in their published layouts, made small."""
+import importlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdecouple.datasets.scenes import SceneSpec
+from mmdecouple.datasets.segmentation import IGNORE, SegmentationImages, open_source
+from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15
+from tests.conftest import ROOT
+
+
+def write(path, values, palette=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(values, np.uint8))
+    if palette:
+        image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+    image.save(path)
+
+
+def photo(path, size=(6, 8)):
+    write(path, np.full((*size, 3), 90))
+
+
+@pytest.fixture
+def voc(tmp_path):
+    base = tmp_path / 'VOCdevkit' / 'VOC2012'
+    lists = base / 'ImageSets' / 'Segmentation'
+    lists.mkdir(parents=True)
+    for i, name in enumerate(('x1', 'x2', 'x3')):
+        photo(base / 'JPEGImages' / f'{name}.jpg')
+        labels = np.full((6, 8), i)
+        labels[0] = IGNORE
+        write(base / 'SegmentationClass' / f'{name}.png', labels, palette=True)
+        write(base / 'SegmentationClassAug' / f'{name}.png', labels + (labels < IGNORE))
+    (lists / 'train.txt').write_text('x1\n')
+    (lists / 'val.txt').write_text('x3\n')
+    return tmp_path
+
+
+def test_voc_is_found_from_each_of_its_folders_and_palette_labels_are_indices(voc):
+    for folder in (voc, voc / 'VOCdevkit', voc / 'VOCdevkit' / 'VOC2012'):
+        source = open_source(f'voc:{folder}', 'val')
+        assert len(source) == 1 and len(source.classes) == 21
+        assert np.unique(np.asarray(source.read(0)[1])).tolist() == [2, IGNORE]
+
+
+def test_voc_trains_on_the_augmented_list_in_either_form_and_says_so_when_it_is_missing(voc):
+    plain = open_source(f'voc:{voc}', 'train')
+    assert len(plain) == 1 and 'not comparable' in plain.notes[0]
+    lists = voc / 'VOCdevkit' / 'VOC2012' / 'ImageSets' / 'Segmentation'
+    for text in ('x1\nx2\n', '/JPEGImages/x1.jpg /SegmentationClassAug/x1.png\n/JPEGImages/x2.jpg /Y/x2.png\n'):
+        (lists / 'trainaug.txt').write_text(text)
+        source = open_source(f'voc:{voc}', 'train')
+        assert source.name == 'voc12-trainaug' and not source.notes
+        assert [np.asarray(source.read(i)[1])[1, 0] for i in range(2)] == [1, 2]
+
+
+def test_the_stuff_table_holds_each_id_from_92_to_182_once_and_classes_in_alphabetic_order():
+    assert sorted(sum(COCO_STUFF_15.values(), ())) == list(range(92, 183))
+    assert list(COCO_STUFF_15) == sorted(COCO_STUFF_15) and len(COCO_STUFF_15) == 15
+
+
+def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_on(tmp_path):
+    for split, count in (('train', 20), ('val', 2)):
+        for i in range(count):
+            photo(tmp_path / f'{split}2017' / f'{i:012d}.jpg', (1, 6))
+            write(tmp_path / 'annotations' / f'stuff_{split}2017_pixelmaps' / f'{i:012d}.png',
+                  [[0, 92, 182, 183, 124, 106]])
+    train, val = (open_source(f'coco-stuff:{tmp_path}', split) for split in ('train', 'val'))
+    assert len(train) == 2 and len(val) == 2 and train.pairs == open_source(f'coco-stuff:{tmp_path}', 'train').pairs
+    names = [val.classes[v] if v != IGNORE else None for v in np.asarray(val.read(1)[1])[0]]
+    assert names == [None, 'textile', 'solid', None, 'plant', 'sky']
+
+
+def test_index_images_of_coco_have_the_classes_present_in_either_split(coco128):
+    train, val = (SegmentationImages(f'coco128:{coco128}', split, size=32, limit=3) for split in ('train', 'val'))
+    assert train.classes == val.classes and train.classes[0] == 'person' and len(train) == 3
+    pixels, labels = val[0]
+    assert pixels.shape == (3, 32, 32) and labels.shape == (32, 32)
+
+
+def test_exported_scenes_have_the_labels_of_those_in_memory(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'dataset_tools'))
+    export = importlib.import_module('export_scenes').export
+    knobs = dict(size=48, seed=4)
+    export(tmp_path / 'scenes', SceneSpec(**knobs), dict(train=1, val=3))
+    read = open_source(f'scenes:{tmp_path / "scenes"}', 'val')
+    drawn = open_source('scenes', 'val', knobs)
+    assert len(read) == 3 and read.classes == drawn.classes and read.size == drawn.size == 48
+    for index in range(3):
+        for one, other in zip(read.read(index), drawn.read(index)):
+            assert np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
+    base = voc / 'VOCdevkit' / 'VOC2012'
+    lines = {}
+
+    def refused(kind, data, split='val'):
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            SegmentationImages(data, split)[0]
+        lines[kind] = str(error.value)
+        assert '\n' not in lines[kind]
+
+    refused('word', 'ade:x')
+    refused('path', f'coco-stuff:{voc}')
+    refused('split', f'voc:{voc}', 'test')
+    labels = base / 'SegmentationClass' / 'x3.png'
+    write(labels, np.full((6, 8), 40))
+    refused('value', f'voc:{voc}')
+    write(labels, np.zeros((5, 8)))
+    refused('size', f'voc:{voc}')
+    photo(labels)
+    refused('mode', f'voc:{voc}')
+    labels.write_bytes(labels.read_bytes()[:40])
+    refused('broken', f'voc:{voc}')
+    labels.unlink()
+    refused('missing', f'voc:{voc}')
+    for kind, part in dict(word="got 'ade:x'", path='has not the expected layout', split="'train' or 'val'",
+                           value='holds the value 40', size='8 x 5 pixels, its image 8 x 6', mode='mode RGB',
+                           broken='is not a readable image', missing='1 of 1 label maps do not exist').items():
+        assert part in lines[kind], kind

@@ -1,0 +1,146 @@
+"""Segments with the frozen features of a checkpoint, or of the untrained network, and prints a table of mIoU."""
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mmdecouple.engine.checkpoint import read_checkpoint
+from mmdecouple.engine.weights import load_weights
+from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
+from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
+from mmdecouple.registry import DATASETS, MEASURES, MODELS
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.launch import choose_device
+
+UNTRAINED = 'none'
+
+
+def clusters(word: str) -> int | str:
+    """A number of clusters, or the word for that of the classes."""
+    return int(word) if word.isdigit() else word
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
+    parser.add_argument('checkpoint', help=f'file of weights; {UNTRAINED} takes the untrained network')
+    parser.add_argument('--data', required=True,
+                        help='voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH (an export) or scenes')
+    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
+    parser.add_argument('--json', help='file of the report')
+    parser.add_argument('--quick', action='store_true',
+                        help='few images, features computed once, short schedules: for a look, not for a table')
+    parser.add_argument('--size', type=int, help='side in pixels to which images are squashed (448; scenes: theirs)')
+    parser.add_argument('--limit', type=int, help='most images of each split')
+    parser.add_argument('--epochs', type=int,
+                        help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them')
+    parser.add_argument('--clusters', nargs='+', type=clusters, metavar='K',
+                        help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)")
+    parser.add_argument('--seeds', type=int, help='of every method (default: heads 1, over-clustering 5)')
+    parser.add_argument('--network', choices=['teacher', 'student'],
+                        help="whose backbone (default: the config's choice)")
+    parser.add_argument('--seed', type=int, default=0, help='of an untrained network (default 0)')
+    parser.add_argument('--batch-size', type=int, default=16, help='images at a time where nothing is trained')
+    parser.add_argument('--workers', type=int, default=0, help='processes that read images (default 0)')
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
+    return parser.parse_args()
+
+
+def build_model(config: Config, args: argparse.Namespace) -> torch.nn.Module:
+    """The config's model with the weights of the checkpoint, or freshly initialized."""
+    set_random_seed(args.seed)
+    logger = MMLogger.get_instance('segment', log_level='WARNING')
+    model = MODELS.build(config.model)
+    if args.checkpoint == UNTRAINED:
+        # mmengine logs every single weight that it initializes.
+        logger.setLevel('ERROR')
+        model.init_weights()
+    else:
+        load_weights(model, read_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle), args.checkpoint)
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def print_report(report: dict, console: Console) -> None:
+    """Table of all numbers, then the remarks; the name of a clustering says how it was matched."""
+    table = Table(title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
+                        f'({report["val"]["images"]} images, {len(report["classes"])} classes)')
+    for column in ('metric', '%', 'std', 'seeds'):
+        table.add_column(column, justify='left' if column == 'metric' else 'right')
+    for name, entry in report['metrics'].items():
+        count = len(entry['seeds'])
+        table.add_row(name, f'{100 * entry["value"]:.2f}', f'{100 * entry["std"]:.2f}' if count > 1 else '', str(count))
+    console.print(table)
+    for note in report['notes']:
+        console.print(f'note: {note}', highlight=False)
+    console.print('seconds: ' + ', '.join(f'{name} {spent:.0f}' for name, spent in report['seconds'].items()),
+                  highlight=False)
+
+
+def plain_progress(every: float = 2.0) -> Callable[[str, int, int], None]:
+    """Progress as lines `linear: epochs 3/25`, for logs and for programs that read them."""
+    last = [float('-inf')]
+
+    def show(stage: str, done: int, total: int) -> None:
+        if done == total or time.monotonic() - last[0] >= every:
+            last[0] = time.monotonic()
+            print(f'{stage} {done}/{total}', flush=True)
+
+    return show
+
+
+def bar_progress(bars: Progress) -> Callable[[str, int, int], None]:
+    """One bar for every stage."""
+    tasks: dict[str, int] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done)
+
+    return show
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    with one_line_errors():
+        choose_device(args.device)
+        config = load_config(args.config, {'model.measured': args.network} if args.network else None)
+        init_default_scope('mmdecouple')
+        limits = dict(train=256, val=128) if args.quick else dict(train=None, val=None)
+        images = {
+            split: DATASETS.build(dict(type='SegmentationImages', data=args.data, split=split, size=args.size,
+                                       limit=limit if args.limit is None else args.limit, scenes=scenes_of(config)))
+            for split, limit in limits.items()
+        }
+        measures = [
+            MEASURES.build(cfg)
+            for cfg in measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.seeds)
+        ]
+        model = build_model(config, args)
+        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bars:
+            show = bar_progress(bars) if sys.stdout.isatty() else plain_progress()
+            report = measure_segmentation(
+                model, images['train'], images['val'], measures, json=args.json, config=str(args.config),
+                checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint,
+                runtime=Runtime(args.batch_size, args.workers, show))
+    print_report(report, console)
+    if args.json:
+        console.print(f'report: {Path(args.json)}', highlight=False, soft_wrap=True)
+
+
+if __name__ == '__main__':
+    main()
