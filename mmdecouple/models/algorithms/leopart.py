@@ -32,6 +32,7 @@ class Leopart(DenseAlgorithm):
         queue_share: Rows stored a step, for each image of the batch.
         attention_mass: Share of the attention that is foreground.
         roi_size: Side of the common grid.
+        measured: As for `DenseAlgorithm`; Leopart's published numbers are the student's.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` and a `PrototypeHead`.
 
     Raises:
@@ -48,8 +49,8 @@ class Leopart(DenseAlgorithm):
 
     def __init__(self, local_views: int = 4, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3,
                  queue_length: int = 4096, queue_share: int = 10, attention_mass: float = 0.6, roi_size: int = 7,
-                 **kwargs) -> None:
-        super().__init__(**kwargs)
+                 measured: str = 'student', **kwargs) -> None:
+        super().__init__(measured=measured, **kwargs)
         self.local_views = local_views
         self.temperature = temperature
         self.epsilon = epsilon
