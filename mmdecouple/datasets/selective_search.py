@@ -1,10 +1,20 @@
 """Selective search with SoCo's parameters, region for region what SoCo's own script finds.
 
 The segmentation and the texture codes come from scikit-image, as in SoCo; the merging is vectorized here. Why not a
-library: OpenCV's `ximgproc` lives in `opencv-contrib-python`, which overwrites the `cv2` of `opencv-python` that
-mmcv needs, and merges by other rules (8-directional gradients, true neighbors): its boxes are not SoCo's. On PyPI,
-`selectivesearch` (2016) and `selective-search` (2022, joblib and several color spaces) are no longer kept up and
-loop over pixels or regions in Python.
+library for all of it:
+
+- OpenCV's `ximgproc` is faster and its boxes are a little better, but they are not SoCo's (other texture, true
+  neighbors), and it lives in `opencv-contrib-python`, which overwrites the `cv2` of the `opencv-python` that mmcv
+  needs.
+- On PyPI, `selectivesearch` (2017) and `selective-search` (2022) are MIT, but no longer kept up, and loop over pixels
+  or regions in Python.
+
+Measured on 100 images of COCO, with SoCo's parameters and filter (recall at IoU 0.5 of the objects whose box passes the
+filter's limits):
+
+    this module        1.2 images/s and core    55 boxes an image    recall 0.77
+    SoCo's script      0.5 images/s and core    the same boxes, in the same order (6 of the images)
+    OpenCV, 1 strategy 2.6 images/s and core    25 boxes an image    recall 0.84
 
 Source: `hologerry/SoCo` `selective_search/selective_search.py` and `filters.py`, after Uijlings et al., "Selective
 Search for Object Recognition".

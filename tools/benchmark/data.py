@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mmdecouple.datasets import ImageDataset, SceneImages
+from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.utils.configs import load_config
 
 
@@ -30,9 +31,15 @@ def two_views(size: int, photometric: bool, interpolation: str = 'area') -> list
             dict(type='mmdecouple.PackViews')]
 
 
-def shipped(name: str) -> list[dict]:
-    """The pipeline of a data set base of this package."""
-    return load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
+def shipped(name: str, proposals: dict | None = None) -> list[dict]:
+    """The pipeline of a data set base of this package; `proposals` replaces its first step, which reads a file."""
+    pipeline = load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
+    return [proposals, *pipeline[1:]] if proposals else pipeline
+
+
+def select(results: dict) -> int:
+    """Number of proposals that selective search finds in an image."""
+    return len(filter_proposals(selective_search(results['img']), results['ori_shape']))
 
 
 def write_photos(folder: Path, count: int = 16) -> None:
@@ -79,13 +86,18 @@ def main() -> None:
                 ImageDataset(shipped('coco_ibot_multicrop'), data_root=folder),
             "jpeg 640x480, MaskAlign's view of 224":
                 ImageDataset(shipped('coco_maskalign'), data_root=folder),
+            "jpeg 640x480, SoCo-C4's 2 views of 224 with 4 boxes":
+                ImageDataset(shipped('coco_soco_c4', proposals=dict(type='GridProposals')), data_root=folder),
+            "jpeg 640x480, Leopart's 2 views of 224 and 4 of 96":
+                ImageDataset(shipped('coco_leopart'), data_root=folder),
+            'jpeg 640x480, selective search': ImageDataset([select], data_root=folder),
             'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
             'scenes of 96, 2 views of 64, all':
                 SceneImages(512, two_views(64, True), scenes=scenes),
         }
         speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
     for name, speed in speeds.items():
-        print(f'{name:52s}{speed:8.0f} images/s')
+        print(f'{name:52s}{speed:8.3g} images/s')
     if args.json:
         Path(args.json).write_text(json.dumps(speeds, indent=1))
 
