@@ -1,4 +1,4 @@
-"""Which parameters weight decay pulls on."""
+"""Which parameters weight decay pulls on, and which learn faster."""
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -10,7 +10,7 @@ from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTI
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DecayGroupsConstructor:
-    """Two parameter groups: decayed, then free of weight decay (biases and one-dimensional tensors).
+    """Two parameter groups for each lr: decayed, then free of weight decay (biases and one-dimensional tensors).
 
     The rule looks at names and shapes alone, as DINO's does, so position embedding, class token, mask token and the
     weight-norm gain, which is `(K, 1)`, are decayed: exempting them would be another recipe. Groups are few because
@@ -18,39 +18,57 @@ class DecayGroupsConstructor:
 
     Args:
         optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
-        paramwise_cfg: None or `dict(free=[...])`: parameters whose name contains one of these are not decayed either.
+        paramwise_cfg: None or a dict with these keys. `free`: list; parameters whose name contains an entry are not
+            decayed either. `lr_mult`: dict from a part of names to the factor on the lr of such parameters, > 0.
 
     Raises:
-        ValueError: For another key in `paramwise_cfg`, or an entry of `free` that is in no trainable parameter's name.
+        ValueError: For another key in `paramwise_cfg`, an entry that is in no trainable parameter's name, or a factor
+            that is not positive.
 
-    Source: `get_params_groups` of facebookresearch/dino (utils.py); `free` is the `skip_list` of
-        OpenDriveLab/maskalign (main_pretrain.py).
+    Source: `get_params_groups` of facebookresearch/dino (utils.py); `free` is the `skip_list` of OpenDriveLab/maskalign
+        (main_pretrain.py); `lr_mult` makes the four groups of `MkuuWaUjinga/leopart src/leopart.py`.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
         paramwise_cfg = paramwise_cfg or {}
-        unknown = sorted(set(paramwise_cfg) - {'free'})
+        unknown = sorted(set(paramwise_cfg) - {'free', 'lr_mult'})
         if unknown:
-            raise ValueError(f'DecayGroupsConstructor: paramwise_cfg takes the key free alone, got {unknown[0]!r} '
-                             '(config key optim_wrapper.paramwise_cfg).')
+            raise ValueError('DecayGroupsConstructor: paramwise_cfg takes the keys free and lr_mult alone, got '
+                             f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
         self.free = list(paramwise_cfg.get('free', ()))
+        self.lr_mult = dict(paramwise_cfg.get('lr_mult', {}))
+        for part, factor in self.lr_mult.items():
+            if not factor > 0:
+                raise ValueError(f'DecayGroupsConstructor: lr_mult must be above 0, got {factor} '
+                                 f'(config key optim_wrapper.paramwise_cfg.lr_mult.{part}).')
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Builds the optimizer over the model's trainable parameters, and its wrapper."""
         bare = model.module if is_model_wrapper(model) else model
         trained = {name: p for name, p in bare.named_parameters() if p.requires_grad}
-        for part in self.free:
-            if not any(part in name for name in trained):
-                raise ValueError(f'DecayGroupsConstructor: no trainable parameter has {part!r} in its name '
-                                 '(config key optim_wrapper.paramwise_cfg.free).')
-        groups = [dict(params=[]), dict(params=[], weight_decay=0.0)]
-        for name, parameter in trained.items():
-            exempt = name.endswith('.bias') or parameter.ndim == 1 or any(part in name for part in self.free)
-            groups[exempt]['params'].append(parameter)
+        for key, parts in (('free', self.free), ('lr_mult', self.lr_mult)):
+            for part in parts:
+                if not any(part in name for name in trained):
+                    raise ValueError(f'DecayGroupsConstructor: no trainable parameter has {part!r} in its name '
+                                     f'(config key optim_wrapper.paramwise_cfg.{key}).')
         wrapper_cfg = dict(self.optim_wrapper_cfg)
-        optimizer = OPTIMIZERS.build(dict(wrapper_cfg.pop('optimizer'), params=groups))
+        optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
+        groups = []
+        for factor in dict.fromkeys((1, *self.lr_mult.values())):
+            lr = {} if factor == 1 else dict(lr=factor * optimizer_cfg['lr'])
+            members = {name: p for name, p in trained.items() if self._factor(name) == factor}
+            decayed = {name for name, p in members.items() if self._decays(name, p)}
+            groups += [dict(params=[p for name, p in members.items() if name in decayed], **lr),
+                       dict(params=[p for name, p in members.items() if name not in decayed], weight_decay=0.0, **lr)]
+        optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
-        # mmengine's stand-in group for logging: auto_scale_lr passes it over, and the groups here share one lr.
+        # mmengine's stand-in group for logging: auto_scale_lr passes it over, and the first group has the base lr.
         wrapper.base_param_settings = None
         return wrapper
+
+    def _factor(self, name: str) -> float:
+        return next((factor for part, factor in self.lr_mult.items() if part in name), 1)
+
+    def _decays(self, name: str, parameter: nn.Parameter) -> bool:
+        return not (name.endswith('.bias') or parameter.ndim == 1 or any(part in name for part in self.free))

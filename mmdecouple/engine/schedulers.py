@@ -1,4 +1,4 @@
-"""Learning rates of the ViT recipes, equal to the official code at every iteration."""
+"""Learning rates of the recipes, equal to the official code at every iteration."""
 import math
 from typing import Any
 
@@ -9,9 +9,9 @@ from mmdecouple.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_ParamScheduler):
-    """Linear warm-up from zero, then half a cosine, as a function of the step alone.
+    """Linear warm-up, then half a cosine, as a function of the step alone.
 
-    With W warm-up steps of N in all: lr_i = base * i / (W - 1) for i < W, then
+    With W warm-up steps of N in all: lr_i = base * (s + (1 - s) * i / (W - 1)) for i < W, then
     eta_min + (base - eta_min) * (1 + cos(pi * (i - W) / (N - W))) / 2.
     mmengine's `LinearLR` multiplies its last value and so cannot start from zero.
 
@@ -20,22 +20,27 @@ class WarmupCosineLR(_ParamScheduler):
         warmup: W, in epochs or, without `by_epoch`, in iterations; >= 0 and less than N.
         eta_min: The lr that the cosine approaches.
         warmup_endpoint: Whether the warm-up's last step is at the base lr already, which the cosine's first repeats
-            (DINO, iBOT). Otherwise the divisor above is W (MAE, MaskAlign).
+            (DINO, iBOT). Otherwise the divisor above is W (MAE, MaskAlign, SoCo).
+        start: s, the lr of the first step as a share of the base, in [0, 1] (SoCo: 0.01).
         end: N, in the unit of `warmup`; the runner fills in the length of the run.
         by_epoch: Whether a step is an epoch; the recipes convert it to iterations (`convert_to_iter_based=True`).
 
     Raises:
-        ValueError: If the warm-up is negative or not shorter than the run.
+        ValueError: If the warm-up is negative or not shorter than the run, or `start` is out of range.
 
-    Source: `cosine_scheduler` of facebookresearch/dino (utils.py); util/lr_sched.py of OpenDriveLab/maskalign.
+    Source: `cosine_scheduler` of facebookresearch/dino (utils.py); util/lr_sched.py of OpenDriveLab/maskalign;
+        `hologerry/SoCo contrast/lr_scheduler.py`.
     """
 
     def __init__(self, optimizer: Any, warmup: int, eta_min: float, end: int, warmup_endpoint: bool = True,
-                 by_epoch: bool = True) -> None:
+                 by_epoch: bool = True, start: float = 0.) -> None:
         if not 0 <= warmup < end:
             raise ValueError(f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
                              f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).')
-        self.warmup, self.eta_min, self.warmup_endpoint = warmup, eta_min, warmup_endpoint
+        if not 0 <= start <= 1:
+            raise ValueError(f'WarmupCosineLR: start must lie in [0, 1], got {start} '
+                             '(config key param_scheduler.start).')
+        self.warmup, self.eta_min, self.warmup_endpoint, self.start = warmup, eta_min, warmup_endpoint, start
         super().__init__(optimizer, 'lr', end=end, by_epoch=by_epoch)
 
     @classmethod
@@ -47,7 +52,7 @@ class WarmupCosineLR(_ParamScheduler):
     def _get_value(self) -> list[float]:
         step = self.last_step
         if step < self.warmup:
-            share = step / max(self.warmup - self.warmup_endpoint, 1)
+            share = self.start + (1 - self.start) * step / max(self.warmup - self.warmup_endpoint, 1)
             return [base * share for base in self.base_values]
         share = (1 + math.cos(math.pi * (step - self.warmup) / (self.end - self.warmup))) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_values]

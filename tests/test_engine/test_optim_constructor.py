@@ -50,10 +50,22 @@ def test_norms_and_biases_alone_are_free_of_decay_unless_named(options, moved):
     assert isinstance(wrapper, PrecisionOptimWrapper) and len(wrapper.param_groups) == 2
 
 
+def test_parameters_named_by_lr_mult_have_groups_of_their_own():
+    model = Tiny()
+    groups = build(model, lr_mult={'neck': 10, 'linear': 10, 'token': 0.5}).optimizer.param_groups
+    assert [(group['lr'], group['weight_decay']) for group in groups] == [
+        (rate, decay) for rate in (1e-3, 1e-2, 5e-4) for decay in (0.04, 0)]
+    assert names_of(model, groups[2]) == {'neck.weights', 'linear.weight'}
+    assert names_of(model, groups[3]) == {'linear.bias'} and names_of(model, groups[4]) == {'cls_token', 'mask_token'}
+    assert sum(len(group['params']) for group in groups) == len([p for p in model.parameters() if p.requires_grad])
+
+
 @pytest.mark.parametrize('options, words', [
-    (dict(norm_decay_mult=0.), "free alone, got 'norm_decay_mult' .config key optim_wrapper.paramwise_cfg"),
+    (dict(norm_decay_mult=0.), "free and lr_mult alone, got 'norm_decay_mult' .config key optim_wrapper.paramwise_cfg"),
     (dict(free=['neck.weight_']), "no trainable parameter has 'neck.weight_'"),
-    (dict(free=['fixed']), "no trainable parameter has 'fixed'")])
+    (dict(free=['fixed']), "no trainable parameter has 'fixed'"),
+    (dict(lr_mult=dict(head=10)), "no trainable parameter has 'head' in its name .*paramwise_cfg.lr_mult"),
+    (dict(lr_mult=dict(neck=0)), 'lr_mult must be above 0, got 0 .*lr_mult.neck')])
 def test_an_exemption_that_has_no_effect_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         build(Tiny(), **options)

@@ -1,4 +1,5 @@
 """Learning rate, weight decay and teacher momentum follow the official formulas at every iteration."""
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from .test_loops import Items
 from .toy import Toy, make_runner
 
 SCHEDULES = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules'
+GOLDEN = Path(__file__).parents[1] / 'test_models' / 'golden'
 
 
 def dino(base, final, steps, warmup=0):
@@ -107,6 +109,37 @@ def test_a_run_of_200_epochs_follows_the_official_schedule(tmp_path, recipe, lr,
     assert not found[:, 1, 1].any()
 
 
+def golden(method):
+    """The authors' schedules over 140 iterations, 70 of them SoCo's warm-up, at ten of these."""
+    return json.loads((GOLDEN / f'{method}.json').read_text())['schedules']
+
+
+def test_soco_follows_the_authors_schedules(tmp_path):
+    official, momentum = (golden('soco')[name] for name in ('learning rate', 'teacher momentum'))
+    assert (official['warmup_epochs'], official['iterations_per_epoch'], official['base']) == (10, 7, 8.)
+    rates = run(tmp_path, 'soco_lars_800e', epochs=70, batch=4, **{'param_scheduler.0.warmup': 35})
+    found = np.array([entry[1][0] for entry in rates])[official['points']]
+    np.testing.assert_allclose(found, official['values'], rtol=1e-8)
+    assert {entry[1][1] for entry in rates} == {1e-5}
+    teacher = EMATeacher(dict(backbone=nn.Linear(2, 2)), momentum=momentum['start'], end_momentum=1.0)
+    np.testing.assert_allclose([teacher.momentum_at(i, 140) for i in momentum['points']], momentum['values'], rtol=1e-8)
+
+
+def test_leopart_follows_the_authors_schedules_in_four_groups(tmp_path):
+    official = golden('leopart')
+    rates = run(tmp_path, 'adamw_leopart_50e', epochs=70, batch=4)
+    assert len(rates) == official['epochs'] * official['iterations_per_epoch'] == 140
+    found = np.array([entry[1:] for entry in rates])[official['points']]
+    for group, (name, decayed) in enumerate((name, decayed) for name in ('the backbone', 'head and prototypes')
+                                            for decayed in (True, False)):
+        np.testing.assert_allclose(found[:, group, 0], official[f'learning rate of {name}'], rtol=1e-8)
+        expected = official['weight decay'] if decayed else np.zeros(10)
+        np.testing.assert_allclose(found[:, group, 1], expected, rtol=1e-8)
+    teacher = EMATeacher(dict(backbone=nn.Linear(2, 2)), momentum=0.9995, end_momentum=1.0)
+    np.testing.assert_allclose([teacher.momentum_at(i, 140) for i in official['points']], official['teacher momentum'],
+                               rtol=1e-8)
+
+
 @pytest.mark.parametrize('kind, endpoint, official, warmup', [
     ('ibot', True, dino, 10), ('maskalign', False, maskalign, 40)])
 def test_ten_points_of_800_epochs_of_coco_are_the_official_ones(kind, endpoint, official, warmup):
@@ -163,6 +196,18 @@ def test_the_learning_rate_scales_with_the_batch_in_both_groups(tmp_path):
     assert max(entry[1][0] for entry in rates) == max(entry[2][0] for entry in rates) == 2e-3 * 2 / 512
 
 
-def test_a_warm_up_longer_than_the_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='got 40 of 8 .*train_cfg.max_epochs'):
-        run(tmp_path, 'adamw_ibot_200e', epochs=2)
+@pytest.mark.parametrize('recipe, peaks', [('soco_lars_800e', [8. * 2 / 1024]),
+                                           ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2)])
+def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path, recipe, peaks):
+    short = {'param_scheduler.0.warmup': 1 if 'soco' in recipe else 0}
+    rates = run(tmp_path, recipe, epochs=2, **short, **{'auto_scale_lr.enable': True})
+    found = [max(entry[1 + group][0] for entry in rates) for group in range(len(peaks))]
+    assert found == pytest.approx(peaks, rel=1e-12)
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({}, 'got 40 of 8 .*train_cfg.max_epochs'),
+    ({'param_scheduler.0.warmup': 1, 'param_scheduler.0.start': 1.5}, r'start must lie in \[0, 1\], got 1.5')])
+def test_a_warm_up_that_does_not_fit_is_refused(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        run(tmp_path, 'adamw_ibot_200e', epochs=2, **changes)
