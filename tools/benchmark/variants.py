@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
@@ -62,18 +62,15 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
 def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
     """One of our variants or mmpretrain's, initialized and in train mode, and its optimizer."""
     cfg = config_of(variant, args)
+    init_default_scope('mmdecouple')
     if variant == 'mmpretrain':
         from mmpretrain.registry import MODELS
         from mmpretrain.utils import register_all_modules
         register_all_modules(init_default_scope=False)
-        init_default_scope('mmpretrain')
-        model = MODELS.build(_of_mmpretrain(cfg.model))
-        del cfg.optim_wrapper['precision']
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16') if args.precision == 'bf16' else \
-            cfg.optim_wrapper.update(type='OptimWrapper')
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(_of_mmpretrain(cfg.model))
     else:
         from mmdecouple.registry import MODELS
-        init_default_scope('mmdecouple')
         model = MODELS.build(cfg.model)
     model.init_weights()
     model.to(args.device).train()
