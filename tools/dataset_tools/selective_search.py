@@ -242,8 +242,8 @@ class Display:
         self.bar.update(self.task, advance=count, rate=f'{rate:.2f} images/s')
         if not self.console.is_terminal and time.monotonic() - self.last >= PLAIN_SECONDS:
             self.last = time.monotonic()
-            self.say(f'{self.done} of {self.total} images, {rate:.2f} images/s, {(self.total - self.done) / rate:.0f} s '
-                     'left')
+            left = (self.total - self.done) / rate
+            self.say(f'{self.done} of {self.total} images, {rate:.2f} images/s, {left:.0f} s left')
 
 
 def convert(out: Path, images: str, names: list[str], source: str, dataset: str) -> dict[str, Any]:
