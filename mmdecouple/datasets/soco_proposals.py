@@ -32,7 +32,7 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
         found = json.loads(Path(path).read_bytes())
         lists = {name: found[name] for name in found}
     except (ValueError, TypeError) as error:
-        raise ValueError(f'read_soco_json: {str(path)!r} is no JSON object in the layout of SoCo ({error}); it must map '
+        raise ValueError(f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
                          'the base name of each image to a list of (x, y, w, h).') from error
     # SoCo's base name ends at the first dot.
     keys = [PurePosixPath(name).name.partition('.')[0] for name in names]
