@@ -62,17 +62,28 @@ def test_name_states_schedule_and_batch_and_header_states_the_source(path):
 def test_the_data_make_the_views_that_the_vit_asks_for(path):
     config = load_config(str(path))
     model, views = config.model, config.train_dataloader.dataset.pipeline[0]
-    assert sum(views.num_views) == (2 + model.get('local_views', 0) if model.type == 'IBOT' else 1)
+    assert sum(views.num_views) == (1 if model.type == 'MaskAlign' else 2 + model.get('local_views', 0))
     assert model.backbone.img_size == views.views[0][0].size
 
 
 def test_a_decoupled_config_differs_from_its_base_by_the_branch_alone():
     paths = [p for p in CONFIGS if BRANCH.search(p.stem) and '_coco128' not in p.stem]
-    assert len(paths) >= 12
+    assert len(paths) >= 18
     for path in paths:
         ours = load_config(str(path)).to_dict()
         base = load_config(str(path.with_name(BRANCH.sub('_', path.name).replace('_release', '')))).to_dict()
-        assert ours['model'].pop('decoupling') == ours.pop('decoupling')
+        branch, shipped = ours['model'].pop('decoupling'), ours.pop('decoupling')
+        if 'soco' in path.stem:
+            # RCC on the same proposals takes the place of SoCo's cutout; the demo's views have smaller cells.
+            cutout, = ours['model']['data_preprocessor'].pop('batch_stages')
+            assert base['model']['data_preprocessor'].pop('batch_stages') == [dict(type='CutBoxes')]
+            assert ours.pop('batch_stages') == [dict(cutout, mask_stride=16)]
+            assert cutout['views'] == (1, ) and cutout['on_regions'] and cutout['mask'] == branch['mask']
+            cell = 4 if path.parent.name == 'demo' else 16
+            assert branch.pop('mask_stride') == cutout['mask_stride'] == cell and shipped.pop('mask_stride') == 16
+        if '-same_' in path.stem and 'soco' in path.stem:
+            assert branch.pop('background') == 'none' and shipped.pop('background') == 'partner'
+        assert branch == shipped
         if 'ibot' in path.stem and '800e' in path.stem:
             # The main rows of iBOT-D also take RCC for masked image modeling.
             assert ours['model'].pop('mim_mask') == dict(type='RegionCollaborativeCutout', preset='release')
@@ -81,6 +92,19 @@ def test_a_decoupled_config_differs_from_its_base_by_the_branch_alone():
         if '-drop' in path.stem:
             ours['model'].pop('drop')
         assert ours == base, path
+
+
+def test_soco_trains_as_the_authors_did():
+    config = load_config(str(ROOT / 'configs/soco/soco-c4_r50_8xb128-800e_coco.py'))
+    model = build(config.model)
+    widths = [[tuple(layer.weight.shape) for layer in (mlp.fc0, mlp.fc1)] for mlp in (model.neck, model.predictor)]
+    assert widths == [[(4096, 2048), (256, 4096)], [(4096, 256), (256, 4096)]]
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 2 * 54 + 1 and all(isinstance(m, torch.nn.SyncBatchNorm) for m in norms)
+    model.init_weights()
+    block = model.backbone.layer3[1]
+    assert not block.bn3.weight.any() and torch.equal(model.teacher.neck.fc0.weight, model.neck.fc0.weight)
+    assert block.conv2.weight.std().item() == pytest.approx((2 / (9 * 256))**0.5, rel=0.01)
 
 
 @pytest.mark.parametrize('name, width', [('clip-l14', 1024), ('dino-b16', 768)])

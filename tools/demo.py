@@ -37,13 +37,17 @@ class Story:
         runs: Name in the report -> config in `configs/demo/`, the base method first.
         notes: What the runs are to each other.
         report: Folder of the report, below that of the runs.
-        teacher: Config of the run that teaches the others and is trained before them.
+        before: Config of the run that is trained before the others, for what they take from it.
+        before_name: What the report calls that run.
+        before_key: Config key of the others that takes its checkpoint.
     """
 
     runs: dict[str, str]
     notes: str
     report: str
-    teacher: str | None = None
+    before: str | None = None
+    before_name: str = 'Teacher'
+    before_key: str = 'model.teacher.checkpoint'
 
 
 DENSECL = Story(
@@ -71,8 +75,25 @@ MASKALIGN = Story(
     },
     'MaskAlign-D is MaskAlign plus the de-coupling branch. Teacher is the iBOT of the demo, which stays as it is while '
     'it teaches both; on real images MaskAlign takes CLIP.',
-    report='maskalign', teacher=IBOT.runs['iBOT'])
-STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN}
+    report='maskalign', before=IBOT.runs['iBOT'])
+SOCO = Story(
+    {
+        'SoCo': 'soco_resnet-demo_scenes.py',
+        'SoCo-D': 'soco-d_resnet-demo_scenes.py',
+        'Control': 'soco-same_resnet-demo_scenes.py',
+    },
+    "SoCo-D is SoCo plus the de-coupling branch on proposals, with RCC instead of SoCo's cutout. Control is the same "
+    'with nothing mixed in (Xᴰ = X): what SoCo-D gains over Control comes from the foreign background. The proposals '
+    'are random boxes.', report='soco')
+LEOPART = Story(
+    {
+        'Leopart': 'leopart_vit-demo_scenes.py',
+        'Leopart-D': 'leopart-d_vit-demo_scenes.py',
+    },
+    'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, which both go on from; on real '
+    'images Leopart goes on from DINO.',
+    report='leopart', before=IBOT.runs['iBOT'], before_name='Start', before_key='model.backbone.weights')
+STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
 CAUTION = ('One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
            'direction of strong effects, not the numbers of the paper.')
 
@@ -82,8 +103,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--method', choices=STORIES, default='densecl', help='whose runs (default: densecl)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all runs (default: 0)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
-                        help='folder of the runs and, for ibot and maskalign in a folder of that name, of the report '
-                        '(default: work_dirs/demo)')
+                        help='folder of the runs and, for another method than densecl in a folder of its name, of the '
+                        'report (default: work_dirs/demo)')
     parser.add_argument('--fresh', action='store_true', help='train again what is finished')
     parser.add_argument('--quick', action='store_true', help='a few steps: tries the machinery, teaches nothing')
     return parser.parse_args()
@@ -199,11 +220,11 @@ def main() -> None:
     threads = max(1, cores() // len(story.runs))
     with one_line_errors():
         try:
-            teacher, options = {}, []
-            if story.teacher:
-                teacher = train({'Teacher': story.teacher}, args, cores(), console)
-                options = [f'model.teacher.checkpoint={newest_checkpoint(teacher["Teacher"])}']
-            folders = train(story.runs, args, threads, console, options) | teacher
+            before, options = {}, []
+            if story.before:
+                before = train({story.before_name: story.before}, args, cores(), console)
+                options = [f'{story.before_key}={newest_checkpoint(before[story.before_name])}']
+            folders = train(story.runs, args, threads, console, options) | before
             run_jobs('Measuring', measuring_jobs(folders, args.quick), min(cores(), 4), threads, console)
         except JobFailed as error:
             console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)

@@ -31,8 +31,8 @@ def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
     assert len({story.report for story in module.STORIES.values()}) == len(module.STORIES)
     for story in module.STORIES.values():
         configs = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in story.runs.values()]
-        taught = [load_config(str(ROOT / 'configs' / 'demo' / story.teacher))] if story.teacher else []
-        assert all(config.test_dataloader == configs[0].test_dataloader for config in configs + taught)
+        before = [load_config(str(ROOT / 'configs' / 'demo' / story.before))] if story.before else []
+        assert all(config.test_dataloader == configs[0].test_dataloader for config in configs + before)
         assert all(config.train_dataloader == configs[0].train_dataloader for config in configs)
 
 

@@ -1,0 +1,29 @@
+# SoCo small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels a position (6 x 6 for 48 pixels).
+# The third stage, which keeps that stride, takes the place of conv5.
+mlp = dict(
+    type='mmpretrain.NonLinearNeck',
+    hid_channels=512,
+    out_channels=128,
+    with_bias=True,
+    with_last_bias=True,
+    with_last_bn=False,
+    with_avg_pool=False,
+    norm_cfg=dict(type='BN1d'))
+model = dict(
+    type='SoCo',
+    backbone=dict(
+        type='mmpretrain.ResNet',
+        depth=18,
+        stem_channels=64,
+        base_channels=64,
+        num_stages=3,
+        strides=(1, 2, 1),
+        dilations=(1, 1, 1),
+        out_indices=(2, ),
+        norm_cfg=dict(type='BN'),
+        zero_init_residual=True),
+    neck=dict(mlp, in_channels=256),
+    predictor=dict(mlp, in_channels=128),
+    roi_size=4,
+    teacher=dict(type='EMATeacher', momentum=0.99, end_momentum=1.0),
+    data_preprocessor=dict(type='DensePreprocessor', batch_stages=[dict(type='CutBoxes')]))

@@ -1,0 +1,3 @@
+# Leopart-D on the built-in scenes: `make demo ARGS='--method leopart'`.
+_base_ = ['./leopart_vit-demo_scenes.py', '../_base_/decoupling/paper.py']
+model = dict(decoupling=_base_.decoupling)
