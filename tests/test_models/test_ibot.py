@@ -157,6 +157,33 @@ def test_the_patch_center_is_the_mean_logit_of_all_clean_tokens(data):
     torch.testing.assert_close(model.class_center.value, 0.1 * teacher.neck(tokens[:, 0]).mean(0))
 
 
+def test_needed_tokens_come_out_as_in_a_whole_pass_and_no_others():
+    model = golden_ibot(GOLDEN)
+    images, mask = case_views(4)[0], formula.cells('needed', 4, 4, 0.3)
+    whole, = model.backbone(images, mask)
+    needed = torch.tensor([0, 3, 16, 17, 40, 67])
+    some, = model.backbone(images, mask, needed=needed)
+    torch.testing.assert_close(some.flatten(0, 1)[needed], whole.flatten(0, 1)[needed])
+    rest = torch.ones(68, dtype=torch.bool)
+    rest[needed] = False
+    assert not some.flatten(0, 1)[rest].any()
+
+
+def test_stochastic_depth_drops_whole_images_also_in_a_partial_pass():
+    model = build(ibot()).train()
+    layer = model.backbone.layers[-1]
+    layer.ffn.dropout_layer.drop_prob = 0.5
+    layer.ffn.layers[1].bias.data.fill_(1.)
+    tokens = torch.zeros(400, 17, 32)
+    layer.attn.forward = torch.zeros_like
+    model.backbone.ln1.forward = lambda rows: rows
+    out = model.backbone._finish(tokens, torch.arange(400 * 17))
+    kept = (out != 0).flatten(1)
+    assert bool((kept.all(1) | ~kept.any(1)).all())
+    assert kept.all(1).float().mean().item() == pytest.approx(0.5, abs=0.08)
+    torch.testing.assert_close(out[kept.all(1)][0, 0], 2 * layer.ffn.layers(layer.ln2(tokens[0, :1]))[0])
+
+
 def test_the_teacher_has_no_stochastic_depth_and_weight_norm_survives_its_copy():
     model = build(ibot(backbone={**ibot()['backbone'], 'drop_path_rate': 0.5})).train()
     tokens = [model.teacher.backbone(case_views(2)[0])[0] for _ in range(2)]

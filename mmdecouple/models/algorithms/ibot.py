@@ -101,9 +101,9 @@ class IBOT(DenseAlgorithm):
                         Foreground.of(1 - share).to(device))
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, mask: Tensor | None = None,
-               mixed: DecoupledViews | None = None) -> dict[str, Tensor]:
+               mixed: DecoupledViews | None = None, needed: Tensor | None = None) -> dict[str, Tensor]:
         """Tokens after the final norm: `class` (N, C) and `dense` (N, P, C)."""
-        tokens, = backbone(images, mask, mixed)
+        tokens, = backbone(images, mask, mixed, needed)
         return {'class': tokens[:, 0], 'dense': tokens[:, 1:]}
 
     @torch.no_grad()
@@ -123,7 +123,8 @@ class IBOT(DenseAlgorithm):
         if decoupled is not None and decoupled.images is not None:
             images, mixed = torch.cat([images, decoupled.images]), None
             mask = F.pad(mask, (0, 0, 0, 0, 0, len(decoupled.images)))
-        tokens = self.encode(self.backbone, self.neck, images, mask, mixed)
+        needed = self._needed(clean, drawn, decoupled)
+        tokens = self.encode(self.backbone, self.neck, images, mask, mixed, needed)
         classes = tokens['class'][:clean]
         if self.local_views:
             classes = torch.cat([classes, self.encode(self.backbone, self.neck, torch.cat(views[2:]))['class']])
@@ -156,6 +157,22 @@ class IBOT(DenseAlgorithm):
         """Move the centers towards this batch's mean logits of all clean tokens."""
         self.class_center.update(teacher['class_logits'].mean(0))
         self.patch_center.update(self.teacher.neck.last_layer(teacher['bottleneck'].mean(0)))
+
+    @staticmethod
+    def _tokens_at(positions: Tensor, patches: int) -> Tensor:
+        """Indices among tokens, of which each view has one more than patches: flat patches (M,) -> (M,)."""
+        return positions + torch.div(positions, patches, rounding_mode='floor') + 1
+
+    def _needed(self, clean: int, drawn: MIMMasks, decoupled: DecoupledViews | None) -> Tensor:
+        """Tokens of the student's joint pass that a loss reads."""
+        patches = drawn.masked.share.shape[1]
+        classes = torch.arange(clean, device=drawn.mask.device) * (patches + 1)
+        parts = [classes, self._tokens_at(drawn.masked.positions, patches)]
+        if self.visible_weight:
+            parts.append(self._tokens_at(drawn.visible.positions, patches))
+        if decoupled is not None:
+            parts.append(clean * (patches + 1) + self._tokens_at(decoupled.foreground.positions, patches))
+        return torch.cat(parts)
 
     def _class_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         target = self._sharpen(teacher, self.class_center).unflatten(0, (2, -1))

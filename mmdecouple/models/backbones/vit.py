@@ -3,6 +3,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
@@ -51,6 +52,10 @@ class DenseViT(VisionTransformer):
             raise ValueError(f'DenseViT: position must be one of {", ".join(_POSITIONS)}, got {position!r} '
                              '(config key model.backbone.position).')
         super().__init__(arch=arch, out_type='raw', **kwargs)
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                # mmpretrain's number is numpy's, at which `torch.compile` breaks its graph in every block.
+                module.drop_prob = float(module.drop_prob)
         self.stride = self.patch_embed.projection.stride[0]
         _check_divides(self.img_size, self.stride)
         self.with_cp = with_cp
@@ -106,17 +111,22 @@ class DenseViT(VisionTransformer):
                              f'(config key {key}).')
         self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
 
-    def forward(self, images: Tensor, mask: Tensor | None = None,
-                mixed: DecoupledViews | None = None) -> tuple[Tensor]:
+    def forward(self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None,
+                needed: Tensor | None = None) -> tuple[Tensor]:
         """Tokens after the final norm: a tuple of one (N, 1 + P, C), the class token first.
 
         Args:
             images: Normalized views, (N, 3, H, W).
             mask: Patches to replace by the mask token, bool, (N, h, w).
             mixed: Decoupled views to mix from the patch embeddings of `images`: D rows more, never masked.
+            needed: Tokens that somebody reads, as indices of the flattened (N * (1 + P)); all others come out as zeros,
+                and the last feed-forward layer and the final norm do not run on them. None for all.
         """
         tokens, _ = self.tokens(images, mask, mixed)
-        return self.ln1(self.blocks(tokens)[-1]),
+        if needed is None:
+            return self.ln1(self.blocks(tokens)[-1]),
+        tokens = self.blocks(tokens, len(self.layers) - 1)[-1]
+        return self._finish(tokens, needed),
 
     def tokens(self, images: Tensor, mask: Tensor | None = None,
                mixed: DecoupledViews | None = None) -> tuple[Tensor, tuple[int, int]]:
@@ -138,10 +148,10 @@ class DenseViT(VisionTransformer):
         tokens = tokens + resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode)
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 
-    def blocks(self, tokens: Tensor) -> list[Tensor]:
-        """Output of every block, before the final norm, for tokens (N, T, C) of any number T."""
+    def blocks(self, tokens: Tensor, count: int | None = None) -> list[Tensor]:
+        """Output of every block, or of the first `count`, before the final norm, for tokens (N, T, C) of any number T."""
         outputs = []
-        for layer in self.layers:
+        for layer in self.layers[:count]:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(layer, tokens, use_reentrant=False)
             else:
@@ -164,6 +174,21 @@ class DenseViT(VisionTransformer):
         query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))
         logits = (query @ key.transpose(2, 3)).float() * query.shape[-1]**-0.5
         return logits.softmax(-1)[:, :, 0, 1:]
+
+    def _finish(self, tokens: Tensor, needed: Tensor) -> Tensor:
+        """The last block and the final norm, on the needed ones of the tokens (N, T, C) where attention is done."""
+        layer = self.layers[-1]
+        tokens = tokens + layer.attn(layer.ln1(tokens))
+        rows = tokens.flatten(0, 1)[needed]
+        update = layer.ffn.gamma2(layer.ffn.layers(layer.ln2(rows)))
+        drop = layer.ffn.dropout_layer.drop_prob if self.training else 0.
+        if drop:
+            # Stochastic depth drops the path of a whole image, also where only some of its tokens are at hand.
+            kept = (torch.rand(len(tokens), device=tokens.device) >= drop).to(update.dtype) / (1 - drop)
+            update = update * kept[needed // tokens.shape[1], None]
+        rows = self.ln1(rows + update)
+        empty = rows.new_zeros(tokens.shape[0] * tokens.shape[1], rows.shape[1])
+        return empty.index_copy(0, needed, rows).view(*tokens.shape[:2], -1)
 
     def dense_map(self, images: Tensor) -> Tensor:
         """Patch tokens after the final norm as a map (N, C, h, w)."""
