@@ -1,0 +1,69 @@
+"""Convert a ResNet or SoCo checkpoint between mmdecouple's tensor names, those of hologerry/SoCo, and torchvision's.
+
+    python tools/model_converters/resnet.py current.pth soco_ours.pth --to mmdecouple
+    python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.safetensors --to torchvision
+
+Prints every tensor's name on both sides and its shape. SoCo, on C4 features or on a pyramid, is converted whole between
+mmdecouple and soco. torchvision's format holds one backbone: the student's, which is fine-tuned, unless --role says
+otherwise.
+"""
+import argparse
+import os.path as osp
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple.models.backbones.resnet_formats import FORMATS, ROLES, from_ours, to_ours
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.weight_files import read_weights, write_weights
+
+
+def parse_args(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar or .safetensors')
+    parser.add_argument('out', metavar='OUT', help='file to write; .safetensors by its name, else as torch.save does')
+    parser.add_argument('--to', required=True, choices=FORMATS, help='format to write')
+    parser.add_argument('--from', dest='source_format', default='auto', choices=('auto', *FORMATS),
+                        help='format of IN (default: recognized)')
+    parser.add_argument('--role', choices=ROLES, default='student', help='backbone to write as torchvision')
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument('--allow-pickle', action='store_true',
+                        help='trust IN: run whatever code is pickled in it')
+    args = parser.parse_args(words)
+    if args.out.endswith('.safetensors') and args.to != 'torchvision':
+        parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .pth.\n')
+    if osp.isdir(args.out) or osp.exists(args.out) and not args.force:
+        remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
+        parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')
+    return args
+
+
+def main(words: list[str] | None = None) -> None:
+    args = parse_args(words)
+    with one_line_errors():
+        source = to_ours(read_weights(args.source, args.allow_pickle), args.source_format, repr(args.source))
+        out = from_ours(source, args.to, args.role)
+        target = to_ours(out, args.to, repr(args.out))
+        if args.to == 'mmdecouple':
+            out['meta'] = dict(converted_from=dict(file=osp.basename(args.source), format=source.format))
+        write_weights(args.out, out)
+        teacher = args.to == 'torchvision' and args.role == 'teacher'
+        theirs = {('teacher.' if teacher else '') + ours: name for ours, name in target.names.items()}
+        console = Console()
+        if not console.is_terminal:
+            console.width = 200
+        table = Table(f'in {source.format}', f'in {args.to}', 'shape')
+        for ours, value in source.state.items():
+            if ours in theirs:
+                table.add_row(source.names.get(ours, '-'), theirs[ours], ' x '.join(map(str, value.shape)))
+        console.print(table)
+        left_out = source.ignored + [name for ours, name in source.names.items() if ours not in theirs]
+        groups = Counter(name.partition('.')[0] for name in left_out)
+        print(f'Left out: {", ".join(f"{name} ({count})" for name, count in sorted(groups.items())) or "nothing"}')
+        print(f'Wrote {args.out} ({args.to}) from {args.source} ({source.format}): ResNet-{source.depth}, '
+              f'{sum(ours.startswith(("backbone.", "teacher.backbone.")) for ours in theirs)} backbone tensors.')
+
+
+if __name__ == '__main__':
+    main()
