@@ -77,6 +77,8 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         if norm is not None:
             self._log_norm(norm.detach())
 
+    # Waiting for a number is no work for a compiler: with `compile=True` only the network is compiled.
+    @torch.compiler.disable
     def _log_norm(self, norm: torch.Tensor) -> None:
         if norm.is_cuda:
             before = self._norm_to_log
