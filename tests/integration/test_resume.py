@@ -78,7 +78,8 @@ def uninterrupted(whole_run):
 ])
 def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_run, method, workers):
     work_dir = f'killed_{method}_{workers}'
-    at = random.Random(work_dir).choice([at for at in range(5, ITERATIONS - 1) if at % 6 not in (0, 5)])
+    # In the middle of an epoch, as is the last checkpoint before.
+    at = random.Random(work_dir).choice([8, 9, 10, 16])
     options = (f'train_dataloader.num_workers={workers}', )
     killed = train(case, work_dir, method=method, options=options,
                    hook=dict(type='SignalHook', iteration=at, name='SIGKILL'))
