@@ -67,12 +67,12 @@ class JointMaskAlign(MaskAlign):
 class JointBranch(DecouplingBranch):
     """Decouples the same images, with the same partners and masks, however many processes share the batch."""
 
-    def compose(self, key_views, dense_size, generator):
+    def compose(self, key_views, *args):
         views, sample = len(key_views), self.mask.sample
-        masks = mock.patch.object(self.mask, 'sample', lambda count, size, generator: own_part(
-            sample(count * get_world_size(), size, generator=generator), views))
+        masks = mock.patch.object(self.mask, 'sample', lambda count, *args, **kwargs: own_part(
+            sample(count * get_world_size(), *args, **kwargs), views))
         with masks, mock.patch.multiple(branch, draw_rows=own_rows, draw_partners=own_partners):
-            return super().compose(key_views, dense_size, generator)
+            return super().compose(key_views, *args)
 
 
 def own_rows(batch_size, num_views, per_view, generator):
