@@ -18,6 +18,7 @@ from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation.mask_statistics import draw_masks, mask_config
 from mmdecouple.evaluation.suites import probe_config
 from mmdecouple.masks import RegionCollaborativeCutout, region_ratio
+from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.configs import load_config
 
@@ -75,10 +76,11 @@ def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
     preprocessor.set_step(_SEED, 0, 0)
     batch = preprocessor(default_collate(items), training=True)
     decoupled = batch['decoupled']
-    views = torch.cat([batch['inputs'][index] for index in model.key_views])
+    views = torch.cat([batch['inputs'][index] for index in model.key_views[:model.decoupled_views]])
     keys, partners, mixed = (
         to_uint8(images, preprocessor.mean.flatten(), preprocessor.std.flatten())
-        for images in (views[decoupled.rows], views[decoupled.partners], decoupled.images))
+        for images in (views[decoupled.rows], views[decoupled.partners],
+                       mix_pixels(views, decoupled.rows, decoupled.partners, decoupled.cut_mask)))
     figure = decoupled_batch_figure(keys, decoupled.cut_mask.cpu().numpy(), partners, mixed,
                                     _COLUMNS)
     return [Exhibit(

@@ -15,10 +15,13 @@ def densecl(**kwargs) -> dict:
 
 def build(cfg: dict, seed: int = 0):
     """Build a model and initialize it as the runner does."""
+    from mmdecouple.models import DenseAlgorithm
     from mmdecouple.registry import MODELS
     torch.manual_seed(seed)
     model = MODELS.build(cfg)
     model.init_weights()
+    if isinstance(model, DenseAlgorithm):
+        model.prepare_training()
     return model
 
 

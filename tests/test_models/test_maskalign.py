@@ -218,6 +218,13 @@ def test_a_teacher_from_a_file_is_read_when_training_starts(tmp_path):
         assert torch.equal(model.teacher.backbone.state_dict()[name], value)
 
 
+def test_a_model_without_its_teachers_file_can_still_be_measured():
+    model = MODELS.build(maskalign(teacher=dict(backbone=TEACHER, checkpoint='none.pth')))
+    model.init_weights()
+    model.eval()
+    assert model.test_step(dict(inputs=list(batch(views=1)['inputs'][0]), data_samples=None))[0].dense.shape == (32, 4, 4)
+
+
 def test_twenty_steps_lower_every_term(data):
     model = build(maskalign(decoupling=BRANCH)).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)

@@ -73,6 +73,8 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
         from mmdecouple.registry import MODELS
         model = MODELS.build(cfg.model)
     model.init_weights()
+    if variant != 'mmpretrain':
+        model.prepare_training()
     model.to(args.device).train()
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 

@@ -14,14 +14,17 @@ class TeacherHook(Hook):
 
     Iterations that only accumulate gradients, and steps that fp16 loss scaling skips, do not count
     as steps. A model with ``start_epoch(epoch)`` is told each epoch (from 0) before its first
-    iteration, and before the first one after a resume.
+    iteration, and before the first one after a resume; one with ``prepare_training()`` is called before it all.
     """
 
     priority = 'HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Watches the optimizers for real steps."""
+        """Watches the optimizers for real steps, and lets the model read what only training needs."""
         self._stepped = False
+        model = bare_model(runner)
+        if hasattr(model, 'prepare_training'):
+            model.prepare_training()
         for optimizer in bare_optimizers(runner):
             optimizer.register_step_post_hook(self._note_step)
 

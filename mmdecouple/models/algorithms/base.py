@@ -87,6 +87,9 @@ class DenseAlgorithm(BaseModel):
         super().init_weights()
         self.teacher.reset(self.student_modules)
 
+    def prepare_training(self) -> None:
+        """Read what only training needs; called once before it."""
+
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
         """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
         self.teacher.update(self.student_modules, iteration, max_iterations)

@@ -58,6 +58,10 @@ class MaskAlign(DenseAlgorithm):
         """A frozen teacher."""
         return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
 
+    def prepare_training(self) -> None:
+        """Read the teacher's file."""
+        self.teacher.load()
+
     def teach(self, views: list[Tensor], drawn: None) -> dict[str, Tensor]:
         """`class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
         levels, attention = self.teacher(views[0])

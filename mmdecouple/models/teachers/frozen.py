@@ -22,14 +22,14 @@ class FrozenViT(nn.Module):
     Args:
         backbone: Config of a `DenseViT`.
         checkpoint: Local file in any format that `DenseViT.load_file` takes, or `random`, which teaches nothing and is
-            for tests. Read by `reset`, so a model can be built and measured without it.
+            for tests. Read by `load`, before training: a model can be built and measured without it.
         levels: Blocks to give, counted from the last.
         statistics: Channel statistics that the teacher expects: `imagenet` or `clip`.
         input_size: Side to which views are resized (bicubic) before the teacher; None takes them as they are.
 
     Raises:
-        ValueError: For unknown statistics; from `reset`, without a file or for one that does not fit.
-        FileNotFoundError: From `reset`, if there is no such file.
+        ValueError: For unknown statistics; from `load`, without a file or for one that does not fit.
+        FileNotFoundError: From `load`, if there is no such file.
 
     Source: `OpenDriveLab/maskalign models_pretrain.py` (`forward_clip`, `forward_dino`, `get_teacher`).
     """
@@ -55,8 +55,8 @@ class FrozenViT(nn.Module):
         """Stay in evaluation mode."""
         return super().train(False)
 
-    def reset(self, student: dict[str, nn.Module]) -> None:
-        """Read the file; the student has no part in it."""
+    def load(self) -> None:
+        """Read the file."""
         if self.checkpoint == 'random':
             print_log('FrozenViT: the teacher is random; it teaches nothing and is for tests.', 'current')
             self.backbone.init_weights()
@@ -65,6 +65,9 @@ class FrozenViT(nn.Module):
             raise ValueError('FrozenViT: no teacher is named; download its weights and set the config key '
                              'model.teacher.checkpoint to the file.')
         self.backbone.load_file(self.checkpoint, 'model.teacher.checkpoint')
+
+    def reset(self, student: dict[str, nn.Module]) -> None:
+        """Stay as it is, whatever the student starts from."""
 
     def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
         """Stay as it is."""
