@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmdecouple.models.backbones import DenseViT
-from mmdecouple.models.backbones.vit_formats import (from_ours, ibot_checkpoint, own_checkpoint, read_vit, to_ours,
-                                                     vit_arch)
-from mmdecouple.models.necks import DINOHead
+from mmdecouple.models.backbones.vit_formats import (from_ours, ibot_checkpoint, leopart_checkpoint, own_checkpoint,
+                                                     read_vit, roles_of, to_ours, vit_arch)
+from mmdecouple.models.necks import DINOHead, PrototypeHead
 
 C, HEADS, LAYERS, HIDDEN, K = 48, 3, 2, 96, 11
 
@@ -187,6 +187,30 @@ def test_an_ibot_checkpoint_goes_to_ours_and_back_unchanged():
     for part in ('student', 'teacher', 'ibot_loss'):
         assert_same(again[part], theirs[part])
     assert torch.equal(ours['state_dict']['teacher.backbone.mask_token'], student.backbone['mask_token'])
+
+
+def test_a_leopart_checkpoint_goes_to_ours_and_back_unchanged():
+    layers = {'projection_head.0': (16, C), 'projection_head.2': (16, 16), 'projection_head.4': (8, 16)}
+    networks = {}
+    for owner in ('model', 'teacher'):
+        head = {f'{name}.{kind}': torch.randn(shape[:2 if kind == 'weight' else 1])
+                for name, shape in layers.items() for kind in ('weight', 'bias')}
+        network = {**from_ours(own_backbone(), 'dino'), **head, 'prototypes.weight': torch.randn(K, 8)}
+        networks |= {f'{owner}.{key}': value for key, value in network.items()}
+    theirs = {'state_dict': networks, 'epoch': 49, 'hyper_parameters': dict(arch='vit-small')}
+    assert roles_of(theirs) == ('teacher', 'student')
+    student, teacher = (to_ours(theirs, role) for role in ('student', 'teacher'))
+    assert student.format == teacher.format == 'leopart'
+    assert torch.equal(student.rest['neck.prototypes.weight'], networks['model.prototypes.weight'])
+    assert torch.equal(teacher.rest['neck.mlp.4.bias'], networks['teacher.projection_head.4.bias'])
+    ours = dict(state_dict=own_checkpoint(student, teacher))
+    again = leopart_checkpoint(to_ours(ours, 'student'), to_ours(ours, 'teacher'))
+    assert_same(again['state_dict'], networks)
+    neck = PrototypeHead(C, K, hidden_channels=16, out_channels=8)
+    neck.load_state_dict({key.removeprefix('teacher.neck.'): value for key, value in ours['state_dict'].items()
+                          if key.startswith('teacher.neck.')})
+    with pytest.raises(ValueError, match='has no PrototypeHead; choose one network'):
+        leopart_checkpoint(to_ours(authors_checkpoint(), 'student'), teacher)
 
 
 def test_the_head_of_the_authors_gives_the_same_logits():

@@ -1,11 +1,11 @@
-"""Convert a ViT checkpoint between mmdecouple's tensor names and those of iBOT, DINO, timm and Hugging Face.
+"""Convert a ViT checkpoint between mmdecouple's tensor names and those of iBOT, DINO, Leopart, timm and Hugging Face.
 
     python tools/model_converters/vit.py checkpoint.pth ibot_ours.pth --to mmdecouple
     python tools/model_converters/vit.py work_dirs/run/epoch_800.pth vit.safetensors --to timm
 
 Prints every tensor's name on both sides and its shape. CLIP can be read. A checkpoint with student and teacher is
-converted whole to mmdecouple and ibot; --role picks one of them. The other formats hold one backbone, the teacher's
-unless --role says otherwise.
+converted whole to mmdecouple, ibot and leopart; --role picks one of them. The other formats hold one backbone, the
+teacher's unless --role says otherwise.
 """
 import argparse
 import os.path as osp
@@ -16,9 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.models.backbones.vit_formats import (FORMATS, ROLES, WRITABLE, ViTWeights, from_ours, ibot_checkpoint,
-                                                     own_checkpoint, roles_of, to_ours, vit_arch)
+                                                     leopart_checkpoint, own_checkpoint, roles_of, to_ours, vit_arch)
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.weight_files import read_weights, write_weights
+
+# Formats that hold student, teacher and heads.
+WHOLE = ('mmdecouple', 'ibot', 'leopart')
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
@@ -33,7 +36,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--allow-pickle', action='store_true',
                         help='trust IN: run whatever code is pickled in it')
     args = parser.parse_args(words)
-    if args.out.endswith('.safetensors') and args.to in ('mmdecouple', 'ibot'):
+    if args.out.endswith('.safetensors') and args.to in WHOLE:
         parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .pth.\n')
     if osp.isdir(args.out) or osp.exists(args.out) and not args.force:
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
@@ -46,7 +49,7 @@ def main(words: list[str] | None = None) -> None:
     with one_line_errors():
         content = read_weights(args.source, args.allow_pickle)
         roles = roles_of(content)
-        both = args.role is None and roles == ROLES and args.to in ('mmdecouple', 'ibot')
+        both = args.role is None and roles == ROLES and args.to in WHOLE
         role = args.role or next(iter(roles), 'teacher')
         networks = [to_ours(content, role, args.source_format, repr(args.source))
                     for role in (ROLES if both else (role, ))]
@@ -81,9 +84,10 @@ def convert(networks: list[ViTWeights], format: str) -> dict[str, Any]:
     if format == 'mmdecouple':
         return own_checkpoint(networks[-1], *networks[:-1])
     if len(networks) == 2:
-        return ibot_checkpoint(student=networks[1], teacher=networks[0])
+        write = ibot_checkpoint if format == 'ibot' else leopart_checkpoint
+        return write(student=networks[1], teacher=networks[0])
     state = from_ours(networks[0].backbone, format)
-    return dict(state_dict=state) if format == 'ibot' else state
+    return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
 def key_table(source: ViTWeights, target: ViTWeights, format: str) -> Table:

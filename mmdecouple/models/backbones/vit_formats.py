@@ -7,12 +7,13 @@ from torch import Tensor
 
 from mmdecouple.utils.weight_files import read_weights
 
-from .vit_heads import alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours
+from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
+                        prototypes_from_ours, prototypes_to_ours)
 from .vit_names import VIT_NAMES
-from .vit_reading import FORMATS, ROLES, choose_network, recognize, roles_of, take_backbone
+from .vit_reading import FORMATS, ROLES, choose_network, recognize, roles_of, split_networks, take_backbone
 
-__all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'own_checkpoint', 'read_vit',
-           'roles_of', 'to_ours', 'vit_arch']
+__all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'leopart_checkpoint',
+           'own_checkpoint', 'read_vit', 'roles_of', 'to_ours', 'vit_arch']
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
@@ -50,7 +51,7 @@ def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto'
 
     Args:
         content: What a checkpoint file holds: a state dict, or a dict with `student` and `teacher` (DINO, iBOT),
-            `model` (MAE, MaskAlign) or `state_dict`.
+            `model` (MAE, MaskAlign) or `state_dict` (also Leopart's, with both networks).
         role: `teacher` or `student`, for checkpoints that hold both; one that holds a single network gives that.
         format: Expected format, or `auto` to recognize it.
         where: What to call the checkpoint in messages.
@@ -63,6 +64,7 @@ def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto'
     for key, value, choices in (('role', role, ROLES), ('format', format, ('auto', *FORMATS))):
         if value not in choices:
             raise ValueError(f'{key} must be one of {", ".join(choices)}, got {value!r}.')
+    content = split_networks(content)
     state, wrapper = choose_network(content, role, where)
     names, prefix, layers = recognize(state, content, wrapper, role, format, where)
     where = f'{where} (format {names.format})'
@@ -70,7 +72,7 @@ def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto'
     if names.format == 'mmdecouple':
         rest = _own_rest(state, prefix)
     elif wrapper in ROLES:
-        rest = {**head_to_ours(state, where), **centers_to_ours(content)}
+        rest = {**head_to_ours(state, where), **centers_to_ours(content), **prototypes_to_ours(state)}
     else:
         rest = alignment_to_ours(state, getattr(content.get('args'), 'loss_weights', 'top5'))
     taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
@@ -125,6 +127,23 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
         networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
     return dict(student={f'module.{key}': value for key, value in networks[0].items()}, teacher=networks[1],
                 ibot_loss=centers_from_ours(teacher.rest))
+
+
+def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
+    """The checkpoint of `MkuuWaUjinga/leopart`, weights alone, from both networks of ours.
+
+    Raises:
+        ValueError: If a network has no head with prototypes.
+    """
+    state = {}
+    for weights, prefix in ((student, 'model.'), (teacher, 'teacher.')):
+        head = prototypes_from_ours(weights.rest)
+        if not head:
+            raise ValueError('Format leopart holds student, teacher and their heads, but this checkpoint has no '
+                             'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.')
+        network = {**from_ours(weights.backbone, 'leopart'), **head}
+        state.update({prefix + key: value for key, value in network.items()})
+    return dict(state_dict=state)
 
 
 def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> dict[str, Tensor]:

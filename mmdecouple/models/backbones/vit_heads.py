@@ -12,6 +12,11 @@ _HEAD = {
     'last_layer.parametrizations.weight.original0': 'last_layer.weight_g',
     'last_layer.parametrizations.weight.original1': 'last_layer.weight_v',
 }
+_PROTOTYPES = {
+    **{f'neck.mlp.{layer}.{kind}': f'projection_head.{layer}.{kind}'
+       for layer in (0, 2, 4) for kind in ('weight', 'bias')},
+    'neck.prototypes.weight': 'prototypes.weight',
+}
 _CENTERS = {'class_center.value': ('center', (1, -1)), 'patch_center.value': ('center2', (1, 1, -1))}
 
 
@@ -49,6 +54,18 @@ def head_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
         return {}
     head = {f'head.{theirs}': rest[f'neck.{ours}'] for ours, theirs in _HEAD.items()}
     return {**head, **{key.replace('last_layer', 'last_layer2'): head[key] for key in head if 'last_layer' in key}}
+
+
+def prototypes_to_ours(state: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
+    """Leopart's projection head of three layers and its prototypes as our `neck.*`; empty without a whole one."""
+    if not set(_PROTOTYPES.values()) <= set(state):
+        return {}
+    return {ours: (theirs, state[theirs]) for ours, theirs in _PROTOTYPES.items()}
+
+
+def prototypes_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leopart's `projection_head.*` and `prototypes.weight` from our `neck.*`; empty without a whole one."""
+    return {theirs: rest[ours] for ours, theirs in _PROTOTYPES.items()} if set(_PROTOTYPES) <= set(rest) else {}
 
 
 def centers_to_ours(content: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, Tensor]]:

@@ -108,6 +108,7 @@ VIT_NAMES = (
     ViTNames('mmdecouple', _OURS, beside=r'(head|neck|teacher|data_preprocessor)\.|(class|patch)_center\.'),
     ViTNames('ibot', _IBOT),
     ViTNames('dino', _DINO),
+    ViTNames('leopart', _DINO, beside=r'(projection_head|prototypes)\.'),
     ViTNames('timm', _TIMM, beside=r'(head|head_drop|fc|fc_norm|pre_logits|distill_heads|clip_model|dino_model)\.|'
              r'decoder_|mask_token$|distill_weights$'),
     ViTNames('huggingface', _HUGGINGFACE, beside=r'(pooler|classifier|decoder)\.'),

@@ -9,20 +9,37 @@ from .vit_names import VIT_NAMES, ViTNames
 ROLES = ('teacher', 'student')
 FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
 # These differ in what stands beside the backbone only, so a bare backbone can be any of them.
-_ALIKE = ('ibot', 'dino', 'timm')
+_ALIKE = ('ibot', 'dino', 'leopart', 'timm')
 _LIMIT = 6
 
 
 def roles_of(content: dict[str, Any]) -> tuple[str, ...]:
     """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network."""
+    content = split_networks(content)
     prefixes = {key.partition('backbone.')[0] for key in content.get('state_dict', content) if 'backbone.' in key}
     if {'', 'teacher.'} <= prefixes:
         return ROLES
     return tuple(role for role in ROLES if isinstance(content.get(role), dict))
 
 
+def split_networks(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's content with Leopart's networks apart, as DINO keeps them; any other content as it is.
+
+    Leopart is saved by Lightning, as one `state_dict` with `model.*` for the student and `teacher.*`.
+    """
+    state = content.get('state_dict')
+    if not isinstance(state, dict) or not {'model.cls_token', 'teacher.cls_token'} <= set(state):
+        return content
+    networks = {role: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+                for role, prefix in (('student', 'model.'), ('teacher', 'teacher.'))}
+    return {**{key: value for key, value in content.items() if key != 'state_dict'}, **networks}
+
+
 def choose_network(content: dict[str, Any], role: str, where: str) -> tuple[dict[str, Tensor], str | None]:
-    """State dict of one network of a checkpoint, without `module.`, and the key that held it (None: no key)."""
+    """State dict of one network of a checkpoint, without `module.`, and the key that held it (None: no key).
+
+    Args: see `to_ours` of `vit_formats.py`; `content` as `split_networks` gives it.
+    """
     networks = [key for key in ROLES if isinstance(content.get(key), dict)]
     if networks and role not in networks:
         raise ValueError(f'{where} holds no {role}, only a {networks[0]}.')
@@ -97,6 +114,8 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
 def _which_alike(state: dict[str, Tensor], content: dict[str, Any], wrapper: str | None, prefix: str) -> str:
     if 'ibot_loss' in content or f'{prefix}masked_embed' in state or 'head.last_layer2.weight_v' in state:
         return 'ibot'
+    if f'{prefix}projection_head.0.weight' in state:
+        return 'leopart'
     of_timm = {prefix + name for name in ('norm_pre.weight', 'head.weight', 'fc_norm.weight')}
     return 'timm' if wrapper == 'model' or of_timm & set(state) else 'dino'
 
