@@ -1,4 +1,4 @@
-from mmdecouple.engine.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
+from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
                                           find_resumable, read_checkpoint, weights_only_loading)
 from mmdecouple.engine.hooks import *  # noqa: F401,F403
 from mmdecouple.engine.lars import LARS

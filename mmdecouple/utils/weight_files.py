@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from mmdecouple.engine.checkpoint import AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint
+from mmdecouple.utils.checkpoint import AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:

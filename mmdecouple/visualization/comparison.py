@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.engine.checkpoint import find_resumable, read_checkpoint
+from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint
 
 from .metrics import HEADLINES, metric_value, shown_metrics
 from .pictures import model_pictures

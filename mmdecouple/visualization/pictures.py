@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
-from mmdecouple.engine.checkpoint import read_checkpoint
+from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation.mask_statistics import draw_masks, mask_config
 from mmdecouple.evaluation.suites import probe_config

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
-from mmdecouple.datasets.transforms.geometry import map_boxes
+from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.models import sinkhorn
 from mmdecouple.models.attention_mask import attention_mask
 from mmdecouple.models.backbones.vit_formats import to_ours

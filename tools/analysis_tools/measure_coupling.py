@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmdecouple.engine.checkpoint import read_checkpoint
+from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.suites import LIMITS, probe_config

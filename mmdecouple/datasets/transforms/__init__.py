@@ -1,5 +1,5 @@
 from mmdecouple.datasets.transforms.box_views import BoxViews
-from mmdecouple.datasets.transforms.geometry import map_boxes, source_to_view, view_to_source
+from mmdecouple.utils.geometry import map_boxes, source_to_view, view_to_source
 from mmdecouple.datasets.transforms.masks import DrawCutMask
 from mmdecouple.datasets.transforms.overlap_views import OverlapViews
 from mmdecouple.datasets.transforms.photometric import (RandomColorJitter, RandomGaussianBlur,

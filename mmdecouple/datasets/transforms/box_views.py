@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmdecouple.datasets.transforms.geometry import map_boxes
+from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
 

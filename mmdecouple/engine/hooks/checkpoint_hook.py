@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdecouple.engine.checkpoint import AtomicLocalBackend
+from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.registry import HOOKS
 
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from mmdecouple.datasets.transforms.geometry import map_boxes
+from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.registry import MODELS
 
 from ..attention_mask import attention_mask

@@ -14,6 +14,7 @@ from mmdecouple.registry import MODELS
 
 from ..cells import enlarge
 from ..decoupling import DecoupledViews
+from .vit_formats import read_vit
 
 _POSITIONS = ('learned', 'sincos')
 
@@ -97,7 +98,6 @@ class DenseViT(VisionTransformer):
             FileNotFoundError: If there is no such file.
             ValueError: If it lacks a weight or has one of another shape.
         """
-        from .vit_formats import read_vit
         if not Path(path).is_file():
             raise FileNotFoundError(f'DenseViT: there is no weight file {path!r}; download it and set the config key '
                                     f'{key} to its path.')
