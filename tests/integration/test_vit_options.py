@@ -51,7 +51,8 @@ def test_recomputed_activations_change_nothing(trained, method):
 def test_bf16_loses_the_same_within_its_rounding(trained, method):
     losses, _ = trained(method)
     rounded, _ = trained(method, optim_wrapper__precision='bf16')
-    assert rounded != losses and rounded == pytest.approx(losses, rel=0.03)
+    # The softmax of temperature 0.04 multiplies the rounding of logits by 25.
+    assert rounded != losses and rounded == pytest.approx(losses, rel=0.1)
 
 
 @both
