@@ -1,6 +1,6 @@
 """Methods whose draws belong to the joint batch of all processes, and a hook that keeps the joint batch's losses.
 
-`EpochSampler` deals an epoch's images out in turn, so image b of process r is image b * processes + r of the joint batch.
+`EpochSampler` deals an epoch's images out in turn: image b of process r is image b * processes + r of the joint batch.
 """
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
-from mmdecouple.models.algorithms import IBOT, MaskAlign
+from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, SoCo
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.models.decoupling import DecouplingBranch, Foreground, branch
@@ -19,12 +19,21 @@ from mmdecouple.registry import HOOKS, MODELS
 JOINT = """
 _base_ = ['{method}.py']
 custom_imports = dict(imports=['tests.integration.resume_case', 'tests.integration.joint_case'])
-model = dict(
-    type='Joint' + _base_.model.type,
-    backbone=dict(drop_path_rate=0.),
-    data_preprocessor=dict(type='JointPreprocessor'))
+model = dict(type='Joint' + _base_.model.type, data_preprocessor=dict(type='JointPreprocessor'))
+if model['type'] == 'JointSoCo':
+    # In place of batch norm, which torch shares between processes on GPUs only; no draws but the branch's.
+    norm = dict(norm_cfg=dict(_delete_=True, type='GN', num_groups=4))
+    model.update(backbone=norm, neck=norm, predictor=norm)
+    model['data_preprocessor']['batch_stages'] = []
+else:
+    model['backbone'] = dict(drop_path_rate=0.)
 if 'decoupling' in _base_.model:
     model['decoupling'] = dict(type='JointBranch')
+if model['type'] == 'JointLeopart':
+    # Each process has its own queues, and its own number of foreground cells unless all views have equally many.
+    model['queue_length'] = 0
+    if 'decoupling' in _base_.model:
+        model['decoupling']['mask'] = dict(_delete_=True, type='RandomMask', cut_ratio=0.5)
 custom_hooks = _base_.custom_hooks + [dict(type='JointLossHook')]
 train_cfg = dict(max_epochs=2)
 find_unused_parameters = False
@@ -34,6 +43,15 @@ find_unused_parameters = False
 def own_part(joint: torch.Tensor, views: int) -> torch.Tensor:
     """This process's rows of the joint batch's, both stacked view after view."""
     return joint.unflatten(0, (views, -1, get_world_size()))[:, :, get_rank()].flatten(0, 1)
+
+
+def in_joint(own: torch.Tensor | None, views: int) -> torch.Tensor | None:
+    """Rows of the joint batch of which only this process's are known, the others 0."""
+    if own is None:
+        return None
+    joint = own.unflatten(0, (views, -1))[:, :, None].repeat(1, 1, get_world_size(), *[1] * (own.ndim - 1))
+    joint[:, :, torch.arange(get_world_size()) != get_rank()] = 0
+    return joint.flatten(0, 2)
 
 
 @MODELS.register_module()
@@ -64,13 +82,25 @@ class JointMaskAlign(MaskAlign):
 
 
 @MODELS.register_module()
+class JointLeopart(Leopart):
+    """Counts every patch as foreground."""
+
+    def teach(self, views, drawn):
+        outputs = super().teach(views, drawn)
+        return {**outputs, 'mask': torch.ones_like(outputs['mask'])}
+
+
+MODELS.register_module('JointSoCo', module=SoCo)
+
+
+@MODELS.register_module()
 class JointBranch(DecouplingBranch):
     """Decouples the same images, with the same partners and masks, however many processes share the batch."""
 
     def compose(self, key_views, *args):
         views, sample = len(key_views), self.mask.sample
-        masks = mock.patch.object(self.mask, 'sample', lambda count, *args, **kwargs: own_part(
-            sample(count * get_world_size(), *args, **kwargs), views))
+        masks = mock.patch.object(self.mask, 'sample', lambda count, *args, regions, **kwargs: own_part(
+            sample(count * get_world_size(), *args, regions=in_joint(regions, views), **kwargs), views))
         with masks, mock.patch.multiple(branch, draw_rows=own_rows, draw_partners=own_partners):
             return super().compose(key_views, *args)
 

@@ -25,8 +25,8 @@ def write_case(folder: Path) -> Path:
     return folder
 
 
-def train(case: Path, work_dir: str, *arguments: str, method: str = 'densecl-d', options: tuple = (), processes: int = 1,
-          hook: dict | None = None) -> subprocess.CompletedProcess:
+def train(case: Path, work_dir: str, *arguments: str, method: str = 'densecl-d', options: tuple = (),
+          processes: int = 1, hook: dict | None = None) -> subprocess.CompletedProcess:
     """Train a case in a work folder below it, if asked with one more hook or in several gloo processes."""
     config = case / f'{method}.py'
     if hook is not None:
