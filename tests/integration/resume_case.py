@@ -19,7 +19,7 @@ view = [
     dict(type='RandomGaussianBlur'),
     dict(type='RandomFlipView'),
 ]
-views, num_views = [view], [2]
+transforms = [dict(type='MultiView', views=[view], num_views=[2])]
 model = dict(
     type='DenseCL',
     backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
@@ -52,7 +52,7 @@ IBOT = """
 _base_ = ['mmdecouple::_base_/ibot_runtime.py', 'mmdecouple::_base_/schedules/adamw_ibot_200e.py']
 """ + VIT + """
 local_view = [dict(type='RandomResizedCropView', size=16, interpolation='bicubic'), *view[1:]]
-views, num_views = [view, local_view], [2, 2]
+transforms = [dict(type='MultiView', views=[view, local_view], num_views=[2, 2])]
 model = dict(
     type='IBOT', local_views=2, warmup_epochs=3,
     backbone=dict(vit, mask_token=True, drop_path_rate=0.3),
@@ -66,13 +66,58 @@ MASKALIGN = """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
           'mmdecouple::_base_/schedules/adamw_maskalign_200e.py']
 """ + VIT + """
-views, num_views = [view], [1]
+transforms = [dict(type='MultiView', views=[view], num_views=[1])]
 model = dict(
     type='MaskAlign',
     backbone=dict(vit, position='sincos', drop_path_rate=0.3),
     neck=dict(type='DynamicAlignment', in_channels=16, out_channels=16, student_depth=2,
               teacher_depth=2, levels=2),
     teacher=dict(type='FrozenViT', backbone=vit, checkpoint='random'))
+"""
+
+LEOPART = """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/adamw_leopart_50e.py']
+""" + VIT.replace('warmup=1', 'warmup=0') + """
+local_view = [dict(type='RandomResizedCropView', size=16, scale=(0.05, 0.25)), *view[1:2]]
+transforms = [dict(type='OverlapViews', views=[view[:2], local_view], num_views=[2, 2])]
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+model = dict(
+    type='Leopart', local_views=2, queue_length=24, queue_share=2,
+    backbone=dict(vit, drop_path_rate=0.3),
+    neck=dict(type='PrototypeHead', in_channels=16, prototypes=12, hidden_channels=24,
+              out_channels=8),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
+"""
+
+SOCO = """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/soco_lars_200e.py']
+view = [
+    dict(type='RandomFlipView'),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomGaussianBlur'),
+]
+transforms = [
+    dict(type='GridProposals'),
+    dict(type='BoxViews', num_views=[1, 1],
+         views=[[dict(type='WholeImageView', size=48), *view],
+                [dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)), *view]]),
+]
+mlp = dict(type='mmpretrain.NonLinearNeck', hid_channels=24, out_channels=16, with_bias=True,
+           with_last_bias=True, with_last_bn=False, with_avg_pool=False,
+           norm_cfg=dict(type='BN1d'))
+model = dict(
+    type='SoCo', roi_size=4,
+    backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, ),
+                  norm_cfg=dict(type='BN')),
+    neck=dict(mlp, in_channels=32), predictor=dict(mlp, in_channels=16),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0),
+    data_preprocessor=dict(type='DensePreprocessor', batch_stages=[dict(type='CutBoxes')]))
+cells = dict()
+optim_wrapper = dict(precision='fp32')
+param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
 """
 
 BRANCH = """
@@ -89,8 +134,7 @@ train_dataloader = dict(
     sampler=dict(type='EpochSampler'),
     dataset=dict(
         type='ImageDataset', data_root='{images}', max_bad_share=0.1,
-        pipeline=[dict(type='MultiView', views=views, num_views=num_views),
-                  dict(type='PackViews')]))
+        pipeline=[*transforms, dict(type='PackViews')]))
 train_cfg = dict(max_epochs=3)
 default_hooks = dict(
     logger=dict(interval=1),
@@ -100,7 +144,8 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 
 CONFIGS = {
     name + suffix: method + branch + RUN
-    for name, method in dict(densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN).items()
+    for name, method in dict(densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART,
+                             soco=SOCO).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }
 

@@ -24,6 +24,10 @@ def trained(case, method, processes):
     pytest.param('ibot', marks=pytest.mark.slow),
     pytest.param('maskalign', marks=pytest.mark.slow),
     pytest.param('maskalign-d', marks=pytest.mark.slow),
+    pytest.param('soco', marks=pytest.mark.slow),
+    'soco-d',
+    pytest.param('leopart', marks=pytest.mark.slow),
+    pytest.param('leopart-d', marks=pytest.mark.slow),
 ])
 def test_two_processes_lose_what_one_loses_on_the_joint_batch(tmp_path, method):
     case = write_case(tmp_path)

@@ -72,9 +72,12 @@ def uninterrupted(whole_run):
     ('densecl-d', 2),
     ('ibot-d', 2),
     ('maskalign-d', 2),
+    ('soco-d', 2),
+    ('leopart-d', 2),
     *(pytest.param(*combination, marks=pytest.mark.slow)
       for combination in [('ibot-d', 0), ('maskalign-d', 0), ('ibot', 0), ('ibot', 2), ('maskalign', 0),
-                          ('maskalign', 2)]),
+                          ('maskalign', 2), ('soco-d', 0), ('leopart-d', 0), ('soco', 0), ('soco', 2), ('leopart', 0),
+                          ('leopart', 2)]),
 ])
 def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_run, method, workers):
     work_dir = f'killed_{method}_{workers}'
