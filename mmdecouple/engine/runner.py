@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -59,6 +60,10 @@ class PretrainRunner(Runner):
                          seed: int | None = None,
                          diff_rank_seed: bool = False) -> DataLoader:
         """Builds a data loader whose data sets draw from the run's seed."""
+        if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
+            # mmengine marks the blocks of a package's base with a scope, and hands this mark on to the function.
+            dataloader = deepcopy(dataloader)
+            dataloader['collate_fn'].pop('_scope_', None)
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         for dataset in _walk(loader.dataset):
             if isinstance(dataset, SeededDataset) and dataset.seed is None:

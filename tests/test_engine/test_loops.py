@@ -4,6 +4,7 @@ from torch.utils.data import DataLoader
 
 from mmdecouple.datasets import EpochSampler, SeededDataset
 from mmdecouple.engine import PretrainRunner
+from mmdecouple.utils.configs import load_config
 
 from .toy import Toy, make_runner
 
@@ -68,6 +69,16 @@ def test_a_sampler_that_cannot_skip_is_named(tmp_path):
     make_runner(tmp_path, Toy(), [], checkpoint=checkpoint).train()
     with pytest.raises(ValueError, match='EpochSampler'):
         make_runner(tmp_path, Toy(), [], resume=True).train()
+
+
+def test_a_loader_from_a_base_of_a_package_collates(tmp_path):
+    (tmp_path / 'child.py').write_text("_base_ = 'mmdecouple::_base_/datasets/scenes_two_views.py'\n")
+    loader = load_config(str(tmp_path / 'child.py')).train_dataloader
+    assert loader.collate_fn['_scope_'] == 'mmdecouple'
+    loader.batch_size = 2
+    batch = next(iter(PretrainRunner.build_dataloader(loader, seed=0)))
+    assert [view.shape for view in batch['inputs']] == [(2, 3, 48, 48)] * 2
+    assert '_scope_' in loader.collate_fn
 
 
 def test_seeds_that_differ_by_rank_are_refused(tmp_path):
