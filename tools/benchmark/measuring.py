@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from variants import build, views_of
+from variants import build, samples_of, views_of
 
 # TFLOP/s of dense bf16 products, from the vendor's data sheets; the first name that is part of the device's counts.
 PEAK_TFLOPS = {'H100 PCIe': 756, 'H100': 989, 'H200': 989, 'A100': 312}
@@ -24,7 +24,7 @@ class OurSteps:
 
     def __init__(self, variant: str, args: argparse.Namespace) -> None:
         self.model, self.optimizer = build(variant, args)
-        self.batch = dict(inputs=views_of(variant, args), data_samples=None)
+        self.batch = dict(inputs=views_of(variant, args), data_samples=samples_of(variant, args))
         self.ours = variant != 'mmpretrain'
         self.cuda = args.device == 'cuda'
         self.clock = clock_of(args)

@@ -8,7 +8,7 @@ one round, so a machine whose speed drifts does not bend it. A FLOP share is cou
     python tools/benchmark/step.py --variants ibot ibot-d official --official IBOT --batch 64 --precision bf16
 
 IBOT is a checkout of bytedance/ibot, which runs from there. The iBOT variants all have block masks, the same ones.
-MaskAlign's teacher has random weights here; it costs the same.
+MaskAlign's teacher and Leopart have random weights here, which cost the same. SoCo's views share four random proposals.
 """
 import argparse
 import json
@@ -24,7 +24,7 @@ from rich.table import Table
 
 PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain'), ('ibot-d', 'ibot'), ('ibot-d-release', 'ibot'),
          ('ibot-mc-d', 'ibot-mc'), ('maskalign-d', 'maskalign'), ('maskalign-d-drop', 'maskalign'),
-         ('ibot', 'official'), ('ibot-d', 'official')]
+         ('soco-d', 'soco'), ('leopart-d', 'leopart'), ('ibot', 'official'), ('ibot-d', 'official')]
 VARIANTS = list(dict.fromkeys(variant for pair in PAIRS for variant in reversed(pair)))
 
 
@@ -88,20 +88,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--size', type=int, default=224)
-    parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL')
+    parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL and SoCo')
     parser.add_argument('--queue', type=int, default=65536)
     parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
     parser.add_argument('--teacher', default='base', choices=['deit-tiny', 'deit-small', 'base', 'large'],
                         help="arch of MaskAlign's teacher")
     parser.add_argument('--patch', type=int, default=16)
     parser.add_argument('--prototypes', type=int, default=8192, help="outputs of iBOT's head")
-    parser.add_argument('--locals', type=int, default=4, help='local views of ibot-mc')
+    parser.add_argument('--locals', type=int, default=4, help='local views of ibot-mc and leopart')
     parser.add_argument('--local-size', type=int, default=96)
     parser.add_argument('--steps', type=int, default=3)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
     parser.add_argument('--compile', action='store_true', help='our variants and the DenseCL of mmpretrain')
-    parser.add_argument('--channels-last', action='store_true', help='our DenseCL')
+    parser.add_argument('--channels-last', action='store_true', help='our DenseCL and SoCo')
     parser.add_argument('--peak-tflops', type=float, help='dense bf16 peak of the GPU, for the MFU')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.structures import BaseDataElement
 from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
@@ -27,6 +28,10 @@ CONFIG_OF = {
     'maskalign': 'maskalign/maskalign_vit-s16_8x128-800e_coco.py',
     'maskalign-d': 'maskalign/maskalign-d_vit-s16_8x128-800e_coco.py',
     'maskalign-d-drop': 'maskalign/maskalign-d-drop_vit-s16_8x128-800e_coco.py',
+    'soco': 'soco/soco-c4_r50_8xb128-800e_coco.py',
+    'soco-d': 'soco/soco-c4-d_r50_8xb128-800e_coco.py',
+    'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
+    'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
 }
 
@@ -44,6 +49,11 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.queue_length = args.queue
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
+    if model.type == 'SoCo':
+        model.backbone.depth = args.depth
+        model.neck.in_channels = 512 if args.depth < 50 else 2048
+        model.data_preprocessor.channels_last = args.channels_last
+        return cfg
     vit = dict(img_size=args.size, patch_size=args.patch)
     model.backbone.update(vit, arch=args.arch)
     model.neck.in_channels = VisionTransformer.arch_zoo[args.arch]['embed_dims']
@@ -52,6 +62,9 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.mim_mask = Config.fromfile(CONFIGS / CONFIG_OF['ibot']).model.mim_mask
         if 'local_views' in model:
             model.local_views = args.locals
+    elif model.type == 'Leopart':
+        model.local_views = args.locals
+        model.backbone.weights = None
     else:
         model.teacher.backbone.update(vit, arch=args.teacher)
         model.teacher.checkpoint = 'random'
@@ -81,11 +94,25 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
 
 def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
     """The batch: uint8 noise, as views come from the workers."""
-    sizes = [args.size] * 2 + [args.local_size] * (args.locals if '-mc' in variant else 0)
+    local = '-mc' in variant or variant.startswith('leopart')
+    sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
         sizes = [args.size]
     views = [torch.randint(0, 256, (args.batch, 3, size, size), dtype=torch.uint8) for size in sizes]
     return [view.pin_memory() for view in views] if args.device == 'cuda' else views
+
+
+def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
+    """What the workers add to the views: four proposals for SoCo, crop windows of one image for Leopart."""
+    if variant.startswith('soco'):
+        low = 0.5 * torch.rand(args.batch, 1, 4, 2)
+        boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
+        return [BaseDataElement(boxes=some, box_ids=torch.arange(4).expand(2, 4)) for some in boxes]
+    if variant.startswith('leopart'):
+        windows = [[0., 0, 400, 400], [200., 100, 400, 400], *[[240., 160, 160, 160]] * args.locals]
+        geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])
+        return [BaseDataElement(geometry=geometry) for _ in range(args.batch)]
+    return None
 
 
 def _of_mmpretrain(ours: dict) -> dict:
