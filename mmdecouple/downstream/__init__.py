@@ -1,0 +1,17 @@
+"""What mmdet and mmseg need from here: configs import it by `custom_imports = dict(imports=['mmdecouple.downstream'])`.
+
+It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
+"""
+from .layer_decay import LayerDecayConstructor
+from .load_check_hook import LoadCheckHook
+from .precise_bn_hook import PreciseBNHook
+from .pretrained import PretrainedBackbone
+from .reading import Pretrained, read_pretrained
+from .res_layer_extra_norm import ResLayerExtraNorm
+from .train_on_ignored import TrainOnIgnored
+from .vit_pyramid import ViTPyramid
+from .vit_taps import PlainViT
+from .voc_metric import VOCTenMetric
+
+__all__ = ['LayerDecayConstructor', 'LoadCheckHook', 'PlainViT', 'PreciseBNHook', 'Pretrained', 'PretrainedBackbone',
+           'ResLayerExtraNorm', 'TrainOnIgnored', 'VOCTenMetric', 'ViTPyramid', 'read_pretrained']

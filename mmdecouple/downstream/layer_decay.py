@@ -1,0 +1,105 @@
+"""Fine-tuning of a ViT with a lr that falls from block to block towards the input."""
+import io
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+
+_EMBEDDINGS = ('cls_token', 'pos_embed', 'mask_token', 'patch_embed.', 'pre_norm.')
+_TOKENS = ('backbone.cls_token', 'backbone.pos_embed')
+_OPTIONS = ('decay_rate', 'exempt_tokens')
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayConstructor:
+    """Parameter groups with lr * r^(depth + 1 - id), and without weight decay for biases and 1-D tensors.
+
+    `id` is 0 for embeddings and tokens, i + 1 for block i, and depth + 1 for all else (pyramid, FPN, heads, the
+    backbone's final norm), whose factor is 1. The rule of iBOT, BEiT, mmseg and mmdet that exempts position embedding
+    and class token from weight decay compares names without `backbone.` and never fires: both ARE decayed in all
+    published results, so also here by default.
+
+    Args:
+        optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
+        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether position embedding and class token are free
+            of weight decay, which is the rule that was intended (default False).
+
+    Raises:
+        ValueError: For another key, a rate out of range, or a model whose backbone has no list `layers` of blocks.
+
+    Source: `bytedance/ibot evaluation/object_detection/mmcv_custom/layer_decay_optimizer_constructor.py`.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
+        options = dict(paramwise_cfg or {})
+        unknown = sorted(set(options) - set(_OPTIONS))
+        if unknown:
+            raise ValueError(f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
+                             f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
+        self.rate = options.get('decay_rate', 1.)
+        if not 0 < self.rate <= 1:
+            raise ValueError(f'LayerDecayConstructor: decay_rate must lie in (0, 1], got {self.rate} '
+                             '(config key optim_wrapper.paramwise_cfg.decay_rate).')
+        self.exempt_tokens = options.get('exempt_tokens', False)
+        self.optim_wrapper_cfg = optim_wrapper_cfg
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Builds the optimizer over the model's trainable parameters, and its wrapper; prints the groups once."""
+        bare = model.module if is_model_wrapper(model) else model
+        blocks = getattr(getattr(bare, 'backbone', None), 'layers', None)
+        if blocks is None:
+            raise ValueError('LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
+                             "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor).")
+        wrapper_cfg = dict(self.optim_wrapper_cfg)
+        optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
+        decay = optimizer_cfg.get('weight_decay', 0.)
+        found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+        for name, parameter in bare.named_parameters():
+            if parameter.requires_grad:
+                key = self._layer(name, len(blocks)), not self._is_free(name, parameter)
+                found.setdefault(key, []).append(parameter)
+        # The group of the heads comes first: its lr, the base lr, is the one that is logged.
+        groups = []
+        for (layer, decayed), params in sorted(found.items(), reverse=True, key=lambda item: item[0]):
+            factor = self.rate**(len(blocks) + 1 - layer)
+            groups.append(dict(params=params, lr=optimizer_cfg['lr'] * factor, lr_scale=factor, layer=layer,
+                               weight_decay=decay if decayed else 0.))
+        self._print(groups, len(blocks))
+        optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
+        wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
+        # mmengine's stand-in group for logging: auto_scale_lr passes it over.
+        wrapper.base_param_settings = None
+        return wrapper
+
+    def _layer(self, name: str, depth: int) -> int:
+        inner = name.removeprefix('backbone.')
+        if inner == name:
+            return depth + 1
+        if inner.startswith(_EMBEDDINGS):
+            return 0
+        return int(inner.split('.')[1]) + 1 if inner.startswith('layers.') else depth + 1
+
+    def _is_free(self, name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim == 1 or name.endswith('.bias') or (self.exempt_tokens and name in _TOKENS)
+
+    def _print(self, groups: list[dict], depth: int) -> None:
+        if not is_main_process():
+            return
+        table = Table('layer', 'lr factor', 'lr', 'weight decay', 'tensors', 'parameters',
+                      title=f'Parameter groups: {depth} blocks, decay rate {self.rate:g}')
+        for group in groups:
+            layer = group['layer']
+            name = 'embeddings' if layer == 0 else 'all else' if layer > depth else f'block {layer - 1}'
+            count = sum(p.numel() for p in group['params'])
+            table.add_row(name, f'{group["lr_scale"]:.4f}', f'{group["lr"]:.3g}', f'{group["weight_decay"]:g}',
+                          str(len(group['params'])), f'{count:,}')
+        console = Console(file=io.StringIO(), width=100)
+        console.print(table)
+        print_log('\n' + console.file.getvalue(), 'current')

@@ -1,0 +1,82 @@
+"""Taps and pyramid against mmpretrain's and mmseg's own modules."""
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import VisionTransformer
+from mmseg.models.necks.featurepyramid import Feature2Pyramid
+
+from mmdecouple.downstream import PlainViT, ViTPyramid
+
+SIZES = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    model = PlainViT(**{**dict(arch=SIZES, img_size=32, patch_size=8, out_indices=(0, 2, 3)), **options})
+    model.init_weights()
+    model.eval()
+    return model
+
+
+def reference(model, **options):
+    other = VisionTransformer(SIZES, img_size=model.img_size, patch_size=8, out_indices=[0, 2, 3], final_norm=False,
+                              out_type='featmap', **options)
+    other.eval()
+    other.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith('ln1')})
+    return other
+
+
+@pytest.mark.parametrize('size', [(32, 32), (48, 24)])
+def test_taps_are_the_blocks_of_mmpretrain_also_on_another_grid(size):
+    model, images = tiny(), torch.randn(2, 3, *size)
+    found, expected = model(images), reference(model)(images)
+    assert [tuple(x.shape) for x in found] == [(2, 32, size[0] // 8, size[1] // 8)] * 3
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_shared_norm_is_the_final_one_on_every_tap():
+    model, images = tiny(tap_norm='shared'), torch.randn(1, 3, 32, 32)
+    torch.nn.init.normal_(model.ln1.weight)
+    for found, plain in zip(model(images), reference(model)(images)):
+        expected = F.layer_norm(plain.permute(0, 2, 3, 1), (32, ), model.ln1.weight, model.ln1.bias, 1e-6)
+        torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_that_the_patch_does_not_divide_is_padded():
+    model, image = tiny(), torch.randn(1, 3, 30, 27)
+    padded = torch.zeros(1, 3, 32, 32)
+    padded[..., :30, :27] = image
+    assert all(torch.equal(a, b) for a, b in zip(model(image), model(padded)))
+
+
+def test_checkpointed_activations_give_the_same_gradients():
+    gradients = []
+    for with_cp in (False, True):
+        model = tiny(with_cp=with_cp)
+        model.train()
+        sum(x.square().mean() for x in model(torch.ones(1, 3, 32, 32))).backward()
+        gradients.append([p.grad for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients))
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(tap_norm='each'), "tap_norm must be one of none, shared, got 'each'"),
+    (dict(out_indices=(3, 4)), r'ascending indices of 4 blocks, got \[3, 4\]'),
+    (dict(out_indices=(2, 1)), 'ascending indices')])
+def test_wrong_taps_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        tiny(**options)
+
+
+def test_the_pyramid_is_that_of_mmseg():
+    torch.manual_seed(0)
+    ours, theirs = ViTPyramid(6, norm_cfg=dict(type='BN')), Feature2Pyramid(6, norm_cfg=dict(type='BN'))
+    ours.levels[0].load_state_dict(theirs.upsample_4x.state_dict())
+    ours.levels[1].load_state_dict(theirs.upsample_2x[0].state_dict())
+    maps = [torch.randn(2, 6, 4, 5) for _ in range(4)]
+    found = ours(maps)
+    assert [tuple(x.shape[2:]) for x in found] == [(16, 20), (8, 10), (4, 5), (2, 2)]
+    assert all(torch.equal(a, b) for a, b in zip(found, theirs(maps)))
+    with pytest.raises(ValueError, match='needs four maps, got 3'):
+        ours(maps[:3])
