@@ -1,0 +1,14 @@
+# Smoke run of mask-rcnn_r50-fpn_1x_coco.py on exported scenes.
+_base_ = ['./mask-rcnn_r50-fpn_1x_coco.py', '../_base_/scenes_detection.py']
+model = dict(roi_head=dict(bbox_head=dict(num_classes=12), mask_head=dict(num_classes=12)))
+train_dataloader = _base_.smoke_train_dataloader
+val_dataloader = _base_.smoke_val_dataloader
+test_dataloader = val_dataloader
+val_evaluator = _base_.smoke_evaluator
+test_evaluator = val_evaluator
+custom_hooks = [dict(type='mmdecouple.LoadCheckHook'), dict(type='mmdecouple.PreciseBNHook', iterations=4)]
+train_cfg = _base_.smoke_loop
+param_scheduler = _base_.smoke_schedule
+default_hooks = _base_.smoke_hooks
+log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(base_batch_size=2)

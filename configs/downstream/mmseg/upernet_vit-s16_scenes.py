@@ -1,0 +1,16 @@
+# Smoke run of upernet_vit-s16_160k_ade20k.py on exported scenes.
+_base_ = ['./upernet_vit-s16_160k_ade20k.py', '../_base_/scenes_segmentation.py']
+model = dict(
+    data_preprocessor=dict(size=(128, 128)),
+    backbone=dict(img_size=128),
+    decode_head=dict(num_classes=13),
+    auxiliary_head=dict(num_classes=13),
+    test_cfg=dict(crop_size=(128, 128), stride=(85, 85)))
+train_dataloader = _base_.smoke_train_dataloader
+val_dataloader = _base_.smoke_val_dataloader
+test_dataloader = val_dataloader
+optim_wrapper = dict(precision='fp32')
+train_cfg = _base_.smoke_loop
+param_scheduler = _base_.smoke_schedule
+default_hooks = _base_.smoke_hooks
+auto_scale_lr = dict(base_batch_size=2)

@@ -1,0 +1,88 @@
+"""A table of transfer results: JSON lines to compute with, the same as Markdown to read."""
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmdecouple.utils.files import write_bytes
+
+# COCO's AP by object size is in the JSON alone.
+_BY_SIZE = ('_s', '_m', '_l')
+_FACTS = ('checkpoint', 'pretraining', 'role', 'seed', 'batch', 'config', 'sha256', 'date')
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """All rows of a table; none when the file does not exist.
+
+    Args:
+        path: File of JSON lines.
+
+    Raises:
+        ValueError: A line is no JSON.
+    """
+    path, rows = Path(path), []
+    if not path.is_file():
+        return rows
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{path}, line {number}: no JSON ({error}); mend or remove the line.') from error
+    return rows
+
+
+def find_row(path: str | Path, identity: str) -> dict[str, Any] | None:
+    """The row of a run that was finished before, or None.
+
+    Args:
+        path: File of JSON lines.
+        identity: Its key `identity`.
+    """
+    return next((row for row in read_rows(path) if row['identity'] == identity), None)
+
+
+def append_row(path: str | Path, row: dict[str, Any]) -> None:
+    """Adds a row, unless the table has one of the same identity, and writes the Markdown table beside it.
+
+    Both files are replaced as a whole; several processes may write to one table.
+
+    Args:
+        path: File of JSON lines; `.md` takes the place of its suffix for the Markdown.
+        row: JSON-able, with `identity`, `task` and `metrics` (name -> number).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.with_suffix('.lock')):
+        rows = read_rows(path)
+        if all(other['identity'] != row['identity'] for other in rows):
+            rows.append(row)
+        write_bytes(path, ''.join(json.dumps(one) + '\n' for one in rows).encode())
+        write_bytes(path.with_suffix('.md'), markdown(rows).encode())
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """One table for each task, its metrics first; rows keep their order."""
+    text = '# Transfer results\n'
+    for task in dict.fromkeys(row['task'] for row in rows):
+        mine = [row for row in rows if row['task'] == task]
+        metrics = list(dict.fromkeys(name for row in mine for name in row['metrics'] if not name.endswith(_BY_SIZE)))
+        header = ['method', *metrics, *_FACTS]
+        text += f'\n## {task}\n\n| {" | ".join(header)} |\n|{" --- |" * len(header)}\n'
+        for row in mine:
+            numbers = [_number(row['metrics'].get(name)) for name in metrics]
+            facts = [str(row.get(name, ''))[:12 if name == 'sha256' else None] for name in _FACTS]
+            text += f'| {" | ".join([str(row.get("method", "")), *numbers, *facts])} |\n'
+    return text
+
+
+def _number(value: float | None) -> str:
+    return '' if value is None else f'{value:.4g}'
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

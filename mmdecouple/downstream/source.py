@@ -1,0 +1,58 @@
+"""Where pre-trained weights come from: what a table of results says about a checkpoint."""
+import ast
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mmdecouple.utils.checkpoint import read_checkpoint
+
+from .reading import read_pretrained
+
+_BLOCK = 1 << 20
+
+
+def describe(path: str, role: str = 'auto', allow_pickle: bool = False) -> dict[str, Any]:
+    """Facts about a checkpoint, JSON-able.
+
+    Args:
+        path: Local file; see `read_pretrained`.
+        role: As for `read_pretrained`.
+        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+
+    Returns:
+        `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; the format of a foreign file), `role`, `architecture`,
+        `pretraining` (name of the run and epochs; empty for a foreign file).
+    """
+    weights = read_pretrained(path, role, allow_pickle)
+    meta: dict[str, Any] = {}
+    with suppress(ValueError, AttributeError):
+        meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
+    name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
+    return dict(
+        checkpoint=path, sha256=digest(path), method=_method(str(meta.get('cfg', ''))) or weights.format,
+        role=weights.role, architecture=weights.architecture,
+        pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name)
+
+
+def digest(path: str) -> str:
+    """SHA-256 of a file, in hex."""
+    found = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _method(text: str) -> str | None:
+    """The algorithm named in a config's text, which is read but not run; `-D` when it has a de-coupling branch."""
+    with suppress(SyntaxError):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'model' and \
+                    isinstance(node.value, ast.Call):
+                keys = {word.arg: word.value for word in node.value.keywords}
+                kind = getattr(keys.get('type'), 'value', None)
+                branch = keys.get('decoupling')
+                decoupled = branch is not None and not (isinstance(branch, ast.Constant) and branch.value is None)
+                return f'{kind}-D' if kind and decoupled else kind
+    return None

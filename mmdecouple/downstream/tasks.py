@@ -1,0 +1,125 @@
+"""The downstream tasks: their configs, their data, and whether both are there."""
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+SMOKES = ('coco128', 'scenes')
+_COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
+_VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
+_VOC_SEG = 'VOC 2012 with JPEGImages/, SegmentationClass/, SegmentationClassAug/ and ImageSets/Segmentation/'
+_ADE = 'ADEChallengeData2016 with images/ and annotations/'
+_SMOKE_DATA = dict(
+    coco128='128 + 128 images of COCO 2017 with train2017/, val2017/, annotations/ and semantic/',
+    scenes='an export: python tools/dataset_tools/export_scenes.py data/scenes --train 64 --val 32 --size 128')
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the table of tasks.
+
+    Attributes:
+        stem: Its configs below `configs/downstream` are `stem`_`schedule`.py and `stem`_`smoke`.py.
+        schedule: See there.
+        network: Kind of backbone, `ResNet` or `ViT`.
+        data: What the data folder is, for messages.
+    """
+    stem: str
+    schedule: str
+    network: str
+    data: str
+
+
+TASKS = {
+    'coco-mask-rcnn-c4': Task('mmdet/mask-rcnn_r50-c4', '90k_coco', 'ResNet', _COCO),
+    'coco-mask-rcnn-fpn': Task('mmdet/mask-rcnn_r50-fpn', '1x_coco', 'ResNet', _COCO),
+    'voc-faster-rcnn-c4': Task('mmdet/faster-rcnn_r50-c4', '24k_voc0712', 'ResNet', _VOC),
+    'coco-cascade-vit': Task('mmdet/cascade-mask-rcnn_vit-s16', '1x_coco', 'ViT', _COCO),
+    'ade-upernet': Task('mmseg/upernet_vit-s16', '160k_ade20k', 'ViT', _ADE),
+    'voc-fcn': Task('mmseg/fcn_r50', 'voc', 'ResNet', _VOC_SEG),
+}
+
+
+def config_name(task: str, smoke: str | None = None) -> str:
+    """Config of a task, or of its smoke run, in the form that `load_config` takes.
+
+    Args:
+        task: Key of `TASKS`.
+        smoke: None, or one of `SMOKES`.
+    """
+    return f'mmdecouple::downstream/{TASKS[task].stem}_{smoke or TASKS[task].schedule}.py'
+
+
+def set_data_root(config: Config, root: str) -> None:
+    """Puts another folder in the place of the data root, in the data sets and in what the evaluators read.
+
+    Args:
+        config: Changed in place.
+        root: The folder.
+    """
+    for split in ('train', 'val', 'test'):
+        for _, dataset in _datasets(config, split):
+            old = dataset.data_root
+            dataset.data_root = root
+            evaluator = config.get(f'{split}_evaluator') or {}
+            if str(evaluator.get('ann_file', '')).startswith(old):
+                evaluator.ann_file = str(Path(root) / evaluator.ann_file[len(old):].lstrip('/'))
+
+
+def check_data(config: Config, task: str, smoke: str | None = None) -> None:
+    """Makes sure that all annotation files and image folders of a config exist.
+
+    Args:
+        config: Config of the task.
+        task: Key of `TASKS`.
+        smoke: As for `config_name`.
+
+    Raises:
+        FileNotFoundError: The first that is missing, with what to do.
+    """
+    data = _SMOKE_DATA[smoke] if smoke else TASKS[task].data
+    for split in ('train', 'val', 'test'):
+        for key, dataset in _datasets(config, split):
+            root = Path(dataset.data_root)
+            remedy = f'expected is {data}; put it there or give its place with --data-root'
+            if not root.is_dir():
+                raise FileNotFoundError(f'{task}: there is no data folder {root} (config key {key}.data_root); '
+                                        f'{remedy}.')
+            needed = [dataset.get('ann_file') or '', *dataset.get('data_prefix', {}).values()]
+            missing = next((root / name for name in needed if name and not (root / name).exists()), None)
+            if missing is not None:
+                raise FileNotFoundError(f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key '
+                                        f'{key}); {remedy}.')
+
+
+def use_faster_coco_eval(config: Config) -> None:
+    """Lets mmdet's `FasterCocoMetric` take the place of `CocoMetric`; other evaluators stay.
+
+    Args:
+        config: Changed in place.
+
+    Raises:
+        ModuleNotFoundError: The package `faster-coco-eval` is not installed.
+    """
+    if find_spec('faster_coco_eval') is None:
+        raise ModuleNotFoundError('transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
+                                  'leave out --faster-coco-eval (the results are the same).')
+    for split in ('val', 'test'):
+        evaluator = config[f'{split}_evaluator']
+        if evaluator.type == 'CocoMetric':
+            evaluator.type = 'FasterCocoMetric'
+
+
+def _datasets(config: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
+    """Config keys and configs of the data sets with files of their own, inside those that wrap them."""
+    waiting = [(f'{split}_dataloader.dataset', config[f'{split}_dataloader'].dataset)]
+    while waiting:
+        key, dataset = waiting.pop(0)
+        if 'dataset' in dataset:
+            waiting.append((f'{key}.dataset', dataset.dataset))
+        elif 'datasets' in dataset:
+            waiting += [(f'{key}.datasets.{index}', inner) for index, inner in enumerate(dataset.datasets)]
+        else:
+            yield key, dataset

@@ -1,0 +1,209 @@
+"""From a pre-trained checkpoint to a row of the table of results."""
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.files import write_json
+from mmdecouple.utils.versions import installed_versions
+from mmdecouple.version import __version__
+
+from .pretrained import PretrainedBackbone
+from .results import append_row, find_row
+from .source import describe
+from .tasks import TASKS, check_data, config_name, set_data_root, use_faster_coco_eval
+
+_CONFIG, _TRAINED, _METRICS, _IDENTITY = 'transfer_config.py', 'trained.json', 'metrics.json', 'transfer.json'
+
+
+@dataclass
+class Transfer:
+    """One checkpoint on one task: prepared and checked by `prepare`, carried out by `run`.
+
+    Args:
+        checkpoint: Pre-trained weights, a local file.
+        task: Key of `TASKS`.
+        smoke: None for the protocol, or the data of a smoke run, `coco128` or `scenes`.
+        role: `student`, `teacher`, or `auto` for what the method's authors transfer.
+        data_root: Folder in the place of the config's; None keeps that.
+        options: Overrides of the config with dotted keys.
+        seed: Of the run.
+        launcher: `none`, `pytorch` or `slurm`.
+        gpus: Number of processes; the total batch stays that of the protocol.
+        partition: Of Slurm.
+        work_dir: Folder of the run; None gives one of its own below `root`.
+        root: Folder of all runs, with the table `results.jsonl` and `results.md`.
+        device: `auto`, `cpu` or `cuda`.
+        faster_coco_eval: Whether COCO is scored by the package of this name, with the same results.
+        allow_pickle: Whether to trust the checkpoint and unpickle whatever it holds.
+        tools: Folder of `train.py` and `test.py`.
+        command: What the user typed, for the table.
+    """
+    checkpoint: str
+    task: str
+    smoke: str | None = None
+    role: str = 'auto'
+    data_root: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    launcher: str = 'none'
+    gpus: int = 1
+    partition: str | None = None
+    work_dir: str | None = None
+    root: str = 'work_dirs/transfer'
+    device: str = 'auto'
+    faster_coco_eval: bool = False
+    allow_pickle: bool = False
+    tools: Path = Path('tools')
+    command: Sequence[str] = ()
+
+    def prepare(self) -> None:
+        """Reads everything and checks that it fits, before any device is used.
+
+        Raises:
+            FileNotFoundError: The checkpoint, the data folder or a part of it is missing.
+            ValueError: The checkpoint is of another architecture, or the batch cannot be shared out.
+        """
+        self.source = describe(self.checkpoint, self.role, self.allow_pickle)
+        self._check_kind()
+        self.config = load_config(config_name(self.task, self.smoke), self.options)
+        if self.data_root is not None:
+            set_data_root(self.config, self.data_root)
+        check_data(self.config, self.task, self.smoke)
+        if self.faster_coco_eval:
+            use_faster_coco_eval(self.config)
+        self.config.model.init_cfg.update(
+            checkpoint=os.path.abspath(self.checkpoint), role=self.role, allow_pickle=self.allow_pickle)
+        self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': True})
+        self._share_out_batch()
+        self._check_weights()
+        facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]
+        self.identity = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+        kind = Path(config_name(self.task, self.smoke)).stem
+        own = Path(self.root) / kind / f'{Path(self.checkpoint).stem}-{self.identity}'
+        self.folder = Path(self.work_dir) if self.work_dir else own
+        self.table = Path(self.root) / 'results.jsonl'
+
+    def run(self) -> dict[str, Any]:
+        """Trains, tests and adds the row; what an earlier start finished is not repeated.
+
+        Returns:
+            The row.
+
+        Raises:
+            RuntimeError: Training or testing failed, or another process is at work in the folder.
+            ValueError: The folder holds another run.
+        """
+        if (row := find_row(self.table, self.identity)) is not None:
+            return row
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / '.lock').open('w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(f'transfer: another process is at work in {self.folder}; wait for it, or end '
+                                   'it.') from None
+            self._claim_folder()
+            self.config.dump(self.folder / _CONFIG)
+            started = time.time()
+            if not (self.folder / _TRAINED).is_file():
+                resume = ['--resume'] if (self.folder / 'last_checkpoint').is_file() else []
+                self._call('train', [], resume, lock.fileno())
+                write_json(self.folder / _TRAINED, dict(checkpoint=self._last_checkpoint().name))
+            last = self._last_checkpoint()
+            self._call('test', [str(last)], ['--out', str(self.folder / _METRICS)], lock.fileno())
+            row = self._row(last, time.time() - started)
+            append_row(self.table, row)
+        return row
+
+    def _check_kind(self) -> None:
+        wanted = TASKS[self.task].network
+        if not self.source['architecture'].startswith(wanted):
+            fitting = [name for name, task in TASKS.items() if self.source['architecture'].startswith(task.network)]
+            raise ValueError(f'transfer: {self.checkpoint!r} holds a {self.source["architecture"]}, but {self.task} is '
+                             f'for a {wanted}; tasks that fit: {", ".join(fitting)}.')
+
+    def _check_weights(self) -> None:
+        with DefaultScope.overwrite_default_scope(self.config.default_scope):
+            model = MODELS.build(self.config.model)
+        PretrainedBackbone(self.checkpoint, self.role, self.allow_pickle).check(model)
+
+    def _share_out_batch(self) -> None:
+        """The protocol's total batch over the processes, unless an option says another batch."""
+        total, key = self.config.auto_scale_lr.base_batch_size, 'train_dataloader.batch_size'
+        if key not in self.options:
+            if total % self.gpus:
+                raise ValueError(f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
+                                 f'take another --gpus, or set --cfg-options {key} (the learning rate follows).')
+            self.config.merge_from_dict({key: total // self.gpus})
+        self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
+
+    def _claim_folder(self) -> None:
+        path = self.folder / _IDENTITY
+        if path.is_file():
+            other = json.loads(path.read_text())['identity']
+            if other != self.identity:
+                raise ValueError(f'transfer: {self.folder} holds another run ({other}); give another --work-dir.')
+        else:
+            write_json(path, dict(identity=self.identity))
+
+    def _last_checkpoint(self) -> Path:
+        return self.folder / Path((self.folder / 'last_checkpoint').read_text().strip()).name
+
+    def _call(self, tool: str, positional: list[str], options: list[str], lock: int) -> None:
+        """Runs train.py or test.py; the lock is handed on, so that it lasts as long as any of the processes."""
+        config, folder = str(self.folder / _CONFIG), str(self.folder)
+        options = [*options, '--device', self.device]
+        env = dict(os.environ, PYTHON=sys.executable, GPUS=str(self.gpus))
+        if self.launcher == 'none':
+            command = [sys.executable, str(self.tools / f'{tool}.py'), config, *positional, '--work-dir', folder]
+        elif self.launcher == 'pytorch':
+            command = ['bash', str(self.tools / f'dist_{tool}.sh'), config, *positional, str(self.gpus), '--work-dir',
+                       folder]
+        else:
+            place = [folder] if tool == 'train' else positional
+            command = ['bash', str(self.tools / f'slurm_{tool}.sh'), self.partition or '', f'transfer-{self.task}',
+                       config, *place]
+            options += ['--work-dir', folder] if tool == 'test' else []
+        code = subprocess.run([*command, *options], env=env, pass_fds=[lock]).returncode
+        if code:
+            raise RuntimeError(f'transfer: {tool}.py ended with exit code {code}; its log is in {folder}. The same '
+                               'command goes on from the last checkpoint.')
+
+    def _row(self, last: Path, seconds: float) -> dict[str, Any]:
+        metrics = json.loads((self.folder / _METRICS).read_text())
+        versions = {name: providers[0][1] for name, providers in installed_versions().items() if providers}
+        config = config_name(self.task, self.smoke)
+        return dict(
+            identity=self.identity, task=f'{self.task} ({self.smoke}, a smoke run)' if self.smoke else self.task,
+            metrics={key: value for key, value in metrics.items() if _is_metric(key, value)}, **self.source,
+            seed=self.seed, batch=self.batch, config=config,
+            options={key: str(value) for key, value in self.options.items()},
+            date=time.strftime('%Y-%m-%d %H:%M'), seconds=round(seconds), command=shlex.join(self.command),
+            trained=str(last), trained_config=str(self.folder / _CONFIG),
+            versions=dict(mmdecouple=__version__, **versions),
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() and self.device != 'cpu' else 'cpu')
+
+
+def _is_metric(key: str, value: Any) -> bool:
+    return isinstance(value, int | float) and value == value and not key.endswith('time')
+
+
+def _without_paths(config: Config) -> str:
+    """A config as text, without the place of the checkpoint, whose digest counts."""
+    content = config.to_dict()
+    content['model']['init_cfg'].pop('checkpoint')
+    return json.dumps(content, sort_keys=True, default=str)

@@ -1,0 +1,88 @@
+"""Fine-tunes a pre-trained checkpoint on a downstream task, tests it and adds a row to the table of results.
+
+    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task coco-mask-rcnn-c4 --launcher pytorch --gpus 8
+    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke scenes --device cpu
+
+Data and weights are checked before any device is used. The same command again goes on where an interrupted run ended,
+and does not repeat a finished one. Each run has a folder of its own in work_dirs/transfer/, beside results.jsonl and
+results.md; `mim test mmdecouple FOLDER/transfer_config.py --checkpoint FOLDER/iter_N.pth` reads a result back.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.launch import choose_device
+from mmdecouple.utils.versions import check_versions
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help='checkpoint of a pre-training run here, or a file of another project')
+    parser.add_argument('--task', required=True, metavar='TASK', help=', '.join(task_names()))
+    parser.add_argument('--smoke', choices=['coco128', 'scenes'],
+                        help='a few iterations on small data instead of the protocol: data/coco128, or an export in '
+                        'data/scenes')
+    parser.add_argument('--role', choices=['auto', 'student', 'teacher'], default='auto',
+                        help="whose weights; auto (default) takes the teacher's for iBOT, the student's for all others")
+    parser.add_argument('--data-root', help="folder of the data (default: the config's)")
+    parser.add_argument('--seed', type=int, default=0, help='seed of the run (default 0)')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    parser.add_argument('--gpus', type=int, default=1,
+                        help="processes for --launcher (default 1); they share the protocol's batch")
+    parser.add_argument('--partition', help='of Slurm')
+    parser.add_argument('--work-dir', help='folder of the run (default: one below --root)')
+    parser.add_argument('--root', default='work_dirs/transfer', help='folder of runs and table (default %(default)s)')
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--faster-coco-eval', action='store_true',
+                        help='score COCO by the package of this name: the same results in less time')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='overrides of the config')
+    args = parser.parse_args()
+    if args.task not in task_names():
+        parser.error(f'there is no task {args.task!r}; tasks: {", ".join(task_names())}')
+    if args.launcher == 'slurm' and not args.partition:
+        parser.error('--launcher slurm needs --partition')
+    if args.gpus < 1 or (args.launcher == 'none' and args.gpus > 1):
+        parser.error(f'--gpus {args.gpus} needs a --launcher' if args.gpus > 1 else '--gpus must be at least 1')
+    return args
+
+
+def show(row: dict, console: Console, folder: Path) -> None:
+    """Print the metrics of a row."""
+    table = Table(title=f'{row["method"]} ({row["role"]}) on {row["task"]}', title_justify='left')
+    table.add_column('metric')
+    table.add_column('value', justify='right')
+    for name, value in row['metrics'].items():
+        table.add_row(name, f'{value:.4g}')
+    console.print(table)
+    console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
+
+
+def task_names() -> list[str]:
+    from mmdecouple.downstream.tasks import TASKS
+    return list(TASKS)
+
+
+def main() -> None:
+    with one_line_errors():
+        check_versions()
+        args = parse_args()
+        choose_device(args.device)
+        from mmdecouple.downstream.transfer import Transfer
+        transfer = Transfer(
+            args.checkpoint, args.task, args.smoke, role=args.role, data_root=args.data_root, options=args.cfg_options,
+            seed=args.seed, launcher=args.launcher, gpus=args.gpus, partition=args.partition, work_dir=args.work_dir,
+            root=args.root, device=args.device, faster_coco_eval=args.faster_coco_eval, allow_pickle=args.allow_pickle,
+            tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
+        transfer.prepare()
+        show(transfer.run(), Console(), Path(args.root))
+
+
+if __name__ == '__main__':
+    main()
