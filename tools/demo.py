@@ -37,17 +37,16 @@ class Story:
         runs: Name in the report -> config in `configs/demo/`, the base method first.
         notes: What the runs are to each other.
         report: Folder of the report, below that of the runs.
-        before: Config of the run that is trained before the others, for what they take from it.
-        before_name: What the report calls that run.
-        before_key: Config key of the others that takes its checkpoint.
+        teacher: Config of the run that teaches the others and is trained before them.
+        start: Config of the run whose backbone the others go on from; trained before them, and it stands before them in
+            the report, as its untrained network is theirs.
     """
 
     runs: dict[str, str]
     notes: str
     report: str
-    before: str | None = None
-    before_name: str = 'Teacher'
-    before_key: str = 'model.teacher.checkpoint'
+    teacher: str | None = None
+    start: str | None = None
 
 
 DENSECL = Story(
@@ -75,7 +74,7 @@ MASKALIGN = Story(
     },
     'MaskAlign-D is MaskAlign plus the de-coupling branch. Teacher is the iBOT of the demo, which stays as it is while '
     'it teaches both; on real images MaskAlign takes CLIP.',
-    report='maskalign', before=IBOT.runs['iBOT'])
+    report='maskalign', teacher=IBOT.runs['iBOT'])
 SOCO = Story(
     {
         'SoCo': 'soco_resnet-demo_scenes.py',
@@ -92,7 +91,7 @@ LEOPART = Story(
     },
     'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, which both go on from; on real '
     'images Leopart goes on from DINO.',
-    report='leopart', before=IBOT.runs['iBOT'], before_name='Start', before_key='model.backbone.weights')
+    report='leopart', start=IBOT.runs['iBOT'])
 STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
 CAUTION = ('One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
            'direction of strong effects, not the numbers of the paper.')
@@ -221,10 +220,13 @@ def main() -> None:
     with one_line_errors():
         try:
             before, options = {}, []
-            if story.before:
-                before = train({story.before_name: story.before}, args, cores(), console)
-                options = [f'{story.before_key}={newest_checkpoint(before[story.before_name])}']
-            folders = train(story.runs, args, threads, console, options) | before
+            for name, config, key in (('Teacher', story.teacher, 'model.teacher.checkpoint'),
+                                      ('Start', story.start, 'model.backbone.weights')):
+                if config:
+                    before = train({name: config}, args, cores(), console)
+                    options = [f'{key}={newest_checkpoint(before[name])}']
+            folders = train(story.runs, args, threads, console, options)
+            folders = before | folders if story.start else folders | before
             run_jobs('Measuring', measuring_jobs(folders, args.quick), min(cores(), 4), threads, console)
         except JobFailed as error:
             console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)

@@ -48,7 +48,8 @@ def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
     """RoIAlign (aligned) of boxes in [0, 1]: maps (N, C, h, w), boxes (N, K, 4) -> (N * K, C, size, size), float32."""
     scale = boxes.new_tensor([maps.shape[3], maps.shape[2]] * 2)
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype).repeat_interleave(boxes.shape[1])
-    return roi_align(maps.float(), torch.cat([index[:, None], (boxes * scale).flatten(0, 1)], dim=1), size, aligned=True)
+    rows = torch.cat([index[:, None], (boxes * scale).flatten(0, 1)], dim=1)
+    return roi_align(maps.float(), rows, size, aligned=True)
 
 
 def uncut_share(cut_mask: Tensor, boxes: Tensor, size: int) -> Tensor:

@@ -1,4 +1,7 @@
 """Running statistics after training: the mean over batches, at the final weights, before anything is saved."""
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
@@ -90,3 +93,28 @@ def test_a_resumed_run_measures_as_the_uninterrupted_one_does(tmp_path):
 def test_no_iterations_are_refused():
     with pytest.raises(ValueError, match='iterations must be at least 1, got 0'):
         PreciseBNHook(0)
+
+
+def measure_in_two_processes(rank, folder):
+    """What one of two processes does: it has every second image."""
+    torch.distributed.init_process_group('gloo', f'file://{folder}/meet', world_size=2, rank=rank)
+    torch.manual_seed(1)
+    model, batches = Net(), [dict(inputs=batch, data_samples=[]) for batch in DATA[rank::2].split(3)]
+    model.train()
+    hook, runner = PreciseBNHook(), SimpleNamespace(optim_wrapper=SimpleNamespace(optim_context=nullcontext))
+    hook._measure(runner, model, [model.bn, model.idle], batches)
+    torch.save(model.state_dict(), f'{folder}/{rank}.pth')
+
+
+@pytest.mark.slow
+def test_statistics_are_the_mean_over_processes(tmp_path):
+    torch.multiprocessing.spawn(measure_in_two_processes, (str(tmp_path), ), nprocs=2)
+    first, second = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
+    torch.manual_seed(1)
+    conv = Net().conv
+    with torch.no_grad():
+        outputs = [conv(batch / (1 + 1e-5)**0.5) for rank in range(2) for batch in DATA[rank::2].split(3)]
+    torch.testing.assert_close(first['bn.running_mean'], torch.stack([x.mean((0, 2, 3)) for x in outputs]).mean(0))
+    torch.testing.assert_close(first['bn.running_var'], torch.stack([x.var((0, 2, 3)) for x in outputs]).mean(0))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert torch.equal(first['idle.running_var'], torch.ones(3))

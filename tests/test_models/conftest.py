@@ -3,7 +3,8 @@ import pytest
 import torch
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8, num_stages=3,
-              strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, ), norm_cfg=dict(type='BN'), zero_init_residual=False)
+              strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, ), norm_cfg=dict(type='BN'),
+              zero_init_residual=False)
 NECK = dict(type='mmpretrain.DenseCLNeck', in_channels=32, hid_channels=32, out_channels=16)
 BRANCH = dict(type='DecouplingBranch', mask=dict(type='RegionCollaborativeCutout', preset='paper'))
 

@@ -79,7 +79,8 @@ def test_overlaps_of_windows_equal_the_official_boxes():
     geometry = geometry_of([case['windows']])[:, 0]
     for j in range(2):
         for v in range(4):
-            box = torch.cat([torch.maximum(windows[j, :2], windows[v, :2]), torch.minimum(windows[j, 2:], windows[v, 2:])])
+            box = torch.cat([torch.maximum(windows[j, :2], windows[v, :2]),
+                             torch.minimum(windows[j, 2:], windows[v, 2:])])
             for view, expected in ((j, case['in the global crop, by global and other'][j][v]),
                                    (v, case['in the other crop, by other and global'][v][j])):
                 size = (case['sizes'][view], ) * 2
@@ -108,7 +109,8 @@ def test_loss_of_given_outputs_equals_the_official_one():
     for name, expected in case['pairs'].items():
         j, v = map(int, name.split('-'))
         target = teacher['dense'].transpose(1, 2).unflatten(2, (7, 7)).chunk(2)[j]
-        pair = model._pair_loss(student['maps'][v], target, teacher['mask'][:, None].chunk(2)[j], geometry[v], geometry[j])
+        mask = teacher['mask'][:, None].chunk(2)[j]
+        pair = model._pair_loss(student['maps'][v], target, mask, geometry[v], geometry[j])
         assert pair.item() == pytest.approx(expected, rel=1e-5)
     model.base_loss(student, teacher)['loss_cluster'].backward()
     norms = [view.grad.norm().item() for view in student['maps']]

@@ -222,7 +222,8 @@ def test_a_model_without_its_teachers_file_can_still_be_measured():
     model = MODELS.build(maskalign(teacher=dict(backbone=TEACHER, checkpoint='none.pth')))
     model.init_weights()
     model.eval()
-    assert model.test_step(dict(inputs=list(batch(views=1)['inputs'][0]), data_samples=None))[0].dense.shape == (32, 4, 4)
+    images = list(batch(views=1)['inputs'][0])
+    assert model.test_step(dict(inputs=images, data_samples=None))[0].dense.shape == (32, 4, 4)
 
 
 def test_twenty_steps_lower_every_term(data):
@@ -245,14 +246,14 @@ NECK = maskalign()['neck']
 @pytest.mark.parametrize('options, words', [
     (dict(backbone=dict(STUDENT, patch_size=16)), r'student has a grid of 2 x 2 patches and the teacher one of 4 x 4'),
     (dict(neck=dict(NECK, teacher_depth=4)), r"student has 3 blocks and the teacher 4; use fusion='sum'"),
-    (dict(neck=dict(NECK, teacher_depth=4, fusion='sum')), r'has 3 blocks, the neck says 4 .*model\.neck\.teacher_depth'),
+    (dict(neck=dict(NECK, teacher_depth=4, fusion='sum')), r'the neck says 4 .*model\.neck\.teacher_depth'),
     (dict(neck=dict(NECK, levels=4)), r'levels must lie in \[1, 3\]'),
     (dict(mask_ratio=1.), r'mask_ratio must lie in'),
     (dict(masking='center'), r'masking must be one of attention, random'),
     (dict(drop=1.5), r'drop must lie in \[0, 1\], got 1\.5 .config key model\.drop'),
-    (dict(decoupling=dict(BRANCH, mixing='embedding')), r"mixing='embedding' is for methods.*model\.decoupling\.mixing"),
+    (dict(decoupling=dict(BRANCH, mixing='embedding')), r"'embedding' is for methods.*model\.decoupling\.mixing"),
     (dict(teacher=dict(backbone=TEACHER, statistics='none')), r'statistics must be one of imagenet, clip'),
-    (dict(teacher=dict(backbone=TEACHER, checkpoint='none.pth')), r"no weight file 'none\.pth'.*model\.teacher\.checkpoint"),
+    (dict(teacher=dict(backbone=TEACHER, checkpoint='none.pth')), r"'none\.pth'.*model\.teacher\.checkpoint"),
     (dict(teacher=dict(backbone=TEACHER)), r'no teacher is named.*model\.teacher\.checkpoint'),
 ])
 def test_bad_settings_give_one_line(options, words):

@@ -173,7 +173,8 @@ def test_a_student_pools_a_proposal_over_what_the_mask_leaves():
 
 
 def test_masks_are_drawn_on_the_proposals_after_the_flip():
-    branch = build(soco(decoupling=dict(BRANCH, mask_stride=8, ratio=1., mask=dict(BRANCH['mask'], cut_ratio=0.5)))).decoupling
+    half = dict(BRANCH, mask_stride=8, ratio=1., mask=dict(BRANCH['mask'], cut_ratio=0.5))
+    branch = build(soco(decoupling=half)).decoupling
     boxes = torch.tensor([[0.625, 0.5, 0.875, 1.]]).expand(8, 4, 4)
     regions = Regions(boxes, torch.arange(4).expand(8, 4))
     made = branch.compose([torch.randn(8, 3, 64, 64)], (4, 4), torch.Generator().manual_seed(0), regions)

@@ -31,21 +31,25 @@ def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
     assert len({story.report for story in module.STORIES.values()}) == len(module.STORIES)
     for story in module.STORIES.values():
         configs = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in story.runs.values()]
-        before = [load_config(str(ROOT / 'configs' / 'demo' / story.before))] if story.before else []
+        before = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in (story.teacher, story.start) if name]
         assert all(config.test_dataloader == configs[0].test_dataloader for config in configs + before)
         assert all(config.train_dataloader == configs[0].train_dataloader for config in configs)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_demo_of_maskalign_trains_its_teacher_first_and_keeps_its_report_apart(tmp_path: Path) -> None:
-    text = (process := demo(tmp_path, '--method', 'maskalign')).communicate(timeout=1200)[0]
+@pytest.mark.parametrize('method, before', [('MaskAlign', 'Teacher'), ('Leopart', 'Start')])
+def test_the_demo_trains_a_teacher_or_start_first_and_keeps_its_report_apart(tmp_path: Path, method: str,
+                                                                            before: str) -> None:
+    text = (process := demo(tmp_path, '--method', method.lower())).communicate(timeout=1200)[0]
     assert process.returncode == 0, text
-    assert text.index('Training Teacher: done') < text.index('Training MaskAlign: started')
-    page = (tmp_path / 'maskalign' / 'report.html').read_text()
-    for name in ('Untrained', 'MaskAlign', 'MaskAlign-D', 'Teacher'):
+    assert text.index(f'Training {before}: done') < text.index(f'Training {method}: started')
+    page = (tmp_path / method.lower() / 'report.html').read_text()
+    for name in ('Untrained', method, f'{method}-D', before):
         assert f'data-run="{name}"' in page
     assert not (tmp_path / 'report.html').exists()
+    untrained, = tmp_path.glob('*/untrained.json')
+    assert untrained.parent.name.startswith('ibot') == (before == 'Start')
 
 
 @pytest.mark.slow

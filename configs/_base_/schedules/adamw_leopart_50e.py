@@ -1,5 +1,5 @@
-# Leopart's recipe, by iteration, at a total batch of 64: lr 1e-5, ten times that for head and prototypes, by a cosine to
-# 0 without warm-up; weight decay 0.04 -> 0.5. Float32, as the authors trained. Lengths that are not given follow
+# Leopart's recipe, by iteration, at a total batch of 64: lr 1e-5, ten times that for head and prototypes, by a cosine
+# to 0 without warm-up; weight decay 0.04 -> 0.5. Float32, as the authors trained. Lengths that are not given follow
 # train_cfg.max_epochs.
 optim_wrapper = dict(
     type='PrecisionOptimWrapper',

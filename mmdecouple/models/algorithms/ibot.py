@@ -91,8 +91,8 @@ class IBOT(DenseAlgorithm):
         """Draw the masks of the two global views."""
         views = batch['inputs']
         if len(views) != 2 + self.local_views:
-            raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the batch '
-                             f'has {len(views)} (config keys model.local_views and MultiView.num_views of the data).')
+            raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
+                             f'batch has {len(views)} (config keys model.local_views and MultiView.num_views of the data).')
         rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
         mask = self.mim_mask.sample(rows, size, generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]

@@ -13,7 +13,7 @@ _MASKINGS = ('attention', 'random')
 
 @MODELS.register_module()
 class MaskAlign(DenseAlgorithm):
-    """Masked feature alignment: L_base = mean over levels, visible tokens and channels of 2 smooth-L1(student, teacher).
+    """Masked feature alignment: L_base = mean over levels, seen tokens and channels of 2 smooth-L1(student, teacher).
 
     The student sees the class token and the visible patches alone; its blocks are mixed and projected to levels of
     the teacher (`DynamicAlignment`). In the de-coupling branch it sees all patches of X^D, and no class token enters
@@ -107,7 +107,7 @@ class MaskAlign(DenseAlgorithm):
         return self.neck.mix(self.backbone.blocks(torch.cat([tokens[:, :1], patches], dim=1)))
 
     def _seen(self, decoupled: DecoupledViews) -> Tensor:
-        """Patches of X^D that are kept, (D, S): all of the foreground, the rest of S a random part of the background."""
+        """Patches of X^D that are kept, (D, S): all of the foreground, and a random part of the background up to S."""
         share, most = decoupled.foreground.share, decoupled.foreground.most
         count = most + round((1 - self.drop) * (share.shape[1] - most))
         return (share * 2 + torch.rand_like(share)).topk(count, dim=1).indices
@@ -116,8 +116,8 @@ class MaskAlign(DenseAlgorithm):
         theirs, ours = self.teacher.backbone, self.backbone
         if theirs.patch_resolution != ours.patch_resolution:
             raise ValueError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
-                             f'{ours.patch_resolution[1]} patches and the teacher one of {theirs.patch_resolution[0]} x '
-                             f'{theirs.patch_resolution[1]}; change model.teacher.input_size with '
+                             f'{ours.patch_resolution[1]} patches and the teacher one of '
+                             f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change model.teacher.input_size with '
                              'model.teacher.backbone.img_size, or the patch size.')
         for key, network, stated in (('student_depth', ours, self.neck.student_depth),
                                      ('teacher_depth', theirs, self.neck.teacher_depth)):

@@ -13,8 +13,8 @@ from .soco import pair_loss
 class SoCoFPN(DenseAlgorithm):
     """Selective object contrast with scale-aware levels: L_base = L_12 + L_21 + L_13 + L_31.
 
-    View 0 is whole, view 1 a crop of the same size, view 2 a crop of half the size; view 0 has one set of proposals with
-    each of the others. A box counts where both views give it a level. The loss of a pair is `SoCo`'s.
+    View 0 is whole, view 1 a crop of the same size, view 2 a crop of half the size; view 0 has one set of proposals
+    with each of the others. A box counts where both views give it a level. The loss of a pair is `SoCo`'s.
 
     Args:
         predictor: Config of the predictor, a neck that the teacher has not.

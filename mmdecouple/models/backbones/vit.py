@@ -31,8 +31,8 @@ class DenseViT(VisionTransformer):
         position: `learned` (iBOT), or `sincos`: fixed (MaskAlign). Both are resized (bicubic, by explicit size) for
             views of another size.
         mask_token: Whether there is a token that stands for masked patches; it starts at zero.
-        weights: Local file to start from, in any format that `read_vit` knows (iBOT, DINO, timm, Hugging Face, CLIP, our
-            own); read by `init_weights`. Positions are resized, a mask token that the file lacks starts at zero.
+        weights: Local file to start from, in any format that `read_vit` knows (iBOT, DINO, timm, Hugging Face, CLIP,
+            our own); read by `init_weights`. Positions are resized, a mask token that the file lacks starts at zero.
         with_cp: Recompute each block in the backward pass instead of keeping its activations.
         **kwargs: As for mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
 
@@ -107,8 +107,8 @@ class DenseViT(VisionTransformer):
                     and own[name].shape != weights[name].shape]
         if missing or reshaped:
             raise ValueError(f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
-                             f'({", ".join(missing[:4])}), {len(reshaped)} of another shape ({", ".join(reshaped[:4])}) '
-                             f'(config key {key}).')
+                             f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
+                             f'({", ".join(reshaped[:4])}) (config key {key}).')
         self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
 
     def forward(self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None,
@@ -149,7 +149,7 @@ class DenseViT(VisionTransformer):
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 
     def blocks(self, tokens: Tensor, count: int | None = None) -> list[Tensor]:
-        """Output of every block, or of the first `count`, before the final norm, for tokens (N, T, C) of any number T."""
+        """Output of every block, or of the first `count`, before the final norm, for any number of tokens (N, T, C)."""
         outputs = []
         for layer in self.layers[:count]:
             if self.with_cp and self.training and torch.is_grad_enabled():

@@ -91,8 +91,8 @@ class DecouplingBranch:
             dense_size: Positions (h, w) of the method's dense output for such a view.
             generator: The one generator of the batch stages, on the CPU: so the number of foreground positions is
                 known without waiting for the device.
-            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4): masks are drawn on them, and they are the
-                positions of the loss, (D, K): each proposal once, if the mask leaves something of it.
+            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4): masks are drawn on them, and they are
+                the positions of the loss, (D, K): each proposal once, if the mask leaves something of it.
 
         Raises:
             ValueError: For a batch of one, or masks that fit neither the view nor the dense output.
