@@ -41,7 +41,7 @@ class DenseCL(DenseAlgorithm):
         self.dense_weight = dense_weight
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """`global` (N, C) and `pooled` (N, C), the mean of `dense`, normalized; `dense` (N, P, C); `map` (N, P, C_b)."""
+        """`global` (N, C) and `pooled` (N, C), mean of `dense`, normalized; `dense` (N, P, C); `map` (N, P, C_b)."""
         features = backbone(images)[-1]
         projection, dense, pooled = neck((features, ))
         if neck.with_pool:

@@ -92,7 +92,7 @@ class IBOT(DenseAlgorithm):
         views = batch['inputs']
         if len(views) != 2 + self.local_views:
             raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
-                             f'batch has {len(views)} (config keys model.local_views and MultiView.num_views of the data).')
+                             f'batch has {len(views)} (config keys model.local_views and MultiView.num_views).')
         rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
         mask = self.mim_mask.sample(rows, size, generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]

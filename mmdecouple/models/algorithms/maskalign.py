@@ -117,8 +117,8 @@ class MaskAlign(DenseAlgorithm):
         if theirs.patch_resolution != ours.patch_resolution:
             raise ValueError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
                              f'{ours.patch_resolution[1]} patches and the teacher one of '
-                             f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change model.teacher.input_size with '
-                             'model.teacher.backbone.img_size, or the patch size.')
+                             f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change '
+                             'model.teacher.input_size with model.teacher.backbone.img_size, or the patch size.')
         for key, network, stated in (('student_depth', ours, self.neck.student_depth),
                                      ('teacher_depth', theirs, self.neck.teacher_depth)):
             if network.num_layers != stated:

@@ -14,8 +14,8 @@ from mmdecouple.registry import MODELS
 class EMATeacher(nn.Module):
     """A copy of the student's modules: teacher <- m * teacher + (1 - m) * student.
 
-    Only parameters are averaged. Stochastic depth is the student's alone. Batch-norm statistics are the copy's own, from
-    its own forward passes, as in MoCo; queues, centers and schedules live outside, so no update can reset them.
+    Only parameters are averaged. Stochastic depth is the student's alone. Batch-norm statistics are the copy's own,
+    from its own forward passes, as in MoCo; queues, centers and schedules live outside, so no update can reset them.
 
     Args:
         student: Named modules to copy, for example `dict(backbone=..., neck=...)`; they become attributes.
