@@ -187,9 +187,9 @@ class PackViews(BaseTransform):
     """Makes the training sample: ``inputs``, a list of uint8 (3, H, W), and ``data_samples``.
 
     ``data_samples`` carries the float32 field ``geometry`` (V, 7), see ``mmdecouple.utils.geometry``, for views with
-    boxes the fields ``boxes`` and ``box_ids``, see ``BoxViews``, and the metainfo ``sample_idx``, ``img_path`` and, where
-    there are any, ``unreadable`` (data sets that pass over bad files) and ``remarks`` (a tuple of str, counted by
-    ``RemarksHook``).
+    boxes the fields ``boxes`` and ``box_ids``, see ``BoxViews``, and the metainfo ``sample_idx``, ``img_path`` and,
+    where there are any, ``unreadable`` (data sets that pass over bad files) and ``remarks`` (a tuple of str, counted
+    by ``RemarksHook``).
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
