@@ -182,6 +182,13 @@ def test_masks_are_drawn_on_the_proposals_after_the_flip():
     assert cut.any() and not cut[:, :4].any() and not cut[:, :, :5].any() and not cut[:, :, 7:].any()
 
 
+def test_masks_on_proposals_need_not_divide_into_the_dense_output():
+    branch = build(soco(decoupling=dict(BRANCH, mask_stride=8))).decoupling
+    regions = Regions(random_boxes(4)[:, 0], torch.arange(4).expand(4, 4))
+    made = branch.compose([torch.randn(4, 3, 56, 56)], (4, 4), torch.Generator().manual_seed(0), regions)
+    assert made.cut_mask.shape[1:] == (7, 7) and made.foreground.share.shape[1] == 4
+
+
 def test_lambda_zero_is_the_base_method_bit_for_bit():
     runs = []
     for branch in (None, {**BRANCH, 'loss_weight': 0.}):

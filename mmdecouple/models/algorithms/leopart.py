@@ -105,7 +105,7 @@ class Leopart(DenseAlgorithm):
         return {'maps': maps, 'geometry': drawn}, None if decoupled is None else dense[clean:]
 
     def base_loss(self, student: dict, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`loss_cluster`."""
+        """`loss_cluster`, and for the log `attended_share`: how much of the global views the teacher attends to."""
         maps, geometry = student['maps'], student['geometry']
         grid = maps[0].shape[-2:]
         assignments = teacher['dense'].transpose(1, 2).unflatten(2, grid).chunk(2)
@@ -115,7 +115,7 @@ class Leopart(DenseAlgorithm):
             for v in range(len(maps)):
                 if v != j:
                     total = total + self._pair_loss(maps[v], assignments[j], masks[j], geometry[v], geometry[j])
-        return dict(loss_cluster=total / (2 * (len(maps) - 1)))
+        return dict(loss_cluster=total / (2 * (len(maps) - 1)), attended_share=teacher['mask'].mean())
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of patch tokens (M, C) with assignments (M, K): (M,)."""

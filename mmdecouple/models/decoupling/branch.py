@@ -106,7 +106,7 @@ class DecouplingBranch:
         rows = draw_rows(batch_size, num_views, per_view, generator)
         partners = rows if self.background == 'none' else draw_partners(
             rows, batch_size, num_views, self.partner_view == 'other', generator)
-        size = self._mask_size(key_views[0].shape[-2:], dense_size)
+        size = self._mask_size(key_views[0].shape[-2:], dense_size, regions is not None)
         cells = None
         if regions is not None:
             regions = Regions(*(part[rows] for part in regions))
@@ -133,7 +133,7 @@ class DecouplingBranch:
         """Weigh the base terms and add the decoupling loss.
 
         Args:
-            base: Named terms of the base loss; their sum is L_base.
+            base: Named terms of the base loss: the sum of its `loss_*` is L_base, others are for the log.
             student: The student's dense features of X^D, (D, P, C).
             target: The teacher's dense features of the clean views at the same positions, (D, P, C').
             decoupled: What `compose` made.
@@ -145,7 +145,7 @@ class DecouplingBranch:
         """
         value = self.align(student, target, decoupled.foreground, objective)
         keep = 1 - self.loss_weight if self.weighting == 'convex' else 1
-        losses = {name: keep * term for name, term in base.items()}
+        losses = {name: keep * term if name.startswith('loss') else term for name, term in base.items()}
         losses['loss_decoupling'] = self.loss_weight * value
         losses['decoupling'] = value.detach()
         losses['foreground_share'] = decoupled.foreground.share.mean()
@@ -157,7 +157,7 @@ class DecouplingBranch:
         visible = F.adaptive_avg_pool2d((~cut_mask).float(), dense_size)
         return (visible >= 0.5).float().flatten(1)
 
-    def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int]) -> tuple[int, int]:
+    def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int], on_regions: bool) -> tuple[int, int]:
         key = 'model.decoupling.mask_stride'
         if self.mask_stride is None:
             size = tuple(dense_size)
@@ -167,7 +167,7 @@ class DecouplingBranch:
                                  f'the config key {key}.')
             return size
         size = mask_grid(view, self.mask_stride, 'DecouplingBranch', key)
-        if size[0] % dense_size[0] or size[1] % dense_size[1]:
+        if not on_regions and (size[0] % dense_size[0] or size[1] % dense_size[1]):
             raise ValueError(f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
                              f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).')
         return size
