@@ -1,0 +1,77 @@
+"""From a checkpoint of pre-training to a row of numbers, through processes of its own, also when one is killed."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from tests.integration.runs import ROOT
+from tests.integration.transfer_case import checkpoint, command, environment, write_transfer_case
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def case(tmp_path_factory):
+    return write_transfer_case(tmp_path_factory.mktemp('transfer'))
+
+
+def run(words, ok=True):
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=280)
+    assert (done.returncode == 0) == ok, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def rows(case):
+    path = case / 'out' / 'results.jsonl'
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def wait_for(found, process, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_reads_back(case):
+    words = command(case, 'coco-mask-rcnn-fpn')
+    process = subprocess.Popen(words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_for(lambda: list((case / 'out').glob('*/*/iter_4.pth')), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not rows(case)
+    text = run(words)
+    assert 'resumed epoch: 0, iter: ' in text
+    row, = rows(case)
+    assert row['method'] == 'DenseCL-D' and row['role'] == 'student' and row['batch'] == '1 x 2'
+    assert 0 <= row['metrics']['coco/bbox_mAP'] <= 1 and 'coco/segm_mAP' in row['metrics']
+    assert '| DenseCL-D |' in (case / 'out' / 'results.md').read_text()
+    again = run(words)
+    assert 'Iter(' not in again and rows(case) == [row]
+    out = case / 'again.json'
+    run([words[0], str(ROOT / 'tools/test.py'), row['trained_config'], row['trained'], '--device', 'cpu', '--out',
+         str(out), '--work-dir', str(case / 'again')])
+    assert json.loads(out.read_text())['coco/bbox_mAP'] == row['metrics']['coco/bbox_mAP']
+
+
+def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(case):
+    run(command(case, 'ade-upernet', options=('optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.')))
+    row = rows(case)[-1]
+    assert (row['method'], row['role']) == ('IBOT', 'teacher') and 'mIoU' in row['metrics']
+    before = torch.load(checkpoint(case, 'ibot'), weights_only=False)['state_dict']
+    after = torch.load(row['trained'], weights_only=False)['state_dict']
+    same = [key for key in after if key.startswith('backbone.') and 'pos_embed' not in key]
+    assert len(same) > 40 and all(torch.equal(after[key], before[f'teacher.{key}']) for key in same)
+    assert after['backbone.pos_embed'].shape[1] == 65
+
+
+def test_two_processes_share_the_batch_and_train(case):
+    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--seed', '1',
+                       options=('train_dataloader.batch_size=1', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')))
+    assert 'Traceback' not in text
+    assert rows(case)[-1]['batch'] == '2 x 1' and rows(case)[-1]['seed'] == 1

@@ -1,0 +1,111 @@
+"""What `tools/transfer.py` checks before it starts, and the table it writes."""
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
+from mmdecouple.downstream.source import describe
+from mmdecouple.downstream.tasks import check_data, config_name, set_data_root
+from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
+from mmdecouple.downstream.transfer import Transfer
+from mmdecouple.utils.configs import load_config
+
+
+def resnet(depth=18):
+    from torchvision.models import get_model
+    return {f'backbone.{key}': value for key, value in get_model(f'resnet{depth}').state_dict().items()
+            if not key.startswith('fc.')}
+
+
+@pytest.fixture(scope='module')
+def resnet18(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'epoch_3.pth'
+    text = "model = dict(\n    backbone=dict(depth=18),\n    decoupling=dict(type='DecouplingBranch'),\n    type='DenseCL')\n"
+    torch.save(dict(state_dict=resnet(), meta=dict(cfg=text, epoch=3, experiment_name='mine')), path)
+    return str(path)
+
+
+def coco(folder):
+    (folder / 'annotations').mkdir()
+    for split in ('train2017', 'val2017'):
+        (folder / split).mkdir()
+        (folder / 'annotations' / f'instances_{split}.json').write_text('{}')
+    return str(folder)
+
+
+def row(identity, task='coco-mask-rcnn-c4', **metrics):
+    return dict(identity=identity, task=task, metrics=metrics, method='DenseCL', checkpoint='a.pth', sha256='0' * 64)
+
+
+def test_a_finished_run_has_one_row_however_often_it_is_added(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    for one in (row('a', AP=0.385), row('b', 'voc-fcn', mIoU=67.5), row('a', AP=0.1)):
+        append_row(path, one)
+    assert [found['identity'] for found in read_rows(path)] == ['a', 'b']
+    assert find_row(path, 'a')['metrics'] == dict(AP=0.385) and find_row(path, 'c') is None
+    text = (tmp_path / 'results.md').read_text()
+    assert '| DenseCL | 0.385 |' in text and '| DenseCL | 67.5 |' in text and text == markdown(read_rows(path))
+
+
+def test_a_damaged_table_is_named_with_its_line(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    path.write_text(json.dumps(row('a')) + '\n{"iden\n')
+    with pytest.raises(ValueError, match=r'results.jsonl, line 2: no JSON'):
+        read_rows(path)
+
+
+def test_the_checkpoint_tells_its_method_without_running_its_config(resnet18, tmp_path):
+    facts = describe(resnet18)
+    assert (facts['method'], facts['architecture'], facts['pretraining']) == ('DenseCL-D', 'ResNet-18', 'mine, 3 epochs')
+    trap = tmp_path / 'trap.pth'
+    text = f"open({str(tmp_path / 'ran')!r}, 'w')\nmodel = dict(type='SoCo', decoupling=None)"
+    torch.save(dict(state_dict=resnet(), meta=dict(cfg=text)), trap)
+    assert describe(str(trap))['method'] == 'SoCo' and not (tmp_path / 'ran').exists()
+
+
+def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
+    with pytest.raises(ValueError, match='holds a ResNet-18, but coco-cascade-vit is for a ViT; tasks that fit: coco-mask'):
+        Transfer(resnet18, 'coco-cascade-vit').prepare()
+    with pytest.raises(ValueError, match='holds a ResNet-18, but this C4 task is built on a ResNet-50'):
+        Transfer(resnet18, 'coco-mask-rcnn-c4', data_root=coco(tmp_path)).prepare()
+
+
+@pytest.mark.parametrize('lost, message', [
+    ('annotations', 'lacks annotations/instances_train2017.json'), ('val2017', r'lacks val2017')])
+def test_missing_data_are_named_with_the_remedy(tmp_path, lost, message):
+    root = coco(tmp_path)
+    (tmp_path / lost).rename(tmp_path / 'elsewhere')
+    config = load_config(config_name('coco-cascade-vit'))
+    set_data_root(config, root)
+    with pytest.raises(FileNotFoundError, match=f'coco-cascade-vit: .*{message}.*--data-root'):
+        check_data(config, 'coco-cascade-vit')
+    set_data_root(config, str(tmp_path / 'nowhere'))
+    with pytest.raises(FileNotFoundError, match='there is no data folder .*nowhere'):
+        check_data(config, 'coco-cascade-vit')
+
+
+def test_another_data_root_reaches_every_data_set_and_evaluator(tmp_path):
+    for task in ('coco-mask-rcnn-fpn', 'voc-faster-rcnn-c4', 'ade-upernet', 'voc-fcn'):
+        config = load_config(config_name(task))
+        set_data_root(config, str(tmp_path))
+        text = Config(dict(data=[config[f'{part}_{kind}'] for part in ('train', 'val', 'test')
+                                 for kind in ('dataloader', 'evaluator') if f'{part}_{kind}' in config])).pretty_text
+        assert 'data/' not in text and str(tmp_path) in text
+
+
+def test_the_batch_of_the_protocol_is_shared_out(resnet18):
+    transfer = Transfer(resnet18, 'coco-mask-rcnn-c4', gpus=8)
+    transfer.config = load_config(config_name('coco-mask-rcnn-c4'))
+    transfer._share_out_batch()
+    assert transfer.batch == '8 x 2'
+    transfer.gpus = 3
+    with pytest.raises(ValueError, match='a total batch of 16 cannot be shared out over 3 processes'):
+        transfer._share_out_batch()
+
+
+def test_difficult_objects_are_trained():
+    import numpy as np
+    results = dict(gt_ignore_flags=np.array([True, False, True]))
+    assert not TrainOnIgnored()(results)['gt_ignore_flags'].any()
