@@ -1,6 +1,6 @@
 """No fine-tuning starts from weights that are not those of the checkpoint."""
 import io
-import os.path as osp
+import os
 import re
 from collections.abc import Sequence
 
@@ -22,6 +22,8 @@ from .pretrained import PretrainedBackbone
 from .reading import Pretrained
 
 _PREPROCESSOR = 'model.data_preprocessor'
+# The block, the stage or the small module that a tensor is part of.
+_PART = re.compile(r'(.*?layers?\.?\d+|.*(?:bn|ln|norm|projection)\d?)\.')
 
 
 @HOOKS.register_module()
@@ -52,7 +54,7 @@ class LoadCheckHook(Hook):
         if is_main_process():
             heading = f'{weights.path}: {weights.architecture}, {weights.role} network'
             table = _text(rows, heading)
-            AtomicLocalBackend().put_text(table, osp.join(runner.work_dir, 'match_table.txt'))
+            AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
             raise ValueError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; nothing '
@@ -84,26 +86,22 @@ def _check_normalization(model: nn.Module, weights: Pretrained) -> None:
 
 
 def _condensed(rows: Sequence[Match]) -> list[tuple[str, str, str, str]]:
-    """One line for all loaded tensors of a block or stage, one for each other row."""
-    groups: dict[tuple, list[Match]] = {}
+    """One line for all tensors of a block, a stage or a norm that are alike, one for each other row."""
+    groups: dict[tuple[str, str], list[Match]] = {}
     for row in rows:
         name = row.target or row.source or ''
-        part = re.match(r'(.*?layers?\.?\d+)\.', name)
-        alike = part is not None and row.status in ('loaded', 'unused')
-        groups.setdefault((part[1] if alike else name, row.status), []).append(row)
+        part = _PART.match(name) if row.accepted else None
+        groups.setdefault((part[1] if part else name, row.status), []).append(row)
     lines = []
     for (part, status), members in groups.items():
         line = _line(members[0])
         if len(members) > 1:
-            source = _common(members[0].source, part.rpartition('.')[2])
-            line = (source, f'{part}.*' if members[0].target else '-', f'{len(members)} tensors', status)
+            source, target = (f'{os.path.commonprefix([name or "" for name in names])}*'
+                              for names in zip(*((row.source, row.target) for row in members)))
+            line = (source if members[0].source else '-', target if members[0].target else '-',
+                    f'{len(members)} tensors', status)
         lines.append(line)
     return lines
-
-
-def _common(name: str, last: str) -> str:
-    head, found, _ = name.partition(f'{last}.')
-    return f'{head}{found}*' if found else f'{name}, ...'
 
 
 def _line(row: Match) -> tuple[str, str, str, str]:
