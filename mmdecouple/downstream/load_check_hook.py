@@ -57,9 +57,9 @@ class LoadCheckHook(Hook):
             AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
-            raise ValueError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; nothing '
-                             'but model.init_cfg may load weights, so remove the config key load_from and initializers '
-                             'that overwrite them.')
+            raise ValueError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
+                             'nothing but model.init_cfg may load weights, so remove the config key load_from and '
+                             'initializers that overwrite them.')
 
 
 def _initializer(model: nn.Module) -> PretrainedBackbone:

@@ -102,7 +102,7 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     for key, module in (('backbone', model.backbone), ('roi_head.shared_head', shared)):
         if getattr(module, 'style', 'pytorch') != 'pytorch':
-            raise ValueError(f"PretrainedBackbone: {weights.path!r} was trained with strides in the 3 x 3 convolutions; "
+            raise ValueError(f"PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; "
                              f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
 
 

@@ -91,7 +91,8 @@ def _resnet(path: str, held: dict[str, Tensor], tensors: dict[str, str], role: s
                           for prefixes in (_STUDENTS, _TEACHERS))
     wanted = teachers if role == 'teacher' else students
     if not wanted:
-        raise ValueError(f'PretrainedBackbone: {path!r} holds no {"student" if role == "auto" else role} with a ResNet; '
+        sought = 'student' if role == 'auto' else role
+        raise ValueError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; '
                          f'its tensors begin with {", ".join(list(tensors)[:3])} (config key model.init_cfg.role).')
     prefix = wanted[0]
     names = {key.removeprefix(prefix): key for key in tensors

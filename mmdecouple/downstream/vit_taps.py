@@ -16,7 +16,7 @@ class PlainViT(DenseViT):
 
     Attention is global in every block. Positions are resized (bicubic) from those of the checkpoint to `img_size` when
     weights are loaded, and from `img_size` to each batch; iBOT's code does the latter by a scale factor with 0.1 added,
-    which differs by less than its rounding. An image that the patch does not divide is padded with zeros, to the right
+    which samples up to a tenth of a token elsewhere. An image that the patch does not divide is padded with zeros, to the right
     and below.
 
     Args:
@@ -28,8 +28,8 @@ class PlainViT(DenseViT):
     Raises:
         ValueError: For an unknown `tap_norm`, or blocks that are not ascending indices of the ViT's blocks.
 
-    Source: `bytedance/ibot evaluation/object_detection/mmdet/.../vision_transformer.py` and
-        `evaluation/semantic_segmentation/backbone/vision_transformer.py`.
+    Source: `mmcv_custom/register_backbone.py` in `bytedance/ibot evaluation/object_detection` and
+        `evaluation/semantic_segmentation`.
     """
 
     def __init__(self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', **kwargs) -> None:
