@@ -16,8 +16,8 @@ class PlainViT(DenseViT):
 
     Attention is global in every block. Positions are resized (bicubic) from those of the checkpoint to `img_size` when
     weights are loaded, and from `img_size` to each batch; iBOT's code does the latter by a scale factor with 0.1 added,
-    which samples up to a tenth of a token elsewhere. An image that the patch does not divide is padded with zeros, to the
-    right and below.
+    which samples up to a tenth of a token elsewhere. An image that the patch does not divide is padded with zeros, to
+    the right and below.
 
     Args:
         out_indices: Blocks to give, from 0, ascending.
