@@ -61,6 +61,8 @@ def show(row: dict, console: Console, folder: Path) -> None:
     for name, value in row['metrics'].items():
         table.add_row(name, f'{value:.4g}')
     console.print(table)
+    if not row['metrics']:
+        console.print('The evaluator gave no number: no prediction reached its threshold.')
     console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
 
 

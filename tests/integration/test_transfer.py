@@ -71,7 +71,10 @@ def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(
 
 
 def test_two_processes_share_the_batch_and_train(case):
-    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--seed', '1',
-                       options=('train_dataloader.batch_size=1', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')))
+    # Norms are synchronized on GPUs only.
+    parts = ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head')
+    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--seed', '1', options=(
+        'train_dataloader.batch_size=1', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2',
+        *(f'model.{part}.norm_cfg.type=BN' for part in parts))))
     assert 'Traceback' not in text
     assert rows(case)[-1]['batch'] == '2 x 1' and rows(case)[-1]['seed'] == 1
