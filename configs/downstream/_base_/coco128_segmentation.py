@@ -22,7 +22,7 @@ smoke_train_dataloader = dict(
     num_workers=1,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='BaseSegDataset',
+        type='mmdecouple.MappedImages',
         data_root=smoke_root,
         data_prefix=dict(img_path='train2017', seg_map_path='semantic/train2017'),
         img_suffix='.jpg',
@@ -36,7 +36,7 @@ smoke_val_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='BaseSegDataset',
+        type='mmdecouple.MappedImages',
         data_root=smoke_root,
         data_prefix=dict(img_path='val2017', seg_map_path='semantic/val2017'),
         img_suffix='.jpg',

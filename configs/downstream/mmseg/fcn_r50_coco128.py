@@ -1,5 +1,7 @@
 # Smoke run of fcn_r50_voc.py on real images in the layout of COCO.
 _base_ = ['./fcn_r50_voc.py', '../_base_/coco128_segmentation.py']
+custom_imports = dict(
+    imports=['mmdecouple.downstream', 'mmdecouple.downstream.mapped_images'], allow_failed_imports=False)
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
     decode_head=dict(num_classes=200),

@@ -1,5 +1,7 @@
 # Smoke run of upernet_vit-s16_160k_ade20k.py on real images in the layout of COCO.
 _base_ = ['./upernet_vit-s16_160k_ade20k.py', '../_base_/coco128_segmentation.py']
+custom_imports = dict(
+    imports=['mmdecouple.downstream', 'mmdecouple.downstream.mapped_images'], allow_failed_imports=False)
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
     backbone=dict(img_size=128),
