@@ -1,6 +1,9 @@
 # One script holds the whole set-up; every target that needs it runs it first (well under a second when nothing changed).
 PYTHON_IN_VENV := .venv/bin/python
 
+# Without byte code every process compiles its imports anew: a start takes 20 seconds of processor time instead of 7.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-all wheel clean
 
 setup:
