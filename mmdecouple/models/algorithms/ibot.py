@@ -127,7 +127,10 @@ class IBOT(DenseAlgorithm):
         tokens = self.encode(self.backbone, self.neck, images, mask, mixed, needed)
         classes = tokens['class'][:clean]
         if self.local_views:
-            classes = torch.cat([classes, self.encode(self.backbone, self.neck, torch.cat(views[2:]))['class']])
+            local = torch.cat(views[2:])
+            height, width = self.dense_size(local.shape[-2:])
+            needed = torch.arange(len(local), device=local.device) * (height * width + 1)
+            classes = torch.cat([classes, self.encode(self.backbone, self.neck, local, needed=needed)['class']])
         student = {'class': classes, 'dense': tokens['dense'][:clean], 'drawn': drawn}
         return student, None if decoupled is None else tokens['dense'][clean:]
 
