@@ -1,7 +1,7 @@
 # UPerNet with ViT-S/16 on ADE20K, 160k iterations, in iBOT's protocol: the ADE column of the paper's ViT table, mIoU
 # after 800 epochs of pre-training on COCO; the last checkpoint counts.
 # Published: iBOT 39.9, iBOT-D 41.6, MaskAlign 43.7, MaskAlign-D 44.3. Positions that were not resized cost iBOT's users
-# 18 points (iBOT's issue 18).
+# 18 points.
 # Not yet run here.
 _base_ = [
     '../_base_/scopes.py', 'mmseg::_base_/models/upernet_mae.py', 'mmseg::_base_/datasets/ade20k.py',
