@@ -1,0 +1,4 @@
+"""Ablation tables: a small YAML becomes runs, figures, rows beside the paper's column, and configs."""
+from .table import Row, Table, read_table, table_names
+
+__all__ = ['Row', 'Table', 'read_table', 'table_names']
