@@ -20,8 +20,8 @@ from rich.console import Console
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.jobs import Job, JobFailed, ReadProgress, run_jobs
-from mmdecouple.visualization.comparison import compare, figures_file, is_measured, newest_checkpoint
-from mmdecouple.visualization.runs import find_config
+from mmdecouple.utils.run_folders import find_config, newest_checkpoint
+from mmdecouple.visualization.comparison import compare, figures_file, is_measured
 
 TOOLS = Path(__file__).resolve().parent
 STAMP = 'demo.json'

@@ -1,19 +1,18 @@
 """From run folders to the report: find what each run left, measure what is missing, draw, write."""
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint
+from mmdecouple.utils.run_folders import find_config, newest_checkpoint
 
 from .metrics import HEADLINES, metric_value, shown_metrics
 from .pictures import model_pictures
 from .report import write_report
-from .runs import COUPLING_FILE, Run, check_same_draws, find_config, read_coupling, read_scalars
+from .runs import COUPLING_FILE, Run, check_same_draws, read_coupling, read_scalars
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
@@ -71,23 +70,6 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
     console.print(short_table(runs))
     console.print(f'Report: {report.resolve()}', soft_wrap=True, highlight=False)
     return report
-
-
-def newest_checkpoint(folder: Path) -> Path:
-    """Return the newest readable checkpoint of a run, bare weights only if there is no other.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    found = find_resumable(str(folder))
-    if found is not None:
-        return Path(found)
-    for path in sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True):
-        with suppress(ValueError):
-            read_checkpoint(str(path), mmap=True)
-            return path
-    raise FileNotFoundError(f'{folder}: no readable checkpoint (*.pth) in this run folder; '
-                            'let the run save one first.')
 
 
 def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = None) -> Path:

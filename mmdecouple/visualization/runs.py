@@ -41,23 +41,6 @@ class Run:
                 if key == 'loss' or key.startswith('loss_') or key == 'decoupling'}
 
 
-def find_config(folder: Path) -> Path:
-    """Return the config that mmengine dumped into a run folder (the newest, if there are several).
-
-    Raises:
-        FileNotFoundError: The folder does not exist or holds no dumped config.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f'{folder}: no such run folder.')
-    dumped = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
-    dumped = dumped or sorted(folder.glob('*/vis_data/config.py'))
-    if not dumped:
-        raise FileNotFoundError(
-            f'{folder}: no config in this run folder; give the work_dir of a training run, '
-            'the folder in which tools/train.py left <config>.py.')
-    return dumped[-1]
-
-
 def read_scalars(folder: Path) -> dict[str, np.ndarray]:
     """Read the training curves of a run, over all its resumes.
 

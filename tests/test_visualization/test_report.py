@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mmdecouple.utils.run_folders import find_config
 from mmdecouple.visualization.charts import histogram_figure
 from mmdecouple.visualization.report import styles_of, write_report
-from mmdecouple.visualization.runs import Run, check_same_draws, find_config, read_scalars
+from mmdecouple.visualization.runs import Run, check_same_draws, read_scalars
 from mmdecouple.visualization.style import UNTRAINED_COLOR, save_png
 
 from .synthetic import KEYS, coupling, write_run

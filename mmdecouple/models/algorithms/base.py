@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 
-from ..backbones import dense_map, stride_of
+from ..backbones import dense_map, predict_maps, stride_of
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import batch_shuffle, batch_unshuffle
 from ..regions import Regions
@@ -213,13 +213,7 @@ class DenseAlgorithm(BaseModel):
         """
         if mode == 'loss':
             return self.loss(inputs, decoupled, drawn)
-        maps = self._maps_by_size(inputs)
-        if mode == 'tensor':
-            return maps
-        samples = data_samples or [BaseDataElement() for _ in maps]
-        for sample, features in zip(samples, maps):
-            sample.set_data(dict(dense=features))
-        return samples
+        return predict_maps(self.dense_features, inputs, data_samples, mode)
 
     def _draw(self, batch: dict, generator: torch.Generator) -> dict:
         batch = {**batch, 'drawn': self.draw(batch, generator)}
@@ -234,16 +228,6 @@ class DenseAlgorithm(BaseModel):
         if dense.shape[1] != expected:
             raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
                              f'{self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
-
-    def _maps_by_size(self, images: list[Tensor]) -> list[Tensor]:
-        groups: dict[tuple, list[int]] = {}
-        for index, image in enumerate(images):
-            groups.setdefault(tuple(image.shape), []).append(index)
-        maps: list[Tensor] = [None] * len(images)
-        for indices in groups.values():
-            for index, features in zip(indices, self.dense_features(torch.stack([images[i] for i in indices]))):
-                maps[index] = features
-        return maps
 
 
 def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:

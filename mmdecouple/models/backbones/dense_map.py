@@ -1,7 +1,10 @@
 """What a backbone of another package says about dense features."""
 import math
+from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 
@@ -46,3 +49,34 @@ def stride_of(backbone: nn.Module) -> int | None:
     if hasattr(backbone, 'res_layers'):
         return 4 * math.prod(backbone.strides)
     return getattr(backbone, 'stride', None)
+
+
+def measured_stride(backbone: nn.Module) -> int | None:
+    """Pixels of an image per position of `dense_map`; None if the backbone does not say."""
+    stride = stride_of(backbone)
+    return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
+
+
+def predict_maps(read: Callable[[Tensor], Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None,
+                 mode: str) -> list[Tensor] | list[BaseDataElement]:
+    """The dense maps of images of any sizes, in mmengine's modes of prediction.
+
+    Args:
+        read: Map (B, C, h, w) of normalized images (B, 3, H, W).
+        images: Normalized images (3, H, W); those of one size are read together.
+        data_samples: Samples to put the maps into; None makes them.
+        mode: `predict` gives per image a sample with `dense` (C, h, w); `tensor` gives the list of these maps.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for index, image in enumerate(images):
+        groups.setdefault(tuple(image.shape), []).append(index)
+    maps: list[Tensor] = [None] * len(images)
+    for indices in groups.values():
+        for index, features in zip(indices, read(torch.stack([images[i] for i in indices]))):
+            maps[index] = features
+    if mode == 'tensor':
+        return maps
+    samples = data_samples or [BaseDataElement() for _ in maps]
+    for sample, features in zip(samples, maps):
+        sample.set_data(dict(dense=features))
+    return samples

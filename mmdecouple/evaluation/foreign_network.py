@@ -1,0 +1,143 @@
+"""Networks that were not trained here, made to look like ours to the analysis tools."""
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmdecouple.models import DensePreprocessor, DenseViT
+from mmdecouple.models.backbones import dense_map, predict_maps
+from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
+from mmdecouple.models.backbones.vit_reading import choose_network, split_networks
+from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
+
+# Tensors of classifiers and of pre-training heads; anything else that timm's model lacks is another architecture.
+_BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'mask_token', 'masked_embed', 'local_cls_norm')
+_EPS = dict(clip=1e-5, huggingface=1e-12)
+_LIMIT = 6
+
+
+class ForeignNetwork(BaseModel):
+    """A backbone with the interface of an algorithm of ours that the measures and the maps use.
+
+    Args:
+        backbone: Module that `dense_map` can read.
+        cell: Pixels of an image per dense position.
+        mean: Channel means of RGB in [0, 255] that the backbone expects, (3,).
+        std: Channel standard deviations of RGB, in the same unit, (3,).
+    """
+
+    def __init__(self, backbone: nn.Module, cell: int, mean: tuple[float, ...] = IMAGENET_MEAN,
+                 std: tuple[float, ...] = IMAGENET_STD) -> None:
+        super().__init__(DensePreprocessor(mean, std))
+        self.backbone = backbone
+        self.cell = cell
+
+    @torch.no_grad()
+    def dense_features(self, images: Tensor) -> Tensor:
+        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W)."""
+        height, width = images.shape[-2:]
+        if height % self.cell or width % self.cell:
+            raise ValueError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
+                             'as this network needs; take a multiple of it (tools: --size).')
+        return dense_map(self.backbone, images).float()
+
+    def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
+                mode: str = 'tensor') -> list[Tensor] | list[BaseDataElement]:
+        """Maps of images (3, H, W) of any sizes, as `predict_maps` gives them; there is no mode `loss`."""
+        return predict_maps(self.dense_features, inputs, data_samples, mode)
+
+
+class TimmBackbone(nn.Module):
+    """A model of timm whose last features are a map: after the final norm, without class and register tokens."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def dense_map(self, images: Tensor) -> Tensor:
+        """Map (B, C, h, w) of normalized images (B, 3, H, W)."""
+        return self.model.forward_intermediates(
+            images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True)[-1]
+
+
+def timm_network(name: str, content: dict[str, Any] | None = None, where: str = '',
+                 role: str = 'teacher') -> ForeignNetwork:
+    """A model of timm for images of any size that its patch divides.
+
+    Args:
+        name: Its name in timm, such as `vit_small_patch14_reg4_dinov2`.
+        content: What a weight file in timm's or the authors' format holds; None leaves the weights random.
+        where: What to call the file in messages.
+        role: `teacher` or `student`, for files that hold both.
+
+    Raises:
+        ValueError: timm has no such model; it gives no dense map; the weights are not those of this architecture.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        close = ', '.join(get_close_matches(name, timm.list_models(), n=3, cutoff=0.5))
+        raise ValueError(f'timm {timm.__version__} has no model {name!r}' +
+                         (f'; close names: {close}.' if close else '; timm.list_models() lists its names.'))
+    try:
+        model = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+    except TypeError:
+        model = timm.create_model(name, num_classes=0)
+    if not hasattr(model, 'forward_intermediates'):
+        raise ValueError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another model.')
+    if content is not None:
+        _load_timm(model, content, where, role, name)
+    expected = timm.data.resolve_model_data_config(model)
+    mean, std = (tuple(255 * value for value in expected[key]) for key in ('mean', 'std'))
+    return ForeignNetwork(TimmBackbone(model), model.feature_info[-1]['reduction'], mean, std)
+
+
+def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
+    """A `DenseViT` of the sizes that the weights of a published format have.
+
+    Args:
+        weights: As `to_ours` gives them.
+        where: What to call the file in messages.
+
+    Raises:
+        ValueError: The number of heads cannot be told from the width.
+    """
+    arch = vit_arch(weights.backbone)
+    if 'num_heads' not in arch:
+        raise ValueError(f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is not '
+                         'known; name a config that says it (CONFIG.py=FILE).')
+    patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
+    clip = weights.format == 'clip'
+    backbone = DenseViT(
+        arch, img_size=patch * grid, patch_size=patch, pre_norm=pre_norm, mask_token='mask_token' in weights.backbone,
+        norm_cfg=dict(type='LN', eps=_EPS.get(weights.format, 1e-6)),
+        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if clip else {})
+    backbone.load_state_dict(weights.backbone)
+    return ForeignNetwork(backbone, patch, *((CLIP_MEAN, CLIP_STD) if clip else ()))
+
+
+def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str, name: str) -> None:
+    state, wrapper = choose_network(split_networks(content), role, where)
+    if any(key.startswith('backbone.') for key in state):
+        state = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
+    convert = getattr(sys.modules[type(model).__module__], 'checkpoint_filter_fn', None)
+    try:
+        state = convert(state, model) if convert else state
+    except (AttributeError, KeyError, IndexError, RuntimeError, ValueError) as error:
+        raise ValueError(f'{where} does not fit timm:{name}: timm cannot convert its tensors '
+                         f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).') from error
+    own = model.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
+    reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
+    foreign = [key for key in state if key not in own and key.partition('.')[0] not in _BESIDE]
+    found = ', '.join(f'{len(keys)} {what} ({", ".join(keys[:_LIMIT])}{" ..." if len(keys) > _LIMIT else ""})'
+                      for what, keys in (('missing', missing), ('of another shape', reshaped), ('unknown', foreign))
+                      if keys)
+    if found:
+        raise ValueError(f'{where} does not fit timm:{name}: {found}; name the architecture that the weights have.')
+    model.load_state_dict({**own, **{key: value for key, value in state.items() if key in own}})

@@ -1,0 +1,197 @@
+"""One way to name a network on the command line, whoever trained it."""
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from torch import nn
+
+from mmdecouple.engine.weights import load_weights
+from mmdecouple.models.backbones import measured_stride
+from mmdecouple.models.backbones.vit_formats import to_ours
+from mmdecouple.registry import MODELS
+from mmdecouple.utils.configs import SCOPE, load_config
+from mmdecouple.utils.run_folders import find_config, is_run_folder, newest_checkpoint
+from mmdecouple.utils.weight_files import read_weights
+
+from .foreign_network import timm_network, vit_network
+
+_TIMM = 'timm:'
+_MEASURED = (None, 'teacher', 'student')
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to look at, in evaluation mode on its device.
+
+    Attributes:
+        name: For legends and file names.
+        model: Has `dense_features(images (B, 3, H, W) normalized) -> (B, C, h, w)` float32, `test_step(batch)`, which
+            gives samples with `dense`, and `data_preprocessor`.
+        cell: Pixels of an image per dense position: a ViT's patch; 16 for a ResNet-50 as it is measured.
+        config: The config that built it; None for a foreign network.
+        checkpoint: The file of its weights; None for random ones.
+    """
+
+    name: str
+    model: nn.Module
+    cell: int
+    config: Config | None = None
+    checkpoint: Path | None = None
+
+
+def open_network(word: str, *, measured: str | None = None, seed: int = 0, allow_pickle: bool = False) -> Network:
+    """The network that a word of the command line names, on the GPU if the process sees one.
+
+    ===========================  ==========================================================================
+    `CHECKPOINT.pth`             a run here; its config is the run folder's, or the one stored in the file
+    `RUN_FOLDER`                 its newest checkpoint
+    `CONFIG.py`                  untrained (also `mmdecouple::folder/file.py`)
+    `CONFIG.py=CHECKPOINT.pth`   the weights in the network of this config
+    `timm:NAME`                  a model of timm with random weights
+    `timm:NAME=FILE`             with a local weight file in timm's or the authors' format
+    `FILE`                       a ViT in a format that `read_vit` knows: iBOT, DINO, Leopart, CLIP, ...
+    ===========================  ==========================================================================
+
+    Args:
+        word: As above.
+        measured: `teacher` or `student`, for what holds both; None leaves it to the config (foreign: the teacher).
+        seed: Of random weights.
+        allow_pickle: Whether to trust a file and unpickle whatever it holds.
+
+    Raises:
+        FileNotFoundError: A file or folder is not there.
+        ValueError: The word or `measured` is unknown, or the weights do not fit the network.
+    """
+    if measured not in _MEASURED:
+        raise ValueError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
+    init_default_scope(SCOPE)
+    set_random_seed(seed)
+    opened = _opener(word)(word, measured, allow_pickle)
+    opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
+    return opened
+
+
+def _opener(word: str) -> Callable[[str, str | None, bool], Network]:
+    if word.startswith(_TIMM):
+        return _open_timm
+    if Path(word).is_dir():
+        return _open_folder
+    if '.py=' in word and not Path(word).is_file():
+        return _open_pair
+    return _open_config if word.endswith('.py') else _open_file
+
+
+def _open_timm(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    name, _, file = word.removeprefix(_TIMM).partition('=')
+    if not file:
+        return _foreign(f'{name}-untrained', timm_network(name), None)
+    content = read_weights(file, allow_pickle)
+    model = timm_network(name, content, repr(file), measured or 'teacher')
+    return _foreign(f'{name}-{Path(file).stem}', model, Path(file))
+
+
+def _open_folder(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    folder = Path(word)
+    checkpoint = newest_checkpoint(folder)
+    content = read_weights(str(checkpoint), allow_pickle)
+    return _ours(folder.resolve().name, load_config(str(find_config(folder))), measured, checkpoint, content)
+
+
+def _open_pair(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    config, _, checkpoint = word.partition('.py=')
+    loaded = load_config(f'{config}.py')
+    return _ours(_name(Path(checkpoint)), loaded, measured, Path(checkpoint), read_weights(checkpoint, allow_pickle))
+
+
+def _open_config(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    return _ours(f'{Path(word).stem}-untrained', load_config(word), measured)
+
+
+def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    path = Path(word)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{word}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
+            'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.')
+    content = read_weights(word, allow_pickle)
+    meta = content.get('meta')
+    stored = meta.get('cfg') if isinstance(meta, dict) else None
+    if is_run_folder(path.parent):
+        return _ours(_name(path), load_config(str(find_config(path.parent))), measured, path, content)
+    if isinstance(stored, str) and stored:
+        return _ours(_name(path), read_stored_config(stored, word), measured, path, content)
+    try:
+        weights = to_ours(content, measured or 'teacher', where=repr(word))
+    except ValueError as error:
+        raise ValueError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
+                         f'timm:NAME={word}.') from error
+    return _foreign(_name(path), vit_network(weights, repr(word)), path)
+
+
+def read_stored_config(text: str, where: str) -> Config:
+    """The config that a checkpoint stores, read as plain values: nothing in it is run.
+
+    Args:
+        text: Python source of assignments, as mmengine stores it under `meta.cfg`.
+        where: What to call the checkpoint in messages.
+
+    Raises:
+        ValueError: It holds more than plain values, or no model.
+    """
+    try:
+        values = {node.targets[0].id: _value(node.value) for node in ast.parse(text).body if isinstance(node, ast.Assign)}
+    except (SyntaxError, ValueError, AttributeError) as error:
+        raise ValueError(f'{where}: the config stored in it holds more than plain values ({error}); '
+                         f'name its config: CONFIG.py={where}.') from error
+    if 'model' not in values:
+        raise ValueError(f'{where}: the config stored in it names no model; name its config: CONFIG.py={where}.')
+    return Config(values)
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
+        return {word.arg: _value(word.value) for word in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    return ast.literal_eval(node)
+
+
+def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,
+          content: dict[str, Any] | None = None) -> Network:
+    if 'model' not in config:
+        raise ValueError(f'{name}: its config names no model; a network to look at needs the config key model.')
+    if measured is not None:
+        config.model.measured = measured
+    model = MODELS.build(config.model)
+    if content is None:
+        # mmengine logs every single weight that it initializes.
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel('ERROR')
+        model.init_weights()
+        logger.setLevel(level)
+    else:
+        load_weights(model, content, str(checkpoint))
+    cell = measured_stride(model.backbone) or model.dense_stride
+    if cell is None:
+        raise ValueError(f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
+                         'pixels of an image per dense position.')
+    return Network(name, model, cell, config, checkpoint)
+
+
+def _foreign(name: str, model: nn.Module, checkpoint: Path | None) -> Network:
+    return Network(name, model, model.cell, None, checkpoint)
+
+
+def _name(checkpoint: Path) -> str:
+    return f'{checkpoint.resolve().parent.name}-{checkpoint.stem}'
