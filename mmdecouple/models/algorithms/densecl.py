@@ -5,8 +5,10 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 
+from ..decoupling import DecoupledViews
 from ..layers import NegativeQueue
 from ..losses import info_nce
+from ..ranked_match import RankedMatch
 from .base import DenseAlgorithm
 
 
@@ -23,6 +25,8 @@ class DenseCL(DenseAlgorithm):
         channels: C, channels of the projections.
         temperature: Of both InfoNCE terms.
         dense_weight: w, in [0, 1].
+        match_rank: n: each position is matched with its n-th most similar position instead; 1 is the method. `random`
+            matches it with any position. For the paper's study of misalignment (Fig. 9, "S-T/@n").
         **kwargs: As for `DenseAlgorithm`; `neck` is mmpretrain's `DenseCLNeck`. With its `num_grid` the backbone's
             map is pooled to the same grid before matching.
 
@@ -30,7 +34,7 @@ class DenseCL(DenseAlgorithm):
     """
 
     def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
-                 dense_weight: float = 0.5, **kwargs) -> None:
+                 dense_weight: float = 0.5, match_rank: int | str = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= dense_weight <= 1:
             raise ValueError(f'DenseCL: dense_weight must lie in [0, 1], got {dense_weight} '
@@ -39,6 +43,14 @@ class DenseCL(DenseAlgorithm):
         self.dense_queue = NegativeQueue(queue_length, channels)
         self.temperature = temperature
         self.dense_weight = dense_weight
+        self.match = RankedMatch(match_rank, 'DenseCL', 'match_rank')
+
+    def draw(self, batch: dict, generator: torch.Generator) -> Tensor | None:
+        """Key positions that query positions are matched with, (B, P), if they are random."""
+        views = batch['inputs']
+        height, width = self.dense_size(views[1].shape[-2:])
+        drawn = self.match.draw(len(views[1]), height * width, generator)
+        return None if drawn is None else drawn.to(views[1].device, non_blocking=True)
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """`global` (N, C) and `pooled` (N, C), mean of `dense`, normalized; `dense` (N, P, C); `map` (N, P, C_b)."""
@@ -53,10 +65,17 @@ class DenseCL(DenseAlgorithm):
             'map': features.detach().flatten(2).transpose(1, 2),
         }
 
+    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
+              drawn: Tensor | None) -> tuple[dict[str, Tensor], Tensor | None]:
+        """As in the base class, and the random matches."""
+        student, dense = super().learn(views, decoupled, teacher, drawn)
+        return {**student, 'drawn': drawn}, dense
+
     def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
         """`loss_global` and `loss_dense`, weighted by 1 - w and w."""
         loss_global = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
-        index = self.correspondence(student['map'], teacher['map'])
+        maps = student['map'], teacher['map']
+        index = self.correspondence(*maps) if self.match.rank == 1 else self.match(*maps, student['drawn'])
         matched = teacher['dense'].gather(1, index[..., None].expand_as(student['dense']))
         loss_dense = self.dense_loss(student['dense'].flatten(0, 1), self.dense_target(matched.flatten(0, 1)))
         return dict(loss_global=(1 - self.dense_weight) * loss_global.mean(),

@@ -10,6 +10,7 @@ from mmdecouple.registry import MODELS
 
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import Center
+from ..ranked_match import RankedMatch
 from .base import DenseAlgorithm
 
 _CHUNK_TOKENS = 2**13
@@ -22,10 +23,12 @@ class MIMMasks(NamedTuple):
         mask: True = replaced by the mask token, bool, (2 * B, h, w).
         masked: Where the patch loss lives: the masked patches.
         visible: All other patches, also those of views without any mask.
+        aligned: Patches whose tokens are the targets, (2 * B, h * w), if they are random.
     """
     mask: Tensor
     masked: Foreground
     visible: Foreground
+    aligned: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -47,6 +50,9 @@ class IBOT(DenseAlgorithm):
         center_momentum: Of both centers.
         visible_weight: Weight of the same patch loss on the visible patches, averaged by itself, as in iBOT++
             (TIPSv2, and `lightly` for the separate average); 0 is iBOT.
+        target_rank: n: the target of a masked patch is the teacher's token that is n-th nearest to the patch's own in
+            its view, by cosine; 1 is its own, that is the method. `random` takes any token of the view. For the
+            paper's study of misalignment (Fig. 9, "T@n"); the visible patches keep their own targets.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
@@ -63,7 +69,8 @@ class IBOT(DenseAlgorithm):
 
     def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
                  student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
-                 warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0., **kwargs) -> None:
+                 warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0.,
+                 target_rank: int | str = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= mim_share <= 1:
             raise ValueError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
@@ -76,6 +83,7 @@ class IBOT(DenseAlgorithm):
         self.student_temperature = student_temperature
         self.schedule = (*teacher_temperature, warmup_epochs)
         self.visible_weight = visible_weight
+        self.match = RankedMatch(target_rank, 'IBOT', 'target_rank')
         self.class_center = Center(self.neck.out_channels, center_momentum)
         self.patch_center = Center(self.neck.out_channels, center_momentum)
         # A tensor, so that a new epoch neither compiles the step again nor waits for the device.
@@ -96,9 +104,10 @@ class IBOT(DenseAlgorithm):
         rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
         mask = self.mim_mask.sample(rows, size, generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]
+        aligned = self.match.draw(rows, size[0] * size[1], generator)
         share, device = mask.flatten(1).float(), views[0].device
-        return MIMMasks(mask.to(device, non_blocking=True), Foreground.of(share).to(device),
-                        Foreground.of(1 - share).to(device))
+        mask, aligned = (part if part is None else part.to(device, non_blocking=True) for part in (mask, aligned))
+        return MIMMasks(mask, Foreground.of(share).to(device), Foreground.of(1 - share).to(device), aligned)
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, mask: Tensor | None = None,
                mixed: DecoupledViews | None = None, needed: Tensor | None = None) -> dict[str, Tensor]:
@@ -141,10 +150,11 @@ class IBOT(DenseAlgorithm):
         classes, logits = self.neck(torch.cat([student['class'], patches[masked]])).split(
             [len(student['class']), len(masked)])
         losses = dict(loss_class=self._class_loss(classes.float(), teacher['class_logits']),
-                      loss_patch=self._patch_loss(logits, drawn.masked, teacher))
+                      loss_patch=self._patch_loss(logits, drawn.masked, self._aligned(drawn, teacher), teacher))
         if self.visible_weight:
-            logits = self.neck(patches[drawn.visible.positions])
-            losses['loss_visible'] = self.visible_weight * self._patch_loss(logits, drawn.visible, teacher)
+            seen = drawn.visible.positions
+            losses['loss_visible'] = self.visible_weight * self._patch_loss(self.neck(patches[seen]), drawn.visible,
+                                                                            seen, teacher)
         return losses
 
     @torch.no_grad()
@@ -184,9 +194,18 @@ class IBOT(DenseAlgorithm):
         others = torch.stack([log[1], log[0]]) + log[2:].sum(0)
         return -(target * others).sum(2).mean(1).sum() / (2 + 2 * self.local_views)
 
-    def _patch_loss(self, logits: Tensor, where: Foreground, teacher: dict[str, Tensor]) -> Tensor:
+    def _aligned(self, drawn: MIMMasks, teacher: dict[str, Tensor]) -> Tensor:
+        """Flat patches of the teacher that the masked patches take their targets from, (M,)."""
+        masked = drawn.masked.positions
+        if self.match.rank == 1:
+            return masked
+        index = self.match(teacher['dense'], teacher['dense'], drawn.aligned)
+        first = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
+        return (first + index).flatten()[masked]
+
+    def _patch_loss(self, logits: Tensor, where: Foreground, targets: Tensor, teacher: dict[str, Tensor]) -> Tensor:
         with torch.no_grad():
-            target = self.teacher.neck.last_layer(teacher['bottleneck'][where.positions])
+            target = self.teacher.neck.last_layer(teacher['bottleneck'][targets])
             target = self._sharpen(target, self.patch_center)
         return (self._cross_entropy(logits, target) * where.select(where.weight)).sum()
 

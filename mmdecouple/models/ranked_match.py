@@ -1,0 +1,49 @@
+"""Pairs of positions by rank of similarity: the controlled misalignment of the paper's Fig. 9."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class RankedMatch:
+    """For each position the n-th most similar one, or any one.
+
+    index_i = the j at place n when cos(query_i, key_j) is sorted from the largest, in float32.
+
+    Args:
+        rank: n, a whole number of at least 1, or `random`: j is uniform over all positions.
+        owner: Name of the method, for error messages.
+        setting: Name of the setting, for error messages.
+
+    Raises:
+        ValueError: For anything else.
+
+    Source: paper Fig. 9 ("S-T/@n", "T@n", "Rand").
+    """
+
+    def __init__(self, rank: int | str, owner: str, setting: str) -> None:
+        self.rank, self.name, self.key = rank, f'{owner}: {setting}', f'(config key model.{setting})'
+        if rank != 'random' and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            raise ValueError(f"{self.name} must be a whole number of at least 1, or 'random', got {rank!r} {self.key}.")
+
+    def draw(self, rows: int, positions: int, generator: torch.Generator) -> Tensor | None:
+        """What a batch of `rows` views needs drawn: indices (rows, positions) if the pairs are random, else None.
+
+        Raises:
+            ValueError: For a view of fewer positions than the rank.
+        """
+        if self.rank == 'random':
+            return torch.randint(positions, (rows, positions), generator=generator)
+        if self.rank > positions:
+            raise ValueError(f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} '
+                             f'{self.key}.')
+        return None
+
+    @torch.no_grad()
+    def __call__(self, query: Tensor, key: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Indices of key positions, (B, P), for features (B, P, C) x 2 and what `draw` gave."""
+        if drawn is not None:
+            return drawn
+        # Half precision would tie most of a view's cosines, and ties go to the first positions.
+        with torch.autocast(query.device.type, enabled=False):
+            query, key = (F.normalize(features.float(), dim=2) for features in (query, key))
+            return torch.bmm(query, key.transpose(1, 2)).topk(self.rank, dim=2).indices[..., -1]
