@@ -1,7 +1,9 @@
 """Child processes a few at a time, under one live progress display, stopped cleanly together."""
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,10 @@ _POLL_SECONDS = 0.25
 _STOP_SECONDS = 90
 _TAIL_LINES = 15
 _PLAIN_SECONDS = 30
+_FEW_JOBS = 12
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+# Looked up here, as a child between fork and exec must not load libraries.
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 ReadProgress = Callable[[str], tuple[int, int] | None]
 
@@ -39,19 +45,28 @@ class Job:
         command: Program and arguments.
         log: File that takes its output; text of an earlier start is kept.
         read_progress: Maps a line of output to (done, total), or to None if it tells neither.
+        after: Names of jobs that must have ended well before this one starts.
+        done: Called when the child has ended well; an error it raises counts as the job's.
+        held_files: Open files that the child keeps open, and with them the locks on them.
     """
 
     name: str
     command: list[str]
     log: Path
     read_progress: ReadProgress
+    after: Sequence[str] = ()
+    done: Callable[[], None] | None = None
+    held_files: Sequence[IO] = ()
     process: subprocess.Popen | None = field(default=None, init=False)
     tail: deque = field(default_factory=lambda: deque(maxlen=_TAIL_LINES), init=False)
     _output: IO | None = field(default=None, init=False)
     _rest: str = field(default='', init=False)
 
     def start(self, threads: int) -> None:
-        """Start the child in its own process group, so that Ctrl-C reaches it through us only."""
+        """Start the child in its own process group, so that Ctrl-C reaches it through us only.
+
+        On Linux it is asked to save and end if this process is killed.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads),
                'PYTHONUNBUFFERED': '1', 'COLUMNS': '160'}
@@ -60,7 +75,8 @@ class Job:
             self._output.seek(0, os.SEEK_END)
             self.process = subprocess.Popen(self.command, stdout=sink, stderr=subprocess.STDOUT,
                                             stdin=subprocess.DEVNULL, env=env,
-                                            start_new_session=True)
+                                            start_new_session=True, preexec_fn=_end_with_parent,
+                                            pass_fds=[file.fileno() for file in self.held_files])
 
     def news(self) -> tuple[int, int] | None:
         """Read what the child wrote since the last call and return the last progress in it."""
@@ -74,62 +90,78 @@ class Job:
 
 
 def run_jobs(title: str, jobs: Sequence[Job], slots: int, threads: int = 1,
-             console: Console | None = None) -> None:
+             console: Console | None = None, keep_going: bool = False) -> list[JobFailed]:
     """Run jobs, `slots` at a time in the given order, and return when all are done.
 
     Ctrl-C and SIGTERM are passed on as SIGTERM to every running child; they get the time to save.
 
     Args:
         title: What the jobs do, in front of every bar.
-        jobs: Children to run.
+        jobs: Children to run; a job stands behind those that it waits for.
         slots: Children at a time, at least 1.
         threads: OpenMP threads of each child.
         console: Terminal of the display.
+        keep_going: Whether a failure leaves those running that do not wait for the failed job.
+
+    Returns:
+        With `keep_going`, the failures.
 
     Raises:
         JobFailed: A child failed; the others were stopped.
         KeyboardInterrupt: After a clean stop.
     """
     console = console or Console()
-    waiting, running = list(jobs), {}
+    waiting, running, failures = list(jobs), {}, []
+    ended: set[str] = set()
     columns = (TextColumn('{task.description}'), BarColumn(bar_width=30), MofNCompleteColumn(),
                TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
-    plain = _PlainLines(console)
     with _sigterm_as_interrupt(), Progress(*columns, console=console,
                                            disable=not console.is_terminal) as progress:
-        tasks = {job.name: progress.add_task(f'{title} {job.name}', total=None, start=False)
-                 for job in jobs}
+        display = _Display(title, jobs, progress, console)
         try:
             while waiting or running:
-                while waiting and len(running) < slots:
-                    job = waiting.pop(0)
+                while len(running) < slots and (job := _next(waiting, ended)):
+                    waiting.remove(job)
                     job.start(threads)
-                    progress.start_task(tasks[job.name])
+                    display.started(job)
                     running[job.name] = job
-                    plain.say(f'{title} {job.name}: started, log in {job.log}')
+                if not running:
+                    break
                 time.sleep(_POLL_SECONDS)
                 for job in list(running.values()):
-                    _advance(title, job, tasks[job.name], progress, plain, running)
+                    code = job.process.poll()
+                    display.news(job)
+                    if code is None:
+                        continue
+                    del running[job.name]
+                    failure = _failure(title, job, code)
+                    if failure is None:
+                        ended.add(job.name)
+                        display.ended(job)
+                    elif keep_going:
+                        failures.append(failure)
+                        display.say(f'{failure}')
+                    else:
+                        raise failure
         finally:
             stop(list(running.values()))
+    return failures
 
 
-def _advance(title: str, job: Job, task: TaskID, progress: Progress, plain: '_PlainLines',
-             running: dict[str, Job]) -> None:
-    code = job.process.poll()
-    news = job.news()
-    if news is not None:
-        progress.update(task, completed=news[0], total=news[1])
-        plain.now_and_then(job.name, f'{title} {job.name}: {news[0]} / {news[1]}')
-    if code is None:
-        return
-    del running[job.name]
+def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
+    """First job that waits for none."""
+    return next((job for job in waiting if ended.issuperset(job.after)), None)
+
+
+def _failure(title: str, job: Job, code: int) -> JobFailed | None:
     if code != 0:
-        raise JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}',
-                        job.tail)
-    total = progress.tasks[task].total or 1
-    progress.update(task, completed=total, total=total)
-    plain.say(f'{title} {job.name}: done')
+        return JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}', job.tail)
+    try:
+        if job.done is not None:
+            job.done()
+    except (OSError, ValueError, RuntimeError) as error:
+        return JobFailed(f'{title} {job.name} failed: {error}; whole log: {job.log}', job.tail)
+    return None
 
 
 def stop(jobs: Sequence[Job]) -> None:
@@ -146,21 +178,52 @@ def stop(jobs: Sequence[Job]) -> None:
             job.process.wait()
 
 
-class _PlainLines:
-    """Progress for a log file, where a live display would be noise."""
+class _Display:
+    """A bar a job on a terminal, of many only those that run and one over all; plain lines for a log file."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
+        self.title, self.progress, self.console = title, progress, console
+        self.few, self.total, self.count = len(jobs) <= _FEW_JOBS, len(jobs), 0
         self.last: dict[str, float] = {}
+        self.tasks: dict[str, TaskID] = {}
+        if self.few:
+            self.tasks = {job.name: progress.add_task(f'{title} {job.name}', total=None, start=False) for job in jobs}
+        else:
+            self.overall = progress.add_task(f'{title}: jobs', total=self.total)
+
+    def started(self, job: Job) -> None:
+        if self.few:
+            self.progress.start_task(self.tasks[job.name])
+        else:
+            self.tasks[job.name] = self.progress.add_task(f'{self.title} {job.name}', total=None)
+        self.say(f'{self.title} {job.name}: started, log in {job.log}')
+
+    def news(self, job: Job) -> None:
+        if (news := job.news()) is None:
+            return
+        self.progress.update(self.tasks[job.name], completed=news[0], total=news[1])
+        if time.monotonic() - self.last.setdefault(job.name, time.monotonic()) >= _PLAIN_SECONDS:
+            self.last[job.name] = time.monotonic()
+            self.say(f'{self.title} {job.name}: {news[0]} / {news[1]}')
+
+    def ended(self, job: Job) -> None:
+        self.count += 1
+        task = self.tasks[job.name]
+        total = self.progress.tasks[self.progress.task_ids.index(task)].total or 1
+        self.progress.update(task, completed=total, total=total)
+        if not self.few:
+            self.progress.remove_task(task)
+            self.progress.update(self.overall, completed=self.count)
+        self.say(f'{self.title} {job.name}: done' + ('' if self.few else f' ({self.count} of {self.total} jobs)'))
 
     def say(self, line: str) -> None:
         if not self.console.is_terminal:
             self.console.print(line, highlight=False, soft_wrap=True)
 
-    def now_and_then(self, key: str, line: str) -> None:
-        if time.monotonic() - self.last.setdefault(key, time.monotonic()) >= _PLAIN_SECONDS:
-            self.last[key] = time.monotonic()
-            self.say(line)
+
+def _end_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_DEATH_SIGNAL, signal.SIGTERM)
 
 
 @contextmanager
