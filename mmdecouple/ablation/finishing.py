@@ -1,0 +1,62 @@
+"""What a finished run keeps: bare weights, and a note of how it was made."""
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmdecouple.utils.checkpoint import read_checkpoint
+from mmdecouple.utils.files import write_bytes, write_json
+from mmdecouple.utils.run_folders import newest_checkpoint
+from mmdecouple.version import __version__
+
+from .plan import Run
+
+NOTE = 'run.json'
+
+
+def read_note(run: Run) -> dict[str, Any] | None:
+    """The note of a finished run, None if it has not finished."""
+    path = run.folder / NOTE
+    if not path.is_file() or not (run.row.untrained or run.weights.is_file()):
+        return None
+    return json.loads(path.read_text())
+
+
+def finish(run: Run) -> None:
+    """Keep the bare weights of a run that has trained to its end, note how it was made, drop its other checkpoints.
+
+    Raises:
+        RuntimeError: It was stopped before its end.
+    """
+    note = dict(key=run.key, base=run.row.bases, version=__version__, iterations=0, images=0, checkpoint_sha256=None)
+    if run.row.untrained:
+        write_json(run.folder / NOTE, note, indent=1)
+        return
+    newest = newest_checkpoint(run.folder)
+    if newest.name == 'interrupted.pth':
+        raise RuntimeError(f'{run.folder} was stopped before its end; run the same command to go on.')
+    content = read_checkpoint(str(newest))
+    buffer = io.BytesIO()
+    torch.save(dict(meta=content['meta'], state_dict=content['state_dict']), buffer)
+    write_bytes(run.weights, buffer.getvalue())
+    iterations = content['meta']['iter']
+    note.update(
+        iterations=iterations, images=iterations * run.config.train_dataloader.batch_size * world_size(content),
+        checkpoint_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
+    write_json(run.folder / NOTE, note, indent=1)
+    for path in run.folder.glob('*.pth'):
+        if path != run.weights:
+            path.unlink()
+
+
+def world_size(checkpoint: dict[str, Any]) -> int:
+    """Processes that a checkpoint was trained by."""
+    return int(checkpoint['meta'].get('world_size', 1))
+
+
+def figures_folder(run: Run) -> Path:
+    """Where the figures of a run's measures stand."""
+    return run.folder / 'figures'

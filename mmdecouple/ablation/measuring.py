@@ -1,0 +1,62 @@
+"""Measures one run, each measure by itself: `python -m mmdecouple.ablation.measuring CONFIG WEIGHTS SEED FOLDER`."""
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import init_default_scope
+
+from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.registry import DATASETS
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import one_line_errors
+
+from .plan import figures_stem
+
+UNTRAINED = 'none'
+_SECONDS = 2.0
+
+
+def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
+    """File of each measure's figures -> config of a `ProbeDataset` with this measure alone."""
+    return {folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
+            for measure in probe['measures']}
+
+
+def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
+    """Measure what the config's probes ask for and `folder` lacks; a file appears when its measure is done.
+
+    Args:
+        config: Config of the run.
+        weights: Its checkpoint; `none` for the network as it is initialized.
+        seed: Of that initialization.
+        folder: Of the figures.
+    """
+    probe = configured_probe(load_config(config))
+    missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
+    network = open_network(config if weights == UNTRAINED else f'{config}={weights}', seed=seed)
+    init_default_scope('mmdecouple')
+    for place, (path, one) in enumerate(missing.items()):
+        metric = CouplingMetric(json=path, config=config, checkpoint=None if weights == UNTRAINED else weights)
+        measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64,
+                      progress=_plain_progress(place, len(missing)))
+
+
+def _plain_progress(place: int, total: int) -> Callable[[int, int], None]:
+    """Lines `measured 45/300`, in hundredths of a measure."""
+    last = [float('-inf')]
+
+    def show(done: int, images: int) -> None:
+        if done == images or time.monotonic() - last[0] >= _SECONDS:
+            last[0] = time.monotonic()
+            print(f'measured {100 * place + 100 * done // images}/{100 * total}', flush=True)
+
+    return show
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        measure_missing(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,0 +1,119 @@
+"""From a table to its runs: each distinct training once, those that others wait for first."""
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdecouple.evaluation.suites import configured_probe
+
+from .resolving import check_scale, resolve
+from .table import Row, Table
+
+_TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'load_from',
+             'compile', 'auto_scale_lr')
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row in one setting from one seed.
+
+    Attributes:
+        row: The row.
+        setting: Of the table.
+        seed: Of the run.
+        config: Resolved, with the seed and, at the keys of `row.after`, the weights of other runs.
+        key: SHA-256 of all that decides what the training gives: runs of the same key are one.
+        folder: Run folder, named by the key, so that tables share runs.
+        needs: Keys of the runs whose checkpoints it takes.
+        probe: Config of the `ProbeDataset` that it is measured on.
+    """
+
+    row: Row
+    setting: str
+    seed: int
+    config: Config
+    key: str
+    folder: Path
+    needs: tuple[str, ...]
+    probe: dict
+
+    @property
+    def name(self) -> str:
+        """For people: row, setting and seed."""
+        return ', '.join(part for part in (self.row.label, self.setting, f'seed {self.seed}') if part)
+
+    @property
+    def weights(self) -> Path:
+        """Where the last checkpoint stands once the run has finished."""
+        return self.folder / 'final.pth'
+
+
+def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | None = None, rows: Sequence[str] = (),
+              options: Mapping[str, Any] | None = None) -> list[Run]:
+    """All runs of a table: seeds outermost, then settings, then rows; none before those that it needs.
+
+    Args:
+        table: What to run.
+        scale: `full` or `demo`.
+        out: Folder of all runs.
+        seeds: None for the table's.
+        rows: Patterns of `group/row`, of groups or of rows; empty for all. What these need comes along.
+        options: More overrides for every run.
+
+    Raises:
+        ValueError: The scale, a pattern or an override fits nothing.
+    """
+    check_scale(table, scale)
+    chosen = [row for row in table.rows if scale in row.bases and (not rows or _matches(row, rows))]
+    for pattern in rows:
+        if not any(_matches(row, [pattern]) for row in table.rows if scale in row.bases):
+            labels = ', '.join(row.label for row in table.rows if scale in row.bases)
+            raise ValueError(f'--rows: {pattern} fits no row of {table.name}; there are {labels}.')
+    runs: dict[tuple[str, str, int], Run] = {}
+
+    def add(row: Row, setting: str, seed: int) -> Run:
+        place = (row.label, setting, seed)
+        if place not in runs:
+            before = {path: add(table.row(label), setting, seed) for label, path in row.after.items()}
+            runs[place] = _run(row, setting, seed, scale, out, before, options or {})
+        return runs[place]
+
+    for seed in seeds or table.seeds:
+        for setting in table.settings:
+            for row in chosen:
+                if setting in row.settings:
+                    add(row, setting, seed)
+    return list(runs.values())
+
+
+def _matches(row: Row, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in (row.label, row.group, row.name))
+
+
+def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, Run],
+         options: Mapping[str, Any]) -> Run:
+    config = resolve(row, setting, scale, options)
+    config.merge_from_dict({'randomness.seed': seed})
+    # The key names the runs whose weights it takes, not where they lie.
+    config.merge_from_dict({path: run.key for path, run in before.items()})
+    facts = {name: config.get(name) for name in _TRAINING}
+    key = _digest([facts, seed, row.untrained])
+    config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
+    folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'
+    return Run(row, setting, seed, config, key, folder, tuple(run.key for run in before.values()),
+               configured_probe(config))
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def figures_stem(probe: dict, measure: dict) -> str:
+    """Name under which one measure's figures are kept: they are good for the same draws only."""
+    facts = [{key: value for key, value in probe.items() if key != 'measures'}, measure]
+    return f'{measure["type"]}-{_digest(facts)[:12]}'

@@ -1,0 +1,130 @@
+"""Runs of a plan as jobs: train what is not trained, measure what is not measured, nothing twice."""
+import fcntl
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mmdecouple.utils.jobs import Job
+
+from .finishing import figures_folder, finish, read_note
+from .measuring import UNTRAINED, figures_files
+from .plan import Run
+
+_WAIT_SECONDS = 120
+
+
+def jobs_of(runs: Sequence[Run], train_tool: Path, *, device: str = 'auto', gpus: int = 1,
+            held_files: Sequence[IO] = (), measured: Callable[[], None] | None = None) -> list[Job]:
+    """Jobs for all that is missing, each run's measuring right behind its training.
+
+    Args:
+        runs: Of a plan, in its order.
+        train_tool: `tools/train.py`.
+        device: `auto`, `cpu` or `cuda`, for training; a process without CUDA measures on the CPU.
+        gpus: Processes a training is spread over; 1 starts no launcher.
+        held_files: See `Job`.
+        measured: Called after each measuring.
+    """
+    jobs, due = [], {}
+    for run in runs:
+        if run.key in due or read_note(run) is not None:
+            continue
+        if run.row.untrained:
+            finish(run)
+            continue
+        job = Job(f'training {run.name}', _training(run, train_tool, device, gpus), run.folder / 'train.log',
+                  _training_progress(run), [due[key] for key in run.needs if key in due],
+                  lambda run=run: finish(run), held_files)
+        due[run.key] = job.name
+        jobs.append(job)
+    measuring = {}
+    for run in runs:
+        missing = [path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file()]
+        place = run.folder, *missing
+        if not missing or place in measuring:
+            continue
+        measuring[place] = run.key, Job(
+            f'measuring {run.name}', _measuring(run), run.folder / 'measure.log', _measuring_progress,
+            [due[run.key]] if run.key in due else [], measured, held_files)
+    return list(_interleaved(jobs, measuring.values(), due))
+
+
+def _interleaved(training: list[Job], measuring: Sequence[tuple[str, Job]], due: dict[str, str]) -> Iterator[Job]:
+    yield from (job for key, job in measuring if key not in due)
+    for job in training:
+        yield job
+        yield from (other for key, other in measuring if due.get(key) == job.name)
+
+
+def _training(run: Run, train_tool: Path, device: str, gpus: int) -> list[str]:
+    config = run.folder / 'config' / f'{run.folder.name}.py'
+    config.parent.mkdir(parents=True, exist_ok=True)
+    run.config.dump(str(config))
+    program = [sys.executable]
+    if gpus > 1:
+        program += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
+    program += [str(train_tool), str(config), '--work-dir', str(run.folder), '--resume', '--device', device]
+    return [*program, '--launcher', 'pytorch'] if gpus > 1 else program
+
+
+def _measuring(run: Run) -> list[str]:
+    folder = figures_folder(run)
+    stems = [path.stem.rpartition('-')[2] for path in figures_files(run.probe, folder)]
+    config = folder / f'probes-{"".join(stem[:4] for stem in stems)}.py'
+    config.parent.mkdir(parents=True, exist_ok=True)
+    run.config.dump(str(config))
+    weights = UNTRAINED if run.row.untrained else str(run.weights)
+    return [sys.executable, '-m', 'mmdecouple.ablation.measuring', str(config), weights, str(run.seed), str(folder)]
+
+
+def _training_progress(run: Run) -> Callable[[str], tuple[int, int] | None]:
+    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
+    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
+    epochs = run.config.train_cfg.max_epochs
+
+    def read(line: str) -> tuple[int, int] | None:
+        found = pattern.search(line)
+        if found is None:
+            return None
+        epoch, done, length = map(int, found.groups())
+        return (epoch - 1) * length + done, epochs * length
+
+    return read
+
+
+def _measuring_progress(line: str) -> tuple[int, int] | None:
+    found = re.search(r'measured (\d+)/(\d+)', line)
+    return found and (int(found[1]), int(found[2]))
+
+
+@contextmanager
+def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
+    """Hold the lock of a folder of runs, which children that outlive us hold on to until they have saved.
+
+    Args:
+        out: The folder; made if need be.
+        say: Told once if there is somebody to wait for.
+
+    Raises:
+        RuntimeError: Somebody else still works there after two minutes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    with (out / '.lock').open('w') as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f'{out}: another ablation works in this folder; wait for it, or take another '
+                                       'with --out.') from None
+                if say:
+                    say(f'{out}: waiting for processes of an earlier start to save and end.')
+                    say = None
+                time.sleep(0.5)
+        yield lock

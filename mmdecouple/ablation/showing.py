@@ -1,0 +1,112 @@
+"""A table as Markdown and on the terminal: ours beside the paper's, then differences to the reference row."""
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from .columns import COLUMNS, Column
+from .rows import Figures, Summary
+from .table import Row, Table
+
+
+class Block(NamedTuple):
+    """One printed table: a title, a header, and lines of as many cells."""
+
+    title: str
+    header: list[str]
+    lines: list[list[str]]
+
+
+def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator[Block]:
+    """For each group and setting the figures, and the differences of each seed to the reference row.
+
+    Args:
+        table: The table.
+        rows: Its raw rows.
+        scale: Of the rows.
+    """
+    figures = Figures(rows)
+    for setting in table.settings:
+        for group in table.groups:
+            of_group = [row for row in table.rows if row.group == group and setting in row.settings and scale in row.bases]
+            if not of_group:
+                continue
+            title = ', '.join(part for part in (group, setting) if part)
+            yield _values(table, of_group, setting, title, figures)
+            reference = table.references.get(group)
+            if reference is not None and len(of_group) > 1:
+                yield _differences(table, of_group, setting, title, figures, reference)
+
+
+def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures) -> Block:
+    header, lines = ['row', 'seeds'], [[row.name, ''] for row in rows]
+    for name in table.columns:
+        column = COLUMNS[name]
+        published = [row.published.get(name) for row in rows]
+        if column.key is not None:
+            header.append(name + (' (%)' if column.percent else ''))
+            for line, row in zip(lines, rows):
+                found = figures.over_seeds(row.group, row.name, setting, column.key)
+                line.append(show(found, column))
+                line[1] = str(max(found.count if found else 0, int(line[1] or 0)))
+        if any(value is not None for value in published):
+            header.append(f'{name}, published')
+            for line, value in zip(lines, published):
+                line.append('' if value is None else f'{value:g}')
+    return Block(title, header, lines)
+
+
+def _differences(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures,
+                 reference: str) -> Block:
+    names = [name for name in table.columns if COLUMNS[name].key is not None]
+    lines = [[row.name, *(show_difference(
+        figures.difference(row.group, row.name, reference, setting, COLUMNS[name].key), COLUMNS[name])
+        for name in names)] for row in rows if row.name != reference]
+    return Block(f'{title}: minus {reference}, seed by seed', ['row', *names], lines)
+
+
+def show(found: Summary | None, column: Column) -> str:
+    """Mean and half width of the interval, `56.2 +- 1.1`."""
+    if found is None:
+        return '–'
+    factor, digits = (100, 1) if column.percent else (1, 3)
+    text = f'{factor * found.mean:.{digits}f}'
+    return text if found.half is None else f'{text} ± {factor * found.half:.{digits}f}'
+
+
+def show_difference(found: Summary | None, column: Column) -> str:
+    """Signed mean, half width, and how many seeds have this sign, `-7.8 +- 0.5 (3/3)`."""
+    if found is None:
+        return '–'
+    sign = '' if found.mean < 0 else '+'
+    return f'{sign}{show(found, column)} ({found.same}/{found.count})'
+
+
+def markdown(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> str:
+    """The whole table, with what its figures are."""
+    text = f'# {table.title}\n\nScale: {scale}. Published figures: {table.source}.\n{_legend(table)}\n'
+    for block in blocks(table, rows, scale):
+        text += f'\n## {block.title}\n\n| {" | ".join(block.header)} |\n|{" --- |" * len(block.header)}\n'
+        text += ''.join(f'| {" | ".join(line)} |\n' for line in block.lines)
+    return text
+
+
+def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, console: Console) -> None:
+    """The same on a terminal."""
+    console.print(f'{table.title} (scale: {scale}; published: {table.source})', highlight=False)
+    for block in blocks(table, rows, scale):
+        shown = RichTable(title=block.title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
+        for place, name in enumerate(block.header):
+            shown.add_column(name, justify='left' if place == 0 else 'right')
+        for line in block.lines:
+            shown.add_row(*line)
+        console.print(shown)
+    console.print(_legend(table), highlight=False, style='dim')
+
+
+def _legend(table: Table) -> str:
+    lower = ', '.join(name for name in table.columns if COLUMNS[name].lower)
+    return ('Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
+            f'have this sign. Lower is less coupled: {lower or "none of these"}.')
