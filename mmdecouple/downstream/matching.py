@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from .reading import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
+# Where a pyramid of SoCo-FPN and the convolutions of its box head have their place, and by what that is recognized.
+_PYRAMID = {'neck.lateral_convs.0.conv.weight': ('neck.lateral_convs.', 'neck.fpn_convs.'),
+            'roi_head.bbox_head.shared_convs.0.conv.weight': ('roi_head.bbox_head.shared_', )}
 _ACCEPTED = ('loaded', 'resized', 'new', 'unused')
 _LIMIT = 4
 
@@ -38,21 +41,27 @@ class Match:
         return self.status in _ACCEPTED
 
 
-def match(model: nn.Module, weights: Pretrained) -> list[Match]:
+def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[Match]:
     """Pairs the tensors of `backbone` and, for C4, of `roi_head.shared_head` with those of a checkpoint.
+
+    A pyramid in the checkpoint is paired with mmdet's FPN, and its box head with one that has convolutions.
 
     Args:
         model: Detector or segmentor.
         weights: What `read_pretrained` gave.
+        pyramid: Whether pyramid and box head are taken.
 
     Raises:
         ValueError: If they are of different architectures; both are named.
     """
     targets = _targets(model)
     _check_architecture(model, targets, weights)
+    if weights.pyramid and pyramid:
+        targets |= _pyramid_targets(model)
+    given = weights.state | weights.pyramid
     rows, used = [], set()
     for target, (name, own) in targets.items():
-        row = Match(weights.names.get(name), target, tuple(own.shape), 'loaded', weights.state.get(name))
+        row = Match(weights.names.get(name), target, tuple(own.shape), 'loaded', given.get(name))
         used.add(name)
         if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
             row = replace(row, source=None, status='new', value=None)
@@ -65,7 +74,7 @@ def match(model: nn.Module, weights: Pretrained) -> list[Match]:
             row = replace(row, status='another shape', value=None)
         rows.append(row)
     rows += [Match(weights.names[name], None, tuple(value.shape), 'unused')
-             for name, value in weights.state.items() if name not in used]
+             for name, value in given.items() if name not in used]
     return rows
 
 
@@ -90,6 +99,13 @@ def _targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
     """Name in the model -> (name in a backbone, tensor)."""
     return {key: (key.removeprefix(prefix), value) for prefix in (_BACKBONE, _SHARED_HEAD)
             for key, value in model.state_dict().items() if key.startswith(prefix)}
+
+
+def _pyramid_targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
+    """The same, of the pyramid and the box head, where the model has a place for them."""
+    state = model.state_dict()
+    prefixes = tuple(prefix for first, places in _PYRAMID.items() if first in state for prefix in places)
+    return {key: (key, value) for key, value in state.items() if prefixes and key.startswith(prefixes)}
 
 
 def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]], weights: Pretrained) -> None:

@@ -1,18 +1,16 @@
 """The pre-trained backbone in a checkpoint of any origin."""
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from mmdecouple.models.backbones.resnet_names import (MARK, Networks, find_networks, mmdet_names, nothing_found, renamed,
+                                                      soco_names)
 from mmdecouple.models.backbones.vit_formats import roles_of, to_ours
 from mmdecouple.utils.weight_files import read_weights
 
 ROLES = ('auto', 'student', 'teacher')
-# What precedes the student's ResNet: ours, PLRC, CP2, MoCo and ReSim, SoCo, torchvision.
-_STUDENTS = ('backbone.', 'encoder_q.enc.', 'encoder_q.backbone.', 'encoder_q.', 'encoder.', '')
-_TEACHERS = ('teacher.backbone.', 'encoder_k.enc.', 'encoder_k.backbone.', 'encoder_k.')
-_FIRST = 'layer1.0.conv1.weight'
 _NAMED = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50, (True, (3, 4, 23, 3)): 101,
           (True, (3, 8, 36, 3)): 152}
 
@@ -24,10 +22,12 @@ class Pretrained:
     Attributes:
         path: The checkpoint.
         state: Tensors by the names of mmpretrain's (and mmdet's and mmseg's) ResNet, or of mmpretrain's ViT.
-        names: The same names -> names in the checkpoint.
+        names: The same names, and those of `pyramid` -> names in the checkpoint.
         kind: `ResNet` or `ViT`.
         role: Whose it is: `student`, `teacher`, or `only` where the checkpoint holds one network.
-        format: `resnet`, or the format of the ViT.
+        format: Format of the checkpoint, one of `resnet_names.FORMATS` or of `vit_formats.FORMATS`.
+        pyramid: The pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for
+            all else.
     """
     path: str
     state: dict[str, Tensor]
@@ -35,6 +35,7 @@ class Pretrained:
     kind: str
     role: str
     format: str
+    pyramid: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -46,8 +47,8 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     """Reads a backbone from a checkpoint of ours or of another project.
 
     Args:
-        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: ours, torchvision's, MoCo's,
-            ReSim's, PLRC's, CP2's, SoCo's.
+        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: ours, torchvision's, detectron2's,
+            MoCo's, DenseCL's, ReSim's, PLRC's, CP2's, SoCo's.
         role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT and
             DINO and the student for all others.
         allow_pickle: Whether to trust the file and unpickle whatever it holds.
@@ -62,8 +63,12 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     content = read_weights(path, allow_pickle)
     held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
     tensors = {key.removeprefix('module.'): key for key, value in held.items() if isinstance(value, Tensor)}
-    if any(key.endswith(_FIRST) for key in tensors):
-        return _resnet(path, held, tensors, role)
+    networks = find_networks(tensors)
+    if networks is not None:
+        return _resnet(path, held, tensors, networks, role)
+    if any(key.endswith(MARK) or '_branch2' in key for key in tensors):
+        raise ValueError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
+                         '(config key model.init_cfg.checkpoint).')
     return _vit(path, content, role)
 
 
@@ -86,20 +91,28 @@ def architecture(state: dict[str, Tensor]) -> str:
     return f'ResNet of {"-".join(map(str, counts))} {"bottleneck" if bottleneck else "basic"} blocks'
 
 
-def _resnet(path: str, held: dict[str, Tensor], tensors: dict[str, str], role: str) -> Pretrained:
-    students, teachers = ([prefix for prefix in prefixes if prefix + _FIRST in tensors]
-                          for prefixes in (_STUDENTS, _TEACHERS))
-    wanted = teachers if role == 'teacher' else students
-    if not wanted:
+def _resnet(path: str, held: dict[str, Tensor], tensors: dict[str, str], networks: Networks, role: str) -> Pretrained:
+    names = networks.teacher if role == 'teacher' else networks.student
+    if not names:
         sought = 'student' if role == 'auto' else role
-        raise ValueError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; '
-                         f'its tensors begin with {", ".join(list(tensors)[:3])} (config key model.init_cfg.role).')
-    prefix = wanted[0]
-    names = {key.removeprefix(prefix): key for key in tensors
-             if key.startswith(prefix) and re.match(r'(conv1|bn1|stem|layer\d)\.', key.removeprefix(prefix))}
-    found = 'teacher' if role == 'teacher' else 'student' if teachers else 'only'
-    return Pretrained(path, {name: held[tensors[key]] for name, key in names.items()},
-                      {name: tensors[key] for name, key in names.items()}, 'ResNet', found, 'resnet')
+        raise ValueError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; {nothing_found(tensors)} '
+                         '(config key model.init_cfg.role).')
+    found = 'teacher' if role == 'teacher' else 'student' if networks.teacher else 'only'
+    beside = _pyramid_names(tensors, networks.format, 'teacher.' if role == 'teacher' else '')
+    state, pyramid = ({name: held[tensors[key]] for name, key in part.items()} for part in (names, beside))
+    return Pretrained(path, state, {name: tensors[key] for name, key in (names | beside).items()}, 'ResNet', found,
+                      networks.format, pyramid)
+
+
+def _pyramid_names(tensors: dict[str, str], format: str, role: str) -> dict[str, str]:
+    """mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
+    ours = {key: key for key in tensors} if format == 'mmdecouple' else {}
+    if format == 'soco' and 'neck.fpn_convs.0.conv.weight' in tensors:
+        ours = renamed(tensors, {theirs: own for own, theirs in soco_names(pyramid=True).items()})
+    if f'{role}neck.pyramid.inner_blocks.0.0.weight' not in ours:
+        return {}
+    return {new: ours[old] for new, old in renamed(ours, {
+        role + own: mmdet for own, mmdet in mmdet_names().items()}).items()}
 
 
 def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:

@@ -1,4 +1,4 @@
-"""Weight files of any origin: pickled by torch, TorchScript, or safetensors."""
+"""Weight files of any origin: pickled by torch or with numpy arrays, TorchScript, or safetensors."""
 import argparse
 import io
 import os.path as osp
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from mmdecouple.utils.checkpoint import AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint
+from mmdecouple.utils.numpy_pickles import is_plain_pickle, read_numpy_pickle
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
@@ -19,7 +20,8 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     keep the options of their run.
 
     Args:
-        path: A `.safetensors` file, a TorchScript archive, or anything `torch.save` wrote, by whatever name.
+        path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or anything
+            `torch.save` wrote, by whatever name.
         allow_pickle: Whether to trust the file and unpickle whatever it holds.
 
     Returns:
@@ -39,6 +41,8 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
             raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({error}).') from error
     if _is_torchscript(path):
         return torch.jit.load(path, map_location='cpu').state_dict()
+    if is_plain_pickle(path):
+        return read_numpy_pickle(path, allow_pickle)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = read_checkpoint(path, allow_pickle=allow_pickle)

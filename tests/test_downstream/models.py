@@ -44,6 +44,15 @@ def fpn(depth=50):
                     neck=dict(type='mmdet.FPN', in_channels=inputs, out_channels=8, num_outs=5))
 
 
+def soco_fpn(channels=4, fc_channels=7, norm=True):
+    """A detector on a ResNet-18 with a place for the pyramid and the box head of SoCo-FPN."""
+    head = dict(type='Shared4Conv1FCBBoxHead', with_avg_pool=False, roi_feat_size=7, norm_cfg=dict(type='BN'),
+                conv_out_channels=channels, fc_out_channels=fc_channels)
+    return detector({**RESNET, 'depth': 18}, channels=channels, strides=[4, 8, 16, 32, 64], bbox_head=head,
+                    neck=dict(type='mmdet.FPN', in_channels=[64, 128, 256, 512], out_channels=channels, num_outs=5,
+                              norm_cfg=dict(type='BN') if norm else None))
+
+
 def vit(img_size=(32, 64), **options):
     backbone = dict(type='mmdecouple.PlainViT', arch=VIT, img_size=img_size, patch_size=8, out_indices=(0, 1, 2, 3),
                     **options)

@@ -1,13 +1,19 @@
 """The converter of ResNet and SoCo checkpoints, as a user calls it."""
 import argparse
+import functools
 import importlib.util
+import os
+import pickle
+import re
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from mmpretrain.models import ResNet
 
 from mmdecouple.engine import load_weights
+from mmdecouple.downstream import read_pretrained
 from mmdecouple.models import SoCo, SoCoFPN
 
 from .conftest import CHECKOUT_TOOLS
@@ -43,13 +49,19 @@ def method(pyramid: bool) -> torch.nn.Module:
     return model
 
 
-def official(seed: int, name: str) -> tuple[torchvision.models.ResNet, dict]:
-    """A ResNet of torchvision, which the SoCo repository's equals name for name, and its tensors as SoCo saves them."""
+@functools.cache
+def network(seed: int) -> torchvision.models.ResNet:
     torch.manual_seed(seed)
     net = torchvision.models.resnet18()
     for key, value in net.named_buffers():
         value.uniform_(0.5, 1.5) if value.is_floating_point() else value.fill_(3)
-    return net.eval(), {f'module.{name}.{key}': value for key, value in net.state_dict().items()
+    return net.eval()
+
+
+def official(seed: int, name: str) -> tuple[torchvision.models.ResNet, dict]:
+    """A ResNet of torchvision, which the SoCo repository's equals name for name, and its tensors as SoCo saves them."""
+    net = network(seed)
+    return net, {f'module.{name}.{key}': value for key, value in net.state_dict().items()
                         if not key.startswith('fc.')}
 
 
@@ -106,6 +118,123 @@ def test_a_file_of_torchvision_from_before_the_counters_is_whole(run, tmp_path):
     found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
     load_weights(method(False), found, 'ours.pth')
     assert not found['backbone.bn1.num_batches_tracked']
+
+
+def as_moco_converts(state: dict) -> dict:
+    """What detectron2 reads, by the rules of MoCo's `convert-pretrain-to-detectron2.py` in their order."""
+    model = {}
+    for name, value in state.items():
+        name = name if 'layer' in name else f'stem.{name}'
+        rules = [(f'layer{stage}', f'res{stage + 1}') for stage in (1, 2, 3, 4)]
+        rules += [(f'bn{index}', f'conv{index}.norm') for index in (1, 2, 3)]
+        for old, new in (*rules, ('downsample.0', 'shortcut'), ('downsample.1', 'shortcut.norm')):
+            name = name.replace(old, new)
+        model[name] = value.numpy()
+    return dict(model=model, __author__='MOCO', matching_heuristics=True)
+
+
+def bottlenecks() -> dict:
+    """State of a ResNet-50 of torchvision with random values, without classifier."""
+    with torch.device('meta'):
+        state = torchvision.models.resnet50().state_dict()
+    return {key: torch.rand(value.shape).to(value.dtype) for key, value in state.items() if not key.startswith('fc.')}
+
+
+def test_detectron2_gets_the_names_of_mocos_script_and_gives_the_same_values_back(run, tmp_path, capsys):
+    state = bottlenecks()
+    torch.save(state, tmp_path / 'plain.pth')
+    run(tmp_path / 'plain.pth', tmp_path / 'r50.pkl', '--to', 'detectron2')
+    printed = capsys.readouterr().out
+    assert 'STRIDE_IN_1X1 False' in printed and 'res5.0.shortcut.norm.weight' in printed
+    data = (tmp_path / 'r50.pkl').read_bytes()
+    content, expected = pickle.loads(data), as_moco_converts(state)
+    assert {key: value for key, value in content.items() if key != 'model'} == dict(
+        __author__='mmdecouple', matching_heuristics=True)
+    assert content['model'].keys() == expected['model'].keys()
+    assert all(content['model'][key].tobytes() == value.tobytes() and content['model'][key].shape == value.shape
+               for key, value in expected['model'].items())
+    assert b'numpy._core' not in data and b'numpy.core.multiarray' in data
+    run(tmp_path / 'r50.pkl', tmp_path / 'again.pth', '--to', 'torchvision')
+    again = torch.load(tmp_path / 'again.pth', weights_only=True)
+    assert again.keys() == state.keys() and all(torch.equal(again[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize('place, protocol', [('plain', 2), ('plain', 5), ('c4', 4), ('fpn', 3)])
+def test_networks_of_detectron2_give_torchvisions_features(place, protocol, run, tmp_path):
+    net, _ = official(0, '')
+    content = as_moco_converts(net.state_dict())
+    if place != 'plain':
+        # A trained detector: frozen norms have no counters, conv5 of C4 stands in the heads, and there is more.
+        lead = {'c4': lambda name: 'roi_heads.' if name.startswith('res5') else 'backbone.',
+                'fpn': lambda name: 'backbone.bottom_up.'}[place]
+        content = dict(model={lead(name) + name: value for name, value in content['model'].items()
+                              if not name.endswith('num_batches_tracked') and 'fc' not in name}, iteration=5)
+        content['model'] |= {'roi_heads.res5.norm.weight': np.ones(3), 'backbone.fpn_lateral2.weight': np.ones(2)}
+    with open(tmp_path / 'in.pkl', 'wb') as file:
+        pickle.dump(content, file, protocol=protocol)
+    run(tmp_path / 'in.pkl', tmp_path / 'ours.pth', '--to', 'mmdecouple', '--from', 'detectron2')
+    found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
+    own = ResNet(depth=18)
+    own.eval()
+    own.load_state_dict({key.removeprefix('backbone.'): value for key, value in found.items()})
+    image = torch.randn(1, 3, 64, 64)
+    features = torch.nn.Sequential(*list(net.children())[:-2])
+    torch.testing.assert_close(own(image)[-1], features(image))
+    weights = read_pretrained(str(tmp_path / 'in.pkl'))
+    assert (weights.architecture, weights.format) == ('ResNet-18', 'detectron2')
+    assert all(torch.equal(weights.state[key], net.state_dict()[key]) for key in weights.state)
+    assert ('roi_heads.' in weights.names['layer4.0.conv1.weight']) == (place == 'c4')
+
+
+@pytest.mark.parametrize('format, student, teacher', [
+    ('moco', 'encoder_q.', 'encoder_k.'), ('plrc', 'encoder_q.enc.', 'encoder_k.enc.'),
+    ('cp2', 'encoder_q.backbone.', 'encoder_k.backbone.')])
+def test_student_and_teacher_of_other_projects_are_told_apart(format, student, teacher, run, tmp_path, capsys):
+    (net, states), (other, others) = official(0, student[:-1]), official(1, teacher[:-1])
+    heads = {f'module.{student}fc.0.weight': torch.ones(2), 'module.queue': torch.ones(3, 4)}
+    torch.save(dict(epoch=200, arch='resnet18', state_dict=states | others | heads), tmp_path / 'in.pth.tar')
+    run(tmp_path / 'in.pth.tar', tmp_path / 'ours.pth', '--to', 'mmdecouple')
+    assert f'({format})' in capsys.readouterr().out
+    found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
+    for role, prefix, network in (('student', 'backbone.', net), ('teacher', 'teacher.backbone.', other)):
+        own = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+        read = read_pretrained(str(tmp_path / 'in.pth.tar'), role).state
+        expected = {key: value for key, value in network.state_dict().items() if not key.startswith('fc.')}
+        assert own.keys() == read.keys() == expected.keys()
+        assert all(torch.equal(own[key], value) and torch.equal(read[key], value) for key, value in expected.items())
+    assert not any('fc' in key or 'queue' in key for key in found)
+
+
+class Trap:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path, )
+
+
+@pytest.mark.parametrize('write, line', [
+    (lambda path: pickle.dumps(dict(model={'x': Trap(path)})), r"holds more than arrays \(posix.mkdir\).*--allow-pickle"),
+    (lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000], 'is truncated or no pickle'),
+    (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
+    (lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}), "have Caffe2's names.*R-50.pkl"),
+    (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known')])
+def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
+    (tmp_path / 'in.pkl').write_bytes(write(str(tmp_path / 'ran')))
+    with pytest.raises(SystemExit):
+        run(tmp_path / 'in.pkl', tmp_path / 'out.pth', '--to', 'torchvision')
+    error = capsys.readouterr().err.strip()
+    assert re.search(line, error) and len(error.splitlines()) == 1
+    assert not (tmp_path / 'ran').exists() and not (tmp_path / 'out.pth').exists()
+
+
+def test_the_ending_of_out_says_the_format(run, tmp_path, capsys):
+    for out, to in (('out.pkl', 'torchvision'), ('out.pth', 'detectron2')):
+        with pytest.raises(SystemExit):
+            run(tmp_path / 'in.pth', tmp_path / out, '--to', to)
+        assert 'OUT ends in .pkl for format detectron2, and for no other.' in capsys.readouterr().err
 
 
 def change(key: str, value: torch.Tensor | None) -> dict:

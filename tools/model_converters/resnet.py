@@ -1,11 +1,12 @@
-"""Convert a ResNet or SoCo checkpoint between mmdecouple's tensor names, those of hologerry/SoCo, and torchvision's.
+"""Convert a ResNet or SoCo checkpoint between mmdecouple's tensor names and those of SoCo, torchvision and detectron2.
 
     python tools/model_converters/resnet.py current.pth soco_ours.pth --to mmdecouple
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.safetensors --to torchvision
+    python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.pkl --to detectron2
 
 Prints every tensor's name on both sides and its shape. SoCo, on C4 features or on a pyramid, is converted whole between
-mmdecouple and soco. torchvision's format holds one backbone: the student's, which is fine-tuned, unless --role says
-otherwise.
+mmdecouple and soco. torchvision's format and detectron2's hold one backbone: the student's, which is fine-tuned, unless
+--role says otherwise. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be read, student and teacher.
 """
 import argparse
 import os.path as osp
@@ -14,25 +15,39 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.models.backbones.resnet_formats import FORMATS, ROLES, from_ours, to_ours
+from mmdecouple.models.backbones.resnet_formats import ROLES, WRITABLE, from_ours, to_ours
+from mmdecouple.models.backbones.resnet_names import FORMATS
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.numpy_pickles import write_numpy_pickle
 from mmdecouple.utils.weight_files import read_weights, write_weights
+
+# The formats that hold one backbone, and what detectron2 has to be told about it.
+LONE = ('torchvision', 'detectron2')
+WRITTEN = ('In detectron2 set MODEL.RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.280, '
+           '103.530], MODEL.PIXEL_STD [58.395, 57.120, 57.375].')
+READ = ('The file does not say where the blocks have their stride. Here it is the 3 x 3 convolution, as in networks of '
+        "MoCo's and torchvision's (STRIDE_IN_1X1 False).")
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar or .safetensors')
-    parser.add_argument('out', metavar='OUT', help='file to write; .safetensors by its name, else as torch.save does')
-    parser.add_argument('--to', required=True, choices=FORMATS, help='format to write')
+    parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar, .safetensors or .pkl')
+    parser.add_argument('out', metavar='OUT',
+                        help='file to write; .pkl for detectron2, .safetensors by its name, else as torch.save does')
+    parser.add_argument('--to', required=True, choices=WRITABLE, help='format to write')
     parser.add_argument('--from', dest='source_format', default='auto', choices=('auto', *FORMATS),
                         help='format of IN (default: recognized)')
-    parser.add_argument('--role', choices=ROLES, default='student', help='backbone to write as torchvision')
+    parser.add_argument('--role', choices=ROLES, default='student',
+                        help='backbone to write as torchvision or detectron2')
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     parser.add_argument('--allow-pickle', action='store_true',
                         help='trust IN: run whatever code is pickled in it')
     args = parser.parse_args(words)
     if args.out.endswith('.safetensors') and args.to != 'torchvision':
-        parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .pth.\n')
+        ending = 'pkl' if args.to == 'detectron2' else 'pth'
+        parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .{ending}.\n')
+    if args.out.endswith('.pkl') != (args.to == 'detectron2'):
+        parser.exit(2, f'{parser.prog}: OUT ends in .pkl for format detectron2, and for no other.\n')
     if osp.isdir(args.out) or osp.exists(args.out) and not args.force:
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')
@@ -47,13 +62,14 @@ def main(words: list[str] | None = None) -> None:
         target = to_ours(out, args.to, repr(args.out))
         if args.to == 'mmdecouple':
             out['meta'] = dict(converted_from=dict(file=osp.basename(args.source), format=source.format))
-        write_weights(args.out, out)
-        teacher = args.to == 'torchvision' and args.role == 'teacher'
+        (write_numpy_pickle if args.to == 'detectron2' else write_weights)(args.out, out)
+        teacher = args.to in LONE and args.role == 'teacher'
         theirs = {('teacher.' if teacher else '') + ours: name for ours, name in target.names.items()}
         console = Console()
         if not console.is_terminal:
             console.width = 200
-        table = Table(f'in {source.format}', f'in {args.to}', 'shape')
+        caption = READ if source.format == 'detectron2' else WRITTEN if args.to == 'detectron2' else None
+        table = Table(f'in {source.format}', f'in {args.to}', 'shape', caption=caption, caption_justify='left')
         for ours, value in source.state.items():
             if ours in theirs:
                 table.add_row(source.names.get(ours, '-'), theirs[ours], ' x '.join(map(str, value.shape)))

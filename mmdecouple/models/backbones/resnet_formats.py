@@ -1,4 +1,4 @@
-"""Weights of ResNets and of SoCo between our tensor names, the SoCo repository's and torchvision's."""
+"""Weights of ResNets and of SoCo between our tensor names and those of other projects."""
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,9 @@ import torch
 import torchvision
 from torch import Tensor
 
-FORMATS = ('mmdecouple', 'soco', 'torchvision')
+from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, to_detectron2
+
+WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
 # Whether the blocks are bottlenecks, and how many the third stage has.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
@@ -36,7 +38,7 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
     """Gives the tensors of a checkpoint our names.
 
     Args:
-        content: What a checkpoint file holds: a state dict, or a dict with `state_dict` or `model` (SoCo).
+        content: What a checkpoint file holds: a state dict, or a dict with `state_dict` or `model`.
         format: Expected format, or `auto` to recognize it.
         where: What to call the checkpoint in messages.
 
@@ -48,25 +50,29 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
     held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
     theirs = {key: value for key, value in held.items() if isinstance(value, Tensor)}
     bare = {key.removeprefix('module.'): key for key in theirs}
-    found = next((name for name, first in (('mmdecouple', 'backbone.'), ('soco', 'encoder.'), ('torchvision', ''))
-                  if f'{first}conv1.weight' in bare), None)
-    if found is None or format not in ('auto', found):
-        what = 'no ResNet that is known' if found is None else f'the tensor names of format {found}, not of {format}'
-        raise ValueError(f'{where} holds {what}; its tensors begin with {", ".join(list(theirs)[:3]) or "nothing"}.')
-    if found == 'mmdecouple':
+    networks = find_networks(bare)
+    if networks is None:
+        raise ValueError(f'{where} holds no ResNet that is known; {nothing_found(theirs)}.')
+    if format not in ('auto', networks.format):
+        raise ValueError(f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
+                         f'begin with {", ".join(list(theirs)[:3])}.')
+    if networks.format == 'mmdecouple':
         names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
-    elif found == 'soco':
+    elif networks.format == 'soco':
         table = soco_names(pyramid='neck.fpn_convs.0.conv.weight' in bare)
-        names = _renamed(bare, {name: ours for ours, name in table.items()})
+        names = renamed(bare, {name: ours for ours, name in table.items()})
     else:
-        names = {f'backbone.{key}': key for key in bare if not key.startswith('fc.')}
+        names = {prefix + plain: name for prefix, network in (('backbone.', networks.student),
+                                                              ('teacher.backbone.', networks.teacher))
+                 for plain, name in network.items()}
     state = {ours: theirs[bare[name]] for ours, name in names.items()}
     depth = _check_backbone(state, 'backbone.', where)
     if any(key.startswith('teacher.backbone.') for key in state):
         _check_backbone(state, 'teacher.backbone.', where)
     ignored = [name for name in bare if name not in set(names.values())]
     ignored += [key for key in content if held is not content and content[key] is not held]
-    return ResNetWeights(found, depth, state, {ours: bare.get(name, '-') for ours, name in names.items()}, ignored)
+    names = {ours: bare.get(name, '-') for ours, name in names.items()}
+    return ResNetWeights(networks.format, depth, state, names, ignored)
 
 
 def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dict[str, Any]:
@@ -74,52 +80,33 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
 
     Args:
         weights: What `to_ours` gave.
-        format: One of `FORMATS`; `torchvision` takes the backbone of one network, without classifier.
-        role: Whose backbone that is; the student's is what SoCo's authors fine-tune.
+        format: One of `WRITABLE`; `torchvision` and `detectron2` take the backbone of one network, without classifier.
+        role: Whose backbone that is; the student's is what the methods' authors fine-tune.
 
     Raises:
         ValueError: If there is no such network, or `soco` is asked for and there is no SoCo in the checkpoint.
     """
     if format == 'mmdecouple':
         return dict(state_dict=weights.state)
-    if format == 'torchvision':
+    if format in ('torchvision', 'detectron2'):
         prefix = 'backbone.' if role == 'student' else 'teacher.backbone.'
         found = {key.removeprefix(prefix): value for key, value in weights.state.items() if key.startswith(prefix)}
         if not found:
             raise ValueError(f'The checkpoint holds no {role}; ask for the other network (tool: --role).')
-        return found
+        if format == 'torchvision':
+            return found
+        # detectron2 takes a pickle with an author as it is, and looks for tensors by the ends of their names.
+        return dict(model={to_detectron2(name): value for name, value in found.items()}, __author__='mmdecouple',
+                    matching_heuristics=True)
     table = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state))
     missing = [prefix for prefix in table if not any(key.startswith(prefix) for key in weights.state)]
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
     if missing or odd:
         what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, for which there is no place'
         raise ValueError(f'Format soco holds both networks of SoCo, but the checkpoint {what}.')
-    names = _renamed(dict.fromkeys(weights.state), table)
+    names = renamed(dict.fromkeys(weights.state), table)
     # The epoch is only printed by the authors' loading.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)
-
-
-def soco_names(pyramid: bool) -> dict[str, str]:
-    """Beginnings of our names -> those of `hologerry/SoCo`, for its model on a pyramid or on C4 features."""
-    mlp = {'fc0.': 'linear1.', 'bn0.': 'bn1.', 'fc1.': 'linear2.'}
-    table = {f'predictor.{ours}': f'predictor.{theirs}' for ours, theirs in mlp.items()}
-    for role, end in (('', ''), ('teacher.', '_k')):
-        table[f'{role}backbone.'] = f'encoder{end}.'
-        projector = f'{role}neck.projector.' if pyramid else f'{role}neck.'
-        table |= {projector + ours: f'projector{end}.{theirs}' for ours, theirs in mlp.items()}
-        for index in range(4 if pyramid else 0):
-            for kind, name in enumerate(('conv', 'bn')):
-                table[f'{role}neck.pyramid.inner_blocks.{index}.{kind}.'] = f'neck{end}.lateral_convs.{index}.{name}.'
-                table[f'{role}neck.pyramid.layer_blocks.{index}.{kind}.'] = f'neck{end}.fpn_convs.{index}.{name}.'
-                table[f'{role}neck.convs.{index}.{name}.'] = f'head{end}.{name}{index + 1}.'
-        if pyramid:
-            table[f'{role}neck.fc.'] = f'head{end}.fc1.'
-    return table
-
-
-def _renamed(names: dict[str, Any], table: dict[str, str]) -> dict[str, str]:
-    """New name -> name, for the names that begin as one of the table does."""
-    return {new + name[len(old):]: name for name in names for old, new in table.items() if name.startswith(old)}
 
 
 def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
