@@ -15,7 +15,7 @@ from .probe_manifest import check_references, digest, draw_manifest, read_manife
 from .probe_source import ObjectSource, Sources
 
 DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
-                    'BackgroundLeak')
+                    'BackgroundLeak', 'LSC')
 
 
 @DATASETS.register_module()
@@ -80,6 +80,9 @@ class ProbeDataset(Dataset):
         index = [(m, d, p)
                  for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
                  for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
+        if not index:
+            notes = [note for part in self.manifest['measures'] for note in part['notes']]
+            raise ValueError(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
         self._index = np.array(index, dtype=np.int32).reshape(-1, 3)
 
     @property

@@ -10,7 +10,8 @@ LIMITS = dict(
     InterCouplingRatio=('pairs', ),
     IntraCouplingRatio=('objects', ),
     ContextShift=('objects', ),
-    BackgroundLeak=('bank', 'queries'))
+    BackgroundLeak=('bank', 'queries'),
+    LSC=('images', ))
 
 
 def probe_config(
@@ -113,7 +114,8 @@ def scene_probe(config: dict, size: int | None = None) -> dict:
             dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
             dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1),
             dict(type='ContextShift'),
-            dict(type='BackgroundLeak')
+            dict(type='BackgroundLeak'),
+            dict(type='LSC', images=24, window=3)
         ])
 
 

@@ -57,6 +57,7 @@ _TOP = 'k-NN (k = 20) on object features: share of objects whose class is found'
 _D = 'The same after everything outside the objects was replaced by another image'
 _INTER = 'Pull of a neighbor B on object A while A is masked; 1 = the neighbor changes nothing'
 _PULL = 'Cosine of A and B that B itself adds to A (centered features); 0 = nothing'
+_LSC = 'Cosine of a window of cells in its image and cut out of it, mean over windows'
 _INTRA = 'Change of a part of an object when the rest of it is replaced'
 
 METRICS = (
@@ -96,6 +97,9 @@ METRICS = (
                f'{_INTRA}, cut along feature cells.'),
     MetricSpec('cr_intra_pixel', 'CR intra, pixel', COUPLING, False, 'lower',
                f'{_INTRA}, cut along pixels (includes leakage inside a cell).'),
+    MetricSpec('lsc_mean', 'LSC', COUPLING, False, 'higher', f'{_LSC}; 1 = the rest changes nothing.'),
+    MetricSpec('lsc_centered_mean', 'LSC, centered', COUPLING, False, 'higher',
+               f'{_LSC}, without the direction all windows share.'),
 )
 HEADLINES = ('oknn_top1', 'oknn_d_top1', 'oknn_gap', 'context_shift', 'background_leak',
              'cr_inter_masked_median', 'cr_inter_masked_dcos', 'cr_intra_cell')

@@ -28,6 +28,7 @@ test_dataloader = dict(
             dict(type='IntraCouplingRatio', objects=500, min_cells=3, min_part_cells=0.5),
             dict(type='ContextShift', objects=600),
             dict(type='BackgroundLeak', bank=1500, queries=600),
+            dict(type='LSC', images=24, window=3),
         ]))
 test_evaluator = dict(type='CouplingMetric')
 test_cfg = dict()

@@ -1,0 +1,154 @@
+"""Local semantic consistency: does a place look to a network as it does when all else is cut away?"""
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.registry import MEASURES
+
+from . import bootstrap
+from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram
+
+PRECISIONS = ('fp32', 'bf16')
+Progress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, batch_size: int = 64,
+             upsample: int | None = None, precision: str = 'fp32', progress: Progress | None = None) -> Tensor:
+    """Maps of local semantic consistency.
+
+    LSC_ij = cos(mean z(crop_ij), mean_W(i,j) z(image)), where W(i,j) is the window of `window` x `window` cells around
+    cell (i, j), clipped to the image, and crop_ij the pixels of the whole window, reflected at the border of the
+    image, shown to the network by themselves. 1: the rest of the image changes nothing.
+
+    Args:
+        model: Has `dense_features(images (B, 3, H, W)) -> (B, C, h, w)`, here with h = H / cell, w = W / cell.
+        images: (B, 3, H, W) normalized, on the model's device; H and W multiples of `cell`.
+        cell: Pixels per dense position.
+        window: Cells along a side of a window, odd.
+        batch_size: Crops at a time; changes no value.
+        upsample: Side in pixels to which crops are enlarged (bilinear); None shows them at their own size.
+        precision: `fp32`, or `bf16` for automatic mixed precision.
+        progress: Called with (crops done, crops in all).
+
+    Returns:
+        Tensor: (B, h, w) float32 on the CPU, [-1, 1].
+
+    Raises:
+        ValueError: The image is smaller than a window, is no multiple of the cell, or the network has other cells.
+
+    Source: the paper's eq. 20 and fig. 14 (512 pixels, 32 x 32 cells, windows of 5 x 5).
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f'LSC: precision must be one of {", ".join(PRECISIONS)}, got {precision!r}.')
+    height, width = _cells(images.shape[-2:], cell, window)
+    count, margin = len(images) * height * width, window // 2 * cell
+    windows = F.pad(images, (margin, ) * 4, mode='reflect').unfold(2, window * cell, cell).unfold(
+        3, window * cell, cell).permute(0, 2, 3, 1, 4, 5)
+    cosines = []
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == 'bf16'):
+        whole = model.dense_features(images).float()
+        if whole.shape[-2:] != (height, width):
+            raise ValueError(f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
+                             f'{height} x {width} cells of {cell} pixels; give the cell of its map.')
+        context = F.avg_pool2d(whole, window, 1, window // 2, count_include_pad=False).permute(0, 2, 3, 1).flatten(0, 2)
+        for start in range(0, count, batch_size):
+            places = torch.arange(start, min(start + batch_size, count), device=images.device)
+            crops = windows[places // (height * width), places // width % height, places % width]
+            if upsample is not None:
+                crops = F.interpolate(crops, (upsample, upsample), mode='bilinear', antialias=True)
+            alone = model.dense_features(crops).float().mean((2, 3))
+            cosines.append(F.cosine_similarity(alone, context[places], dim=1))
+            if progress is not None:
+                progress(int(places[-1]) + 1, count)
+    return torch.cat(cosines).reshape(len(images), height, width).float().clamp(-1, 1).cpu()
+
+
+def _check_window(window: int) -> None:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f'LSC: window must be an odd number of cells, got {window}.')
+
+
+def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
+    _check_window(window)
+    if size[0] % cell or size[1] % cell:
+        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} pixels; '
+                         'resize it.')
+    if min(size) < window * cell:
+        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x {window} '
+                         f'cells of {cell} pixels; take larger images or a smaller window.')
+    return size[0] // cell, size[1] // cell
+
+
+@MEASURES.register_module()
+@dataclass
+class LSC(Measure):
+    """Mean over images of the mean of their LSC map (`lsc_mean`), see :func:`lsc_maps`.
+
+    `lsc_centered_mean` is the same with cos(z - m, z' - m), m the mean of all windows of whole images: a network whose
+    features all point one way has an LSC near 1 whatever it looks at.
+
+    Args:
+        images: query images drawn; every cell of each is shown.
+        window: cells along a side of a window, odd.
+
+    Source: ICLR 2024 paper eq. 20 and fig. 14; the centered form is an addition of this package.
+    """
+
+    name = 'lsc'
+    images: int = 50
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        check_positive(self, images=self.images)
+        _check_window(self.window)
+
+    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+        cells, images = sources.size // sources.cell, sources.query.images
+        if cells < self.window:
+            return Drawn([], [f'LSC: left out, images of {cells} x {cells} cells are smaller than a window of '
+                              f'{self.window} x {self.window}.'])
+        chosen = sorted(rng.permutation(len(images))[:self.images])
+        return Drawn([dict(image=images[i], cells=cells) for i in chosen],
+                     fewer_note(self, len(chosen), self.images, 'images'))
+
+    def references(self, draw: dict) -> list[Reference]:
+        return [Reference('query', draw['image'])]
+
+    def probes(self, draw: dict) -> list[Hashable]:
+        cells = range(draw['cells'])
+        return [None, *((row, column) for row in cells for column in cells)]
+
+    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+        image, cell, reach = sources.query.pixels(draw['image']), sources.cell, self.window // 2
+        if probe is None:
+            return Probe(image, weights=self._windows(draw['cells'], cell))
+        row, column = (place * cell for place in probe)
+        side = self.window * cell
+        padded = np.pad(image, ((reach * cell, ) * 2, (reach * cell, ) * 2, (0, 0)), mode='reflect')
+        return Probe(padded[row:row + side, column:column + side], weights=np.ones((1, side, side), bool))
+
+    def _windows(self, cells: int, cell: int) -> np.ndarray:
+        """Bool (cells * cells, H, W): the window around each cell, clipped to the image."""
+        places = np.arange(cells)
+        near = np.abs(places[:, None] - places) <= self.window // 2
+        pixels = near.repeat(cell, axis=1)
+        return (pixels[:, None, :, None] & pixels[None, :, None, :]).reshape(-1, cells * cell, cells * cell)
+
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
+        context = torch.stack([rows[0] for rows in features]).double()
+        alone = torch.stack([torch.cat(rows[1:]) for rows in features]).double()
+        groups = np.array([draw['image'] for draw in draws])
+        center, out = context.mean((0, 1)), Score()
+        for key, shift in (('lsc', torch.zeros_like(center)), ('lsc_centered', center)):
+            maps = F.cosine_similarity(alone - shift, context - shift, dim=-1).numpy()
+            values = maps.mean(1)
+            out.metrics[f'{key}_mean'] = bootstrap.estimate(bootstrap.mean(values), groups)
+            out.values[f'{key}_mean'], out.groups[f'{key}_mean'] = values.tolist(), groups.tolist()
+            out.histograms[key] = histogram(maps.ravel())
+        return out
