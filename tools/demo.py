@@ -194,15 +194,15 @@ def measuring_jobs(folders: dict[str, Path], quick: bool) -> list[Job]:
         config, out = find_config(folder), figures_file(folder, checkpoint)
         if is_measured(out, checkpoint or config):
             continue
-        command = [sys.executable, str(TOOLS / 'analysis_tools' / 'measure_coupling.py'), str(config),
-                   str(checkpoint or 'none'), '--json', str(out)]
+        network = f'{config}={checkpoint}' if checkpoint else str(config)
+        command = [sys.executable, str(TOOLS / 'analysis_tools' / 'coupling.py'), network, '--json', str(out)]
         command += QUICK_MEASURING if quick else []
         jobs.append(Job(name, command, out.with_suffix('.log'), measuring_progress))
     return jobs
 
 
 def measuring_progress(line: str) -> tuple[int, int] | None:
-    """Reads the progress lines of measure_coupling.py, `probes 320/1000`."""
+    """Reads the progress lines of coupling.py, `probes 320/1000`."""
     found = re.search(r'probes\s+(\d+)\s*/\s*(\d+)', line)
     return found and (int(found[1]), int(found[2]))
 

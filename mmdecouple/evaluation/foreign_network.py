@@ -61,8 +61,13 @@ class TimmBackbone(nn.Module):
 
     def dense_map(self, images: Tensor) -> Tensor:
         """Map (B, C, h, w) of normalized images (B, 3, H, W)."""
-        return self.model.forward_intermediates(
-            images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True)[-1]
+        try:
+            return self.model.forward_intermediates(
+                images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True)[-1]
+        except AssertionError as error:
+            # Some of timm's models, such as BEiT, are made for images of one size.
+            raise ValueError(f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '
+                             f'{type(self.model).__name__}: {error}') from error
 
 
 def timm_network(name: str, content: dict[str, Any] | None = None, where: str = '',

@@ -144,7 +144,7 @@ def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
 
 
 def _build(config: Config, checkpoint: Path | None = None) -> torch.nn.Module:
-    """Build a model with its weights, or the untrained one that measure_coupling.py measures."""
+    """Build a model with its weights, or the untrained one that coupling.py measures."""
     init_default_scope('mmdecouple')
     set_random_seed(_SEED)
     model = MODELS.build(config.model)

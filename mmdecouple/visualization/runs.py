@@ -86,7 +86,7 @@ def read_coupling(path: Path) -> dict:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f'{path}: not there; make it with tools/analysis_tools/measure_coupling.py.')
+            f'{path}: not there; make it with tools/analysis_tools/coupling.py.')
     try:
         coupling = json.loads(path.read_text())
     except json.JSONDecodeError as error:

@@ -52,7 +52,7 @@ def folders(tmp_path: Path, weights: Path) -> list[Path]:
 
 
 class Measurer:
-    """Stands for measure_coupling.py and keeps what it was asked."""
+    """Stands for coupling.py and keeps what it was asked."""
 
     def __init__(self, manifest: str = 'a' * 64) -> None:
         self.manifest, self.asked = manifest, []

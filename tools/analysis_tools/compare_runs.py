@@ -12,7 +12,7 @@ from pathlib import Path
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.visualization.comparison import compare
 
-MEASURE = Path(__file__).resolve().parent / 'measure_coupling.py'
+MEASURE = Path(__file__).resolve().parent / 'coupling.py'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--names', nargs='+', help='names of the runs, in order (default: folders)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/report'),
                         help='folder of the report (default: work_dirs/report)')
-    parser.add_argument('--dataset', help='measure on this one, as in measure_coupling.py '
+    parser.add_argument('--dataset', help='measure on this one, as in coupling.py '
                         '(default: what the config says)')
     parser.add_argument('--untrained', action='store_true',
                         help="add the untrained network of the first run's config")
@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
 
     def measure(config: Path, checkpoint: Path | None, out: Path) -> None:
-        command = [sys.executable, str(MEASURE), str(config), str(checkpoint or 'none'),
-                   '--json', str(out)]
+        network = f'{config}={checkpoint}' if checkpoint else str(config)
+        command = [sys.executable, str(MEASURE), network, '--json', str(out)]
+        command += ['--remeasure'] if args.remeasure else []
         command += ['--dataset', args.dataset] if args.dataset else []
         if subprocess.run(command, check=False).returncode:
             sys.exit(f'Measuring {checkpoint or "the untrained network"} failed, as said above; '

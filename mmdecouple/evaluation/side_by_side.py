@@ -1,0 +1,62 @@
+"""Several networks that are to be compared: their names, the images that all can be shown, and which weights they are."""
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from .lsc import LSC
+from .networks import Network, open_network
+
+
+def open_networks(words: Sequence[str], names: Sequence[str] | None = None, **settings: Any) -> dict[str, Network]:
+    """Networks by names that legends and files can have.
+
+    Args:
+        words: As `open_network` takes them.
+        names: One for each; None takes the networks' own.
+        **settings: Of `open_network`.
+
+    Raises:
+        ValueError: Names are too few, too many, or alike.
+    """
+    if names and len(names) != len(words):
+        raise ValueError(f'{len(names)} names for {len(words)} networks; give one name a network (--names).')
+    opened = [open_network(word, **settings) for word in words]
+    names = [re.sub(r'[^\w.+-]+', '-', name) for name in names or [network.name for network in opened]]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'Two networks are called {name}; tell them apart with --names.')
+    return dict(zip(names, opened))
+
+
+def check_cells(networks: dict[str, Network], probe: dict) -> None:
+    """Refuses probe images that do not divide into the cells of every network.
+
+    Args:
+        networks: By name.
+        probe: Config of a `ProbeDataset`, as `probe_config` gives it.
+
+    Raises:
+        ValueError: The squashed images, or the crops of LSC, do not.
+    """
+    size, cell = probe.get('size', 224), probe.get('cell', 16)
+    crops = [cell * measure.get('window', LSC.window) for measure in probe['measures'] if measure['type'] == 'LSC']
+    for name, network in networks.items():
+        if size % network.cell:
+            common = math.lcm(cell, *(other.cell for other in networks.values()))
+            raise ValueError(f'Images of {size} pixels do not divide into the cells of {name}, which are {network.cell} '
+                             f'pixels; take another --size, such as {max(round(size / common), 1) * common}.')
+        odd = next((crop for crop in crops if crop <= size and crop % network.cell), None)
+        if odd:
+            raise ValueError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
+                             'measure networks of one cell together, or leave LSC out (--measures).')
+
+
+def fingerprint(network: Network) -> str:
+    """SHA-256 over all weights of a network and over which of its backbones is measured."""
+    found = hashlib.sha256(f'{type(network.model).__name__} {getattr(network.model, "measured", "")}'.encode())
+    for name, value in network.model.state_dict().items():
+        found.update(f'{name} {tuple(value.shape)} {value.dtype}'.encode())
+        found.update(value.cpu().contiguous().view(-1).numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,153 @@
+"""Every word that names a network opens the same network as its makers' own code."""
+import pytest
+import timm
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
+
+from mmdecouple.evaluation.networks import open_network
+from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones.vit_formats import from_ours
+from mmdecouple.registry import MODELS
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
+NAME = 'timm:vit_doll_patch14_reg4'
+CONFIG = '''
+model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4,
+                                           num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),
+             neck=dict(type='mmpretrain.DenseCLNeck', in_channels=16, hid_channels=8, out_channels=8, num_grid=None),
+             queue_length=8)
+'''
+
+
+@register_model
+def vit_doll_patch14_reg4(pretrained=False, pretrained_cfg=None, **kwargs):
+    """A DINOv2 of a doll's size, with registers, in timm's own class."""
+    kwargs = {key: kwargs[key] for key in ('num_classes', 'dynamic_img_size') if key in kwargs}
+    model = VisionTransformer(img_size=56, patch_size=14, embed_dim=48, depth=2, num_heads=3, reg_tokens=4,
+                              no_embed_class=True, init_values=0.5, global_pool='token', **kwargs)
+    model.pretrained_cfg = dict(mean=MEAN, std=STD, input_size=(3, 56, 56))
+    return model
+
+
+@pytest.fixture(scope='module')
+def doll():
+    torch.manual_seed(0)
+    model = timm.create_model('vit_doll_patch14_reg4', num_classes=0, dynamic_img_size=True).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def official(state):
+    """timm's DINOv2 in the names and shapes of its authors: the class token has a position of its own."""
+    position = torch.randn(1, 1, 48)
+    state = dict(state)
+    return {
+        'cls_token': state.pop('cls_token') - position, 'register_tokens': state.pop('reg_token'),
+        'mask_token': torch.zeros(1, 48), 'pos_embed': torch.cat([position, state.pop('pos_embed')], 1), **state}
+
+
+@pytest.mark.parametrize('form', ['timm', 'official', 'dino'])
+def test_a_model_of_timm_gives_the_patch_tokens_that_timm_gives(doll, tmp_path, form):
+    state = doll.state_dict()
+    noise = {f'module.backbone.{key}': torch.randn_like(value) for key, value in state.items()}
+    content = dict(timm=state, official=official(state), dino=dict(
+        student=noise, teacher={**{f'module.backbone.{key}': value for key, value in state.items()},
+                                'module.head.last_layer.weight': torch.zeros(3)}))[form]
+    torch.save(content, tmp_path / 'w.pth')
+    network = open_network(f'{NAME}={tmp_path / "w.pth"}')
+    images = torch.randint(0, 256, (2, 3, 28, 70), dtype=torch.uint8)
+    samples = network.model.test_step(dict(inputs=list(images)))
+    normalized = (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    with torch.no_grad():
+        tokens = doll.forward_features(normalized)[:, 5:]
+    expected = tokens.transpose(1, 2).unflatten(2, (2, 5))
+    found = torch.stack([sample.dense.cpu() for sample in samples])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert network.cell == 14 and network.name == 'vit_doll_patch14_reg4-w' and not network.model.training
+    if form == 'dino':
+        student = open_network(f'{NAME}={tmp_path / "w.pth"}', measured='student').model
+        assert not torch.allclose(student.dense_features(normalized.to(network.model.data_preprocessor.device)).cpu(),
+                                  expected, atol=0.1)
+
+
+def test_a_run_opens_alike_by_folder_checkpoint_config_and_what_the_file_stores(tmp_path):
+    init_default_scope('mmdecouple')
+    config = Config.fromstring(CONFIG, '.py')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).eval()
+    folder = tmp_path / 'run'
+    (folder / '20260101_000000' / 'vis_data').mkdir(parents=True)
+    (folder / '20260101_000000' / 'vis_data' / 'config.py').write_text(CONFIG)
+    (tmp_path / 'tiny.py').write_text(CONFIG)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'epoch_1.pth')
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=config.pretty_text)), tmp_path / 'alone.pth')
+    images = torch.randn(2, 3, 64, 64)
+    expected = model.dense_features(images)
+    words = {str(folder): 'run', str(folder / 'epoch_1.pth'): 'run-epoch_1',
+             f'{tmp_path / "tiny.py"}={folder / "epoch_1.pth"}': 'run-epoch_1',
+             str(tmp_path / 'alone.pth'): f'{tmp_path.name}-alone'}
+    for word, name in words.items():
+        network = open_network(word)
+        assert network.name == name and network.cell == 64 // expected.shape[-1] == 8
+        device = network.model.data_preprocessor.device
+        torch.testing.assert_close(network.model.dense_features(images.to(device)).cpu(), expected)
+    untrained = [open_network(str(tmp_path / 'tiny.py'), seed=seed).model.state_dict() for seed in (0, 0, 1)]
+    key = 'backbone.conv1.weight'
+    assert torch.equal(untrained[0][key], untrained[1][key]) and not torch.equal(untrained[0][key], untrained[2][key])
+
+
+def test_a_published_vit_opens_by_its_file_alone(tmp_path):
+    init_default_scope('mmdecouple')
+    arch = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=384)
+    backbone = DenseViT(arch, img_size=32, patch_size=8, norm_cfg=dict(type='LN', eps=1e-6))
+    backbone.eval()
+    torch.save(from_ours(backbone.state_dict(), 'dino'), tmp_path / 'dino.pth')
+    network = open_network(str(tmp_path / 'dino.pth'))
+    images = torch.randn(1, 3, 24, 48)
+    found = network.model.dense_features(images.to(network.model.data_preprocessor.device)).cpu()
+    torch.testing.assert_close(found, backbone.dense_map(images).detach(), atol=1e-5, rtol=1e-5)
+    assert network.cell == 8
+
+
+def test_code_in_a_stored_config_is_not_run(tmp_path):
+    trap = f"model = dict(type='DenseCL', x=open({str(tmp_path / 'trap')!r}, 'w'))"
+    torch.save(dict(state_dict={}, meta=dict(cfg=trap)), tmp_path / 'trap.pth')
+    with pytest.raises(ValueError, match='the config stored in it holds more than plain values'):
+        open_network(str(tmp_path / 'trap.pth'))
+    assert not (tmp_path / 'trap').exists()
+
+
+def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
+    state = doll.state_dict()
+    files = dict(
+        short={key: value for key, value in state.items() if key != 'blocks.1.mlp.fc2.bias'},
+        long={**state, 'blocks.2.mlp.fc2.bias': torch.zeros(48)},
+        wide={**state, 'norm.weight': torch.zeros(64)},
+        headless=dict(state_dict={'neck.weight': torch.zeros(2)}, meta={}))
+    for name, content in files.items():
+        torch.save(content, tmp_path / f'{name}.pth')
+    (tmp_path / 'tiny.py').write_text(CONFIG)
+    (tmp_path / 'empty').mkdir()
+    path = {name: str(tmp_path / f'{name}.pth') for name in files}
+    for word, line in (
+            ('timm:vit_doll_patch14_reg', "has no model 'vit_doll_patch14_reg'; close names: vit_doll_patch14_reg4"),
+            (f'{NAME}={path["short"]}', '1 missing (blocks.1.mlp.fc2.bias)'),
+            (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
+            (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
+            (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
+            (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
+            (path['headless'], f'say CONFIG.py={path["headless"]}'),
+            (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
+            (str(tmp_path / 'empty'), 'no readable checkpoint'),
+            ('nothing.py', 'config nothing.py does not exist')):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            open_network(word)
+        assert line in str(caught.value) and '\n' not in str(caught.value), caught.value
+    with pytest.raises(ValueError, match='cells of 14 pixels'):
+        open_network(NAME).model.dense_features(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match="must be 'teacher' or 'student'"):
+        open_network(NAME, measured='layer3')

@@ -1,0 +1,120 @@
+"""The coupling tool, as a user runs it."""
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdecouple.evaluation.suites import probe_config
+from mmdecouple.registry import MODELS
+from mmdecouple.utils.configs import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'analysis_tools' / 'coupling.py'
+CONFIG = ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py'
+QUICK = ('--dataset', 'scenes', '--measures', 'InterCouplingRatio', '--limit', '2')
+
+
+@pytest.fixture(scope='module')
+def tool():
+    """The tool as a module: `tool.main(argv)`."""
+    spec = importlib.util.spec_from_file_location('coupling', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def refusal(tool, capsys, *arguments) -> str:
+    """The line with which the tool ends."""
+    with pytest.raises(SystemExit) as end:
+        tool.main([*map(str, arguments)])
+    error = capsys.readouterr().err.strip()
+    assert end.value.code == 1 and error.count('\n') == 0, error
+    return error
+
+
+def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(tool, tmp_path, coco128, capsys):
+    arguments = [str(CONFIG), 'timm:test_vit2', '--names', 'ours', 'theirs', '--dataset', f'coco:{coco128}', '--size',
+                 '64', '--cell', '4', '--limit', '5', '--out', str(tmp_path), '--measures', 'OKNN',
+                 'InterCouplingRatio', 'IntraCouplingRatio', 'BackgroundLeak']
+    first = subprocess.run([sys.executable, str(TOOL), *arguments], capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out'):
+        assert word in first.stdout
+    before = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
+    assert before['ours']['manifest_sha256'] == before['theirs']['manifest_sha256']
+    assert before['ours']['dataset'] == f'{coco128.name}-val2017' and before['ours']['checkpoint'] is None
+    assert before['ours']['metrics'] != before['theirs']['metrics']
+    for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
+        assert (tmp_path / f'{figure}.png').is_file()
+
+    (tmp_path / 'ours.json').unlink()
+    tool.main([*arguments, '--batch-size', '7', '--workers', '1'])
+    printed = capsys.readouterr().out
+    assert 'theirs: already measured' in printed and 'ours: probes ' in printed
+    after = json.loads((tmp_path / 'ours.json').read_text())
+    for name, entry in before['ours']['metrics'].items():
+        assert after['metrics'][name]['value'] == pytest.approx(entry['value'], abs=1e-4), name
+
+    tool.main([str(CONFIG), 'timm:test_vit2', *arguments[2:], '--measured', 'student'])
+    assert 'ours: probes ' in capsys.readouterr().out, 'the student is another network'
+    assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1)
+
+
+def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tmp_path, capsys):
+    init_default_scope('mmdecouple')
+    model = MODELS.build(load_config(str(CONFIG)).model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'good.pth')
+    state = {key: value for key, value in model.state_dict().items() if 'layer2.0.conv1' not in key}
+    torch.save(dict(state_dict=state), tmp_path / 'bad.pth')
+    arguments = (*QUICK, '--json', str(tmp_path / 'r.json'))
+    tool.main([f'{CONFIG}={tmp_path / "good.pth"}', *arguments])
+    report = json.loads((tmp_path / 'r.json').read_text())
+    assert report['checkpoint'] == str(tmp_path / 'good.pth') and report['config'] == str(CONFIG)
+    assert report['metrics']['cr_inter_masked_mean']['count'] == 2
+    assert {path.name for path in tmp_path.iterdir()} == {'good.pth', 'bad.pth', 'r.json'}
+    assert 'layer2.0.conv1.weight' in refusal(tool, capsys, f'{CONFIG}={tmp_path / "bad.pth"}', *arguments)
+
+
+@pytest.mark.parametrize('arguments, line', [
+    (('timm:test_vit2', '--size', '72'), '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
+     'pixels; take another --size, such as 64'),
+    (('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'), 'LSC would show crops of 40 pixels to test_vit2'),
+    (('timm:test_vit2', '--size', '8'), 'do not divide'),
+    (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
+    (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),
+    (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
+    (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
+    (('no/where.pth', ), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
+])
+def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):
+    assert line in refusal(tool, capsys, '--dataset', 'scenes', '--out', tmp_path, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_that_cannot_be_measured_on_are_one_clear_line():
+    config = Config(dict(model={}))
+    with pytest.raises(ValueError, match='names no ProbeDataset'):
+        probe_config(None, config)
+    with pytest.raises(ValueError, match="got 'imagenet'"):
+        probe_config('imagenet', config)
+    with pytest.raises(ValueError, match='--measures: CKA is not among OKNN'):
+        probe_config('coco', config, measures=['CKA'])
+
+
+def test_the_config_of_the_run_says_what_to_measure_on():
+    probe = dict(type='ProbeDataset', objects=dict(type='A'), size=64)
+    for config in (dict(test_dataloader=dict(dataset=probe)),
+                   dict(val_dataloader=dict(dataset=probe)),
+                   dict(custom_hooks=[dict(
+                       type='X'), dict(type='CouplingHook', probe=probe)])):
+        found = probe_config(None, Config(config), seed=3, measures=['OKNN'], limit=5)
+        assert found == {
+            **probe, 'seed': 3,
+            'measures': [dict(type='OKNN', bank_images=5, query_images=5)]
+        }
