@@ -1,0 +1,79 @@
+"""Open a local page: choose a point in an image, and see side by side what every network takes for similar.
+
+Examples:
+    python tools/analysis_tools/explore.py work_dirs/a/epoch_10.pth work_dirs/b/epoch_10.pth photos/
+    python tools/analysis_tools/explore.py work_dirs/a timm:vit_small_patch14_dinov2=dinov2.pth --images coco:data/coco
+    python tools/analysis_tools/explore.py work_dirs/a work_dirs/b photos/ --export affinity.html
+"""
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdecouple.evaluation.networks import open_network
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.launch import choose_device
+from mmdecouple.utils.progress import shown_progress
+from mmdecouple.visualization.explorer import (Looking, check_count, check_page, free_port, run_server, start_server,
+                                                write_page)
+from mmdecouple.visualization.subjects import WORDS, read_subjects
+
+SIZE = 448
+LIMIT = 24
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('words', nargs='+', metavar='NETWORK [NETWORK ...] [IMAGES]',
+                        help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
+                        'timm:NAME or timm:NAME=FILE; last, without --images, the images')
+    parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
+    parser.add_argument('--size', type=int, default=SIZE, help='side in pixels at which networks see the images; they '
+                        f'take the nearest multiple of their cell (default: {SIZE})')
+    parser.add_argument('--limit', type=int, default=LIMIT, help=f'most images (default: {LIMIT})')
+    parser.add_argument('--export', type=Path, metavar='FILE.html',
+                        help='write one file that works without server and network, and stop')
+    parser.add_argument('--lsc', action='store_true', help='compute all LSC maps first (the page computes them when '
+                        'they are asked for, a file holds them only with this)')
+    parser.add_argument('--port', type=int, default=0, help='port of the page on 127.0.0.1 (default: a free one)')
+    parser.add_argument('--no-browser', action='store_true', help='print the address, open nothing')
+    parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
+    parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
+    parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
+    args = parser.parse_args(argv)
+    if args.images is None:
+        args.images = [args.words.pop()]
+    if not args.words:
+        parser.error('name at least one network and, last or after --images, the images')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    with one_line_errors():
+        choose_device(args.device)
+        port = free_port(args.port)
+        if args.export:
+            check_page(args.export)
+        check_count(len(args.words))
+        subjects = read_subjects(args.images, args.size, args.limit)
+        networks = [open_network(word, measured=args.measured, seed=args.seed, allow_pickle=args.allow_pickle)
+                    for word in args.words]
+        looking = Looking(networks, subjects, exact=args.export is None)
+        if args.export:
+            with shown_progress('images') as progress:
+                size = write_page(looking, args.export, lsc=args.lsc, progress=progress)
+            print(f'{args.export}: {len(subjects)} images, {len(networks)} networks, {size / 2**20:.1f} MB, '
+                  f'largest error of an affinity {looking.error:.4f}')
+            return
+        for index in range(len(subjects) if args.lsc else 0):
+            with shown_progress(f'LSC of {subjects[index].name}') as progress:
+                looking.consistency(index, progress)
+        looking.features(0)
+        server, address = start_server(looking, port)
+        print(f'Explorer of {len(networks)} networks on {len(subjects)} images: {address} (Ctrl-C ends it)', flush=True)
+        run_server(server, address, browser=not args.no_browser)
+
+
+if __name__ == '__main__':
+    main()
