@@ -62,7 +62,8 @@ def _panel(axes: Axes, figures: Figures, rows: Sequence[Row], reference: str | N
             continue
         style, found = styles[row.name], summarize(values)
         if found.half is not None:
-            axes.plot([found.mean - found.half, found.mean + found.half], [place] * 2, color=style.color, lw=2.2, alpha=0.45)
+            ends = [found.mean - found.half, found.mean + found.half]
+            axes.plot(ends, [place] * 2, color=style.color, lw=2.2, alpha=0.45)
         axes.plot(values, [place] * len(values), '.', color=style.color, ms=4)
         axes.plot(found.mean, place, style.marker, color=style.color, ms=5.5)
         if row.name == reference:

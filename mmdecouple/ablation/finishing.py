@@ -25,8 +25,12 @@ def read_note(run: Run) -> dict[str, Any] | None:
     return json.loads(path.read_text())
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, processes: int = 1) -> None:
     """Keep the bare weights of a run that has trained to its end, note how it was made, drop its other checkpoints.
+
+    Args:
+        run: It has nothing left to train.
+        processes: That it was spread over.
 
     Raises:
         RuntimeError: It was stopped before its end.
@@ -42,19 +46,14 @@ def finish(run: Run) -> None:
     buffer = io.BytesIO()
     torch.save(dict(meta=content['meta'], state_dict=content['state_dict']), buffer)
     write_bytes(run.weights, buffer.getvalue())
-    iterations = content['meta']['iter']
-    note.update(
-        iterations=iterations, images=iterations * run.config.train_dataloader.batch_size * world_size(content),
-        checkpoint_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
+    meta = content['meta']
+    images = meta['iter'] * run.config.train_dataloader.batch_size * processes
+    note.update(iterations=meta['iter'], images=images,
+                checkpoint_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
     write_json(run.folder / NOTE, note, indent=1)
     for path in run.folder.glob('*.pth'):
         if path != run.weights:
             path.unlink()
-
-
-def world_size(checkpoint: dict[str, Any]) -> int:
-    """Processes that a checkpoint was trained by."""
-    return int(checkpoint['meta'].get('world_size', 1))
 
 
 def figures_folder(run: Run) -> Path:

@@ -45,8 +45,11 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
         _check(config._cfg_dict, path, None, f'{row.label}: after: {path}', base)
     for path, value in options.items():
         _check(config._cfg_dict, path, value, f'{row.label}: {path}', base)
-        # Merging takes the marks of replacement out of the value.
-        config.merge_from_dict({path: deepcopy(value)})
+        try:
+            # Merging takes the marks of replacement out of the value.
+            config.merge_from_dict({path: deepcopy(value)})
+        except (KeyError, TypeError, AttributeError, AssertionError) as error:
+            raise ValueError(f'{row.label}: {path}: {value!r} does not fit {base}: {error}') from error
     return config
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,35 +30,24 @@ def jobs_of(runs: Sequence[Run], train_tool: Path, *, device: str = 'auto', gpus
         held_files: See `Job`.
         measured: Called after each measuring.
     """
-    jobs, due = [], {}
+    jobs, training, measuring = [], {}, set()
     for run in runs:
-        if run.key in due or read_note(run) is not None:
-            continue
-        if run.row.untrained:
-            finish(run)
-            continue
-        job = Job(f'training {run.name}', _training(run, train_tool, device, gpus), run.folder / 'train.log',
-                  _training_progress(run), [due[key] for key in run.needs if key in due],
-                  lambda run=run: finish(run), held_files)
-        due[run.key] = job.name
-        jobs.append(job)
-    measuring = {}
-    for run in runs:
-        missing = [path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file()]
-        place = run.folder, *missing
-        if not missing or place in measuring:
-            continue
-        measuring[place] = run.key, Job(
-            f'measuring {run.name}', _measuring(run), run.folder / 'measure.log', _measuring_progress,
-            [due[run.key]] if run.key in due else [], measured, held_files)
-    return list(_interleaved(jobs, measuring.values(), due))
-
-
-def _interleaved(training: list[Job], measuring: Sequence[tuple[str, Job]], due: dict[str, str]) -> Iterator[Job]:
-    yield from (job for key, job in measuring if key not in due)
-    for job in training:
-        yield job
-        yield from (other for key, other in measuring if due.get(key) == job.name)
+        if run.key not in training and read_note(run) is None:
+            if run.row.untrained:
+                finish(run)
+            else:
+                training[run.key] = f'training {run.name}'
+                jobs.append(Job(
+                    training[run.key], _training(run, train_tool, device, gpus), run.folder / 'train.log',
+                    _training_progress(run), [training[key] for key in run.needs if key in training],
+                    partial(finish, run, gpus), held_files))
+        missing = tuple(path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file())
+        if missing and missing not in measuring:
+            measuring.add(missing)
+            jobs.append(Job(
+                f'measuring {run.name}', _measuring(run), run.folder / 'measure.log', _measuring_progress,
+                [training[run.key]] if run.key in training else [], measured, held_files))
+    return jobs
 
 
 def _training(run: Run, train_tool: Path, device: str, gpus: int) -> list[str]:

@@ -30,7 +30,8 @@ def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator
     figures = Figures(rows)
     for setting in table.settings:
         for group in table.groups:
-            of_group = [row for row in table.rows if row.group == group and setting in row.settings and scale in row.bases]
+            of_group = [row for row in table.rows
+                        if row.group == group and setting in row.settings and scale in row.bases]
             if not of_group:
                 continue
             title = ', '.join(part for part in (group, setting) if part)

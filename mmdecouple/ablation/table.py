@@ -25,9 +25,9 @@ groups:                                    # one a base method
       short: {settings: [cooccurrence], full: {train_cfg.max_epochs: 100}, demo: {train_cfg.max_epochs: 3}}
 ```
 
-Overrides are dotted keys, with list positions as numbers (`param_scheduler.1.end`). They may stand under `options` (both
-scales), `full` and `demo` of the table, a setting, a group and a row; what stands later in this list wins. A base is
-a path below `configs/`; a table or row without one for a scale does not take part at that scale.
+Overrides are dotted keys, with list positions as numbers (`param_scheduler.1.end`). They may stand under `options`
+(both scales), `full` and `demo` of the table, a setting, a group and a row; what stands later in this list wins. A
+base is a path below `configs/`; a row without one for a scale does not take part at that scale.
 """
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -257,7 +257,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """A loader to which a key that stands twice is a mistake, not the last one's victory."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [key.value for key, _ in node.value if key.tag != 'tag:yaml.org,2002:merge']
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f'{key!r} stands twice', node.start_mark)
