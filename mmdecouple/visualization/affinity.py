@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from .style import RunStyle, bare, figure_style, new_figure
+from .maps import maps_figure
+from .style import RunStyle
 
 if TYPE_CHECKING:
     from mmdecouple.datasets.objects import ObjectImage
@@ -38,9 +39,7 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
     if points.shape != (len(features), 2):
         raise ValueError(f'point_affinity: expected points of shape ({len(features)}, 2), one for '
                          f'each image, got {tuple(points.shape)}.')
-    if points.min() < 0 or points.max() > 1:
-        raise ValueError('point_affinity: points are shares of width and height in [0, 1], got '
-                         f'{points.min().item():.3g} to {points.max().item():.3g}.')
+    check_points(points)
     features = functional.interpolate(features.float(), scale_factor=upsample, mode='bilinear')
     features = functional.normalize(features, dim=1)
     height, width = features.shape[-2:]
@@ -48,6 +47,20 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
     rows = (points[:, 1] * height).long().clamp(max=height - 1)
     chosen = features[torch.arange(len(features), device=features.device), :, rows, columns]
     return torch.einsum('bc,bchw->bhw', chosen, features)
+
+
+def check_points(points: Tensor) -> None:
+    """Refuse points that lie outside their image.
+
+    Args:
+        points (Tensor): (..., 2) x, y as shares of width and height; may hold none.
+
+    Raises:
+        ValueError: One is below 0 or above 1.
+    """
+    if points.numel() and not (points.min() >= 0 and points.max() <= 1):
+        raise ValueError('point_affinity: points are shares of width and height in [0, 1], got '
+                         f'{points.min().item():.3g} to {points.max().item():.3g}.')
 
 
 @torch.no_grad()
@@ -107,25 +120,5 @@ def affinity_figure(images: Sequence[np.ndarray], points: Sequence[tuple[float, 
     """
     if scale not in SCALES:
         raise ValueError(f'affinity_figure: unknown scale {scale!r}; known: {", ".join(SCALES)}.')
-    columns = len(images)
-    with figure_style():
-        figure = new_figure(1.45 * columns + 1.5, 1.5 * (len(maps) + 1))
-        grid = figure.subplots(len(maps) + 1, columns, squeeze=False)
-        for axes, image, (x, y) in zip(grid[0], images, points):
-            bare(axes).imshow(image)
-            axes.plot(x * image.shape[1] - 0.5, y * image.shape[0] - 0.5, 'o', ms=7, mfc='#F0E442',
-                      mec='black', mew=1.4)
-        grid[0, 0].set_ylabel('image, point', rotation=0, ha='right', va='center')
-        for row, (name, values) in zip(grid[1:], maps.items()):
-            for axes, value, (x, y) in zip(row, values, points):
-                limits = (0.0, 1.0) if scale == 'fixed' else (value.min(), value.max())
-                drawn = bare(axes).imshow(value, cmap='viridis', vmin=limits[0], vmax=limits[1])
-                axes.plot(x * value.shape[1] - 0.5, y * value.shape[0] - 0.5, 'o', ms=5,
-                          mfc='none', mec='white', mew=1.2)
-            row[0].set_ylabel(name, rotation=0, ha='right', va='center', fontweight='bold',
-                              color=styles[name].color)
-        if scale == 'fixed' and maps:
-            bar = figure.colorbar(drawn, ax=grid[1:, :], shrink=0.7, pad=0.02, aspect=28)
-            bar.outline.set_visible(False)
-            bar.set_label('cosine with the point', fontsize=8)
-    return figure
+    limits = (0.0, 1.0) if scale == 'fixed' else None
+    return maps_figure(images, maps, styles, 'cosine with the point', limits=limits, points=points)

@@ -1,4 +1,5 @@
 """One look for every figure: a color-blind safe color, marker and dash per run, always the same."""
+import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,6 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from mmdecouple.utils.files import write_bytes
 
 INK = '#1f2933'
 MUTED = '#66727f'
@@ -84,7 +87,8 @@ def bare(axes: Axes) -> Axes:
 
 def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG at the report's resolution and return the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
     with figure_style():
-        figure.savefig(path, dpi=_DPI, format='png', metadata={'Software': None})
+        figure.savefig(content, dpi=_DPI, format='png', metadata={'Software': None})
+    write_bytes(path, content.getvalue())
     return path

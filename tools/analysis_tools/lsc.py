@@ -1,0 +1,91 @@
+"""Draw maps of local semantic consistency: where a network sees the same with and without the rest of the image.
+
+Examples:
+    python tools/analysis_tools/lsc.py work_dirs/ibot work_dirs/ibot-d --images coco:data/coco --out lsc
+    python tools/analysis_tools/lsc.py timm:vit_small_patch14_dinov2=dinov2.pth --images photo.jpg --out lsc
+"""
+import argparse
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mmdecouple.evaluation import bootstrap, lsc_maps
+from mmdecouple.evaluation.lsc import PRECISIONS
+from mmdecouple.evaluation.networks import Network
+from mmdecouple.evaluation.side_by_side import fingerprint
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import write_json
+from mmdecouple.utils.progress import shown_progress
+from mmdecouple.visualization.map_tool import (add_options, kept, open_named, save_pages, styles_of_networks,
+                                                write_arrays)
+from mmdecouple.visualization.maps import lsc_figure
+from mmdecouple.visualization.subjects import Subject, normalized
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, size=512, scenes=96, out='work_dirs/lsc')
+    parser.add_argument('--window', type=int, default=5, help='cells along a side of a window, odd (default: 5)')
+    parser.add_argument('--upsample', type=int, metavar='PIXELS',
+                        help='enlarge a cut window to this side (default: shown at its own size)')
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
+    parser.add_argument('--batch-size', type=int, default=64, help='windows at a time (default: 64)')
+    return parser.parse_args(argv)
+
+
+def maps_of(name: str, network: Network, subjects: Sequence[Subject], args: argparse.Namespace) -> list[np.ndarray]:
+    """The map (h, w) of every image, computed now or kept from an earlier call."""
+    weights, maps = fingerprint(network), []
+    for number, subject in enumerate(subjects, 1):
+        image = normalized(network.model, [subject.image], network.cell)
+        facts = (weights, subject.image, tuple(image.shape), network.cell, args.window, args.upsample, args.precision)
+        with shown_progress(f'{name}, image {number} of {len(subjects)}: windows') as progress:
+            maps.append(kept(args.out / 'maps', facts, lambda: lsc_maps(
+                network.model, image, network.cell, args.window, batch_size=args.batch_size, upsample=args.upsample,
+                precision=args.precision, progress=progress)[0].numpy()))
+    return maps
+
+
+def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
+    """Mean over images of the mean of a map, with its bootstrap interval, the count, and the mean of every image."""
+    means = [float(value.mean()) for value in maps]
+    return dict(**bootstrap.estimate(bootstrap.mean(means), range(len(means)))._asdict(), images=means)
+
+
+def print_summaries(summaries: dict[str, dict], console: Console) -> None:
+    """Table of all means."""
+    table = Table('network', title='mean LSC', title_justify='left')
+    for column in ('mean', '95 % interval', 'images'):
+        table.add_column(column, justify='right')
+    for name, found in summaries.items():
+        table.add_row(name, f'{found["value"]:.4f}', f'{found["low"]:.4f} .. {found["high"]:.4f}', str(found['count']))
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args, console = parse_args(argv), Console()
+    with one_line_errors():
+        networks, subjects = open_named(args)
+        try:
+            maps = {name: maps_of(name, network, subjects, args) for name, network in networks.items()}
+        except KeyboardInterrupt:
+            console.print('Stopped; the same command keeps the maps that are done and goes on.')
+            sys.exit(130)
+        styles, images = styles_of_networks(networks), [subject.image for subject in subjects]
+        summaries = {name: summary(found) for name, found in maps.items()}
+        names = [subject.name for subject in subjects]
+        write_json(args.out / 'lsc.json', dict(images=names, window=args.window, lsc=summaries), indent=2)
+        arrays = write_arrays(args.out / 'lsc.npz', image_names=names, images=images,
+                              **{f'lsc_{name}': found for name, found in maps.items()})
+        print_summaries(summaries, console)
+        for path in save_pages(args.out, 'lsc', len(images), lambda page: lsc_figure(
+                images[page], {name: found[page] for name, found in maps.items()}, styles)):
+            print(f'figure: {path}')
+        print(f'arrays: {arrays}')
+
+
+if __name__ == '__main__':
+    main()
