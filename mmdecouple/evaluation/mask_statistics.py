@@ -1,5 +1,5 @@
 """What a kind of cut mask does on average: share cut, ratio in each region, largest piece."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -99,6 +99,62 @@ def mask_statistics(config: dict,
         'region_ratio_std': ratio.std(correction=0).item(),
         'largest_component_mean': float(np.concatenate(largest).mean()),
     }
+
+
+def collaboration(names: Sequence[str], grids: Sequence[int], cut_ratio: float, size: tuple[int, int], count: int,
+                  seed: int, progress: Callable[[int, int], None] | None = None, **boxes: object) -> dict[str, np.ndarray]:
+    """Measure the share of a region that is cut, for a growing number of regions.
+
+    Args:
+        names: Of `MASK_TYPES` that cut in regions.
+        grids: Numbers of regions along each side.
+        cut_ratio: The wanted ratio.
+        size: Mask size `(h, w)` in cells.
+        count: Masks a number.
+        seed: Seed of all draws.
+        progress: Called with (numbers of regions done, in all).
+        boxes: Settings of the regions, `box_area` and `aspect`.
+
+    Returns:
+        Name -> `(len(grids), 2)` mean and standard deviation over regions.
+
+    Source: figure 11 of the paper.
+    """
+    found: dict[str, list] = {name: [] for name in names}
+    for done, grid in enumerate(grids, 1):
+        regions = RegionCollaborativeCutout(grid=grid, **boxes)
+        for name, rows in found.items():
+            drawn = draw_masks(mask_config(name, [cut_ratio], grid=grid, **boxes), regions, size, count, seed)
+            values = torch.cat([region_ratio(*pair).flatten() for pair in drawn])
+            rows.append((values.mean().item(), values.std().item()))
+        if progress is not None:
+            progress(done, len(grids))
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def example_masks(names: Sequence[str], cut_ratio: float, size: tuple[int, int], seed: int,
+                  **boxes: object) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Draw one mask of each type over the same 2 x 2 regions.
+
+    Args:
+        names: Of `MASK_TYPES`.
+        cut_ratio: The wanted ratio.
+        size: Mask size `(h, w)` in cells.
+        seed: Seed of all draws.
+        boxes: Settings of the regions, `box_area` and `aspect`.
+
+    Returns:
+        Name -> bool `(h, w)`, and name -> regions `(4, 4)` in cells, for the types that cut in regions.
+
+    Source: figure 12 of the paper.
+    """
+    regions, masks, found = RegionCollaborativeCutout(grid=2, **boxes), {}, {}
+    for name in names:
+        mask, box = next(draw_masks(mask_config(name, [cut_ratio], grid=2, **boxes), regions, size, 1, seed))
+        masks[name] = mask[0].numpy()
+        if name in ('rcc', 'cutout'):
+            found[name] = box[0].numpy()
+    return masks, found
 
 
 def largest_component(masks: Tensor) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Files that exist whole or not at all."""
+import io
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
@@ -18,6 +21,22 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
         ValueError: `content` holds NaN or infinity.
     """
     write_bytes(path, (json.dumps(content, indent=indent, allow_nan=False) + '\n').encode())
+
+
+def write_arrays(path: str | Path, **arrays: Any) -> Path:
+    """Writes arrays as one compressed .npz, whole or not at all.
+
+    Args:
+        path: target; missing folders are made.
+        arrays: name -> array, or what numpy makes one of.
+
+    Returns:
+        The path.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items()})
+    write_bytes(path, content.getvalue())
+    return Path(path)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

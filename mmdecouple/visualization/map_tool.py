@@ -82,14 +82,6 @@ def kept(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) 
     return made
 
 
-def write_arrays(path: Path, **arrays: object) -> Path:
-    """Write arrays as one compressed .npz, whole or not at all."""
-    content = io.BytesIO()
-    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items()})
-    write_bytes(path, content.getvalue())
-    return path
-
-
 def save_pages(out: Path, stem: str, count: int, draw: Callable[[slice], Figure]) -> Iterator[Path]:
     """Draw `count` columns on pages of eight, STEM.png, STEM-2.png, ..., and give their paths."""
     for page, start in enumerate(range(0, count, _COLUMNS), 1):

@@ -1,5 +1,6 @@
 """Maps of several networks beside each other, under the images they are of."""
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from .style import RunStyle, bare, figure_style, new_figure
 
 Point = tuple[float, float]
+_NAME = 18  # letters of a name in a line
 
 
 def maps_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, RunStyle],
@@ -69,7 +71,7 @@ def lsc_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndar
 
 
 def _name_row(axes: Axes, text: str, **look: str) -> None:
-    axes.set_ylabel(text, rotation=0, ha='right', va='center', **look)
+    axes.set_ylabel('\n'.join(wrap(text, _NAME)), rotation=0, ha='right', va='center', **look)
 
 
 def _mark(axes: Axes, x: float, y: float, **look: object) -> None:

@@ -15,9 +15,8 @@ from mmengine.runner import set_random_seed
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.engine.weights import load_weights
-from mmdecouple.evaluation.mask_statistics import draw_masks, mask_config
+from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
 from mmdecouple.evaluation.suites import probe_config
-from mmdecouple.masks import RegionCollaborativeCutout, region_ratio
 from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.configs import load_config
@@ -92,26 +91,15 @@ def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
 
 def mask_comparison() -> list[Exhibit]:
     """Draw RCC against Cutout, with the settings of the paper's figures 11 and 12."""
-    ratios, masks, boxes = {'rcc': [], 'cutout': []}, {}, {}
-    large = dict(box_area=(0.2, 1.0), aspect=(0.5, 2.0))
-    for name, rows in ratios.items():
-        for grid in _GRIDS:
-            regions = RegionCollaborativeCutout(grid=grid, **large)
-            config = mask_config(name, [_RATIO], grid=grid, **large)
-            drawn = draw_masks(config, regions, _CELLS, _REPEATS, _SEED)
-            values = torch.cat([region_ratio(*pair).flatten() for pair in drawn])
-            rows.append((values.mean().item(), values.std().item()))
-        regions = RegionCollaborativeCutout(grid=2)
-        config = mask_config(name, [_RATIO], grid=2)
-        mask, box = next(draw_masks(config, regions, _CELLS, 1, _SEED))
-        masks[name], boxes[name] = mask[0].numpy(), box[0].numpy()
+    names = ('rcc', 'cutout')
+    ratios = collaboration(names, _GRIDS, _RATIO, _CELLS, _REPEATS, _SEED, box_area=(0.2, 1.0), aspect=(0.5, 2.0))
+    masks, boxes = example_masks(names, _RATIO, _CELLS, _SEED)
     numbers = [grid * grid for grid in _GRIDS]
     return [
         Exhibit('rcc_and_cutout_ratio', 'Pictures', 'RCC masks against Cutout: the ratio',
                 'Share of a region that is cut when regions overlap. Cutout cuts every region for '
                 'itself and takes ever more; RCC lets them share. Band: one standard deviation.',
-                collaboration_figure(numbers, {name: np.array(rows)
-                                               for name, rows in ratios.items()}, _RATIO)),
+                collaboration_figure(numbers, ratios, _RATIO)),
         Exhibit('rcc_and_cutout_masks', 'Pictures', 'RCC masks against Cutout: one example',
                 f'The same four regions, wanted ratio {_RATIO:g}.', mask_types_figure(masks, boxes)),
     ]

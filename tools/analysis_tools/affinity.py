@@ -12,9 +12,10 @@ import torch
 
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import write_arrays
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
-from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks, write_arrays
+from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.subjects import Subject, normalized
 
 CENTER = (0.5, 0.5)

@@ -17,10 +17,9 @@ from mmdecouple.evaluation.lsc import PRECISIONS
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.evaluation.side_by_side import fingerprint
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_json
+from mmdecouple.utils.files import write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.map_tool import (add_options, kept, open_named, save_pages, styles_of_networks,
-                                                write_arrays)
+from mmdecouple.visualization.map_tool import add_options, kept, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.maps import lsc_figure
 from mmdecouple.visualization.subjects import Subject, normalized
 

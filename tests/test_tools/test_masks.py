@@ -1,8 +1,9 @@
-"""The mask statistics tool, as a user calls it, and what it counts."""
+"""The mask tool, as a user calls it, and what it counts."""
 import importlib.util
 import json
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from .conftest import CHECKOUT_TOOLS
 def run():
     """The tool's main function, called with the words of a command line."""
     spec = importlib.util.spec_from_file_location(
-        'mask_statistics_tool', CHECKOUT_TOOLS / 'analysis_tools' / 'mask_statistics.py')
+        'mask_tool', CHECKOUT_TOOLS / 'analysis_tools' / 'masks.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     return lambda *words: tool.main([str(word) for word in words])
@@ -36,6 +37,22 @@ def test_the_tool_writes_the_statistics_and_their_settings(mask, run, tmp_path):
 def test_figure_12_is_a_picture(run, tmp_path):
     run('--figure', 12, '--out', tmp_path / 'twelve.png')
     assert cv2.imread(str(tmp_path / 'twelve.png')).std() > 20
+    arrays = np.load(tmp_path / 'twelve.npz')
+    assert arrays['rcc'].shape == (14, 14) and arrays['regions_rcc'].shape == (4, 4)
+
+
+def test_figure_13_cuts_images_and_fills_them_from_the_next(run, tmp_path):
+    run('--figure', 13, '--limit', 3, '--size', 7, '--out', tmp_path / 'thirteen.png')
+    assert cv2.imread(str(tmp_path / 'thirteen.png')).std() > 20
+    arrays = np.load(tmp_path / 'thirteen.npz')
+    masks, images, decoupled = arrays['masks'], arrays['images'], arrays['decoupled']
+    assert masks.shape == (3, 7, 7) and images.shape == (3, 224, 224, 3) and masks.any((1, 2)).all()
+    for row, column in ((10, 200), (100, 100), (223, 0)):
+        for index in range(3):
+            shown = (index + 1) % 3 if masks[index, row // 32, column // 32] else index
+            assert (decoupled[index, row, column] == images[shown, row, column]).all()
+    with pytest.raises(SystemExit, match='two images or more'):
+        run('--figure', 13, '--limit', 1)
 
 
 def test_a_wrong_setting_ends_in_one_line(run, capsys):

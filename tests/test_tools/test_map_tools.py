@@ -1,0 +1,80 @@
+"""The tools that draw LSC and affinity maps, as a user calls them."""
+import importlib.util
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmdecouple.evaluation.lsc import lsc_maps
+from mmdecouple.evaluation.networks import open_network
+from mmdecouple.visualization.subjects import normalized, read_subjects
+
+from .conftest import CHECKOUT_TOOLS, ROOT
+
+CONFIG = str(ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py')
+VIT = str(ROOT / 'configs' / 'demo' / 'ibot_vit-demo_scenes.py')
+
+
+def tool(name):
+    """The main function of a tool, called with the words of a command line."""
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda *words: module.main([str(word) for word in words])
+
+
+@pytest.fixture(scope='module')
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp('photos') / 'photo.png'
+    noise = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(noise, (90, 70), interpolation=cv2.INTER_CUBIC))
+    return path
+
+
+def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
+    words = (CONFIG, VIT, '--names', 'CNN', 'ViT', '--images', 'scenes', '--limit', 2, '--size', 48, '--window', 3,
+             '--out', tmp_path)
+    tool('lsc')(*words)
+    out = capsys.readouterr().out
+    assert 'ViT, image 2 of 2: windows 36/36' in out and 'mean LSC' in out
+    assert cv2.imread(str(tmp_path / 'lsc.png')).std() > 20
+    arrays, told = np.load(tmp_path / 'lsc.npz'), json.loads((tmp_path / 'lsc.json').read_text())
+    network, images = open_network(VIT), [subject.image for subject in read_subjects('scenes', 48, 2)]
+    expected = lsc_maps(network.model, normalized(network.model, images), network.cell, window=3)
+    np.testing.assert_allclose(arrays['lsc_ViT'], expected, atol=1e-5)
+    assert told['lsc']['ViT']['value'] == pytest.approx(expected.mean().item(), abs=1e-5)
+    assert told['lsc']['ViT']['count'] == 2
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()}
+    tool('lsc')(*words)
+    assert 'windows' not in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()} == before and len(before) == 4
+
+
+def test_affinity_of_several_points_of_a_file(tmp_path, photo):
+    tool('affinity')(VIT, '--images', photo, '--size', 61, '--point', 0.25, 0.75, '--point', 1, 0, '--scale', 'per_map',
+                     '--out', tmp_path)
+    assert cv2.imread(str(tmp_path / 'affinity_per_map.png')).std() > 20
+    arrays = np.load(tmp_path / 'affinity.npz')
+    maps, = (arrays[key] for key in arrays if key.startswith('affinity_'))
+    assert maps.shape == (2, 16, 16) and arrays['image_of_point'].tolist() == [0, 0]
+    assert maps[0, 12, 4] == pytest.approx(1, abs=1e-5) and maps[1, 0, 15] == pytest.approx(1, abs=1e-5)
+    network, subject = open_network(VIT), read_subjects(photo, 61)[0]
+    dense = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
+    large = torch.nn.functional.interpolate(dense, scale_factor=2, mode='bilinear')[0].double()
+    expected = torch.cosine_similarity(large, large[:, 12, 4, None, None], dim=0)
+    np.testing.assert_allclose(maps[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('name, words, line', [
+    ('lsc', (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7), 'LSC: an image of 48 x 48 pixels is smaller'),
+    ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
+    ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
+    ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height in [0, 1]'),
+])
+def test_a_mistake_ends_in_one_line(name, words, line, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tool(name)(*words, '--out', tmp_path)
+    told, = capsys.readouterr().err.strip().splitlines()
+    assert line in told and not list(tmp_path.iterdir())
