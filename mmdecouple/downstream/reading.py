@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmdecouple.models.backbones.resnet_names import (MARK, Networks, find_networks, mmdet_names, nothing_found, renamed,
-                                                      soco_names)
+from mmdecouple.models.backbones.resnet_names import (MARK, Networks, find_networks, mmdet_names, nothing_found,
+                                                      renamed, soco_names)
 from mmdecouple.models.backbones.vit_formats import roles_of, to_ours
 from mmdecouple.utils.weight_files import read_weights
 
@@ -47,8 +47,8 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     """Reads a backbone from a checkpoint of ours or of another project.
 
     Args:
-        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: ours, torchvision's, detectron2's,
-            MoCo's, DenseCL's, ReSim's, PLRC's, CP2's, SoCo's.
+        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: ours, torchvision's,
+            detectron2's, MoCo's, DenseCL's, ReSim's, PLRC's, CP2's, SoCo's.
         role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT and
             DINO and the student for all others.
         allow_pickle: Whether to trust the file and unpickle whatever it holds.

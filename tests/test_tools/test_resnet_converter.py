@@ -216,10 +216,12 @@ class Trap:
 
 
 @pytest.mark.parametrize('write, line', [
-    (lambda path: pickle.dumps(dict(model={'x': Trap(path)})), r"holds more than arrays \(posix.mkdir\).*--allow-pickle"),
+    (lambda path: pickle.dumps(dict(model={'x': Trap(path)})),
+     r'holds more than arrays \(posix.mkdir\).*--allow-pickle'),
     (lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000], 'is truncated or no pickle'),
     (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
-    (lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}), "have Caffe2's names.*R-50.pkl"),
+    (lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
+     "have Caffe2's names.*R-50.pkl"),
     (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known')])
 def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
     (tmp_path / 'in.pkl').write_bytes(write(str(tmp_path / 'ran')))

@@ -1,0 +1,164 @@
+"""Published numbers, which the metafiles hold, and the other places that repeat them: headers, READMEs, ablations."""
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mmdecouple.ablation import read_table, table_names
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+# A number is of one data set and has one name there, as in the metafiles.
+Metric = tuple[str, str]
+
+VOC, COCO, OBJECTS = 'PASCAL VOC 07 test', 'COCO val2017', 'COCO val2017 objects'
+ADE, VOC_SEG, STUFF = 'ADE20K val', 'PASCAL VOC 12 val', 'COCO-Stuff val2017, 15 classes'
+# What the same numbers are called elsewhere; several names share a cell `a / b`, three numbers are AP / AP50 / AP75.
+_BOX, _MASK, _TOP1, _TOP1_D = (COCO, 'box AP'), (COCO, 'mask AP'), (OBJECTS, 'OKNN top 1'), (OBJECTS, 'OKNN-D top 1')
+_INTER, _INTRA = (OBJECTS, 'CR inter'), (OBJECTS, 'CR intra')
+_LINEAR, _FCN, _K500 = ((VOC_SEG, f'mIoU {name}') for name in ('linear', 'FCN', 'K=500'))
+_STUFF_LINEAR, _STUFF_K500 = (STUFF, 'mIoU linear'), (STUFF, 'mIoU K=500')
+LABELS: dict[str, tuple[Metric, ...]] = {
+    'VOC AP': ((VOC, 'box AP'), ), 'box AP': (_BOX, ), 'COCO box AP': (_BOX, ), 'mask AP': (_MASK, ),
+    'COCO mask AP': (_MASK, ), 'COCO box / mask AP': (_BOX, _MASK), 'ADE20K mIoU': ((ADE, 'mIoU'), ),
+    'mIoU': ((ADE, 'mIoU'), ), 'OKNN': (_TOP1, ), 'OKNN top-1': (_TOP1, ), 'OKNN-D': (_TOP1_D, ),
+    'OKNN top-5': ((OBJECTS, 'OKNN top 5'), ), 'OKNN-D top-5': ((OBJECTS, 'OKNN-D top 5'), ), 'CR inter': (_INTER, ),
+    'CR intra': (_INTRA, ), 'CR inter / intra': (_INTER, _INTRA), 'VOC12 linear': (_LINEAR, ), 'FCN': (_FCN, ),
+    'VOC12 FCN': (_FCN, ), 'K=500': (_K500, ), 'VOC12 K=500': (_K500, ), 'VOC linear / FCN / K=500':
+    (_LINEAR, _FCN, _K500), 'COCO-Stuff linear': (_STUFF_LINEAR, ), 'COCO-Stuff K=500': (_STUFF_K500, ),
+    'COCO-Stuff linear / K=500': (_STUFF_LINEAR, _STUFF_K500)}
+# Downstream configs name every method of a table with the same numbers, after the same pre-training.
+_DOWNSTREAM = {
+    'faster-rcnn_r50-c4_24k_voc0712': 'VOC AP', 'mask-rcnn_r50-c4_90k_coco': 'COCO box / mask AP',
+    'cascade-mask-rcnn_vit-s16_1x_coco': 'COCO box / mask AP', 'upernet_vit-s16_160k_ade20k': 'ADE20K mIoU'}
+_LONGEST = 800
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pre-training config in a metafile.
+
+    Attributes:
+        path: Of the config, below the root.
+        collection: Method, such as `DenseCL-D`.
+        epochs: Of the schedule.
+        origin: Where the numbers stand.
+        tests: (task, data set, metric -> number) in the metafile's order.
+    """
+    path: str
+    collection: str
+    epochs: int
+    origin: str
+    tests: list[tuple[str, str, dict[str, float]]]
+
+    @property
+    def numbers(self) -> dict[Metric, float]:
+        """All published numbers."""
+        return {(dataset, name): value for _, dataset, metrics in self.tests for name, value in metrics.items()}
+
+    @property
+    def method(self) -> str:
+        """What tables call it, in lower case: `densecl-d`, `ibot-rcc`, `soco`, `moco v2`."""
+        return Path(self.path).stem.partition('_')[0].replace('-c4', '').replace('mocov2', 'moco v2')
+
+
+def read_entries() -> list[Entry]:
+    """The configs of all metafiles but those of the ablations, whose tables have numbers of their own."""
+    entries = []
+    for path in sorted(CONFIGS.glob('*/metafile.yml')):
+        if path.parent.name != 'ablations':
+            entries += [Entry(
+                model['Config'], model['In Collection'], model['Metadata']['Epochs'],
+                model['Metadata']['Origin of Results'],
+                [(result['Task'], result['Dataset'], result['Metrics']) for result in model.get('Results', [])])
+                for model in yaml.safe_load(path.read_text())['Models']]
+    return entries
+
+
+def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float]]:
+    """Every published number that a file beside the metafiles repeats: place, config, metric, number there."""
+    by_file = {Path(entry.path).name: entry for entry in entries}
+    for entry in entries:
+        for metric, value in _header_numbers((ROOT / entry.path).read_text()):
+            yield entry.path, entry, metric, value
+    for path in (ROOT / 'README.md', *sorted(CONFIGS.glob('*/README.md'))):
+        for cells in _table_rows(path.read_text()):
+            config = next((by_file[name] for name in re.findall(r'[\w.-]+\.py', cells.get('config', ''))
+                           if name in by_file), None)
+            entry = config or _find(entries, next(iter(cells.values())), cells.get('epochs', ''))
+            for label, cell in cells.items() if entry else ():
+                for metric, value in _pairs(re.sub(r' / 50 / 75$| \(.*\)$', '', label), cell):
+                    yield f'{path.relative_to(ROOT)}', entry, metric, value
+    for stem, label in _DOWNSTREAM.items():
+        path = next(CONFIGS.glob(f'downstream/*/{stem}.py'))
+        for method, numbers in re.findall(r'([A-Za-z][\w -]*?) (\d[\d./ ]*\d)', _published(path.read_text())):
+            entry = _find(entries, method, str(_LONGEST))
+            for metric, value in _pairs(label, numbers) if entry else ():
+                yield f'{path.relative_to(ROOT)}', entry, metric, value
+    for name in table_names():
+        table = read_table(name)
+        for row in table.rows:
+            plain = all(not options for (_, scale), options in row.options.items() if scale == 'full')
+            entry = by_file.get(Path(row.bases.get('full', '')).name) if plain else None
+            # The paper has CR inter of one run as 1.16 in Table 4 and as 1.15 in Tables 12 and 13.
+            same = entry and _sources(entry.origin) & _sources(table.source)
+            for label, value in row.published.items() if same else ():
+                for metric in LABELS.get(label, ()):
+                    yield f'configs/ablations/{name}.yml, {row.label}', entry, metric, value
+
+
+def disagreements(entries: list[Entry]) -> list[str]:
+    """A line for every repeated number that is not the metafile's."""
+    return [f'{place}: {metric[1]} on {metric[0]} is {value}, but the metafile has {entry.numbers.get(metric)} for '
+            f'{entry.path}'
+            for place, entry, metric, value in quotations(entries) if entry.numbers.get(metric) != value]
+
+
+def _find(entries: list[Entry], method: str, epochs: str) -> Entry | None:
+    return next((entry for entry in entries if entry.method == method.strip().lower() and str(entry.epochs) == epochs),
+                None)
+
+
+def _sources(text: str) -> set[str]:
+    """Numbers of the tables that a text names: `Tables 1, 3 and 6`."""
+    groups = re.findall(r'Tables? (\d+(?:(?: \([^)]*\))?(?:, | and )\d+\b(?! epochs))*)', text)
+    return {number for group in groups for number in re.findall(r'\b\d+\b', group)}
+
+
+def _published(text: str) -> str:
+    """What a header says behind `Published:`, up to the end of the sentence, without what is in brackets."""
+    header = ' '.join(line[1:].strip() for line in re.match(r'(#.*\n)*', text)[0].splitlines())
+    found = re.sub(r'\s*\([^)]*\)', '', header.partition('Published:')[2])
+    return re.split(r'\.(?:\s|$)', found)[0].strip()
+
+
+def _header_numbers(text: str) -> Iterator[tuple[Metric, float]]:
+    last = ''
+    for part in re.split(r'[,;]\s', _published(text)):
+        if match := re.fullmatch(r'(.*?) (\d[\d. /]*)', part):
+            # A data set is named once, before the first of its numbers.
+            label = next((name for name in (f'{last} {match[1]}', match[1]) if name in LABELS), '')
+            last = label.partition(' ')[0] if label else last
+            yield from _pairs(label, match[2])
+
+
+def _pairs(label: str, cell: str) -> list[tuple[Metric, float]]:
+    """Metrics and numbers of a cell; none for a label that is no metric's."""
+    metrics, numbers = LABELS.get(label, ()), [float(number) for number in re.findall(r'\d+\.\d+', cell)]
+    if len(metrics) == 1:
+        (dataset, name), = metrics
+        metrics = ((dataset, name), (dataset, f'{name}50'), (dataset, f'{name}75'))
+    return list(zip(metrics, numbers))
+
+
+def _table_rows(text: str) -> Iterator[dict[str, str]]:
+    """Rows of the Markdown tables that have a column `config`: heading -> cell."""
+    heads: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip('|').split('|')] if line.startswith('|') else []
+        if not heads or not cells:
+            heads = cells
+        elif 'config' in heads and not set(line) <= set('|- '):
+            yield dict(zip(heads, cells))
