@@ -74,7 +74,8 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     lines = truth.main_table(published.read_entries(), own.read_own_numbers(tmp_path)).splitlines()
 
     def ours(config, dataset):
-        return next(line.removesuffix(' |').split(' | ')[3:] for line in lines if f'[{config}]' in line and f'| {dataset}: ' in line)
+        line = next(line for line in lines if f'[{config}]' in line and f'| {dataset}: ' in line)
+        return line.removesuffix(' |').split(' | ')[3:]
     test, _, _, value, source = ours('densecl-d_r50_8xb32-800e_coco', 'COCO val2017')
     assert test.startswith('COCO val2017: box AP / box AP50') and value == '38.2 / – / – / 33.0 / – / –'
     assert source == ('results.jsonl, line 1 (seed 0, 2026-01-02); '
