@@ -38,11 +38,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder of the run (default: one below --root)')
     parser.add_argument('--root', default='work_dirs/transfer', help='folder of runs and table (default %(default)s)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--precision', choices=['bf16', 'fp16', 'fp32'],
+                        help="of training (default: the protocol's, fp16 for ViTs and fp32 for ResNets)")
     parser.add_argument('--faster-coco-eval', action='store_true',
                         help='score COCO by the package of this name: the same results in less time')
     parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='overrides of the config')
+                        help='overrides of the config; with another train_dataloader.batch_size the learning rate is '
+                        'scaled in proportion, unless auto_scale_lr.enable=False')
     args = parser.parse_args()
     if args.task not in task_names():
         parser.error(f'there is no task {args.task!r}; tasks: {", ".join(task_names())}')
@@ -80,8 +83,8 @@ def main() -> None:
         transfer = Transfer(
             args.checkpoint, args.task, args.smoke, role=args.role, data_root=args.data_root, options=args.cfg_options,
             seed=args.seed, launcher=args.launcher, gpus=args.gpus, partition=args.partition, work_dir=args.work_dir,
-            root=args.root, device=args.device, faster_coco_eval=args.faster_coco_eval, allow_pickle=args.allow_pickle,
-            tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
+            root=args.root, device=args.device, precision=args.precision, faster_coco_eval=args.faster_coco_eval,
+            allow_pickle=args.allow_pickle, tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
         transfer.prepare()
         show(transfer.run(), Console(), Path(args.root))
 

@@ -2,6 +2,7 @@
 
 It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
 """
+from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
 from .load_check_hook import LoadCheckHook
 from .precise_bn_hook import PreciseBNHook
@@ -13,5 +14,6 @@ from .vit_pyramid import ViTPyramid
 from .vit_taps import PlainViT
 from .voc_metric import VOCTenMetric
 
-__all__ = ['LayerDecayConstructor', 'LoadCheckHook', 'PlainViT', 'PreciseBNHook', 'Pretrained', 'PretrainedBackbone',
-           'ResLayerExtraNorm', 'TrainOnIgnored', 'VOCTenMetric', 'ViTPyramid', 'read_pretrained']
+__all__ = ['FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook', 'PlainViT', 'PreciseBNHook',
+           'Pretrained', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored', 'VOCTenMetric',
+           'ViTPyramid', 'read_pretrained']

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model.utils import _BatchNormXd
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,7 @@ from .reading import Pretrained
 
 _PREPROCESSOR = 'model.data_preprocessor'
 # The block, the stage or the small module that a tensor is part of.
-_PART = re.compile(r'(.*?layers?\.?\d+|.*(?:bn|ln|norm|projection)\d?)\.')
+_PART = re.compile(r'(.*?(?:layers?\.?|_convs\.)\d+|.*(?:bn|ln|norm|projection)\d?)\.')
 
 
 @HOOKS.register_module()
@@ -44,6 +45,7 @@ class LoadCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Checks a run that starts."""
+        _tell_of_plain_norms(runner)
         if runner.iter > 0:
             runner.logger.info('LoadCheckHook: the run is resumed, so its weights are its own.')
             return
@@ -52,7 +54,8 @@ class LoadCheckHook(Hook):
         _check_normalization(model, weights)
         rows = compare(model, rows)
         if is_main_process():
-            heading = f'{weights.path}: {weights.architecture}, {weights.role} network'
+            parts = ', with pyramid and box head' if weights.pyramid else ''
+            heading = f'{weights.path}: {weights.architecture}, {weights.role} network{parts} (names: {weights.format})'
             table = _text(rows, heading)
             AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
             runner.logger.info('\n' + _text(_condensed(rows), heading))
@@ -60,6 +63,14 @@ class LoadCheckHook(Hook):
             raise ValueError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
                              'nothing but model.init_cfg may load weights, so remove the config key load_from and '
                              'initializers that overwrite them.')
+
+
+def _tell_of_plain_norms(runner: Runner) -> None:
+    """One warning if mmengine, on one device, put plain batch norms in the place of synchronized ones."""
+    if count := sum(isinstance(module, _BatchNormXd) for module in bare_model(runner).modules()):
+        runner.logger.warning(
+            f'{count} synchronized batch norms are plain ones on a single device: each sees the '
+            f'{runner.train_dataloader.batch_size} images of its batch, where the protocol has those of all devices.')
 
 
 def _initializer(model: nn.Module) -> PretrainedBackbone:

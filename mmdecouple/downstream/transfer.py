@@ -47,6 +47,7 @@ class Transfer:
         work_dir: Folder of the run; None gives one of its own below `root`.
         root: Folder of all runs, with the table `results.jsonl` and `results.md`.
         device: `auto`, `cpu` or `cuda`.
+        precision: `bf16`, `fp16` or `fp32` for training; None keeps the protocol's. Tests are always in fp32.
         faster_coco_eval: Whether COCO is scored by the package of this name, with the same results.
         allow_pickle: Whether to trust the checkpoint and unpickle whatever it holds.
         tools: Folder of `train.py` and `test.py`.
@@ -65,6 +66,7 @@ class Transfer:
     work_dir: str | None = None
     root: str = 'work_dirs/transfer'
     device: str = 'auto'
+    precision: str | None = None
     faster_coco_eval: bool = False
     allow_pickle: bool = False
     tools: Path = Path('tools')
@@ -87,7 +89,10 @@ class Transfer:
             use_faster_coco_eval(self.config)
         self.config.model.init_cfg.update(
             checkpoint=os.path.abspath(self.checkpoint), role=self.role, allow_pickle=self.allow_pickle)
-        self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': True})
+        scaled = self.options.get('auto_scale_lr.enable', True)
+        self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': scaled})
+        if self.precision is not None:
+            self.config.optim_wrapper.update(type='mmdecouple.PrecisionOptimWrapper', precision=self.precision)
         self._share_out_batch()
         self._check_weights()
         facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]

@@ -34,8 +34,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         **kwargs: As for `OptimWrapper`: `optimizer`, `accumulative_counts`.
 
     Raises:
-        ValueError: For another precision or type of clipping, `fp16` on the CPU, whose autocast trains in bf16 only,
-            or a `max_norm` per tensor that is not positive.
+        ValueError: For another precision or type of clipping, or a `max_norm` per tensor that is not positive.
     """
 
     def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -43,9 +42,6 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         if precision not in _DTYPES:
             raise ValueError(f'PrecisionOptimWrapper: precision must be one of {", ".join(_DTYPES)}, got '
                              f'{precision!r} (config key optim_wrapper.precision).')
-        if precision == 'fp16' and device == 'cpu':
-            raise ValueError('PrecisionOptimWrapper: fp16 needs a GPU; use bf16 or fp32 on the CPU '
-                             '(config key optim_wrapper.precision).')
         clip_grad, by_tensor = _checked_clipping(clip_grad)
         OptimWrapper.__init__(self, clip_grad=clip_grad, **kwargs)
         if by_tensor:

@@ -18,8 +18,9 @@ DETECTOR = [
     f'{HEADS}.mask_roi_extractor.out_channels=16', f'{HEADS}.bbox_head.in_channels=16',
     f'{HEADS}.bbox_head.conv_out_channels=16', f'{HEADS}.bbox_head.fc_out_channels=32',
     f'{HEADS}.mask_head.in_channels=16', f'{HEADS}.mask_head.conv_out_channels=16',
-    'model.train_cfg.rpn_proposal.max_per_img=50', 'model.test_cfg.rpn.max_per_img=50',
-    'model.train_cfg.rcnn.sampler.num=32', 'model.test_cfg.rcnn.score_thr=0.']
+    'model.train_cfg.rpn_proposal.max_per_img=50', 'model.train_cfg.rcnn.sampler.num=32',
+    'model.test_cfg.rcnn.score_thr=0.', 'train_dataloader.dataset.pipeline.2.scale=(128,128)',
+    'test_dataloader.dataset.pipeline.1.scale=(128,128)', 'val_dataloader.dataset.pipeline.1.scale=(128,128)']
 ARCH = 'model.backbone.arch'
 SEGMENTOR = [
     f'{ARCH}._delete_=True', f'{ARCH}.embed_dims=16', f'{ARCH}.num_layers=4', f'{ARCH}.num_heads=2',

@@ -1,10 +1,12 @@
 """What is in a detector after initialization is what was in the checkpoint, or nothing starts."""
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from mmengine.model import revert_sync_batchnorm
 
 from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
 from mmdecouple.models import DenseViT
@@ -129,6 +131,7 @@ class FakeRunner:
     def __init__(self, model, work_dir, iteration=0):
         self.model, self.work_dir, self.iter = model, str(work_dir), iteration
         self.logger = logging.getLogger('fake')
+        self.train_dataloader = SimpleNamespace(batch_size=3)
 
 
 @pytest.mark.parametrize('name, cfg', [
@@ -141,6 +144,18 @@ def test_the_hook_lets_a_filled_model_pass_and_writes_the_table(files, tmp_path,
     assert len(rows) == (120 if name == 'small' else 51)
     assert 'loaded' in caplog.text and len(caplog.text) < len(table) / 2
     assert ('resized' in table) == (name == 'ibot') and ('roi_head.shared_head.norm.weight' in table) == (cfg == c4(18))
+
+
+def test_norms_that_are_no_longer_synchronized_are_told_once(files, tmp_path, caplog):
+    cfg = c4(18)
+    head = {**cfg['roi_head']['shared_head'], 'norm_cfg': dict(type='SyncBN')}
+    model = build({**cfg, 'roi_head': {**cfg['roi_head'], 'shared_head': head}}, str(files[0] / 'small.pth'))
+    for expected in ([], ['6 synchronized batch norms are plain ones on a single device: each sees the 3 images']):
+        caplog.clear()
+        LoadCheckHook().before_train(FakeRunner(model, tmp_path))
+        told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(told) == len(expected) and all(words in text for text, words in zip(told, expected))
+        model = revert_sync_batchnorm(model)
 
 
 @pytest.mark.parametrize('key', ['backbone.layer2.0.bn1.running_mean', 'roi_head.shared_head.layer4.1.conv2.weight'])

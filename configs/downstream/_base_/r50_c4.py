@@ -14,7 +14,9 @@ c4 = dict(
         norm_eval=False,
         style='pytorch',
         init_cfg=None),
+    rpn_head=dict(type='mmdecouple.FloatRPNHead'),
     roi_head=dict(
+        bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
         # conv5 and one more norm after it.
         shared_head=dict(
             type='mmdecouple.ResLayerExtraNorm',

@@ -25,7 +25,11 @@ model = dict(
     neck=[
         dict(type='mmdecouple.ViTPyramid', in_channels=384, norm_cfg=dict(type='SyncBN', requires_grad=True)),
         dict(type='FPN', in_channels=[384, 384, 384, 384], out_channels=256, num_outs=5),
-    ])
+    ],
+    rpn_head=dict(type='mmdecouple.FloatRPNHead'),
+    roi_head=dict(
+        bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
+        mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor')))
 train_dataloader = dict(batch_size=4)
 # Layer i of 12 learns at 0.8^(13 - i) of the rate. As in iBOT's code, positions and tokens decay, too.
 optim_wrapper = dict(

@@ -1,6 +1,9 @@
 # Smoke run of faster-rcnn_r50-c4_24k_voc0712.py on real images in the layout of COCO.
 _base_ = ['./faster-rcnn_r50-c4_24k_voc0712.py', '../_base_/coco128_detection.py']
-model = dict(roi_head=dict(bbox_head=dict(num_classes=80)))
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=80)),
+    train_cfg=dict(rpn_proposal=_base_.smoke_train_rpn, rcnn=dict(sampler=_base_.smoke_train_sampler)),
+    test_cfg=_base_.smoke_test_cfg)
 train_dataloader = _base_.smoke_train_dataloader
 val_dataloader = _base_.smoke_val_dataloader
 test_dataloader = val_dataloader

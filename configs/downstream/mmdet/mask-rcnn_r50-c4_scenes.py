@@ -1,6 +1,9 @@
 # Smoke run of mask-rcnn_r50-c4_90k_coco.py on exported scenes.
 _base_ = ['./mask-rcnn_r50-c4_90k_coco.py', '../_base_/scenes_detection.py']
-model = dict(roi_head=dict(bbox_head=dict(num_classes=12), mask_head=dict(num_classes=12)))
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=12), mask_head=dict(num_classes=12)),
+    train_cfg=dict(rpn_proposal=_base_.smoke_train_rpn, rcnn=dict(sampler=_base_.smoke_train_sampler)),
+    test_cfg=_base_.smoke_test_cfg)
 train_dataloader = _base_.smoke_train_dataloader
 val_dataloader = _base_.smoke_val_dataloader
 test_dataloader = val_dataloader

@@ -16,7 +16,10 @@ model = dict(
         norm_eval=False,
         init_cfg=None),
     neck=dict(norm_cfg=norm_cfg),
+    rpn_head=dict(type='mmdecouple.FloatRPNHead'),
     roi_head=dict(
+        bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
+        mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
         bbox_head=dict(type='Shared4Conv1FCBBoxHead', conv_out_channels=256, norm_cfg=norm_cfg),
         mask_head=dict(norm_cfg=norm_cfg)))
 train_pipeline = [

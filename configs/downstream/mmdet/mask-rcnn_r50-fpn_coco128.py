@@ -1,6 +1,9 @@
 # Smoke run of mask-rcnn_r50-fpn_1x_coco.py on real images in the layout of COCO.
 _base_ = ['./mask-rcnn_r50-fpn_1x_coco.py', '../_base_/coco128_detection.py']
-model = dict(roi_head=dict(bbox_head=dict(num_classes=80), mask_head=dict(num_classes=80)))
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=80), mask_head=dict(num_classes=80)),
+    train_cfg=dict(rpn_proposal=_base_.smoke_train_rpn, rcnn=dict(sampler=_base_.smoke_train_sampler)),
+    test_cfg=_base_.smoke_test_cfg)
 train_dataloader = _base_.smoke_train_dataloader
 val_dataloader = _base_.smoke_val_dataloader
 test_dataloader = val_dataloader
