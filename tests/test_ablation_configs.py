@@ -34,7 +34,7 @@ SAME = {
     'rcc_augmentation SoCo/RCC': 'soco/soco-c4-rcc_r50_8xb128-800e_coco.py',
     'schedule iBOT/900 epochs': 'ibot/ibot_vit-s16_8x64-900e_coco.py',
     'schedule iBOT/1000 epochs': 'ibot/ibot_vit-s16_8x64-1000e_coco.py',
-    'visible_tokens iBOT/iBOT++': 'ibot/ibot-pp_vit-s16_8x64-200e_coco.py',
+    'visible_tokens iBOT/all tokens': 'ibot/ibot-pp_vit-s16_8x64-200e_coco.py',
 }
 MERGED_IN = ('decoupling', 'mim_mask', 'batch_stages')
 ROWS = [(name, row.label, scale) for name in VARIED for row in read_table(name).rows for scale in row.bases]
@@ -134,7 +134,7 @@ def test_equal_views_are_equal_by_the_count_of_their_table():
     for scale in ('full', 'demo'):
         for one, other in (('900 epochs', '-D'), ('1000 epochs', '-D, release')):
             assert views(f'iBOT/{one}', 'schedule', scale) == views(f'iBOT/{other}', 'schedule', scale)
-        for one in ('base', 'iBOT++'):
+        for one in ('base', 'all tokens'):
             for other in ('same', '-D'):
                 assert views(f'iBOT/{one}, equal views', 'visible_tokens', scale) == views(
                     f'iBOT/{other}', 'visible_tokens', scale)

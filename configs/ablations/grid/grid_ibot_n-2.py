@@ -1,0 +1,4 @@
+# Grid of region collaborative cutout: iBOT/N=2 (paper, Table 12, iBOT-D 200 epochs). Published: box AP 41.2. Not yet
+# run here. Written by `tools/ablate.py grid --write-configs` from ../grid.yml.
+_base_ = ['../../ibot/ibot-d_vit-s16_8x64-200e_coco.py']
+model = dict(decoupling=dict(mask=dict(grid=2)))

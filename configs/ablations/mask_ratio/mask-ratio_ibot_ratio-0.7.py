@@ -1,0 +1,4 @@
+# Mask ratio of the base method: iBOT/ratio=0.7 (paper, Fig. 8, 200 epochs). Not yet run here. Written by
+# `tools/ablate.py mask_ratio --write-configs` from ../mask_ratio.yml.
+_base_ = ['../../ibot/ibot_vit-s16_8x64-200e_coco.py']
+model = dict(mim_mask=dict(cut_ratio=0.7), mim_share=1.0)

@@ -1,0 +1,4 @@
+# Schedules at equal views: iBOT/1000 epochs (paper, Table 9). Not yet run here. Written by `tools/ablate.py schedule
+# --write-configs` from ../schedule.yml.
+_base_ = ['../../ibot/ibot_vit-s16_8x64-800e_coco.py']
+train_cfg = dict(max_epochs=1000)
