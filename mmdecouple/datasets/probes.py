@@ -25,7 +25,7 @@ class ProbeDataset(Dataset):
     All random choices are made once, here, and kept in a manifest; rendering is deterministic.
     Items are `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`; the element has
     `probe` (position in the data set) in its metainfo and `boxes` (R, 4) or `weights` (R, H, W) as
-    data: what to pool from the image's dense map.
+    data: what to pool from the image's dense map; `masked` (h, w) are cells for the mask token.
 
     Args:
         objects: config or instance of the object data set whose objects are scored.
@@ -108,6 +108,8 @@ class ProbeDataset(Dataset):
             sample.boxes = torch.from_numpy(np.ascontiguousarray(probe.boxes))
         else:
             sample.weights = torch.from_numpy(np.ascontiguousarray(probe.weights))
+        if probe.masked is not None:
+            sample.masked = torch.from_numpy(probe.masked)
         return dict(
             inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
 

@@ -38,13 +38,13 @@ class ForeignNetwork(BaseModel):
         self.cell = cell
 
     @torch.no_grad()
-    def dense_features(self, images: Tensor) -> Tensor:
-        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W)."""
+    def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W); `mask` (B, h, w) as for `dense_map`."""
         height, width = images.shape[-2:]
         if height % self.cell or width % self.cell:
             raise ValueError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
                              'as this network needs; take a multiple of it (tools: --size).')
-        return dense_map(self.backbone, images).float()
+        return dense_map(self.backbone, images, mask).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 mode: str = 'tensor') -> list[Tensor] | list[BaseDataElement]:

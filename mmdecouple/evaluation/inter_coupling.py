@@ -15,6 +15,7 @@ from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, f
                       histogram, no_candidate)
 
 RATIOS = tuple(step / 10 for step in range(10))
+REMOVALS = ('mask', 'shrink', 'token')
 HISTOGRAM_END = 3.0
 
 
@@ -41,7 +42,8 @@ class InterCouplingRatio(Measure):
         max_area: largest box area as a share of the image.
         min_side: least box side in source pixels.
         removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of
-            the box by 1 - share inside the box, for convolutional networks.
+            the box by 1 - share inside the box, for convolutional networks; `token` replaces
+            cells by the network's mask token, as masked image modeling does (fig. 8).
         eps: floor of the angles in radians.
 
     Source: ICLR 2024 paper eq. 2 and 3, appendix B; the masked reference and `dcos` are additions
@@ -58,11 +60,11 @@ class InterCouplingRatio(Measure):
 
     def __post_init__(self) -> None:
         check_positive(self, pairs=self.pairs, eps=self.eps)
-        if self.removal not in ('mask', 'shrink'):
-            raise ValueError(
-                f"InterCouplingRatio: removal must be 'mask' or 'shrink', got {self.removal!r}.")
-        if self.removal == 'shrink':
-            self.name = 'cr_inter_shrink'
+        if self.removal not in REMOVALS:
+            raise ValueError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, '
+                             f'got {self.removal!r}.')
+        if self.removal != 'mask':
+            self.name = f'cr_inter_{self.removal}'
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         source = sources.singles
@@ -111,14 +113,20 @@ class InterCouplingRatio(Measure):
         kind, ratio = probe
         box = source.chosen(draw['a'], [draw['a_object']])
         image = source.pixels(draw['a'])
+        cells = draw['cells'][:round(ratio * len(draw['cells']))]
+        masked = None
         if self.removal == 'shrink':
             canvas[:, :size] = shrink_object(image, box[0], 1 - ratio)
-        else:
-            cells = draw['cells'][:round(ratio * len(draw['cells']))]
+        elif self.removal == 'mask':
             canvas[:, :size] = remove_cells(image, cells, sources.cell)
+        else:
+            canvas[:, :size] = image
+            grid = size // sources.cell
+            masked = np.zeros((grid, 2 * grid), bool)
+            masked[np.unravel_index(np.array(cells, int), (grid, grid))] = True
         if kind == 'ab':
             canvas[:, size:] = source.pixels(draw['b'])
-        return Probe(canvas, boxes=box)
+        return Probe(canvas, boxes=box, masked=masked)
 
     def score(
         self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',

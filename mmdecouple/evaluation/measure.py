@@ -32,11 +32,13 @@ class Probe(NamedTuple):
         image: uint8 RGB `(H, W, 3)`.
         boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign; or None.
         weights: bool `(R, H, W)`, pooled as area-averaged soft weights; or None.
+        masked: bool `(h, w)`, cells that the network replaces by its mask token; or None.
     """
 
     image: np.ndarray
     boxes: np.ndarray | None = None
     weights: np.ndarray | None = None
+    masked: np.ndarray | None = None
 
 
 @dataclass

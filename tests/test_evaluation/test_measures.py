@@ -2,9 +2,13 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 from mmdecouple.datasets.probe_source import ObjectSource, Sources
 from mmdecouple.evaluation import BackgroundLeak, InterCouplingRatio, OKNN, measure_model
+from mmdecouple.evaluation.canvas import MEAN_COLOR
+from mmdecouple.evaluation.foreign_network import ForeignNetwork
+from mmdecouple.models import DenseViT
 
 from .toys import CELL, SIZE, ConvModel, GlobalModel, PixelModel, ToyObjects, toy_probes
 
@@ -200,6 +204,28 @@ def test_shrinking_replaces_masking_on_request():
     assert report['metrics']['cr_inter_shrink_clean_mean']['count'] == 5
 
 
+def test_the_mask_token_stands_where_the_removed_cells_are():
+    """The token holds the mean color: then it must do what painting the cells does."""
+    arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=24)
+    init_default_scope('mmdecouple')
+    torch.manual_seed(0)
+    backbone = DenseViT(arch, img_size=SIZE, patch_size=CELL, mask_token=True)
+    for parameter in backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model = ForeignNetwork(backbone, CELL, MEAN_COLOR.tolist())
+    backbone.mask_token.data.copy_(backbone.patch_embed.projection.bias[None])
+    painted, replaced = (toy_probes(measures=[
+        dict(type='InterCouplingRatio', pairs=5, min_side=8, removal=removal)]) for removal in ('mask', 'token'))
+    replaced.manifest['measures'][0]['draws'][:] = painted.manifest['measures'][0]['draws']
+    found = values_of(measure_model(model, replaced))
+    for name, value in values_of(measure_model(model, painted)).items():
+        assert found[name.replace('cr_inter', 'cr_inter_token')] == pytest.approx(value, abs=1e-4), name
+    assert abs(found['cr_inter_token_clean_mean'] - 1) > 1e-3
+    backbone.mask_token = None
+    with pytest.raises(ValueError, match='DenseViT has no mask token to put in place of removed cells'):
+        measure_model(model, replaced)
+
+
 def test_removed_cells_lie_in_the_box_and_grow_with_the_share():
     dataset = toy_probes(measures=[dict(type='InterCouplingRatio', pairs=3, min_side=8)])
     draw = dataset.manifest['measures'][0]['draws'][0]
@@ -232,7 +258,7 @@ def test_cell_aligned_replacement_never_touches_a_cell_of_the_part():
 def test_bad_settings_and_empty_filters_are_one_clear_line():
     with pytest.raises(ValueError, match='OKNN: per_image must be positive, got 0'):
         OKNN(per_image=0)
-    with pytest.raises(ValueError, match="removal must be 'mask' or 'shrink', got 'blur'"):
+    with pytest.raises(ValueError, match="removal must be one of mask, shrink, token, got 'blur'"):
         InterCouplingRatio(removal='blur')
     with pytest.raises(
             ValueError, match='no candidate in data set toy2 passes the filter.*min_side'):

@@ -6,18 +6,16 @@ Example:
 """
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.inter_coupling import REMOVALS
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
 from mmdecouple.evaluation.suites import LIMITS, probe_config
@@ -25,14 +23,13 @@ from mmdecouple.registry import DATASETS
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.launch import choose_device
+from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.charts import histogram_figure, ratio_curve_figure
 from mmdecouple.visualization.report import styles_of
 from mmdecouple.visualization.runs import Run, read_coupling
 from mmdecouple.visualization.style import save_png
 
 DRAWS = 'draws.json'
-HISTOGRAMS = dict(cr_inter_clean='CR inter (clean reference)', cr_inter_masked='CR inter (masked reference)',
-                  cr_intra_cell='CR intra (cell)', cr_intra_pixel='CR intra (pixel)')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,6 +48,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--manifest',
                         help=f'JSON of the draws: read if it exists, else written (default: {DRAWS} in --out)')
     parser.add_argument('--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
+    parser.add_argument('--removal', choices=REMOVALS, default='mask',
+                        help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
+                        "shrinking A, or replaced by the network's mask token (default: mask)")
     parser.add_argument('--limit', type=int, help='most images, pairs or objects a measure draws, for a quick look')
     parser.add_argument('--measured', help='teacher or student, where a network holds both (default: the config says)')
     parser.add_argument('--remeasure', action='store_true', help='measure again what is measured on the same draws')
@@ -72,6 +72,9 @@ def build_probes(args: argparse.Namespace, networks: dict[str, Network]) -> Data
     manifest = args.manifest or (None if args.json else str(args.out / DRAWS))
     probe = probe_config(args.dataset, config, size=args.size, cell=args.cell or cell, seed=args.seed,
                          manifest=manifest, measures=args.measures, limit=args.limit)
+    for measure in probe['measures']:
+        if measure['type'] == 'InterCouplingRatio' and args.removal != 'mask':
+            measure['removal'] = args.removal
     check_cells(networks, probe)
     return DATASETS.build(probe)
 
@@ -85,25 +88,6 @@ def kept_report(path: Path, network_sha256: str, manifest_sha256: str) -> dict |
     return report if same else None
 
 
-@contextmanager
-def progress(name: str, console: Console, every: float = 2.0) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, else lines `NAME: probes 320/1000` for logs and for programs that read them."""
-    last = [float('-inf')]
-
-    def line(done: int, total: int) -> None:
-        if done == total or monotonic() - last[0] >= every:
-            last[0] = monotonic()
-            print(f'{name}: probes {done}/{total}', flush=True)
-
-    if not console.is_terminal:
-        yield line
-        return
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(f'{name}: probes', total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def measure(name: str, network: Network, path: Path, dataset: Dataset, args: argparse.Namespace, console: Console) -> dict:
     """The report of one network, measured now or kept from an earlier call."""
     weights = fingerprint(network)
@@ -113,7 +97,7 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
         return report
     metric = CouplingMetric(config=network.config and network.config.filename,
                             checkpoint=network.checkpoint and str(network.checkpoint))
-    with progress(name, console) as show:
+    with shown_progress(f'{name}: probes') as show:
         report = measure_model(network.model, dataset, metric=metric, batch_size=args.batch_size,
                                num_workers=args.workers, progress=show)
     report = {**report, 'network_sha256': weights}
@@ -123,11 +107,11 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
 
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
-    styles = styles_of(runs)
-    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic=statistic)
+    styles, first = styles_of(runs), runs[0].coupling
+    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, list(first['curves']), statistic)
                for statistic in ('median', 'mean')}
-    figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, label)
-                    for key, label in HISTOGRAMS.items()})
+    figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
+                    for key in first['histograms']})
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 

@@ -194,10 +194,15 @@ class DenseAlgorithm(BaseModel):
         return losses
 
     @torch.no_grad()
-    def dense_features(self, images: Tensor) -> Tensor:
-        """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W)."""
+    def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W).
+
+        Args:
+            images: Normalized images, (B, 3, H, W).
+            mask: Patches that the mask token replaces, bool (B, h, w), for networks that have one.
+        """
         owner = self.teacher if self.measured == 'teacher' else self
-        return dense_map(owner.backbone, images).float()
+        return dense_map(owner.backbone, images, mask).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):

@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 
-def dense_map(backbone: nn.Module, images: Tensor) -> Tensor:
+def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None) -> Tensor:
     """Feature map that the measures read.
 
     For a ResNet, as in the paper's App. E.3.2: the output of the last stage but one is enlarged (bilinear) by
@@ -19,10 +19,19 @@ def dense_map(backbone: nn.Module, images: Tensor) -> Tensor:
     Args:
         backbone: A ResNet of mmpretrain, or any module whose output (or last output) is a map.
         images: Normalized images, (B, 3, H, W).
+        mask: Patches that the backbone's mask token replaces, bool (B, h, w); None for none.
 
     Returns:
         Map (B, C, h, w).
+
+    Raises:
+        ValueError: There is a mask, but no mask token.
     """
+    if mask is not None:
+        if getattr(backbone, 'mask_token', None) is None:
+            raise ValueError(f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
+                             "them from the image instead (removal 'mask' or 'shrink').")
+        return backbone.dense_map(images, mask)
     if hasattr(backbone, 'dense_map'):
         return backbone.dense_map(images)
     if not hasattr(backbone, 'res_layers'):
@@ -57,26 +66,28 @@ def measured_stride(backbone: nn.Module) -> int | None:
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
 
 
-def predict_maps(read: Callable[[Tensor], Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None,
+def predict_maps(read: Callable[..., Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None,
                  mode: str) -> list[Tensor] | list[BaseDataElement]:
     """The dense maps of images of any sizes, in mmengine's modes of prediction.
 
     Args:
-        read: Map (B, C, h, w) of normalized images (B, 3, H, W).
+        read: Map (B, C, h, w) of normalized images (B, 3, H, W), and of a mask (B, h, w) if a sample has one.
         images: Normalized images (3, H, W); those of one size are read together.
-        data_samples: Samples to put the maps into; None makes them.
+        data_samples: Samples to put the maps into; None makes them. `masked` (h, w) of a sample, bool, are patches that
+            the network's mask token replaces.
         mode: `predict` gives per image a sample with `dense` (C, h, w); `tensor` gives the list of these maps.
     """
+    samples = data_samples or [BaseDataElement() for _ in images]
     groups: dict[tuple, list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(tuple(image.shape), []).append(index)
+    for index, (image, sample) in enumerate(zip(images, samples)):
+        groups.setdefault((tuple(image.shape), 'masked' in sample), []).append(index)
     maps: list[Tensor] = [None] * len(images)
-    for indices in groups.values():
-        for index, features in zip(indices, read(torch.stack([images[i] for i in indices]))):
+    for (_, masked), indices in groups.items():
+        mask = [torch.stack([samples[i].masked for i in indices])] if masked else []
+        for index, features in zip(indices, read(torch.stack([images[i] for i in indices]), *mask)):
             maps[index] = features
     if mode == 'tensor':
         return maps
-    samples = data_samples or [BaseDataElement() for _ in maps]
     for sample, features in zip(samples, maps):
         sample.set_data(dict(dense=features))
     return samples

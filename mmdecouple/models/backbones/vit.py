@@ -190,10 +190,10 @@ class DenseViT(VisionTransformer):
         empty = rows.new_zeros(tokens.shape[0] * tokens.shape[1], rows.shape[1])
         return empty.index_copy(0, needed, rows).view(*tokens.shape[:2], -1)
 
-    def dense_map(self, images: Tensor) -> Tensor:
-        """Patch tokens after the final norm as a map (N, C, h, w)."""
+    def dense_map(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Patch tokens after the final norm as a map (N, C, h, w); `mask` as for `forward`."""
         grid = [side // self.stride for side in images.shape[-2:]]
-        return self(images)[0][:, 1:].transpose(1, 2).unflatten(2, grid)
+        return self(images, mask)[0][:, 1:].transpose(1, 2).unflatten(2, grid)
 
 
 def _check_divides(size: tuple[int, int], patch: int) -> None:
