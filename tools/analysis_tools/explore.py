@@ -7,6 +7,7 @@ Examples:
 """
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmdecouple.evaluation.networks import open_network
@@ -22,11 +23,13 @@ LIMIT = 24
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('words', nargs='+', metavar='NETWORK [NETWORK ...] [IMAGES]',
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     usage='%(prog)s NETWORK [NETWORK ...] IMAGES [options]')
+    parser.add_argument('words', nargs='+', metavar='NETWORK, IMAGES',
                         help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
                         'timm:NAME or timm:NAME=FILE; last, without --images, the images')
     parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
+    parser.add_argument('--names', nargs='+', metavar='NAME', help='what to call the networks')
     parser.add_argument('--size', type=int, default=SIZE, help='side in pixels at which networks see the images; they '
                         f'take the nearest multiple of their cell (default: {SIZE})')
     parser.add_argument('--limit', type=int, default=LIMIT, help=f'most images (default: {LIMIT})')
@@ -40,11 +43,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if args.images is None:
         args.images = [args.words.pop()]
     if not args.words:
         parser.error('name at least one network and, last or after --images, the images')
+    if args.names and len(args.names) != len(args.words):
+        parser.error(f'--names takes one name for each of the {len(args.words)} networks, got {len(args.names)}')
     return args
 
 
@@ -59,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         subjects = read_subjects(args.images, args.size, args.limit)
         networks = [open_network(word, measured=args.measured, seed=args.seed, allow_pickle=args.allow_pickle)
                     for word in args.words]
+        if args.names:
+            networks = [replace(network, name=name) for network, name in zip(networks, args.names)]
         looking = Looking(networks, subjects, exact=args.export is None)
         if args.export:
             with shown_progress('images') as progress:

@@ -127,7 +127,7 @@
       document.getElementById('save').addEventListener('click', () => this.save());
       document.addEventListener('keydown', (event) => {
         const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-        if (!step || event.target.tagName === 'INPUT') return;
+        if (!step || !event.target.closest('.plot')) return;
         event.preventDefault();
         this.move(this.x + step[0] * KEY_STEP, this.y + step[1] * KEY_STEP);
       });
@@ -175,7 +175,7 @@
       this.page.classList.toggle('lsc', !affinity);
       const {name, note} = this.picture;
       this.status.textContent = note || (waiting ? `Computing ${affinity ? 'features' : 'LSC maps'} of ${name}…`
-        : `${name}, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top`);
+        : affinity ? `${name}, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top` : name);
     }
 
     draw(map, shown, affinity) {
