@@ -1,6 +1,8 @@
 """Networks that were not trained here, made to look like ours to the analysis tools."""
 import sys
+from contextlib import redirect_stdout
 from difflib import get_close_matches
+from io import StringIO
 from typing import Any
 
 import torch
@@ -130,9 +132,17 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
     state, wrapper = choose_network(split_networks(content), role, where)
     if any(key.startswith('backbone.') for key in state):
         state = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
+    embed = 'patch_embed.proj.weight'
+    theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
+    if theirs and ours and theirs != ours:
+        # timm would resample them.
+        raise ValueError(f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name the '
+                         'architecture that the weights have.')
     convert = getattr(sys.modules[type(model).__module__], 'checkpoint_filter_fn', None)
     try:
-        state = convert(state, model) if convert else state
+        # For DINOv3 timm prints a line a block.
+        with redirect_stdout(StringIO()):
+            state = convert(state, model) if convert else state
     except (AttributeError, KeyError, IndexError, RuntimeError, ValueError) as error:
         raise ValueError(f'{where} does not fit timm:{name}: timm cannot convert its tensors '
                          f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).') from error

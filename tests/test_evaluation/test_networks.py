@@ -126,6 +126,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
     files = dict(
         short={key: value for key, value in state.items() if key != 'blocks.1.mlp.fc2.bias'},
         long={**state, 'blocks.2.mlp.fc2.bias': torch.zeros(48)},
+        small={**state, 'patch_embed.proj.weight': torch.zeros(48, 3, 8, 8)},
         wide={**state, 'norm.weight': torch.zeros(64)},
         headless=dict(state_dict={'neck.weight': torch.zeros(2)}, meta={}))
     for name, content in files.items():
@@ -137,6 +138,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
             ('timm:vit_doll_patch14_reg', "has no model 'vit_doll_patch14_reg'; close names: vit_doll_patch14_reg4"),
             (f'{NAME}={path["short"]}', '1 missing (blocks.1.mlp.fc2.bias)'),
             (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
+            (f'{NAME}={path["small"]}', 'has patches of 8 pixels, but those of timm:vit_doll_patch14_reg4 have 14'),
             (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
             (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
             (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
