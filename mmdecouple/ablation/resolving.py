@@ -39,7 +39,7 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
         ValueError: An override names a key that neither the config nor the class behind it has.
     """
     base = row.bases[scale]
-    config = load_config(str(configs_folder() / base))
+    config = deepcopy(_base_config(str(configs_folder() / base)))
     options = {**row.options[setting, scale], **(more or {})}
     for path in row.after.values():
         _check(config._cfg_dict, path, None, f'{row.label}: after: {path}', base)
@@ -51,6 +51,11 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
         except (KeyError, TypeError, AttributeError, AssertionError) as error:
             raise ValueError(f'{row.label}: {path}: {value!r} does not fit {base}: {error}') from error
     return config
+
+
+@lru_cache(maxsize=None)
+def _base_config(path: str) -> Config:
+    return load_config(path)
 
 
 def _check(config: ConfigDict, path: str, value: Any, where: str, base: str) -> None:

@@ -1,0 +1,78 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mmdecouple.ablation import read_table
+from mmdecouple.ablation.figure import write_figures
+from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
+from mmdecouple.ablation.showing import markdown
+
+from .tables import write_table
+
+
+def row(name, seed, group='DenseCL', setting='plain', manifest='m', **metrics):
+    return dict(group=group, row=name, setting=setting, seed=seed, manifests={'OKNN': manifest},
+                metrics={key: dict(value=value, low=value, high=value, count=9) for key, value in metrics.items()})
+
+
+BASE, OURS = (0.40, 0.43, 0.41), (0.45, 0.42, 0.50)
+ROWS = [row('base', seed, oknn_top1=value) for seed, value in enumerate(BASE)]
+ROWS += [row('D', seed, oknn_top1=value, cr_inter_masked_median=1.0) for seed, value in reversed(list(enumerate(OURS)))]
+
+
+def test_a_summary_is_the_t_interval_of_scipy_and_of_the_formula():
+    values = [0.31, 0.35, 0.30, 0.42]
+    found = summarize(values)
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert found.mean - found.half == pytest.approx(low, abs=1e-12)
+    assert found.mean + found.half == pytest.approx(high, abs=1e-12)
+    spread = math.sqrt(sum((value - found.mean) ** 2 for value in values) / 3)
+    assert found.half == pytest.approx(3.182446305 * spread / 2, rel=1e-9)
+    assert summarize([0.5]) == (0.5, None, 1, 1)
+    assert summarize([-1.0, 2.0, -3.0]).same == 2
+
+
+def test_differences_are_taken_seed_by_seed_over_the_seeds_that_both_have():
+    paired = np.subtract(OURS, BASE)
+    found = Figures(ROWS).difference('DenseCL', 'D', 'base', 'plain', 'oknn_top1')
+    assert found.mean == pytest.approx(paired.mean()) and (found.same, found.count) == (2, 3)
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 2) * paired.std(ddof=1) / math.sqrt(3))
+    fewer = Figures([one for one in ROWS if (one['row'], one['seed']) != ('base', 1)])
+    assert fewer.difference('DenseCL', 'D', 'base', 'plain', 'oknn_top1').mean == pytest.approx(paired[[0, 2]].mean())
+    assert fewer.difference('DenseCL', 'D', 'base', 'plain', 'cr_inter_masked_median') is None
+
+
+def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_path):
+    table = read_table(write_table(tmp_path))
+    text = markdown(table, ROWS, 'demo')
+    lines = [line.replace(' ', '') for line in text.splitlines()]
+    half = 100 * stats.t.ppf(0.975, 2) * np.std(OURS, ddof=1) / math.sqrt(3)
+    assert f'|D|3|45.7±{half:.1f}|74.5|1.000±0.000|1.1|' in lines
+    assert any(line.startswith('|D|+4.3±') and '(2/3)' in line for line in lines)
+    assert 'DenseCL, plain: minus base, seed by seed' in text and '| untrained | 0 | – |' in text.replace('|  |', '| 0 |')
+    assert [path.name for path in write_figures(table, ROWS, 'demo', tmp_path)] == ['figure_plain.png']
+
+
+def test_rows_of_other_draws_are_not_put_beside_each_other():
+    check_manifests([*ROWS, row('base', 9, setting='long', manifest='other'), row('x', 0, group='iBOT', manifest='o')])
+    with pytest.raises(ValueError, match='DenseCL: rows base and D were measured by OKNN on different draws'):
+        check_manifests([*ROWS, row('D', 9, manifest='other')])
+
+
+def test_a_kill_while_rows_are_written_leaves_the_rows_before(tmp_path, monkeypatch):
+    path = tmp_path / 'rows.jsonl'
+    write_rows(path, ROWS[:2])
+    before = path.read_bytes()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmdecouple.utils.files.os.replace', killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(path, ROWS)
+    assert path.read_bytes() == before
+    assert [json.loads(line)['seed'] for line in path.read_text().splitlines()] == [0, 1]
+    assert [file.name for file in tmp_path.iterdir()] == ['rows.jsonl']
