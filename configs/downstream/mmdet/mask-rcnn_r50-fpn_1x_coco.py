@@ -8,7 +8,7 @@ _base_ = ['../_base_/scopes.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
-    # A key that does not fit ends the run.
+    # A key that does not fit ends the run. SoCo-FPN brings its pyramid and box head along, unless there is pyramid=False.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     backbone=dict(
         frozen_stages=-1,
