@@ -18,7 +18,8 @@ from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
 
 # Tensors of classifiers and of pre-training heads; anything else that timm's model lacks is another architecture.
-_BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'mask_token', 'masked_embed', 'local_cls_norm')
+_BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'mask_token', 'masked_embed',
+           'local_cls_norm')
 _EPS = dict(clip=1e-5, huggingface=1e-12)
 _LIMIT = 6
 
@@ -96,7 +97,8 @@ def timm_network(name: str, content: dict[str, Any] | None = None, where: str = 
     except TypeError:
         model = timm.create_model(name, num_classes=0)
     if not hasattr(model, 'forward_intermediates'):
-        raise ValueError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another model.')
+        raise ValueError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another '
+                         'model.')
     if content is not None:
         _load_timm(model, content, where, role, name)
     expected = timm.data.resolve_model_data_config(model)
@@ -116,8 +118,8 @@ def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
     """
     arch = vit_arch(weights.backbone)
     if 'num_heads' not in arch:
-        raise ValueError(f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is not '
-                         'known; name a config that says it (CONFIG.py=FILE).')
+        raise ValueError(f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is '
+                         'not known; name a config that says it (CONFIG.py=FILE).')
     patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
     clip = weights.format == 'clip'
     backbone = DenseViT(
@@ -136,8 +138,8 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
     theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
     if theirs and ours and theirs != ours:
         # timm would resample them.
-        raise ValueError(f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name the '
-                         'architecture that the weights have.')
+        raise ValueError(f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name '
+                         'the architecture that the weights have.')
     convert = getattr(sys.modules[type(model).__module__], 'checkpoint_filter_fn', None)
     try:
         # For DINOv3 timm prints a line a block.

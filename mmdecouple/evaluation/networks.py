@@ -1,5 +1,4 @@
 """One way to name a network on the command line, whoever trained it."""
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from mmdecouple.engine.weights import load_weights
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.configs import SCOPE, load_config
+from mmdecouple.utils.configs import SCOPE, load_config, read_stored_config
 from mmdecouple.utils.run_folders import find_config, is_run_folder, newest_checkpoint
 from mmdecouple.utils.weight_files import read_weights
 
@@ -133,37 +132,6 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
         raise ValueError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
                          f'timm:NAME={word}.') from error
     return _foreign(_name(path), vit_network(weights, repr(word)), path)
-
-
-def read_stored_config(text: str, where: str) -> Config:
-    """The config that a checkpoint stores, read as plain values: nothing in it is run.
-
-    Args:
-        text: Python source of assignments, as mmengine stores it under `meta.cfg`.
-        where: What to call the checkpoint in messages.
-
-    Raises:
-        ValueError: It holds more than plain values, or no model.
-    """
-    try:
-        values = {node.targets[0].id: _value(node.value) for node in ast.parse(text).body if isinstance(node, ast.Assign)}
-    except (SyntaxError, ValueError, AttributeError) as error:
-        raise ValueError(f'{where}: the config stored in it holds more than plain values ({error}); '
-                         f'name its config: CONFIG.py={where}.') from error
-    if 'model' not in values:
-        raise ValueError(f'{where}: the config stored in it names no model; name its config: CONFIG.py={where}.')
-    return Config(values)
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
-        return {word.arg: _value(word.value) for word in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_value(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)
 
 
 def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,

@@ -1,4 +1,4 @@
-"""Several networks that are to be compared: their names, the images that all can be shown, and which weights they are."""
+"""Several networks that are to be compared: their names, the images that all can be shown, which weights they are."""
 import hashlib
 import math
 import re
@@ -45,8 +45,9 @@ def check_cells(networks: dict[str, Network], probe: dict) -> None:
     for name, network in networks.items():
         if size % network.cell:
             common = math.lcm(cell, *(other.cell for other in networks.values()))
-            raise ValueError(f'Images of {size} pixels do not divide into the cells of {name}, which are {network.cell} '
-                             f'pixels; take another --size, such as {max(round(size / common), 1) * common}.')
+            near = max(round(size / common), 1) * common
+            raise ValueError(f'Images of {size} pixels do not divide into the cells of {name}, which are '
+                             f'{network.cell} pixels; take another --size, such as {near}.')
         odd = next((crop for crop in crops if crop <= size and crop % network.cell), None)
         if odd:
             raise ValueError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '

@@ -78,6 +78,19 @@ def test_measuring_leaves_modes_buffers_and_generators_alone():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def test_measuring_is_done_in_full_float32_and_puts_the_precision_back():
+    model, seen, before = ConvModel(), [], torch.get_float32_matmul_precision()
+    model.net[0].register_forward_hook(
+        lambda *_: seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())))
+    torch.set_float32_matmul_precision('high')
+    try:
+        measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
+        assert set(seen) == {(False, 'highest')}
+        assert torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == 'high'
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_repeats_and_order_of_results_do_not_matter_but_gaps_do():
     dataset = toy_probes(measures=[dict(type='ContextShift')])
     metric = CouplingMetric()

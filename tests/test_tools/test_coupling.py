@@ -84,7 +84,8 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
 @pytest.mark.parametrize('arguments, line', [
     (('timm:test_vit2', '--size', '72'), '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
      'pixels; take another --size, such as 64'),
-    (('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'), 'LSC would show crops of 40 pixels to test_vit2'),
+    (('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
+     'LSC would show crops of 24 pixels to test_vit2'),
     (('timm:test_vit2', '--size', '8'), 'do not divide'),
     (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
     (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),

@@ -88,7 +88,8 @@ def kept_report(path: Path, network_sha256: str, manifest_sha256: str) -> dict |
     return report if same else None
 
 
-def measure(name: str, network: Network, path: Path, dataset: Dataset, args: argparse.Namespace, console: Console) -> dict:
+def measure(name: str, network: Network, path: Path, dataset: Dataset, args: argparse.Namespace,
+            console: Console) -> dict:
     """The report of one network, measured now or kept from an earlier call."""
     weights = fingerprint(network)
     report = None if args.remeasure else kept_report(path, weights, dataset.metainfo['manifest_sha256'])
