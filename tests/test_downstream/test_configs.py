@@ -15,14 +15,17 @@ from mmdecouple.utils.configs import load_config
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs' / 'downstream').glob('mm*/*.py'))
 PROTOCOLS = [path for path in CONFIGS if not path.stem.endswith(SMOKES)]
+TWIN_ENDS = tuple(f'_{smoke}.py' for smoke in SMOKES)
 TWINS = [path for path in CONFIGS if path.stem.endswith(SMOKES)]
 # Read as mmdet and mmseg read it: by mmengine alone, without anything of this package imported before.
 BUILD = """
-import json, sys, tempfile
+import json, logging, sys, tempfile
+from types import SimpleNamespace
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
 facts = {}
 for path in sys.argv[1:]:
     first = Config.fromfile(path)
@@ -35,14 +38,21 @@ for path in sys.argv[1:]:
     with DefaultScope.overwrite_default_scope(config.default_scope):
         with torch.device('meta'):
             model = MODELS.build(config.model)
-        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+        wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    optimizer, scale = wrapper.optimizer, config.auto_scale_lr
     groups = {id(p): group for group in optimizer.param_groups for p in group['params']}
     norms = [m for m in model.modules() if type(m).__name__ == 'SyncBatchNorm']
     plain = [m for m in model.modules() if type(m).__name__ == 'BatchNorm2d']
+    lrs = [group['lr'] for group in optimizer.param_groups]
+    quarter = SimpleNamespace(
+        _train_dataloader=dict(batch_size=scale.base_batch_size / 4), world_size=1, logger=logging.getLogger(),
+        param_schedulers=config.param_scheduler)
+    Runner.scale_lr(quarter, wrapper, dict(scale, enable=True))
     facts[path] = dict(
+        lrs=[min(lrs), max(lrs)], base=scale.base_batch_size,
+        scaled=[group['lr'] / lr for group, lr in zip(optimizer.param_groups, lrs)],
         trained=all(p.requires_grad for p in model.parameters()),
         norm_decay=sorted({groups[id(m.weight)]['weight_decay'] for m in norms}), plain=len(plain),
-        lrs=[min(g['lr'] for g in optimizer.param_groups), max(g['lr'] for g in optimizer.param_groups)],
         norm_eval=any(getattr(m, 'norm_eval', False) for m in model.modules()))
 print('FACTS' + json.dumps(facts))
 """
@@ -51,27 +61,26 @@ print('FACTS' + json.dumps(facts))
 def build(paths):
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, '-c', BUILD, *map(str, paths)], cwd=ROOT, env=env, capture_output=True,
-                          text=True, timeout=280)
+                          text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.rpartition('FACTS')[2])
 
 
-def test_every_protocol_builds_in_a_fresh_process_with_all_norms_trained():
-    facts = build(PROTOCOLS)
-    assert len(facts) == len(TASKS) == 6
+# One of mmdet and one of mmseg; all others take minutes.
+@pytest.mark.parametrize('paths', [
+    [path for path in PROTOCOLS if path.stem.startswith(('faster', 'upernet'))],
+    pytest.param(CONFIGS, marks=[pytest.mark.slow, pytest.mark.timeout(700)])], ids=['two', 'all'])
+def test_configs_build_in_a_fresh_process_with_all_norms_trained(paths):
+    facts = build(paths)
+    assert len(facts) == len(paths) > 1
     for path, found in facts.items():
         assert found['trained'] and not found['norm_eval'] and not found['plain'], path
-        decay = [5e-4] if 'fcn' in path else [0.]
-        assert found['norm_decay'] == decay, path
-    low, high = next(found['lrs'] for path, found in facts.items() if 'cascade' in path)
-    assert high == 1e-4 and low == pytest.approx(1e-4 * 0.8**13)
-    low, high = next(found['lrs'] for path, found in facts.items() if 'upernet' in path)
-    assert high == 3e-5 and low == pytest.approx(3e-5 * 0.9**13)
-
-
-@pytest.mark.slow
-def test_every_smoke_twin_builds_in_a_fresh_process():
-    assert len(build(TWINS)) == 12
+        assert found['norm_decay'] == ([5e-4] if 'fcn' in path else [0.]), path
+        assert found['scaled'] == [0.25] * len(found['scaled']), path
+        assert found['base'] == (2 if path.endswith(TWIN_ENDS) else 32 if 'cascade' in path else 16), path
+        if 'cascade' in path or 'upernet' in path:
+            rate, decay = (1e-4, 0.8) if 'cascade' in path else (3e-5, 0.9)
+            assert found['lrs'] == [pytest.approx(rate * decay**13), rate], path
 
 
 def test_every_task_has_its_configs_and_no_config_is_without_a_task():
@@ -131,8 +140,10 @@ def test_vit_tasks_follow_ibot():
 
 
 def test_the_scenes_have_the_classes_of_the_export():
-    names = tuple(kind.name for kind in CLASSES)
-    for task in TASKS:
-        config = load_config(config_name(task, 'scenes'))
-        shown = tuple(config.train_dataloader.dataset.metainfo.classes)
-        assert shown == names if config.default_scope == 'mmdet' else shown == ('background', *names)
+    names = [kind.name for kind in CLASSES]
+    for kind, expected in (('detection', names), ('segmentation', ['background', *names])):
+        config = load_config(f'mmdecouple::downstream/_base_/scenes_{kind}.py')
+        assert list(config.smoke_train_dataloader.dataset.metainfo.classes) == expected
+        for path in TWINS:
+            if path.stem.endswith('scenes') and path.parent.name == ('mmdet' if kind == 'detection' else 'mmseg'):
+                assert set(re.findall(r'num_classes=(\d+)', path.read_text())) == {str(len(expected))}

@@ -1,5 +1,8 @@
 """What `tools/transfer.py` checks before it starts, and the table it writes."""
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from mmdecouple.downstream.tasks import check_data, config_name, set_data_root
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.utils.configs import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def resnet(depth=18):
@@ -103,6 +108,40 @@ def test_the_batch_of_the_protocol_is_shared_out(resnet18):
     transfer.gpus = 3
     with pytest.raises(ValueError, match='a total batch of 16 cannot be shared out over 3 processes'):
         transfer._share_out_batch()
+
+
+def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet18, tmp_path, monkeypatch):
+    monkeypatch.setattr(Transfer, '_check_weights', lambda self: None)
+    root, seen = coco(tmp_path), []
+    for settings in ({}, dict(precision='bf16', options={'auto_scale_lr.enable': False})):
+        transfer = Transfer(resnet18, 'coco-mask-rcnn-fpn', data_root=root, **settings)
+        transfer.prepare()
+        wrapper = transfer.config.optim_wrapper
+        seen.append((wrapper.type, wrapper.get('precision'), transfer.config.auto_scale_lr.enable, transfer.identity))
+    assert seen[0][:3] == ('OptimWrapper', None, True)
+    assert seen[1][:3] == ('mmdecouple.PrecisionOptimWrapper', 'bf16', False) and seen[0][3] != seen[1][3]
+
+
+def test_slurm_is_asked_for_the_processes_and_gets_the_whole_command(tmp_path, monkeypatch):
+    fake, words = tmp_path / 'srun', tmp_path / 'words'
+    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$GPUS" "$@" >> {words}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long', tools=ROOT / 'tools')
+    transfer.folder = tmp_path / 'run'
+    config, descriptor = str(transfer.folder / 'transfer_config.py'), os.open(os.devnull, os.O_RDONLY)
+    own = {'train': ['--work-dir', str(transfer.folder), '--launcher', 'slurm', '--resume'],
+           'test': ['a/iter_9.pth', '--launcher', 'slurm', '--out', 'm.json', '--work-dir', str(transfer.folder)]}
+    for tool, positional, options in (('train', [], ['--resume']), ('test', ['a/iter_9.pth'], ['--out', 'm.json'])):
+        words.unlink(missing_ok=True)
+        transfer._call(tool, positional, options, descriptor)
+        found = words.read_text().splitlines()
+        assert found[:6] == ['16', '-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
+        start = found.index(str(ROOT / 'tools' / f'{tool}.py'))
+        assert found[start - 2:start] == [sys.executable, '-u'] and found[start + 1] == config
+        assert [word for word in found[start + 2:] if word not in ('--device', 'auto')] == own[tool]
+        assert found[found.index('--device') + 1] == 'auto'
+    os.close(descriptor)
 
 
 def test_difficult_objects_are_trained():
