@@ -45,9 +45,11 @@ def _write(path: Path, table: Table, figures: Figures, setting: str, shown: dict
         for line, (group, rows) in zip(grid, shown.items()):
             for axes, name in zip(line, names):
                 _panel(axes, figures, rows, table.references.get(group), setting, COLUMNS[name])
-                axes.set_title(name + (' (%)' if COLUMNS[name].percent else '') if line is grid[0] else '')
-                axes.set_yticks(range(len(rows)), [row.name for row in rows] if axes is line[0] else [])
+                axes.set_yticks(range(len(rows)), [''] * len(rows))
+            line[0].set_yticks(range(len(rows)), [row.name for row in rows])
             line[0].set_ylabel(group, fontweight='bold')
+        for axes, name in zip(grid[0], names):
+            axes.set_title(name + (' (%)' if COLUMNS[name].percent else ''))
         figure.suptitle(table.title + (f': {setting}' if setting else ''), fontsize=10)
         return save_png(figure, path)
 

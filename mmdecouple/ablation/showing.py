@@ -53,9 +53,9 @@ def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures
                 line.append(show(found, column))
                 line[1] = str(max(found.count if found else 0, int(line[1] or 0)))
         if any(value is not None for value in published):
-            header.append(f'{name}, published')
+            header.append(f'{name}, paper')
             for line, value in zip(lines, published):
-                line.append('' if value is None else f'{value:g}')
+                line.append('' if value is None else f'{value}')
     return Block(title, header, lines)
 
 

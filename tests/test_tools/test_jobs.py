@@ -1,3 +1,4 @@
+import fcntl
 import os
 import re
 import signal
@@ -104,3 +105,50 @@ def test_an_interrupt_lets_every_child_save(sent: int, tmp_path: Path) -> None:
     process.send_signal(sent)
     assert process.wait(60) == 130
     assert [(tmp_path / name).read_text().split()[-1] for name in 'ab'] == ['saved', 'saved']
+
+
+def test_a_job_waits_for_those_it_is_after_and_falls_with_them(tmp_path: Path) -> None:
+    seen = []
+
+    def job(name: str, code: str = 'pass', after: tuple = (), done=None) -> Job:
+        made = python_job(tmp_path, name, code)
+        made.after, made.done = after, done or (lambda: seen.append(name))
+        return made
+
+    def spoiled() -> None:
+        raise ValueError('no checkpoint')
+
+    jobs = [job('fails', 'raise SystemExit(3)'), job('lost', after=('fails', )), job('slow', SPAN),
+            job('waits', after=('slow', )), job('spoiled', done=spoiled), job('free')]
+    failures = run_jobs('Testing', jobs, 2, console=quiet(), keep_going=True)
+    assert [str(failure).split(';')[0] for failure in failures] == [
+        'Testing fails failed with exit code 3', 'Testing spoiled failed: no checkpoint']
+    assert sorted(seen) == ['free', 'slow', 'waits'] and seen.index('slow') < seen.index('waits')
+    assert not (tmp_path / 'lost.log').exists()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='parents tell children of their death on Linux only')
+def test_children_of_a_killed_process_save_and_hold_its_lock_until_then(tmp_path: Path) -> None:
+    child = ('import signal, sys, time\n'
+             'def stop(*_):\n'
+             '    time.sleep(1.5); print("saved", flush=True); sys.exit(0)\n'
+             'signal.signal(signal.SIGTERM, stop); print("ready", flush=True)\n'
+             'time.sleep(60)')
+    log, lock = tmp_path / 'log', tmp_path / 'lock'
+    parent = ('import fcntl; from pathlib import Path; from mmdecouple.utils.jobs import Job, run_jobs\n'
+              f'held = open({str(lock)!r}, "w"); fcntl.flock(held, fcntl.LOCK_EX)\n'
+              f'run_jobs("Testing", [Job("a", [{sys.executable!r}, "-c", {child!r}], Path({str(log)!r}),'
+              ' lambda line: None, held_files=[held])], 1)')
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen([sys.executable, '-c', parent], cwd=root, env={**os.environ, 'PYTHONPATH': str(root)})
+    deadline = time.monotonic() + 60
+    while not log.is_file() or 'ready' not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    with lock.open('w') as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    assert log.read_text().split()[-1] == 'saved'
