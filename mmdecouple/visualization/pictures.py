@@ -1,24 +1,19 @@
 """Figures that need networks or masks at hand: a decoupled batch, RCC against Cutout, affinity."""
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
 
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
-from mmdecouple.utils.checkpoint import read_checkpoint
-from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
+from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import probe_config
 from mmdecouple.models.decoupling.composition import mix_pixels
-from mmdecouple.registry import DATASETS, MODELS
+from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
 
 from .affinity import affinity_figure, affinity_maps, largest_instance_point
@@ -68,7 +63,7 @@ def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
             break
     else:
         return []
-    model = _build(config)
+    model = open_network(str(run.config), seed=_SEED).model.cpu()
     dataset = _training_data(config)
     items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
     preprocessor = model.data_preprocessor
@@ -114,7 +109,8 @@ def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
     maps = {}
     for run in runs:
-        model = _build(load_config(str(run.config)), run.checkpoint).eval()
+        word = f'{run.config}={run.checkpoint}' if run.checkpoint else str(run.config)
+        model = open_network(word, seed=_SEED).model
         normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
         maps[run.name] = affinity_maps(model, torch.stack(list(normalized)),
                                        torch.tensor(points)).numpy()
@@ -129,22 +125,6 @@ def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
                 'The same maps, each from its own lowest to its own highest value: compare shapes '
                 'here, not levels.', figures['per_map']),
     ]
-
-
-def _build(config: Config, checkpoint: Path | None = None) -> torch.nn.Module:
-    """Build a model with its weights, or the untrained one that coupling.py measures."""
-    init_default_scope('mmdecouple')
-    set_random_seed(_SEED)
-    model = MODELS.build(config.model)
-    if checkpoint is not None:
-        load_weights(model, read_checkpoint(str(checkpoint)), str(checkpoint))
-        return model
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')
-    model.init_weights()
-    logger.setLevel(level)
-    return model
 
 
 def _training_data(config: Config):
