@@ -158,7 +158,8 @@
     values(index) {
       const {features, consistency} = this.picture;
       if (this.state.view === 'lsc') {
-        return consistency.length ? {values: Float32Array.from(consistency[index]), shape: consistency[index].shape} : null;
+        const map = consistency[index];
+        return map ? {values: Float32Array.from(map), shape: map.shape} : null;
       }
       if (!features.length) return null;
       const key = features[index];
@@ -189,7 +190,8 @@
         const [bottom, top] = this.state.scale === 'fixed' ? [0, 1] : [low, Math.max(high, low + 1e-6)];
         map.mapper.setv({low: bottom, high: top});
         map.ticker.ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => bottom + share * (top - bottom));
-        map.source.data = {image: [new Float32NDArray(upsideDown(shown), shown.shape)], x: [0], y: [0], dw: [1], dh: [1]};
+        const drawn = new Float32NDArray(upsideDown(shown), shown.shape);
+        map.source.data = {image: [drawn], x: [0], y: [0], dw: [1], dh: [1]};
         map.peak.data = affinity ? {x: [far.x], y: [1 - far.y]} : {x: [], y: []};
         map.text = affinity ? `mean ${mean.toFixed(2)} · best match far away ${far.value.toFixed(2)}`
           : `mean ${mean.toFixed(2)} · lowest ${low.toFixed(2)}`;
@@ -220,9 +222,10 @@
         write(text, x, y + 2.1 * unit, '#5b6874', `${0.8 * unit}px`);
         pen.drawImage(canvas, x, y + 2.5 * unit, width, canvas.height * width / canvas.width);
       });
-      const scale = this.state.scale === 'fixed' ? 'colors from 0 to 1' : "colors from each map's lowest to its highest";
       const what = this.state.view === 'lsc' ? 'local semantic consistency' : 'cosine with the point';
-      write(`${what}, ${scale} · ${this.status.textContent}`, unit, sheet.height - 0.8 * unit, '#5b6874', `${0.8 * unit}px`);
+      const colors = this.state.scale === 'fixed' ? '0 to 1' : "each map's lowest to its highest";
+      const caption = `${what}, colors from ${colors} · ${this.status.textContent}`;
+      write(caption, unit, sheet.height - 0.8 * unit, '#5b6874', `${0.8 * unit}px`);
       sheet.toBlob((blob) => {
         const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(blob),
           download: `${this.state.view}_${this.picture.name.replace(/[^\w.-]+/g, '_')}.png`});
