@@ -45,7 +45,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='print what has been measured so far, run nothing')
     parser.add_argument('--write-configs', action='store_true',
                         help='write configs/ablations/TABLE/*.py, the full scale as configs of their own, and end')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.jobs, args.gpus, args.threads or 1) < 1:
+        parser.error('--jobs, --gpus and --threads must be at least 1.')
+    if min(args.seeds or [0]) < 0:
+        parser.error('--seeds must be at least 0.')
+    return args
 
 
 def write_results(table: Table, scale: str, runs: Sequence[Run], folder: Path) -> list[dict]:
@@ -61,12 +66,15 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
     """All that is missing of a table, then the table."""
     out = args.out.absolute()
     runs = plan_runs(table, args.scale, out, seeds=args.seeds, rows=args.rows, options=args.cfg_options)
+    # What is written holds all that has been measured of the table, also by earlier commands.
+    whole = plan_runs(table, args.scale, out, seeds=sorted({*table.seeds, *(args.seeds or ())}),
+                      options=args.cfg_options)
     folder = out / table.name / args.scale
     failures, start = [], time.monotonic()
     if not args.show:
         with alone_in(out, console.print) as lock:
             jobs = jobs_of(runs, TOOLS / 'train.py', device=args.device, gpus=args.gpus, held_files=[lock],
-                           measured=lambda: write_results(table, args.scale, runs, folder))
+                           measured=lambda: write_results(table, args.scale, whole, folder))
             console.print(f'{table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
             threads = args.threads or max(1, cores() // args.jobs)
             try:
@@ -74,9 +82,9 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
             except KeyboardInterrupt:
                 console.print('Stopped; every run has saved. The same command goes on from there.')
                 sys.exit(130)
-    rows = write_results(table, args.scale, runs, folder)
+    rows = write_results(table, args.scale, whole, folder)
     print_table(table, rows, args.scale, console)
-    console.print(f'{len(rows)} of {len(runs)} rows after {(time.monotonic() - start) / 60:.1f} min: '
+    console.print(f'{len(rows)} of {len(whole)} rows after {(time.monotonic() - start) / 60:.1f} min: '
                   f'{folder / "table.md"}', highlight=False, soft_wrap=True)
     for failure in failures:
         console.print('\n'.join(failure.tail), style='dim', markup=False, highlight=False)

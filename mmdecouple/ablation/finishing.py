@@ -51,7 +51,7 @@ def finish(run: Run, processes: int = 1) -> None:
     note.update(iterations=meta['iter'], images=images,
                 checkpoint_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
     write_json(run.folder / NOTE, note, indent=1)
-    for path in run.folder.glob('*.pth'):
+    for path in [*run.folder.glob('*.pth'), *run.folder.glob('last_checkpoint')]:
         if path != run.weights:
             path.unlink()
 

@@ -100,7 +100,7 @@ def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, consol
     for block in blocks(table, rows, scale):
         shown = RichTable(title=block.title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
         for place, name in enumerate(block.header):
-            shown.add_column(name, justify='left' if place == 0 else 'right')
+            shown.add_column(name, justify='left' if place == 0 else 'right', no_wrap=place == 0)
         for line in block.lines:
             shown.add_row(*line)
         console.print(shown)
