@@ -63,7 +63,7 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     (tmp_path / 'results.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (transfer, smoke, again)))
     coupling = dict(format='mmdecouple-coupling/1', config='work_dirs/x/densecl-d_r50_8xb32-800e_coco.py',
                     checkpoint='x.pth', dataset='instances_val2017',
-                    metrics=dict(oknn_top1=dict(value=0.7449), cr_intra_cell=dict(value=0.123)))
+                    metrics=dict(oknn_top1=dict(value=0.7449, count=707), cr_intra_cell=dict(value=0.123)))
     (tmp_path / 'coupling.json').write_text(json.dumps(coupling))
     (tmp_path / 'scenes.json').write_text(json.dumps({**coupling, 'dataset': 'scenes-val'}))
     (tmp_path / 'untrained.json').write_text(json.dumps({**coupling, 'checkpoint': None}))
@@ -80,8 +80,9 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     assert test.startswith('COCO val2017: box AP / box AP50') and value == '38.2 / – / – / 33.0 / – / –'
     assert source == ('results.jsonl, line 1 (seed 0, 2026-01-02); '
                       'results.jsonl, line 3 (seed 1, 2026-01-02, with options)')
-    test, _, _, value, _ = ours('densecl-d_r50_8xb32-800e_coco', 'COCO val2017 objects')
+    test, _, _, value, source = ours('densecl-d_r50_8xb32-800e_coco', 'COCO val2017 objects')
     assert test.endswith('OKNN-D top 5 / CR intra') and value == '74.5 / – / – / – / 0.12'
+    assert source == 'coupling.json (OKNN top 1: 707 objects); coupling.json'
     assert ours('leopart_vit-s16_2xb32-50e_coco', 'PASCAL VOC 12 val')[3] == '65.1 / – / 44.4'
     assert ours('densecl-d_r50_8xb32-800e_coco', 'PASCAL VOC 07 test')[3] == truth.NOT_RUN
 
@@ -95,7 +96,7 @@ def test_rows_of_an_ablation_stand_beside_the_papers_column(truth, tmp_path):
     assert own.read_own_numbers(tmp_path) == []
     text = truth.ablation_table(truth.read_table('mask_type'), own.read_ablation_rows(tmp_path))
     line = next(line for line in text.splitlines() if line.startswith('| iBOT/RCC |'))
-    assert '42.0 / 74.1 / 1.16 / 0.04 | not run here | – / 41.0 / – / 0.05 | rows.jsonl |' in line
+    assert '42.0 / 74.1 / 1.16 / 0.04 | not run here | – / 41.0 / – / 0.05 | rows.jsonl (2 runs) |' in line
 
 
 @pytest.mark.parametrize('text, words', [

@@ -95,6 +95,7 @@ def _of_report(report: dict[str, Any], names: dict[str, str], dataset: str | Non
     if dataset is not None and report['config'] and report['checkpoint']:
         for key, name in names.items():
             if key in report['metrics']:
-                factor = 1 if name.startswith('CR') else 100
-                yield OwnNumber(Path(report['config']).stem, (dataset, name), factor * report['metrics'][key]['value'],
-                                place)
+                factor, entry = 1 if name.startswith('CR') else 100, report['metrics'][key]
+                # Small data may bear the name of the whole.
+                count = f' ({name}: {entry["count"]} objects)' if 'count' in entry else ''
+                yield OwnNumber(Path(report['config']).stem, (dataset, name), factor * entry['value'], place + count)

@@ -10,6 +10,7 @@ READMEs and in the ablations with the metafiles.
 """
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -81,7 +82,8 @@ def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
                          or (NOT_RUN if scale in row.bases else '') for scale in SCALES]
                 rows.append([f'{row.label}, {setting}' if setting else row.label, _config(row), ' / '.join(columns),
                              _joined(row.published.get(name) for name in columns), *found,
-                             '; '.join(dict.fromkeys(one['source'] for one in mine))])
+                             '; '.join(f'{name} ({count} runs)' for name, count in Counter(
+                                 one['source'] for one in mine).items())])
     left = sum(len(row.settings) for row in table.rows) - len(rows)
     text = f'\n### {table.title}\n\n`{table.name}`; published: {table.source}.'
     text += f' {left} rows have no number yet.\n' if left else '\n'
