@@ -10,7 +10,8 @@ import yaml
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmdecouple.ablation import read_table, resolving
+from mmdecouple.ablation import read_table
+from mmdecouple.ablation.resolving import resolve
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
@@ -41,20 +42,9 @@ ROWS = [(name, row.label, scale) for name in VARIED for row in read_table(name).
 
 
 @lru_cache
-def base_config(path: str):
-    """A base, read once for all the rows that start from it."""
-    return load_config(path)
-
-
-@pytest.fixture(autouse=True)
-def bases_are_read_once(monkeypatch):
-    monkeypatch.setattr(resolving, 'load_config', lambda path: copy.deepcopy(base_config(path)))
-
-
-@lru_cache
 def row_config(table: str, label: str, scale: str):
     """A row's whole config without the blocks of its bases that it merges in, and without the hooks of a run."""
-    config = resolving.resolve(read_table(table).row(label), '', scale).to_dict()
+    config = resolve(read_table(table).row(label), '', scale).to_dict()
     return {key: part for key, part in config.items() if key not in MERGED_IN}
 
 
@@ -153,7 +143,7 @@ def test_the_same_area_keeps_the_cut_share_that_one_box_lacks(scale, cells):
 
 def first_step(table: str, label: str, scale: str) -> dict[str, torch.Tensor]:
     """Losses of a row's first step on four of the demo's scenes."""
-    config = resolving.resolve(read_table(table).row(label), '', scale)
+    config = resolve(read_table(table).row(label), '', scale)
     loader = copy.deepcopy(config.train_dataloader)
     loader.update(batch_size=4, dataset={**loader.dataset, 'num_images': 4})
     with DefaultScope.overwrite_default_scope('mmdecouple'):
@@ -181,7 +171,7 @@ def test_the_demo_of_a_row_takes_a_step(table, label):
 @pytest.mark.slow
 @pytest.mark.parametrize('table, label', [(table, label) for table, label, scale in ROWS if scale == 'full'])
 def test_the_full_config_of_a_row_builds(table, label):
-    config = resolving.resolve(read_table(table).row(label), '', 'full')
+    config = resolve(read_table(table).row(label), '', 'full')
     with torch.device('meta' if 'ViT' in config.model.backbone.type else 'cpu'):
         model = MODELS.build(config.model)
     assert any(p.requires_grad for p in model.parameters())
