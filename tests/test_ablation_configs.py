@@ -1,4 +1,4 @@
-"""The shipped ablation tables: what their rows differ in, the shipped configs they must equal, the published figures."""
+"""The shipped ablation tables: what rows differ in, the shipped configs they must equal, the published figures."""
 import copy
 import re
 from functools import lru_cache
