@@ -4,8 +4,10 @@
     python tools/transfer.py work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke scenes --device cpu
 
 Data and weights are checked before any device is used. The same command again goes on where an interrupted run ended,
-and does not repeat a finished one. Each run has a folder of its own in work_dirs/transfer/, beside results.jsonl and
-results.md; `mim test mmdecouple FOLDER/transfer_config.py --checkpoint FOLDER/iter_N.pth` reads a result back.
+and does not repeat a finished one. A run that goes on takes its images in the same order, but draws flips, crops and
+sampled regions anew: it does not end in the very bits of one that was never interrupted. Each run has a folder of its
+own in work_dirs/transfer/, beside results.jsonl and results.md; a result is read back by
+`mim test mmdecouple FOLDER/transfer_config.py --checkpoint FOLDER/iter_N.pth`.
 """
 import argparse
 import sys

@@ -2,6 +2,11 @@
 
 It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
 """
+import warnings
+
+# mmdet says so at every start; the package is used on request alone, and its absence is then an error.
+warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
+
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
 from .load_check_hook import LoadCheckHook
