@@ -1,8 +1,6 @@
 """A small table for the tests, and its parts to break."""
 from pathlib import Path
 
-import yaml
-
 TABLE = """
 title: A small table
 source: nobody
@@ -25,7 +23,9 @@ groups:
   MaskAlign:
     base: {demo: demo/maskalign_vit-demo_scenes.py}
     rows:
-      taught: {after: {iBOT/teacher: model.teacher.checkpoint}, demo: {train_dataloader.dataset.scenes.cooccurrence: 0.0}}
+      taught:
+        after: {iBOT/teacher: model.teacher.checkpoint}
+        demo: {train_dataloader.dataset.scenes.cooccurrence: 0.0}
   iBOT:
     base: {demo: demo/ibot_vit-demo_scenes.py}
     reference: teacher
@@ -44,8 +44,3 @@ def write_table(folder: Path, *changes: tuple[str, str], name: str = 'small') ->
     path = folder / f'{name}.yml'
     path.write_text(text)
     return str(path)
-
-
-def content() -> dict:
-    """The table as plain data."""
-    return yaml.safe_load(TABLE)
