@@ -15,8 +15,8 @@ from mmdecouple.evaluation.lsc import lsc_maps
 from mmdecouple.evaluation.networks import Network, open_network
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.visualization.affinity import point_affinity
-from mmdecouple.visualization.explorer import (Looking, affinity_error, code_features, decode_features, free_port,
-                                               smallest_code, start_server)
+from mmdecouple.visualization.explorer import (ExplorerServer, Looking, affinity_error, code_features, decode_features,
+                                               free_port, smallest_code)
 from mmdecouple.visualization.subjects import Subject, normalized, read_subjects
 
 from ..test_tools.test_compare_runs import load_tool
@@ -89,20 +89,20 @@ def networks() -> list[Network]:
 @pytest.fixture
 def served(networks) -> Iterator[str]:
     """Address of the page, served by another thread."""
-    ready, kept = threading.Event(), {}
+    ready, kept = threading.Event(), []
 
     def serve() -> None:
-        kept['server'], kept['address'] = start_server(Looking(networks, made_subjects()), free_port())
+        kept.append(ExplorerServer(Looking(networks, made_subjects()), free_port()))
         ready.set()
-        kept['server'].io_loop.start()
+        kept[0].run(browser=False)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     assert ready.wait(60)
-    yield kept['address']
-    loop = kept['server'].io_loop
-    loop.add_callback(lambda: (kept['server'].stop(), loop.stop()))
-    thread.join(20)
+    yield kept[0].address
+    kept[0].stop()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize('channels', [64, 300])

@@ -14,8 +14,7 @@ from mmdecouple.evaluation.networks import open_network
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.explorer import (Looking, check_count, check_page, free_port, run_server, start_server,
-                                                write_page)
+from mmdecouple.visualization.explorer import ExplorerServer, Looking, check_count, check_page, free_port, write_page
 from mmdecouple.visualization.subjects import WORDS, read_subjects
 
 SIZE = 448
@@ -76,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for index in range(len(subjects) if args.lsc else 0):
             with shown_progress(f'LSC of {subjects[index].name}') as progress:
                 looking.consistency(index, progress)
-        looking.features(0)
-        server, address = start_server(looking, port)
-        print(f'Explorer of {len(networks)} networks on {len(subjects)} images: {address} (Ctrl-C ends it)', flush=True)
-        run_server(server, address, browser=not args.no_browser)
+        server = ExplorerServer(looking, port)
+        print(f'Explorer of {len(networks)} networks on {len(subjects)} images: {server.address} (Ctrl-C ends it)',
+              flush=True)
+        server.run(browser=not args.no_browser)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 from .coding import CodedMap, affinity_error, code_features, decode_features, smallest_code
 from .looking import Looking, check_count
 from .page import check_page, write_page
-from .server import free_port, run_server, start_server
+from .server import ExplorerServer, free_port
 
-__all__ = ['CodedMap', 'Looking', 'affinity_error', 'check_count', 'check_page', 'code_features', 'decode_features',
-           'free_port', 'run_server', 'smallest_code', 'start_server', 'write_page']
+__all__ = ['CodedMap', 'ExplorerServer', 'Looking', 'affinity_error', 'check_count', 'check_page', 'code_features',
+           'decode_features', 'free_port', 'smallest_code', 'write_page']

@@ -175,8 +175,9 @@
       this.page.classList.toggle('waiting', waiting);
       this.page.classList.toggle('lsc', !affinity);
       const {name, note} = this.picture;
-      this.status.textContent = note || (waiting ? `Computing ${affinity ? 'features' : 'LSC maps'} of ${name}…`
-        : affinity ? `${name}, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top` : name);
+      const wanted = affinity ? 'features' : 'LSC maps';
+      const place = affinity ? `, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top` : '';
+      this.status.textContent = waiting ? note || `Computing ${wanted} of ${name}…` : name + place;
     }
 
     draw(map, shown, affinity) {

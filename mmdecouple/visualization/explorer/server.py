@@ -1,6 +1,9 @@
-"""The page on 127.0.0.1, with features computed when a picture is chosen."""
+"""The page on 127.0.0.1, with features and LSC maps computed when they are asked for."""
 import socket
+import threading
 import webbrowser
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -8,7 +11,7 @@ from bokeh.document import Document
 from bokeh.server.server import Server
 
 from .looking import Looking
-from .page import build_page, fill_features
+from .page import Picture, build_page, fill_features
 
 HOST = '127.0.0.1'
 
@@ -29,59 +32,89 @@ def free_port(port: int = 0) -> int:
         return probe.getsockname()[1]
 
 
-def start_server(looking: Looking, port: int) -> tuple[Server, str]:
-    """Start serving the page to this machine only; the caller runs `server.io_loop`.
+class ExplorerServer:
+    """Serves the page to this machine only.
+
+    Features are computed beside LSC maps, which take much longer, each in the order in which they were asked for.
 
     Args:
         looking: Networks and images.
         port: From :func:`free_port`.
 
-    Returns:
-        tuple[Server, str]: The server and the address of the page.
+    Attributes:
+        address (str): Of the page.
     """
-    application = Application(FunctionHandler(lambda document: _serve_page(looking, document)))
-    server = Server({'/': application}, address=HOST, port=port,
-                    allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'])
-    server.start()
-    return server, f'http://{HOST}:{port}/'
 
+    def __init__(self, looking: Looking, port: int) -> None:
+        self.looking, self.address = looking, f'http://{HOST}:{port}/'
+        self._stopping = threading.Event()
+        self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
+        # The first page must not show nothing, and a network that cannot be looked at is known before it opens.
+        looking.features(0)
+        self._server = Server({'/': Application(FunctionHandler(self._serve))}, address=HOST, port=port,
+                              allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'])
+        self._server.start()
 
-def run_server(server: Server, address: str, browser: bool = True) -> None:
-    """Serve until Ctrl-C.
+    def run(self, browser: bool = True) -> None:
+        """Serve until Ctrl-C or :meth:`stop`.
 
-    Args:
-        server: A started server.
-        address: Of the page.
-        browser: Whether to open the page.
-    """
-    if browser:
-        server.io_loop.add_callback(webbrowser.open, address)
-    try:
-        server.io_loop.start()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.stop()
-
-
-def _serve_page(looking: Looking, document: Document) -> None:
-    state = build_page(looking, document)
-    fill_features(state.pictures[0], looking.features(0))
-
-    def fill() -> None:
-        index = state.picture
-        picture = state.pictures[index]
+        Args:
+            browser: Whether to open the page.
+        """
+        loop = self._server.io_loop
+        if browser:
+            loop.add_callback(webbrowser.open, self.address)
         try:
-            if not picture.features:
-                fill_features(picture, looking.features(index))
-            if state.view == 'lsc' and not picture.consistency:
-                picture.consistency = looking.consistency(index)
-            picture.note = ''
-        except Exception as error:
-            picture.note = str(error)
-            if not isinstance(error, ValueError):
-                raise
+            loop.start()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._stopping.set()
+            for worker in self._workers.values():
+                worker.shutdown(cancel_futures=True)
+            self._server.stop()
 
-    # Later, so that the browser can say first that it waits.
-    for name in ('picture', 'view'):
-        state.on_change(name, lambda attribute, old, new: document.add_next_tick_callback(fill))
+    def stop(self) -> None:
+        """Let `run` return; from any thread."""
+        self._server.io_loop.add_callback(self._server.io_loop.stop)
+
+    def _serve(self, document: Document) -> None:
+        state = build_page(self.looking, document)
+        fill_features(state.pictures[0], self.looking.features(0))
+        asked = {(0, 'features')}
+
+        def ask(attribute: str, old: object, new: object) -> None:
+            for kind in ('features', 'consistency') if state.view == 'lsc' else ('features', ):
+                index = state.picture
+                if (index, kind) not in asked:
+                    asked.add((index, kind))
+                    answer = self._workers[kind].submit(self._compute, kind, index)
+                    fill = partial(_fill, state.pictures[index], kind, answer)
+                    answer.add_done_callback(lambda _, fill=fill: document.add_next_tick_callback(fill))
+
+        for name in ('picture', 'view'):
+            state.on_change(name, ask)
+
+    def _compute(self, kind: str, index: int) -> list:
+        if kind == 'features':
+            return self.looking.features(index)
+        return self.looking.consistency(index, self._go_on)
+
+    def _go_on(self, done: int, total: int) -> None:
+        if self._stopping.is_set():
+            raise CancelledError
+
+
+def _fill(picture: Picture, kind: str, answer: Future) -> None:
+    try:
+        found = answer.result()
+    except Exception as error:
+        picture.note = str(error)
+        # A mistake of ours: the terminal shows its traceback.
+        if not isinstance(error, ValueError):
+            raise
+    else:
+        if kind == 'features':
+            fill_features(picture, found)
+        else:
+            picture.consistency = found
