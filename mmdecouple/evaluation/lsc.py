@@ -12,6 +12,7 @@ from mmdecouple.registry import MEASURES
 
 from . import bootstrap
 from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram
+from .measuring import evaluating
 
 PRECISIONS = ('fp32', 'bf16')
 Progress = Callable[[int, int], None]
@@ -33,7 +34,7 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
         window: Cells along a side of a window, odd.
         batch_size: Crops at a time; changes no value.
         upsample: Side in pixels to which crops are enlarged (bilinear); None shows them at their own size.
-        precision: `fp32`, or `bf16` for automatic mixed precision.
+        precision: `fp32` without shortcuts, or `bf16` for automatic mixed precision.
         progress: Called with (crops done, crops in all).
 
     Returns:
@@ -51,21 +52,22 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
     windows = F.pad(images, (margin, ) * 4, mode='reflect').unfold(2, window * cell, cell).unfold(
         3, window * cell, cell).permute(0, 2, 3, 1, 4, 5)
     cosines = []
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == 'bf16'):
+    with evaluating(model), torch.autocast(images.device.type, torch.bfloat16, enabled=precision == 'bf16'):
         whole = model.dense_features(images).float()
         if whole.shape[-2:] != (height, width):
             raise ValueError(f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
                              f'{height} x {width} cells of {cell} pixels; give the cell of its map.')
         context = F.avg_pool2d(whole, window, 1, window // 2, count_include_pad=False).permute(0, 2, 3, 1).flatten(0, 2)
         for start in range(0, count, batch_size):
-            places = torch.arange(start, min(start + batch_size, count), device=images.device)
+            stop = min(start + batch_size, count)
+            places = torch.arange(start, stop, device=images.device)
             crops = windows[places // (height * width), places // width % height, places % width]
             if upsample is not None:
                 crops = F.interpolate(crops, (upsample, upsample), mode='bilinear', antialias=True)
             alone = model.dense_features(crops).float().mean((2, 3))
             cosines.append(F.cosine_similarity(alone, context[places], dim=1))
             if progress is not None:
-                progress(int(places[-1]) + 1, count)
+                progress(stop, count)
     return torch.cat(cosines).reshape(len(images), height, width).float().clamp(-1, 1).cpu()
 
 
@@ -77,11 +79,11 @@ def _check_window(window: int) -> None:
 def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
     _check_window(window)
     if size[0] % cell or size[1] % cell:
-        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} pixels; '
-                         'resize it.')
+        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} '
+                         'pixels; resize it.')
     if min(size) < window * cell:
-        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x {window} '
-                         f'cells of {cell} pixels; take larger images or a smaller window.')
+        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
+                         f'{window} cells of {cell} pixels; take larger images or a smaller window.')
     return size[0] // cell, size[1] // cell
 
 

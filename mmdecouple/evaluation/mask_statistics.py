@@ -102,7 +102,8 @@ def mask_statistics(config: dict,
 
 
 def collaboration(names: Sequence[str], grids: Sequence[int], cut_ratio: float, size: tuple[int, int], count: int,
-                  seed: int, progress: Callable[[int, int], None] | None = None, **boxes: object) -> dict[str, np.ndarray]:
+                  seed: int, progress: Callable[[int, int], None] | None = None,
+                  **boxes: object) -> dict[str, np.ndarray]:
     """Measure the share of a region that is cut, for a growing number of regions.
 
     Args:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_arrays
@@ -35,7 +36,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 @torch.no_grad()
 def maps_of(network: Network, subject: Subject, points: Sequence[tuple[float, float]]) -> list[np.ndarray]:
     """The affinity map of every point, at twice the resolution of the network's map."""
-    features = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
+    with evaluating(network.model):
+        features = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
     found = point_affinity(features.expand(len(points), -1, -1, -1), torch.tensor(points, device=features.device))
     return list(found.cpu().numpy())
 

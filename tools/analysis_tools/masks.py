@@ -48,8 +48,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', type=Path, help='write settings and figures here')
     parser.add_argument('--figure', type=int, choices=(11, 12, 13),
-                        help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types of '
-                        "masks, with the paper's own settings; 13, masks on images, with the settings above")
+                        help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types '
+                        "of masks, with the paper's own settings; 13, masks on images, with the settings above")
     parser.add_argument('--images', nargs='+', default=['scenes'], metavar='IMAGES',
                         help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)')
     parser.add_argument('--limit', type=int, default=6, help='most images of figure 13 (default: 6)')
@@ -94,7 +94,8 @@ def measure(args: argparse.Namespace) -> None:
 def settings(args: argparse.Namespace) -> tuple[tuple[int, int], dict, RegionCollaborativeCutout]:
     """Cells of a mask, the config of its sampler, and the regions against which it is measured."""
     grid = dict(preset=args.preset, grid=args.grid)
-    return (args.size[0], args.size[-1]), mask_config(args.mask, args.cut_ratio, **grid), RegionCollaborativeCutout(**grid)
+    size = args.size[0], args.size[-1]
+    return size, mask_config(args.mask, args.cut_ratio, **grid), RegionCollaborativeCutout(**grid)
 
 
 def figure_11(args: argparse.Namespace) -> tuple[Figure, dict]:
