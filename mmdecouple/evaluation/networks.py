@@ -140,7 +140,12 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         raise ValueError(f'{name}: its config names no model; a network to look at needs the config key model.')
     if measured is not None:
         config.model.measured = measured
-    model = MODELS.build(config.model)
+    try:
+        model = MODELS.build(config.model)
+    except (KeyError, TypeError) as error:
+        reason = str(error.args[0] if error.args else error).split('. ')[0]
+        raise ValueError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
+                         'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
     if content is None:
         # mmengine logs every single weight that it initializes.
         logger = MMLogger.get_current_instance()

@@ -128,6 +128,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         long={**state, 'blocks.2.mlp.fc2.bias': torch.zeros(48)},
         small={**state, 'patch_embed.proj.weight': torch.zeros(48, 3, 8, 8)},
         wide={**state, 'norm.weight': torch.zeros(64)},
+        odd=dict(state_dict={}, meta=dict(cfg="model = dict(type='NoSuchMethod')")),
         headless=dict(state_dict={'neck.weight': torch.zeros(2)}, meta={}))
     for name, content in files.items():
         torch.save(content, tmp_path / f'{name}.pth')
@@ -142,6 +143,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
             (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
             (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
             (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
+            (path['odd'], 'the network of its config cannot be built (KeyError: NoSuchMethod is not in'),
             (path['headless'], f'say CONFIG.py={path["headless"]}'),
             (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
             (str(tmp_path / 'empty'), 'no readable checkpoint'),

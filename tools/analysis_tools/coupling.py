@@ -122,12 +122,15 @@ def print_reports(reports: dict[str, dict], console: Console) -> None:
     table = Table(title=f'{first["dataset"]} (95 % intervals)', title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column('metric', no_wrap=True)
     for name in reports:
-        table.add_column(name, justify='right', overflow='fold')
+        table.add_column(name, justify='right', overflow='fold', min_width=14)
     table.add_column('count', justify='right')
     for key, entry in first['metrics'].items():
         cells = [f'{found["value"]:.4f}\n[dim]{found["low"]:.4f}…{found["high"]:.4f}[/dim]'
                  for found in (report['metrics'][key] for report in reports.values())]
         table.add_row(key, *cells, str(entry['count']))
+    if not console.is_terminal:
+        # A log has no width, and rich would fold the numbers to one of 80 columns.
+        console = Console(width=48 + 24 * len(reports))
     console.print(table)
     for note in first['notes']:
         console.print(f'note: {note}', highlight=False)
