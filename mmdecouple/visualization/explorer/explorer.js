@@ -173,6 +173,7 @@
       this.maps.forEach((map, index) => this.draw(map, this.values(index), affinity));
       const waiting = this.maps.some((map) => map.shown === null);
       this.page.classList.toggle('waiting', waiting);
+      document.getElementById('save').disabled = waiting;
       this.page.classList.toggle('lsc', !affinity);
       const {name, note} = this.picture;
       const wanted = affinity ? 'features' : 'LSC maps';
