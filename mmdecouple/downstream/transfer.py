@@ -184,6 +184,8 @@ class Transfer:
                        config, *place]
             options += ['--work-dir', folder] if tool == 'test' else []
         code = subprocess.run([*command, *options], env=env, pass_fds=[lock]).returncode
+        # mmengine's runner has written its own state, such as `load_from`, under the same name.
+        self.config.dump(config)
         if code:
             raise RuntimeError(f'transfer: {tool}.py ended with exit code {code}; its log is in {folder}. The same '
                                'command goes on from the last checkpoint.')

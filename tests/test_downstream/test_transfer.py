@@ -122,18 +122,19 @@ def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet1
     assert seen[1][:3] == ('mmdecouple.PrecisionOptimWrapper', 'bf16', False) and seen[0][3] != seen[1][3]
 
 
-def test_slurm_is_asked_for_the_processes_and_gets_the_whole_command(tmp_path, monkeypatch):
-    fake, words = tmp_path / 'srun', tmp_path / 'words'
-    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$GPUS" "$@" >> {words}\n')
+def test_slurm_gets_the_whole_command_and_the_config_stays_what_it_was(tmp_path, monkeypatch):
+    fake, words, run = tmp_path / 'srun', tmp_path / 'words', tmp_path / 'run'
+    run.mkdir()
+    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$GPUS" "$@" > {words}\n'
+                    f'echo "load_from = 1" > {run}/transfer_config.py\n')
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
     transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long', tools=ROOT / 'tools')
-    transfer.folder = tmp_path / 'run'
+    transfer.folder, transfer.config = run, Config(dict(load_from=None))
     config, descriptor = str(transfer.folder / 'transfer_config.py'), os.open(os.devnull, os.O_RDONLY)
     own = {'train': ['--work-dir', str(transfer.folder), '--launcher', 'slurm', '--resume'],
            'test': ['a/iter_9.pth', '--launcher', 'slurm', '--out', 'm.json', '--work-dir', str(transfer.folder)]}
     for tool, positional, options in (('train', [], ['--resume']), ('test', ['a/iter_9.pth'], ['--out', 'm.json'])):
-        words.unlink(missing_ok=True)
         transfer._call(tool, positional, options, descriptor)
         found = words.read_text().splitlines()
         assert found[:6] == ['16', '-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
@@ -141,6 +142,7 @@ def test_slurm_is_asked_for_the_processes_and_gets_the_whole_command(tmp_path, m
         assert found[start - 2:start] == [sys.executable, '-u'] and found[start + 1] == config
         assert [word for word in found[start + 2:] if word not in ('--device', 'auto')] == own[tool]
         assert found[found.index('--device') + 1] == 'auto'
+        assert Config.fromfile(config).load_from is None
     os.close(descriptor)
 
 
