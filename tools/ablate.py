@@ -22,6 +22,7 @@ from mmdecouple.ablation.table import SCALES, Table, read_table, table_names
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.utils.jobs import run_jobs
+from mmdecouple.utils.launch import choose_device
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -73,7 +74,7 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
     failures, start = [], time.monotonic()
     if not args.show:
         with alone_in(out, console.print) as lock:
-            jobs = jobs_of(runs, TOOLS / 'train.py', device=args.device, gpus=args.gpus, held_files=[lock],
+            jobs = jobs_of(runs, TOOLS / 'train.py', gpus=args.gpus, held_files=[lock],
                            measured=lambda: write_results(table, args.scale, whole, folder))
             console.print(f'{table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
             threads = args.threads or max(1, cores() // args.jobs)
@@ -102,6 +103,7 @@ def main() -> None:
     args = parse_args()
     console = Console()
     with one_line_errors():
+        choose_device(args.device)
         table = read_table(args.table)
         if args.write_configs:
             for path in write_configs(table):

@@ -19,14 +19,13 @@ from .plan import Run
 _WAIT_SECONDS = 120
 
 
-def jobs_of(runs: Sequence[Run], train_tool: Path, *, device: str = 'auto', gpus: int = 1,
-            held_files: Sequence[IO] = (), measured: Callable[[], None] | None = None) -> list[Job]:
+def jobs_of(runs: Sequence[Run], train_tool: Path, *, gpus: int = 1, held_files: Sequence[IO] = (),
+            measured: Callable[[], None] | None = None) -> list[Job]:
     """Jobs for all that is missing, each run's measuring right behind its training.
 
     Args:
         runs: Of a plan, in its order.
         train_tool: `tools/train.py`.
-        device: `auto`, `cpu` or `cuda`, for training; a process without CUDA measures on the CPU.
         gpus: Processes a training is spread over; 1 starts no launcher.
         held_files: See `Job`.
         measured: Called after each measuring.
@@ -39,7 +38,7 @@ def jobs_of(runs: Sequence[Run], train_tool: Path, *, device: str = 'auto', gpus
             else:
                 training[run.key] = f'training {run.name}'
                 jobs.append(Job(
-                    training[run.key], _training(run, train_tool, device, gpus), run.folder / 'train.log',
+                    training[run.key], _training(run, train_tool, gpus), run.folder / 'train.log',
                     _training_progress(run), [training[key] for key in run.needs if key in training],
                     partial(finish, run, gpus), held_files))
         missing = tuple(path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file())
@@ -51,12 +50,12 @@ def jobs_of(runs: Sequence[Run], train_tool: Path, *, device: str = 'auto', gpus
     return jobs
 
 
-def _training(run: Run, train_tool: Path, device: str, gpus: int) -> list[str]:
+def _training(run: Run, train_tool: Path, gpus: int) -> list[str]:
     config = _write_config(run, run.folder / 'config' / f'{run.folder.name}.py')
     program = [sys.executable]
     if gpus > 1:
         program += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
-    program += [str(train_tool), str(config), '--work-dir', str(run.folder), '--resume', '--device', device]
+    program += [str(train_tool), str(config), '--work-dir', str(run.folder), '--resume']
     return [*program, '--launcher', 'pytorch'] if gpus > 1 else program
 
 

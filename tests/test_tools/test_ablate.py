@@ -34,8 +34,8 @@ TOY = dict(
 
 def ablate(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(CHECKOUT_TOOLS / 'ablate.py'), *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [sys.executable, str(CHECKOUT_TOOLS / 'ablate.py'), *map(str, arguments), '--threads', '1'], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160', 'OMP_NUM_THREADS': '1'})
 
 
