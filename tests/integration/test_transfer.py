@@ -1,13 +1,17 @@
 """From a checkpoint of pre-training to a row of numbers, through processes of its own, also when one is killed."""
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
+from mmdecouple.utils.configs import load_config
 from tests.integration.runs import ROOT
 from tests.integration.transfer_case import checkpoint, command, environment, write_transfer_case
 
@@ -57,10 +61,14 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
     run([words[0], str(ROOT / 'tools/test.py'), row['trained_config'], row['trained'], '--device', 'cpu', '--out',
          str(out), '--work-dir', str(case / 'again')])
     assert json.loads(out.read_text())['coco/bbox_mAP'] == row['metrics']['coco/bbox_mAP']
+    # Training can be repeated from it.
+    config = load_config(row['trained_config'])
+    assert config.load_from is None and not config.resume
 
 
 def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(case):
-    run(command(case, 'ade-upernet', options=('optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.')))
+    run(command(case, 'ade-upernet', '--precision', 'fp16', options=(
+        'optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.')))
     row = rows(case)[-1]
     assert (row['method'], row['role']) == ('IBOT', 'teacher') and 'mIoU' in row['metrics']
     before = torch.load(checkpoint(case, 'ibot'), weights_only=False)['state_dict']
@@ -70,11 +78,33 @@ def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(
     assert after['backbone.pos_embed'].shape[1] == 65
 
 
-def test_two_processes_share_the_batch_and_train(case):
+def test_two_processes_train_a_larger_batch_in_bf16_at_a_rate_in_proportion(case):
     # Norms are synchronized on GPUs only.
     parts = ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head')
-    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--seed', '1', options=(
-        'train_dataloader.batch_size=1', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2',
-        *(f'model.{part}.norm_cfg.type=BN' for part in parts))))
+    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--precision', 'bf16',
+                       options=('train_cfg.max_iters=2', 'train_cfg.val_interval=2',
+                                *(f'model.{part}.norm_cfg.type=BN' for part in parts))))
     assert 'Traceback' not in text
-    assert rows(case)[-1]['batch'] == '2 x 1' and rows(case)[-1]['seed'] == 1
+    row = rows(case)[-1]
+    assert row['batch'] == '2 x 2'
+    scalars = min(Path(row['trained']).parent.glob('*/vis_data/scalars.json'))
+    # The smoke run is for a batch of 2 at 0.02, and begins with a tenth of it.
+    assert json.loads(scalars.read_text().splitlines()[0])['lr'] == pytest.approx(0.1 * 2 * 0.02)
+
+
+@pytest.mark.parametrize('task, metric', [('coco-mask-rcnn-fpn', 'coco/segm_mAP'), ('ade-upernet', 'mIoU')])
+def test_real_images_give_a_row_too(case, coco128, task, metric):
+    run(command(case, task, smoke='coco128', data=coco128, options=(
+        'train_cfg.max_iters=2', *(f'{split}_dataloader.dataset.indices=4' for split in ('val', 'test')))))
+    row = rows(case)[-1]
+    assert row['task'] == f'{task} (coco128, a smoke run)' and metric in row['metrics']
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+@pytest.mark.parametrize('task', ['coco-mask-rcnn-fpn', 'ade-upernet'])
+def test_mixed_precision_trains_on_the_gpu(case, task, precision):
+    text = run(command(case, task, '--precision', precision, '--device', 'cuda'))
+    losses = [float(value) for value in re.findall(r' loss: (\S+)', text)]
+    assert len(losses) == 12 and all(math.isfinite(value) for value in losses)
+    assert rows(case)[-1]['device'] != 'cpu'

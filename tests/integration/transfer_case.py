@@ -26,8 +26,9 @@ SEGMENTOR = [
     f'{ARCH}._delete_=True', f'{ARCH}.embed_dims=16', f'{ARCH}.num_layers=4', f'{ARCH}.num_heads=2',
     f'{ARCH}.feedforward_channels=32', 'model.backbone.img_size=64', 'model.backbone.patch_size=8',
     'model.backbone.out_indices=[0,1,2,3]', 'model.neck.in_channels=16',
-    'model.decode_head.in_channels=[16,16,16,16]', 'model.decode_head.channels=16', 'model.auxiliary_head.in_channels=16',
-    'model.auxiliary_head.channels=16', 'model.data_preprocessor.size=(64,64)', 'model.test_cfg.crop_size=(64,64)',
+    'model.decode_head.in_channels=[16,16,16,16]', 'model.decode_head.channels=16',
+    'model.auxiliary_head.in_channels=16', 'model.auxiliary_head.channels=16',
+    'model.data_preprocessor.size=(64,64)', 'model.test_cfg.crop_size=(64,64)',
     'model.test_cfg.stride=(42,42)', 'train_dataloader.dataset.pipeline.2.scale=(256,64)',
     'train_dataloader.dataset.pipeline.3.crop_size=(64,64)']
 TASKS = {
@@ -60,9 +61,10 @@ def checkpoint(case: Path, method: str) -> Path:
     return max((case / method).glob('*.pth'), key=lambda path: path.stat().st_mtime)
 
 
-def command(case: Path, task: str, *more: str, options: tuple[str, ...] = ()) -> list[str]:
-    """`tools/transfer.py` for a task at toy width."""
+def command(case: Path, task: str, *more: str, smoke: str = 'scenes', data: Path | None = None,
+            options: tuple[str, ...] = ()) -> list[str]:
+    """`tools/transfer.py` for a task at toy width, on the scenes of the case or on other data."""
     method, toy = TASKS[task]
     return [sys.executable, str(ROOT / 'tools/transfer.py'), str(checkpoint(case, method)), '--task', task, '--smoke',
-            'scenes', '--data-root', str(case / 'scenes'), '--root', str(case / 'out'), '--device', 'cpu', *more,
+            smoke, '--data-root', str(data or case / 'scenes'), '--root', str(case / 'out'), '--device', 'cpu', *more,
             '--cfg-options', *toy, *options]
