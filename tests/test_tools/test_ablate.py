@@ -116,6 +116,7 @@ def test_a_row_that_fails_leaves_the_others_and_says_why(tmp_path: Path) -> None
     assert set(rows_of(tmp_path)) == {'iBOT/base', 'iBOT/untrained'}
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_in_one_line_before_anything_is_made(tmp_path: Path) -> None:
     table = write_table(tmp_path, ('model.decoupling.mask:', 'model.decouplin.mask:'))
     process = ablate(table, '--out', tmp_path / 'out')
