@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.models import DensePreprocessor, DenseViT
-from mmdecouple.models.backbones import dense_map, predict_maps
+from mmdecouple.models.backbones import dense_map, measured_stride, predict_maps
 from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
 from mmdecouple.models.backbones.vit_reading import choose_network, split_networks
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -28,17 +28,30 @@ class ForeignNetwork(BaseModel):
     """A backbone with the interface of an algorithm of ours that the measures and the maps use.
 
     Args:
-        backbone: Module that `dense_map` can read.
-        cell: Pixels of an image per dense position.
+        backbone: Module that `dense_map` can read and that says its stride.
         mean: Channel means of RGB in [0, 255] that the backbone expects, (3,).
         std: Channel standard deviations of RGB, in the same unit, (3,).
+
+    Attributes:
+        layer: Layer of the backbone that is read, as `dense_map` names it; None for the last.
     """
 
-    def __init__(self, backbone: nn.Module, cell: int, mean: tuple[float, ...] = IMAGENET_MEAN,
+    layer: str | None = None
+
+    def __init__(self, backbone: nn.Module, mean: tuple[float, ...] = IMAGENET_MEAN,
                  std: tuple[float, ...] = IMAGENET_STD) -> None:
         super().__init__(DensePreprocessor(mean, std))
         self.backbone = backbone
-        self.cell = cell
+
+    @property
+    def measured_backbone(self) -> nn.Module:
+        """The only backbone."""
+        return self.backbone
+
+    @property
+    def cell(self) -> int:
+        """Pixels of an image per dense position."""
+        return measured_stride(self.backbone, self.layer)
 
     @torch.no_grad()
     def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -47,7 +60,7 @@ class ForeignNetwork(BaseModel):
         if height % self.cell or width % self.cell:
             raise ValueError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
                              'as this network needs; take a multiple of it (tools: --size).')
-        return dense_map(self.backbone, images, mask).float()
+        return dense_map(self.backbone, images, mask, self.layer).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 mode: str = 'tensor') -> list[Tensor] | list[BaseDataElement]:
@@ -56,17 +69,28 @@ class ForeignNetwork(BaseModel):
 
 
 class TimmBackbone(nn.Module):
-    """A model of timm whose last features are a map: after the final norm, without class and register tokens."""
+    """A model of timm whose features are a map: the last after the final norm, without class and register tokens.
+
+    Attributes:
+        stride: Pixels of an image per position of the last map.
+        layer_strides: The same by layer: blocks of a ViT by number from 1, other places by timm's names.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        places = [(place['module'], place['reduction']) for place in model.feature_info]
+        self.stride = places[-1][1]
+        numbered = places == [(f'blocks.{index}', self.stride) for index in range(len(places))]
+        self.layer_strides = {str(number) if numbered else name: stride
+                              for number, (name, stride) in enumerate(places, 1)}
 
-    def dense_map(self, images: Tensor) -> Tensor:
-        """Map (B, C, h, w) of normalized images (B, 3, H, W)."""
+    def dense_map(self, images: Tensor, layer: str | None = None) -> Tensor:
+        """Map (B, C, h, w) of normalized images (B, 3, H, W): the last, or the plain output of a layer."""
+        indices = 1 if layer is None else [list(self.layer_strides).index(layer)]
         try:
             return self.model.forward_intermediates(
-                images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True)[-1]
+                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True)[-1]
         except AssertionError as error:
             # Some of timm's models, such as BEiT, are made for images of one size.
             raise ValueError(f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '
@@ -103,7 +127,7 @@ def timm_network(name: str, content: dict[str, Any] | None = None, where: str = 
         _load_timm(model, content, where, role, name)
     expected = timm.data.resolve_model_data_config(model)
     mean, std = (tuple(255 * value for value in expected[key]) for key in ('mean', 'std'))
-    return ForeignNetwork(TimmBackbone(model), model.feature_info[-1]['reduction'], mean, std)
+    return ForeignNetwork(TimmBackbone(model), mean, std)
 
 
 def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
@@ -127,7 +151,7 @@ def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
         norm_cfg=dict(type='LN', eps=_EPS.get(weights.format, 1e-6)),
         layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if clip else {})
     backbone.load_state_dict(weights.backbone)
-    return ForeignNetwork(backbone, patch, *((CLIP_MEAN, CLIP_STD) if clip else ()))
+    return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
 
 
 def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str, name: str) -> None:

@@ -1,6 +1,6 @@
 """One way to name a network on the command line, whoever trained it."""
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from mmdecouple.utils.weight_files import read_weights
 
 from .foreign_network import timm_network, vit_network
 
+LAYER = ('read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
+         'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)')
 _TIMM = 'timm:'
 _MEASURED = (None, 'teacher', 'student')
 
@@ -33,7 +35,8 @@ class Network:
         name: For legends and file names.
         model: Has `dense_features(images (B, 3, H, W) normalized) -> (B, C, h, w)` float32, `test_step(batch)`, which
             gives samples with `dense`, and `data_preprocessor`.
-        cell: Pixels of an image per dense position: a ViT's patch; 16 for a ResNet-50 as it is measured.
+        cell: Pixels of an image per dense position: a ViT's patch; 16 for a ResNet-50 as it is measured; the stride of
+            the layer that was asked for.
         config: The config that built it; None for a foreign network.
         checkpoint: The file of its weights; None for random ones.
     """
@@ -45,7 +48,8 @@ class Network:
     checkpoint: Path | None = None
 
 
-def open_network(word: str, *, measured: str | None = None, seed: int = 0, allow_pickle: bool = False) -> Network:
+def open_network(word: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0,
+                 allow_pickle: bool = False) -> Network:
     """The network that a word of the command line names, on the GPU if the process sees one.
 
     ===========================  ==========================================================================
@@ -61,20 +65,34 @@ def open_network(word: str, *, measured: str | None = None, seed: int = 0, allow
     Args:
         word: As above.
         measured: `teacher` or `student`, for what holds both; None leaves it to the config (foreign: the teacher).
+        layer: Whose plain output is read: a block of a ViT by number from 1 (the last one: without the final norm), a
+            stage of a CNN by name (`layer3`); None for the last, as the paper reads it. The name gains the layer.
         seed: Of random weights.
         allow_pickle: Whether to trust a file and unpickle whatever it holds.
 
     Raises:
         FileNotFoundError: A file or folder is not there.
-        ValueError: The word or `measured` is unknown, or the weights do not fit the network.
+        ValueError: The word, `measured` or `layer` is unknown, or the weights do not fit the network.
     """
     if measured not in _MEASURED:
         raise ValueError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
     init_default_scope(SCOPE)
     set_random_seed(seed)
     opened = _opener(word)(word, measured, allow_pickle)
+    if layer is not None:
+        opened = _at_layer(opened, str(layer))
     opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
     return opened
+
+
+def _at_layer(network: Network, layer: str) -> Network:
+    try:
+        cell = measured_stride(network.model.measured_backbone, layer)
+    except ValueError as error:
+        raise ValueError(f'{network.name}: {error}') from error
+    network.model.layer = layer
+    place = f'block{layer}' if layer.isdecimal() else layer
+    return replace(network, name=f'{network.name}-{place}', cell=cell)
 
 
 def _opener(word: str) -> Callable[[str, str | None, bool], Network]:
@@ -155,7 +173,7 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         logger.setLevel(level)
     else:
         load_weights(model, content, str(checkpoint))
-    cell = measured_stride(model.backbone) or model.dense_stride
+    cell = measured_stride(model.measured_backbone) or model.dense_stride
     if cell is None:
         raise ValueError(f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
                          'pixels of an image per dense position.')

@@ -55,8 +55,9 @@ def check_cells(networks: dict[str, Network], probe: dict) -> None:
 
 
 def fingerprint(network: Network) -> str:
-    """SHA-256 over all weights of a network and over which of its backbones is measured."""
-    found = hashlib.sha256(f'{type(network.model).__name__} {getattr(network.model, "measured", "")}'.encode())
+    """SHA-256 over all weights of a network and over which of its backbones is measured, and at which layer."""
+    read = type(network.model).__name__, getattr(network.model, 'measured', ''), network.model.layer
+    found = hashlib.sha256(repr(read).encode())
     for name, value in network.model.state_dict().items():
         found.update(f'{name} {tuple(value.shape)} {value.dtype}'.encode())
         found.update(value.cpu().contiguous().view(-1).numpy().tobytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.networks import Network
+from mmdecouple.evaluation.networks import LAYER, Network
 from mmdecouple.evaluation.side_by_side import open_networks
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.utils.launch import choose_device
@@ -38,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
                         f'nearest multiple of their cell (default: {size}, scenes {scenes})')
     parser.add_argument('--limit', type=int, default=6, help='most images (default: 6)')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
+    parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
@@ -50,9 +51,14 @@ def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[Subje
     size = args.size or (args.scene_size if scenes else args.usual_size)
     choose_device(args.device)
     subjects = read_subjects(args.images, size, args.limit)
-    networks = open_networks(args.networks, args.names, measured=args.measured, seed=args.seed,
+    networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer, seed=args.seed,
                              allow_pickle=args.allow_pickle)
     return networks, subjects
+
+
+def layer_title(layer: str | None) -> str:
+    """What a title says of the layer that was asked for."""
+    return 'last layer' if layer is None else f'layer {layer.removeprefix("layer")}'
 
 
 def styles_of_networks(networks: dict[str, Network]) -> dict[str, RunStyle]:

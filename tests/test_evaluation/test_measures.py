@@ -212,7 +212,7 @@ def test_the_mask_token_stands_where_the_removed_cells_are():
     backbone = DenseViT(arch, img_size=SIZE, patch_size=CELL, mask_token=True)
     for parameter in backbone.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    model = ForeignNetwork(backbone, CELL, MEAN_COLOR.tolist())
+    model = ForeignNetwork(backbone, MEAN_COLOR.tolist())
     backbone.mask_token.data.copy_(backbone.patch_embed.projection.bias[None])
     painted, replaced = (toy_probes(measures=[
         dict(type='InterCouplingRatio', pairs=5, min_side=8, removal=removal)]) for removal in ('mask', 'token'))

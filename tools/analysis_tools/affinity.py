@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         owners = [index for index, group in enumerate(chosen) for _ in group]
         arrays = write_arrays(args.out / 'affinity.npz', image_names=[subject.name for subject in subjects],
                               images=[subject.image for subject in subjects], points=points, image_of_point=owners,
+                              layer=args.layer or '',
                               **{f'affinity_{name}': found for name, found in maps.items()})
         styles, images = styles_of_networks(networks), [subjects[index].image for index in owners]
         for path in save_pages(args.out, f'affinity_{args.scale}', len(points), lambda page: affinity_figure(

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
-from mmdecouple.evaluation.networks import Network
+from mmdecouple.evaluation.networks import LAYER, Network
 from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
 from mmdecouple.evaluation.suites import LIMITS, probe_config
 from mmdecouple.registry import DATASETS
@@ -25,6 +25,7 @@ from mmdecouple.utils.files import write_json
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.charts import histogram_figure, ratio_curve_figure
+from mmdecouple.visualization.map_tool import layer_title
 from mmdecouple.visualization.report import styles_of
 from mmdecouple.visualization.runs import Run, read_coupling
 from mmdecouple.visualization.style import save_png
@@ -53,6 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         "shrinking A, or replaced by the network's mask token (default: mask)")
     parser.add_argument('--limit', type=int, help='most images, pairs or objects a measure draws, for a quick look')
     parser.add_argument('--measured', help='teacher or student, where a network holds both (default: the config says)')
+    parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--remeasure', action='store_true', help='measure again what is measured on the same draws')
     parser.add_argument('--seed', type=int, default=0, help='of the draws and of untrained networks (default 0)')
     parser.add_argument('--batch-size', type=int, default=32)
@@ -101,7 +103,7 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
     with shown_progress(f'{name}: probes') as show:
         report = measure_model(network.model, dataset, metric=metric, batch_size=args.batch_size,
                                num_workers=args.workers, progress=show)
-    report = {**report, 'network_sha256': weights}
+    report = {**report, 'layer': args.layer, 'network_sha256': weights}
     write_json(path, report)
     return report
 
@@ -116,10 +118,11 @@ def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
-def print_reports(reports: dict[str, dict], console: Console) -> None:
+def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
     """Table of all numbers with their intervals, then the remarks on the draws."""
     first = next(iter(reports.values()))
-    table = Table(title=f'{first["dataset"]} (95 % intervals)', title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
+                  padding=(0, 1, 0, 0))
     table.add_column('metric', no_wrap=True)
     for name in reports:
         table.add_column(name, justify='right', overflow='fold', min_width=14)
@@ -141,8 +144,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console()
     with one_line_errors():
         choose_device(args.device)
-        networks = open_networks(args.networks, args.names, measured=args.measured, seed=args.seed,
-                                 allow_pickle=args.allow_pickle)
+        networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer,
+                                 seed=args.seed, allow_pickle=args.allow_pickle)
         dataset = build_probes(args, networks)
         paths = {name: args.json or args.out / f'{name}.json' for name in networks}
         try:
@@ -151,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt:
             console.print('Stopped; the same command keeps what is measured and goes on.')
             sys.exit(130)
-        print_reports(reports, console)
+        print_reports(reports, layer_title(args.layer), console)
         for path in paths.values():
             console.print(f'report: {path}', highlight=False, soft_wrap=True)
         if args.json is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.networks import LAYER, open_network
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.progress import shown_progress
@@ -39,6 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--port', type=int, default=0, help='port of the page on 127.0.0.1 (default: a free one)')
     parser.add_argument('--no-browser', action='store_true', help='print the address, open nothing')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
+    parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
@@ -61,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_page(args.export)
         check_count(len(args.words))
         subjects = read_subjects(args.images, args.size, args.limit)
-        networks = [open_network(word, measured=args.measured, seed=args.seed, allow_pickle=args.allow_pickle)
-                    for word in args.words]
+        networks = [open_network(word, measured=args.measured, layer=args.layer, seed=args.seed,
+                                 allow_pickle=args.allow_pickle) for word in args.words]
         if args.names:
             networks = [replace(network, name=name) for network, name in zip(networks, args.names)]
         looking = Looking(networks, subjects, exact=args.export is None)

@@ -19,7 +19,7 @@ from mmdecouple.evaluation.side_by_side import fingerprint
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.map_tool import add_options, kept, open_named, save_pages, styles_of_networks
+from mmdecouple.visualization.map_tool import add_options, kept, layer_title, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.maps import lsc_figure
 from mmdecouple.visualization.subjects import Subject, normalized
 
@@ -54,9 +54,9 @@ def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
     return dict(**bootstrap.estimate(bootstrap.mean(means), range(len(means)))._asdict(), images=means)
 
 
-def print_summaries(summaries: dict[str, dict], console: Console) -> None:
+def print_summaries(summaries: dict[str, dict], layer: str, console: Console) -> None:
     """Table of all means."""
-    table = Table('network', title='mean LSC', title_justify='left')
+    table = Table('network', title=f'mean LSC ({layer})', title_justify='left')
     for column in ('mean', '95 % interval', 'images'):
         table.add_column(column, justify='right')
     for name, found in summaries.items():
@@ -76,10 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         styles, images = styles_of_networks(networks), [subject.image for subject in subjects]
         summaries = {name: summary(found) for name, found in maps.items()}
         names = [subject.name for subject in subjects]
-        write_json(args.out / 'lsc.json', dict(images=names, window=args.window, lsc=summaries), indent=2)
+        told = dict(images=names, window=args.window, layer=args.layer, lsc=summaries)
+        write_json(args.out / 'lsc.json', told, indent=2)
         arrays = write_arrays(args.out / 'lsc.npz', image_names=names, images=images,
                               **{f'lsc_{name}': found for name, found in maps.items()})
-        print_summaries(summaries, console)
+        print_summaries(summaries, layer_title(args.layer), console)
         for path in save_pages(args.out, 'lsc', len(images), lambda page: lsc_figure(
                 images[page], {name: found[page] for name, found in maps.items()}, styles)):
             print(f'figure: {path}')

@@ -40,6 +40,7 @@ class DenseAlgorithm(BaseModel):
         shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
         mixes_embeddings: Whether `learn` can mix patch embeddings (`mixing='embedding'` of the branch).
         linear_in_target: Whether the dense loss of several targets is that of their mean.
+        layer: Layer of the backbone that the measures read, as `dense_map` names it; None for the last.
     """
 
     student_views: tuple[int, ...] = (0, )
@@ -48,6 +49,7 @@ class DenseAlgorithm(BaseModel):
     shuffle = True
     mixes_embeddings = False
     linear_in_target = False
+    layer: str | None = None
 
     def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
                  decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
@@ -193,6 +195,11 @@ class DenseAlgorithm(BaseModel):
         self.remember(teacher)
         return losses
 
+    @property
+    def measured_backbone(self) -> nn.Module:
+        """The backbone that the measures read, of the student or of the teacher."""
+        return (self.teacher if self.measured == 'teacher' else self).backbone
+
     @torch.no_grad()
     def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W).
@@ -201,8 +208,7 @@ class DenseAlgorithm(BaseModel):
             images: Normalized images, (B, 3, H, W).
             mask: Patches that the mask token replaces, bool (B, h, w), for networks that have one.
         """
-        owner = self.teacher if self.measured == 'teacher' else self
-        return dense_map(owner.backbone, images, mask).float()
+        return dense_map(self.measured_backbone, images, mask, self.layer).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):

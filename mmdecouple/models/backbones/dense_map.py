@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 
-def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None) -> Tensor:
+def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
     """Feature map that the measures read.
 
     For a ResNet, as in the paper's App. E.3.2: the output of the last stage but one is enlarged (bilinear) by
@@ -20,23 +20,31 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None) -
         backbone: A ResNet of mmpretrain, or any module whose output (or last output) is a map.
         images: Normalized images, (B, 3, H, W).
         mask: Patches that the backbone's mask token replaces, bool (B, h, w); None for none.
+        layer: Name of an earlier place to read instead, one of `layer_strides`: its plain output, without a final norm
+            and not enlarged; None for the last.
 
     Returns:
         Map (B, C, h, w).
 
     Raises:
-        ValueError: There is a mask, but no mask token.
+        ValueError: There is a mask, but no mask token; the backbone has no such layer.
     """
+    given = {}
+    if layer is not None:
+        given['layer'] = layer
+        measured_stride(backbone, layer)
     if mask is not None:
         if getattr(backbone, 'mask_token', None) is None:
             raise ValueError(f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
                              "them from the image instead (removal 'mask' or 'shrink').")
-        return backbone.dense_map(images, mask)
+        return backbone.dense_map(images, mask, **given)
     if hasattr(backbone, 'dense_map'):
-        return backbone.dense_map(images)
+        return backbone.dense_map(images, **given)
     if not hasattr(backbone, 'res_layers'):
         out = backbone(images)
         return out[-1] if isinstance(out, (tuple, list)) else out
+    if layer is not None:
+        return _run_stages(backbone, images, backbone.res_layers[:backbone.res_layers.index(layer) + 1])
     x, last = split_last_stage(backbone, images)
     if backbone.strides[-1] > 1:
         x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
@@ -45,12 +53,16 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None) -
 
 def split_last_stage(backbone: nn.Module, images: Tensor) -> tuple[Tensor, nn.Module]:
     """What enters the last stage of a ResNet (conv4's output for four stages), and that stage."""
+    *earlier, last = backbone.res_layers
+    return _run_stages(backbone, images, earlier), getattr(backbone, last)
+
+
+def _run_stages(backbone: nn.Module, images: Tensor, stages: list[str]) -> Tensor:
     x = backbone.stem(images) if backbone.deep_stem else backbone.relu(backbone.norm1(backbone.conv1(images)))
     x = backbone.maxpool(x)
-    *earlier, last = [getattr(backbone, name) for name in backbone.res_layers]
-    for stage in earlier:
-        x = stage(x)
-    return x, last
+    for name in stages:
+        x = getattr(backbone, name)(x)
+    return x
 
 
 def stride_of(backbone: nn.Module) -> int | None:
@@ -60,8 +72,25 @@ def stride_of(backbone: nn.Module) -> int | None:
     return getattr(backbone, 'stride', None)
 
 
-def measured_stride(backbone: nn.Module) -> int | None:
-    """Pixels of an image per position of `dense_map`; None if the backbone does not say."""
+def layer_strides(backbone: nn.Module) -> dict[str, int]:
+    """Pixels of an image per position of all that `dense_map` can read: blocks of a ViT from 1, stages of a CNN."""
+    if hasattr(backbone, 'res_layers'):
+        return {name: 4 * math.prod(backbone.strides[:index]) for index, name in enumerate(backbone.res_layers, 1)}
+    return getattr(backbone, 'layer_strides', {})
+
+
+def measured_stride(backbone: nn.Module, layer: str | None = None) -> int | None:
+    """Pixels of an image per position of `dense_map`; None if the backbone does not say.
+
+    Raises:
+        ValueError: The backbone has no such layer.
+    """
+    if layer is not None:
+        known = layer_strides(backbone)
+        if layer not in known:
+            raise ValueError(f'there is no layer {layer}; the backbone has '
+                             f'{", ".join(known) or "none that can be named"} (tools: --layer).')
+        return known[layer]
     stride = stride_of(backbone)
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
 

@@ -190,10 +190,25 @@ class DenseViT(VisionTransformer):
         empty = rows.new_zeros(tokens.shape[0] * tokens.shape[1], rows.shape[1])
         return empty.index_copy(0, needed, rows).view(*tokens.shape[:2], -1)
 
-    def dense_map(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Patch tokens after the final norm as a map (N, C, h, w); `mask` as for `forward`."""
+    @property
+    def layer_strides(self) -> dict[str, int]:
+        """Pixels per position of the output of every block, by its number from 1."""
+        return {str(number): self.stride for number in range(1, len(self.layers) + 1)}
+
+    def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
+        """Patch tokens as a map (N, C, h, w): after the final norm, or the plain output of block `layer`, from 1.
+
+        Args:
+            images: Normalized images, (N, 3, H, W).
+            mask: As for `forward`.
+            layer: One of `layer_strides`; None for the last block and the final norm.
+        """
         grid = [side // self.stride for side in images.shape[-2:]]
-        return self(images, mask)[0][:, 1:].transpose(1, 2).unflatten(2, grid)
+        if layer is None:
+            tokens = self(images, mask)[0]
+        else:
+            tokens = self.blocks(self.tokens(images, mask)[0], int(layer))[-1]
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
 
 
 def _check_divides(size: tuple[int, int], patch: int) -> None:
