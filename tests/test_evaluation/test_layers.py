@@ -109,7 +109,8 @@ def test_maps_are_of_the_layer_and_told_apart_by_it(cnn):
 
 
 @pytest.mark.parametrize('layer, line', [
-    ('0', '-dino: there is no layer 0; the backbone has 1, 2, 3 (tools: --layer).'), (4, 'no layer 4'), ('layer3', 'no layer layer3')])
+    ('0', '-dino: there is no layer 0; the backbone has 1, 2, 3 (tools: --layer).'), (4, 'no layer 4'),
+    ('layer3', 'no layer layer3')])
 def test_an_unknown_block_is_one_line_that_lists_them(vit, layer, line):
     with pytest.raises(ValueError) as caught:
         open_network(vit[0], layer=layer)
