@@ -29,7 +29,7 @@ def test_boxes_and_sampling_keep_their_precision(dtype):
     with torch.autocast('cpu', dtype):
         low = [(level * torch.ones(())).to(dtype).requires_grad_() for level in maps]
         found = extractor(low, boxes)
-    expected = extractor([level.detach().float() for level in low], boxes)
+    expected = SingleRoIExtractor(**SETTINGS)([level.detach().float() for level in low], boxes)
     assert found.dtype == torch.float32 and torch.equal(found, expected)
     found.sum().backward()
     assert all(level.grad.dtype == dtype and level.grad.abs().sum() > 0 for level in low)
