@@ -1,8 +1,6 @@
 """The coupling tool, as a user runs it."""
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,14 +36,15 @@ def refusal(tool, capsys, *arguments) -> str:
     return error
 
 
-def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(tool, tmp_path, coco128, capsys):
+def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
+        tool, tmp_path, coco128, capsys, monkeypatch):
     arguments = [str(CONFIG), 'timm:test_vit2', '--names', 'ours', 'theirs', '--dataset', f'coco:{coco128}', '--size',
-                 '64', '--cell', '4', '--limit', '5', '--out', str(tmp_path), '--measures', 'OKNN',
+                 '48', '--cell', '4', '--limit', '3', '--out', str(tmp_path), '--measures', 'OKNN',
                  'InterCouplingRatio', 'IntraCouplingRatio', 'BackgroundLeak']
-    first = subprocess.run([sys.executable, str(TOOL), *arguments], capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
-    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out'):
-        assert word in first.stdout
+    tool.main(arguments)
+    printed = capsys.readouterr().out
+    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out', 'last layer'):
+        assert word in printed
     before = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
     assert before['ours']['manifest_sha256'] == before['theirs']['manifest_sha256']
     assert before['ours']['dataset'] == f'{coco128.name}-val2017' and before['ours']['checkpoint'] is None
@@ -53,6 +52,7 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(too
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
+    monkeypatch.setattr(tool, 'draw_figures', lambda runs, out: [])
     (tmp_path / 'ours.json').unlink()
     tool.main([*arguments, '--batch-size', '7', '--workers', '1'])
     printed = capsys.readouterr().out
@@ -61,8 +61,14 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(too
     for name, entry in before['ours']['metrics'].items():
         assert after['metrics'][name]['value'] == pytest.approx(entry['value'], abs=1e-4), name
 
-    tool.main([str(CONFIG), 'timm:test_vit2', *arguments[2:], '--measured', 'student'])
-    assert 'ours: probes ' in capsys.readouterr().out, 'the student is another network'
+    tool.main([*arguments, '--measured', 'student'])
+    printed = capsys.readouterr().out
+    assert 'ours: probes ' in printed and 'theirs: already' in printed, 'the student is another network'
+    arguments = [*arguments[:1], *arguments[2:3], 'ours', *arguments[5:]]
+    tool.main([*arguments, '--layer', 'layer2'])
+    printed, layered = capsys.readouterr().out, json.loads((tmp_path / 'ours.json').read_text())
+    assert 'ours: probes ' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
+    assert layered['manifest_sha256'] == after['manifest_sha256'] and layered['metrics'] != after['metrics']
     assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1)
 
 
@@ -90,6 +96,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
     (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
     (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),
     (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
+    (('timm:test_vit2', '--layer', '9'), 'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6'),
     (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
     (('no/where.pth', ), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
 ])

@@ -54,13 +54,13 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
 
 def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     tool('affinity')(VIT, '--images', photo, '--size', 61, '--point', 0.25, 0.75, '--point', 1, 0, '--scale', 'per_map',
-                     '--out', tmp_path)
+                     '--layer', 2, '--out', tmp_path)
     assert cv2.imread(str(tmp_path / 'affinity_per_map.png')).std() > 20
     arrays = np.load(tmp_path / 'affinity.npz')
     maps, = (arrays[key] for key in arrays if key.startswith('affinity_'))
-    assert maps.shape == (2, 16, 16) and arrays['image_of_point'].tolist() == [0, 0]
+    assert maps.shape == (2, 16, 16) and arrays['image_of_point'].tolist() == [0, 0] and arrays['layer'] == '2'
     assert maps[0, 12, 4] == pytest.approx(1, abs=1e-5) and maps[1, 0, 15] == pytest.approx(1, abs=1e-5)
-    network, subject = open_network(VIT), read_subjects(photo, 61)[0]
+    network, subject = open_network(VIT, layer=2), read_subjects(photo, 61)[0]
     dense = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
     large = torch.nn.functional.interpolate(dense, scale_factor=2, mode='bilinear')[0].double()
     expected = torch.cosine_similarity(large, large[:, 12, 4, None, None], dim=0)
@@ -70,6 +70,7 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
 @pytest.mark.parametrize('name, words, line', [
     ('lsc', (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7), 'LSC: an image of 48 x 48 pixels is smaller'),
     ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
+    ('lsc', (CONFIG, '--images', 'scenes', '--layer', 'layer9'), 'there is no layer layer9; the backbone has layer1, '),
     ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
     ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
 ])
