@@ -87,7 +87,10 @@ def test_a_stage_of_a_resnet_is_what_its_out_indices_give(cnn):
 
 def test_a_layer_of_timm_is_what_timm_gives():
     images = torch.randn(2, 3, 64, 96)
-    network, found = read('timm:test_vit', images, 3)
+    network = open_network('timm:test_vit', layer=3)
+    for parameter in network.model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    found = network.model.dense_features(images.to(network.model.data_preprocessor.device)).cpu()
     expected = network.model.backbone.model.get_intermediate_layers(
         images.to(network.model.data_preprocessor.device), n=[2], reshape=True)[0].detach().cpu()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mmdecouple.evaluation import bootstrap, lsc_maps
 from mmdecouple.evaluation.lsc import PRECISIONS
@@ -56,7 +56,7 @@ def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
 
 def print_summaries(summaries: dict[str, dict], layer: str, console: Console) -> None:
     """Table of all means."""
-    table = Table('network', title=f'mean LSC ({layer})', title_justify='left')
+    table = Table(Column('network', overflow='fold'), title=f'mean LSC ({layer})', title_justify='left')
     for column in ('mean', '95 % interval', 'images'):
         table.add_column(column, justify='right')
     for name, found in summaries.items():
