@@ -44,6 +44,8 @@ def parse_args() -> argparse.Namespace:
                         help='more overrides for every run')
     parser.add_argument('--resume', action='store_true', help='what is done anyway: go on with what is there')
     parser.add_argument('--show', action='store_true', help='print what has been measured so far, run nothing')
+    parser.add_argument('--publish', type=Path, metavar='FOLDER',
+                        help='print what has been measured so far and write it here too, such as into docs/results')
     parser.add_argument('--write-configs', action='store_true',
                         help='write configs/ablations/TABLE/*.py, the full scale as configs of their own, and end')
     args = parser.parse_args()
@@ -54,8 +56,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def write_results(table: Table, scale: str, runs: Sequence[Run], folder: Path) -> list[dict]:
-    """Raw rows, table and figures of what has been measured."""
+def write_results(table: Table, scale: str, runs: Sequence[Run], out: Path) -> list[dict]:
+    """Raw rows, table and figures of what has been measured, into `out/TABLE/SCALE/`."""
+    folder = out / table.name / scale
     rows = raw_rows(table, scale, runs)
     write_rows(folder / 'rows.jsonl', rows)
     write_bytes(folder / 'table.md', markdown(table, rows, scale).encode())
@@ -70,12 +73,11 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
     # What is written holds all that has been measured of the table, also by earlier commands.
     whole = plan_runs(table, args.scale, out, seeds=sorted({*table.seeds, *(args.seeds or ())}),
                       options=args.cfg_options)
-    folder = out / table.name / args.scale
     failures, start = [], time.monotonic()
-    if not args.show:
+    if not args.show and args.publish is None:
         with alone_in(out, console.print) as lock:
             jobs = jobs_of(runs, TOOLS / 'train.py', gpus=args.gpus, held_files=[lock],
-                           measured=lambda: write_results(table, args.scale, whole, folder))
+                           measured=lambda: write_results(table, args.scale, whole, out))
             console.print(f'{table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
             threads = args.threads or max(1, cores() // args.jobs)
             try:
@@ -83,10 +85,11 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
             except KeyboardInterrupt:
                 console.print('Stopped; every run has saved. The same command goes on from there.')
                 sys.exit(130)
-    rows = write_results(table, args.scale, whole, folder)
+    for place in filter(None, (out, args.publish)):
+        rows = write_results(table, args.scale, whole, place)
     print_table(table, rows, args.scale, console)
     console.print(f'{len(rows)} of {len(whole)} rows after {(time.monotonic() - start) / 60:.1f} min: '
-                  f'{folder / "table.md"}', highlight=False, soft_wrap=True)
+                  f'{place / table.name / args.scale / "table.md"}', highlight=False, soft_wrap=True)
     for failure in failures:
         console.print('\n'.join(failure.tail), style='dim', markup=False, highlight=False)
         console.print(f'ablate: {failure}', markup=False, highlight=False, soft_wrap=True)

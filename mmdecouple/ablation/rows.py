@@ -52,7 +52,7 @@ def raw_rows(table: Table, scale: str, runs: Sequence[Run]) -> list[dict[str, An
         reports = {path.stem.rpartition('-')[0]: json.loads(path.read_text()) for path in files}
         rows.append(dict(
             table=table.name, scale=scale, group=run.row.group, row=run.row.name, setting=run.setting, seed=run.seed,
-            config_sha256=run.key, base=run.row.bases[scale], folder=str(run.folder), iterations=note['iterations'],
+            config_sha256=run.key, base=run.row.bases[scale], folder=run.folder.name, iterations=note['iterations'],
             images=note['images'], checkpoint_sha256=note['checkpoint_sha256'], version=note['version'],
             manifests={name: report['manifest_sha256'] for name, report in reports.items()},
             metrics={key: value for report in reports.values() for key, value in report['metrics'].items()}))

@@ -10,6 +10,8 @@ from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
 from mmdecouple.ablation.showing import markdown
 
+from tests.conftest import ROOT
+
 from .tables import write_table
 
 
@@ -76,3 +78,14 @@ def test_a_kill_while_rows_are_written_leaves_the_rows_before(tmp_path, monkeypa
     assert path.read_bytes() == before
     assert [json.loads(line)['seed'] for line in path.read_text().splitlines()] == [0, 1]
     assert [file.name for file in tmp_path.iterdir()] == ['rows.jsonl']
+
+
+def test_published_tables_are_those_of_the_rows_beside_them():
+    published = sorted((ROOT / 'docs' / 'results').glob('*/*/rows.jsonl'))
+    assert published
+    for path in published:
+        name, scale = path.parts[-3:-1]
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert (path.parent / 'table.md').read_text() == markdown(read_table(name), rows, scale)
+        assert {(one['table'], one['scale']) for one in rows} == {(name, scale)}
+        assert not any('/' in one['folder'] for one in rows)

@@ -62,15 +62,16 @@ def read_own_numbers(folder: Path = RESULTS) -> list[OwnNumber]:
 
 def read_ablation_rows(folder: Path = RESULTS) -> list[dict[str, Any]]:
     """Raw rows of `ablate.py` in a folder, each with its `source`."""
-    return [{**record, 'source': path.name} for path, _, record in _records(folder)
+    return [{**record, 'source': path.relative_to(folder).as_posix()} for path, _, record in _records(folder)
             if {'table', 'scale', 'row'} <= record.keys()]
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
-    for path in sorted((*folder.glob('*.json'), *folder.glob('*.jsonl'))):
+    for path in sorted((*folder.rglob('*.json'), *folder.rglob('*.jsonl'))):
+        name = path.relative_to(folder).as_posix()
         texts = path.read_text().splitlines() if path.suffix == '.jsonl' else [path.read_text()]
         for number, text in enumerate(texts, 1):
-            place = f'{path.name}, line {number}' if path.suffix == '.jsonl' else path.name
+            place = f'{name}, line {number}' if path.suffix == '.jsonl' else name
             try:
                 record = json.loads(text)
             except json.JSONDecodeError as error:
