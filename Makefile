@@ -12,8 +12,9 @@ setup:
 demo: setup
 	$(PYTHON_IN_VENV) tools/demo.py $(ARGS)
 
+# Two at a time, each on one thread: most tests are too small to use a second one.
 test: setup
-	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-all: setup
 	$(PYTHON_IN_VENV) -m pytest -m "not cuda" $(ARGS)

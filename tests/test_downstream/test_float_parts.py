@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmengine.registry import DefaultScope
 
 from mmdecouple.downstream import FloatRoIExtractor, FloatRPNHead
 
@@ -39,7 +40,8 @@ def test_proposals_are_those_of_mmdet_and_under_mixed_precision_in_float32():
     settings = dict(
         in_channels=4, feat_channels=4, bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
         anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[4, 8]))
-    maps, (ours, theirs) = case()[0], (FloatRPNHead(**settings), RPNHead(**settings))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        maps, (ours, theirs) = case()[0], (FloatRPNHead(**settings), RPNHead(**settings))
     theirs.load_state_dict(ours.state_dict())
     for found, expected in zip(ours(maps), theirs(maps)):
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
