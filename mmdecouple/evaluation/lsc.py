@@ -90,14 +90,15 @@ def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
 @MEASURES.register_module()
 @dataclass
 class LSC(Measure):
-    """Mean over images of the mean of their LSC map (`lsc_mean`), see :func:`lsc_maps`.
+    """Mean over images of the mean over cells of their LSC map (`lsc_mean`), see :func:`lsc_maps`.
 
     `lsc_centered_mean` is the same with cos(z - m, z' - m), m the mean of all windows of whole images: a network whose
     features all point one way has an LSC near 1 whatever it looks at.
 
     Args:
-        images: query images drawn; every cell of each is shown.
+        images: query images drawn.
         window: cells along a side of a window, odd.
+        cells: most cells of an image that are compared, drawn at random where it has more (a map of 14 x 14 has 196).
 
     Source: ICLR 2024 paper eq. 20 and fig. 14; the centered form is an addition of this package.
     """
@@ -105,9 +106,10 @@ class LSC(Measure):
     name = 'lsc'
     images: int = 50
     window: int = 5
+    cells: int = 196
 
     def __post_init__(self) -> None:
-        check_positive(self, images=self.images)
+        check_positive(self, images=self.images, cells=self.cells)
         _check_window(self.window)
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
@@ -116,31 +118,38 @@ class LSC(Measure):
             return Drawn([], [f'LSC: left out, images of {cells} x {cells} cells are smaller than a window of '
                               f'{self.window} x {self.window}.'])
         chosen = sorted(rng.permutation(len(images))[:self.images])
-        return Drawn([dict(image=images[i], cells=cells) for i in chosen],
-                     fewer_note(self, len(chosen), self.images, 'images'))
+        draws = [dict(image=images[i], cells=cells) for i in chosen]
+        for draw in draws if cells**2 > self.cells else []:
+            draw['places'] = np.sort(rng.permutation(cells**2)[:self.cells]).tolist()
+        return Drawn(draws, fewer_note(self, len(chosen), self.images, 'images'))
 
     def references(self, draw: dict) -> list[Reference]:
         return [Reference('query', draw['image'])]
 
     def probes(self, draw: dict) -> list[Hashable]:
-        cells = range(draw['cells'])
-        return [None, *((row, column) for row in cells for column in cells)]
+        return [None, *self._places(draw)]
 
     def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
         image, cell, reach = sources.query.pixels(draw['image']), sources.cell, self.window // 2
         if probe is None:
-            return Probe(image, weights=self._windows(draw['cells'], cell))
-        row, column = (place * cell for place in probe)
+            return Probe(image, weights=self._windows(draw, cell))
+        row, column = (place * cell for place in divmod(probe, draw['cells']))
         side = self.window * cell
         padded = np.pad(image, ((reach * cell, ) * 2, (reach * cell, ) * 2, (0, 0)), mode='reflect')
         return Probe(padded[row:row + side, column:column + side], weights=np.ones((1, side, side), bool))
 
-    def _windows(self, cells: int, cell: int) -> np.ndarray:
-        """Bool (cells * cells, H, W): the window around each cell, clipped to the image."""
-        places = np.arange(cells)
-        near = np.abs(places[:, None] - places) <= self.window // 2
+    @staticmethod
+    def _places(draw: dict) -> list[int]:
+        """Compared cells of an image, counted row by row."""
+        return draw.get('places', list(range(draw['cells']**2)))
+
+    def _windows(self, draw: dict, cell: int) -> np.ndarray:
+        """Bool (places, H, W): the window around each compared cell, clipped to the image."""
+        cells = np.arange(draw['cells'])
+        near = np.abs(cells[:, None] - cells) <= self.window // 2
         pixels = near.repeat(cell, axis=1)
-        return (pixels[:, None, :, None] & pixels[None, :, None, :]).reshape(-1, cells * cell, cells * cell)
+        rows, columns = np.divmod(self._places(draw), draw['cells'])
+        return pixels[rows][:, :, None] & pixels[columns][:, None, :]
 
     def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         context = torch.stack([rows[0] for rows in features]).double()

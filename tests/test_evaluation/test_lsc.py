@@ -61,14 +61,19 @@ def test_maps_equal_a_loop_over_cells_and_the_batch_size_changes_nothing():
     assert seen[0] == (17, 60) and seen[-1] == (60, 60)
 
 
-def test_the_measure_is_the_mean_of_the_maps_of_the_same_images():
-    dataset, model = toy_probes(measures=[dict(type='LSC', images=4, window=3)]), ConvModel().eval()
+@pytest.mark.parametrize('cells', [196, 7])
+def test_the_measure_is_the_mean_of_the_maps_of_the_same_images(cells):
+    dataset, model = toy_probes(measures=[dict(type='LSC', images=4, window=3, cells=cells)]), ConvModel().eval()
     report = measure_model(model, dataset, batch_size=13)
     draws = dataset.manifest['measures'][0]['draws']
     pixels = np.stack([dataset.sources.query.pixels(draw['image']) for draw in draws])
     images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 118) / 57
     maps = lsc_maps(model, images, CELL, window=3)
     assert len(draws) == 4 and maps.std() > 1e-3
+    if cells == 7:
+        assert len({tuple(draw['places']) for draw in draws}) == 4
+        maps = torch.stack([row.flatten()[draw['places']] for row, draw in zip(maps, draws)])[:, None]
+        assert maps.shape == (4, 1, 7)
     np.testing.assert_allclose(report['values']['lsc_mean'], maps.mean((1, 2)), atol=1e-5)
     assert report['metrics']['lsc_mean']['value'] == pytest.approx(maps.mean().item(), abs=1e-5)
     assert -1 <= report['metrics']['lsc_centered_mean']['value'] < report['metrics']['lsc_mean']['value']
