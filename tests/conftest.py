@@ -3,8 +3,16 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """Every test, its fixtures included, begins in one scope, whatever the tests before it left behind."""
+    with DefaultScope.overwrite_default_scope('mmdecouple'):
+        return (yield)
 
 
 @pytest.fixture(scope='session')

@@ -90,8 +90,11 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_bytes(photos, call, tmp_
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not out.exists()
+    # On a busy machine the kill may come after the last chunk.
+    for chunk in sorted(chunks.glob('[0-9]*.npz'))[1:]:
+        chunk.unlink()
     code, output = call(out, '--images', photos, '--workers', '2')
-    assert code == 0 and 'of 50 images are done already' in output and 'images/s' in output
+    assert code == 0 and '16 of 50 images are done already' in output and 'images/s' in output
     assert out.read_bytes() == expected_bytes(photos, tmp_path / 'expected.npz')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['expected.npz', 'proposals.npz']
     counts = np.diff(ProposalFile.open(out).offsets)
