@@ -19,7 +19,7 @@ from rich.console import Console
 
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.jobs import Job, JobFailed, ReadProgress, run_jobs
+from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
 from mmdecouple.utils.run_folders import find_config, newest_checkpoint
 from mmdecouple.visualization.comparison import compare, figures_file, is_measured
 
@@ -160,19 +160,6 @@ def training_job(name: str, config_name: str, folder: Path, options: Sequence[st
     command += ['--cfg-options', *options] if options else []
     epochs = 2 if args.quick else config.train_cfg.max_epochs
     return Job(name, command, folder / 'train.log', training_progress(epochs))
-
-
-def training_progress(epochs: int) -> ReadProgress:
-    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
-    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-
-    def read(line: str) -> tuple[int, int] | None:
-        found = pattern.search(line)
-        if found is None:
-            return None
-        epoch, done, length = map(int, found.groups())
-        return (epoch - 1) * length + done, epochs * length
-    return read
 
 
 def finish(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from mmdecouple.utils.files import write_bytes
-from mmdecouple.utils.jobs import Job
+from mmdecouple.utils.jobs import Job, training_progress
 
 from .finishing import figures_folder, finish, read_note
 from .measuring import UNTRAINED, figures_files
@@ -39,7 +39,8 @@ def jobs_of(runs: Sequence[Run], train_tool: Path, *, gpus: int = 1, held_files:
                 training[run.key] = f'training {run.name}'
                 jobs.append(Job(
                     training[run.key], _training(run, train_tool, gpus), run.folder / 'train.log',
-                    _training_progress(run), [training[key] for key in run.needs if key in training],
+                    training_progress(run.config.train_cfg.max_epochs),
+                    [training[key] for key in run.needs if key in training],
                     partial(finish, run, gpus), held_files))
         missing = tuple(path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file())
         if missing and missing not in measuring:
@@ -71,21 +72,6 @@ def _write_config(run: Run, path: Path) -> Path:
     # mmengine's own dump formats it nicely, which takes a second for each of hundreds.
     write_bytes(path, ''.join(f'{key} = {value!r}\n' for key, value in run.config.to_dict().items()).encode())
     return path
-
-
-def _training_progress(run: Run) -> Callable[[str], tuple[int, int] | None]:
-    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
-    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-    epochs = run.config.train_cfg.max_epochs
-
-    def read(line: str) -> tuple[int, int] | None:
-        found = pattern.search(line)
-        if found is None:
-            return None
-        epoch, done, length = map(int, found.groups())
-        return (epoch - 1) * length + done, epochs * length
-
-    return read
 
 
 def _measuring_progress(line: str) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Child processes a few at a time, under one live progress display, stopped cleanly together."""
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,19 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 ReadProgress = Callable[[str], tuple[int, int] | None]
+
+
+def training_progress(epochs: int) -> ReadProgress:
+    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
+    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
+
+    def read(line: str) -> tuple[int, int] | None:
+        found = pattern.search(line)
+        if found is None:
+            return None
+        epoch, done, length = map(int, found.groups())
+        return (epoch - 1) * length + done, epochs * length
+    return read
 
 
 class JobFailed(RuntimeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdecouple.utils.jobs import Job, JobFailed, run_jobs
+from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
 
 
 def python_job(folder: Path, name: str, code: str) -> Job:
@@ -152,3 +152,9 @@ def test_children_of_a_killed_process_save_and_hold_its_lock_until_then(tmp_path
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(file, fcntl.LOCK_EX)
     assert log.read_text().split()[-1] == 'saved'
+
+
+def test_log_lines_of_a_training_are_read_as_iterations_over_all_epochs():
+    read = training_progress(8)
+    assert read('11/23 10:00:00 - mmengine - INFO - Epoch(train)  [3][ 20/100]  lr: 1e-3  loss: 2.5') == (220, 800)
+    assert read('11/23 10:00:00 - mmengine - INFO - Saving checkpoint at 3 epochs') is None
