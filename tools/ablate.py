@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--scale', choices=SCALES, default='demo', help='which bases to run (default: demo)')
     parser.add_argument('--rows', nargs='+', default=[], metavar='PATTERN',
                         help='rows, groups or group/row to run, with * and ?; default: all')
+    parser.add_argument('--settings', nargs='+', default=[], metavar='SETTING', help="default: the table's")
     parser.add_argument('--seeds', nargs='+', type=int, help="default: the table's")
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     parser.add_argument('--threads', type=int, help='threads of each run (default: the cores by --jobs)')
@@ -69,7 +70,8 @@ def write_results(table: Table, scale: str, runs: Sequence[Run], out: Path) -> l
 def run(table: Table, args: argparse.Namespace, console: Console) -> None:
     """All that is missing of a table, then the table."""
     out = args.out.absolute()
-    runs = plan_runs(table, args.scale, out, seeds=args.seeds, rows=args.rows, options=args.cfg_options)
+    runs = plan_runs(table, args.scale, out, seeds=args.seeds, rows=args.rows, settings=args.settings,
+                     options=args.cfg_options)
     # What is written holds all that has been measured of the table, also by earlier commands.
     whole = plan_runs(table, args.scale, out, seeds=sorted({*table.seeds, *(args.seeds or ())}),
                       options=args.cfg_options)

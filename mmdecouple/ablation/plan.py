@@ -54,7 +54,7 @@ class Run:
 
 
 def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | None = None, rows: Sequence[str] = (),
-              options: Mapping[str, Any] | None = None) -> list[Run]:
+              settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> list[Run]:
     """All runs of a table: seeds outermost, then settings, then rows; none before those that it needs.
 
     Args:
@@ -63,10 +63,11 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
         out: Folder of all runs.
         seeds: None for the table's.
         rows: Patterns of `group/row`, of groups or of rows; empty for all. What these need comes along.
+        settings: Of the table's; empty for all.
         options: More overrides for every run.
 
     Raises:
-        ValueError: The scale, a pattern or an override fits nothing.
+        ValueError: The scale, a pattern, a setting or an override fits nothing.
     """
     check_scale(table, scale)
     chosen = [row for row in table.rows if scale in row.bases and (not rows or _matches(row, rows))]
@@ -74,6 +75,12 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
         if not any(_matches(row, [pattern]) for row in table.rows if scale in row.bases):
             labels = ', '.join(row.label for row in table.rows if scale in row.bases)
             raise ValueError(f'--rows: {pattern} fits no row of {table.name}; there are {labels}.')
+    for setting in settings:
+        if setting not in table.settings:
+            known = ', '.join(filter(None, table.settings)) or 'none'
+            raise ValueError(f'--settings: {table.name} has no {setting}; it has {known}.')
+    if settings and not any(set(settings) & set(row.settings) for row in chosen):
+        raise ValueError(f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}.')
     runs: dict[tuple[str, str, int], Run] = {}
 
     def add(row: Row, setting: str, seed: int) -> Run:
@@ -86,7 +93,7 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
     for seed in seeds or table.seeds:
         for setting in table.settings:
             for row in chosen:
-                if setting in row.settings:
+                if setting in row.settings and (not settings or setting in settings):
                     add(row, setting, seed)
     return list(runs.values())
 

@@ -102,6 +102,9 @@ def test_runs_stand_behind_those_they_need_and_seeds_are_outermost(tmp_path):
             assert run.config.model.teacher.checkpoint == str(teacher.weights)
     only = plan_runs(table, 'demo', tmp_path, rows=['MaskAlign'], seeds=[5])
     assert [run.row.label for run in only] == ['iBOT/teacher', 'MaskAlign/taught'] * 2
+    only = plan_runs(table, 'demo', tmp_path, rows=['DenseCL'], settings=['plain'], seeds=[5])
+    assert [run.name for run in only] == [
+        'DenseCL/base, plain, seed 5', 'DenseCL/D, plain, seed 5', 'DenseCL/untrained, plain, seed 5']
 
 
 def test_a_run_is_known_by_what_decides_its_training_wherever_it_lies(tmp_path):
@@ -118,10 +121,14 @@ def test_a_run_is_known_by_what_decides_its_training_wherever_it_lies(tmp_path):
     assert not set(known.values()) & set(keys(options={'optim_wrapper.optimizer.lr': 0.5}).values())
 
 
-def test_a_scale_or_pattern_that_fits_nothing_is_said(tmp_path):
+def test_a_scale_pattern_or_setting_that_fits_nothing_is_said(tmp_path):
     table = read_table(write_table(tmp_path))
     with pytest.raises(ValueError, match='--rows: Cutou fits no row of small; there are DenseCL/base, '):
         plan_runs(table, 'full', tmp_path, rows=['Cutou'])
+    with pytest.raises(ValueError, match='--settings: small has no plane; it has plain, long'):
+        plan_runs(table, 'demo', tmp_path, settings=['plane'])
+    with pytest.raises(ValueError, match='--rows, --settings: no row of DenseCL/untrained runs in long'):
+        plan_runs(table, 'demo', tmp_path, rows=['DenseCL/untrained'], settings=['long'])
     with pytest.raises(ValueError, match='Table evidence has no base for the scale full; it has demo'):
         plan_runs(read_table('evidence'), 'full', tmp_path)
     with pytest.raises(FileNotFoundError, match=f'There is no table grip; there are .*{re.escape("grid")}'):
