@@ -3,6 +3,8 @@
 What is trained and measured is kept: the same command goes on where it was stopped or killed, and tables share runs.
 """
 import argparse
+import hashlib
+import json
 import os
 import sys
 import time
@@ -14,8 +16,8 @@ from rich.console import Console
 
 from mmdecouple.ablation.configs import write_configs
 from mmdecouple.ablation.figure import write_figures
-from mmdecouple.ablation.plan import Run, plan_runs
-from mmdecouple.ablation.rows import raw_rows, write_rows
+from mmdecouple.ablation.plan import Run, check_batch, plan_runs
+from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
 from mmdecouple.ablation.running import alone_in, jobs_of
 from mmdecouple.ablation.showing import markdown, print_table
 from mmdecouple.ablation.table import SCALES, Table, read_table, table_names
@@ -54,12 +56,20 @@ def parse_args() -> argparse.Namespace:
         parser.error('--jobs, --gpus and --threads must be at least 1.')
     if min(args.seeds or [0]) < 0:
         parser.error('--seeds must be at least 0.')
+    if args.publish and args.cfg_options:
+        parser.error('--publish takes rows as the table has them: leave out --cfg-options.')
     return args
 
 
-def write_results(table: Table, scale: str, runs: Sequence[Run], out: Path) -> list[dict]:
-    """Raw rows, table and figures of what has been measured, into `out/TABLE/SCALE/`."""
-    folder = out / table.name / scale
+def results_folder(table: Table, args: argparse.Namespace, out: Path) -> Path:
+    """`TABLE/SCALE`, or one of its own for the overrides of `--cfg-options`."""
+    options = json.dumps(args.cfg_options, sort_keys=True, default=str).encode()
+    changed = f'-{hashlib.sha256(options).hexdigest()[:8]}' if args.cfg_options else ''
+    return out / table.name / f'{args.scale}{changed}'
+
+
+def write_results(table: Table, scale: str, runs: Sequence[Run], folder: Path) -> list[dict]:
+    """Raw rows, table and figures of what has been measured."""
     rows = raw_rows(table, scale, runs)
     write_rows(folder / 'rows.jsonl', rows)
     write_bytes(folder / 'table.md', markdown(table, rows, scale).encode())
@@ -70,16 +80,18 @@ def write_results(table: Table, scale: str, runs: Sequence[Run], out: Path) -> l
 def run(table: Table, args: argparse.Namespace, console: Console) -> None:
     """All that is missing of a table, then the table."""
     out = args.out.absolute()
+    folder = results_folder(table, args, out)
     runs = plan_runs(table, args.scale, out, seeds=args.seeds, rows=args.rows, settings=args.settings,
                      options=args.cfg_options)
     # What is written holds all that has been measured of the table, also by earlier commands.
-    whole = plan_runs(table, args.scale, out, seeds=sorted({*table.seeds, *(args.seeds or ())}),
-                      options=args.cfg_options)
+    seeds = sorted({*table.seeds, *(args.seeds or ()), *read_seeds(folder / 'rows.jsonl')})
+    whole = plan_runs(table, args.scale, out, seeds=seeds, options=args.cfg_options)
     failures, start = [], time.monotonic()
     if not args.show and args.publish is None:
+        check_batch(runs, args.gpus)
         with alone_in(out, console.print) as lock:
             jobs = jobs_of(runs, TOOLS / 'train.py', gpus=args.gpus, held_files=[lock],
-                           measured=lambda: write_results(table, args.scale, whole, out))
+                           measured=lambda: write_results(table, args.scale, whole, folder))
             console.print(f'{table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
             threads = args.threads or max(1, cores() // args.jobs)
             try:
@@ -87,11 +99,11 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
             except KeyboardInterrupt:
                 console.print('Stopped; every run has saved. The same command goes on from there.')
                 sys.exit(130)
-    for place in filter(None, (out, args.publish)):
+    for place in filter(None, (folder, args.publish and results_folder(table, args, args.publish))):
         rows = write_results(table, args.scale, whole, place)
     print_table(table, rows, args.scale, console)
     console.print(f'{len(rows)} of {len(whole)} rows after {(time.monotonic() - start) / 60:.1f} min: '
-                  f'{place / table.name / args.scale / "table.md"}', highlight=False, soft_wrap=True)
+                  f'{place / "table.md"}', highlight=False, soft_wrap=True)
     for failure in failures:
         console.print('\n'.join(failure.tail), style='dim', markup=False, highlight=False)
         console.print(f'ablate: {failure}', markup=False, highlight=False, soft_wrap=True)

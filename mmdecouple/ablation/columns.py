@@ -8,7 +8,7 @@ class Column(NamedTuple):
     Args:
         key: Key in the `metrics` of a measured report; None for a figure that only papers give.
         percent: Whether both are shown times 100 with one digit; published figures are written that way.
-        lower: Whether lower means better.
+        lower: Whether lower means less coupled.
     """
 
     key: str | None
@@ -22,9 +22,12 @@ COLUMNS = {
     'OKNN-D': Column('oknn_d_top1', percent=True),
     'OKNN-D top-5': Column('oknn_d_top5', percent=True),
     'gap': Column('oknn_gap', percent=True, lower=True),
-    'CR inter': Column('cr_inter_masked_median', lower=True),
+    'CR inter': Column('cr_inter_clean_median', lower=True),
+    'CR inter, mask token': Column('cr_inter_token_clean_median', lower=True),
+    'clamped': Column('cr_inter_clean_clamped_share', percent=True),
     'pull': Column('cr_inter_masked_dcos', lower=True),
-    'CR intra': Column('cr_intra_cell', lower=True),
+    'CR intra': Column('cr_intra_pixel', lower=True),
+    'CR intra, cells': Column('cr_intra_cell', lower=True),
     'context shift': Column('context_shift', lower=True),
     'background leak': Column('background_leak', percent=True, lower=True),
     'LSC': Column('lsc_mean'),

@@ -50,6 +50,8 @@ def finish(run: Run, processes: int = 1) -> None:
     images = meta['iter'] * run.config.train_dataloader.batch_size * processes
     note.update(iterations=meta['iter'], images=images,
                 checkpoint_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
+    for path in figures_folder(run).glob('*.json'):
+        path.unlink()  # Of an earlier training of this run, with other weights.
     write_json(run.folder / NOTE, note, indent=1)
     for path in [*run.folder.glob('*.pth'), *run.folder.glob('last_checkpoint')]:
         if path != run.weights:

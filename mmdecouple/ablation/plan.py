@@ -1,4 +1,5 @@
 """From a table to its runs: each distinct training once, those that others wait for first."""
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.registry import MEASURES
 
 from .resolving import check_scale, resolve
 from .table import Row, Table
@@ -98,6 +100,17 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
     return list(runs.values())
 
 
+def check_batch(runs: Sequence[Run], processes: int) -> None:
+    """Raises ValueError if a run would train with another total batch than its learning rate is for."""
+    for run in runs:
+        scaling = run.config.get('auto_scale_lr') or {}
+        total, wanted = run.config.train_dataloader.batch_size * processes, scaling.get('base_batch_size')
+        if wanted not in (None, total) and not scaling.get('enable') and not run.row.untrained:
+            raise ValueError(f'{run.row.label}: {processes} x {run.config.train_dataloader.batch_size} images a step, '
+                             f'but its learning rate is for {wanted}; give --gpus, --cfg-options '
+                             'train_dataloader.batch_size=N, or auto_scale_lr.enable=True.')
+
+
 def _matches(row: Row, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in (row.label, row.group, row.name))
 
@@ -121,6 +134,7 @@ def _digest(facts: Any) -> str:
 
 
 def figures_stem(probe: dict, measure: dict) -> str:
-    """Name under which one measure's figures are kept: they are good for the same draws only."""
-    facts = [{key: value for key, value in probe.items() if key != 'measures'}, measure]
+    """Name under which one measure's figures are kept: by its images and all its settings, those left out too."""
+    defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(measure['type']))}
+    facts = [{key: value for key, value in probe.items() if key != 'measures'}, {**defaults, **measure}]
     return f'{measure["type"]}-{_digest(facts)[:12]}'

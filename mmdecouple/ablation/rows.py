@@ -41,7 +41,8 @@ def raw_rows(table: Table, scale: str, runs: Sequence[Run]) -> list[dict[str, An
 
     Returns:
         JSON-able: `table`, `scale`, `group`, `row`, `setting`, `seed`, `config_sha256`, `base`, `folder`, what the
-        run's note says, `manifests` (measure -> SHA-256 of its draws) and `metrics` (name -> value, low, high, count).
+        run's note says, `manifests` (first metric of a measure -> SHA-256 of its draws) and `metrics` (name -> value,
+        low, high, count).
     """
     rows = []
     for run in runs:
@@ -49,13 +50,13 @@ def raw_rows(table: Table, scale: str, runs: Sequence[Run]) -> list[dict[str, An
         files = [path for path in figures_files(run.probe, figures_folder(run)) if path.is_file()]
         if note is None or not files:
             continue
-        reports = {path.stem.rpartition('-')[0]: json.loads(path.read_text()) for path in files}
+        reports = [json.loads(path.read_text()) for path in files]
         rows.append(dict(
             table=table.name, scale=scale, group=run.row.group, row=run.row.name, setting=run.setting, seed=run.seed,
             config_sha256=run.key, base=run.row.bases[scale], folder=run.folder.name, iterations=note['iterations'],
             images=note['images'], checkpoint_sha256=note['checkpoint_sha256'], version=note['version'],
-            manifests={name: report['manifest_sha256'] for name, report in reports.items()},
-            metrics={key: value for report in reports.values() for key, value in report['metrics'].items()}))
+            manifests={next(iter(report['metrics'])): report['manifest_sha256'] for report in reports},
+            metrics={key: value for report in reports for key, value in report['metrics'].items()}))
     check_manifests(rows)
     return rows
 
@@ -64,16 +65,21 @@ def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
     """Raises ValueError if rows of one group and setting were measured on different draws."""
     seen: dict[tuple, dict] = {}
     for row in rows:
-        for measure, manifest in row['manifests'].items():
-            first = seen.setdefault((row['group'], row['setting'], measure), dict(row, manifest=manifest))
+        for metric, manifest in row['manifests'].items():
+            first = seen.setdefault((row['group'], row['setting'], metric), dict(row, manifest=manifest))
             if first['manifest'] != manifest:
-                raise ValueError(f'{row["group"]}: rows {first["row"]} and {row["row"]} were measured by {measure} on '
+                raise ValueError(f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
                                  'different draws; give all rows of a group the same test_dataloader.')
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the raw rows as JSON lines: the whole file or nothing, so that a kill leaves the one before."""
     write_bytes(path, ''.join(json.dumps(row) + '\n' for row in rows).encode())
+
+
+def read_seeds(path: Path) -> set[int]:
+    """Seeds of the raw rows in a file; none if there is no file."""
+    return {json.loads(line)['seed'] for line in path.read_text().splitlines()} if path.is_file() else set()
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -101,13 +107,15 @@ class Figures:
         seeds = self._values.get((group, row, setting), {})
         return {seed: metrics[key]['value'] for seed, metrics in sorted(seeds.items()) if key in metrics}
 
-    def over_seeds(self, group: str, row: str, setting: str, key: str) -> Summary | None:
-        """The metric over seeds; None if no seed has it."""
-        values = self.per_seed(group, row, setting, key)
-        return summarize(list(values.values())) if values else None
+    def paired(self, group: str, row: str, minus: str | None, setting: str, key: str) -> list[float]:
+        """Row minus another of the same seed, for the seeds that have both; the row itself if `minus` is None."""
+        here = self.per_seed(group, row, setting, key)
+        if minus is None:
+            return list(here.values())
+        there = self.per_seed(group, minus, setting, key)
+        return [here[seed] - there[seed] for seed in here if seed in there]
 
-    def difference(self, group: str, row: str, reference: str, setting: str, key: str) -> Summary | None:
-        """Row minus reference of the same seed, over the seeds that have both; None if there is none."""
-        here, there = (self.per_seed(group, name, setting, key) for name in (row, reference))
-        paired = [here[seed] - there[seed] for seed in here if seed in there]
-        return summarize(paired) if paired else None
+    def over_seeds(self, group: str, row: str, setting: str, key: str, minus: str | None = None) -> Summary | None:
+        """The metric, or its difference to another row's, over seeds; None if no seed has it."""
+        values = self.paired(group, row, minus, setting, key)
+        return summarize(values) if values else None

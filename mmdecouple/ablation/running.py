@@ -42,12 +42,14 @@ def jobs_of(runs: Sequence[Run], train_tool: Path, *, gpus: int = 1, held_files:
                     training_progress(run.config.train_cfg.max_epochs),
                     [training[key] for key in run.needs if key in training],
                     partial(finish, run, gpus), held_files))
-        missing = tuple(path for path in figures_files(run.probe, figures_folder(run)) if not path.is_file())
+        # A training that is done anew takes its old figures away.
+        missing = tuple(path for path in figures_files(run.probe, figures_folder(run))
+                        if run.key in training or not path.is_file())
         if missing and missing not in measuring:
             measuring.add(missing)
             jobs.append(Job(
                 f'measuring {run.name}', _measuring(run), run.folder / 'measure.log', _measuring_progress,
-                [training[run.key]] if run.key in training else [], measured, held_files))
+                [training[key] for key in (run.key, *run.needs) if key in training], measured, held_files))
     return jobs
 
 

@@ -20,7 +20,7 @@ class Block(NamedTuple):
 
 
 def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator[Block]:
-    """For each group and setting the figures, and the differences of each seed to the reference row.
+    """For each group and setting the figures, and differences of its rows, seed by seed.
 
     Args:
         table: The table.
@@ -30,15 +30,13 @@ def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator
     figures = Figures(rows)
     for setting in table.settings:
         for group in table.groups:
-            of_group = [row for row in table.rows
-                        if row.group == group and setting in row.settings and scale in row.bases]
+            of_group = table.rows_of(group, setting, scale)
             if not of_group:
                 continue
             title = ', '.join(part for part in (group, setting) if part)
             yield _values(table, of_group, setting, title, figures)
-            reference = table.references.get(group)
-            if reference is not None and len(of_group) > 1:
-                yield _differences(table, of_group, setting, title, figures, reference)
+            if pairs := table.compared(group, setting, scale):
+                yield _differences(table, group, pairs, setting, title, figures)
 
 
 def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures) -> Block:
@@ -59,13 +57,13 @@ def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures
     return Block(title, header, lines)
 
 
-def _differences(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures,
-                 reference: str) -> Block:
+def _differences(table: Table, group: str, pairs: Sequence[tuple[str, str]], setting: str, title: str,
+                 figures: Figures) -> Block:
     names = [name for name in table.columns if COLUMNS[name].key is not None]
-    lines = [[row.name, *(show_difference(
-        figures.difference(row.group, row.name, reference, setting, COLUMNS[name].key), COLUMNS[name])
-        for name in names)] for row in rows if row.name != reference]
-    return Block(f'{title}: minus {reference}, seed by seed', ['row', *names], lines)
+    lines = [[f'{row} minus {other}', *(show_difference(
+        figures.over_seeds(group, row, setting, COLUMNS[name].key, minus=other), COLUMNS[name])
+        for name in names)] for row, other in pairs]
+    return Block(f'{title}: differences, seed by seed', ['rows', *names], lines)
 
 
 def show(found: Summary | None, column: Column) -> str:
@@ -109,5 +107,6 @@ def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, consol
 
 def _legend(table: Table) -> str:
     lower = ', '.join(name for name in table.columns if COLUMNS[name].lower)
+    keys = ', '.join(f'{name} {COLUMNS[name].key}' for name in table.columns if COLUMNS[name].key)
     return ('Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
-            f'have this sign. Lower is less coupled: {lower or "none of these"}.')
+            f'have this sign. Lower is less coupled: {lower or "none of these"}. Our figures: {keys or "none"}.')

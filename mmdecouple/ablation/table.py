@@ -7,6 +7,7 @@ title: Mask type of the de-coupling branch
 source: paper, Tables 4 and 10
 columns: [OKNN, CR inter, CR intra]        # of COLUMNS; the paper's figure is shown beside ours
 seeds: [0, 1, 2]                           # optional; [0] if left out
+contrasts: [[RCC, Cutout]]                 # optional: more differences to show, in groups that have both rows
 settings:                                  # optional: every row runs in each of them
   cooccurrence: {}
   none: {demo: {train_dataloader.dataset.scenes.cooccurrence: 0.0}}
@@ -45,7 +46,7 @@ SCALES = ('full', 'demo')
 REFERENCE = 'base'
 _OVERRIDES = ('options', *SCALES)
 _KEYS = {
-    'table': ('title', 'source', 'columns', 'seeds', 'settings', 'groups', *_OVERRIDES),
+    'table': ('title', 'source', 'columns', 'seeds', 'contrasts', 'settings', 'groups', *_OVERRIDES),
     'setting': _OVERRIDES,
     'group': ('base', 'reference', 'rows', *_OVERRIDES),
     'row': ('base', 'published', 'after', 'untrained', 'settings', *_OVERRIDES),
@@ -100,6 +101,7 @@ class Table:
         settings: In their order; a table without has one, ''.
         rows: All groups' rows, in their order.
         references: Group -> name of the row that its others are compared with.
+        contrasts: Pairs of row names that are compared too, the first minus the second.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Table:
     settings: tuple[str, ...]
     rows: tuple[Row, ...]
     references: dict[str, str]
+    contrasts: tuple[tuple[str, str], ...]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -119,6 +122,17 @@ class Table:
     def row(self, label: str) -> Row:
         """The row `group/row`."""
         return next(row for row in self.rows if row.label == label)
+
+    def rows_of(self, group: str, setting: str, scale: str) -> list[Row]:
+        """Rows of a group that run in a setting at a scale."""
+        return [row for row in self.rows if row.group == group and setting in row.settings and scale in row.bases]
+
+    def compared(self, group: str, setting: str, scale: str) -> list[tuple[str, str]]:
+        """Pairs of rows whose difference is shown: every row and the reference, then the contrasts."""
+        names = [row.name for row in self.rows_of(group, setting, scale)]
+        reference = self.references.get(group)
+        pairs = [(name, reference) for name in names if reference in names and name != reference]
+        return list(dict.fromkeys([*pairs, *(pair for pair in self.contrasts if {*pair} <= {*names})]))
 
 
 def table_names() -> list[str]:
@@ -154,10 +168,10 @@ def _table(name: str, content: Any) -> Table:
     for key in ('title', 'source', 'columns', 'groups'):
         if not content.get(key):
             raise ValueError(f'{key} is missing.')
-    columns = tuple(content['columns'])
+    columns = tuple(_list(content['columns'], 'columns'))
     for column in columns:
         _one_of(column, COLUMNS, 'columns')
-    seeds = tuple(content.get('seeds', [0]))
+    seeds = tuple(_list(content.get('seeds', [0]), 'seeds'))
     if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
         raise ValueError(f'seeds must be different whole numbers >= 0, got {list(seeds)}.')
     settings = _mapping(content.get('settings') or {'': {}}, 'settings')
@@ -175,7 +189,15 @@ def _table(name: str, content: Any) -> Table:
             _one_of(block['reference'], blocks, f'{where}.reference')
         if 'reference' in block or REFERENCE in blocks:
             references[group] = block.get('reference', REFERENCE)
-    table = Table(name, content['title'], content['source'], columns, seeds, tuple(settings), tuple(rows), references)
+    contrasts = []
+    for pair in _list(content.get('contrasts', []), 'contrasts'):
+        if len(set(_list(pair, 'contrasts'))) != 2:
+            raise ValueError(f'contrasts: each must be two rows, got {pair}.')
+        for word in pair:
+            _one_of(word, {row.name for row in rows}, 'contrasts')
+        contrasts.append(tuple(pair))
+    table = Table(name, content['title'], content['source'], columns, seeds, tuple(settings), tuple(rows), references,
+                  tuple(contrasts))
     for row in rows:
         _check_dependencies(row, table)
     return table
@@ -199,7 +221,7 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
         _one_of(column, columns, f'{where}.published')
         if type(value) not in (int, float):
             raise ValueError(f'{where}.published.{column} must be a number, got {value!r}.')
-    for setting in block.get('settings', ()):
+    for setting in _list(block.get('settings', []), f'{where}.settings'):
         _one_of(setting, settings, f'{where}.settings')
     parts = (table, None, group_block, block)
     options = {
@@ -208,6 +230,9 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
         for setting in settings if setting in block.get('settings', settings) for scale in bases
     }
     after = _mapping(block.get('after') or {}, f'{where}.after')
+    for label, key in after.items():
+        if not isinstance(key, str):
+            raise ValueError(f'{where}.after.{label} must be a config key, got {key!r}.')
     return Row(group, name, bases, options, published, after, bool(block.get('untrained', False)))
 
 
@@ -246,11 +271,17 @@ def _mapping(value: Any, where: str) -> dict:
     return value
 
 
+def _list(value: Any, where: str) -> list:
+    if not isinstance(value, list):
+        raise ValueError(f'{where} must be a list, got {value!r}.')
+    return value
+
+
 def _one_of(word: Any, known: Iterable[str], where: str) -> None:
     known = list(known)
     if word not in known:
         close = get_close_matches(str(word), known, n=3, cutoff=0.5) or known[:12]
-        raise ValueError(f'{where}: {word!r} is unknown; known are {", ".join(close)}.')
+        raise ValueError(f'{where}: {word!r} is unknown; known are {", ".join(filter(None, close)) or "none"}.')
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -22,7 +22,7 @@ def row(name, seed, group='DenseCL', setting='plain', manifest='m', **metrics):
 
 BASE, OURS = (0.40, 0.43, 0.41), (0.45, 0.42, 0.50)
 ROWS = [row('base', seed, oknn_top1=value) for seed, value in enumerate(BASE)]
-ROWS += [row('D', seed, oknn_top1=value, cr_inter_masked_median=1.0) for seed, value in reversed(list(enumerate(OURS)))]
+ROWS += [row('D', seed, oknn_top1=value, cr_inter_clean_median=1.0) for seed, value in reversed(list(enumerate(OURS)))]
 
 
 def test_a_summary_is_the_t_interval_of_scipy_and_of_the_formula():
@@ -39,12 +39,13 @@ def test_a_summary_is_the_t_interval_of_scipy_and_of_the_formula():
 
 def test_differences_are_taken_seed_by_seed_over_the_seeds_that_both_have():
     paired = np.subtract(OURS, BASE)
-    found = Figures(ROWS).difference('DenseCL', 'D', 'base', 'plain', 'oknn_top1')
+    found = Figures(ROWS).over_seeds('DenseCL', 'D', 'plain', 'oknn_top1', minus='base')
     assert found.mean == pytest.approx(paired.mean()) and (found.same, found.count) == (2, 3)
     assert found.half == pytest.approx(stats.t.ppf(0.975, 2) * paired.std(ddof=1) / math.sqrt(3))
     fewer = Figures([one for one in ROWS if (one['row'], one['seed']) != ('base', 1)])
-    assert fewer.difference('DenseCL', 'D', 'base', 'plain', 'oknn_top1').mean == pytest.approx(paired[[0, 2]].mean())
-    assert fewer.difference('DenseCL', 'D', 'base', 'plain', 'cr_inter_masked_median') is None
+    both = fewer.over_seeds('DenseCL', 'D', 'plain', 'oknn_top1', minus='base')
+    assert both.mean == pytest.approx(paired[[0, 2]].mean())
+    assert fewer.over_seeds('DenseCL', 'D', 'plain', 'cr_inter_clean_median', minus='base') is None
 
 
 def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_path):
@@ -53,14 +54,15 @@ def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_pa
     lines = [line.replace(' ', '') for line in text.splitlines()]
     half = 100 * stats.t.ppf(0.975, 2) * np.std(OURS, ddof=1) / math.sqrt(3)
     assert f'|D|3|45.7±{half:.1f}|74.5|1.000±0.000|1.1|' in lines
-    assert any(line.startswith('|D|+4.3±') and '(2/3)' in line for line in lines)
-    assert 'DenseCL, plain: minus base, seed by seed' in text and '|untrained|0|–||–||' in lines
-    assert [path.name for path in write_figures(table, ROWS, 'demo', tmp_path)] == ['figure_plain.png']
+    assert any(line.startswith('|Dminusbase|+4.3±') and '(2/3)' in line for line in lines)
+    assert 'DenseCL, plain: differences, seed by seed' in text and '|untrained|0|–||–||' in lines
+    assert [path.name for path in write_figures(table, ROWS, 'demo', tmp_path)] == [
+        'figure_plain.png', 'differences_plain.png']
 
 
 def test_rows_of_other_draws_are_not_put_beside_each_other():
     check_manifests([*ROWS, row('base', 9, setting='long', manifest='other'), row('x', 0, group='iBOT', manifest='o')])
-    with pytest.raises(ValueError, match='DenseCL: rows base and D were measured by OKNN on different draws'):
+    with pytest.raises(ValueError, match='DenseCL: OKNN of rows base and D stands for different draws'):
         check_manifests([*ROWS, row('D', 9, manifest='other')])
 
 
