@@ -41,16 +41,20 @@ MERGED_IN = ('decoupling', 'mim_mask', 'batch_stages')
 ROWS = [(name, row.label, scale) for name in VARIED for row in read_table(name).rows for scale in row.bases]
 
 
+# Student views an image of the base methods; Leopart's four local views have a quarter of the area.
+VIEWS = {'DenseCL': 1, 'iBOT': 2, 'SoCo': 2, 'MaskAlign': 1, 'Leopart': 3}
+
+
 @lru_cache
-def row_config(table: str, label: str, scale: str):
+def row_config(table: str, label: str, scale: str, setting: str = ''):
     """A row's whole config without the blocks of its bases that it merges in, and without the hooks of a run."""
-    config = resolve(read_table(table).row(label), '', scale).to_dict()
+    config = resolve(read_table(table).row(label), setting, scale).to_dict()
     return {key: part for key, part in config.items() if key not in MERGED_IN}
 
 
 def difference(one, other, path: str = '') -> set[str]:
     """Dotted keys at which two configs differ; a block that one of them lacks is one key, and so is a pipeline."""
-    if path.endswith('batch_stages'):
+    if path.endswith('batch_stages') and ... not in (one, other):
         one, other = dict(enumerate(one)), dict(enumerate(other))
     if isinstance(one, dict) and isinstance(other, dict):
         return {key for name in one.keys() | other.keys()
@@ -128,6 +132,37 @@ def test_equal_views_are_equal_by_the_count_of_their_table():
             for other in ('same', '-D'):
                 assert views(f'iBOT/{one}, equal views', 'visible_tokens', scale) == views(
                     f'iBOT/{other}', 'visible_tokens', scale)
+
+
+@pytest.mark.parametrize('group', VIEWS)
+def test_rows_of_the_evidence_differ_in_what_their_names_say(group):
+    table = read_table('evidence')
+    rows = {row.name: row_config('evidence', row.label, 'demo', 'cooccurrence')
+            for row in table.rows_of(group, 'cooccurrence', 'demo')}
+
+    def varied(one: str, other: str) -> str:
+        return ' '.join(sorted(difference(rows[one], rows[other])))
+
+    assert varied('-D', 'control') == 'model.decoupling.background'
+    assert rows['control']['model']['decoupling']['background'] == 'none'
+    # What SoCo-D cuts its boxes with in place of SoCo's own cutout is the RCC of its row RCC.
+    assert varied('-D', 'RCC' if group == 'SoCo' else 'base') == 'model.decoupling'
+    if 'RCC' in rows:
+        assert re.fullmatch(r'(model\.(mim_mask\.\w+|data_preprocessor\.batch_stages\S*) ?)+', varied('RCC', 'base'))
+
+    longer = rows['equal views']
+    assert re.fullmatch(r'(param_scheduler )?train_cfg.max_epochs', varied('equal views', 'base'))
+    ours = rows['-D']['train_cfg']['max_epochs'] * (VIEWS[group] + rows['-D']['model']['decoupling']['ratio'])
+    assert longer['train_cfg']['max_epochs'] * VIEWS[group] == ours
+    loader, ends = longer['train_dataloader'], [part.get('end') for part in longer['param_scheduler']]
+    iterations = longer['train_cfg']['max_epochs'] * loader['dataset']['num_images'] // loader['batch_size']
+    assert 'param_scheduler' not in varied('equal views', 'base') or iterations in ends
+
+    for row in table.rows_of(group, 'none', 'demo'):
+        config = row_config('evidence', row.label, 'demo', 'none')
+        keys = difference(config, rows[row.name])
+        assert keys == {f'{loader}.dataset.{part}scenes.cooccurrence' for loader, parts in (
+            ('train_dataloader', ['']), ('test_dataloader', ['objects.', 'bank.', 'singles.'])) for part in parts}
 
 
 @pytest.mark.parametrize('scale, cells', [('full', 14), ('demo', 8)])

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
 from mmdecouple.ablation.configs import write_configs
@@ -21,6 +20,7 @@ from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
 from mmdecouple.ablation.running import alone_in, jobs_of
 from mmdecouple.ablation.showing import markdown, print_table
 from mmdecouple.ablation.table import SCALES, Table, read_table, table_names
+from mmdecouple.utils.arguments import add_overrides, positive, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.utils.jobs import run_jobs
@@ -36,15 +36,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', nargs='+', default=[], metavar='PATTERN',
                         help='rows, groups or group/row to run, with * and ?; default: all')
     parser.add_argument('--settings', nargs='+', default=[], metavar='SETTING', help="default: the table's")
-    parser.add_argument('--seeds', nargs='+', type=int, help="default: the table's")
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
-    parser.add_argument('--threads', type=int, help='threads of each run (default: the cores by --jobs)')
-    parser.add_argument('--gpus', type=int, default=1, help='processes that each training is spread over (default: 1)')
+    parser.add_argument('--seeds', nargs='+', type=seed, help="default: the table's")
+    parser.add_argument('--jobs', type=positive, default=1, help='runs at a time (default: 1)')
+    parser.add_argument('--threads', type=positive, help='threads of each run (default: the cores by --jobs)')
+    parser.add_argument('--gpus', type=positive, default=1,
+                        help='processes that each training is spread over (default: 1)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'),
                         help='folder of all runs and results (default: work_dirs/ablations)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='more overrides for every run')
+    add_overrides(parser, 'more overrides for every run')
     parser.add_argument('--resume', action='store_true', help='what is done anyway: go on with what is there')
     parser.add_argument('--show', action='store_true', help='print what has been measured so far, run nothing')
     parser.add_argument('--publish', type=Path, metavar='FOLDER',
@@ -52,10 +52,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--write-configs', action='store_true',
                         help='write configs/ablations/TABLE/*.py, the full scale as configs of their own, and end')
     args = parser.parse_args()
-    if min(args.jobs, args.gpus, args.threads or 1) < 1:
-        parser.error('--jobs, --gpus and --threads must be at least 1.')
-    if min(args.seeds or [0]) < 0:
-        parser.error('--seeds must be at least 0.')
     if args.publish and args.cfg_options:
         parser.error('--publish takes rows as the table has them: leave out --cfg-options.')
     return args

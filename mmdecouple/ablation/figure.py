@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from mmdecouple.visualization.style import MUTED, RULE, figure_style, new_figure, run_styles, save_png
@@ -75,7 +76,7 @@ def _panel(axes: Axes, figures: Figures, table: Table, group: str, lines: Sequen
            name: str) -> None:
     column = COLUMNS[name]
     scale = 100 if column.percent else 1
-    styles = run_styles([row.name for row in table.rows if row.group == group], 'untrained')
+    styles = run_styles(list(dict.fromkeys(row.name for row in table.rows)), 'untrained')
     for place, line in enumerate(lines):
         values = [scale * value for value in figures.paired(group, line.row, line.minus, setting, column.key)]
         if not values:
@@ -90,6 +91,8 @@ def _panel(axes: Axes, figures: Figures, table: Table, group: str, lines: Sequen
             axes.axvline(found.mean, color=MUTED, lw=0.8, ls=':', zorder=0)
     if lines[0].minus is not None:
         axes.axvline(0, color=MUTED, lw=0.8, zorder=0)
+    if np.ptp(axes.get_xlim()) < 1e-9:
+        axes.set_xlim(-1, 1)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.margins(x=0.12)
     axes.grid(axis='y', visible=False)

@@ -103,12 +103,11 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
 def check_batch(runs: Sequence[Run], processes: int) -> None:
     """Raises ValueError if a run would train with another total batch than its learning rate is for."""
     for run in runs:
-        scaling = run.config.get('auto_scale_lr') or {}
-        total, wanted = run.config.train_dataloader.batch_size * processes, scaling.get('base_batch_size')
-        if wanted not in (None, total) and not scaling.get('enable') and not run.row.untrained:
-            raise ValueError(f'{run.row.label}: {processes} x {run.config.train_dataloader.batch_size} images a step, '
-                             f'but its learning rate is for {wanted}; give --gpus, --cfg-options '
-                             'train_dataloader.batch_size=N, or auto_scale_lr.enable=True.')
+        batch = run.config.train_dataloader.batch_size
+        wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size')
+        if wanted not in (None, batch * processes) and not run.row.untrained:
+            raise ValueError(f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
+                             f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.')
 
 
 def _matches(row: Row, patterns: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from scipy import stats
 
 from mmdecouple.ablation import read_table
 from mmdecouple.ablation.figure import write_figures
+from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
 from mmdecouple.ablation.showing import markdown
 
@@ -56,6 +57,11 @@ def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_pa
     assert f'|D|3|45.7±{half:.1f}|74.5|1.000±0.000|1.1|' in lines
     assert any(line.startswith('|Dminusbase|+4.3±') and '(2/3)' in line for line in lines)
     assert 'DenseCL, plain: differences, seed by seed' in text and '|untrained|0|–||–||' in lines
+    contrasted = read_table(write_table(tmp_path, ('seeds: [0, 1]', 'contrasts: [[base, D], [untrained, D]]')))
+    shown = markdown(contrasted, ROWS, 'demo').splitlines()
+    assert [line.split(' | ')[0] for line in shown if ' minus ' in line][:4] == [
+        '| D minus base', '| untrained minus base', '| base minus D', '| untrained minus D']
+    assert any(line.startswith('| base minus D | -4.3 ±') for line in shown)
     assert [path.name for path in write_figures(table, ROWS, 'demo', tmp_path)] == [
         'figure_plain.png', 'differences_plain.png']
 
@@ -87,7 +93,10 @@ def test_published_tables_are_those_of_the_rows_beside_them():
     assert published
     for path in published:
         name, scale = path.parts[-3:-1]
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        assert (path.parent / 'table.md').read_text() == markdown(read_table(name), rows, scale)
+        table, rows = read_table(name), [json.loads(line) for line in path.read_text().splitlines()]
+        assert (path.parent / 'table.md').read_text() == markdown(table, rows, scale)
         assert {(one['table'], one['scale']) for one in rows} == {(name, scale)}
+        keys = {(run.name, run.key) for run in plan_runs(table, scale, path.parent)}
+        assert {(f'{one["group"]}/{one["row"]}, {one["setting"]}, seed {one["seed"]}', one['config_sha256'])
+                for one in rows} <= keys, f'{path}: rows of an earlier form of the table; measure and publish them anew'
         assert not any('/' in one['folder'] for one in rows)

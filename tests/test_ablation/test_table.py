@@ -3,7 +3,7 @@ import re
 import pytest
 
 from mmdecouple.ablation import read_table, table_names
-from mmdecouple.ablation.plan import plan_runs
+from mmdecouple.ablation.plan import check_batch, plan_runs
 from mmdecouple.ablation.resolving import resolve
 from mmdecouple.utils.configs import load_config, configs_folder
 
@@ -38,6 +38,13 @@ def test_a_resolved_row_is_its_base_but_for_the_overrides(tmp_path):
     ('title: A small table', 'titel: A small table', "the table: 'titel' is unknown; known are title"),
     ('source: nobody', '', 'source is missing'),
     ('[OKNN, CR inter]', '[OKNN, CR outer]', "columns: 'CR outer' is unknown; known are CR inter"),
+    ('seeds: [0, 1]', 'seeds: 3', 'seeds must be a list, got 3'),
+    ('[OKNN, CR inter]', 'OKNN', "columns must be a list, got 'OKNN'"),
+    ('settings: [plain]', 'settings: 3', r'untrained.settings must be a list, got 3'),
+    ('{iBOT/teacher: model.teacher.checkpoint}', '{iBOT/teacher: 3}', 'after.iBOT/teacher must be a config key, got 3'),
+    ('seeds: [0, 1]', 'contrasts: [[D, Base]]', "contrasts: 'Base' is unknown; known are base"),
+    ('seeds: [0, 1]', 'contrasts: [D, base]', "contrasts must be a list, got 'D'"),
+    ('seeds: [0, 1]', 'contrasts: [[D, D]]', 'contrasts: each must be two rows'),
     ('seeds: [0, 1]', 'seeds: [1, 1]', r'seeds must be different whole numbers >= 0, got \[1, 1\]'),
     ('CR inter: 1.1', 'CR intra: 1.1', "published: 'CR intra' is unknown"),
     ('OKNN: 74.5', 'OKNN: high', "published.OKNN must be a number, got 'high'"),
@@ -119,6 +126,16 @@ def test_a_run_is_known_by_what_decides_its_training_wherever_it_lies(tmp_path):
     differing = {name.split(',')[0] for name in known if known[name] != changed[name]}
     assert differing == {'iBOT/teacher', 'MaskAlign/taught'}
     assert not set(known.values()) & set(keys(options={'optim_wrapper.optimizer.lr': 0.5}).values())
+
+
+def test_a_total_batch_that_a_learning_rate_is_not_for_is_refused(tmp_path):
+    table = read_table(write_table(tmp_path))
+    runs = plan_runs(table, 'full', tmp_path, rows=['DenseCL/base'], seeds=[0])
+    check_batch(runs, 8)
+    with pytest.raises(ValueError, match='DenseCL/base: 1 x 32 images a step, but its learning rate is for 256; give'):
+        check_batch(runs, 1)
+    check_batch(plan_runs(table, 'full', tmp_path, rows=['DenseCL/base'], seeds=[0],
+                          options={'train_dataloader.batch_size': 256}), 1)
 
 
 def test_a_scale_pattern_or_setting_that_fits_nothing_is_said(tmp_path):

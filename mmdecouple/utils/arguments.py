@@ -1,0 +1,58 @@
+"""Values of the command line that all tools check alike: a wrong one ends the program with a line that names it."""
+import argparse
+from collections.abc import Callable, Sequence
+
+from mmengine.config import DictAction
+
+
+def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Returns a type for `add_argument` that takes the whole numbers from `low` to `high`, both included.
+
+    Args:
+        low: The smallest.
+        high: The largest; None for any.
+    """
+    allowed = f'of at least {low}' if high is None else f'from {low} to {high}'
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f'must be a whole number {allowed}, got {text}')
+        return value
+
+    return read
+
+
+positive = integer(1)
+whole = integer(0)
+# numpy takes no other.
+seed = integer(0, 2**32 - 1)
+
+
+def add_overrides(parser: argparse.ArgumentParser, help: str = 'overrides of the config') -> None:
+    """Adds `--cfg-options KEY=VALUE ...`, read into a dict of dotted keys.
+
+    Args:
+        parser: Of the tool.
+        help: What the overrides are for.
+    """
+    parser.add_argument('--cfg-options', nargs='+', action=_Overrides, default={}, metavar='KEY=VALUE', help=help)
+
+
+class _Overrides(DictAction):
+    """mmengine's reader, with a line where that would end in a traceback."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Sequence[str],
+                 option_string: str | None = None) -> None:
+        for value in values:
+            key, separator, _ = value.partition('=')
+            if not (key and separator):
+                raise argparse.ArgumentError(self, f'{value} is no KEY=VALUE; give one such as train_cfg.max_epochs=10')
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, RecursionError):
+                raise argparse.ArgumentError(
+                    self, f'the value of {value} cannot be read; check its brackets and commas') from None
