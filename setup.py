@@ -58,7 +58,7 @@ if __name__ == '__main__':
         long_description=readme(),
         long_description_content_type='text/markdown',
         license='Apache-2.0',
-        python_requires='>=3.10',
+        python_requires='>=3.10,<3.13',
         packages=find_packages(include=['mmdecouple', 'mmdecouple.*']),
         include_package_data=True,
         install_requires=requirements('runtime'),

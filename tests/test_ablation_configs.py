@@ -129,7 +129,7 @@ def test_equal_views_are_equal_by_the_count_of_their_table():
         for one, other in (('900 epochs', '-D'), ('1000 epochs', '-D, release')):
             assert views(f'iBOT/{one}', 'schedule', scale) == views(f'iBOT/{other}', 'schedule', scale)
         for one in ('base', 'all tokens'):
-            for other in ('same', '-D'):
+            for other in ('control', '-D'):
                 assert views(f'iBOT/{one}, equal views', 'visible_tokens', scale) == views(
                     f'iBOT/{other}', 'visible_tokens', scale)
 

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
 from mmdecouple.utils.run_folders import find_config, newest_checkpoint
 from mmdecouple.visualization.comparison import compare, figures_file, is_measured
@@ -100,7 +102,7 @@ CAUTION = ('One seed, small networks, minutes of training on synthetic scenes: t
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--method', choices=STORIES, default='densecl', help='whose runs (default: densecl)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of all runs (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of all runs (default: 0)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
                         help='folder of the runs and, for another method than densecl in a folder of its name, of the '
                         'report (default: work_dirs/demo)')
@@ -153,8 +155,7 @@ def training_job(name: str, config_name: str, folder: Path, options: Sequence[st
                  'or choose another folder with --out.')
     if known and known['finished']:
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(json.dumps(dict(key=key, finished=False)))
+    write_json(stamp, dict(key=key, finished=False))
     command = [sys.executable, str(TOOLS / 'train.py'), str(path), '--work-dir', str(folder), '--resume',
                '--seed', str(args.seed)]
     command += ['--cfg-options', *options] if options else []
@@ -168,7 +169,7 @@ def finish(folder: Path) -> None:
     if newest_checkpoint(folder).name != f'epoch_{epochs}.pth':
         sys.exit(f'demo: the run in {folder} was stopped before its end; run the same command to go on.')
     stamp = json.loads((folder / STAMP).read_text())
-    (folder / STAMP).write_text(json.dumps({**stamp, 'finished': True}))
+    write_json(folder / STAMP, {**stamp, 'finished': True})
 
 
 def measuring_jobs(folders: dict[str, Path], quick: bool) -> list[Job]:
@@ -205,6 +206,7 @@ def main() -> None:
     console, start = Console(), time.monotonic()
     threads = max(1, cores() // len(story.runs))
     with one_line_errors():
+        check_writable(args.out / story.report / 'report.html')
         try:
             before, options = {}, []
             for name, config, key in (('Teacher', story.teacher, 'model.teacher.checkpoint'),

@@ -4,6 +4,7 @@ import argparse
 from mmengine.fileio import dump
 
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.launch import (
     add_run_options,
     build_runner,
@@ -25,6 +26,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors():
+        if args.out is not None:
+            check_writable(args.out)
         config = prepare_config(args)
         require_keys(config, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'testing')
         config.load_from = existing_checkpoint(args.checkpoint)
@@ -32,7 +35,7 @@ def main() -> None:
         runner = build_runner(config)
         metrics = runner.test()
         if args.out is not None and runner.rank == 0:
-            dump(metrics, args.out, indent=2)
+            write_bytes(args.out, dump(metrics, file_format='json', indent=2).encode())
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Pre-trains a model: `python tools/train.py CONFIG`."""
 import argparse
 
+from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import (
     add_run_options,
@@ -17,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder')
-    parser.add_argument('--seed', type=int, help='seed of the run (config key randomness.seed)')
+    parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)
     return parser.parse_args()
 

@@ -13,11 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.utils.arguments import add_overrides, positive, seed
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.versions import check_versions
 
@@ -32,9 +33,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--role', choices=['auto', 'student', 'teacher'], default='auto',
                         help="whose weights; auto (default) takes the teacher's for iBOT, the student's for all others")
     parser.add_argument('--data-root', help="folder of the data (default: the config's)")
-    parser.add_argument('--seed', type=int, default=0, help='seed of the run (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the run (default 0)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument('--gpus', type=int, default=1,
+    parser.add_argument('--gpus', type=positive, default=1,
                         help="processes for --launcher (default 1); they share the protocol's batch")
     parser.add_argument('--partition', help='of Slurm')
     parser.add_argument('--work-dir', help='folder of the run (default: one below --root)')
@@ -45,16 +46,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--faster-coco-eval', action='store_true',
                         help='score COCO by the package of this name: the same results in less time')
     parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='overrides of the config; with another train_dataloader.batch_size the learning rate is '
-                        'scaled in proportion, unless auto_scale_lr.enable=False')
+    add_overrides(parser, 'overrides of the config; with another train_dataloader.batch_size the learning rate is '
+                  'scaled in proportion, unless auto_scale_lr.enable=False')
     args = parser.parse_args()
     if args.task not in task_names():
         parser.error(f'there is no task {args.task!r}; tasks: {", ".join(task_names())}')
     if args.launcher == 'slurm' and not args.partition:
         parser.error('--launcher slurm needs --partition')
-    if args.gpus < 1 or (args.launcher == 'none' and args.gpus > 1):
-        parser.error(f'--gpus {args.gpus} needs a --launcher' if args.gpus > 1 else '--gpus must be at least 1')
+    if args.launcher == 'none' and args.gpus > 1:
+        parser.error(f'--gpus {args.gpus} needs a --launcher')
     return args
 
 
@@ -80,6 +80,9 @@ def main() -> None:
     with one_line_errors():
         check_versions()
         args = parse_args()
+        check_writable(Path(args.root) / 'results.md')
+        if args.work_dir:
+            check_writable(Path(args.work_dir) / 'transfer_config.py')
         choose_device(args.device)
         from mmdecouple.downstream.transfer import Transfer
         transfer = Transfer(

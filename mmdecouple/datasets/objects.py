@@ -1,6 +1,7 @@
 """Object-level data for the measurements: images with boxes, exact masks and labels."""
 import json
 import os
+from collections.abc import Hashable
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -36,12 +37,14 @@ class ObjectDataset(Protocol):
 
     Attributes:
         name: Names the data in manifests and reports.
+        origin: Where the images come from: data sets of one origin mean the same image by the same id.
         classes: Names of the object classes.
         background_labels: int64 ``(len(self),)`` background class of each image, or None where
             unknown.
     """
 
     name: str
+    origin: Hashable
     classes: tuple[str, ...]
     background_labels: np.ndarray | None
 
@@ -88,6 +91,7 @@ class CocoObjects:
         data = _read_annotations(ann_file)
         self.name = name or os.path.splitext(os.path.basename(ann_file))[0]
         self.ann_file, self.img_prefix = ann_file, img_prefix
+        self.origin = os.path.realpath(ann_file), os.path.realpath(img_prefix)
         categories = sorted(data['categories'], key=lambda category: category['id'])
         self.classes = tuple(category['name'] for category in categories)
         label_of = {category['id']: label for label, category in enumerate(categories)}
@@ -128,8 +132,9 @@ class CocoObjects:
         size = info['height'], info['width']
         path = os.path.join(self.img_prefix, self._images[index]['file_name'])
         # Annotations live in the grid of the stored pixels, whatever EXIF says.
-        image = cv2.imdecode(np.frombuffer(fileio.get(path), np.uint8),
-                             cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        content = np.frombuffer(fileio.get(path), np.uint8)
+        # Of an empty file OpenCV does not say None, it fails.
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if len(content) else None
         if image is None:
             raise ValueError(f'CocoObjects: {path} is not a readable image; replace the file.')
         if image.shape[:2] != size:

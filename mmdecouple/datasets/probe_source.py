@@ -32,7 +32,7 @@ class ObjectSource:
     """One object data set seen at `size` x `size` pixels, with a bounded cache of decoded images.
 
     Args:
-        dataset: an object data set (`info`, `objects`, `name`, `classes`).
+        dataset: an object data set (`info`, `objects`, `name`, `origin`, `classes`).
         size: side of the squashed images in pixels.
         cache: number of decoded images kept, at least 1.
 
@@ -42,7 +42,7 @@ class ObjectSource:
 
     def __init__(self, dataset: Any, size: int, cache: int = 32) -> None:
         self.dataset = dataset
-        self.name = dataset.name
+        self.name, self.origin = dataset.name, dataset.origin
         self.size = size
         self._infos, self._decoded = Bounded(4096), Bounded(cache)
         self._index: dict[int, int] = {}
@@ -133,4 +133,4 @@ class Sources:
     @property
     def one_split(self) -> bool:
         """Whether bank and queries are the same images: none must be its own neighbor."""
-        return self.bank is self.query
+        return self.bank.origin == self.query.origin

@@ -30,7 +30,7 @@ class ProbeDataset(Dataset):
     Args:
         objects: config or instance of the object data set whose objects are scored.
         bank: that of the training split: neighbors and coupling ratios; None when there is one
-            split only, then an image is never its own neighbor.
+            split only. Where it is of the origin of `objects`, an image is never its own neighbor.
         singles: that of images with a single object, for pairs; None takes the bank.
         measures: configs of measures; None for all with their defaults.
         size: side in pixels to which images are squashed; a multiple of `cell`.
@@ -87,12 +87,15 @@ class ProbeDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """What `CouplingMetric` needs: measures, draws, the place of every probe, and names."""
+        """What `CouplingMetric` needs: measures, draws, the place of every probe, names and settings."""
         return dict(
             measures=self.measures,
             draws=[part['draws'] for part in self.manifest['measures']],
             index=self._index,
             dataset=self.sources.query.name,
+            settings=dict(
+                images=len(self.sources.query.images), size=self.sources.size, cell=self.sources.cell,
+                seed=self.manifest['seed'], measures=[part['config'] for part in self.manifest['measures']]),
             notes=[note for part in self.manifest['measures'] for note in part['notes']],
             manifest_sha256=digest(self.manifest))
 

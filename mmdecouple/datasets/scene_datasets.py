@@ -65,7 +65,7 @@ class SceneObjects:
 
     def __init__(self, num_images: int, split: str = 'val', scenes: dict | None = None) -> None:
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
-        self.name = f'scenes-{split}-{self.spec.digest}'
+        self.name = self.origin = f'scenes-{split}-{self.spec.digest}'
 
     def __len__(self) -> int:
         return self.num_images

@@ -40,6 +40,8 @@ class BackgroundLeak(Measure):
 
     def __post_init__(self) -> None:
         check_positive(self, bank=self.bank, queries=self.queries, k=self.k)
+        if self.temperature is not None:
+            check_positive(self, temperature=self.temperature)
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         for role in ('bank', 'query'):

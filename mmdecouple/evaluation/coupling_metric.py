@@ -101,7 +101,7 @@ class CouplingMetric(BaseMetric):
     def _report(self, scores: list[Score], meta: dict[str, Any]) -> dict:
         report = dict(
             format=FORMAT, config=self.config, checkpoint=self.checkpoint, dataset=meta['dataset'],
-            manifest_sha256=meta['manifest_sha256'], notes=meta['notes'])
+            manifest_sha256=meta['manifest_sha256'], **meta['settings'], notes=meta['notes'])
         for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
             report[part] = {
                 name: value

@@ -34,7 +34,10 @@ class InterCouplingRatio(Measure):
     the median and the ratio of means over pairs. `dcos` is cos(z_A2, z_B) - cos(z_A1, z_B) after
     subtracting the mean of all clean features: it stays finite where the denominator of CR is
     clamped, and 0 means no leak. Cells to remove are drawn
-    once a pair; a larger share removes a superset. Pairs are resampled by image A.
+    once a pair; a larger share removes a superset.
+
+    Intervals resample pairs by image A alone. Image B is shared between pairs too, which they do not
+    see: where few images make many pairs, they are too narrow.
 
     Args:
         pairs: ordered pairs of different classes, drawn without replacement.

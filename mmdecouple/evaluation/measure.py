@@ -117,7 +117,8 @@ def no_candidate(measure: Measure, filters: str, dataset: str) -> ValueError:
     """The error for a data set in which nothing passes the filters of a measure."""
     return ValueError(
         f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
-        f'{filters}; relax these keys of the measure or leave the measure out.')
+        f'{filters}; relax it in a config that names the measure (config key measures of its '
+        'ProbeDataset), or leave the measure out (tools: --measures).')
 
 
 def fewer_note(measure: Measure, found: int, asked: int, what: str) -> list[str]:

@@ -24,6 +24,7 @@ def probe_config(
     manifest: str | None = None,
     measures: Sequence[str] | None = None,
     limit: int | None = None,
+    removal: str | None = None,
 ) -> dict:
     """Config of a `ProbeDataset`.
 
@@ -31,14 +32,15 @@ def probe_config(
         dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco`
             (data/coco), `scenes` (those that the config trains on, or the defaults), or None for
             the probes that the config names.
-        config: a whole config.
+        config: a whole config; empty where a network has none.
         size: side of the images in pixels; None for 224 with COCO, the scenes' own size, or the
             config's.
         cell: side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or the config's.
         seed: of the draws; None for 0, or the config's.
         manifest: JSON file of the draws.
         measures: types to keep; None for all.
-        limit: most images, pairs or objects that any measure draws, for a quick look.
+        limit: most images, pairs or objects that any measure draws, for a quick look; at least 1.
+        removal: of `InterCouplingRatio`; None for `mask`, or what the config says.
 
     Raises:
         ValueError: the words say nothing that can be measured on.
@@ -47,7 +49,7 @@ def probe_config(
         probe = configured_probe(config)
     elif dataset == 'scenes':
         probe = scene_probe(config, size)
-    elif dataset.split(':')[0] == 'coco':
+    elif dataset.split(':')[0] == 'coco' and dataset.count(':') in (0, 1, 3):
         probe = coco_probe(*dataset.split(':')[1:])
     else:
         raise ValueError(
@@ -56,11 +58,20 @@ def probe_config(
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(
         probe.get('measures') or [dict(type=name) for name in LIMITS], measures, limit)
+    if removal is not None:
+        inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
+        if not inter:
+            raise ValueError(f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
+                             'measures; leave it out, or name that measure (--measures).')
+        inter[0]['removal'] = removal
     return probe
 
 
 def configured_probe(config: dict) -> dict:
     """The `ProbeDataset` that a config names for testing, validation or its `CouplingHook`.
+
+    Args:
+        config: a whole config; empty where a network has none.
 
     Raises:
         ValueError: it names none.
@@ -75,8 +86,9 @@ def configured_probe(config: dict) -> dict:
     for place in places:
         if place and place.get('type') == 'ProbeDataset':
             return deepcopy(dict(place))
-    raise ValueError('The config names no ProbeDataset (config key test_dataloader.dataset); '
-                     'say what to measure on with --dataset coco:ROOT or --dataset scenes.')
+    reason = ('The config names no ProbeDataset (config key test_dataloader.dataset)' if config else
+              'None of the networks has a config that names a ProbeDataset')
+    raise ValueError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
 
 
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:

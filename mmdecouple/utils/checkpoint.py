@@ -15,6 +15,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner.checkpoint import _load_checkpoint
 
+from .files import writing
+
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()
 _RESUMABLE_KEYS = {'meta', 'state_dict', 'message_hub', 'optimizer'}
@@ -51,18 +53,19 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes | memoryview, filepath: str) -> None:
         """Writes bytes: temporary file, fsync, rename, fsync of the folder."""
         folder, name = osp.split(osp.abspath(filepath))
-        os.makedirs(folder, exist_ok=True)
         temporary = osp.join(folder, f'.{name}.partial')
-        with open(temporary, 'wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, osp.join(folder, name))
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with writing(filepath):
+            os.makedirs(folder, exist_ok=True)
+            with open(temporary, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, osp.join(folder, name))
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def put_text(self, obj: str, filepath: str, encoding: str = 'utf-8') -> None:
         """Writes a text in the same way."""
@@ -119,12 +122,14 @@ def read_checkpoint(filename: str,
             return _load_checkpoint(filename, map_location)
     except UnsafeCheckpoint as error:
         if local and not _looks_like_a_checkpoint(filename):
-            raise DamagedCheckpoint(f'{filename!r} is no checkpoint.') from error
+            raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.') from error
         raise UnsafeCheckpoint(_refusal(repr(filename), error.__cause__)) from error
-    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:
+        # Damaged bytes fail in any way; only errors that were meant for a reader have one to tell.
+        meant = isinstance(error, (RuntimeError, EOFError, OSError, pickle.UnpicklingError))
+        reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
         raise DamagedCheckpoint(
-            f'{filename!r} is truncated or no checkpoint ({reason}).') from error
+            f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.') from error
 
 
 def find_resumable(work_dir: str) -> str | None:

@@ -75,8 +75,9 @@ def load_config(path: str, options: dict | None = None) -> Config:
         config = Config.fromfile(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'config {path} inherits a missing file: {error}') from error
-    except (SyntaxError, KeyError, ModuleNotFoundError, AssertionError) as error:
-        reason = f'{type(error).__name__}: {error}'
+    except Exception as error:
+        # A config is a program: it can fail in any way.
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise ValueError(f'config {path} cannot be read: {reason}') from error
     try:
         config.merge_from_dict(options or {})

@@ -3,6 +3,8 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
         indent: spaces of indentation; None for one line.
 
     Raises:
+        OSError: It cannot be written.
         ValueError: `content` holds NaN or infinity.
     """
     write_bytes(path, (json.dumps(content, indent=indent, allow_nan=False) + '\n').encode())
@@ -45,17 +48,54 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Args:
         path: target; missing folders are made.
         content: the whole file.
+
+    Raises:
+        OSError: It cannot be written.
     """
+    check_writable(path)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+        try:
+            with os.fdopen(handle, 'wb') as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuses a file that could not be written, before anything is computed for it; makes no folder.
+
+    Of a folder of results, check one of the files in it.
+
+    Args:
+        path: target; its folder may be missing.
+
+    Raises:
+        OSError: A folder or a device has this name, a file stands where a folder is needed, or nothing can be written
+            there.
+    """
+    target = Path(os.path.abspath(path))
+    with writing(path):
+        if target.exists() and not target.is_file():
+            raise IsADirectoryError('it is a folder' if target.is_dir() else 'it is no ordinary file')
+        nearest = next(folder for folder in target.parents if os.path.lexists(folder))
+        if not nearest.is_dir():
+            raise NotADirectoryError(f'{nearest} is no folder')
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=f'.{target.name}.'):
+            pass
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turns an OSError inside into one of the same type, with one line that says what cannot be written and why."""
     try:
-        with os.fdopen(handle, 'wb') as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        yield
+    except OSError as error:
+        raise type(error)(f'{path} cannot be written ({error.strerror or error}); name another place.') from error

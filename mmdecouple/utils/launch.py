@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from .arguments import add_overrides
 from .configs import load_config
+from .files import check_writable
 from .versions import check_versions
 
 if TYPE_CHECKING:
@@ -17,9 +19,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing have in common."""
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-        help='overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
+    add_overrides(parser, 'overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
     parser.add_argument(
         '--device', choices=['auto', 'cpu', 'cuda'],
         help='auto (default) takes CUDA when there is one')
@@ -83,6 +83,9 @@ def prepare_config(args: argparse.Namespace) -> Config:
 
     Returns:
         The config with `work_dir` and `launcher` set; the key `device` has been acted upon.
+
+    Raises:
+        OSError: Nothing can be written into `work_dir`.
     """
     check_versions()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -93,6 +96,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(config.filename).stem)
+    check_writable(Path(config.work_dir) / Path(config.filename).name)
     return config
 
 

@@ -66,7 +66,8 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
                                'trust its origin, allow it (tool: --allow-pickle).') from error
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DamagedCheckpoint(f'{path!r} is truncated or no pickle ({reason}).') from error
+        raise DamagedCheckpoint(
+            f'{path!r} is truncated or no pickle ({reason}); copy it again, or name another file.') from error
     if not isinstance(content, dict):
         raise DamagedCheckpoint(f'{path!r} holds a {type(content).__name__}, not a dict of weights.')
     return _with_tensors(content)

@@ -38,7 +38,8 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({error}).') from error
+            raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({error}); copy it again, or name '
+                                    'another file.') from error
     if _is_torchscript(path):
         return torch.jit.load(path, map_location='cpu').state_dict()
     if is_plain_pickle(path):

@@ -5,13 +5,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .metrics import HEADLINES, METRICS, MetricSpec, metric_value
+from .metrics import HEADLINES, METRICS, RECOGNITION, MetricSpec, metric_value
 from .runs import Run
 from .style import INK, MUTED, RunStyle, figure_style, new_figure
 
 Styles = dict[str, RunStyle]
 _SPECS = {spec.key: spec for spec in METRICS}
-_ARROW = {'higher': 'higher is better', 'lower': 'lower = less coupled', '': ''}
 
 
 def interval_figure(runs: Sequence[Run], styles: Styles,
@@ -24,11 +23,11 @@ def interval_figure(runs: Sequence[Run], styles: Styles,
         keys (Sequence[str]): Metrics to show; those that no run has are left out.
 
     Returns:
-        Figure: Up to four panels a row.
+        Figure: Up to three panels a row.
     """
     specs = [_SPECS[key] for key in keys
              if any(metric_value(run, key) is not None for run in runs)]
-    columns = min(4, max(len(specs), 1))
+    columns = min(3, max(len(specs), 1))
     rows = -(-len(specs) // columns) or 1
     with figure_style():
         figure = new_figure(10.0, rows * (0.9 + 0.3 * len(runs)))
@@ -62,7 +61,12 @@ def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: S
     axes.spines['left'].set_visible(False)
     axes.locator_params(axis='x', nbins=5)
     axes.set_title(spec.label + (' (%)' if spec.percent else ''))
-    axes.set_xlabel(_ARROW[spec.better], fontsize=7.5, color=MUTED)
+    axes.set_xlabel(_direction(spec), fontsize=7.5, color=MUTED)
+
+
+def _direction(spec: MetricSpec) -> str:
+    good = 'is better' if spec.group == RECOGNITION else '= less coupled'
+    return f'{spec.better} {good}' if spec.better else ''
 
 
 def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str) -> Figure | None:
@@ -97,8 +101,10 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
             axes.stairs(shares[run.name], edges[run.name], fill=True, color=color, alpha=0.30)
             axes.stairs(shares[run.name], edges[run.name], color=color, lw=1.4)
             centers = (edges[run.name][1:] + edges[run.name][:-1]) / 2
-            mean = metric_value(run, key)
-            mean = np.average(centers, weights=shares[run.name]) if mean is None else mean
+            # The bins do not tell it: what lies beyond the last one is counted there.
+            known = [metric_value(run, name) for name in (key, f'{key}_mean')]
+            binned = np.average(centers, weights=shares[run.name])
+            mean = next((value for value in known if value is not None), binned)
             axes.axvline(mean, color=color, lw=1.4, ls='--')
             axes.set_title(f'{run.name}   mean {mean:.3f}', loc='right', fontsize=8.5, pad=2.0)
             axes.set_ylim(0, top)
@@ -193,5 +199,5 @@ def bar_figure(runs: Sequence[Run], styles: Styles,
             axes.grid(axis='x', visible=False)
             axes.margins(y=0.14)
             axes.set_title(spec.label + (' (%)' if spec.percent else ''))
-            axes.set_xlabel(_ARROW[spec.better], fontsize=7.5, color=MUTED)
+            axes.set_xlabel(_direction(spec), fontsize=7.5, color=MUTED)
     return figure

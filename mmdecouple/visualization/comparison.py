@@ -1,4 +1,5 @@
 """From run folders to the report: find what each run left, measure what is missing, draw, write."""
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from mmdecouple.utils.run_folders import find_config, newest_checkpoint
 
-from .metrics import HEADLINES, metric_value, shown_metrics
+from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
 from .pictures import model_pictures
 from .report import write_report
 from .runs import COUPLING_FILE, Run, check_same_draws, read_coupling, read_scalars
@@ -20,8 +21,8 @@ Measurer = Callable[[Path, Path | None, Path], None]
 
 
 def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: Measurer, *,
-            dataset: str | None = None, untrained: bool = False, remeasure: bool = False,
-            title: str = 'Coupling report', notes: Sequence[str] = (),
+            dataset: str | None = None, cell: int | None = None, untrained: bool = False,
+            remeasure: bool = False, title: str = 'Coupling report', notes: Sequence[str] = (),
             console: Console | None = None) -> Path:
     """Write the report of some run folders, measuring first what was not measured yet.
 
@@ -32,6 +33,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
         measure (Measurer): Called as (config, checkpoint or None for untrained, JSON to write).
         dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
             apart. None = the one that the config says.
+        cell (int | None): Side in pixels of the patch cells that `measure` uses; None = the config's.
         untrained (bool): Whether to add the untrained network of the first run's config.
         remeasure (bool): Whether to ignore figures measured before.
         title (str): Heading of the report.
@@ -51,7 +53,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
 
     def measured(folder: Path, config: Path, checkpoint: Path | None) -> dict:
         path = figures_file(folder, checkpoint, dataset)
-        if remeasure or not is_measured(path, checkpoint or config):
+        if remeasure or not is_measured(path, checkpoint or config, cell):
             measure(config, checkpoint, path)
         return read_coupling(path)
 
@@ -80,9 +82,28 @@ def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = No
     return path.with_stem(f'{path.stem}-{re.sub(r"[^A-Za-z0-9]+", "-", dataset).strip("-")}')
 
 
-def is_measured(path: Path, source: Path) -> bool:
-    """Tell whether `path` holds figures made after `source` (checkpoint or config) was written."""
-    return path.is_file() and path.stat().st_mtime >= source.stat().st_mtime
+def is_measured(path: Path, source: Path, cell: int | None = None) -> bool:
+    """Tell whether a file in a run folder holds the figures of a network of this run.
+
+    Args:
+        path (Path): As `figures_file` gives it.
+        source (Path): A checkpoint of the run, or its config for the untrained network.
+        cell (int | None): Side in pixels of the patch cells to measure with; None for any.
+
+    Returns:
+        bool: False if the config or the checkpoint had another content, or the cells another size.
+    """
+    if not path.is_file():
+        return False
+    found, config = read_coupling(path), find_config(path.parent)
+    same = found.get('made_from') == made_from(config, None if source == config else source)
+    return same and cell in (None, found.get('cell'))
+
+
+def made_from(config: str | Path | None, checkpoint: str | Path | None) -> dict[str, str]:
+    """Return the SHA-256 of the files of a network, under `config` and `checkpoint`."""
+    files = dict(config=config, checkpoint=checkpoint)
+    return {role: hashlib.sha256(Path(path).read_bytes()).hexdigest() for role, path in files.items() if path}
 
 
 def short_table(runs: Sequence[Run]) -> Table:
@@ -95,8 +116,7 @@ def short_table(runs: Sequence[Run]) -> Table:
     for spec in (spec for spec in shown_metrics(runs) if spec.key in HEADLINES):
         cells = []
         for run in runs:
-            low, high = metric_value(run, spec.key, 'low'), metric_value(run, spec.key, 'high')
-            interval = '' if low is None else f'\n[dim]{spec.show(low)}…{spec.show(high)}[/dim]'
-            cells.append(spec.show(metric_value(run, spec.key)) + interval)
+            interval = '…'.join(map(spec.show, metric_interval(run, spec.key) or [None]))
+            cells.append(f'{spec.show(metric_value(run, spec.key))}\n[dim]{interval}[/dim]')
         table.add_row(spec.label + (' (%)' if spec.percent else ''), *cells)
     return table

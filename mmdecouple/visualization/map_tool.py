@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mmdecouple.evaluation.networks import LAYER, Network
 from mmdecouple.evaluation.side_by_side import open_networks
+from mmdecouple.utils.arguments import positive, seed
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.utils.launch import choose_device
 
@@ -34,12 +35,12 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
     parser.add_argument('--images', nargs='+', required=True, metavar='IMAGES', help=WORDS)
     parser.add_argument('--names', nargs='+', help='names of the networks, in order (default: files and folders)')
     parser.add_argument('--out', type=Path, default=Path(out), help=f'folder of figures and arrays (default: {out})')
-    parser.add_argument('--size', type=int, help='side in pixels at which networks see the images; they take the '
+    parser.add_argument('--size', type=positive, help='side in pixels at which networks see the images; they take the '
                         f'nearest multiple of their cell (default: {size}, scenes {scenes})')
-    parser.add_argument('--limit', type=int, default=6, help='most images (default: 6)')
+    parser.add_argument('--limit', type=positive, default=6, help='most images (default: 6)')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
     parser.add_argument('--layer', help=LAYER)
-    parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
     parser.set_defaults(usual_size=size, scene_size=scenes)

@@ -102,7 +102,7 @@ METRICS = (
                f'{_LSC}, without the direction all windows share.'),
 )
 HEADLINES = ('oknn_top1', 'oknn_d_top1', 'oknn_gap', 'context_shift', 'background_leak',
-             'cr_inter_masked_median', 'cr_inter_masked_dcos', 'cr_intra_cell')
+             'cr_inter_masked_median', 'cr_inter_masked_dcos', 'cr_intra_cell', 'lsc_mean')
 
 
 def shown_metrics(runs: Sequence[Run]) -> list[MetricSpec]:
@@ -119,12 +119,18 @@ def metric_value(run: Run, key: str, what: str = 'value') -> float | None:
     return run.coupling['metrics'].get(key, {}).get(what)
 
 
+def metric_interval(run: Run, key: str) -> tuple[float, float] | None:
+    """Return the 95 % interval of a metric; None where there is none, as with objects of one image only."""
+    low, high = metric_value(run, key, 'low'), metric_value(run, key, 'high')
+    return None if low is None or low == high else (low, high)
+
+
 def difference_to(run: Run, reference: Run, key: str) -> Difference | None:
     """Return run minus reference for one metric, with a paired 95 % interval if there can be one.
 
     The interval is the percentile bootstrap of mean_i(a_i - b_i) over the same entries i of both
     runs, images resampled as a whole. Only means of per-entry values have it; medians, ratios and
-    class means get the plain difference.
+    class means, and entries of one image alone, get the plain difference.
 
     Args:
         run (Run): Measured run.
@@ -144,5 +150,7 @@ def difference_to(run: Run, reference: Run, key: str) -> Difference | None:
         return Difference(here - there, None, None)
     change = np.asarray(values, np.float64) - np.asarray(others, np.float64)
     groups = run.coupling.get('groups', {}).get(entries, np.arange(len(change)))
+    if len(np.unique(groups)) < 2:
+        return Difference(here - there, None, None)
     found = bootstrap.estimate(bootstrap.mean(change), groups)
     return Difference(here - there, found.low, found.high)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdecouple.utils.files import write_bytes
 from mmdecouple.version import __version__
 
 from .charts import bar_figure, histogram_figure, interval_figure, ratio_curve_figure
 from .curves import loss_figure
-from .metrics import HEADLINES, difference_to, metric_value, shown_metrics
+from .metrics import HEADLINES, difference_to, metric_interval, metric_value, shown_metrics
 from .runs import Run, check_same_draws
 from .style import RunStyle, run_styles, save_png
 
@@ -70,13 +71,12 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
                               lstrip_blocks=True)
     page = environment.get_template('report_template.html').render(
         title=title, notes=notes, runs=runs, styles=styles, reference=reference_of(runs),
-        specs=shown_metrics(runs), value=metric_value, difference=difference_to,
+        specs=shown_metrics(runs), value=metric_value, interval=metric_interval, difference=difference_to,
         exhibits=exhibits, readings=readings(runs), facts=[run_facts(run) for run in runs],
         coupling=runs[0].coupling, version=__version__,
         made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'))
-    out.mkdir(parents=True, exist_ok=True)
     path = out / 'report.html'
-    path.write_text(page, encoding='utf-8')
+    write_bytes(path, page.encode())
     return path
 
 
@@ -155,6 +155,10 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
         ('cr_inter_histogram', 'Measures', 'Inter-object coupling ratio over pairs',
          'Mean over masked shares of every pair, clean reference.',
          histogram_figure(runs, styles, 'cr_inter_clean', 'CR inter (clean reference)')),
+        ('lsc', 'Measures', 'Local semantic consistency over windows',
+         'How alike a place looks to the network in its image and cut out of it. At 1 the rest of the '
+         'image changes nothing; a network whose features all point one way is near 1 as well.',
+         histogram_figure(runs, styles, 'lsc', 'LSC')),
         ('losses', 'Training', 'Loss curves',
          'Faint: as logged. Bold: moving average. Totals of methods with different terms can not '
          'be compared with each other.', loss_figure(runs, styles)),

@@ -117,4 +117,5 @@ def check_same_draws(runs: list[Run]) -> None:
             raise ValueError(
                 f'{first.name} and {run.name} were measured on different draws: manifest '
                 f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
-                f'({run.coupling.get("dataset")}); measure them alike with --remeasure.')
+                f'({run.coupling.get("dataset")}); measure them alike with --remeasure, and if their '
+                'configs measure on different data, with --dataset.')

@@ -98,6 +98,9 @@ def test_an_image_of_another_size_than_annotated_is_refused(tiny):
     cv2.imwrite(str(root / 'images' / 'a.png'), np.zeros((10, 30, 3), np.uint8))
     with pytest.raises(ValueError, match='a.png is 10 x 30 pixels, but .* says 20 x 30'):
         build().objects(0)
+    (root / 'images' / 'a.png').write_bytes(b'')
+    with pytest.raises(ValueError, match='a.png is not a readable image'):
+        build().objects(0)
 
 
 def test_real_masks_agree_with_the_panoptic_annotation(coco128):

@@ -17,6 +17,13 @@ model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),
              neck=dict(type='mmpretrain.DenseCLNeck', in_channels=32, hid_channels=8, out_channels=8, num_grid=None),
              queue_length=8)
 '''
+VIT = '''
+arch = dict(embed_dims=48, num_layers=1, num_heads={heads}, feedforward_channels=48)
+model = dict(type='DenseCL', data_preprocessor=dict(type='DensePreprocessor', mean=[{mean}] * 3),
+             backbone=dict(type='DenseViT', arch=arch, img_size=32, patch_size=8),
+             neck=dict(type='mmpretrain.DenseCLNeck', in_channels=48, hid_channels=8, out_channels=8, num_grid=None),
+             queue_length=8)
+'''
 ARCH = dict(depth=18, stem_channels=4, base_channels=4, strides=(1, 2, 2, 2), out_indices=(3, ))
 
 
@@ -109,6 +116,18 @@ def test_maps_are_of_the_layer_and_told_apart_by_it(cnn):
     maps = [lsc_maps(network.model, image, network.cell, window=3) for network in networks]
     assert [tuple(found.shape[1:]) for found in maps] == [(3, 3), (6, 6), (3, 3)]
     assert len({fingerprint(network) for network in networks}) == 3
+
+
+def test_a_fingerprint_sees_settings_without_weights(tmp_path):
+    """Heads, strides and image statistics change what is computed, but no tensor that a file holds."""
+    found, weights = set(), tmp_path / 'weights.pth'
+    for place, (heads, mean) in enumerate(((3, 118.), (6, 118.), (3, 120.), (3, 118.))):
+        config = tmp_path / f'{place}.py'
+        config.write_text(VIT.format(heads=heads, mean=mean))
+        if not weights.exists():
+            torch.save(dict(state_dict=open_network(str(config)).model.state_dict()), weights)
+        found.add(fingerprint(open_network(f'{config}={weights}')))
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize('layer, line', [

@@ -258,6 +258,8 @@ def test_cell_aligned_replacement_never_touches_a_cell_of_the_part():
 def test_bad_settings_and_empty_filters_are_one_clear_line():
     with pytest.raises(ValueError, match='OKNN: per_image must be positive, got 0'):
         OKNN(per_image=0)
+    with pytest.raises(ValueError, match='BackgroundLeak: temperature must be positive, got 0'):
+        BackgroundLeak(temperature=0)
     with pytest.raises(ValueError, match="removal must be one of mask, shrink, token, got 'blur'"):
         InterCouplingRatio(removal='blur')
     with pytest.raises(

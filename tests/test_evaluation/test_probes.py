@@ -1,14 +1,18 @@
 """The probe data set, its manifest, and the metric that reads it."""
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.suites import coco_probe
+from mmdecouple.registry import DATASETS
 
-from .toys import ConvModel, ToyObjects, toy_probes
+from .toys import CELL, SIZE, ConvModel, ToyObjects, toy_probes
 
 
 def test_a_manifest_gives_the_same_probes_and_numbers(tmp_path):
@@ -58,6 +62,38 @@ def test_sizes_and_splits_that_do_not_fit_are_one_clear_line():
     other.classes = ('x', 'y')
     with pytest.raises(ValueError, match='bank toy5 and objects toy0 have different classes'):
         toy_probes(bank=other)
+
+
+def write_noise(root, images=40, classes=5):
+    """A COCO data set of one split, `mine`: noise, one object an image, its class by chance."""
+    rng = np.random.default_rng(0)
+    (root / 'annotations').mkdir()
+    (root / 'mine').mkdir()
+    listed, objects = [], []
+    for key in range(images):
+        cv2.imwrite(str(root / 'mine' / f'{key}.png'), rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
+        listed.append(dict(id=key, file_name=f'{key}.png', height=SIZE, width=SIZE))
+        objects.append(dict(id=key + 1, image_id=key, category_id=int(rng.integers(classes)), bbox=[14, 7, 28, 35],
+                            area=980, iscrowd=0, segmentation=[[14, 7, 42, 7, 42, 42, 14, 42]]))
+    names = [dict(id=key, name=f'class {key}') for key in range(classes)]
+    (root / 'annotations' / 'instances_mine.json').write_text(
+        json.dumps(dict(images=listed, annotations=objects, categories=names)))
+
+
+def test_with_a_single_split_no_object_is_its_own_neighbor(tmp_path):
+    """Of labels drawn by chance nobody can tell more than chance, unless an object finds itself."""
+    write_noise(tmp_path)
+    probe = {**coco_probe(str(tmp_path), 'mine', 'mine'), 'size': SIZE, 'cell': CELL,
+                'measures': [dict(type='OKNN', k=1), dict(type='InterCouplingRatio', pairs=20, min_side=8)]}
+    (tmp_path / 'link').symlink_to(tmp_path)
+    bank = {**probe['bank'], 'ann_file': str(tmp_path / 'link' / 'annotations' / 'instances_mine.json')}
+    for one in (None, probe['bank'], bank):
+        dataset = DATASETS.build({**probe, 'bank': one})
+        found = measure_model(ConvModel(), dataset)['metrics']
+        assert max(found[f'oknn{kind}_top1']['value'] for kind in ('', '_d', '_d_query')) < 0.45, one
+        pairs = dataset.manifest['measures'][1]['draws']
+        assert all(draw['a'] != draw['b'] for draw in pairs)
+        assert all(draw['image'] != draw['background'] for draw in dataset.manifest['measures'][0]['draws'])
 
 
 def test_batch_size_and_workers_change_no_number():

@@ -17,7 +17,7 @@ class ToyObjects:
     classes = ('a', 'b', 'c')
 
     def __init__(self, num_images=12, first=0, counts=(1, 3), backgrounds=True, side=SIZE):
-        self.name = f'toy{first}'
+        self.name = self.origin = f'toy{first}'
         rng = np.random.default_rng(first)
         self.items = []
         for i in range(num_images):

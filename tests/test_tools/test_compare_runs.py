@@ -4,6 +4,7 @@ import os
 import shutil
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from rich.console import Console
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 from mmdecouple.visualization import comparison
-from mmdecouple.visualization.comparison import compare, figures_file
+from mmdecouple.visualization.comparison import compare, figures_file, made_from
 
 from ..test_visualization.synthetic import coupling, write_run
 from ..test_visualization.tiny import CONFIG
@@ -47,8 +48,14 @@ def folders(tmp_path: Path, weights: Path) -> list[Path]:
     for place, name in enumerate(('first', 'second')):
         made.append(write_run(tmp_path / name, None, place == 1, place, CONFIG))
         shutil.copy(weights, made[-1])
-    (made[0] / 'coupling.json').write_text(json.dumps(coupling(0.9)))
+    write_figures(made[0], coupling(0.9))
     return made
+
+
+def write_figures(folder: Path, measured: dict) -> None:
+    """What coupling.py leaves in a run folder."""
+    source = made_from(folder / 'toy_config.py', folder / 'epoch_1.pth')
+    (folder / 'coupling.json').write_text(json.dumps({**measured, 'made_from': source}))
 
 
 class Measurer:
@@ -59,7 +66,8 @@ class Measurer:
 
     def __call__(self, config: Path, checkpoint: Path | None, out: Path) -> None:
         self.asked.append((config.parent.name, checkpoint and checkpoint.name, out.name))
-        out.write_text(json.dumps(coupling(0.4, self.manifest, seed=len(self.asked))))
+        measured = coupling(0.4, self.manifest, seed=len(self.asked))
+        out.write_text(json.dumps({**measured, 'made_from': made_from(config, checkpoint), 'cell': 16}))
 
 
 def test_a_report_measures_only_what_was_not_measured(folders: list[Path], tmp_path: Path) -> None:
@@ -92,13 +100,26 @@ def test_a_second_report_measures_nothing(folders: list[Path], tmp_path: Path) -
 
 
 @pytest.mark.usefixtures('no_pictures')
-def test_figures_older_than_the_checkpoint_are_measured_again(folders: list[Path],
-                                                              tmp_path: Path) -> None:
-    measure = Measurer()
-    now = (folders[0] / 'coupling.json').stat().st_mtime
-    os.utime(folders[0] / 'epoch_1.pth', (now + 10, now + 10))
-    compare(folders[:1], ['a'], tmp_path / 'out', measure, console=Console(file=StringIO()))
-    assert measure.asked == [('first', 'epoch_1.pth', 'coupling.json')]
+def test_figures_of_other_weights_another_config_or_other_cells_are_measured_again(
+        folders: list[Path], tmp_path: Path) -> None:
+    measure, once = Measurer(), [('first', 'epoch_1.pth', 'coupling.json')]
+    weights, config = folders[0] / 'epoch_1.pth', folders[0] / 'toy_config.py'
+
+    def asked(**settings) -> list:
+        measure.asked = []
+        compare(folders[:1], ['a'], tmp_path / 'out', measure, console=Console(file=StringIO()), **settings)
+        return measure.asked
+    os.utime(weights, (2e9, 2e9))
+    assert asked() == [], 'it is the content that counts, not the time'
+    content = torch.load(weights)
+    content['state_dict'] = {key: value + 1 for key, value in content['state_dict'].items()}
+    torch.save(content, weights)
+    os.utime(weights, (1e9, 1e9))
+    assert asked() == once and asked() == []
+    config.write_text(config.read_text() + 'test_dataloader.dataset.objects.num_images = 13\n')
+    os.utime(config, (1e9, 1e9))
+    assert asked() == once and asked() == []
+    assert asked(cell=16) == [] and asked(cell=32) == once
 
 
 def test_figures_of_each_data_set_are_kept_apart(tmp_path: Path) -> None:
@@ -121,7 +142,7 @@ def break_logs(folder: Path) -> None:
 
 
 def break_draws(folder: Path) -> None:
-    (folder / 'coupling.json').write_text(json.dumps(coupling(0.5, 'b' * 64, 'coco')))
+    write_figures(folder, coupling(0.5, 'b' * 64, 'coco'))
 
 
 def break_figures(folder: Path) -> None:
@@ -148,8 +169,28 @@ def test_bad_input_ends_in_one_line_that_names_the_culprit(damage, line: str, fo
 def test_names_must_be_as_many_as_runs_and_differ(folders: list[Path], tmp_path: Path,
                                                   capsys) -> None:
     tool, out = load_tool('compare_runs'), ['--out', str(tmp_path / 'out')]
-    (folders[1] / 'coupling.json').write_text(json.dumps(coupling(0.4)))
+    write_figures(folders[1], coupling(0.4))
     for names, line in ((['a'], '1 names for 2 runs'), (['a', 'a'], "Two runs are called 'a'")):
         with pytest.raises(SystemExit):
             tool.main([*map(str, folders), '--names', *names, *out])
         assert line in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('no_pictures')
+def test_on_a_named_data_set_all_runs_are_measured_with_the_largest_cell(folders: list[Path], tmp_path: Path,
+                                                                         monkeypatch) -> None:
+    tool, asked = load_tool('compare_runs'), []
+    (folders[1] / 'toy_config.py').write_text(CONFIG.replace('strides=(1, 2, 1)', 'strides=(2, 2, 1)'))
+    set_random_seed(1)
+    model = MODELS.build(load_config(str(folders[1] / 'toy_config.py')).model)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folders[1] / 'epoch_1.pth')
+
+    def run(command: list[str], check: bool) -> SimpleNamespace:
+        asked.append(command)
+        out = Path(command[command.index('--json') + 1])
+        out.write_text(json.dumps(coupling(0.4)))
+        return SimpleNamespace(returncode=0)
+    monkeypatch.setattr(tool.subprocess, 'run', run)
+    tool.main([*map(str, folders), '--dataset', 'scenes', '--out', str(tmp_path / 'out')])
+    cells = [command[command.index('--cell') + 1] for command in asked]
+    assert len(cells) == 2 and set(cells) == {'16'}

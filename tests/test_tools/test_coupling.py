@@ -3,6 +3,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -43,16 +44,34 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
                  'InterCouplingRatio', 'IntraCouplingRatio', 'BackgroundLeak']
     tool.main(arguments)
     printed = capsys.readouterr().out
-    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out', 'last layer'):
+    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out', 'last layer',
+                 'Δ: difference to ours'):
         assert word in printed
     before = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
     assert before['ours']['manifest_sha256'] == before['theirs']['manifest_sha256']
     assert before['ours']['dataset'] == f'{coco128.name}-val2017' and before['ours']['checkpoint'] is None
     assert before['ours']['metrics'] != before['theirs']['metrics']
+    changes = before['theirs']['differences']
+    assert changes['to'] == 'ours' and 'differences' not in before['ours']
+    assert changes['metrics'].keys() == before['ours']['metrics'].keys()
+    for key, places in before['theirs']['groups'].items():
+        if key in changes['metrics']:
+            change = np.subtract(before['theirs']['values'][key], before['ours']['values'][key])
+            images = [change[np.array(places) == image] for image in dict.fromkeys(places)]
+            found = changes['metrics'][key]
+            assert found['value'] == pytest.approx(change.mean(), abs=1e-6), key
+            assert min(map(np.min, images)) <= found['low'] <= found['value'] <= found['high'] <= max(
+                map(np.max, images)), key
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
     monkeypatch.setattr(tool, 'draw_figures', lambda runs, out: [])
+    tool.main([*arguments[1::-1], '--names', 'theirs', 'ours', *arguments[5:]])
+    assert 'theirs: already measured' in (printed := capsys.readouterr().out) and 'ours: already' in printed
+    swapped = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
+    assert 'differences' not in swapped['theirs']
+    for key, entry in swapped['ours']['differences']['metrics'].items():
+        assert entry['value'] == pytest.approx(-changes['metrics'][key]['value']), key
     (tmp_path / 'ours.json').unlink()
     tool.main([*arguments, '--batch-size', '7', '--workers', '1'])
     printed = capsys.readouterr().out
@@ -69,7 +88,10 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     printed, layered = capsys.readouterr().out, json.loads((tmp_path / 'ours.json').read_text())
     assert 'ours: probes ' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
     assert layered['manifest_sha256'] == after['manifest_sha256'] and layered['metrics'] != after['metrics']
-    assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1)
+    assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1, '--manifest',
+                                              tmp_path / 'draws.json')
+    tool.main([*arguments, '--seed', '1', '--measures', 'OKNN'])
+    assert json.loads((tmp_path / 'draws.json').read_text())['seed'] == 1, 'other draws are no obstacle'
 
 
 def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tmp_path, capsys):
@@ -98,6 +120,12 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
     (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
     (('timm:test_vit2', '--layer', '9'), 'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6'),
     (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
+    (('timm:test_vit2', '--measures', 'OKNN', '--removal', 'token'),
+     '--removal token is a setting of InterCouplingRatio, which is not among the measures'),
+    (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
+    (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
+    (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
+    (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
     (('no/where.pth', ), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
 ])
 def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):
@@ -105,10 +133,21 @@ def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('option', [('--limit', '0'), ('--seed', '-1'), ('--batch-size', '0'), ('--workers', '-1')])
+def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(tool, tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as end:
+        tool.main(['timm:test_vit2', '--out', str(tmp_path / 'out'), *option])
+    assert end.value.code == 2 and f'{option[0]}: must be a whole number' in capsys.readouterr().err
+
+
 def test_words_that_cannot_be_measured_on_are_one_clear_line():
     config = Config(dict(model={}))
     with pytest.raises(ValueError, match='names no ProbeDataset'):
         probe_config(None, config)
+    with pytest.raises(ValueError, match='None of the networks has a config'):
+        probe_config(None, {})
+    with pytest.raises(ValueError, match='must be coco, coco:ROOT'):
+        probe_config('coco:a:b', config)
     with pytest.raises(ValueError, match="got 'imagenet'"):
         probe_config('imagenet', config)
     with pytest.raises(ValueError, match='--measures: CKA is not among OKNN'):

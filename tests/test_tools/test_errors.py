@@ -1,10 +1,17 @@
 """A user's mistake gives one line; a mistake of ours keeps its traceback."""
+import importlib.util
+import json
+import os
 import sys
 
 import pytest
 
+from mmdecouple.utils.checkpoint import DamagedCheckpoint, read_checkpoint
+from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import deliberate_message
+from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.launch import choose_device, existing_checkpoint
+from mmdecouple.utils.weight_files import read_weights
 
 from .conftest import CHECKOUT_TOOLS, run
 
@@ -38,11 +45,144 @@ def test_an_error_of_python_inside_our_code_is_a_bug():
     (['train.py', 'absent.py'], 'config absent.py does not exist'),
     (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
     (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
+    (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is no folder); name another place.'),
     (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),
-], ids=['no config', 'no cuda', 'no training', 'no checkpoint'])
+], ids=['no config', 'no cuda', 'no training', 'no folder', 'no checkpoint'])
 def test_tools_answer_a_mistake_with_one_line(arguments, line, toy, tmp_path):
     config = str(toy / 'toy_line.py')
     script, *others = [argument.replace('{toy}', config) for argument in arguments]
     command = [sys.executable, CHECKOUT_TOOLS / script, *others]
     output = run(command, toy_folder=toy, cwd=tmp_path, ok=False)
     assert len(output.strip().splitlines()) == 1 and line in output
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    """Calls a tool in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(script, *words):
+        path = CHECKOUT_TOOLS / script
+        spec = importlib.util.spec_from_file_location(f'{path.stem}_tool', path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, 'argv', [str(path), *words])
+        module.main()
+
+    return call
+
+
+@pytest.fixture
+def ended(tool, capsys):
+    """Calls a tool that must fail, and returns its exit code and its last line of errors."""
+
+    def call(script, *words):
+        with pytest.raises(SystemExit) as end:
+            tool(script, *words)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2 or len(lines) == 1
+        return end.value.code, lines[-1]
+
+    return call
+
+
+# Nothing else that these name is there: a tool that looked at anything before its place would say so.
+@pytest.mark.parametrize('script, words', [
+    ('analysis_tools/lsc.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
+    ('analysis_tools/affinity.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
+    ('analysis_tools/masks.py', ('--json', 'file/m.json', '--preset', 'absent')),
+    ('analysis_tools/masks.py', ('--figure', '13', '--images', 'absent', '--out', 'file/m.png')),
+    ('analysis_tools/explore.py', ('absent.pth', 'absent', '--export', 'file/x.html')),
+    ('analysis_tools/segment.py', ('absent.py', 'absent.pth', '--data', 'absent', '--json', 'file/x.json')),
+    ('misc/print_config.py', ('absent.py', '--save', 'file/x.py')),
+    ('test.py', ('absent.py', 'absent.pth', '--out', 'file/x.json')),
+    ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--root', 'file')),
+    ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--work-dir', 'file')),
+    ('demo.py', ('--out', 'file')),
+    ('model_converters/vit.py', ('absent.pth', 'file/x.pth', '--to', 'timm')),
+    ('model_converters/resnet.py', ('absent.pth', 'file/x.pth', '--to', 'soco')),
+    ('dataset_tools/browse_scenes.py', ('--out', 'file/x.png')),
+    ('dataset_tools/selective_search.py', ('file/x.npz', '--images', 'absent')),
+    ('benchmark/mask_speed.py', ('--json', 'file/x.json')),
+    ('benchmark/data.py', ('--json', 'file/x.json')),
+    ('benchmark/step.py', ('--json', 'file/x.json')),
+])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, words, ended, tmp_path):
+    (tmp_path / 'file').write_text('as before')
+    code, line = ended(script, *words)
+    assert code == 1 and line.endswith('file is no folder); name another place.')
+    assert [path.name for path in tmp_path.iterdir()] == ['file'] and (tmp_path / 'file').read_text() == 'as before'
+
+
+@pytest.mark.parametrize('path, error, reason', [
+    ('folder', IsADirectoryError, 'it is a folder'),
+    ('file/x', NotADirectoryError, 'file is no folder'),
+    ('file/a/b/x', NotADirectoryError, 'file is no folder'),
+    ('pipe', IsADirectoryError, 'it is no ordinary file'),
+    ('/proc/absent/x', FileNotFoundError, 'No such file or directory'),
+    ('x' * 300, OSError, 'File name too long'),
+])
+def test_checking_a_place_and_writing_there_say_the_same(path, error, reason, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    os.mkfifo('pipe')
+    (tmp_path / 'file').write_text('as before')
+    lines = [deliberate_message(caught(call))
+             for call in (lambda: check_writable(path), lambda: write_bytes(path, b'new'))]
+    assert lines[0] == lines[1] and lines[0].startswith(f'{path} cannot be written (') and reason in lines[0]
+    with pytest.raises(error):
+        check_writable(path)
+    assert sorted(os.listdir()) == ['file', 'folder', 'pipe'] and (tmp_path / 'file').read_text() == 'as before'
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
+    (tmp_path / 'old').write_text('as before')
+    check_writable(tmp_path / 'old')
+    check_writable(tmp_path / 'new' / 'deep' / 'x')
+    assert os.listdir(tmp_path) == ['old'] and (tmp_path / 'old').read_text() == 'as before'
+
+
+@pytest.mark.parametrize('script, words, line', [
+    ('analysis_tools/lsc.py', ('a.pth', '--images', 'b', '--seed', '-1'),
+     '--seed: must be a whole number from 0 to 4294967295, got -1'),
+    ('analysis_tools/affinity.py', ('a.pth', '--images', 'b', '--size', '0'), '--size: must be a whole number of at'),
+    ('analysis_tools/explore.py', ('a.pth', 'b', '--seed', '4294967296'), '--seed: must be a whole number from 0'),
+    ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--workers', '-1'), 'of at least 0, got -1'),
+    ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--batch-size', 'x'), 'of at least 1, got x'),
+    ('analysis_tools/masks.py', ('--size', '100000'), '--size: must be a whole number from 1 to 1024, got 100000'),
+    ('analysis_tools/masks.py', ('--figure', '12', '--out', 'x.jpg'), '--out takes the name of a PNG, got x.jpg'),
+    ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save takes a name that ends in .py, .json, .yml'),
+    ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is no KEY=VALUE'),
+    ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
+    ('test.py', ('a.py', 'a.pth', '--cfg-options', 'a=[1,2'), 'the value of a=[1,2 cannot be read; check its'),
+    ('transfer.py', ('a.pth', '--task', 'coco-mask-rcnn-c4', '--cfg-options', '=1'), '=1 is no KEY=VALUE'),
+])
+def test_an_option_with_a_value_out_of_range_is_named(script, words, line, ended):
+    code, told = ended(script, *words)
+    assert code == 2 and line in told
+
+
+def test_a_config_is_printed_and_saved_with_all_overrides(tool, tmp_path, capsys):
+    (tmp_path / 'a.py').write_text('a = dict(b=1)\n')
+    tool('misc/print_config.py', 'a.py', '--cfg-options', 'a.b=[1,(2,3)]', 'a.c=x=y', '--cfg-options', 'a.d=None',
+         '--save', 'deep/b.json')
+    assert json.loads((tmp_path / 'deep' / 'b.json').read_text()) == dict(a=dict(b=[1, [2, 3]], c='x=y', d=None))
+    assert "c='x=y'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name, content', [
+    ('a.jpg', 'x = 1'), ('a.yml', 'a: [1'), ('a.json', '{"a": '), ('a.py', 'x = 1 / 0'), ('a.py', 'x = ='),
+])
+def test_a_file_that_is_no_config_is_refused_in_one_line(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    line = deliberate_message(caught(lambda: load_config(str(tmp_path / name))))
+    assert line.startswith(f'config {tmp_path / name} cannot be read: ') and '\n' not in line
+
+
+@pytest.mark.parametrize('content', [b'eeeeeeee', b'', b'\x80', b'PK\x03\x04', bytes(range(256)) * 8])
+def test_a_damaged_checkpoint_is_refused_in_one_line_that_says_what_to_do(content, tmp_path):
+    (tmp_path / 'a.pth').write_bytes(content)
+    for read in read_checkpoint, read_weights:
+        error = caught(lambda read=read: read(str(tmp_path / 'a.pth')))
+        line = deliberate_message(error)
+        assert isinstance(error, DamagedCheckpoint) and 'name another' in line and '\n' not in line

@@ -52,6 +52,13 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()} == before and len(before) == 4
 
 
+def test_a_single_image_has_a_mean_and_no_interval(tmp_path, capsys):
+    tool('lsc')(VIT, '--images', 'scenes', '--limit', 1, '--size', 48, '--upsample', 48, '--out', tmp_path)
+    row, = (line for line in capsys.readouterr().out.splitlines() if line.startswith('│'))
+    _, mean, interval, images = (cell.strip() for cell in row.strip('│').split('│'))
+    assert float(mean) and (interval, images) == ('-', '1')
+
+
 def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     tool('affinity')(VIT, '--images', photo, '--size', 61, '--point', 0.25, 0.75, '--point', 1, 0, '--scale', 'per_map',
                      '--layer', 2, '--out', tmp_path)
@@ -70,12 +77,13 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
 @pytest.mark.parametrize('name, words, line', [
     ('lsc', (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7), 'LSC: an image of 48 x 48 pixels is smaller'),
     ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
+    ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'no multiple of the cells of'),
     ('lsc', (CONFIG, '--images', 'scenes', '--layer', 'layer9'), 'there is no layer layer9; the backbone has layer1, '),
     ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
     ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
 ])
 def test_a_mistake_ends_in_one_line(name, words, line, tmp_path, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as end:
         tool(name)(*words, '--out', tmp_path)
-    told, = capsys.readouterr().err.strip().splitlines()
+    told, = (end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err).strip().splitlines()
     assert line in told and not list(tmp_path.iterdir())

@@ -83,6 +83,11 @@ def test_run_finds_a_tool_by_name_and_resolves_an_own_base(mim):
     assert "type='DenseCL'" in output
 
 
+def test_no_two_tools_share_the_name_by_which_mim_runs_them():
+    names = [path.stem for path in (ROOT / 'tools').rglob('*') if path.suffix in ('.py', '.sh')]
+    assert len(names) > 20 and sorted(names) == sorted(set(names))
+
+
 @pytest.mark.slow
 def test_gridsearch_runs_every_value(mim):
     mim('gridsearch', 'mmdecouple', mim.config, '--work-dir', 'grid',

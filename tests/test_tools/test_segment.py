@@ -11,6 +11,7 @@ from mmdecouple.utils.configs import load_config
 from .conftest import ROOT
 
 CONFIG = ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py'
+VIT = ROOT / 'configs' / 'demo' / 'ibot_vit-demo_scenes.py'
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def test_a_word_that_is_no_data_set_ends_the_tool_with_one_line(segment, capsys)
         segment(CONFIG, 'none', '--data', 'ade:x')
     lines = capsys.readouterr().err.strip().splitlines()
     assert stop.value.code == 1 and len(lines) == 1 and "got 'ade:x'" in lines[0]
+
+
+@pytest.mark.parametrize('words, line', [
+    ((ROOT / 'configs' / '_base_' / 'default_runtime.py', 'none'), 'cannot be used for segmentation: it has no model'),
+    ((VIT, 'none', '--size', 50), 'segment: images of 50 pixels do not divide into patches of 8 pixels; take another '
+     '--size, such as 48.'),
+])
+def test_a_mistake_ends_in_one_line_that_names_it(words, line, segment, capsys):
+    with pytest.raises(SystemExit) as stop:
+        segment(*words, '--data', 'scenes', '--limit', 2)
+    told, = (stop.value.code if isinstance(stop.value.code, str) else capsys.readouterr().err).strip().splitlines()
+    assert line in told
 
 
 def test_defaults_are_those_of_the_reference_and_options_reach_the_methods_they_are_for():

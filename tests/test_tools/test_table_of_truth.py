@@ -3,9 +3,17 @@ import json
 import sys
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
+from mmdecouple.evaluation.networks import open_network
+
+from ..test_visualization.synthetic import write_run
+from ..test_visualization.tiny import CONFIG
 from .conftest import CHECKOUT_TOOLS
+from .test_compare_runs import load_tool
 
 
 @pytest.fixture
@@ -61,17 +69,16 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     smoke = {**transfer, 'task': 'coco-mask-rcnn-c4 (scenes, a smoke run)', 'metrics': {'coco/bbox_mAP': 0.9}}
     again = {**transfer, 'seed': 1, 'metrics': {'coco/bbox_mAP': 0.383}, 'options': {'train_cfg.max_iters': '9'}}
     (tmp_path / 'results.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (transfer, smoke, again)))
-    coupling = dict(format='mmdecouple-coupling/1', config='work_dirs/x/densecl-d_r50_8xb32-800e_coco.py',
-                    checkpoint='x.pth', dataset='instances_val2017',
-                    metrics=dict(oknn_top1=dict(value=0.7449, count=707), cr_intra_cell=dict(value=0.123)))
-    (tmp_path / 'coupling.json').write_text(json.dumps(coupling))
-    (tmp_path / 'scenes.json').write_text(json.dumps({**coupling, 'dataset': 'scenes-val'}))
-    (tmp_path / 'untrained.json').write_text(json.dumps({**coupling, 'checkpoint': None}))
-    segment = dict(val=dict(name='voc12-val'), class_iou={}, checkpoint='y.pth',
+    segment = dict(val=dict(name='voc12-val', images=1449), class_iou={}, checkpoint='y.pth',
                    config='leopart_vit-s16_2xb32-50e_coco.py',
                    metrics=dict(linear_miou=dict(value=0.6512), overcluster_500_majority_miou=dict(value=0.4444)))
     (tmp_path / 'segment.json').write_text(json.dumps(segment))
-    lines = truth.main_table(published.read_entries(), own.read_own_numbers(tmp_path)).splitlines()
+    (tmp_path / 'quick.json').write_text(json.dumps({**segment, 'val': dict(name='voc12-val', images=128)}))
+    found, left_out = own.read_own_numbers(tmp_path)
+    assert left_out == [
+        'quick.json is not in the table: 128 images are not the 1449 of voc12-val.', 'results.jsonl, line 2 is not in '
+        'the table: no number was published for the task coco-mask-rcnn-c4 (scenes, a smoke run).']
+    lines = truth.main_table(published.read_entries(), found).splitlines()
 
     def ours(config, dataset):
         line = next(line for line in lines if f'[{config}]' in line and f'| {dataset}: ' in line)
@@ -80,20 +87,62 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     assert test.startswith('COCO val2017: box AP / box AP50') and value == '38.2 / – / – / 33.0 / – / –'
     assert source == ('results.jsonl, line 1 (seed 0, 2026-01-02); '
                       'results.jsonl, line 3 (seed 1, 2026-01-02, with options)')
-    test, _, _, value, source = ours('densecl-d_r50_8xb32-800e_coco', 'COCO val2017 objects')
-    assert test.endswith('OKNN-D top 5 / CR intra') and value == '74.5 / – / – / – / 0.12'
-    assert source == 'coupling.json (OKNN top 1: 707 objects); coupling.json'
     assert ours('leopart_vit-s16_2xb32-50e_coco', 'PASCAL VOC 12 val')[3] == '65.1 / – / 44.4'
     assert ours('densecl-d_r50_8xb32-800e_coco', 'PASCAL VOC 07 test')[3] == truth.NOT_RUN
+
+
+def write_coco(root, images):
+    """A folder with the names of COCO in which only three images of each split hold objects."""
+    (root / 'annotations').mkdir(parents=True)
+    cv2.imwrite(str(root / 'gray.png'), np.full((32, 32, 3), 90, np.uint8))
+    for split, count in (('train2017', 3), ('val2017', images)):
+        (root / split).mkdir()
+        listed = [dict(id=key, file_name=f'{key}.png', height=32, width=32) for key in range(count)]
+        objects = [dict(id=key + 1, image_id=key, category_id=key % 2, bbox=[4, 4, 24, 24], area=576, iscrowd=0,
+                        segmentation=[[4, 4, 28, 4, 28, 28, 4, 28]]) for key in range(3)]
+        for image in listed:
+            (root / split / image['file_name']).hardlink_to(root / 'gray.png')
+        (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(dict(
+            images=listed, annotations=objects, categories=[dict(id=key, name=str(key)) for key in range(2)])))
+
+
+def test_a_report_of_coupling_py_counts_for_the_whole_of_val2017_alone(truth, published, tmp_path):
+    """The reports are those that the tool writes of a run folder, whose config carries the time of its start."""
+    stem, own = 'densecl-d_r50_8xb32-800e_coco', sys.modules['own_numbers']
+    coupling, results = load_tool('coupling'), tmp_path / 'results'
+    for name, images in (('coco', 5000), ('small', 4)):
+        write_coco(tmp_path / name, images)
+    run = write_run(tmp_path / 'run', None, config=CONFIG)
+    config = (run / 'toy_config.py').rename(run / f'{stem}_20260101_000000.py')
+    model = open_network(str(config)).model
+    torch.save(dict(state_dict=model.state_dict(), meta={}), run / 'epoch_1.pth')
+    for name, network, data, *more in (
+            ('whole', run, 'coco'), ('small', run, 'small'), ('quick', run, 'coco', '--limit', '4999'),
+            ('larger', run, 'coco', '--size', '256'), ('untrained', config, 'coco')):
+        coupling.main([str(network), '--dataset', f'coco:{tmp_path / data}', '--measures', 'OKNN', '--json',
+                       str(results / f'{name}.json'), *more])
+    found, left_out = own.read_own_numbers(results)
+    value = json.loads((results / 'whole.json').read_text())['metrics']['oknn_top1']['value']
+    assert {number.source for number in found} == {'whole.json'}
+    assert own.OwnNumber(stem, ('COCO val2017 objects', 'OKNN top 1'), 100 * value, 'whole.json') in found
+    assert [line.partition(' is not in the table: ')[::2] for line in left_out] == [
+        ('larger.json', 'images were shown at 256 pixels, not at 224.'),
+        ('quick.json', "a measure had other settings than its own: {'type': 'OKNN', 'bank_images': 4999, "
+         "'query_images': 4999}."),
+        ('small.json', '4 images of small-val2017 are not the 5000 of COCO val2017.'),
+        ('untrained.json', 'its network is untrained.')]
+    line = next(line for line in truth.main_table(published.read_entries(), found).splitlines()
+                if f'[{stem}]' in line and 'COCO val2017 objects' in line)
+    assert line.endswith('| whole.json |') and f' {100 * value:.1f} / ' in line
 
 
 def test_rows_of_an_ablation_stand_beside_the_papers_column(truth, tmp_path):
     own = sys.modules['own_numbers']
     row = dict(table='mask_type', scale='demo', group='iBOT', row='RCC', setting='', seed=0,
-               metrics=dict(oknn_top1=dict(value=0.4), cr_intra_cell=dict(value=0.05)))
+               metrics=dict(oknn_top1=dict(value=0.4), cr_intra_pixel=dict(value=0.05)))
     second = {**row, 'seed': 1, 'metrics': dict(oknn_top1=dict(value=0.42))}
     (tmp_path / 'rows.jsonl').write_text(f'{json.dumps(row)}\n{json.dumps(second)}\n')
-    assert own.read_own_numbers(tmp_path) == []
+    assert own.read_own_numbers(tmp_path) == ([], [])
     text = truth.ablation_table(truth.read_table('mask_type'), own.read_ablation_rows(tmp_path))
     line = next(line for line in text.splitlines() if line.startswith('| iBOT/RCC |'))
     assert '42.0 / 74.1 / 1.16 / 0.04 | not run here | – / 41.0 / – / 0.05 | rows.jsonl (2 runs) |' in line

@@ -8,7 +8,7 @@ KEYS = ('oknn_top1', 'oknn_top5', 'oknn_class_mean', 'oknn_matched_top1', 'oknn_
         'oknn_d_top5', 'oknn_d_class_mean', 'oknn_gap', 'cr_inter_clean_mean',
         'cr_inter_clean_median', 'cr_inter_clean_ratio_of_means', 'cr_inter_masked_mean',
         'cr_inter_masked_median', 'cr_intra_pixel', 'cr_intra_cell', 'context_shift',
-        'background_leak')
+        'background_leak', 'lsc_mean')
 
 
 def coupling(level: float, manifest: str = 'a' * 64, dataset: str = 'scenes', seed: int = 0,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdecouple.visualization.metrics import METRICS, difference_to
+from mmdecouple.visualization.metrics import METRICS, difference_to, metric_interval
 from mmdecouple.visualization.report import readings
 from mmdecouple.visualization.runs import Run
 
@@ -41,6 +41,14 @@ def test_objects_of_one_image_count_as_one_draw() -> None:
                               with_values('context_shift', base, owners), 'context_shift')
         spans.append(found.high - found.low)
     assert spans[1] == pytest.approx(2 * spans[0], rel=0.15)
+
+
+def test_one_image_gives_a_difference_but_no_interval() -> None:
+    runs = [with_values('context_shift', np.array(values), np.zeros(2, int)) for values in ([0.1, 0.2], [0.5, 0.9])]
+    found = difference_to(runs[1], runs[0], 'context_shift')
+    assert found.value == pytest.approx(0.55) and found.low is None and not found.clear
+    runs[0].coupling['metrics']['context_shift'].update(low=0.15, high=0.15)
+    assert metric_interval(runs[0], 'context_shift') is None and metric_interval(runs[1], 'context_shift') == (0, 1)
 
 
 def test_a_metric_without_values_gets_no_interval_and_is_never_called_better() -> None:

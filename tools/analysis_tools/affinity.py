@@ -13,13 +13,14 @@ import torch
 from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_arrays
+from mmdecouple.utils.files import check_writable, write_arrays
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
 from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.subjects import Subject, normalized
 
 CENTER = (0.5, 0.5)
+ARRAYS = 'affinity.npz'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -45,6 +46,7 @@ def maps_of(network: Network, subject: Subject, points: Sequence[tuple[float, fl
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     with one_line_errors():
+        check_writable(args.out / ARRAYS)
         given = [tuple(point) for point in args.point or ()]
         check_points(torch.tensor(given))
         networks, subjects = open_named(args)
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 progress(number, len(subjects))
         points = [point for group in chosen for point in group]
         owners = [index for index, group in enumerate(chosen) for _ in group]
-        arrays = write_arrays(args.out / 'affinity.npz', image_names=[subject.name for subject in subjects],
+        arrays = write_arrays(args.out / ARRAYS, image_names=[subject.name for subject in subjects],
                               images=[subject.image for subject in subjects], points=points, image_of_point=owners,
                               layer=args.layer or '',
                               **{f'affinity_{name}': found for name, found in maps.items()})

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdecouple.evaluation.networks import open_network
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable
 from mmdecouple.visualization.comparison import compare
 
 MEASURE = Path(__file__).resolve().parent / 'coupling.py'
@@ -32,19 +34,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    cell: int | None = None
 
     def measure(config: Path, checkpoint: Path | None, out: Path) -> None:
         network = f'{config}={checkpoint}' if checkpoint else str(config)
         command = [sys.executable, str(MEASURE), network, '--json', str(out)]
         command += ['--remeasure'] if args.remeasure else []
-        command += ['--dataset', args.dataset] if args.dataset else []
+        command += ['--dataset', args.dataset, '--cell', str(cell)] if args.dataset else []
         if subprocess.run(command, check=False).returncode:
             sys.exit(f'Measuring {checkpoint or "the untrained network"} failed, as said above; '
                      f'the command was: {" ".join(command)}')
 
     with one_line_errors():
+        check_writable(args.out / 'report.html')
+        if args.dataset:
+            # Draws depend on the cell: runs with cells of different sizes need one for all, as in coupling.py.
+            cell = max(open_network(str(folder)).cell for folder in args.runs)
         compare(args.runs, args.names or [folder.resolve().name for folder in args.runs],
-                args.out, measure, dataset=args.dataset, untrained=args.untrained,
+                args.out, measure, dataset=args.dataset, cell=cell, untrained=args.untrained,
                 remeasure=args.remeasure, title=args.title)
 
 

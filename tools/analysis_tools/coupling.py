@@ -8,24 +8,28 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import Dataset
 
-from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
 from mmdecouple.evaluation.networks import LAYER, Network
 from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
 from mmdecouple.evaluation.suites import LIMITS, probe_config
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_json
+from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.charts import histogram_figure, ratio_curve_figure
+from mmdecouple.visualization.comparison import made_from
 from mmdecouple.visualization.map_tool import layer_title
+from mmdecouple.visualization.metrics import difference_to, metric_interval
 from mmdecouple.visualization.report import styles_of
 from mmdecouple.visualization.runs import Run, read_coupling
 from mmdecouple.visualization.style import save_png
@@ -44,21 +48,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/coupling'),
                         help=f'folder of NAME.json, {DRAWS} and the figures (default: work_dirs/coupling)')
     parser.add_argument('--json', type=Path, help='of one network, write the numbers to this file and nothing else')
-    parser.add_argument('--size', type=int, help='side in pixels to which images are squashed (COCO: 224)')
-    parser.add_argument('--cell', type=int, help="side in pixels of a patch cell (default: the networks', the largest)")
+    parser.add_argument('--size', type=positive, help='side in pixels to which images are squashed (COCO: 224)')
+    parser.add_argument('--cell', type=positive,
+                        help="side in pixels of a patch cell (default: the networks', the largest)")
     parser.add_argument('--manifest',
-                        help=f'JSON of the draws: read if it exists, else written (default: {DRAWS} in --out)')
+                        help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
+                        f'written to {DRAWS} in --out)')
     parser.add_argument('--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
-    parser.add_argument('--removal', choices=REMOVALS, default='mask',
+    parser.add_argument('--removal', choices=REMOVALS,
                         help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
                         "shrinking A, or replaced by the network's mask token (default: mask)")
-    parser.add_argument('--limit', type=int, help='most images, pairs or objects a measure draws, for a quick look')
+    parser.add_argument('--limit', type=positive,
+                        help='most images, pairs or objects a measure draws, for a quick look')
     parser.add_argument('--measured', help='teacher or student, where a network holds both (default: the config says)')
     parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--remeasure', action='store_true', help='measure again what is measured on the same draws')
-    parser.add_argument('--seed', type=int, default=0, help='of the draws and of untrained networks (default 0)')
-    parser.add_argument('--batch-size', type=int, default=32)
-    parser.add_argument('--workers', type=int, default=0, help='processes that render images (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of the draws and of untrained networks (default 0)')
+    parser.add_argument('--batch-size', type=positive, default=32, help='images shown at a time (default 32)')
+    parser.add_argument('--workers', type=whole, default=0, help='processes that render images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
     args = parser.parse_args(argv)
@@ -71,14 +78,13 @@ def build_probes(args: argparse.Namespace, networks: dict[str, Network]) -> Data
     """The probe images that all networks are shown, drawn or read from the manifest."""
     config = next((network.config for network in networks.values() if network.config is not None), {})
     cell = max(network.cell for network in networks.values()) if args.dataset else None
-    manifest = args.manifest or (None if args.json else str(args.out / DRAWS))
     probe = probe_config(args.dataset, config, size=args.size, cell=args.cell or cell, seed=args.seed,
-                         manifest=manifest, measures=args.measures, limit=args.limit)
-    for measure in probe['measures']:
-        if measure['type'] == 'InterCouplingRatio' and args.removal != 'mask':
-            measure['removal'] = args.removal
+                         manifest=args.manifest, measures=args.measures, limit=args.limit, removal=args.removal)
     check_cells(networks, probe)
-    return DATASETS.build(probe)
+    dataset = DATASETS.build(probe)
+    if args.json is None and args.manifest is None:
+        write_json(args.out / DRAWS, dataset.manifest)
+    return dataset
 
 
 def kept_report(path: Path, network_sha256: str, manifest_sha256: str) -> dict | None:
@@ -86,6 +92,8 @@ def kept_report(path: Path, network_sha256: str, manifest_sha256: str) -> dict |
     if not path.is_file():
         return None
     report = read_coupling(path)
+    # They were to the first network of that call.
+    report.pop('differences', None)
     same = report.get('network_sha256') == network_sha256 and report['manifest_sha256'] == manifest_sha256
     return report if same else None
 
@@ -97,15 +105,23 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
     report = None if args.remeasure else kept_report(path, weights, dataset.metainfo['manifest_sha256'])
     if report is not None:
         console.print(f'{name}: already measured on these draws, kept: {path}', highlight=False, soft_wrap=True)
-        return report
-    metric = CouplingMetric(config=network.config and network.config.filename,
-                            checkpoint=network.checkpoint and str(network.checkpoint))
-    with shown_progress(f'{name}: probes') as show:
-        report = measure_model(network.model, dataset, metric=metric, batch_size=args.batch_size,
-                               num_workers=args.workers, progress=show)
-    report = {**report, 'layer': args.layer, 'network_sha256': weights}
+    else:
+        with shown_progress(f'{name}: probes') as show:
+            report = measure_model(network.model, dataset, batch_size=args.batch_size, num_workers=args.workers,
+                                   progress=show)
+    # The same network may come from other files than in the call that measured it.
+    config, checkpoint = network.config and network.config.filename, network.checkpoint
+    report = {**report, 'config': config, 'checkpoint': checkpoint and str(checkpoint), 'layer': args.layer,
+              'network_sha256': weights, 'made_from': made_from(config, checkpoint)}
     write_json(path, report)
     return report
+
+
+def differences(report: dict, reference: dict) -> dict[str, dict[str, Any]]:
+    """Every number minus that of the reference, with a paired interval where there can be one."""
+    runs = Run('', report), Run('', reference)
+    found = {key: difference_to(*runs, key) for key in report['metrics']}
+    return {key: difference._asdict() for key, difference in found.items()}
 
 
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
@@ -118,9 +134,20 @@ def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
+def shown(report: dict, key: str) -> str:
+    """Value, interval and difference of one number."""
+    change = report.get('differences', {}).get('metrics', {}).get(key)
+    interval = '…'.join(f'{end:.4f}' for end in metric_interval(Run('', report), key) or ()) or '–'
+    lines = [f'{report["metrics"][key]["value"]:.4f}', f'[dim]{interval}[/dim]']
+    if change:
+        paired = '' if change['low'] is None else f' [{change["low"]:+.4f}, {change["high"]:+.4f}]'
+        lines.append(f'[dim]Δ {change["value"]:+.4f}{paired}[/dim]')
+    return '\n'.join(lines)
+
+
 def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
-    """Table of all numbers with their intervals, then the remarks on the draws."""
-    first = next(iter(reports.values()))
+    """Table of all numbers with their intervals and differences, then the remarks on the draws."""
+    reference, first = next(iter(reports.items()))
     table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
                   padding=(0, 1, 0, 0))
     table.add_column('metric', no_wrap=True)
@@ -128,13 +155,14 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
         table.add_column(name, justify='right', overflow='fold', min_width=14)
     table.add_column('count', justify='right')
     for key, entry in first['metrics'].items():
-        cells = [f'{found["value"]:.4f}\n[dim]{found["low"]:.4f}…{found["high"]:.4f}[/dim]'
-                 for found in (report['metrics'][key] for report in reports.values())]
-        table.add_row(key, *cells, str(entry['count']))
+        table.add_row(key, *(shown(report, key) for report in reports.values()), str(entry['count']))
     if not console.is_terminal:
         # A log has no width, and rich would fold the numbers to one of 80 columns.
-        console = Console(width=48 + 24 * len(reports))
+        console = Console(width=48 + 32 * len(reports))
     console.print(table)
+    if len(reports) > 1:
+        console.print(f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
+                      'numbers that are means over the drawn items.', highlight=False)
     for note in first['notes']:
         console.print(f'note: {note}', highlight=False)
 
@@ -144,16 +172,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console()
     with one_line_errors():
         choose_device(args.device)
-        networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer,
-                                 seed=args.seed, allow_pickle=args.allow_pickle)
-        dataset = build_probes(args, networks)
+        networks = open_networks(args.networks, args.names, taken=(Path(DRAWS).stem, ), measured=args.measured,
+                                 layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
         paths = {name: args.json or args.out / f'{name}.json' for name in networks}
+        for path in paths.values():
+            check_writable(path)
+        if args.manifest and not Path(args.manifest).is_file():
+            check_writable(args.manifest)
+        dataset = build_probes(args, networks)
         try:
             reports = {name: measure(name, network, paths[name], dataset, args, console)
                        for name, network in networks.items()}
         except KeyboardInterrupt:
             console.print('Stopped; the same command keeps what is measured and goes on.')
             sys.exit(130)
+        (reference, first), *others = reports.items()
+        for name, report in others:
+            report['differences'] = dict(to=reference, metrics=differences(report, first))
+            write_json(paths[name], report)
         print_reports(reports, layer_title(args.layer), console)
         for path in paths.values():
             console.print(f'report: {path}', highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdecouple.evaluation.networks import LAYER, open_network
+from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import choose_device
 from mmdecouple.utils.progress import shown_progress
@@ -29,18 +30,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         'timm:NAME or timm:NAME=FILE; last, without --images, the images')
     parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
     parser.add_argument('--names', nargs='+', metavar='NAME', help='what to call the networks')
-    parser.add_argument('--size', type=int, default=SIZE, help='side in pixels at which networks see the images; they '
-                        f'take the nearest multiple of their cell (default: {SIZE})')
-    parser.add_argument('--limit', type=int, default=LIMIT, help=f'most images (default: {LIMIT})')
+    parser.add_argument('--size', type=positive, default=SIZE, help='side in pixels at which networks see the images; '
+                        f'they take the nearest multiple of their cell (default: {SIZE})')
+    parser.add_argument('--limit', type=positive, default=LIMIT, help=f'most images (default: {LIMIT})')
     parser.add_argument('--export', type=Path, metavar='FILE.html',
                         help='write one file that works without server and network, and stop')
     parser.add_argument('--lsc', action='store_true', help='compute all LSC maps first (the page computes them when '
                         'they are asked for, a file holds them only with this)')
-    parser.add_argument('--port', type=int, default=0, help='port of the page on 127.0.0.1 (default: a free one)')
+    parser.add_argument('--port', type=integer(0, 65535), default=0,
+                        help='port of the page on 127.0.0.1 (default: a free one)')
     parser.add_argument('--no-browser', action='store_true', help='print the address, open nothing')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
     parser.add_argument('--layer', help=LAYER)
-    parser.add_argument('--seed', type=int, default=0, help='of networks without weights (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
     args = parser.parse_intermixed_args(argv)

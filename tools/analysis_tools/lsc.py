@@ -5,6 +5,7 @@ Examples:
     python tools/analysis_tools/lsc.py timm:vit_small_patch14_dinov2=dinov2.pth --images photo.jpg --out lsc
 """
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 
@@ -16,23 +17,35 @@ from mmdecouple.evaluation import bootstrap, lsc_maps
 from mmdecouple.evaluation.lsc import PRECISIONS
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.evaluation.side_by_side import fingerprint
+from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_arrays, write_json
+from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.map_tool import add_options, kept, layer_title, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.maps import lsc_figure
 from mmdecouple.visualization.subjects import Subject, normalized
 
+ARRAYS = 'lsc.npz'
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=512, scenes=96, out='work_dirs/lsc')
-    parser.add_argument('--window', type=int, default=5, help='cells along a side of a window, odd (default: 5)')
-    parser.add_argument('--upsample', type=int, metavar='PIXELS',
-                        help='enlarge a cut window to this side (default: shown at its own size)')
+    parser.add_argument('--window', type=positive, default=5, help='cells along a side of a window, odd (default: 5)')
+    parser.add_argument('--upsample', type=positive, metavar='PIXELS',
+                        help='enlarge a cut window to this side, whole cells of every network (default: shown at its '
+                        'own size)')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
-    parser.add_argument('--batch-size', type=int, default=64, help='windows at a time (default: 64)')
+    parser.add_argument('--batch-size', type=positive, default=64, help='windows at a time (default: 64)')
     return parser.parse_args(argv)
+
+
+def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
+    """End the program if an enlarged window does not divide into the cells of every network."""
+    common = math.lcm(*(network.cell for network in networks.values()))
+    if upsample is not None and upsample % common:
+        sys.exit(f'lsc: --upsample {upsample} is no multiple of the cells of {", ".join(networks)}; give a multiple of '
+                 f'{common} pixels.')
 
 
 def maps_of(name: str, network: Network, subjects: Sequence[Subject], args: argparse.Namespace) -> list[np.ndarray]:
@@ -60,14 +73,17 @@ def print_summaries(summaries: dict[str, dict], layer: str, console: Console) ->
     for column in ('mean', '95 % interval', 'images'):
         table.add_column(column, justify='right')
     for name, found in summaries.items():
-        table.add_row(name, f'{found["value"]:.4f}', f'{found["low"]:.4f} .. {found["high"]:.4f}', str(found['count']))
+        interval = f'{found["low"]:.4f} .. {found["high"]:.4f}' if found['count'] > 1 else '-'
+        table.add_row(name, f'{found["value"]:.4f}', interval, str(found['count']))
     console.print(table)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args, console = parse_args(argv), Console()
     with one_line_errors():
+        check_writable(args.out / ARRAYS)
         networks, subjects = open_named(args)
+        check_upsample(networks, args.upsample)
         try:
             maps = {name: maps_of(name, network, subjects, args) for name, network in networks.items()}
         except KeyboardInterrupt:
@@ -78,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = [subject.name for subject in subjects]
         told = dict(images=names, window=args.window, layer=args.layer, lsc=summaries)
         write_json(args.out / 'lsc.json', told, indent=2)
-        arrays = write_arrays(args.out / 'lsc.npz', image_names=names, images=images,
+        arrays = write_arrays(args.out / ARRAYS, image_names=names, images=images,
                               **{f'lsc_{name}': found for name, found in maps.items()})
         print_summaries(summaries, layer_title(args.layer), console)
         for path in save_pages(args.out, 'lsc', len(images), lambda page: lsc_figure(

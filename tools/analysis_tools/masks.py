@@ -19,8 +19,9 @@ from mmdecouple.evaluation.mask_statistics import (MASK_TYPES, collaboration, dr
                                                    mask_statistics)
 from mmdecouple.masks import PRESETS, RegionCollaborativeCutout
 from mmdecouple.models.decoupling.composition import mix_pixels
+from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_arrays, write_json
+from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.batches import decoupled_batch_figure
 from mmdecouple.visualization.masks import collaboration_figure, mask_types_figure
@@ -33,35 +34,36 @@ FIGURE_GRIDS = (1, 2, 3, 4, 5, 6)
 FIGURE_REPEATS = 500
 PIXELS = 224
 PATCHES = (14, 14)
+MOST_CELLS = 1024
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--mask', choices=MASK_TYPES, default='rcc')
-    parser.add_argument('--size', type=int, nargs='+', default=[14], metavar='CELLS',
+    parser.add_argument('--size', type=integer(1, MOST_CELLS), nargs='+', default=[14], metavar='CELLS',
                         help='cells along the side, or height and width (default: 14)')
-    parser.add_argument('--grid', type=int, help="boxes along each side (default: the preset's)")
+    parser.add_argument('--grid', type=positive, help="boxes along each side (default: the preset's)")
     parser.add_argument('--preset', default='release', help=f'one of {", ".join(PRESETS)} (default: release)')
     parser.add_argument('--cut-ratio', type=float, nargs='+', metavar='RATIO',
                         help="one number, or low and high (default: the mask's own)")
-    parser.add_argument('--count', type=int, default=3000, help='masks (default: 3000)')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--count', type=positive, default=3000, help='masks (default: 3000)')
+    parser.add_argument('--seed', type=seed, default=0)
     parser.add_argument('--json', type=Path, help='write settings and figures here')
     parser.add_argument('--figure', type=int, choices=(11, 12, 13),
                         help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types '
                         "of masks, with the paper's own settings; 13, masks on images, with the settings above")
     parser.add_argument('--images', nargs='+', default=['scenes'], metavar='IMAGES',
                         help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)')
-    parser.add_argument('--limit', type=int, default=6, help='most images of figure 13 (default: 6)')
+    parser.add_argument('--limit', type=positive, default=6, help='most images of figure 13 (default: 6)')
     parser.add_argument('--out', type=Path, help='PNG of --figure, its arrays go beside it as .npz (default: '
                         'figure_<number>.png)')
     args = parser.parse_args(argv)
-    if len(args.size) > 2 or min(args.size) < 1:
-        parser.error(f'--size takes one or two positive numbers, got {args.size}')
+    if len(args.size) > 2:
+        parser.error(f'--size takes one or two numbers, got {args.size}')
     if args.cut_ratio and len(args.cut_ratio) > 2:
         parser.error(f'--cut-ratio takes one number, or low and high, got {args.cut_ratio}')
-    if args.count < 1:
-        parser.error(f'--count must be at least 1, got {args.count}')
+    if args.out and args.out.suffix.lower() != '.png':
+        parser.error(f'--out takes the name of a PNG, got {args.out}')
     return args
 
 
@@ -70,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         if args.figure:
             out = args.out or Path(f'figure_{args.figure}.png')
+            for path in (out, out.with_suffix('.npz')):
+                check_writable(path)
             figure, arrays = {11: figure_11, 12: figure_12, 13: figure_13}[args.figure](args)
             print(f'Figure {args.figure}: {save_png(figure, out)}')
             print(f'arrays: {write_arrays(out.with_suffix(".npz"), **arrays)}')
@@ -79,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """Measure one kind of mask, print the figures, and write them if asked."""
+    if args.json:
+        check_writable(args.json)
     size, config, regions = settings(args)
     found = mask_statistics(config, regions, size, args.count, args.seed)
     table = Table('statistic', 'value', title=f'{args.count} masks "{args.mask}", {size[0]} x {size[1]} cells')

@@ -18,10 +18,13 @@ from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
+from mmdecouple.models.backbones import measured_stride
 from mmdecouple.registry import DATASETS, MEASURES, MODELS
+from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import choose_device
+from mmdecouple.utils.files import check_writable
+from mmdecouple.utils.launch import choose_device, require_keys
 
 UNTRAINED = 'none'
 
@@ -41,18 +44,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', help='file of the report')
     parser.add_argument('--quick', action='store_true',
                         help='few images, features computed once, short schedules: for a look, not for a table')
-    parser.add_argument('--size', type=int, help='side in pixels to which images are squashed (448; scenes: theirs)')
-    parser.add_argument('--limit', type=int, help='most images of each split')
-    parser.add_argument('--epochs', type=int,
+    parser.add_argument('--size', type=positive,
+                        help='side in pixels to which images are squashed (448; scenes: theirs)')
+    parser.add_argument('--limit', type=positive, help='most images of each split')
+    parser.add_argument('--epochs', type=positive,
                         help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them')
     parser.add_argument('--clusters', nargs='+', type=clusters, metavar='K',
                         help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)")
-    parser.add_argument('--seeds', type=int, help='of every method (default: heads 1, over-clustering 5)')
+    parser.add_argument('--seeds', type=positive, help='of every method (default: heads 1, over-clustering 5)')
     parser.add_argument('--network', choices=['teacher', 'student'],
                         help="whose backbone (default: the config's choice)")
-    parser.add_argument('--seed', type=int, default=0, help='of an untrained network (default 0)')
-    parser.add_argument('--batch-size', type=int, default=16, help='images at a time where nothing is trained')
-    parser.add_argument('--workers', type=int, default=0, help='processes that read images (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of an untrained network (default 0)')
+    parser.add_argument('--batch-size', type=positive, default=16, help='images at a time where nothing is trained')
+    parser.add_argument('--workers', type=whole, default=0, help='processes that read images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
     return parser.parse_args()
@@ -70,6 +74,15 @@ def build_model(config: Config, args: argparse.Namespace) -> torch.nn.Module:
     else:
         load_weights(model, read_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle), args.checkpoint)
     return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def check_size(model: torch.nn.Module, size: int) -> None:
+    """Ends the program if images do not divide into the patches of a ViT."""
+    backbone = model.measured_backbone
+    patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
+    if size % patch:
+        sys.exit(f'segment: images of {size} pixels do not divide into patches of {patch} pixels; take another --size, '
+                 f'such as {max(round(size / patch), 1) * patch}.')
 
 
 def print_report(report: dict, console: Console) -> None:
@@ -116,8 +129,13 @@ def main() -> None:
     args = parse_args()
     console = Console()
     with one_line_errors():
+        if args.json:
+            check_writable(args.json)
         choose_device(args.device)
-        config = load_config(args.config, {'model.measured': args.network} if args.network else None)
+        config = load_config(args.config)
+        require_keys(config, ('model', ), 'segmentation')
+        if args.network:
+            config.model.measured = args.network
         init_default_scope('mmdecouple')
         limits = dict(train=256, val=128) if args.quick else dict(train=None, val=None)
         images = {
@@ -130,6 +148,7 @@ def main() -> None:
             for cfg in measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.seeds)
         ]
         model = build_model(config, args)
+        check_size(model, images['val'].size)
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bars:
             show = bar_progress(bars) if sys.stdout.isatty() else plain_progress()

@@ -1,6 +1,5 @@
 """Images per second and core of the methods' pipelines: `python tools/benchmark/data.py`."""
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,8 @@ import torch
 from mmdecouple.datasets import ImageDataset, SceneImages
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,6 +68,9 @@ def images_per_second(dataset, seconds: float) -> float:
 
 def main() -> None:
     args = parse_args()
+    with one_line_errors():
+        if args.json:
+            check_writable(args.json)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +103,7 @@ def main() -> None:
     for name, speed in speeds.items():
         print(f'{name:52s}{speed:8.3g} images/s')
     if args.json:
-        Path(args.json).write_text(json.dumps(speeds, indent=1))
+        write_json(args.json, speeds, indent=1)
 
 
 if __name__ == '__main__':

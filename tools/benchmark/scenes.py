@@ -11,22 +11,25 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.datasets.scenes import SceneSpec, draw_layout, draw_scene
+from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.errors import one_line_errors
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--sizes', type=int, nargs='+', default=[48, 64, 96, 128, 224])
-    parser.add_argument('--count', type=int, default=100, help='scenes a repetition')
-    parser.add_argument('--repeat', type=int, default=10, help='repetitions, the best counts')
+    parser.add_argument('--sizes', type=positive, nargs='+', default=[48, 64, 96, 128, 224])
+    parser.add_argument('--count', type=positive, default=100, help='scenes a repetition')
+    parser.add_argument('--repeat', type=positive, default=10, help='repetitions, the best counts')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     table = Table('size', 'scenes/s', 'layouts/s', title='one core, default knobs')
-    for size in args.sizes:
-        spec = SceneSpec(size=size)
+    with one_line_errors():
+        specs = [SceneSpec(size=size) for size in args.sizes]
+    for spec in specs:
         scenes = rate(lambda index: draw_scene(spec, 'train', index), args)
         layouts = rate(lambda index: draw_layout(spec, spec.generator('train', index)), args)
-        table.add_row(str(size), f'{scenes:.0f}', f'{layouts:.0f}')
+        table.add_row(str(spec.size[0]), f'{scenes:.0f}', f'{layouts:.0f}')
     Console().print(table)
 
 

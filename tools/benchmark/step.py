@@ -22,6 +22,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmdecouple.utils.arguments import positive, whole
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_json
+
 PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain'), ('ibot-d', 'ibot'), ('ibot-d-release', 'ibot'),
          ('ibot-mc-d', 'ibot-mc'), ('maskalign-d', 'maskalign'), ('maskalign-d-drop', 'maskalign'),
          ('soco-d', 'soco'), ('leopart-d', 'leopart'), ('ibot', 'official'), ('ibot-d', 'official')]
@@ -36,6 +40,14 @@ def main() -> None:
         from measuring import measure
         print(json.dumps(measure(args.measure, args)))
         return
+    with one_line_errors():
+        if args.json:
+            check_writable(args.json)
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Measure all variants in turns, print the ratios and write them if asked."""
     pairs = [pair for pair in PAIRS if set(pair) <= set(args.variants)]
     rows: dict[str, list[dict]] = {variant: [] for variant in VARIANTS if any(variant in pair for pair in pairs)}
     for _ in track(range(args.rounds), 'rounds', console=Console(stderr=True)):
@@ -45,8 +57,7 @@ def main() -> None:
                   ratios={f'{ours} / {other}': ratio(rows[ours], rows[other]) for ours, other in pairs})
     show(report)
     if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(report, file, indent=1)
+        write_json(args.json, report, indent=1)
 
 
 def run_alone(variant: str) -> dict[str, float]:
@@ -86,24 +97,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, metavar='NAME',
                         help=f'those to pair up, of {", ".join(VARIANTS)}; default: all that can run')
     parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
-    parser.add_argument('--batch', type=int, default=32)
-    parser.add_argument('--size', type=int, default=224)
+    parser.add_argument('--batch', type=positive, default=32)
+    parser.add_argument('--size', type=positive, default=224)
     parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL and SoCo')
-    parser.add_argument('--queue', type=int, default=65536)
+    parser.add_argument('--queue', type=positive, default=65536)
     parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
     parser.add_argument('--teacher', default='base', choices=['deit-tiny', 'deit-small', 'base', 'large'],
                         help="arch of MaskAlign's teacher")
-    parser.add_argument('--patch', type=int, default=16)
-    parser.add_argument('--prototypes', type=int, default=8192, help="outputs of iBOT's head")
-    parser.add_argument('--locals', type=int, default=4, help='local views of ibot-mc and leopart')
-    parser.add_argument('--local-size', type=int, default=96)
-    parser.add_argument('--steps', type=int, default=3)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--patch', type=positive, default=16)
+    parser.add_argument('--prototypes', type=positive, default=8192, help="outputs of iBOT's head")
+    parser.add_argument('--locals', type=whole, default=4, help='local views of ibot-mc and leopart')
+    parser.add_argument('--local-size', type=positive, default=96)
+    parser.add_argument('--steps', type=positive, default=3)
+    parser.add_argument('--rounds', type=positive, default=3)
     parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
     parser.add_argument('--compile', action='store_true', help='our variants and the DenseCL of mmpretrain')
     parser.add_argument('--channels-last', action='store_true', help='our DenseCL and SoCo')
     parser.add_argument('--peak-tflops', type=float, help='dense bf16 peak of the GPU, for the MFU')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--threads', type=positive, default=torch.get_num_threads())
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cpu-time', action='store_true', help='processor time, for a busy machine; with one thread')
     parser.add_argument('--json', help='write the figures to this file')

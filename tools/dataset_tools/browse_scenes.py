@@ -11,6 +11,9 @@ import numpy as np
 from mmdecouple.datasets.scenes import CLASSES, Scene, draw_scene
 from mmdecouple.datasets.scenes.arguments import add_scene_arguments, parse_scene_spec
 from mmdecouple.datasets.scenes.spec import SPLITS
+from mmdecouple.utils.arguments import positive, whole
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_bytes
 
 GAP = 6
 
@@ -19,27 +22,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='PNG to write')
-    parser.add_argument('--rows', type=int, default=4)
-    parser.add_argument('--columns', type=int, default=8)
+    parser.add_argument('--rows', type=positive, default=4)
+    parser.add_argument('--columns', type=positive, default=8)
     parser.add_argument('--split', choices=SPLITS, default='train')
-    parser.add_argument('--start', type=int, default=0, help='index of the first scene')
-    parser.add_argument('--scale', type=int, default=2, help='screen pixels a scene pixel')
+    parser.add_argument('--start', type=whole, default=0, help='index of the first scene')
+    parser.add_argument('--scale', type=positive, default=2, help='screen pixels a scene pixel')
     parser.add_argument('--marks', action='store_true', help='draw masks, boxes and class names')
     add_scene_arguments(parser)
     args = parser.parse_args()
     spec = parse_scene_spec(parser, args)
-    for key, low in (('rows', 1), ('columns', 1), ('scale', 1), ('start', 0)):
-        if getattr(args, key) < low:
-            parser.exit(2, f'{parser.prog}: --{key} must be at least {low}, got '
-                        f'{getattr(args, key)}.\n')
+    with one_line_errors():
+        check_writable(args.out)
     tiles = [_tile(draw_scene(spec, args.split, args.start + i), args.scale, args.marks)
              for i in range(args.rows * args.columns)]
     sheet = np.concatenate([
         np.concatenate(tiles[row * args.columns:(row + 1) * args.columns], axis=1)
         for row in range(args.rows)
     ])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_bytes(cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_bytes(args.out, cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
     print(f'Wrote {args.out}: {args.rows} x {args.columns} scenes, {sheet.shape[1]} x '
           f'{sheet.shape[0]} pixels.')
 

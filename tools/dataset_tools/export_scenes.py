@@ -30,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmdecouple.datasets.scene_datasets import object_ids
 from mmdecouple.datasets.scenes import BACKGROUNDS, CLASSES, SceneSpec, draw_scene
 from mmdecouple.datasets.scenes.arguments import add_scene_arguments, parse_scene_spec
+from mmdecouple.utils.arguments import positive
 
 MARK = 'scenes.json'
 CHUNK = 64
@@ -39,17 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, which must not exist')
-    parser.add_argument('--train', type=int, default=1000, metavar='N', help='training scenes')
-    parser.add_argument('--val', type=int, default=200, metavar='N', help='validation scenes')
-    parser.add_argument('--workers', type=int, default=1, metavar='N', help='processes')
+    parser.add_argument('--train', type=positive, default=1000, metavar='N', help='training scenes')
+    parser.add_argument('--val', type=positive, default=200, metavar='N', help='validation scenes')
+    parser.add_argument('--workers', type=positive, default=1, metavar='N', help='processes')
     parser.add_argument('--force', action='store_true', help='replace an earlier export')
     add_scene_arguments(parser)
     args = parser.parse_args()
     spec = parse_scene_spec(parser, args)
     counts = dict(train=args.train, val=args.val)
-    for key, count in (*counts.items(), ('workers', args.workers)):
-        if count < 1:
-            parser.exit(2, f'{parser.prog}: --{key} must be at least 1, got {count}.\n')
     if args.out.exists() and not args.force:
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another folder, or replace it with '
                     '--force.\n')

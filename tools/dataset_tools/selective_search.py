@@ -37,8 +37,9 @@ from mmdecouple.datasets.proposals import ProposalFile, write_proposals
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.datasets.soco_proposals import read_soco_json
+from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import write_json
+from mmdecouple.utils.files import check_writable, write_json
 
 CHUNK = 16
 PLAIN_SECONDS = 30
@@ -53,12 +54,12 @@ def main() -> None:
     parser.add_argument('--ann', metavar='FILE', help='COCO annotation file (*.json) or list file (*.txt)')
     parser.add_argument('--name', help='name of the data set in messages; default: that of --ann or of the folder')
     parser.add_argument('--import', dest='soco', metavar='FILE', help="take the boxes from SoCo's JSON")
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N', help='processes')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), metavar='N', help='processes')
     parser.add_argument('--force', action='store_true', help='replace an earlier file or an unfinished other search')
     parser.add_argument('--scale', type=float, default=300.0, help="Felzenszwalb's scale")
     parser.add_argument('--sigma', type=float, default=0.9, help='blur before the segmentation, in pixels')
-    parser.add_argument('--min-size', type=int, default=100, help='smallest segment, in pixels')
-    parser.add_argument('--min-side', type=int, default=32, help='smallest side of a box, in pixels')
+    parser.add_argument('--min-size', type=positive, default=100, help='smallest segment, in pixels')
+    parser.add_argument('--min-side', type=positive, default=32, help='smallest side of a box, in pixels')
     parser.add_argument('--aspect', type=float, default=3.0, help='largest ratio of the sides of a box')
     parser.add_argument('--share', type=float, nargs=2, default=(0.3, 0.8), metavar=('LOW', 'HIGH'),
                         help='sides of a box (geometric mean) over those of the image')
@@ -69,11 +70,12 @@ def main() -> None:
         parser.exit(2, f'{parser.prog}: {args.out} must end with .npz.\n')
     if args.out.exists() and not args.force:
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file, or replace it with --force.\n')
-    for key, value in (('workers', args.workers), *search.items(), *keep.items()):
+    for key, value in (*search.items(), *keep.items()):
         if min(np.atleast_1d(value)) <= 0:
             parser.exit(2, f'{parser.prog}: --{key.replace("_", "-")} must be positive, got {value}.\n')
     console = Console()
     with one_line_errors():
+        check_writable(args.out)
         names = [os.path.relpath(path, args.images) for path in list_images('', args.ann, args.images)]
         dataset = args.name or Path(args.ann or os.path.abspath(args.images)).stem
         if args.soco:

@@ -1,28 +1,39 @@
 """Prints a config with all its bases and overrides put together."""
 import argparse
+from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.fileio import dump
 
+from mmdecouple.utils.arguments import add_overrides
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_bytes
+
+ENDINGS = ('.py', '.json', '.yml', '.yaml')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--save', metavar='FILE', help='also write it to a .py, .json or .yml file')
-    return parser.parse_args()
+    add_overrides(parser)
+    parser.add_argument('--save', type=Path, metavar='FILE', help='also write it to a .py, .json or .yml file')
+    args = parser.parse_args()
+    if args.save and args.save.suffix not in ENDINGS:
+        parser.error(f'--save takes a name that ends in {", ".join(ENDINGS)}, got {args.save}')
+    return args
 
 
 def main() -> None:
     args = parse_args()
     with one_line_errors():
+        if args.save:
+            check_writable(args.save)
         config = load_config(args.config, args.cfg_options)
         print(config.pretty_text)
-        if args.save is not None:
-            config.dump(args.save)
+        if args.save:
+            ending = args.save.suffix[1:]
+            text = config.pretty_text if ending == 'py' else dump(config.to_dict(), file_format=ending)
+            write_bytes(args.save, text.encode())
 
 
 if __name__ == '__main__':

@@ -3,8 +3,11 @@
 # again and after an interruption: finished work is found again, and nothing is done when
 # requirements, setup.py and this file are unchanged.
 #
-#   PYTHON             interpreter to use (default: python3.11, then python3)
-#   WHEELHOUSE         folder of ready-built wheels (default: ../shared/wheels if any; empty: none)
+# It takes no arguments but --help, and these environment variables:
+#
+#   PYTHON             interpreter to use, 3.10 to 3.12 (default: python3.11, which is tested, then python3)
+#   WHEELHOUSE         folder of ready-built wheels, tried before anything is compiled (default: a folder
+#                      shared/wheels beside the checkout, if there is one; empty: none)
 #   MMDECOUPLE_WHEELS  where built mmcv wheels are kept (default: .wheels)
 #   MAX_JOBS           compile jobs (default: number of cores)
 #   FORCE              any value: go through every step even when nothing seems to have changed
@@ -17,6 +20,12 @@ WHEELS=${MMDECOUPLE_WHEELS:-$ROOT/.wheels}
 STARTED=$SECONDS
 
 fail() { echo "set-up: $*" >&2; exit 1; }
+
+case ${1:-} in
+    '') ;;
+    --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' tools/misc/setup.sh; exit 0 ;;
+    *) fail "it takes no argument such as $1; --help names its environment variables." ;;
+esac
 
 step() { STEP_STARTED=$SECONDS; echo "[$1/5] $2"; }
 done_step() { echo "      done in $((SECONDS - STEP_STARTED)) s"; }

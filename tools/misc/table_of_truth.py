@@ -91,11 +91,14 @@ def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
     return text + (f'\n{_markdown(heads, rows)}' if rows else '')
 
 
-def document() -> str:
-    """The whole file."""
-    entries, raw = read_entries(), read_ablation_rows()
-    return (HEAD + '\n' + main_table(entries, read_own_numbers()) + ABLATIONS
-            + ''.join(ablation_table(read_table(name), raw) for name in table_names()))
+def document() -> tuple[str, list[str]]:
+    """The whole file, and a line for each of our results that is not in it."""
+    entries, raw, (own, left_out) = read_entries(), read_ablation_rows(), read_own_numbers()
+    configs = {Path(entry.path).stem for entry in entries}
+    left_out += dict.fromkeys(f'{number.source} is not in the table: no metafile has the config {number.config}.'
+                              for number in own if number.config not in configs)
+    return (HEAD + '\n' + main_table(entries, own) + ABLATIONS
+            + ''.join(ablation_table(read_table(name), raw) for name in table_names())), left_out
 
 
 def _config(row: Row) -> str:
@@ -124,12 +127,14 @@ def main() -> None:
     parser.add_argument('--check', action='store_true', help='write nothing; end with 1 if something does not agree')
     args = parser.parse_args()
     with one_line_errors():
-        wrong, text = disagreements(read_entries()), document()
+        wrong, (text, left_out) = disagreements(read_entries()), document()
         if not args.check:
             write_bytes(OUT, text.encode())
             print(f'Wrote {OUT.relative_to(ROOT)}.')
         elif not OUT.is_file() or OUT.read_text() != text:
             wrong.append(f'{OUT.relative_to(ROOT)} is out of date; run python tools/misc/table_of_truth.py.')
+    for line in left_out:
+        print(line)
     for line in wrong:
         print(line, file=sys.stderr)
     sys.exit(bool(wrong))

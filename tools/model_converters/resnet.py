@@ -18,6 +18,7 @@ from rich.table import Table
 from mmdecouple.models.backbones.resnet_formats import ROLES, WRITABLE, from_ours, to_ours
 from mmdecouple.models.backbones.resnet_names import FORMATS
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.numpy_pickles import write_numpy_pickle
 from mmdecouple.utils.weight_files import read_weights, write_weights
 
@@ -57,6 +58,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
     with one_line_errors():
+        check_writable(args.out)
         source = to_ours(read_weights(args.source, args.allow_pickle), args.source_format, repr(args.source))
         out = from_ours(source, args.to, args.role)
         target = to_ours(out, args.to, repr(args.out))

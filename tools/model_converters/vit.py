@@ -18,6 +18,7 @@ from rich.table import Table
 from mmdecouple.models.backbones.vit_formats import (FORMATS, ROLES, WRITABLE, ViTWeights, from_ours, ibot_checkpoint,
                                                      leopart_checkpoint, own_checkpoint, roles_of, to_ours, vit_arch)
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.weight_files import read_weights, write_weights
 
 # Formats that hold student, teacher and heads.
@@ -47,6 +48,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
     with one_line_errors():
+        check_writable(args.out)
         content = read_weights(args.source, args.allow_pickle)
         roles = roles_of(content)
         both = args.role is None and roles == ROLES and args.to in WHOLE

@@ -13,7 +13,7 @@ from bokeh.model import DataModel
 from bokeh.models import CustomJS
 from bokeh.resources import INLINE
 
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import check_writable, write_bytes
 
 from .coding import CodedMap
 from .looking import Looking, Progress
@@ -114,10 +114,12 @@ def check_page(path: Path) -> None:
     """Refuse a file that could not be written, before anything is computed for it.
 
     Raises:
-        ValueError: It is a folder, or does not end with .html.
+        ValueError: It does not end with .html.
+        OSError: It cannot be written.
     """
-    if path.is_dir() or path.suffix.lower() not in ('.html', '.htm'):
+    if path.suffix.lower() not in ('.html', '.htm'):
         raise ValueError(f'Explorer: {path} is no name of an HTML file; give --export FILE.html.')
+    check_writable(path)
 
 
 def _columns(panels: int) -> int:

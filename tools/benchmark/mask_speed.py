@@ -1,12 +1,11 @@
 """Time RCC on one core: the batched rule against a per-sample one, as a data loader would run it.
 
-    python tools/benchmark/masks.py --size 14 --batch 256 --json masks.json
+    python tools/benchmark/mask_speed.py --size 14 --batch 256 --json masks.json
 
 Both draw nine grid regions a view and cut in them; draws are part of the time. The per-sample rule
 works with integer slices of one numpy array, so that it is about as fast as such code gets.
 """
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.masks import PRESETS, build_mask
+from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.files import check_writable, write_json
 
 PRESET = PRESETS['release']
 
@@ -25,23 +27,30 @@ PRESET = PRESETS['release']
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=int, default=14, help='cells along the side (default: 14)')
-    parser.add_argument('--batch', type=int, default=256, help='masks at once (default: 256)')
-    parser.add_argument('--rounds', type=int, default=100, help='timed batches (default: 100)')
+    parser.add_argument('--size', type=positive, default=14, help='cells along the side (default: 14)')
+    parser.add_argument('--batch', type=positive, default=256, help='masks at once (default: 256)')
+    parser.add_argument('--rounds', type=positive, default=100, help='timed batches (default: 100)')
     parser.add_argument('--json', type=Path, help='write the figures here')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    result = benchmark(args.size, args.batch, args.rounds)
+    with one_line_errors():
+        if args.json:
+            check_writable(args.json)
+        result = benchmark(args.size, args.batch, args.rounds)
+        show(result)
+        if args.json:
+            write_json(args.json, result, indent=2)
+
+
+def show(result: dict) -> None:
+    """Print the times of both rules and their ratio."""
     table = Table('rule', 'best us a mask', 'median us a mask',
-                  title=f'RCC, {args.size} x {args.size} cells, batch {args.batch}, one thread')
+                  title=f'RCC, {result["size"]} x {result["size"]} cells, batch {result["batch"]}, one thread')
     for name in ('batched', 'per_sample'):
         table.add_row(name.replace('_', ' '), *(f'{result[name][key]:.1f}' for key in
                                                 ('best_us', 'median_us')))
     Console().print(table)
     print(f'The batched rule is {result["ratio"]:.1f} times as fast (median against median).')
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=2) + '\n')
 
 
 def benchmark(size: int, batch: int, rounds: int) -> dict:
