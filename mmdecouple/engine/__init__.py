@@ -1,5 +1,3 @@
-from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
-                                          find_resumable, read_checkpoint, weights_only_loading)
 from mmdecouple.engine.hooks import *  # noqa: F401,F403
 from mmdecouple.engine.lars import LARS
 from mmdecouple.engine.loops import ResumableEpochLoop
@@ -8,7 +6,9 @@ from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.engine.runner import PretrainRunner
 from mmdecouple.engine.schedulers import WarmupCosineLR
 from mmdecouple.engine.segmentation_loop import SegmentationLoop
-from mmdecouple.engine.weights import load_weights
+from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
+                                          find_resumable, read_checkpoint, weights_only_loading)
+from mmdecouple.utils.weights import load_weights
 
 __all__ = [
     'AtomicLocalBackend', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS', 'PrecisionOptimWrapper',

@@ -14,10 +14,10 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmdecouple.datasets.seeded import SeededDataset
-from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint, weights_only_loading
 from mmdecouple.engine.hooks.unwrapping import bare_model
-from mmdecouple.engine.weights import load_weights
 from mmdecouple.registry import RUNNERS
+from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint, weights_only_loading
+from mmdecouple.utils.weights import load_weights
 
 
 @RUNNERS.register_module()

@@ -11,13 +11,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
-from mmdecouple.engine.weights import load_weights
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import SCOPE, load_config, read_stored_config
 from mmdecouple.utils.run_folders import find_config, is_run_folder, newest_checkpoint
 from mmdecouple.utils.weight_files import read_weights
+from mmdecouple.utils.weights import load_weights
 
 from .foreign_network import timm_network, vit_network
 

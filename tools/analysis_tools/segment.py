@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmdecouple.utils.checkpoint import read_checkpoint
-from mmdecouple.engine.weights import load_weights
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.registry import DATASETS, MEASURES, MODELS
 from mmdecouple.utils.arguments import positive, seed, whole
+from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.launch import choose_device, require_keys
+from mmdecouple.utils.weights import load_weights
 
 UNTRAINED = 'none'
 
