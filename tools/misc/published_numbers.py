@@ -65,16 +65,12 @@ class Entry:
 
 
 def read_entries() -> list[Entry]:
-    """The configs of all metafiles but those of the ablations, whose tables have numbers of their own."""
-    entries = []
-    for path in sorted(CONFIGS.glob('*/metafile.yml')):
-        if path.parent.name != 'ablations':
-            entries += [Entry(
-                model['Config'], model['In Collection'], model['Metadata']['Epochs'],
-                model['Metadata']['Origin of Results'],
-                [(result['Task'], result['Dataset'], result['Metrics']) for result in model.get('Results', [])])
-                for model in yaml.safe_load(path.read_text())['Models']]
-    return entries
+    """The configs of all metafiles."""
+    return [Entry(model['Config'], model['In Collection'], model['Metadata']['Epochs'],
+                  model['Metadata']['Origin of Results'],
+                  [(result['Task'], result['Dataset'], result['Metrics']) for result in model.get('Results', [])])
+            for path in sorted(CONFIGS.glob('*/metafile.yml'))
+            for model in yaml.safe_load(path.read_text())['Models']]
 
 
 def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float]]:
