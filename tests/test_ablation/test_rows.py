@@ -1,15 +1,17 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from mmdecouple.ablation import read_table
+from mmdecouple.ablation.columns import COLUMNS
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
-from mmdecouple.ablation.showing import markdown
+from mmdecouple.ablation.showing import markdown, show
 
 from tests.conftest import ROOT
 
@@ -100,3 +102,21 @@ def test_published_tables_are_those_of_the_rows_beside_them():
         assert {(f'{one["group"]}/{one["row"]}, {one["setting"]}, seed {one["seed"]}', one['config_sha256'])
                 for one in rows} <= keys, f'{path}: rows of an earlier form of the table; measure and publish them anew'
         assert not any('/' in one['folder'] for one in rows)
+
+
+def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
+    text = (ROOT / 'docs' / 'evidence.md').read_text()
+    rows = (ROOT / 'docs' / 'results' / 'evidence' / 'demo' / 'rows.jsonl').read_text().splitlines()
+    figures, compared = Figures([json.loads(line) for line in rows]), 0
+    # | kappa 0.8 | OKNN | ... |, then lines | iBOT: -D minus base | -6.7 ± 0.9 | ... |
+    for setting, header, lines in re.findall(r'\| kappa (\S+) \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text):
+        for line in lines.splitlines():
+            name, *cells = line.strip('| ').split(' | ')
+            group, row, minus = re.fullmatch(r'(.+): (.+) minus (.+)', name).groups()
+            for column, cell in zip(header.split(' | '), cells, strict=True):
+                found = figures.over_seeds(group, row, {'0.8': 'cooccurrence', '0': 'none'}[setting],
+                                           COLUMNS[column].key, minus=minus)
+                shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+                assert cell == (f'**{shown}**' if found.half is not None and abs(found.mean) > found.half else shown)
+                compared += 1
+    assert compared > 100
