@@ -58,7 +58,7 @@ def _write(path: Path, title: str, table: Table, figures: Figures, setting: str,
            names: Sequence[str]) -> Path:
     heights = [len(lines) + 2 for lines in shown.values()]
     with figure_style():
-        figure = new_figure(1.6 + 1.9 * len(names), 0.26 * sum(heights) + 0.4)
+        figure = new_figure(1.6 + 1.6 * len(names), 0.26 * sum(heights) + 0.4)
         grid = figure.subplots(len(shown), len(names), squeeze=False, height_ratios=heights)
         for panels, (group, lines) in zip(grid, shown.items()):
             for axes, name in zip(panels, names):
@@ -91,10 +91,10 @@ def _panel(axes: Axes, figures: Figures, table: Table, group: str, lines: Sequen
             axes.axvline(found.mean, color=MUTED, lw=0.8, ls=':', zorder=0)
     if lines[0].minus is not None:
         axes.axvline(0, color=MUTED, lw=0.8, zorder=0)
-    if np.ptp(axes.get_xlim()) < 1e-9:
-        axes.set_xlim(-1, 1)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.margins(x=0.12)
+    if np.ptp(axes.get_xlim()) < 1e-9:
+        axes.set_xlim(-1, 1)
     axes.grid(axis='y', visible=False)
     axes.spines['left'].set_color(RULE)
     axes.locator_params(axis='x', nbins=4)
