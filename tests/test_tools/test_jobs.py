@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -95,8 +96,9 @@ def test_an_interrupt_lets_every_child_save(sent: int, tmp_path: Path) -> None:
         ' lambda line: None) for n in "ab"]\n'
         'try:\n    run_jobs("Testing", jobs, 2)\nexcept KeyboardInterrupt:\n    sys.exit(130)')
     root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([sys.executable, '-c', parent], cwd=root,
-                               env={**os.environ, 'PYTHONPATH': str(root)})
+    # A suite that a shell runs in the background ignores Ctrl-C, and so would its children.
+    process = subprocess.Popen([sys.executable, '-c', parent], cwd=root, env={**os.environ, 'PYTHONPATH': str(root)},
+                               preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 60
     while not all((tmp_path / name).is_file() and 'ready' in (tmp_path / name).read_text()
                   for name in 'ab'):
