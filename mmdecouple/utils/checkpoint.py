@@ -124,6 +124,9 @@ def read_checkpoint(filename: str,
         if local and not _looks_like_a_checkpoint(filename):
             raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.') from error
         raise UnsafeCheckpoint(_refusal(repr(filename), error.__cause__)) from error
+    except (MemoryError, torch.OutOfMemoryError):
+        # A resume must not pass over a sound file for want of memory.
+        raise
     except Exception as error:
         # Damaged bytes fail in any way; only errors that were meant for a reader have one to tell.
         meant = isinstance(error, (RuntimeError, EOFError, OSError, pickle.UnpicklingError))

@@ -107,6 +107,17 @@ def test_resume_takes_the_newest_whole_checkpoint(tmp_path):
     assert find_resumable(str(tmp_path / 'absent')) is None
 
 
+@pytest.mark.parametrize('error', [MemoryError(), torch.OutOfMemoryError('out of memory')])
+def test_want_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch, error):
+    def load(*_, **__):
+        raise error
+
+    torch.save(dict(state_dict={}), tmp_path / 'a.pth')
+    monkeypatch.setattr(torch, 'load', load)
+    with pytest.raises(type(error)):
+        read_checkpoint(str(tmp_path / 'a.pth'))
+
+
 def test_a_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path):
     rng = random.Random(0)
     newest = 0
