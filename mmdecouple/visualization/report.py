@@ -146,7 +146,7 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
         ('cr_inter', 'Measures', 'Inter-object coupling ratio',
          'The more of object A is masked, the more its feature may be pulled to its neighbor B. '
          'At 1 the neighbor changes nothing.', ratio_curve_figure(runs, styles)),
-        ('cr_intra_cell', 'Measures', 'Intra-object coupling ratio, cell-aligned',
+        ('cr_intra_cell', 'Measures', 'Intra-object coupling ratio, cells',
          'How much a part of an object changes when the rest of the object is replaced, cut along '
          'feature cells.', histogram_figure(runs, styles, 'cr_intra_cell', 'CR intra (cell)')),
         ('cr_intra_pixel', 'Measures', 'Intra-object coupling ratio, pixel',

@@ -34,11 +34,11 @@ class Noise(torch.utils.data.Dataset):
         return dict(inputs=torch.randn(3, 16, 16))
 
 
-def train(folder, hooks, workers=0):
+def train(folder, hooks, workers=0, **config):
     runner = Runner(
         model=TrainedModel(),
         work_dir=str(folder),
-        cfg=Config(dict()),
+        cfg=Config(config),
         train_dataloader=dict(
             batch_size=4,
             num_workers=workers,
@@ -57,15 +57,19 @@ def train(folder, hooks, workers=0):
     return runner.model
 
 
-def hook(**settings):
-    probe = dict(
+def toy_probe():
+    return dict(
+        type='ProbeDataset',
         objects=dict(type='ToyObjects', num_images=6),
         bank=dict(type='ToyObjects', num_images=8, first=1),
         singles=dict(type='ToyObjects', num_images=6, first=2, counts=(1, 1)),
         size=SIZE,
         cell=CELL,
         measures=list(MEASURES))
-    return dict(type='CouplingHook', probe=probe, **settings)
+
+
+def hook(**settings):
+    return dict(type='CouplingHook', probe=toy_probe(), **settings)
 
 
 @pytest.mark.parametrize('workers', [0, 1])
@@ -92,6 +96,16 @@ def test_every_nth_epoch_is_measured_logged_and_written(tmp_path):
     assert logged[0]['coupling/context_shift'] == report['metrics']['context_shift']['value']
 
 
+def test_without_probes_of_its_own_it_measures_those_of_the_test(tmp_path):
+    train(tmp_path / 'own', [hook(interval=3)])
+    train(tmp_path / 'tested', [dict(type='CouplingHook', interval=3)], test_dataloader=dict(dataset=toy_probe()))
+    own, tested = (json.loads((tmp_path / name / 'coupling' / 'epoch_3.json').read_text())
+                   for name in ('own', 'tested'))
+    assert own['manifest_sha256'] == tested['manifest_sha256'] and own['metrics'] == tested['metrics']
+    with pytest.raises(ValueError, match='CouplingHook: the config names no ProbeDataset .*name one'):
+        train(tmp_path / 'none', [dict(type='CouplingHook')])
+
+
 def test_an_interval_below_one_epoch_is_an_error():
     with pytest.raises(ValueError, match='interval must be at least 1 epoch, got 0'):
-        CouplingHook(probe={}, interval=0)
+        CouplingHook(interval=0)

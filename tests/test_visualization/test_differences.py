@@ -56,8 +56,8 @@ def test_a_metric_without_values_gets_no_interval_and_is_never_called_better() -
     found = difference_to(runs[1], runs[0], 'cr_inter_masked_median')
     assert found.low is None and not found.clear
     (name, verdict), = readings(runs)
-    assert name == 'b' and any('CR inter, median' in label for label in verdict['unpaired'])
-    assert not any('CR inter, median' in label for label in verdict['better'])
+    assert name == 'b' and any('CR inter, masked, median' in label for label in verdict['unpaired'])
+    assert not any('CR inter, masked, median' in label for label in verdict['better'])
 
 
 def test_better_follows_the_direction_of_the_metric() -> None:

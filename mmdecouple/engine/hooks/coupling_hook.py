@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import DATASETS, HOOKS
 
 
@@ -17,8 +18,8 @@ class CouplingHook(Hook):
     `<work_dir>/coupling/manifest.json`, so that a resumed run goes on with the same.
 
     Args:
-        probe: config of the `ProbeDataset`.
         interval: epochs between measurements, positive.
+        probe: config of the `ProbeDataset`; None for the one that the trained config names for testing.
         batch_size: probes at a time on each rank.
         num_workers: processes that render probes.
     """
@@ -26,8 +27,8 @@ class CouplingHook(Hook):
     priority = 'LOW'
 
     def __init__(self,
-                 probe: dict,
                  interval: int = 1,
+                 probe: dict | None = None,
                  batch_size: int = 32,
                  num_workers: int = 0) -> None:
         if interval < 1:
@@ -38,12 +39,17 @@ class CouplingHook(Hook):
         self.dataset = None
 
     def before_train(self, runner: Runner) -> None:
-        """Draws the probes now: data that does not fit stops the run before its first step."""
+        """Draws the probes now: data that does not fit stops the run before its first step.
+
+        Raises:
+            ValueError: There is no `probe`, and the config names none.
+        """
+        probe = self.probe or _tested_probe(runner)
         manifest = Path(runner.work_dir) / 'coupling' / 'manifest.json'
         self.dataset = DATASETS.build({
             'type': 'ProbeDataset',
             'manifest': str(manifest),
-            **self.probe
+            **probe
         })
         for note in self.dataset.metainfo['notes']:
             runner.logger.info(note)
@@ -67,3 +73,11 @@ class CouplingHook(Hook):
         runner.visualizer.add_scalars(scalars, step=runner.iter)
         runner.logger.info(f'Coupling after epoch {epoch}: ' + ', '.join(
             f'{name.split("/")[1]} {value:.4f}' for name, value in scalars.items()))
+
+
+def _tested_probe(runner: Runner) -> dict:
+    try:
+        return configured_probe(runner.cfg)
+    except ValueError as error:
+        raise ValueError('CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
+                         'there, or as probe of the hook (config key custom_hooks).') from error
