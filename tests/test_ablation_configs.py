@@ -11,6 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdecouple.ablation import read_table
+from mmdecouple.ablation.measuring import figures_files
+from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.resolving import resolve
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
@@ -210,3 +212,14 @@ def test_the_full_config_of_a_row_builds(table, label):
     with torch.device('meta' if 'ViT' in config.model.backbone.type else 'cpu'):
         model = MODELS.build(config.model)
     assert any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize('name', VARIED)
+@pytest.mark.parametrize('scale', ['demo', 'full'])
+def test_every_row_says_what_to_measure_and_its_data_have_it(name, scale, tmp_path):
+    for run in plan_runs(read_table(name), scale, tmp_path, seeds=[0]):
+        asked = [probe['measures'] for probe in figures_files(run.probe, tmp_path).values()]
+        types = [measure['type'] for measure, in asked]
+        # COCO knows no classes of backgrounds: a measure that its data cannot give would fail at every start.
+        assert {'OKNN', 'InterCouplingRatio'} <= set(types), run.name
+        assert scale == 'demo' or 'BackgroundLeak' not in types, run.name

@@ -101,11 +101,14 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
 
 
 def check_batch(runs: Sequence[Run], processes: int) -> None:
-    """Raises ValueError if a run would train with another total batch than its learning rate is for."""
+    """Raises ValueError if a run would train with another total batch than its learning rate is for.
+
+    A config that does not say which (config key auto_scale_lr.base_batch_size) is for a single process.
+    """
     for run in runs:
         batch = run.config.train_dataloader.batch_size
-        wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size')
-        if wanted not in (None, batch * processes) and not run.row.untrained:
+        wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size', batch)
+        if wanted != batch * processes and not run.row.untrained:
             raise ValueError(f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
                              f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.')
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.jobs import Job, training_progress
 
 from .finishing import figures_folder, finish, read_note
@@ -92,7 +92,7 @@ def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
     Raises:
         RuntimeError: Somebody else still works there after two minutes.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out / '.lock')
     deadline = time.monotonic() + _WAIT_SECONDS
     with (out / '.lock').open('w') as lock:
         while True:

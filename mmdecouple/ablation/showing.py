@@ -107,6 +107,8 @@ def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, consol
 
 def _legend(table: Table) -> str:
     lower = ', '.join(name for name in table.columns if COLUMNS[name].lower)
+    best = ', '.join(f'{name} {COLUMNS[name].best}' for name in table.columns if COLUMNS[name].best is not None)
     keys = ', '.join(f'{name} {COLUMNS[name].key}' for name in table.columns if COLUMNS[name].key)
     return ('Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
-            f'have this sign. Lower is less coupled: {lower or "none of these"}. Our figures: {keys or "none"}.')
+            f'have this sign. Lower is less coupled: {lower or "none of these"}. No coupling gives: '
+            f'{best or "none of these"}. Our figures: {keys or "none"}.')

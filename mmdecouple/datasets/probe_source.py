@@ -72,11 +72,6 @@ class ObjectSource:
         position = {int(key): i for i, key in enumerate(self.info(image)['ids'])}
         return self.boxes(image)[[position[key] for key in objects]]
 
-    def label(self, image: int, obj: int) -> int:
-        """Class index of one object."""
-        info = self.info(image)
-        return int(info['labels'][int(np.flatnonzero(info['ids'] == obj)[0])])
-
     def background(self, image: int) -> int | None:
         """Class of the image's background where the data set knows it, else None."""
         labels = getattr(self.dataset, 'background_labels', None)

@@ -64,6 +64,12 @@ def measure_model(
     return report[0]
 
 
+def exact_float32() -> None:
+    """Full float32 for the rest of the process: for threads, which must not switch it under each other."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision('highest')
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode in full float32; afterwards all modules' modes, precision and random generators as before.

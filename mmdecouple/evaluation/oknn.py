@@ -1,5 +1,8 @@
 """Object-level k-NN accuracy, clean (OKNN) and with the surroundings swapped (OKNN-D)."""
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from mmdecouple.registry import MEASURES
 from . import bootstrap
 from .canvas import boxes_mask, compose
 from .knn import nearest, ranks, votes
-from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, no_candidate
+from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, no_candidate
 
 SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 ** 2, np.inf)}
 
@@ -53,19 +56,25 @@ class OKNN(Measure):
             check_positive(self, temperature=self.temperature)
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
-        draws = []
+        draws, notes = [], []
         for role, limit in (('bank', self.bank_images), ('query', self.query_images)):
+            source = sources[role]
             found = [self._draw_image(sources, role, image, rng)
-                     for image in draw_images(sources[role].images, limit, rng)]
+                     for image in draw_images(source.images, limit, rng, partial(self._fits, sources, role))]
             found = [
                 draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])
             ]
             if not any(draw['chosen'] for draw in found):
                 raise no_candidate(
                     self, f'both sides of a box at least one cell ({sources.cell} px '
-                    f'at size {sources.size})', sources[role].name)
+                    f'at size {sources.size})', source.name)
             draws += found
-        return Drawn(draws)
+            notes += fewer_note(self, len(found), limit or 0, f'{role} images')
+        return Drawn(draws, notes)
+
+    def _fits(self, sources: Any, role: str, image: int) -> bool:
+        boxes = sources[role].boxes(image)
+        return bool(len(boxes) if role == 'query' else large_enough(boxes, sources.cell).any())
 
     def _draw_image(self, sources: Any, role: str, image: int, rng: np.random.Generator) -> dict:
         source = sources[role]
@@ -178,11 +187,13 @@ def large_enough(boxes: np.ndarray, cell: float) -> np.ndarray:
     return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= cell
 
 
-def draw_images(images: list[int], limit: int | None, rng: np.random.Generator) -> list[int]:
-    """All images, or `limit` of them drawn without replacement, in the order of the data set."""
+def draw_images(images: list[int], limit: int | None, rng: np.random.Generator,
+                fits: Callable[[int], bool]) -> list[int]:
+    """All images, or `limit` that fit, drawn without replacement; in the order of the data set."""
     if limit is None or limit >= len(images):
         return images
-    return [images[i] for i in np.sort(rng.permutation(len(images))[:limit])]
+    drawn = islice((i for i in rng.permutation(len(images)) if fits(images[i])), limit)
+    return [images[i] for i in sorted(drawn)]
 
 
 def other_image(source: Any, image: int, rng: np.random.Generator) -> int:

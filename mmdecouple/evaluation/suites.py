@@ -57,7 +57,7 @@ def probe_config(
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(
-        probe.get('measures') or [dict(type=name) for name in LIMITS], measures, limit)
+        probe.get('measures') or _all_measures(), measures, limit)
     if removal is not None:
         inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
         if not inter:
@@ -73,6 +73,9 @@ def configured_probe(config: dict) -> dict:
     Args:
         config: a whole config; empty where a network has none.
 
+    Returns:
+        A copy, with the list of `measures`: where the config lists none, of all with their defaults.
+
     Raises:
         ValueError: it names none.
     """
@@ -85,10 +88,14 @@ def configured_probe(config: dict) -> dict:
     ]
     for place in places:
         if place and place.get('type') == 'ProbeDataset':
-            return deepcopy(dict(place))
+            return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or _all_measures()}
     reason = ('The config names no ProbeDataset (config key test_dataloader.dataset)' if config else
               'None of the networks has a config that names a ProbeDataset')
     raise ValueError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
+
+
+def _all_measures() -> list[dict]:
+    return [dict(type=name) for name in LIMITS]
 
 
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:

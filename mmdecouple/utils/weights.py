@@ -22,8 +22,8 @@ def load_weights(model: torch.nn.Module,
         revise_keys: (pattern, replacement) pairs applied to the checkpoint's names.
 
     Raises:
-        ValueError: If a backbone weight is missing or of another shape, or, with ``strict``, if
-            anything differs.
+        ValueError: If a weight of the backbone is missing or of another shape, or of the teacher's backbone where
+            the checkpoint has any of it, or, with ``strict``, if anything differs.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     for pattern, replacement in revise_keys or []:
@@ -39,7 +39,8 @@ def load_weights(model: torch.nn.Module,
         f'{len(keys)} {what} ({_some(keys)})'
         for what, keys in (('missing', missing), ('unexpected', unexpected),
                            ('of another shape', reshaped)) if keys)
-    broken = [key for key in missing + reshaped if key.startswith('backbone.')]
+    held = [prefix for prefix in ('teacher.backbone.', ) if any(key.startswith(prefix) for key in weights)]
+    broken = [key for key in missing + reshaped if key.startswith(('backbone.', *held))]
     if broken or (strict and found):
         raise ValueError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
                          'config it was trained with, or another checkpoint (config key '

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
+from mmdecouple.evaluation.measuring import evaluating
+
 from .maps import maps_figure
 from .style import RunStyle
 
@@ -78,7 +80,8 @@ def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor,
         Tensor: (B, h', w') float32 on the CPU, [-1, 1].
     """
     images = functional.interpolate(images, scale_factor=scale, mode='bilinear')
-    features = model.dense_features(images)
+    with evaluating(model):
+        features = model.dense_features(images)
     return point_affinity(features, points.to(features.device)).cpu()
 
 
@@ -88,9 +91,9 @@ def largest_instance_point(item: 'ObjectImage') -> tuple[float, float]:
     The center is the centroid of the mask, or the pixel of the mask that is nearest to it.
 
     Raises:
-        ValueError: The image has no instance.
+        ValueError: The image has no instance, or none with a pixel.
     """
-    if len(item.masks) == 0:
+    if not item.masks.any():
         raise ValueError(f'largest_instance_point: image {item.image_id} has no instance.')
     mask = item.masks[int(item.masks.reshape(len(item.masks), -1).sum(1).argmax())]
     rows, columns = np.nonzero(mask)

@@ -65,8 +65,8 @@ def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: S
 
 
 def _direction(spec: MetricSpec) -> str:
-    good = 'is better' if spec.group == RECOGNITION else '= less coupled'
-    return f'{spec.better} {good}' if spec.better else ''
+    coupled = spec.group != RECOGNITION and spec.better and not spec.better.isdecimal()
+    return f'{spec.better} = less coupled' if coupled else spec.direction
 
 
 def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str) -> Figure | None:

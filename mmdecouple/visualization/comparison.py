@@ -91,13 +91,15 @@ def is_measured(path: Path, source: Path, cell: int | None = None) -> bool:
         cell (int | None): Side in pixels of the patch cells to measure with; None for any.
 
     Returns:
-        bool: False if the config or the checkpoint had another content, or the cells another size.
+        bool: False if the config or the checkpoint had another content, or the cells another size, or if another
+            layer or network was read than the config says (`--layer`, `--measured`).
     """
     if not path.is_file():
         return False
     found, config = read_coupling(path), find_config(path.parent)
     same = found.get('made_from') == made_from(config, None if source == config else source)
-    return same and cell in (None, found.get('cell'))
+    usual = not found.get('layer') and not found.get('measured')
+    return same and usual and cell in (None, found.get('cell'))
 
 
 def made_from(config: str | Path | None, checkpoint: str | Path | None) -> dict[str, str]:

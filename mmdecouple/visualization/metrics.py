@@ -34,7 +34,7 @@ class MetricSpec(NamedTuple):
         label (str): Row title.
         group (str): Table it belongs to.
         percent (bool): Shown times 100 with one digit.
-        better (str): `higher`, `lower` or `` where no direction is claimed.
+        better (str): `higher`, `lower`, the value that is best (`0`, `1`), or `` where no direction is claimed.
         meaning (str): One sentence.
     """
 
@@ -51,6 +51,19 @@ class MetricSpec(NamedTuple):
             return '–'
         text = f'{100 * value:+.1f}' if self.percent else f'{value:+.3f}'
         return (text if sign else text.lstrip('+')).replace('-', '−')
+
+    @property
+    def direction(self) -> str:
+        """What is good, in words; empty where no direction is claimed."""
+        return self.better and f'{self.better} is {"best" if self.better.isdecimal() else "better"}'
+
+    def verdict(self, value: float, reference: float) -> str:
+        """`better` or `worse` than the reference, or empty where no direction is claimed."""
+        if self.better in ('higher', 'lower'):
+            return 'better' if (value > reference) == (self.better == 'higher') else 'worse'
+        if not self.better:
+            return ''
+        return 'better' if abs(value - float(self.better)) < abs(reference - float(self.better)) else 'worse'
 
 
 _TOP = 'k-NN (k = 20) on object features: share of objects whose class is found'
@@ -77,22 +90,22 @@ METRICS = (
                '1 − centered cosine of an object feature when all around its box is swapped.'),
     MetricSpec('background_leak', 'Background leak', COUPLING, True, 'lower',
                'Background class predicted by k-NN from the object feature alone.'),
-    MetricSpec('cr_inter_masked_median', 'CR inter, masked, median', COUPLING, False, 'lower',
+    MetricSpec('cr_inter_masked_median', 'CR inter, masked, median', COUPLING, False, '1',
                f'{_INTER} (A masked in the reference too; median of pairs).'),
-    MetricSpec('cr_inter_masked_mean', 'CR inter, masked, mean', COUPLING, False, 'lower',
+    MetricSpec('cr_inter_masked_mean', 'CR inter, masked, mean', COUPLING, False, '1',
                f'{_INTER} (A masked in the reference too; mean of pairs).'),
     MetricSpec('cr_inter_masked_ratio_of_means', 'CR inter, masked, ratio of means', COUPLING, False,
-               'lower', f'{_INTER} (A masked in the reference too; ratio of means).'),
-    MetricSpec('cr_inter_masked_dcos', 'Pull of a neighbor', COUPLING, False, 'lower',
+               '1', f'{_INTER} (A masked in the reference too; ratio of means).'),
+    MetricSpec('cr_inter_masked_dcos', 'Pull of a neighbor', COUPLING, False, '0',
                f'{_PULL}; A masked in the reference too.'),
     MetricSpec('cr_inter_clean_median', 'CR inter, clean reference, median', COUPLING, False,
-               'lower', f'{_INTER} (clean reference; median of pairs).'),
-    MetricSpec('cr_inter_clean_mean', 'CR inter, clean reference, mean', COUPLING, False, 'lower',
+               '1', f'{_INTER} (clean reference; median of pairs).'),
+    MetricSpec('cr_inter_clean_mean', 'CR inter, clean reference, mean', COUPLING, False, '1',
                f'{_INTER} (clean reference; mean of pairs).'),
     MetricSpec('cr_inter_clean_ratio_of_means', 'CR inter, clean reference, ratio of means',
-               COUPLING, False, 'lower', f'{_INTER} (clean reference; ratio of means).'),
+               COUPLING, False, '1', f'{_INTER} (clean reference; ratio of means).'),
     MetricSpec('cr_inter_clean_dcos', 'Pull of a neighbor, clean reference', COUPLING, False,
-               'lower', f'{_PULL}; clean reference.'),
+               '0', f'{_PULL}; clean reference.'),
     MetricSpec('cr_intra_cell', 'CR intra, cells', COUPLING, False, 'lower',
                f'{_INTRA}, cut along feature cells.'),
     MetricSpec('cr_intra_pixel', 'CR intra, pixel', COUPLING, False, 'lower',

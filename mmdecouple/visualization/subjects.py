@@ -111,8 +111,8 @@ def _objects(config: dict, size: int) -> Iterator[Subject]:
     for index in range(len(dataset)):
         if len(dataset.info(index)['ids']):
             item = dataset.objects(index)
-            yield Subject(f'{dataset.name}-{item.image_id}', _resize(item.image, size, size),
-                          (largest_instance_point(item), ))
+            points = (largest_instance_point(item), ) if item.masks.any() else ()
+            yield Subject(f'{dataset.name}-{item.image_id}', _resize(item.image, size, size), points)
 
 
 def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -136,6 +136,10 @@ def test_a_total_batch_that_a_learning_rate_is_not_for_is_refused(tmp_path):
         check_batch(runs, 1)
     check_batch(plan_runs(table, 'full', tmp_path, rows=['DenseCL/base'], seeds=[0],
                           options={'train_dataloader.batch_size': 256}), 1)
+    small = plan_runs(table, 'demo', tmp_path, rows=['DenseCL/base'], seeds=[0])
+    check_batch(small, 1)
+    with pytest.raises(ValueError, match=r'DenseCL/base: 2 x \d+ images a step, but its learning rate is for'):
+        check_batch(small, 2)
 
 
 def test_a_scale_pattern_or_setting_that_fits_nothing_is_said(tmp_path):

@@ -156,3 +156,12 @@ def test_weights_that_do_not_fit_are_listed():
     del weights['backbone.bias']
     with pytest.raises(ValueError, match='a.pth.*1 missing .backbone.bias.'):
         load_weights(model, weights, 'a.pth')
+
+
+def test_part_of_a_teachers_backbone_is_refused_and_none_of_it_is_not():
+    teacher = torch.nn.ModuleDict(dict(backbone=torch.nn.Linear(2, 2)))
+    model = torch.nn.ModuleDict(dict(backbone=torch.nn.Linear(2, 2), teacher=teacher))
+    weights = model.state_dict()
+    load_weights(model, {key: value for key, value in weights.items() if not key.startswith('teacher')}, 'a.pth')
+    with pytest.raises(ValueError, match='a.pth.*1 missing .teacher.backbone.bias.'):
+        load_weights(model, {key: value for key, value in weights.items() if key != 'teacher.backbone.bias'}, 'a.pth')

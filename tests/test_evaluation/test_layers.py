@@ -3,6 +3,7 @@ import pytest
 import timm
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.structures import BaseDataElement
 from mmpretrain.models import ResNet
 from torch import nn
 
@@ -10,6 +11,7 @@ from mmdecouple.evaluation import lsc_maps
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.side_by_side import fingerprint
 from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones.dense_map import predict_maps
 from mmdecouple.models.backbones.vit_formats import from_ours
 
 CNN = '''
@@ -147,3 +149,13 @@ def test_an_unknown_layer_is_one_line_that_names_the_network(cnn, word, line):
     with pytest.raises(ValueError) as caught:
         open_network(word or cnn, layer='9')
     assert line in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_masked_patches_go_to_where_the_images_are():
+    def read(images, mask):
+        assert mask.device == images.device and mask.shape == (2, 4, 4)
+        return torch.zeros(2, 3, 4, 4)
+
+    samples = [BaseDataElement(masked=torch.ones(4, 4, dtype=torch.bool)) for _ in range(2)]
+    maps = predict_maps(read, [torch.zeros(3, 32, 32, device='meta')] * 2, samples, 'tensor')
+    assert len(maps) == 2

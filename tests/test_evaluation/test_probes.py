@@ -119,6 +119,7 @@ def test_measuring_is_done_in_full_float32_and_puts_the_precision_back():
     model.net[0].register_forward_hook(
         lambda *_: seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())))
     torch.set_float32_matmul_precision('high')
+    torch.backends.cudnn.allow_tf32 = True
     try:
         measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
         assert set(seen) == {(False, 'highest')}
@@ -175,3 +176,22 @@ def test_two_ranks_report_what_one_does(tmp_path):
     expected = measure_model(ConvModel(), toy_probes())
     for rank in range(2):
         assert json.loads((tmp_path / f'{rank}.json').read_text()) == expected
+
+
+def test_a_limit_counts_images_that_have_objects():
+    def drawn(**settings):
+        probes = toy_probes(measures=[dict(type='OKNN', **settings)], objects=few, bank=few)
+        return probes.manifest['measures'][0], {draw['image'] for draw in probes.manifest['measures'][0]['draws']}
+
+    few = ToyObjects(num_images=12)
+    empty = {2, 3, 5, 7, 11}
+    for index in empty:
+        item = few.items[index]
+        few.items[index] = item._replace(
+            **{key: getattr(item, key)[:0] for key in ('boxes', 'labels', 'masks', 'ids')})
+    for seed in range(5):
+        part, images = drawn(bank_images=4, query_images=4)
+        assert len(part['draws']) == 8 and not images & empty and part['notes'] == []
+    part, images = drawn(bank_images=9, query_images=9)
+    assert len(images) == 7 and part['notes'] == [
+        f'OKNN: 7 of 9 {role} images asked for; used what there is.' for role in ('bank', 'query')]

@@ -250,6 +250,7 @@ NECK = maskalign()['neck']
     (dict(neck=dict(NECK, levels=4)), r'levels must lie in \[1, 3\]'),
     (dict(mask_ratio=1.), r'mask_ratio must lie in'),
     (dict(masking='center'), r'masking must be one of attention, random'),
+    (dict(measured='teacher'), r'foreign network that no checkpoint holds; measure the student'),
     (dict(drop=1.5), r'drop must lie in \[0, 1\], got 1\.5 .config key model\.drop'),
     (dict(decoupling=dict(BRANCH, mixing='embedding')), r"'embedding' is for methods.*model\.decoupling\.mixing"),
     (dict(teacher=dict(backbone=TEACHER, statistics='none')), r'statistics must be one of imagenet, clip'),

@@ -120,6 +120,10 @@ def test_figures_of_other_weights_another_config_or_other_cells_are_measured_aga
     os.utime(config, (1e9, 1e9))
     assert asked() == once and asked() == []
     assert asked(cell=16) == [] and asked(cell=32) == once
+    figures = folders[0] / 'coupling.json'
+    for unusual in (dict(layer='9'), dict(measured='student')):
+        figures.write_text(json.dumps({**json.loads(figures.read_text()), **unusual}))
+        assert asked() == once and asked() == []
 
 
 def test_figures_of_each_data_set_are_kept_apart(tmp_path: Path) -> None:

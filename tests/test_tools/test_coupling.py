@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import probe_config
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
@@ -165,3 +166,14 @@ def test_the_config_of_the_run_says_what_to_measure_on():
             **probe, 'seed': 3,
             'measures': [dict(type='OKNN', bank_images=5, query_images=5)]
         }
+
+
+@pytest.mark.parametrize('configured, read', [(4, 8), (16, 16)])
+def test_cells_are_no_smaller_than_those_of_the_layer_that_is_read(tool, tmp_path, configured, read):
+    config = tmp_path / 'cells.py'
+    config.write_text(f'_base_ = {str(CONFIG)!r}\ntest_dataloader = dict(dataset=dict(cell={configured}))\n')
+    assert open_network(str(config), layer='layer3').cell == 8
+    tool.main([str(config), '--layer', 'layer3', '--measures', 'ContextShift', '--limit', '2', '--json',
+               str(tmp_path / 'x.json')])
+    report = json.loads((tmp_path / 'x.json').read_text())
+    assert report['cell'] == read and report['layer'] == 'layer3' and report['measured'] is None

@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+from torch.utils.data import DataLoader
 
 from mmdecouple.utils.checkpoint import DamagedCheckpoint, read_checkpoint
 from mmdecouple.utils.configs import load_config
@@ -39,6 +40,12 @@ def test_an_error_wrapped_by_a_framework_keeps_our_message():
 
 def test_an_error_of_python_inside_our_code_is_a_bug():
     assert deliberate_message(caught(lambda: existing_checkpoint(3))) is None
+
+
+@pytest.mark.parametrize('item, message', [('absent.pth', 'checkpoint absent.pth does not exist.'), (3, None)])
+def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
+    loader = DataLoader([item], num_workers=1, collate_fn=lambda items: existing_checkpoint(items[0]))
+    assert deliberate_message(caught(lambda: list(loader))) == message
 
 
 @pytest.mark.parametrize('arguments, line', [
@@ -99,6 +106,7 @@ def ended(tool, capsys):
     ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--root', 'file')),
     ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--work-dir', 'file')),
     ('demo.py', ('--out', 'file')),
+    ('ablate.py', ('mask_type', '--out', 'file')),
     ('model_converters/vit.py', ('absent.pth', 'file/x.pth', '--to', 'timm')),
     ('model_converters/resnet.py', ('absent.pth', 'file/x.pth', '--to', 'soco')),
     ('dataset_tools/browse_scenes.py', ('--out', 'file/x.png')),

@@ -49,13 +49,16 @@ class Strided(nn.Module):
     """Dense features that are the mean colors of 16 x 16 patches."""
 
     def dense_features(self, images: torch.Tensor) -> torch.Tensor:
+        assert not torch.backends.cudnn.allow_tf32 and not self.training
         return nn.functional.avg_pool2d(images, 16)
 
 
-def test_a_model_sees_the_image_at_twice_its_size() -> None:
+def test_a_model_sees_the_image_at_twice_its_size_in_full_float32(monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
     images = torch.randn(2, 3, 64, 96)
     maps = affinity_maps(Strided(), images, torch.full((2, 2), 0.5))
     assert maps.shape == (2, 16, 24)
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_the_point_lies_on_the_largest_instance_even_if_its_center_does_not() -> None:
@@ -70,6 +73,8 @@ def test_the_point_lies_on_the_largest_instance_even_if_its_center_does_not() ->
     assert ring[int(y * 20), int(x * 30)]
     with pytest.raises(ValueError, match='image 7 has no instance'):
         largest_instance_point(item._replace(masks=np.zeros((0, 20, 30), bool)))
+    with pytest.raises(ValueError, match='image 7 has no instance'):
+        largest_instance_point(item._replace(masks=np.zeros((2, 20, 30), bool)))
 
 
 def test_the_fixed_scale_keeps_models_comparable() -> None:

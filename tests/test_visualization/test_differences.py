@@ -74,3 +74,13 @@ def test_values_are_printed_with_their_sign_and_unit() -> None:
     spec = next(spec for spec in METRICS if spec.key == 'oknn_gap')
     assert (spec.show(0.1234), spec.show(-0.1, True), spec.show(0.1, True), spec.show(None)) == (
         '12.3', '−10.0', '+10.0', '–')
+
+
+@pytest.mark.parametrize('key, reference, value, word', [
+    ('cr_inter_masked_dcos', 0.2, 0.05, 'better'), ('cr_inter_masked_dcos', -0.05, -0.2, 'worse'),
+    ('cr_inter_masked_dcos', 0.2, -0.01, 'better'), ('cr_inter_clean_median', 0.98, 0.9, 'worse'),
+    ('cr_inter_clean_median', 1.4, 1.1, 'better'), ('oknn_gap', 0.1, 0.05, 'better'), ('lsc_mean', 0.9, 0.8, 'worse'),
+])
+def test_what_has_a_best_value_is_judged_by_its_distance_to_it(key, reference, value, word) -> None:
+    spec, = (spec for spec in METRICS if spec.key == key)
+    assert spec.verdict(value, reference) == word

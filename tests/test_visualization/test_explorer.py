@@ -39,6 +39,7 @@ class Colors(nn.Module):
         self.data_preprocessor = DensePreprocessor()
 
     def dense_features(self, images: Tensor) -> Tensor:
+        assert not torch.backends.cudnn.allow_tf32
         return self.mixing(self.patches(images).relu())
 
 

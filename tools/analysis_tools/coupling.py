@@ -19,7 +19,7 @@ from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
 from mmdecouple.evaluation.networks import LAYER, Network
 from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
-from mmdecouple.evaluation.suites import LIMITS, probe_config
+from mmdecouple.evaluation.suites import LIMITS, configured_probe, probe_config
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.errors import one_line_errors
@@ -77,7 +77,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def build_probes(args: argparse.Namespace, networks: dict[str, Network]) -> Dataset:
     """The probe images that all networks are shown, drawn or read from the manifest."""
     config = next((network.config for network in networks.values() if network.config is not None), {})
-    cell = max(network.cell for network in networks.values()) if args.dataset else None
+    cell = max(network.cell for network in networks.values())
+    if not args.dataset:
+        cell = max(cell, configured_probe(config).get('cell', cell))
     probe = probe_config(args.dataset, config, size=args.size, cell=args.cell or cell, seed=args.seed,
                          manifest=args.manifest, measures=args.measures, limit=args.limit, removal=args.removal)
     check_cells(networks, probe)
@@ -112,7 +114,7 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
     # The same network may come from other files than in the call that measured it.
     config, checkpoint = network.config and network.config.filename, network.checkpoint
     report = {**report, 'config': config, 'checkpoint': checkpoint and str(checkpoint), 'layer': args.layer,
-              'network_sha256': weights, 'made_from': made_from(config, checkpoint)}
+              'measured': args.measured, 'network_sha256': weights, 'made_from': made_from(config, checkpoint)}
     write_json(path, report)
     return report
 

@@ -6,25 +6,21 @@ from pathlib import Path
 from typing import Callable
 
 import torch
-from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
-from mmdecouple.registry import DATASETS, MEASURES, MODELS
+from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.arguments import positive, seed, whole
-from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.launch import choose_device, require_keys
-from mmdecouple.utils.weights import load_weights
 
 UNTRAINED = 'none'
 
@@ -60,20 +56,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
     return parser.parse_args()
-
-
-def build_model(config: Config, args: argparse.Namespace) -> torch.nn.Module:
-    """The config's model with the weights of the checkpoint, or freshly initialized."""
-    set_random_seed(args.seed)
-    logger = MMLogger.get_instance('segment', log_level='WARNING')
-    model = MODELS.build(config.model)
-    if args.checkpoint == UNTRAINED:
-        # mmengine logs every single weight that it initializes.
-        logger.setLevel('ERROR')
-        model.init_weights()
-    else:
-        load_weights(model, read_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle), args.checkpoint)
-    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 
 def check_size(model: torch.nn.Module, size: int) -> None:
@@ -134,8 +116,6 @@ def main() -> None:
         choose_device(args.device)
         config = load_config(args.config)
         require_keys(config, ('model', ), 'segmentation')
-        if args.network:
-            config.model.measured = args.network
         init_default_scope('mmdecouple')
         limits = dict(train=256, val=128) if args.quick else dict(train=None, val=None)
         images = {
@@ -147,7 +127,8 @@ def main() -> None:
             MEASURES.build(cfg)
             for cfg in measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.seeds)
         ]
-        model = build_model(config, args)
+        network = args.config if args.checkpoint == UNTRAINED else f'{args.config}={args.checkpoint}'
+        model = open_network(network, measured=args.network, seed=args.seed, allow_pickle=args.allow_pickle).model
         check_size(model, images['val'].size)
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bars:

@@ -112,7 +112,9 @@ def _other_network(report: dict[str, Any]) -> str:
         return 'its network was built from no config'
     if not report['checkpoint']:
         return 'its network is untrained'
-    return f'it was read at layer {report["layer"]}' if report.get('layer') else ''
+    if report.get('layer'):
+        return f'it was read at layer {report["layer"]}'
+    return f'it was measured with --measured {report["measured"]}' if report.get('measured') else ''
 
 
 def _other_objects(report: dict[str, Any]) -> str:

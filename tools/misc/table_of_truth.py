@@ -107,7 +107,7 @@ def _config(row: Row) -> str:
 
 
 def _measured(rows: Sequence[dict[str, Any]], scale: str, column: str) -> float | None:
-    key, percent, _ = COLUMNS[column]
+    key, percent = COLUMNS[column].key, COLUMNS[column].percent
     values = [one['metrics'][key]['value'] for one in rows if one['scale'] == scale and key in one['metrics']]
     return (100 if percent else 1) * mean(values) if values else None
 

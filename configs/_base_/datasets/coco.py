@@ -29,6 +29,13 @@ test_dataloader = dict(
         bank=dict(
             type='CocoObjects',
             ann_file='data/coco/annotations/instances_train2017.json',
-            img_prefix='data/coco/train2017')))
+            img_prefix='data/coco/train2017'),
+        measures=[
+            dict(type='OKNN'),
+            dict(type='InterCouplingRatio'),
+            dict(type='IntraCouplingRatio'),
+            dict(type='ContextShift'),
+            dict(type='LSC'),
+        ]))
 test_evaluator = dict(type='CouplingMetric')
 test_cfg = dict()

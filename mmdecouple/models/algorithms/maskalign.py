@@ -40,6 +40,10 @@ class MaskAlign(DenseAlgorithm):
 
     def __init__(self, mask_ratio: float = 0.7, masking: str = 'attention', drop: float = 0.,
                  measured: str = 'student', **kwargs) -> None:
+        if measured == 'teacher':
+            raise ValueError('MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
+                             'student, and the teacher by its own file (config key model.measured; tools: '
+                             '--measured).')
         super().__init__(measured=measured, **kwargs)
         for key, value, fits in (('mask_ratio', mask_ratio, 0 <= mask_ratio < 1), ('drop', drop, 0 <= drop <= 1)):
             if not fits:

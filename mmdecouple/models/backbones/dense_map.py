@@ -112,8 +112,9 @@ def predict_maps(read: Callable[..., Tensor], images: list[Tensor], data_samples
         groups.setdefault((tuple(image.shape), 'masked' in sample), []).append(index)
     maps: list[Tensor] = [None] * len(images)
     for (_, masked), indices in groups.items():
-        mask = [torch.stack([samples[i].masked for i in indices])] if masked else []
-        for index, features in zip(indices, read(torch.stack([images[i] for i in indices]), *mask)):
+        batch = torch.stack([images[i] for i in indices])
+        mask = [torch.stack([samples[i].masked for i in indices]).to(batch.device)] if masked else []
+        for index, features in zip(indices, read(batch, *mask)):
             maps[index] = features
     if mode == 'tensor':
         return maps

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from mmdecouple.evaluation.lsc import lsc_maps
+from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
 
-from ..style import RunStyle, run_styles
+from ..map_tool import styles_of_networks
+from ..style import RunStyle
 from ..subjects import Subject, normalized
 from .coding import CodedMap, code_features, smallest_code
 
@@ -43,8 +45,7 @@ class Looking:
     @cached_property
     def styles(self) -> dict[str, RunStyle]:
         """Color of every network, gray for the one without weights."""
-        untrained = [name for name, network in zip(self.names, self.networks) if network.checkpoint is None]
-        return run_styles(self.names, untrained[0] if len(untrained) == 1 else None)
+        return styles_of_networks(dict(zip(self.names, self.networks)))
 
     def features(self, index: int) -> list[CodedMap]:
         """Coded features of image `index`, one map a network."""
@@ -74,7 +75,11 @@ class Looking:
 
     @torch.no_grad()
     def _dense(self, index: int) -> list[Tensor]:
-        return [network.model.dense_features(self._input(network, index))[0] for network in self.networks]
+        found = []
+        for network in self.networks:
+            with evaluating(network.model):
+                found.append(network.model.dense_features(self._input(network, index))[0])
+        return found
 
     def _input(self, network: Network, index: int) -> Tensor:
         return normalized(network.model, [self.subjects[index].image], network.cell)

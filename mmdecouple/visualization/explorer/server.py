@@ -10,6 +10,8 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.server.server import Server
 
+from mmdecouple.evaluation.measuring import exact_float32
+
 from .looking import Looking
 from .page import Picture, build_page, fill_features
 
@@ -48,6 +50,7 @@ class ExplorerServer:
     def __init__(self, looking: Looking, port: int) -> None:
         self.looking, self.address = looking, f'http://{HOST}:{port}/'
         self._stopping = threading.Event()
+        exact_float32()
         self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
         # The first page must not show nothing, and a network that cannot be looked at is known before it opens.
         looking.features(0)
