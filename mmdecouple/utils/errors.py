@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+PREFIX = 'mmdecouple: error: '
 
 
 def deliberate_message(error: BaseException) -> str | None:
@@ -65,5 +66,5 @@ def one_line_errors() -> Iterator[None]:
         message = deliberate_message(error)
         if message is None or os.environ.get('MMDECOUPLE_TRACEBACK') == '1':
             raise
-        print(f'mmdecouple: error: {message}', file=sys.stderr)
+        print(f'{PREFIX}{message}', file=sys.stderr)
         sys.exit(1)

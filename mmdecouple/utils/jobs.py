@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn,
                            TimeElapsedColumn, TimeRemainingColumn)
 
+from .errors import PREFIX
+
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 90
 _TAIL_LINES = 15
@@ -43,7 +45,7 @@ def training_progress(epochs: int) -> ReadProgress:
 
 
 class JobFailed(RuntimeError):
-    """A child ended with an error; `tail` holds the last lines it wrote."""
+    """A child ended with an error; `tail` holds the line in which it said why, or else the last lines it wrote."""
 
     def __init__(self, message: str, tail: Sequence[str]) -> None:
         super().__init__(message)
@@ -73,6 +75,7 @@ class Job:
     held_files: Sequence[IO] = ()
     process: subprocess.Popen | None = field(default=None, init=False)
     tail: deque = field(default_factory=lambda: deque(maxlen=_TAIL_LINES), init=False)
+    reasons: dict[str, None] = field(default_factory=dict, init=False)
     _output: IO | None = field(default=None, init=False)
     _rest: str = field(default='', init=False)
 
@@ -99,6 +102,9 @@ class Job:
         for line in lines:
             if line.strip():
                 self.tail.append(line)
+            if PREFIX in line:
+                # Of several processes each says it, and a launcher writes pages after them.
+                self.reasons[line[line.index(PREFIX):]] = None
             found = self.read_progress(line) or found
         return found
 
@@ -169,7 +175,8 @@ def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
 
 def _failure(title: str, job: Job, code: int) -> JobFailed | None:
     if code != 0:
-        return JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}', job.tail)
+        return JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}',
+                         job.reasons or job.tail)
     try:
         if job.done is not None:
             job.done()

@@ -83,6 +83,15 @@ def test_a_failing_child_stops_the_others_and_shows_its_last_lines(tmp_path: Pat
     assert stopped.read_text() == 'saved'
 
 
+def test_of_a_failing_child_the_reason_is_shown_once_and_no_page_behind_it(tmp_path: Path) -> None:
+    fail = ('for _ in range(8): print("mmdecouple: error: no such data; name others.")\n'
+            'for line in range(99): print("launcher", line)\n'
+            'raise SystemExit(1)')
+    with pytest.raises(JobFailed) as failed:
+        run_jobs('Testing', [python_job(tmp_path, 'launched', fail)], slots=1, console=quiet())
+    assert failed.value.tail == ['mmdecouple: error: no such data; name others.']
+
+
 @pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_lets_every_child_save(sent: int, tmp_path: Path) -> None:
     child = ('import signal, sys, time\n'
