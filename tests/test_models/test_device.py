@@ -1,0 +1,60 @@
+"""A training step mixes no devices and never waits for the accelerator, shown without one.
+
+On PyTorch's `meta` device tensors have shapes and no values: reading one on the host raises, and so does an operation on
+tensors of two devices, as they would stall or fail on a GPU.
+"""
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from . import test_leopart, test_maskalign, test_soco
+from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
+from .golden_models import ibot
+
+GRID = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
+MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
+            neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16))
+
+
+def multi_crop() -> dict:
+    """Two global and two local views."""
+    return dict(inputs=batch()['inputs'] + batch(pixels=16)['inputs'], data_samples=None)
+
+
+@pytest.mark.parametrize('config, data', [
+    (MOCO, batch()),
+    (densecl(), batch()),
+    (densecl(match_rank=2, decoupling={**BRANCH, 'alignment': 'average'}), batch()),
+    (densecl(neck=NECK, decoupling={**BRANCH, 'alignment': 'point_to_all', 'weighting': 'additive'}), batch()),
+    (ibot(decoupling=GRID), batch()),
+    (ibot(decoupling={**GRID, 'mixing': 'embedding', 'alignment': 'average'}), batch()),
+    (ibot(decoupling=GRID, local_views=2, visible_weight=1., target_rank=2), multi_crop()),
+    (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
+    (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
+    (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
+], ids=['MoCo v2', 'DenseCL', 'DenseCL-D average', 'DenseCL-D all', 'iBOT-D', 'iBOT-D embedding', 'iBOT-D multi-crop',
+        'MaskAlign-D', 'SoCo-D', 'Leopart-D'])
+def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, monkeypatch):
+    # It does not know the meta device.
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())
+    model = build(config).train().to('meta')
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
+    for iteration in range(2):
+        model.data_preprocessor.set_step(seed=0, rank=0, iteration=iteration)
+        losses = model(**model.data_preprocessor(data, True), mode='loss')
+        terms = [value for name, value in losses.items() if name.startswith('loss')]
+        assert terms and all(value.device.type == 'meta' for value in losses.values())
+        optimizer.zero_grad()
+        sum(terms).backward()
+        optimizer.step()
+        model.update_teacher(iteration, 2)
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_reading_and_mixing_are_noticed():
+    there, here = torch.ones(2, device='meta'), torch.ones(2)
+    for wrong in (lambda: there.sum().item(), lambda: there.tolist(), lambda: there.cpu(), lambda: there.nonzero(),
+                  lambda: bool(there.any()), lambda: there + here):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            wrong()
