@@ -1,7 +1,6 @@
 """Measures one run, each measure by itself: `python -m mmdecouple.ablation.measuring CONFIG WEIGHTS SEED FOLDER`."""
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.progress import plain_lines
 
 from .plan import figures_stem
 
 UNTRAINED = 'none'
-_SECONDS = 2.0
 
 
 def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
@@ -39,22 +38,16 @@ def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
     missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
     network = open_network(config if weights == UNTRAINED else f'{config}={weights}', seed=seed)
     init_default_scope('mmdecouple')
+    lines = plain_lines()
+
+    def show(place: int, done: int, images: int) -> None:
+        # In hundredths of a measure.
+        lines('measured', 100 * place + 100 * done // images, 100 * len(missing))
+
     for place, (path, one) in enumerate(missing.items()):
         metric = CouplingMetric(json=path, config=config, checkpoint=None if weights == UNTRAINED else weights)
         measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64,
-                      progress=_plain_progress(place, len(missing)))
-
-
-def _plain_progress(place: int, total: int) -> Callable[[int, int], None]:
-    """Lines `measured 45/300`, in hundredths of a measure."""
-    last = [float('-inf')]
-
-    def show(done: int, images: int) -> None:
-        if done == images or time.monotonic() - last[0] >= _SECONDS:
-            last[0] = time.monotonic()
-            print(f'measured {100 * place + 100 * done // images}/{100 * total}', flush=True)
-
-    return show
+                      progress=partial(show, place))
 
 
 if __name__ == '__main__':

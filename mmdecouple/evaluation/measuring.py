@@ -50,7 +50,7 @@ def measure_model(
     sampler = DefaultSampler(dataset, shuffle=False, seed=0)
     loader = DataLoader(
         dataset, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=pseudo_collate,
-        generator=torch.Generator(), worker_init_fn=_one_thread)
+        generator=torch.Generator(), worker_init_fn=one_thread)
     done, total = 0, len(sampler)
     with evaluating(model), torch.no_grad():
         for batch in loader:
@@ -94,5 +94,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
+    """Start of a loader's worker: one thread, as the workers are many."""
     torch.set_num_threads(1)

@@ -1,7 +1,6 @@
 """Segments with the frozen features of a checkpoint, or of the untrained network, and prints a table of mIoU."""
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -21,6 +20,7 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.launch import choose_device, require_keys
+from mmdecouple.utils.progress import plain_lines
 
 UNTRAINED = 'none'
 
@@ -83,18 +83,6 @@ def print_report(report: dict, console: Console) -> None:
                   highlight=False)
 
 
-def plain_progress(every: float = 2.0) -> Callable[[str, int, int], None]:
-    """Progress as lines `linear: epochs 3/25`, for logs and for programs that read them."""
-    last = [float('-inf')]
-
-    def show(stage: str, done: int, total: int) -> None:
-        if done == total or time.monotonic() - last[0] >= every:
-            last[0] = time.monotonic()
-            print(f'{stage} {done}/{total}', flush=True)
-
-    return show
-
-
 def bar_progress(bars: Progress) -> Callable[[str, int, int], None]:
     """One bar for every stage."""
     tasks: dict[str, int] = {}
@@ -132,7 +120,7 @@ def main() -> None:
         check_size(model, images['val'].size)
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bars:
-            show = bar_progress(bars) if sys.stdout.isatty() else plain_progress()
+            show = bar_progress(bars) if sys.stdout.isatty() else plain_lines()
             report = measure_segmentation(
                 model, images['train'], images['val'], measures, json=args.json, config=str(args.config),
                 checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint,

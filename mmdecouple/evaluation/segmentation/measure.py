@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmdecouple.datasets.segmentation import SegmentationImages
 
+from ..measuring import one_thread
+
 
 def _silent(stage: str, done: int, total: int) -> None:
     pass
@@ -106,11 +108,7 @@ def feature_batches(model: nn.Module, images: Dataset, runtime: Runtime, batch_s
     """
     # A loader without a generator of its own would draw from the global one.
     loader = DataLoader(images, batch_size or runtime.batch_size, sampler=order, drop_last=order is not None,
-                        num_workers=runtime.num_workers, generator=torch.Generator(), worker_init_fn=_one_thread)
+                        num_workers=runtime.num_workers, generator=torch.Generator(), worker_init_fn=one_thread)
     device = device_of(model)
     for pixels, labels in loader:
         yield dense_features(model, pixels), labels.to(device)
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
