@@ -119,4 +119,20 @@ def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
                 shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
                 assert cell == (f'**{shown}**' if found.half is not None and abs(found.mean) > found.half else shown)
                 compared += 1
-    assert compared > 100
+    assert compared > 350
+
+
+def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
+    text = (ROOT / 'docs' / 'evidence.md').read_text()
+    rows = (ROOT / 'docs' / 'results' / 'evidence' / 'demo' / 'rows.jsonl').read_text().splitlines()
+    figures = Figures([json.loads(line) for line in rows])
+    (header, lines), = re.findall(r'\| kappa 0.8 minus kappa 0 \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
+    for line in lines.splitlines():
+        name, *cells = line.strip('| ').split(' | ')
+        group, row = name.split(': ')
+        for column, cell in zip(header.split(' | '), cells, strict=True):
+            with_it, without = (figures.per_seed(group, row, setting, COLUMNS[column].key)
+                                for setting in ('cooccurrence', 'none'))
+            found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
+            shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+            assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)
