@@ -106,8 +106,7 @@ def test_published_tables_are_those_of_the_rows_beside_them():
 
 def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
     text = (ROOT / 'docs' / 'evidence.md').read_text()
-    rows = (ROOT / 'docs' / 'results' / 'evidence' / 'demo' / 'rows.jsonl').read_text().splitlines()
-    figures, compared = Figures([json.loads(line) for line in rows]), 0
+    figures, compared = published_figures('evidence'), 0
     # | kappa 0.8 | OKNN | ... |, then lines | iBOT: -D minus base | -6.7 ± 0.9 | ... |
     for setting, header, lines in re.findall(r'\| kappa (\S+) \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text):
         for line in lines.splitlines():
@@ -122,10 +121,26 @@ def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
     assert compared > 350
 
 
+def published_figures(name):
+    rows = (ROOT / 'docs' / 'results' / name / 'demo' / 'rows.jsonl').read_text().splitlines()
+    return Figures([json.loads(line) for line in rows])
+
+
+def test_what_the_evidence_says_of_single_settings_is_in_their_rows():
+    text = (ROOT / 'docs' / 'evidence.md').read_text()
+    figures = published_figures('evidence_settings')
+    (header, lines), = re.findall(r'\| one seed \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
+    for line in lines.splitlines():
+        name, *cells = line.strip('| ').split(' | ')
+        group, row, kappa = re.fullmatch(r'(.+): (.+) at kappa (\S+)', name).groups()
+        for column, cell in zip(header.split(' | '), cells, strict=True):
+            found = figures.over_seeds(group, row, f'kappa_{kappa}', COLUMNS[column].key)
+            assert cell == show(found, COLUMNS[column]), name
+
+
 def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
     text = (ROOT / 'docs' / 'evidence.md').read_text()
-    rows = (ROOT / 'docs' / 'results' / 'evidence' / 'demo' / 'rows.jsonl').read_text().splitlines()
-    figures = Figures([json.loads(line) for line in rows])
+    figures = published_figures('evidence')
     (header, lines), = re.findall(r'\| kappa 0.8 minus kappa 0 \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
     for line in lines.splitlines():
         name, *cells = line.strip('| ').split(' | ')
