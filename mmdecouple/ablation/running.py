@@ -93,6 +93,7 @@ def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
         RuntimeError: Somebody else still works there after two minutes.
     """
     check_writable(out / '.lock')
+    out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _WAIT_SECONDS
     with (out / '.lock').open('w') as lock:
         while True:

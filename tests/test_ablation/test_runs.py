@@ -3,9 +3,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 
-from mmdecouple.ablation import read_table
+from mmdecouple.ablation import read_table, running
 from mmdecouple.ablation.finishing import figures_folder, finish, read_note
 from mmdecouple.ablation.measuring import figures_files
 from mmdecouple.ablation.plan import figures_stem, plan_runs
@@ -94,3 +95,14 @@ def test_seeds_of_earlier_commands_are_found_again(tmp_path):
     assert read_seeds(path) == set()
     write_rows(path, [dict(seed=4), dict(seed=0), dict(seed=4)])
     assert read_seeds(path) == {0, 4}
+
+
+def test_a_folder_that_is_not_there_is_made_and_held_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, '_WAIT_SECONDS', -1)
+    told = []
+    with running.alone_in(tmp_path / 'new' / 'out', told.append):
+        with pytest.raises(RuntimeError, match='another ablation works in this folder'):
+            with running.alone_in(tmp_path / 'new' / 'out', told.append):
+                pass
+    with running.alone_in(tmp_path / 'new' / 'out', told.append) as lock:
+        assert not lock.closed
