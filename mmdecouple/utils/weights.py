@@ -39,8 +39,9 @@ def load_weights(model: torch.nn.Module,
         f'{len(keys)} {what} ({_some(keys)})'
         for what, keys in (('missing', missing), ('unexpected', unexpected),
                            ('of another shape', reshaped)) if keys)
-    held = [prefix for prefix in ('teacher.backbone.', ) if any(key.startswith(prefix) for key in weights)]
-    broken = [key for key in missing + reshaped if key.startswith(('backbone.', *held))]
+    has_teacher = any(key.startswith('teacher.backbone.') for key in weights)
+    whole = ('backbone.', 'teacher.backbone.') if has_teacher else 'backbone.'
+    broken = [key for key in missing + reshaped if key.startswith(whole)]
     if broken or (strict and found):
         raise ValueError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
                          'config it was trained with, or another checkpoint (config key '

@@ -112,7 +112,7 @@ def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
             visible = float(spec.show(found.value).replace('−', '-')) != 0
             kind = 'unpaired' if found.low is None else 'open'
             if found.clear and visible:
-                kind = spec.verdict(metric_value(run, spec.key), metric_value(reference, spec.key)) or 'open'
+                kind = spec.verdict(metric_value(run, spec.key), metric_value(reference, spec.key))
             verdict[kind].append(f'{spec.label} ({spec.show(found.value, sign=True)})')
         sorted_runs.append((run.name, verdict))
     return sorted_runs

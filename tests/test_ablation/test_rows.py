@@ -105,20 +105,25 @@ def test_published_tables_are_those_of_the_rows_beside_them():
 
 
 def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
-    text = (ROOT / 'docs' / 'evidence.md').read_text()
     figures, compared = published_figures('evidence'), 0
-    # | kappa 0.8 | OKNN | ... |, then lines | iBOT: -D minus base | -6.7 ± 0.9 | ... |
-    for setting, header, lines in re.findall(r'\| kappa (\S+) \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text):
-        for line in lines.splitlines():
-            name, *cells = line.strip('| ').split(' | ')
+    for kappa, setting in (('0.8', 'cooccurrence'), ('0', 'none')):
+        for name, column, cell in quoted(f'kappa {kappa}'):
             group, row, minus = re.fullmatch(r'(.+): (.+) minus (.+)', name).groups()
-            for column, cell in zip(header.split(' | '), cells, strict=True):
-                found = figures.over_seeds(group, row, {'0.8': 'cooccurrence', '0': 'none'}[setting],
-                                           COLUMNS[column].key, minus=minus)
-                shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
-                assert cell == (f'**{shown}**' if found.half is not None and abs(found.mean) > found.half else shown)
-                compared += 1
+            found = figures.over_seeds(group, row, setting, COLUMNS[column].key, minus=minus)
+            shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+            assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown), name
+            compared += 1
     assert compared > 350
+
+
+def quoted(head):
+    """Row, column and cell of the one table of the evidence whose first head is this."""
+    text = (ROOT / 'docs' / 'evidence.md').read_text()
+    (header, lines), = re.findall(rf'\| {re.escape(head)} \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
+    for line in lines.splitlines():
+        name, *cells = line.strip('| ').split(' | ')
+        for column, cell in zip(header.split(' | '), cells, strict=True):
+            yield name, column, cell
 
 
 def published_figures(name):
@@ -127,27 +132,19 @@ def published_figures(name):
 
 
 def test_what_the_evidence_says_of_single_settings_is_in_their_rows():
-    text = (ROOT / 'docs' / 'evidence.md').read_text()
     figures = published_figures('evidence_settings')
-    (header, lines), = re.findall(r'\| one seed \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
-    for line in lines.splitlines():
-        name, *cells = line.strip('| ').split(' | ')
+    for name, column, cell in quoted('one seed'):
         group, row, kappa = re.fullmatch(r'(.+): (.+) at kappa (\S+)', name).groups()
-        for column, cell in zip(header.split(' | '), cells, strict=True):
-            found = figures.over_seeds(group, row, f'kappa_{kappa}', COLUMNS[column].key)
-            assert cell == show(found, COLUMNS[column]), name
+        found = figures.over_seeds(group, row, f'kappa_{kappa}', COLUMNS[column].key)
+        assert cell == show(found, COLUMNS[column]), name
 
 
 def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
-    text = (ROOT / 'docs' / 'evidence.md').read_text()
     figures = published_figures('evidence')
-    (header, lines), = re.findall(r'\| kappa 0.8 minus kappa 0 \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
-    for line in lines.splitlines():
-        name, *cells = line.strip('| ').split(' | ')
+    for name, column, cell in quoted('kappa 0.8 minus kappa 0'):
         group, row = name.split(': ')
-        for column, cell in zip(header.split(' | '), cells, strict=True):
-            with_it, without = (figures.per_seed(group, row, setting, COLUMNS[column].key)
-                                for setting in ('cooccurrence', 'none'))
-            found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
-            shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
-            assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)
+        with_it, without = (figures.per_seed(group, row, setting, COLUMNS[column].key)
+                            for setting in ('cooccurrence', 'none'))
+        found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
+        shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+        assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)
