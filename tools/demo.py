@@ -19,7 +19,7 @@ from rich.console import Console
 
 from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.configs import configs_folder, load_config
-from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.errors import one_line_errors, UserError
 from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
 from mmdecouple.utils.run_folders import find_config, newest_checkpoint
@@ -231,7 +231,7 @@ def main() -> None:
 
 def never_measure(config: Path, checkpoint: Path | None, out: Path) -> None:
     """Stands where `compare` would measure: the demo has done it before, several at a time."""
-    raise RuntimeError(f'{out} should hold the figures of {checkpoint or config} by now.')
+    raise UserError(f'{out} should hold the figures of {checkpoint or config} by now.')
 
 
 if __name__ == '__main__':

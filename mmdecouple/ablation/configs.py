@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdecouple.utils.configs import configs_folder
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes
 
 from .resolving import check_scale, resolve
@@ -41,7 +42,7 @@ def config_texts(table: Table) -> dict[str, str]:
                 words = [table.name, row.group, row.name, *([setting] if len(table.settings) > 1 else [])]
                 name = '_'.join(re.sub(r'[^a-z0-9.]+', '-', word.lower()).strip('-') for word in words) + '.py'
                 if name in texts:
-                    raise ValueError(f'{row.label}: another row is written to {name} as well; rename one.')
+                    raise UserError(f'{row.label}: another row is written to {name} as well; rename one.')
                 texts[name] = _text(table, row, setting)
     return texts
 

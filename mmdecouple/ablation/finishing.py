@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mmdecouple.utils.checkpoint import read_checkpoint
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes, write_json
 from mmdecouple.utils.run_folders import newest_checkpoint
 from mmdecouple.version import __version__
@@ -41,7 +42,7 @@ def finish(run: Run, processes: int = 1) -> None:
         return
     newest = newest_checkpoint(run.folder)
     if newest.name == 'interrupted.pth':
-        raise RuntimeError(f'{run.folder} was stopped before its end; run the same command to go on.')
+        raise UserError(f'{run.folder} was stopped before its end; run the same command to go on.')
     content = read_checkpoint(str(newest))
     buffer = io.BytesIO()
     torch.save(dict(meta=content['meta'], state_dict=content['state_dict']), buffer)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from .resolving import check_scale, resolve
 from .table import Row, Table
@@ -76,13 +77,13 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
     for pattern in rows:
         if not any(_matches(row, [pattern]) for row in table.rows if scale in row.bases):
             labels = ', '.join(row.label for row in table.rows if scale in row.bases)
-            raise ValueError(f'--rows: {pattern} fits no row of {table.name}; there are {labels}.')
+            raise UserError(f'--rows: {pattern} fits no row of {table.name}; there are {labels}.')
     for setting in settings:
         if setting not in table.settings:
             known = ', '.join(filter(None, table.settings)) or 'none'
-            raise ValueError(f'--settings: {table.name} has no {setting}; it has {known}.')
+            raise UserError(f'--settings: {table.name} has no {setting}; it has {known}.')
     if settings and not any(set(settings) & set(row.settings) for row in chosen):
-        raise ValueError(f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}.')
+        raise UserError(f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}.')
     runs: dict[tuple[str, str, int], Run] = {}
 
     def add(row: Row, setting: str, seed: int) -> Run:
@@ -109,8 +110,8 @@ def check_batch(runs: Sequence[Run], processes: int) -> None:
         batch = run.config.train_dataloader.batch_size
         wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size', batch)
         if wanted != batch * processes and not run.row.untrained:
-            raise ValueError(f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
-                             f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.')
+            raise UserError(f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
+                            f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.')
 
 
 def _matches(row: Row, patterns: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 from mmdecouple import registry
 from mmdecouple.masks import MASKS
 from mmdecouple.utils.configs import configs_folder, load_config
+from mmdecouple.utils.errors import UserError
 
 from .table import Row, Table
 
@@ -23,7 +24,7 @@ def check_scale(table: Table, scale: str) -> None:
     """Raises ValueError if no row of a table has a base for a scale."""
     if not any(scale in row.bases for row in table.rows):
         scales = sorted({scale for row in table.rows for scale in row.bases})
-        raise ValueError(f'Table {table.name} has no base for the scale {scale}; it has {", ".join(scales)}.')
+        raise UserError(f'Table {table.name} has no base for the scale {scale}; it has {", ".join(scales)}.')
 
 
 def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None = None) -> Config:
@@ -49,7 +50,7 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
             # Merging takes the marks of replacement out of the value.
             config.merge_from_dict({path: deepcopy(value)})
         except (KeyError, TypeError, AttributeError, AssertionError) as error:
-            raise ValueError(f'{row.label}: {path}: {value!r} does not fit {base}: {error}') from error
+            raise UserError(f'{row.label}: {path}: {value!r} does not fit {base}: {error}') from error
     return config
 
 
@@ -64,16 +65,16 @@ def _check(config: ConfigDict, path: str, value: Any, where: str, base: str) -> 
     for place, part in enumerate(parts):
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
-                raise ValueError(f'{where}: {".".join(done)} is a list of {len(node)} in {base}; '
-                                 f'give a position below that instead of {part!r}.')
+                raise UserError(f'{where}: {".".join(done)} is a list of {len(node)} in {base}; '
+                                f'give a position below that instead of {part!r}.')
             node = node[int(part)]
         elif isinstance(node, dict):
             last = place == len(parts) - 1
             if part not in node and not (last and _takes(node.get('type'), part)):
-                raise ValueError(f'{where}: {base} has no {".".join([*done, part])}{_near(part, node)}.')
+                raise UserError(f'{where}: {base} has no {".".join([*done, part])}{_near(part, node)}.')
             node = node.get(part)
         else:
-            raise ValueError(f'{where}: {".".join(done)} is {node!r} in {base} and has no keys below it.')
+            raise UserError(f'{where}: {".".join(done)} is {node!r} in {base} and has no keys below it.')
         done.append(part)
     _check_value(node, value, where, base)
 
@@ -91,7 +92,7 @@ def _check_value(node: Any, value: Any, where: str, base: str) -> None:
         if key in ('type', _DELETE):
             continue
         if key not in known and _ANY not in known:
-            raise ValueError(f'{where}: {kind or base} takes no {key}{_near(key, known)}.')
+            raise UserError(f'{where}: {kind or base} takes no {key}{_near(key, known)}.')
         _check_value(kept.get(key), part, f'{where}.{key}', base)
 
 
@@ -106,7 +107,7 @@ def _parameters(kind: Any) -> tuple[str, ...]:
         return ()
     found = _find(kind) if isinstance(kind, str) else kind
     if found is None:
-        raise ValueError(f'The type {kind!r} is not registered.')
+        raise UserError(f'The type {kind!r} is not registered.')
     names: dict[str, None] = {}
     layers = [layer for layer in inspect.getmro(found) if '__init__' in vars(layer)] if inspect.isclass(found) else []
     for layer in [vars(layer)['__init__'] for layer in layers if layer is not object] or [found]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes
 
 from .finishing import figures_folder, read_note
@@ -68,8 +69,8 @@ def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
         for metric, manifest in row['manifests'].items():
             first = seen.setdefault((row['group'], row['setting'], metric), dict(row, manifest=manifest))
             if first['manifest'] != manifest:
-                raise ValueError(f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
-                                 'different draws; give all rows of a group the same test_dataloader.')
+                raise UserError(f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
+                                'different draws; give all rows of a group the same test_dataloader.')
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.jobs import Job, training_progress
 
@@ -102,8 +103,8 @@ def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise RuntimeError(f'{out}: another ablation works in this folder; wait for it, or take another '
-                                       'with --out.') from None
+                    raise UserError(f'{out}: another ablation works in this folder; wait for it, or take another '
+                                    'with --out.') from None
                 if say:
                     say(f'{out}: waiting for processes of an earlier start to save and end.')
                     say = None

@@ -39,6 +39,7 @@ from typing import Any
 import yaml
 
 from mmdecouple.utils.configs import configs_folder
+from mmdecouple.utils.errors import MissingFile, UserError
 
 from .columns import COLUMNS
 
@@ -152,28 +153,28 @@ def read_table(word: str) -> Table:
     """
     path = Path(word) if word.endswith(('.yml', '.yaml')) else configs_folder() / 'ablations' / f'{word}.yml'
     if not path.is_file():
-        raise FileNotFoundError(f'There is no table {word}; there are {", ".join(table_names())}, or give a .yml file.')
+        raise MissingFile(f'There is no table {word}; there are {", ".join(table_names())}, or give a .yml file.')
     try:
         content = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeys)
     except yaml.YAMLError as error:
-        raise ValueError(f'{path}: not valid YAML: {" ".join(str(error).split())}.') from error
+        raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}.') from error
     try:
         return _table(path.stem, content)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise UserError(f'{path}: {error}') from error
 
 
 def _table(name: str, content: Any) -> Table:
     _known(content, 'table', '')
     for key in ('title', 'source', 'columns', 'groups'):
         if not content.get(key):
-            raise ValueError(f'{key} is missing.')
+            raise UserError(f'{key} is missing.')
     columns = tuple(_list(content['columns'], 'columns'))
     for column in columns:
         _one_of(column, COLUMNS, 'columns')
     seeds = tuple(_list(content.get('seeds', [0]), 'seeds'))
     if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
-        raise ValueError(f'seeds must be different whole numbers >= 0, got {list(seeds)}.')
+        raise UserError(f'seeds must be different whole numbers >= 0, got {list(seeds)}.')
     settings = _mapping(content.get('settings') or {'': {}}, 'settings')
     for key, setting in settings.items():
         _known(setting, 'setting', f'settings.{key}')
@@ -183,7 +184,7 @@ def _table(name: str, content: Any) -> Table:
         _known(block, 'group', where)
         blocks = _mapping(block.get('rows') or {}, f'{where}.rows')
         if not blocks:
-            raise ValueError(f'{where}.rows is missing.')
+            raise UserError(f'{where}.rows is missing.')
         rows += [_row(group, key, row, block, content, settings, columns) for key, row in blocks.items()]
         if 'reference' in block:
             _one_of(block['reference'], blocks, f'{where}.reference')
@@ -192,7 +193,7 @@ def _table(name: str, content: Any) -> Table:
     contrasts = []
     for pair in _list(content.get('contrasts', []), 'contrasts'):
         if len(set(_list(pair, 'contrasts'))) != 2:
-            raise ValueError(f'contrasts: each must be two rows, got {pair}.')
+            raise UserError(f'contrasts: each must be two rows, got {pair}.')
         for word in pair:
             _one_of(word, {row.name for row in rows}, 'contrasts')
         contrasts.append(tuple(pair))
@@ -210,7 +211,7 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
     bases = {**_mapping(group_block.get('base') or {}, f'groups.{group}.base'),
              **_mapping(block.get('base') or {}, f'{where}.base')}
     if not bases:
-        raise ValueError(f'{where}: no base, neither here nor in the group.')
+        raise UserError(f'{where}: no base, neither here nor in the group.')
     for scale, base in bases.items():
         _one_of(scale, SCALES, f'{where}.base')
         if not (configs_folder() / str(base)).is_file():
@@ -220,7 +221,7 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
     for column, value in published.items():
         _one_of(column, columns, f'{where}.published')
         if type(value) not in (int, float):
-            raise ValueError(f'{where}.published.{column} must be a number, got {value!r}.')
+            raise UserError(f'{where}.published.{column} must be a number, got {value!r}.')
     for setting in _list(block.get('settings', []), f'{where}.settings'):
         _one_of(setting, settings, f'{where}.settings')
     parts = (table, None, group_block, block)
@@ -232,7 +233,7 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
     after = _mapping(block.get('after') or {}, f'{where}.after')
     for label, key in after.items():
         if not isinstance(key, str):
-            raise ValueError(f'{where}.after.{label} must be a config key, got {key!r}.')
+            raise UserError(f'{where}.after.{label} must be a config key, got {key!r}.')
     return Row(group, name, bases, options, published, after, bool(block.get('untrained', False)))
 
 
@@ -244,13 +245,13 @@ def _overrides(block: Mapping, scale: str) -> Iterable[tuple[str, Any]]:
 def _check_dependencies(row: Row, table: Table, seen: tuple[str, ...] = ()) -> None:
     labels = [other.label for other in table.rows]
     if row.label in seen:
-        raise ValueError(f'{" after ".join([*seen, row.label])}: rows wait for each other (after).')
+        raise UserError(f'{" after ".join([*seen, row.label])}: rows wait for each other (after).')
     for label in row.after:
         where = f'groups.{row.group}.rows.{row.name}.after'
         _one_of(label, labels, where)
         other = table.row(label)
         if other.untrained:
-            raise ValueError(f'{where}: {label} is not trained and leaves no checkpoint.')
+            raise UserError(f'{where}: {label} is not trained and leaves no checkpoint.')
         for setting in row.settings:
             _one_of(setting, other.settings, f'{where}.{label}: settings')
         for scale in row.bases:
@@ -267,13 +268,13 @@ def _known(block: Any, kind: str, where: str) -> None:
 
 def _mapping(value: Any, where: str) -> dict:
     if not isinstance(value, dict) or any(not isinstance(key, str) for key in value):
-        raise ValueError(f'{where} must be a mapping with words as keys, got {value!r}.')
+        raise UserError(f'{where} must be a mapping with words as keys, got {value!r}.')
     return value
 
 
 def _list(value: Any, where: str) -> list:
     if not isinstance(value, list):
-        raise ValueError(f'{where} must be a list, got {value!r}.')
+        raise UserError(f'{where} must be a list, got {value!r}.')
     return value
 
 
@@ -281,7 +282,7 @@ def _one_of(word: Any, known: Iterable[str], where: str) -> None:
     known = list(known)
     if word not in known:
         close = get_close_matches(str(word), known, n=3, cutoff=0.5) or known[:12]
-        raise ValueError(f'{where}: {word!r} is unknown; known are {", ".join(filter(None, close)) or "none"}.')
+        raise UserError(f'{where}: {word!r} is unknown; known are {", ".join(filter(None, close)) or "none"}.')
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -5,6 +5,7 @@ from mmdecouple.datasets.listing import find_missing, list_images
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.errors import MissingFile, UserError
 
 
 @DATASETS.register_module()
@@ -40,14 +41,14 @@ class ImageDataset(SeededDataset):
                  backend_args: dict | None = None) -> None:
         super().__init__(pipeline, seed)
         if not 0 <= max_bad_share <= 1:
-            raise ValueError(f'ImageDataset: max_bad_share must lie in [0, 1], got {max_bad_share} '
-                             '(config key train_dataloader.dataset.max_bad_share).')
+            raise UserError(f'ImageDataset: max_bad_share must lie in [0, 1], got {max_bad_share} '
+                            '(config key train_dataloader.dataset.max_bad_share).')
         self.max_bad_share = max_bad_share
         self.backend_args = backend_args
         self.paths = list_images(data_root, ann_file, img_prefix)
         missing = [] if backend_args else find_missing(self.paths)
         if len(missing) > max_bad_share * len(self.paths):
-            raise FileNotFoundError(
+            raise MissingFile(
                 f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the '
                 f'first is {missing[0]!r} (config keys data_root, ann_file and img_prefix; '
                 f'max_bad_share={max_bad_share}).')

@@ -3,6 +3,8 @@ import json
 import os
 import os.path as osp
 
+from mmdecouple.utils.errors import MissingFile, UserError
+
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 
 
@@ -27,8 +29,8 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
         return _walk(folder)
     path = osp.join(data_root, ann_file)
     if not osp.isfile(path):
-        raise FileNotFoundError(f'ImageDataset: there is no annotation file {path!r} '
-                                '(config keys data_root and ann_file).')
+        raise MissingFile(f'ImageDataset: there is no annotation file {path!r} '
+                          '(config keys data_root and ann_file).')
     names = _names_of_coco(path) if path.endswith('.json') else _names_of_list(path)
     return [osp.join(folder, name) for name in names]
 
@@ -50,15 +52,15 @@ def find_missing(paths: list[str]) -> list[str]:
 
 def _walk(folder: str) -> list[str]:
     if not osp.isdir(folder):
-        raise FileNotFoundError(f'ImageDataset: there is no folder {folder!r} '
-                                '(config keys data_root and img_prefix).')
+        raise MissingFile(f'ImageDataset: there is no folder {folder!r} '
+                          '(config keys data_root and img_prefix).')
     paths = sorted(
         osp.join(parent, name) for parent, _, names in os.walk(folder, followlinks=True)
         for name in names if name.lower().endswith(EXTENSIONS))
     if not paths:
-        raise ValueError(f'ImageDataset: no image in {folder!r} (looked for '
-                         f'{", ".join(EXTENSIONS)}); check the config keys data_root and '
-                         'img_prefix.')
+        raise UserError(f'ImageDataset: no image in {folder!r} (looked for '
+                        f'{", ".join(EXTENSIONS)}); check the config keys data_root and '
+                        'img_prefix.')
     return paths
 
 
@@ -67,10 +69,10 @@ def _names_of_coco(path: str) -> list[str]:
         with open(path) as file:
             names = [image['file_name'] for image in json.load(file)['images']]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f'ImageDataset: {path!r} is no COCO annotation file ({error!r}); it needs '
-                         'an "images" list whose entries have a "file_name".') from error
+        raise UserError(f'ImageDataset: {path!r} is no COCO annotation file ({error!r}); it needs '
+                        'an "images" list whose entries have a "file_name".') from error
     if not names:
-        raise ValueError(f'ImageDataset: the annotation file {path!r} lists no image.')
+        raise UserError(f'ImageDataset: the annotation file {path!r} lists no image.')
     return names
 
 
@@ -78,6 +80,6 @@ def _names_of_list(path: str) -> list[str]:
     with open(path) as file:
         names = [line.strip() for line in file if line.strip()]
     if not names:
-        raise ValueError(f'ImageDataset: the list file {path!r} is empty; write one image path a '
-                         'line.')
+        raise UserError(f'ImageDataset: the list file {path!r} is empty; write one image path a '
+                        'line.')
     return names

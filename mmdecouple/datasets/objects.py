@@ -10,6 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.errors import MissingFile, UserError
 
 
 class ObjectImage(NamedTuple):
@@ -101,7 +102,7 @@ class CocoObjects:
         for annotation in data['annotations']:
             image_id, category_id = annotation['image_id'], annotation['category_id']
             if image_id not in annotations or category_id not in label_of:
-                raise ValueError(
+                raise UserError(
                     f'CocoObjects: annotation {annotation["id"]} of {ann_file} names an image or '
                     'category the file does not list; repair the file.')
             if not annotation.get('iscrowd') and min(annotation['bbox'][2:]) > 0:
@@ -136,9 +137,9 @@ class CocoObjects:
         # Of an empty file OpenCV does not say None, it fails.
         image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if len(content) else None
         if image is None:
-            raise ValueError(f'CocoObjects: {path} is not a readable image; replace the file.')
+            raise UserError(f'CocoObjects: {path} is not a readable image; replace the file.')
         if image.shape[:2] != size:
-            raise ValueError(
+            raise UserError(
                 f'CocoObjects: {path} is {image.shape[0]} x {image.shape[1]} pixels, but '
                 f'{self.ann_file} says {size[0]} x {size[1]}; use the images it was '
                 'written for.')
@@ -158,24 +159,24 @@ class CocoObjects:
 
 def _read_annotations(ann_file: str) -> dict[str, Any]:
     if not fileio.exists(ann_file):
-        raise FileNotFoundError(f'CocoObjects: annotation file {ann_file} does not exist '
-                                '(config key ann_file).')
+        raise MissingFile(f'CocoObjects: annotation file {ann_file} does not exist '
+                          '(config key ann_file).')
     try:
         data = json.loads(fileio.get_text(ann_file))
         for kind in _NEEDED:
             data[kind] = list(data[kind])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f'CocoObjects: {ann_file} is not a COCO instance file ({error!r}); it needs '
             'images, annotations and categories (config key ann_file).') from None
     if not data['images']:
-        raise ValueError(f'CocoObjects: {ann_file} names no image (config key ann_file).')
+        raise UserError(f'CocoObjects: {ann_file} names no image (config key ann_file).')
     for kind, keys in _NEEDED.items():
         for i, record in enumerate(data[kind]):
             for key in keys:
                 if record.get(key) in (None, []):
-                    raise ValueError(f'CocoObjects: {kind}[{i}] of {ann_file} has no {key}; the '
-                                     'measurements need it.')
+                    raise UserError(f'CocoObjects: {kind}[{i}] of {ann_file} has no {key}; the '
+                                    'measurements need it.')
     return data
 
 
@@ -183,7 +184,7 @@ def _require_images(ann_file: str, img_prefix: str, names: list[str]) -> None:
     if not os.path.isdir(img_prefix):
         if '://' in img_prefix:
             return
-        raise FileNotFoundError(
+        raise MissingFile(
             f'CocoObjects: image folder {img_prefix} does not exist (config key '
             'img_prefix).')
     # One listing a folder: asking for each of 118,000 files takes minutes on a network disk.
@@ -195,6 +196,6 @@ def _require_images(ann_file: str, img_prefix: str, names: list[str]) -> None:
     }
     missing = [name for name in names if name not in present]
     if missing:
-        raise FileNotFoundError(
+        raise MissingFile(
             f'CocoObjects: {len(missing)} of {len(names)} images of {ann_file} are not in '
             f'{img_prefix}, the first is {missing[0]} (config key img_prefix).')

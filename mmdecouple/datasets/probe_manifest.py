@@ -7,6 +7,8 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from mmdecouple.utils.errors import UserError
+
 from .probe_source import Sources
 
 FORMAT = 'mmdecouple-manifest/1'
@@ -44,14 +46,14 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
         if manifest['format'] != FORMAT:
             raise KeyError('format')
     except (ValueError, KeyError, TypeError):
-        raise ValueError(
+        raise UserError(
             f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or '
             'delete it to draw anew.') from None
     asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
     saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
     for key, value in asked.items():
         if saved.get(key) != value:
-            raise ValueError(
+            raise UserError(
                 f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but '
                 f'{value!r} is asked for; use the same settings or another manifest file.')
     return manifest
@@ -72,7 +74,7 @@ def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, 
                     missing = f'object {min(lost)} of image {reference.image}'
                 else:
                     continue
-                raise ValueError(
+                raise UserError(
                     f'ProbeDataset: {where} names {missing}, which data set {source.name} '
                     f'({reference.source}) lacks; use the data it was drawn from or draw anew.')
 

@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mmdecouple.registry import DATASETS, MEASURES
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
 from .probe_manifest import check_references, digest, draw_manifest, read_manifest
@@ -59,7 +60,7 @@ class ProbeDataset(Dataset):
         cache: int = 32,
     ) -> None:
         if cell < 1 or size < cell or size % cell:
-            raise ValueError(
+            raise UserError(
                 f'ProbeDataset: size must be a multiple of cell, got size {size} and cell {cell}.')
         configs = [
             dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]
@@ -67,8 +68,8 @@ class ProbeDataset(Dataset):
         self.measures = [MEASURES.build(config) for config in configs]
         names = [measure.name for measure in self.measures]
         if len(set(names)) < len(names):
-            raise ValueError(f'ProbeDataset: each measure may appear once, got {", ".join(names)} '
-                             '(config key measures).')
+            raise UserError(f'ProbeDataset: each measure may appear once, got {", ".join(names)} '
+                            '(config key measures).')
         self.sources = _build_sources(objects, bank, singles, size, cell, cache)
         if manifest is not None and os.path.exists(manifest):
             self.manifest = read_manifest(manifest, configs, self.sources, seed)
@@ -82,7 +83,7 @@ class ProbeDataset(Dataset):
                  for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
         if not index:
             notes = [note for part in self.manifest['measures'] for note in part['notes']]
-            raise ValueError(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
+            raise UserError(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
         self._index = np.array(index, dtype=np.int32).reshape(-1, 3)
 
     @property
@@ -128,7 +129,7 @@ def _build_sources(objects: Any, bank: Any, singles: Any, size: int, cell: int,
     singles = bank if singles is None else source(singles)
     for role, other in (('bank', bank), ('singles', singles)):
         if tuple(other.dataset.classes) != tuple(query.dataset.classes):
-            raise ValueError(
+            raise UserError(
                 f'ProbeDataset: {role} {other.name} and objects {query.name} have different '
                 'classes; use splits of one data set.')
     return Sources(size, cell, query, bank, singles)

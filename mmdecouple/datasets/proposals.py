@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import write_bytes
 
 FORMAT, VERSION = 'mmdecouple-proposals', 1
@@ -56,8 +57,8 @@ class ProposalFile:
         """
         path = str(path)
         if not os.path.isfile(path):
-            raise FileNotFoundError(f'ProposalFile: there is no file {path!r}; {MAKE_ONE}, or draw random boxes with '
-                                    'the transform GridProposals.')
+            raise MissingFile(f'ProposalFile: there is no file {path!r}; {MAKE_ONE}, or draw random boxes with '
+                              'the transform GridProposals.')
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays['header'].tobytes())
@@ -66,11 +67,11 @@ class ProposalFile:
             right_format = header['format'] == FORMAT
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             reason = str(error).partition('\n')[0] or type(error).__name__
-            raise ValueError(f'ProposalFile: {path!r} is no proposal file ({reason}); {MAKE_ONE} (its --import reads '
-                             "SoCo's JSON).") from error
+            raise UserError(f'ProposalFile: {path!r} is no proposal file ({reason}); {MAKE_ONE} (its --import reads '
+                            "SoCo's JSON).") from error
         if not right_format or header['version'] != VERSION:
-            raise ValueError(f'ProposalFile: {path!r} has the format {header["format"]!r}, version '
-                             f'{header.get("version")}; this package reads {FORMAT!r}, version {VERSION}.')
+            raise UserError(f'ProposalFile: {path!r} has the format {header["format"]!r}, version '
+                            f'{header.get("version")}; this package reads {FORMAT!r}, version {VERSION}.')
         _check(path, names, sizes, offsets, boxes)
         return cls(path, header, names, sizes, offsets, boxes)
 
@@ -90,9 +91,9 @@ class ProposalFile:
         place = self._place(name)
         if size is not None and tuple(size) != tuple(self.sizes[place].tolist()):
             height, width = self.sizes[place].tolist()
-            raise ValueError(f'ProposalFile: image {name!r} is {size[0]} x {size[1]} pixels (height x width), in '
-                             f'{self.path!r} {height} x {width}; the file was made for data set '
-                             f'{self.header["dataset"]!r}: {MAKE_ONE} for these images.')
+            raise UserError(f'ProposalFile: image {name!r} is {size[0]} x {size[1]} pixels (height x width), in '
+                            f'{self.path!r} {height} x {width}; the file was made for data set '
+                            f'{self.header["dataset"]!r}: {MAKE_ONE} for these images.')
         return self.all_boxes[self.offsets[place]:self.offsets[place + 1]].astype(np.float32)
 
     def _place(self, name: str) -> int:
@@ -100,9 +101,9 @@ class ProposalFile:
         while tail not in self._places:
             _, separator, tail = tail.partition('/')
             if not separator:
-                raise ValueError(f'ProposalFile: image {name!r} is not in {self.path!r}, which was made for data set '
-                                 f'{self.header["dataset"]!r} ({len(self.names)} images, the first is '
-                                 f'{self.names[0]!r}); {MAKE_ONE} for these images.')
+                raise UserError(f'ProposalFile: image {name!r} is not in {self.path!r}, which was made for data set '
+                                f'{self.header["dataset"]!r} ({len(self.names)} images, the first is '
+                                f'{self.names[0]!r}); {MAKE_ONE} for these images.')
         return self._places[tail]
 
 
@@ -128,7 +129,7 @@ def write_proposals(path: str | Path, names: Sequence[str], sizes: Sequence[tupl
     """
     if not names or len(set(names)) < len(names):
         twice = next((name for name in names if list(names).count(name) > 1), None)
-        raise ValueError(f'write_proposals: {f"two images are named {twice!r}" if names else "there is no image"}.')
+        raise UserError(f'write_proposals: {f"two images are named {twice!r}" if names else "there is no image"}.')
     sizes = np.array(sizes, np.int32).reshape(-1, 2)
     counts = [len(some) for some in boxes]
     wanted = np.concatenate([np.asarray(some, np.int64).reshape(-1, 4) for some in boxes])
@@ -164,13 +165,13 @@ def _check(path: str, names: list[str], sizes: np.ndarray, offsets: np.ndarray, 
     fits = (sizes.shape == (len(names), 2) and offsets.shape == (len(names) + 1, ) and boxes.ndim == 2
             and boxes.shape[1] == 4 and offsets[0] == 0 and offsets[-1] == len(boxes) and (np.diff(offsets) >= 0).all())
     if not fits:
-        raise ValueError(f'ProposalFile: the arrays of {path!r} do not fit together ({len(names)} names, sizes '
-                         f'{sizes.shape}, offsets {offsets.shape}, boxes {boxes.shape}); {MAKE_ONE}.')
+        raise UserError(f'ProposalFile: the arrays of {path!r} do not fit together ({len(names)} names, sizes '
+                        f'{sizes.shape}, offsets {offsets.shape}, boxes {boxes.shape}); {MAKE_ONE}.')
     limits = np.repeat(sizes[:, ::-1], np.diff(offsets), axis=0)
     bad = ((boxes[:, :2] < 0) | (boxes[:, :2] >= boxes[:, 2:]) | (boxes[:, 2:] > limits)).any(1)
     if bad.any():
         box = int(bad.argmax())
         image = int(np.searchsorted(offsets, box, side='right')) - 1
-        raise ValueError(f'ProposalFile: box {box} of {path!r} {tuple(boxes[box].tolist())} is no box inside the image '
-                         f'{names[image]!r} of {sizes[image][1]} x {sizes[image][0]} pixels (width x height); write '
-                         'files with mmdecouple.datasets.proposals.write_proposals, which clips.')
+        raise UserError(f'ProposalFile: box {box} of {path!r} {tuple(boxes[box].tolist())} is no box inside the image '
+                        f'{names[image]!r} of {sizes[image][1]} x {sizes[image][0]} pixels (width x height); write '
+                        'files with mmdecouple.datasets.proposals.write_proposals, which clips.')

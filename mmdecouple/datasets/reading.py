@@ -6,6 +6,8 @@ import numpy as np
 from mmengine.fileio import get
 from PIL import Image, ImageOps
 
+from mmdecouple.utils.errors import UserError
+
 # OpenCV prints its own lines for files that UnreadableImage reports already.
 cv2.setLogLevel(0)
 
@@ -14,7 +16,7 @@ _PNG = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _WIDE_MODES = {'I', 'F', 'I;16', 'I;16B', 'I;16L'}
 
 
-class UnreadableImage(ValueError):
+class UnreadableImage(UserError):
     """A file that holds no complete image."""
 
 

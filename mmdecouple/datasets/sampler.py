@@ -8,6 +8,7 @@ from torch.utils.data import Sampler
 
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.registry import DATA_SAMPLERS
+from mmdecouple.utils.errors import UserError
 
 
 @DATA_SAMPLERS.register_module()
@@ -31,7 +32,7 @@ class EpochSampler(Sampler):
                  seed: int | None = None,
                  round_up: bool = True) -> None:
         if len(dataset) == 0:
-            raise ValueError(f'EpochSampler: {type(dataset).__name__} holds no sample.')
+            raise UserError(f'EpochSampler: {type(dataset).__name__} holds no sample.')
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle

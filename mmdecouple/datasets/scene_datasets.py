@@ -10,6 +10,7 @@ from mmdecouple.datasets.scenes.layout import draw_context
 from mmdecouple.datasets.scenes.spec import MAX_OBJECTS, split_code
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.errors import UserError
 
 
 def object_ids(index: int, count: int) -> np.ndarray:
@@ -114,7 +115,7 @@ def _fields(layout: Layout, index: int) -> dict[str, np.ndarray]:
 def _checked(dataset: Any, num_images: int, scenes: dict | None, split: str) -> tuple:
     name = type(dataset).__name__
     if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
-        raise ValueError(f'{name}: num_images must be a whole number >= 1, got {num_images!r} '
-                         '(config key num_images).')
+        raise UserError(f'{name}: num_images must be a whole number >= 1, got {num_images!r} '
+                        '(config key num_images).')
     split_code(split)
     return num_images, SceneSpec.build(scenes), split

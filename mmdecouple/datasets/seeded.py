@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 
 from mmdecouple.datasets.seeding import sample_rng
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 class SeededDataset(Dataset):
@@ -22,8 +23,8 @@ class SeededDataset(Dataset):
 
     def __init__(self, pipeline: list[dict], seed: int | None = None) -> None:
         if seed is not None and seed < 0:
-            raise ValueError(f'{type(self).__name__}: seed must be >= 0, got {seed} '
-                             '(config key train_dataloader.dataset.seed).')
+            raise UserError(f'{type(self).__name__}: seed must be >= 0, got {seed} '
+                            '(config key train_dataloader.dataset.seed).')
         self.seed = seed
         self.pipeline = Compose([
             TRANSFORMS.build(transform) if isinstance(transform, dict) else transform

@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mmdecouple.utils.errors import MissingFile, UserError
+
 
 def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     """Boxes of the named images from a JSON of SoCo's layout.
@@ -27,19 +29,19 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     Source: `hologerry/SoCo` `contrast/data/props_utils.py` (`convert_props`).
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'read_soco_json: there is no file {str(path)!r}.')
+        raise MissingFile(f'read_soco_json: there is no file {str(path)!r}.')
     try:
         found = json.loads(Path(path).read_bytes())
         lists = {name: found[name] for name in found}
     except (ValueError, TypeError) as error:
-        raise ValueError(f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
-                         'the base name of each image to a list of (x, y, w, h).') from error
+        raise UserError(f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
+                        'the base name of each image to a list of (x, y, w, h).') from error
     # SoCo's base name ends at the first dot.
     keys = [PurePosixPath(name).name.partition('.')[0] for name in names]
     missing = [name for name, key in zip(names, keys) if key not in lists]
     if missing:
-        raise ValueError(f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the '
-                         f'first is {missing[0]!r}; give the images that it was made for.')
+        raise UserError(f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the '
+                        f'first is {missing[0]!r}; give the images that it was made for.')
     return [_to_boxes(path, key, lists[key]) for key in keys]
 
 
@@ -47,7 +49,7 @@ def _to_boxes(path: str | Path, key: str, rects: list) -> np.ndarray:
     try:
         boxes = np.array([rect[:4] for rect in rects], np.float64).reshape(-1, 4).round().astype(np.int64)
     except (ValueError, TypeError) as error:
-        raise ValueError(f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
-                         f'{str(rects)[:60]}.') from error
+        raise UserError(f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
+                        f'{str(rects)[:60]}.') from error
     boxes[:, 2:] += boxes[:, :2]
     return boxes

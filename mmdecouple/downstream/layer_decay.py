@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import nn
 
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmdecouple.utils.errors import UserError
 
 _EMBEDDINGS = ('cls_token', 'pos_embed', 'mask_token', 'patch_embed.', 'pre_norm.')
 _TOKENS = ('backbone.cls_token', 'backbone.pos_embed')
@@ -41,12 +42,12 @@ class LayerDecayConstructor:
         options = dict(paramwise_cfg or {})
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
-            raise ValueError(f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
-                             f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
+            raise UserError(f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
+                            f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
         self.rate = options.get('decay_rate', 1.)
         if not 0 < self.rate <= 1:
-            raise ValueError(f'LayerDecayConstructor: decay_rate must lie in (0, 1], got {self.rate} '
-                             '(config key optim_wrapper.paramwise_cfg.decay_rate).')
+            raise UserError(f'LayerDecayConstructor: decay_rate must lie in (0, 1], got {self.rate} '
+                            '(config key optim_wrapper.paramwise_cfg.decay_rate).')
         self.exempt_tokens = options.get('exempt_tokens', False)
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
@@ -55,8 +56,8 @@ class LayerDecayConstructor:
         bare = model.module if is_model_wrapper(model) else model
         blocks = getattr(getattr(bare, 'backbone', None), 'layers', None)
         if blocks is None:
-            raise ValueError('LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
-                             "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor).")
+            raise UserError('LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
+                            "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor).")
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
         decay = optimizer_cfg.get('weight_decay', 0.)

@@ -17,6 +17,7 @@ from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.checkpoint import AtomicLocalBackend
+from mmdecouple.utils.errors import UserError
 
 from .matching import Match, compare, problems
 from .pretrained import PretrainedBackbone
@@ -60,9 +61,9 @@ class LoadCheckHook(Hook):
             AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
-            raise ValueError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
-                             'nothing but model.init_cfg may load weights, so remove the config key load_from and '
-                             'initializers that overwrite them.')
+            raise UserError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
+                            'nothing but model.init_cfg may load weights, so remove the config key load_from and '
+                            'initializers that overwrite them.')
 
 
 def _tell_of_plain_norms(runner: Runner) -> None:
@@ -76,8 +77,8 @@ def _tell_of_plain_norms(runner: Runner) -> None:
 def _initializer(model: nn.Module) -> PretrainedBackbone:
     cfg = getattr(model, 'init_cfg', None)
     if not isinstance(cfg, dict) or str(cfg.get('type')).rpartition('.')[2] != PretrainedBackbone.__name__:
-        raise ValueError('LoadCheckHook: the model does not say which checkpoint it starts from; set the config key '
-                         "model.init_cfg to dict(type='mmdecouple.PretrainedBackbone', checkpoint=...).")
+        raise UserError('LoadCheckHook: the model does not say which checkpoint it starts from; set the config key '
+                        "model.init_cfg to dict(type='mmdecouple.PretrainedBackbone', checkpoint=...).")
     return PretrainedBackbone(**{key: value for key, value in cfg.items() if key != 'type'})
 
 
@@ -89,11 +90,11 @@ def _check_normalization(model: nn.Module, weights: Pretrained) -> None:
     for key, expected in (('mean', IMAGENET_MEAN), ('std', IMAGENET_STD)):
         got = [round(value, 3) for value in getattr(given, key, torch.empty(0)).flatten().tolist()]
         if len(got) != 3 or any(abs(a - b) > 0.01 for a, b in zip(got, expected)):
-            raise ValueError(f'LoadCheckHook: pre-training normalized RGB images by {key}={list(expected)}, got '
-                             f'{got or None} (config key {_PREPROCESSOR}.{key}).')
+            raise UserError(f'LoadCheckHook: pre-training normalized RGB images by {key}={list(expected)}, got '
+                            f'{got or None} (config key {_PREPROCESSOR}.{key}).')
     if not getattr(given, '_channel_conversion', True):
-        raise ValueError('LoadCheckHook: pre-training saw RGB images and these are BGR; set the config key '
-                         f'{_PREPROCESSOR}.bgr_to_rgb to True.')
+        raise UserError('LoadCheckHook: pre-training saw RGB images and these are BGR; set the config key '
+                        f'{_PREPROCESSOR}.bgr_to_rgb to True.')
 
 
 def _condensed(rows: Sequence[Match]) -> list[tuple[str, str, str, str]]:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.utils.errors import UserError
+
 from .reading import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
@@ -112,14 +114,14 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
     own = architecture({name: value for name, value in targets.values()})
     if not targets or own != weights.architecture:
         c4 = any(key.startswith(_SHARED_HEAD) for key in targets)
-        raise ValueError(f'PretrainedBackbone: {weights.path!r} holds a {weights.architecture}, but this '
-                         f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
-                         'another checkpoint (config key model.init_cfg.checkpoint).')
+        raise UserError(f'PretrainedBackbone: {weights.path!r} holds a {weights.architecture}, but this '
+                        f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
+                        'another checkpoint (config key model.init_cfg.checkpoint).')
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     for key, module in (('backbone', model.backbone), ('roi_head.shared_head', shared)):
         if getattr(module, 'style', 'pytorch') != 'pytorch':
-            raise ValueError(f"PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; "
-                             f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
+            raise UserError(f"PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; "
+                            f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
 
 
 def _with_positions(row: Match, backbone: nn.Module) -> Match:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 
 @HOOKS.register_module()
@@ -35,8 +36,8 @@ class PreciseBNHook(Hook):
 
     def __init__(self, iterations: int = 200) -> None:
         if iterations < 1:
-            raise ValueError(f'PreciseBNHook: iterations must be at least 1, got {iterations} '
-                             '(config key custom_hooks, PreciseBNHook.iterations).')
+            raise UserError(f'PreciseBNHook: iterations must be at least 1, got {iterations} '
+                            '(config key custom_hooks, PreciseBNHook.iterations).')
         self.iterations = iterations
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,

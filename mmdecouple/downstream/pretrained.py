@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdecouple.registry import WEIGHT_INITIALIZERS
+from mmdecouple.utils.errors import UserError
 
 from .matching import Match, match, problems
 from .reading import Pretrained, read_pretrained
@@ -45,17 +46,17 @@ class PretrainedBackbone:
             ValueError: If it cannot be filled.
         """
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
-            raise ValueError(f'PretrainedBackbone: {type(model).__name__} has no backbone to fill; the initializer of '
-                             'the whole model is the place for it (config key model.init_cfg).')
+            raise UserError(f'PretrainedBackbone: {type(model).__name__} has no backbone to fill; the initializer of '
+                            'the whole model is the place for it (config key model.init_cfg).')
         if not self.checkpoint:
-            raise ValueError('PretrainedBackbone: no pre-trained checkpoint is given; set the config key '
-                             'model.init_cfg.checkpoint to its path.')
+            raise UserError('PretrainedBackbone: no pre-trained checkpoint is given; set the config key '
+                            'model.init_cfg.checkpoint to its path.')
         weights = read_pretrained(self.checkpoint, self.role, self.allow_pickle)
         rows = match(model, weights, self.pyramid)
         if wrong := problems(rows):
             remedy = '; model.init_cfg.pyramid=False takes the backbone alone' if weights.pyramid else ''
-            raise ValueError(f'PretrainedBackbone: {self.checkpoint!r} does not fit the {weights.architecture} of the '
-                             f'model: {wrong} (config key model.init_cfg.checkpoint{remedy}).')
+            raise UserError(f'PretrainedBackbone: {self.checkpoint!r} does not fit the {weights.architecture} of the '
+                            f'model: {wrong} (config key model.init_cfg.checkpoint{remedy}).')
         return weights, rows
 
     @torch.no_grad()

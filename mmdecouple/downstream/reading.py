@@ -8,6 +8,7 @@ from torch import Tensor
 from mmdecouple.models.backbones.resnet_names import (MARK, Networks, find_networks, mmdet_names, nothing_found,
                                                       renamed, soco_names)
 from mmdecouple.models.backbones.vit_formats import roles_of, to_ours
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.weight_files import read_weights
 
 ROLES = ('auto', 'student', 'teacher')
@@ -58,8 +59,8 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
         ValueError: If it holds no backbone that is known, or none of that role.
     """
     if role not in ROLES:
-        raise ValueError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
-                         '(config key model.init_cfg.role).')
+        raise UserError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
+                        '(config key model.init_cfg.role).')
     content = read_weights(path, allow_pickle)
     held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
     tensors = {key.removeprefix('module.'): key for key, value in held.items() if isinstance(value, Tensor)}
@@ -67,8 +68,8 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     if networks is not None:
         return _resnet(path, held, tensors, networks, role)
     if any(key.endswith(MARK) or '_branch2' in key for key in tensors):
-        raise ValueError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
-                         '(config key model.init_cfg.checkpoint).')
+        raise UserError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
+                        '(config key model.init_cfg.checkpoint).')
     return _vit(path, content, role)
 
 
@@ -95,8 +96,8 @@ def _resnet(path: str, held: dict[str, Tensor], tensors: dict[str, str], network
     names = networks.teacher if role == 'teacher' else networks.student
     if not names:
         sought = 'student' if role == 'auto' else role
-        raise ValueError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; {nothing_found(tensors)} '
-                         '(config key model.init_cfg.role).')
+        raise UserError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; {nothing_found(tensors)} '
+                        '(config key model.init_cfg.role).')
     found = 'teacher' if role == 'teacher' else 'student' if networks.teacher else 'only'
     beside = _pyramid_names(tensors, networks.format, 'teacher.' if role == 'teacher' else '')
     state, pyramid = ({name: held[tensors[key]] for name, key in part.items()} for part in (names, beside))
@@ -118,8 +119,8 @@ def _pyramid_names(tensors: dict[str, str], format: str, role: str) -> dict[str,
 def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
     roles = roles_of(content)
     if role == 'teacher' and 'teacher' not in roles:
-        raise ValueError(f"PretrainedBackbone: {path!r} holds no teacher beside its network; take role='auto' "
-                         '(config key model.init_cfg.role).')
+        raise UserError(f"PretrainedBackbone: {path!r} holds no teacher beside its network; take role='auto' "
+                        '(config key model.init_cfg.role).')
     if role == 'auto':
         lone = roles[0] if len(roles) == 1 else 'student'
         role = 'teacher' if 'teacher' in roles and _transfers_teacher(content) else lone

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes
 
 # COCO's AP by object size is in the JSON alone.
@@ -29,7 +30,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: no JSON ({error}); mend or remove the line.') from error
+            raise UserError(f'{path}, line {number}: no JSON ({error}); mend or remove the line.') from error
     return rows
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmdecouple.utils.errors import MissingFile, WrongInstallation
+
 SMOKES = ('coco128', 'scenes')
 _COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
 _VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
@@ -85,13 +87,13 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
             root = Path(dataset.data_root)
             remedy = f'expected is {data}; put it there or give its place with --data-root'
             if not root.is_dir():
-                raise FileNotFoundError(f'{task}: there is no data folder {root} (config key {key}.data_root); '
-                                        f'{remedy}.')
+                raise MissingFile(f'{task}: there is no data folder {root} (config key {key}.data_root); '
+                                  f'{remedy}.')
             needed = [dataset.get('ann_file') or '', *dataset.get('data_prefix', {}).values()]
             missing = next((root / name for name in needed if name and not (root / name).exists()), None)
             if missing is not None:
-                raise FileNotFoundError(f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key '
-                                        f'{key}); {remedy}.')
+                raise MissingFile(f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key '
+                                  f'{key}); {remedy}.')
 
 
 def use_faster_coco_eval(config: Config) -> None:
@@ -104,8 +106,8 @@ def use_faster_coco_eval(config: Config) -> None:
         ModuleNotFoundError: The package `faster-coco-eval` is not installed.
     """
     if find_spec('faster_coco_eval') is None:
-        raise ModuleNotFoundError('transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
-                                  'leave out --faster-coco-eval (the results are the same).')
+        raise WrongInstallation('transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
+                                'leave out --faster-coco-eval (the results are the same).')
     for split in ('val', 'test'):
         evaluator = config[f'{split}_evaluator']
         if evaluator.type == 'CocoMetric':

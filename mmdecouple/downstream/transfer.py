@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.versions import installed_versions
 from mmdecouple.version import __version__
@@ -119,8 +120,8 @@ class Transfer:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RuntimeError(f'transfer: another process is at work in {self.folder}; wait for it, or end '
-                                   'it.') from None
+                raise UserError(f'transfer: another process is at work in {self.folder}; wait for it, or end '
+                                'it.') from None
             self._claim_folder()
             self.config.dump(self.folder / _CONFIG)
             started = time.time()
@@ -138,8 +139,8 @@ class Transfer:
         wanted = TASKS[self.task].network
         if not self.source['architecture'].startswith(wanted):
             fitting = [name for name, task in TASKS.items() if self.source['architecture'].startswith(task.network)]
-            raise ValueError(f'transfer: {self.checkpoint!r} holds a {self.source["architecture"]}, but {self.task} is '
-                             f'for a {wanted}; tasks that fit: {", ".join(fitting)}.')
+            raise UserError(f'transfer: {self.checkpoint!r} holds a {self.source["architecture"]}, but {self.task} is '
+                            f'for a {wanted}; tasks that fit: {", ".join(fitting)}.')
 
     def _check_weights(self) -> None:
         with DefaultScope.overwrite_default_scope(self.config.default_scope):
@@ -151,8 +152,8 @@ class Transfer:
         total, key = self.config.auto_scale_lr.base_batch_size, 'train_dataloader.batch_size'
         if key not in self.options:
             if total % self.gpus:
-                raise ValueError(f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
-                                 f'take another --gpus, or set --cfg-options {key} (the learning rate follows).')
+                raise UserError(f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
+                                f'take another --gpus, or set --cfg-options {key} (the learning rate follows).')
             self.config.merge_from_dict({key: total // self.gpus})
         self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
 
@@ -161,7 +162,7 @@ class Transfer:
         if path.is_file():
             other = json.loads(path.read_text())['identity']
             if other != self.identity:
-                raise ValueError(f'transfer: {self.folder} holds another run ({other}); give another --work-dir.')
+                raise UserError(f'transfer: {self.folder} holds another run ({other}); give another --work-dir.')
         else:
             write_json(path, dict(identity=self.identity))
 
@@ -187,8 +188,8 @@ class Transfer:
         # mmengine's runner has written its own state, such as `load_from`, under the same name.
         self.config.dump(config)
         if code:
-            raise RuntimeError(f'transfer: {tool}.py ended with exit code {code}; its log is in {folder}. The same '
-                               'command goes on from the last checkpoint.')
+            raise UserError(f'transfer: {tool}.py ended with exit code {code}; its log is in {folder}. The same '
+                            'command goes on from the last checkpoint.')
 
     def _row(self, last: Path, seconds: float) -> dict[str, Any]:
         metrics = json.loads((self.folder / _METRICS).read_text())

@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 
 @MODELS.register_module()
@@ -45,6 +46,6 @@ class ViTPyramid(BaseModule):
             ValueError: If there are not four maps.
         """
         if len(maps) != len(self.levels):
-            raise ValueError(f'ViTPyramid: needs four maps, got {len(maps)}; name four blocks in the config key '
-                             'model.backbone.out_indices.')
+            raise UserError(f'ViTPyramid: needs four maps, got {len(maps)}; name four blocks in the config key '
+                            'model.backbone.out_indices.')
         return tuple(level(x) for level, x in zip(self.levels, maps))

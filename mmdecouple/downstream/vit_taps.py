@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mmdecouple.models import DenseViT
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 _TAP_NORMS = ('none', 'shared')
 
@@ -34,13 +35,13 @@ class PlainViT(DenseViT):
 
     def __init__(self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', **kwargs) -> None:
         if tap_norm not in _TAP_NORMS:
-            raise ValueError(f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
-                             '(config key model.backbone.tap_norm).')
+            raise UserError(f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
+                            '(config key model.backbone.tap_norm).')
         super().__init__(final_norm=tap_norm == 'shared', **kwargs)
         taps, count = list(out_indices), len(self.layers)
         if not taps or taps != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < count:
-            raise ValueError(f'PlainViT: out_indices must be ascending indices of {count} blocks, got {taps} '
-                             '(config key model.backbone.out_indices).')
+            raise UserError(f'PlainViT: out_indices must be ascending indices of {count} blocks, got {taps} '
+                            '(config key model.backbone.out_indices).')
         self.out_indices = taps
         self.tap_norm = tap_norm
 

@@ -3,6 +3,7 @@ import torch
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdecouple.registry import LOOPS
+from mmdecouple.utils.errors import UserError
 
 
 @LOOPS.register_module()
@@ -54,12 +55,12 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         length = len(self.dataloader)
         done = self._iter - self._epoch * length
         if not 0 <= done <= length:
-            raise ValueError(
+            raise UserError(
                 f'Cannot resume at epoch {self._epoch}, iteration {self._iter}: an epoch has '
                 f'{length} iterations now. Resume with the batch size, number of processes and '
                 'data set of the checkpoint, or start anew from its weights (load_from without '
                 'resume).')
         if done and not hasattr(self.dataloader.batch_sampler.sampler, 'skip'):
-            raise ValueError('Cannot resume inside an epoch: the sampler cannot skip; use '
-                             "train_dataloader.sampler=dict(type='EpochSampler').")
+            raise UserError('Cannot resume inside an epoch: the sampler cannot skip; use '
+                            "train_dataloader.sampler=dict(type='EpochSampler').")
         return done

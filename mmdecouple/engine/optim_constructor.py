@@ -6,6 +6,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmdecouple.utils.errors import UserError
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -33,14 +34,14 @@ class DecayGroupsConstructor:
         paramwise_cfg = paramwise_cfg or {}
         unknown = sorted(set(paramwise_cfg) - {'free', 'lr_mult'})
         if unknown:
-            raise ValueError('DecayGroupsConstructor: paramwise_cfg takes the keys free and lr_mult alone, got '
-                             f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
+            raise UserError('DecayGroupsConstructor: paramwise_cfg takes the keys free and lr_mult alone, got '
+                            f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
         self.free = list(paramwise_cfg.get('free', ()))
         self.lr_mult = dict(paramwise_cfg.get('lr_mult', {}))
         for part, factor in self.lr_mult.items():
             if not factor > 0:
-                raise ValueError(f'DecayGroupsConstructor: lr_mult must be above 0, got {factor} '
-                                 f'(config key optim_wrapper.paramwise_cfg.lr_mult.{part}).')
+                raise UserError(f'DecayGroupsConstructor: lr_mult must be above 0, got {factor} '
+                                f'(config key optim_wrapper.paramwise_cfg.lr_mult.{part}).')
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -50,8 +51,8 @@ class DecayGroupsConstructor:
         for key, parts in (('free', self.free), ('lr_mult', self.lr_mult)):
             for part in parts:
                 if not any(part in name for name in trained):
-                    raise ValueError(f'DecayGroupsConstructor: no trainable parameter has {part!r} in its name '
-                                     f'(config key optim_wrapper.paramwise_cfg.{key}).')
+                    raise UserError(f'DecayGroupsConstructor: no trainable parameter has {part!r} in its name '
+                                    f'(config key optim_wrapper.paramwise_cfg.{key}).')
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
         groups = []

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdecouple.engine.clipping import clip_each_tensor_
 from mmdecouple.registry import OPTIM_WRAPPERS
+from mmdecouple.utils.errors import UserError
 
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
 _CLIPPINGS = ('norm', 'value', 'tensor')
@@ -40,8 +41,8 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
     def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, **kwargs: Any) -> None:
         device = get_device()
         if precision not in _DTYPES:
-            raise ValueError(f'PrecisionOptimWrapper: precision must be one of {", ".join(_DTYPES)}, got '
-                             f'{precision!r} (config key optim_wrapper.precision).')
+            raise UserError(f'PrecisionOptimWrapper: precision must be one of {", ".join(_DTYPES)}, got '
+                            f'{precision!r} (config key optim_wrapper.precision).')
         clip_grad, by_tensor = _checked_clipping(clip_grad)
         OptimWrapper.__init__(self, clip_grad=clip_grad, **kwargs)
         if by_tensor:
@@ -93,12 +94,12 @@ def _checked_clipping(clip_grad: dict[str, Any] | None) -> tuple[dict[str, Any] 
         return None, False
     kind = clip_grad.get('type', 'norm')
     if kind not in _CLIPPINGS:
-        raise ValueError(f'PrecisionOptimWrapper: clip_grad.type must be one of {", ".join(_CLIPPINGS)}, got '
-                         f'{kind!r} (config key optim_wrapper.clip_grad.type).')
+        raise UserError(f'PrecisionOptimWrapper: clip_grad.type must be one of {", ".join(_CLIPPINGS)}, got '
+                        f'{kind!r} (config key optim_wrapper.clip_grad.type).')
     if kind != 'tensor':
         return dict(clip_grad), False
     max_norm = clip_grad.get('max_norm')
     if set(clip_grad) != {'type', 'max_norm'} or not (max_norm or 0) > 0:
-        raise ValueError("PrecisionOptimWrapper: clip_grad of type 'tensor' takes max_norm > 0 and nothing else, got "
-                         f'{dict(clip_grad)} (config key optim_wrapper.clip_grad).')
+        raise UserError("PrecisionOptimWrapper: clip_grad of type 'tensor' takes max_norm > 0 and nothing else, got "
+                        f'{dict(clip_grad)} (config key optim_wrapper.clip_grad).')
     return dict(max_norm=max_norm), True

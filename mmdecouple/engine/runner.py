@@ -17,6 +17,7 @@ from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.registry import RUNNERS
 from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint, weights_only_loading
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.weights import load_weights
 
 
@@ -46,8 +47,8 @@ class PretrainRunner(Runner):
                        deterministic: bool = False) -> None:
         """Seeds the run; a resumed one takes the seed of its checkpoint."""
         if diff_rank_seed:
-            raise ValueError('PretrainRunner: remove the config key randomness.diff_rank_seed; '
-                             'the draws of each process differ already.')
+            raise UserError('PretrainRunner: remove the config key randomness.diff_rank_seed; '
+                            'the draws of each process differ already.')
         if self._resume_request[0] and self._resume_file is None:
             self._resume_file = self._find_resume_file()
         if self._resume_file is not None:

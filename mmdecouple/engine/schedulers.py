@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.optim import _ParamScheduler
 
 from mmdecouple.registry import PARAM_SCHEDULERS
+from mmdecouple.utils.errors import UserError
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -35,11 +36,11 @@ class WarmupCosineLR(_ParamScheduler):
     def __init__(self, optimizer: Any, warmup: int, eta_min: float, end: int, warmup_endpoint: bool = True,
                  by_epoch: bool = True, start: float = 0.) -> None:
         if not 0 <= warmup < end:
-            raise ValueError(f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
-                             f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).')
+            raise UserError(f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
+                            f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).')
         if not 0 <= start <= 1:
-            raise ValueError(f'WarmupCosineLR: start must lie in [0, 1], got {start} '
-                             '(config key param_scheduler.start).')
+            raise UserError(f'WarmupCosineLR: start must lie in [0, 1], got {start} '
+                            '(config key param_scheduler.start).')
         self.warmup, self.eta_min, self.warmup_endpoint, self.start = warmup, eta_min, warmup_endpoint, start
         super().__init__(optimizer, 'lr', end=end, by_epoch=by_epoch)
 

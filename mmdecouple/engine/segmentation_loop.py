@@ -8,6 +8,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.registry import DATASETS, LOOPS, MEASURES
+from mmdecouple.utils.errors import UserError
 
 
 @LOOPS.register_module()
@@ -30,8 +31,8 @@ class SegmentationLoop(BaseLoop):
     def __init__(self, runner: Runner, dataloader: dict, evaluator: dict | list[dict], train: dict) -> None:
         super().__init__(runner, dataloader)
         if get_world_size() > 1:
-            raise RuntimeError('SegmentationLoop: run it in one process (without --launcher): heads and clusters are '
-                               'made from all images at once.')
+            raise UserError('SegmentationLoop: run it in one process (without --launcher): heads and clusters are '
+                            'made from all images at once.')
         self.measures = [MEASURES.build(cfg) for cfg in ([evaluator] if isinstance(evaluator, dict) else evaluator)]
         self.train = DATASETS.build(train)
 

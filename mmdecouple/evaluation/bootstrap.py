@@ -3,6 +3,8 @@ from typing import Callable, Sequence
 
 import numpy as np
 
+from mmdecouple.utils.errors import UserError
+
 from .measure import MetricValue
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -42,7 +44,7 @@ def estimate(
     """
     groups = np.asarray(groups)
     if len(groups) == 0:
-        raise ValueError('estimate: no items to resample.')
+        raise UserError('estimate: no items to resample.')
     unique, member = np.unique(groups, return_inverse=True)
     count = len(unique)
     rng = np.random.Generator(np.random.PCG64(seed))

@@ -7,6 +7,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from mmdecouple.registry import METRICS
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
 from .measure import Score
@@ -65,8 +66,8 @@ class CouplingMetric(BaseMetric):
                 pooled.append(pool_weights(dense, request.weights))
         rows = torch.cat(pooled).cpu().numpy()
         if not np.isfinite(rows).all():
-            raise ValueError('CouplingMetric: the network gives features that are not finite; '
-                             'its weights are broken, or its precision is too low for the images.')
+            raise UserError('CouplingMetric: the network gives features that are not finite; '
+                            'its weights are broken, or its precision is too low for the images.')
         parts = np.split(rows, np.cumsum([len(part) for part in pooled])[:-1])
         self.results += [(int(request.probe), part) for request, part in zip(requests, parts)]
 
@@ -83,7 +84,7 @@ class CouplingMetric(BaseMetric):
         features = dict(results)
         missing = len(meta['index']) - len(features)
         if missing:
-            raise ValueError(
+            raise UserError(
                 f'CouplingMetric: {missing} of {len(meta["index"])} probes were not shown to the '
                 'network; use a sampler that covers the whole data set without dropping any.')
         grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]

@@ -16,6 +16,7 @@ from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
 from mmdecouple.models.backbones.vit_reading import choose_network, split_networks
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
+from mmdecouple.utils.errors import UserError
 
 # Tensors of classifiers and of pre-training heads; anything else that timm's model lacks is another architecture.
 _BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'mask_token', 'masked_embed',
@@ -58,8 +59,8 @@ class ForeignNetwork(BaseModel):
         """Map (B, C, h, w) float32 of normalized images (B, 3, H, W); `mask` (B, h, w) as for `dense_map`."""
         height, width = images.shape[-2:]
         if height % self.cell or width % self.cell:
-            raise ValueError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
-                             'as this network needs; take a multiple of it (tools: --size).')
+            raise UserError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
+                            'as this network needs; take a multiple of it (tools: --size).')
         return dense_map(self.backbone, images, mask, self.layer).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
@@ -93,8 +94,8 @@ class TimmBackbone(nn.Module):
                 images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True)[-1]
         except AssertionError as error:
             # Some of timm's models, such as BEiT, are made for images of one size.
-            raise ValueError(f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '
-                             f'{type(self.model).__name__}: {error}') from error
+            raise UserError(f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '
+                            f'{type(self.model).__name__}: {error}') from error
 
 
 def timm_network(name: str, content: dict[str, Any] | None = None, where: str = '',
@@ -114,15 +115,15 @@ def timm_network(name: str, content: dict[str, Any] | None = None, where: str = 
 
     if not timm.is_model(name):
         close = ', '.join(get_close_matches(name, timm.list_models(), n=3, cutoff=0.5))
-        raise ValueError(f'timm {timm.__version__} has no model {name!r}' +
-                         (f'; close names: {close}.' if close else '; timm.list_models() lists its names.'))
+        raise UserError(f'timm {timm.__version__} has no model {name!r}' +
+                        (f'; close names: {close}.' if close else '; timm.list_models() lists its names.'))
     try:
         model = timm.create_model(name, num_classes=0, dynamic_img_size=True)
     except TypeError:
         model = timm.create_model(name, num_classes=0)
     if not hasattr(model, 'forward_intermediates'):
-        raise ValueError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another '
-                         'model.')
+        raise UserError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another '
+                        'model.')
     if content is not None:
         _load_timm(model, content, where, role, name)
     expected = timm.data.resolve_model_data_config(model)
@@ -142,8 +143,8 @@ def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
     """
     arch = vit_arch(weights.backbone)
     if 'num_heads' not in arch:
-        raise ValueError(f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is '
-                         'not known; name a config that says it (CONFIG.py=FILE).')
+        raise UserError(f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is '
+                        'not known; name a config that says it (CONFIG.py=FILE).')
     patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
     clip = weights.format == 'clip'
     backbone = DenseViT(
@@ -162,16 +163,16 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
     theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
     if theirs and ours and theirs != ours:
         # timm would resample them.
-        raise ValueError(f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name '
-                         'the architecture that the weights have.')
+        raise UserError(f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name '
+                        'the architecture that the weights have.')
     convert = getattr(sys.modules[type(model).__module__], 'checkpoint_filter_fn', None)
     try:
         # For DINOv3 timm prints a line a block.
         with redirect_stdout(StringIO()):
             state = convert(state, model) if convert else state
     except (AttributeError, KeyError, IndexError, RuntimeError, ValueError) as error:
-        raise ValueError(f'{where} does not fit timm:{name}: timm cannot convert its tensors '
-                         f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).') from error
+        raise UserError(f'{where} does not fit timm:{name}: timm cannot convert its tensors '
+                        f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).') from error
     own = model.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -180,5 +181,5 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
                       for what, keys in (('missing', missing), ('of another shape', reshaped), ('unknown', foreign))
                       if keys)
     if found:
-        raise ValueError(f'{where} does not fit timm:{name}: {found}; name the architecture that the weights have.')
+        raise UserError(f'{where} does not fit timm:{name}: {found}; name the architecture that the weights have.')
     model.load_state_dict({**own, **{key: value for key, value in state.items() if key in own}})

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from . import bootstrap
 from .canvas import blank, cells_inside, remove_cells, shrink_object
@@ -64,8 +65,8 @@ class InterCouplingRatio(Measure):
     def __post_init__(self) -> None:
         check_positive(self, pairs=self.pairs, eps=self.eps)
         if self.removal not in REMOVALS:
-            raise ValueError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, '
-                             f'got {self.removal!r}.')
+            raise UserError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, '
+                            f'got {self.removal!r}.')
         if self.removal != 'mask':
             self.name = f'cr_inter_{self.removal}'
 

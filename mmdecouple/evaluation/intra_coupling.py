@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from . import bootstrap
 from .canvas import blank, cells_to_pixels, cells_touched, compose
@@ -53,7 +54,7 @@ class IntraCouplingRatio(Measure):
             min_cells=self.min_cells,
             min_part_cells=self.min_part_cells)
         if self.region not in ('rest', 'all_outside'):
-            raise ValueError(
+            raise UserError(
                 f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:

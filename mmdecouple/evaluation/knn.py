@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 _INDEX_BITS = 32
 _INDEX_MASK = 2 ** _INDEX_BITS - 1
 _SCALE = 2 ** 30
@@ -45,10 +47,10 @@ def nearest(
         ValueError: empty bank, or k or a chunk below 1.
     """
     if len(bank) == 0:
-        raise ValueError('nearest: the bank is empty; nothing to compare the queries with.')
+        raise UserError('nearest: the bank is empty; nothing to compare the queries with.')
     if min(k, query_chunk, bank_chunk) < 1:
-        raise ValueError(f'nearest: k, query_chunk and bank_chunk must be at least 1, got '
-                         f'{k}, {query_chunk}, {bank_chunk}.')
+        raise UserError(f'nearest: k, query_chunk and bank_chunk must be at least 1, got '
+                        f'{k}, {query_chunk}, {bank_chunk}.')
     k = min(k, len(bank))
     found = []
     for start in range(0, len(query), query_chunk):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from . import bootstrap
 from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram
@@ -46,7 +47,7 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
     Source: the paper's eq. 20 and fig. 14 (512 pixels, 32 x 32 cells, windows of 5 x 5).
     """
     if precision not in PRECISIONS:
-        raise ValueError(f'LSC: precision must be one of {", ".join(PRECISIONS)}, got {precision!r}.')
+        raise UserError(f'LSC: precision must be one of {", ".join(PRECISIONS)}, got {precision!r}.')
     height, width = _cells(images.shape[-2:], cell, window)
     count, margin = len(images) * height * width, window // 2 * cell
     windows = F.pad(images, (margin, ) * 4, mode='reflect').unfold(2, window * cell, cell).unfold(
@@ -55,8 +56,8 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
     with evaluating(model), torch.autocast(images.device.type, torch.bfloat16, enabled=precision == 'bf16'):
         whole = model.dense_features(images).float()
         if whole.shape[-2:] != (height, width):
-            raise ValueError(f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
-                             f'{height} x {width} cells of {cell} pixels; give the cell of its map.')
+            raise UserError(f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
+                            f'{height} x {width} cells of {cell} pixels; give the cell of its map.')
         context = F.avg_pool2d(whole, window, 1, window // 2, count_include_pad=False).permute(0, 2, 3, 1).flatten(0, 2)
         for start in range(0, count, batch_size):
             stop = min(start + batch_size, count)
@@ -73,17 +74,17 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
 
 def _check_window(window: int) -> None:
     if window < 1 or window % 2 == 0:
-        raise ValueError(f'LSC: window must be an odd number of cells, got {window}.')
+        raise UserError(f'LSC: window must be an odd number of cells, got {window}.')
 
 
 def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
     _check_window(window)
     if size[0] % cell or size[1] % cell:
-        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} '
-                         'pixels; resize it.')
+        raise UserError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} '
+                        'pixels; resize it.')
     if min(size) < window * cell:
-        raise ValueError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
-                         f'{window} cells of {cell} pixels; take larger images or a smaller window.')
+        raise UserError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
+                        f'{window} cells of {cell} pixels; take larger images or a smaller window.')
     return size[0] // cell, size[1] // cell
 
 

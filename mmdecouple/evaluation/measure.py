@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 
 class MetricValue(NamedTuple):
     """One number of a report with its bootstrap interval and the number of items behind it."""
@@ -110,7 +112,7 @@ def check_positive(measure: Measure, **values: float) -> None:
     """Raises ValueError, naming measure and key, for the first value that is not above zero."""
     for key, value in values.items():
         if not value > 0:
-            raise ValueError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
+            raise UserError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
 
 
 def no_candidate(measure: Measure, filters: str, dataset: str) -> ValueError:

@@ -15,6 +15,7 @@ from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import SCOPE, load_config, read_stored_config
+from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.run_folders import find_config, is_run_folder, newest_checkpoint
 from mmdecouple.utils.weight_files import read_weights
 from mmdecouple.utils.weights import load_weights
@@ -75,7 +76,7 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
         ValueError: The word, `measured` or `layer` is unknown, or the weights do not fit the network.
     """
     if measured not in _MEASURED:
-        raise ValueError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
+        raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
     init_default_scope(SCOPE)
     set_random_seed(seed)
     opened = _opener(word)(word, measured, allow_pickle)
@@ -89,7 +90,7 @@ def _at_layer(network: Network, layer: str) -> Network:
     try:
         cell = measured_stride(network.model.measured_backbone, layer)
     except ValueError as error:
-        raise ValueError(f'{network.name}: {error}') from error
+        raise UserError(f'{network.name}: {error}') from error
     network.model.layer = layer
     place = f'block{layer}' if layer.isdecimal() else layer
     return replace(network, name=f'{network.name}-{place}', cell=cell)
@@ -134,7 +135,7 @@ def _open_config(word: str, measured: str | None, allow_pickle: bool) -> Network
 def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
     path = Path(word)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFile(
             f'{word}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
             'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.')
     content = read_weights(word, allow_pickle)
@@ -147,23 +148,24 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
     try:
         weights = to_ours(content, measured or 'teacher', where=repr(word))
     except ValueError as error:
-        raise ValueError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
-                         f'timm:NAME={word}; a ResNet of others is converted first (tools/model_converters/resnet.py).') from error
+        raise UserError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
+                        f'timm:NAME={word}; a ResNet of others is converted first '
+                        '(tools/model_converters/resnet.py).') from error
     return _foreign(_name(path), vit_network(weights, repr(word)), path)
 
 
 def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,
           content: dict[str, Any] | None = None) -> Network:
     if 'model' not in config:
-        raise ValueError(f'{name}: its config names no model; a network to look at needs the config key model.')
+        raise UserError(f'{name}: its config names no model; a network to look at needs the config key model.')
     if measured is not None:
         config.model.measured = measured
     try:
         model = MODELS.build(config.model)
     except (KeyError, TypeError) as error:
         reason = str(error.args[0] if error.args else error).split('. ')[0]
-        raise ValueError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
-                         'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
+        raise UserError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
+                        'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
     if content is None:
         # mmengine logs every single weight that it initializes.
         logger = MMLogger.get_current_instance()
@@ -175,8 +177,8 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         load_weights(model, content, str(checkpoint))
     cell = measured_stride(model.measured_backbone) or model.dense_stride
     if cell is None:
-        raise ValueError(f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
-                         'pixels of an image per dense position.')
+        raise UserError(f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
+                        'pixels of an image per dense position.')
     return Network(name, model, cell, config, checkpoint)
 
 

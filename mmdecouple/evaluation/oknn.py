@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from . import bootstrap
 from .canvas import boxes_mask, compose
@@ -204,7 +205,7 @@ def other_image(source: Any, image: int, rng: np.random.Generator) -> int:
     """
     images = source.images
     if len(images) < 2:
-        raise ValueError(
+        raise UserError(
             f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
     other = image
     while other == image:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from mmdecouple.utils.errors import UserError
+
 from .lsc import LSC
 from .networks import Network, open_network
 
@@ -23,15 +25,15 @@ def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, t
         ValueError: Names are too few, too many, alike or taken.
     """
     if names and len(names) != len(words):
-        raise ValueError(f'{len(names)} names for {len(words)} networks; give one name a network (--names).')
+        raise UserError(f'{len(names)} names for {len(words)} networks; give one name a network (--names).')
     opened = [open_network(word, **settings) for word in words]
     names = [re.sub(r'[^\w.+-]+', '-', name) for name in names or [network.name for network in opened]]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f'Two networks are called {name}; tell them apart with --names.')
+            raise UserError(f'Two networks are called {name}; tell them apart with --names.')
         if name in taken:
-            raise ValueError(f'A network cannot be called {name}, as a file of this tool is; choose another name '
-                             '(--names).')
+            raise UserError(f'A network cannot be called {name}, as a file of this tool is; choose another name '
+                            '(--names).')
     return dict(zip(names, opened))
 
 
@@ -51,12 +53,12 @@ def check_cells(networks: dict[str, Network], probe: dict) -> None:
         if size % network.cell:
             common = math.lcm(cell, *(other.cell for other in networks.values()))
             near = max(round(size / common), 1) * common
-            raise ValueError(f'Images of {size} pixels do not divide into the cells of {name}, which are '
-                             f'{network.cell} pixels; take another --size, such as {near}.')
+            raise UserError(f'Images of {size} pixels do not divide into the cells of {name}, which are '
+                            f'{network.cell} pixels; take another --size, such as {near}.')
         odd = next((crop for crop in crops if crop <= size and crop % network.cell), None)
         if odd:
-            raise ValueError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
-                             'measure networks of one cell together, or leave LSC out (--measures).')
+            raise UserError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
+                            'measure networks of one cell together, or leave LSC out (--measures).')
 
 
 def fingerprint(network: Network) -> str:

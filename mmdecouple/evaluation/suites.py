@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 LIMITS = dict(
     OKNN=('bank_images', 'query_images'),
@@ -52,7 +53,7 @@ def probe_config(
     elif dataset.split(':')[0] == 'coco' and dataset.count(':') in (0, 1, 3):
         probe = coco_probe(*dataset.split(':')[1:])
     else:
-        raise ValueError(
+        raise UserError(
             f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
@@ -61,8 +62,8 @@ def probe_config(
     if removal is not None:
         inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
         if not inter:
-            raise ValueError(f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
-                             'measures; leave it out, or name that measure (--measures).')
+            raise UserError(f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
+                            'measures; leave it out, or name that measure (--measures).')
         inter[0]['removal'] = removal
     return probe
 
@@ -91,7 +92,7 @@ def configured_probe(config: dict) -> dict:
             return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or _all_measures()}
     reason = ('The config names no ProbeDataset (config key test_dataloader.dataset)' if config else
               'None of the networks has a config that names a ProbeDataset')
-    raise ValueError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
+    raise UserError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
 
 
 def _all_measures() -> list[dict]:
@@ -143,7 +144,7 @@ def _selected(configs: Sequence[dict], names: Sequence[str] | None,
     known = [config['type'] for config in configs]
     unknown = [name for name in names or [] if name not in known]
     if unknown:
-        raise ValueError(f'--measures: {unknown[0]} is not among {", ".join(known)}.')
+        raise UserError(f'--measures: {unknown[0]} is not among {", ".join(known)}.')
     kept = [dict(config) for config in configs if names is None or config['type'] in names]
     for config in kept if limit is not None else []:
         default = MEASURES.build(config)

@@ -4,6 +4,8 @@ import math
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 TOLERANCE = 1e-3
 """Cells by which a given box may reach over the edge of the view: what float32 rounding can add."""
 
@@ -114,9 +116,9 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
         ValueError: With the first offending view and box.
     """
     if regions.dim() != 3 or regions.shape[0] != batch_size or regions.shape[2] != 4:
-        raise ValueError(f'regions must have the shape (B, K, 4) with B = {batch_size}, got '
-                         f'{tuple(regions.shape)}; pad every view to the same number of boxes K '
-                         '(an empty box, x1 = x2, cuts nothing).')
+        raise UserError(f'regions must have the shape (B, K, 4) with B = {batch_size}, got '
+                        f'{tuple(regions.shape)}; pad every view to the same number of boxes K '
+                        '(an empty box, x1 = x2, cuts nothing).')
     if regions.device.type != 'cpu':
         return
     height, width = size
@@ -126,6 +128,6 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
     if not good.all():
         view, box = (~good).nonzero()[0].tolist()
         found = ', '.join(f'{value:g}' for value in regions[view, box].tolist())
-        raise ValueError(f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) '
-                         f'inside the view of {width} x {height} cells (width x height); clip '
-                         'boxes to the view, and convert pixels with pixels_to_cells.')
+        raise UserError(f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) '
+                        f'inside the view of {width} x {height} cells (width x height); clip '
+                        'boxes to the view, and convert pixels with pixels_to_cells.')

@@ -5,6 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 from .blockwise import blockwise
 from .cutout import cutout
 from .random import random_cells
@@ -232,16 +234,16 @@ def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
     settings = dict(cfg)
     kind = MASKS.get(settings.pop('type', None))
     if kind is None:
-        raise ValueError(f'unknown mask type {cfg.get("type")!r}: choose one of {", ".join(MASKS)} '
-                         f'(config key {key}.type).')
+        raise UserError(f'unknown mask type {cfg.get("type")!r}: choose one of {", ".join(MASKS)} '
+                        f'(config key {key}.type).')
     known = [field.name for field in fields(kind)]
     for name in settings:
         if name not in known:
-            raise ValueError(f'{kind.__name__}: unknown setting {name!r}; it has '
-                             f'{", ".join(known)} (config key {key}.{name}).')
+            raise UserError(f'{kind.__name__}: unknown setting {name!r}; it has '
+                            f'{", ".join(known)} (config key {key}.{name}).')
     try:
         sampler = kind(**settings)
         sampler.config_key = key
         return sampler
     except MaskSettingError as error:
-        raise ValueError(f'{error} (config key {key}.{error.setting}).') from None
+        raise UserError(f'{error} (config key {key}.{error.setting}).') from None

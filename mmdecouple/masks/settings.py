@@ -1,7 +1,8 @@
 """Checks of the settings of mask samplers: one clear line for each wrong value."""
+from mmdecouple.utils.errors import UserError
 
 
-class MaskSettingError(ValueError):
+class MaskSettingError(UserError):
     """A wrong setting of a mask sampler.
 
     Args:

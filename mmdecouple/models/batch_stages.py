@@ -5,6 +5,7 @@ import torch
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from .cells import enlarge, mask_grid
 from .regions import regions_of
@@ -66,8 +67,8 @@ class CutBoxes:
                  fill: float = 0.) -> None:
         for key, low, high in (('prob', prob, prob), ('area', *area)):
             if not 0 <= low <= high <= 1:
-                raise ValueError(f'CutBoxes: {key} must lie in [0, 1], got {(low, high) if low != high else low} '
-                                 f'(config key model.data_preprocessor.batch_stages.{key}).')
+                raise UserError(f'CutBoxes: {key} must lie in [0, 1], got {(low, high) if low != high else low} '
+                                f'(config key model.data_preprocessor.batch_stages.{key}).')
         self.views = tuple(views)
         self.prob = prob
         self.area = area

@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 
 class RankedMatch:
     """For each position the n-th most similar one, or any one.
@@ -23,7 +25,7 @@ class RankedMatch:
     def __init__(self, rank: int | str, owner: str, setting: str) -> None:
         self.rank, self.name, self.key = rank, f'{owner}: {setting}', f'(config key model.{setting})'
         if rank != 'random' and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-            raise ValueError(f"{self.name} must be a whole number of at least 1, or 'random', got {rank!r} {self.key}.")
+            raise UserError(f"{self.name} must be a whole number of at least 1, or 'random', got {rank!r} {self.key}.")
 
     def draw(self, rows: int, positions: int, generator: torch.Generator) -> Tensor | None:
         """What a batch of `rows` views needs drawn: indices (rows, positions) if the pairs are random, else None.
@@ -34,8 +36,8 @@ class RankedMatch:
         if self.rank == 'random':
             return torch.randint(positions, (rows, positions), generator=generator)
         if self.rank > positions:
-            raise ValueError(f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} '
-                             f'{self.key}.')
+            raise UserError(f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} '
+                            f'{self.key}.')
         return None
 
     @torch.no_grad()

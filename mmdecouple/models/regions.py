@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from mmdecouple.utils.errors import UserError
+
 
 class Regions(NamedTuple):
     """Regions of views.
@@ -37,8 +39,8 @@ def regions_of(samples: list[Any] | None, owner: str) -> list[Regions]:
         ValueError: For samples without boxes.
     """
     if not samples or not hasattr(samples[0], 'boxes'):
-        raise ValueError(f'{owner}: the samples have no boxes; draw the views with BoxViews and a source of proposals '
-                         '(LoadProposals or GridProposals) before it.')
+        raise UserError(f'{owner}: the samples have no boxes; draw the views with BoxViews and a source of proposals '
+                        '(LoadProposals or GridProposals) before it.')
     boxes = torch.stack([sample.boxes for sample in samples], dim=1)
     ids = torch.stack([sample.box_ids for sample in samples], dim=1)
     return [Regions(*parts) for parts in zip(boxes, ids)]

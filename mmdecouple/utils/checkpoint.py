@@ -15,6 +15,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner.checkpoint import _load_checkpoint
 
+from .errors import MissingFile, UserError
 from .files import writing
 
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
@@ -39,11 +40,11 @@ SAFE_GLOBALS = [
 ]
 
 
-class UnsafeCheckpoint(ValueError):
+class UnsafeCheckpoint(UserError):
     """A checkpoint that holds more than weights and plain data."""
 
 
-class DamagedCheckpoint(ValueError):
+class DamagedCheckpoint(UserError):
     """A file that is truncated or no checkpoint."""
 
 
@@ -111,7 +112,7 @@ def read_checkpoint(filename: str,
     """
     local = '://' not in filename
     if local and not osp.isfile(filename):
-        raise FileNotFoundError(f'There is no checkpoint {filename!r} (config key load_from).')
+        raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
     try:
         if allow_pickle:
             return torch.load(filename, map_location, weights_only=False) if local else \

@@ -7,6 +7,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
+from mmdecouple.utils.errors import MissingFile, UserError
+
 SCOPE = 'mmdecouple'
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +26,7 @@ def _own_config(path: str) -> str:
         return str(folder / name)
     known = sorted(str(file.relative_to(folder)) for file in folder.rglob('*.py'))
     close = get_close_matches(name, known, n=3, cutoff=0.4)
-    raise FileNotFoundError(
+    raise MissingFile(
         f'{SCOPE}::{path} is no config of this package'
         + (f'; close names: {", ".join(close)}.' if close else f' (looked in {folder}).'))
 
@@ -69,20 +71,20 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if separator and scope == SCOPE:
         path = _own_config(own)
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise MissingFile(
             f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
     try:
         config = Config.fromfile(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'config {path} inherits a missing file: {error}') from error
+        raise MissingFile(f'config {path} inherits a missing file: {error}') from error
     except Exception as error:
         # A config is a program: it can fail in any way.
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise ValueError(f'config {path} cannot be read: {reason}') from error
+        raise UserError(f'config {path} cannot be read: {reason}') from error
     try:
         config.merge_from_dict(options or {})
     except (KeyError, TypeError, AssertionError) as error:
-        raise ValueError(f'--cfg-options {options} does not fit {path}: {error}') from error
+        raise UserError(f'--cfg-options {options} does not fit {path}: {error}') from error
     return config
 
 
@@ -100,10 +102,10 @@ def read_stored_config(text: str, where: str) -> Config:
         values = {node.targets[0].id: _value(node.value)
                   for node in ast.parse(text).body if isinstance(node, ast.Assign)}
     except (SyntaxError, ValueError, AttributeError) as error:
-        raise ValueError(f'{where}: the config stored in it holds more than plain values ({error}); '
-                         f'name its config: CONFIG.py={where}.') from error
+        raise UserError(f'{where}: the config stored in it holds more than plain values ({error}); '
+                        f'name its config: CONFIG.py={where}.') from error
     if 'model' not in values:
-        raise ValueError(f'{where}: the config stored in it names no model; name its config: CONFIG.py={where}.')
+        raise UserError(f'{where}: the config stored in it names no model; name its config: CONFIG.py={where}.')
     return Config(values)
 
 

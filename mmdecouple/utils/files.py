@@ -2,6 +2,7 @@
 import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .errors import MissingFile, UnwritableFile, UserError, shown
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
@@ -92,10 +95,31 @@ def check_writable(path: str | Path) -> None:
             pass
 
 
+def check_regular(path: str | Path, what: str) -> None:
+    """Refuses a path to read from that is not an ordinary file, without opening it: a fifo would block for ever.
+
+    Args:
+        path: Local path; links are followed.
+        what: What the file should be, for the message: `checkpoint`, `annotation file`.
+
+    Raises:
+        MissingFile: Nothing is there, or a link leads nowhere.
+        UserError: A folder, a fifo, a socket or a device.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise MissingFile(f'{what} {shown(str(path), 160)} cannot be opened ({reason}); check the path.') from error
+    if not stat.S_ISREG(mode):
+        kind = 'a folder' if stat.S_ISDIR(mode) else 'a device, fifo or socket'
+        raise UserError(f'{what} {shown(str(path), 160)} is {kind}, not an ordinary file; name a file.')
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turns an OSError inside into one of the same type, with one line that says what cannot be written and why."""
+    """Turns an OSError inside into `UnwritableFile`, with one line that says what cannot be written and why."""
     try:
         yield
     except OSError as error:
-        raise type(error)(f'{path} cannot be written ({error.strerror or error}); name another place.') from error
+        raise UnwritableFile(f'{path} cannot be written ({error.strerror or error}); name another place.') from error

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from .arguments import add_overrides
 from .configs import load_config
+from .errors import MissingFile, UserError
 from .files import check_writable
 from .versions import check_versions
 
@@ -39,13 +40,13 @@ def choose_device(device: str) -> None:
         RuntimeError: `cuda` was asked for and no CUDA device can be used.
     """
     if device not in ('auto', 'cpu', 'cuda'):
-        raise ValueError(f'device must be auto, cpu or cuda, got {device!r} (config key device).')
+        raise UserError(f'device must be auto, cpu or cuda, got {device!r} (config key device).')
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
     elif device == 'cuda':
         import torch
         if not torch.cuda.is_available():
-            raise RuntimeError(
+            raise UserError(
                 f'CUDA was asked for (--device or config key device), but torch '
                 f'{torch.__version__} finds no CUDA device; use --device cpu, '
                 'or run tools/misc/doctor.py.')
@@ -58,7 +59,7 @@ def existing_checkpoint(path: str) -> str:
         FileNotFoundError: There is no such file.
     """
     if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist.')
+        raise MissingFile(f'checkpoint {path} does not exist.')
     return path
 
 
@@ -70,7 +71,7 @@ def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'config {config.filename} cannot be used for {purpose}: it has no '
             f'{", ".join(missing)}.')
 

@@ -3,6 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .checkpoint import find_resumable, read_checkpoint
+from .errors import MissingFile
 
 
 def find_config(folder: Path) -> Path:
@@ -12,11 +13,11 @@ def find_config(folder: Path) -> Path:
         FileNotFoundError: The folder does not exist or holds no dumped config.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f'{folder}: no such run folder.')
+        raise MissingFile(f'{folder}: no such run folder.')
     dumped = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
     dumped = dumped or sorted(folder.glob('*/vis_data/config.py'))
     if not dumped:
-        raise FileNotFoundError(
+        raise MissingFile(
             f'{folder}: no config in this run folder; give the work_dir of a training run, '
             'the folder in which tools/train.py left <config>.py.')
     return dumped[-1]
@@ -40,5 +41,5 @@ def newest_checkpoint(folder: Path) -> Path:
         with suppress(ValueError):
             read_checkpoint(str(path), mmap=True)
             return path
-    raise FileNotFoundError(f'{folder}: no readable checkpoint (*.pth) in this run folder; '
-                            'let the run save one first.')
+    raise MissingFile(f'{folder}: no readable checkpoint (*.pth) in this run folder; '
+                      'let the run save one first.')

@@ -5,6 +5,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from mmdecouple.utils.errors import WrongInstallation
+
 # Import name -> distributions of the maintained and of the original family.
 FAMILIES = {
     'mmengine': ('onedl-mmengine', 'mmengine'),
@@ -68,27 +70,27 @@ def check_versions() -> None:
     for module, providers in found.items():
         if len(providers) > 1:
             names = ' and '.join(f'{name} {number}' for name, number in providers)
-            raise ImportError(
+            raise WrongInstallation(
                 f'{names} both provide {module}; uninstall one: pip uninstall {providers[1][0]}, '
                 f'then {mend}')
         if not providers:
             if module in REQUIRED:
-                raise ImportError(f'{module} is not installed; {mend}')
+                raise WrongInstallation(f'{module} is not installed; {mend}')
             continue
         name, number = providers[0]
         if not SpecifierSet(SUPPORTED[module], prereleases=True).contains(number):
-            raise ImportError(
+            raise WrongInstallation(
                 f'{name} {number} is installed, mmdecouple needs {name}{SUPPORTED[module]}; {mend}')
     families = {module: found[module][0][0] for module in FAMILIES if found[module]}
     maintained = sorted(name for name in families.values() if name.startswith('onedl-'))
     original = sorted(name for name in families.values() if not name.startswith('onedl-'))
     if maintained and original:
-        raise ImportError(
+        raise WrongInstallation(
             f'two OpenMMLab families are mixed: {", ".join(maintained)} with '
             f'{", ".join(original)}; keep one: pip uninstall {" ".join(original)}, then {mend}')
     torch, torchvision = found['torch'][0][1], found['torchvision'][0][1]
     wanted = SpecifierSet(_torch_of_torchvision(), prereleases=True)
     if not wanted.contains(torch.partition('+')[0]):
-        raise ImportError(
+        raise WrongInstallation(
             f'torchvision {torchvision} was built for torch{wanted}, but torch {torch} is '
             f'installed; {mend}')

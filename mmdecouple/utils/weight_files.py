@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from mmdecouple.utils.checkpoint import AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint
+from mmdecouple.utils.errors import MissingFile
 from mmdecouple.utils.numpy_pickles import is_plain_pickle, read_numpy_pickle
 
 
@@ -33,7 +34,7 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         DamagedCheckpoint: If it is truncated or no weight file.
     """
     if not osp.isfile(path):
-        raise FileNotFoundError(f'There is no weight file {path!r}; check the path.')
+        raise MissingFile(f'There is no weight file {path!r}; check the path.')
     if path.endswith('.safetensors'):
         try:
             return load_file(path)

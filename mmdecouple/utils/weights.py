@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
+from mmdecouple.utils.errors import UserError
+
 
 def load_weights(model: torch.nn.Module,
                  checkpoint: dict[str, Any],
@@ -43,9 +45,9 @@ def load_weights(model: torch.nn.Module,
     whole = ('backbone.', 'teacher.backbone.') if has_teacher else 'backbone.'
     broken = [key for key in missing + reshaped if key.startswith(whole)]
     if broken or (strict and found):
-        raise ValueError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
-                         'config it was trained with, or another checkpoint (config key '
-                         'load_from).')
+        raise UserError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
+                        'config it was trained with, or another checkpoint (config key '
+                        'load_from).')
     if found:
         print_log(f'Keys of {name} that do not match: {found}', 'current', logging.WARNING)
     kept = {key: weights[key] for key in expected if key not in missing and key not in reshaped}

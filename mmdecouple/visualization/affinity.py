@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmdecouple.evaluation.measuring import evaluating
+from mmdecouple.utils.errors import UserError
 
 from .maps import maps_figure
 from .style import RunStyle
@@ -39,8 +40,8 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
     Source: appendix H.1 of the paper (28 x 28 map enlarged to 56 x 56).
     """
     if points.shape != (len(features), 2):
-        raise ValueError(f'point_affinity: expected points of shape ({len(features)}, 2), one for '
-                         f'each image, got {tuple(points.shape)}.')
+        raise UserError(f'point_affinity: expected points of shape ({len(features)}, 2), one for '
+                        f'each image, got {tuple(points.shape)}.')
     check_points(points)
     features = functional.interpolate(features.float(), scale_factor=upsample, mode='bilinear')
     features = functional.normalize(features, dim=1)
@@ -61,8 +62,8 @@ def check_points(points: Tensor) -> None:
         ValueError: One is below 0 or above 1.
     """
     if points.numel() and not (points.min() >= 0 and points.max() <= 1):
-        raise ValueError('point_affinity: points are shares of width and height in [0, 1], got '
-                         f'{points.min().item():.3g} to {points.max().item():.3g}.')
+        raise UserError('point_affinity: points are shares of width and height in [0, 1], got '
+                        f'{points.min().item():.3g} to {points.max().item():.3g}.')
 
 
 @torch.no_grad()
@@ -94,7 +95,7 @@ def largest_instance_point(item: 'ObjectImage') -> tuple[float, float]:
         ValueError: The image has no instance, or none with a pixel.
     """
     if not item.masks.any():
-        raise ValueError(f'largest_instance_point: image {item.image_id} has no instance.')
+        raise UserError(f'largest_instance_point: image {item.image_id} has no instance.')
     mask = item.masks[int(item.masks.reshape(len(item.masks), -1).sum(1).argmax())]
     rows, columns = np.nonzero(mask)
     distance = (rows - rows.mean())**2 + (columns - columns.mean())**2
@@ -122,6 +123,6 @@ def affinity_figure(images: Sequence[np.ndarray], points: Sequence[tuple[float, 
         ValueError: Unknown scale.
     """
     if scale not in SCALES:
-        raise ValueError(f'affinity_figure: unknown scale {scale!r}; known: {", ".join(SCALES)}.')
+        raise UserError(f'affinity_figure: unknown scale {scale!r}; known: {", ".join(SCALES)}.')
     limits = (0.0, 1.0) if scale == 'fixed' else None
     return maps_figure(images, maps, styles, 'cosine with the point', limits=limits, points=points)

@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.run_folders import find_config, newest_checkpoint
 
 from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
@@ -49,7 +50,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
     """
     console = console or Console()
     if len(names) != len(folders):
-        raise ValueError(f'{len(names)} names for {len(folders)} runs; give one name a run.')
+        raise UserError(f'{len(names)} names for {len(folders)} runs; give one name a run.')
 
     def measured(folder: Path, config: Path, checkpoint: Path | None) -> dict:
         path = figures_file(folder, checkpoint, dataset)

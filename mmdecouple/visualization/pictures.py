@@ -15,6 +15,7 @@ from mmdecouple.evaluation.suites import probe_config
 from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import UserError
 
 from .affinity import affinity_figure, affinity_maps, largest_instance_point
 from .batches import decoupled_batch_figure, to_uint8
@@ -140,7 +141,7 @@ def _pictured(objects: ObjectDataset, size: int) -> list[ObjectImage]:
     chosen = np.flatnonzero(counts >= 2)[:_COLUMNS]
     chosen = chosen if len(chosen) else np.flatnonzero(counts)[:_COLUMNS]
     if not len(chosen):
-        raise ValueError(f'data set {objects.name} has no object to take a point from.')
+        raise UserError(f'data set {objects.name} has no object to take a point from.')
     items = []
     for index in chosen:
         item = objects.objects(int(index))

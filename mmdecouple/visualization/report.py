@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.version import __version__
 
@@ -57,7 +58,7 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
         ValueError: No run is given, two have one name, or they were measured on different draws.
     """
     if not runs:
-        raise ValueError('write_report: needs at least one run.')
+        raise UserError('write_report: needs at least one run.')
     check_same_draws(list(runs))
     styles = styles_of(runs)
     exhibits = []

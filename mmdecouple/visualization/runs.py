@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdecouple.utils.errors import MissingFile, UserError
+
 COUPLING_FORMAT = 'mmdecouple-coupling/1'
 COUPLING_FILE = 'coupling.json'
 
@@ -70,7 +72,7 @@ def read_scalars(folder: Path) -> dict[str, np.ndarray]:
                 if key not in ('step', 'iter') and isinstance(value, (int, float)):
                     points.setdefault(key, {})[step] = float(value)
     if not points:
-        raise FileNotFoundError(
+        raise MissingFile(
             f'{folder}: no loss in <timestamp>/vis_data/scalars.json; did this run train, '
             'and was LocalVisBackend among its vis_backends?')
     return {key: np.array(sorted(curve.items()), dtype=np.float64)
@@ -85,18 +87,18 @@ def read_coupling(path: Path) -> dict:
         ValueError: The file is not JSON of format `mmdecouple-coupling/1`.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFile(
             f'{path}: not there; make it with tools/analysis_tools/coupling.py.')
     try:
         coupling = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f'{path}: not valid JSON ({error}); measure this run again.') from error
+        raise UserError(f'{path}: not valid JSON ({error}); measure this run again.') from error
     found = coupling.get('format') if isinstance(coupling, dict) else None
     if found != COUPLING_FORMAT:
-        raise ValueError(f'{path}: format is {found!r}, expected {COUPLING_FORMAT!r}; '
-                         'measure this run again.')
+        raise UserError(f'{path}: format is {found!r}, expected {COUPLING_FORMAT!r}; '
+                        'measure this run again.')
     if not coupling.get('metrics'):
-        raise ValueError(f'{path}: holds no metrics; measure this run again.')
+        raise UserError(f'{path}: holds no metrics; measure this run again.')
     return coupling
 
 
@@ -109,12 +111,12 @@ def check_same_draws(runs: list[Run]) -> None:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f'Two runs are called {name!r}; tell them apart with --names.')
+            raise UserError(f'Two runs are called {name!r}; tell them apart with --names.')
     first = runs[0]
     for run in runs[1:]:
         here, there = (item.coupling.get('manifest_sha256') for item in (first, run))
         if here != there:
-            raise ValueError(
+            raise UserError(
                 f'{first.name} and {run.name} were measured on different draws: manifest '
                 f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
                 f'({run.coupling.get("dataset")}); measure them alike with --remeasure, and if their '

@@ -14,6 +14,7 @@ from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.evaluation.suites import coco_probe, scene_probe
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import MissingFile, UserError
 
 from .affinity import largest_instance_point
 
@@ -54,10 +55,10 @@ def read_subjects(words: str | Path | Sequence[str | Path], size: int, limit: in
     """
     words = [words] if isinstance(words, (str, Path)) else list(words)
     if size < 1 or (limit is not None and limit < 1):
-        raise ValueError(f'Images: size and limit must be at least 1, got size {size} and limit {limit}.')
+        raise UserError(f'Images: size and limit must be at least 1, got size {size} and limit {limit}.')
     found = list(islice((subject for word in words for subject in _read(str(word), size)), limit))
     if not found:
-        raise ValueError(f'Images: {" ".join(map(str, words)) or "nothing"} gives no image; name {WORDS}.')
+        raise UserError(f'Images: {" ".join(map(str, words)) or "nothing"} gives no image; name {WORDS}.')
     return found
 
 
@@ -89,21 +90,21 @@ def _read(word: str, size: int) -> Iterator[Subject]:
     elif Path(word).is_file():
         yield _file(word, size)
     else:
-        raise FileNotFoundError(f'Images: there is no file or folder {word}; name {WORDS}.')
+        raise MissingFile(f'Images: there is no file or folder {word}; name {WORDS}.')
 
 
 def _listed(folder: str) -> list[str]:
     try:
         return list_images(folder, None, '')
     except ValueError:
-        raise ValueError(f'Images: the folder {folder} holds no image; name another.') from None
+        raise UserError(f'Images: the folder {folder} holds no image; name another.') from None
 
 
 def _file(path: str, size: int) -> Subject:
     try:
         return Subject(Path(path).stem, _resize(read_image(path), size, size))
     except UnreadableImage as error:
-        raise ValueError(f'Images: {path} cannot be read ({error}); name another file.') from None
+        raise UserError(f'Images: {path} cannot be read ({error}); name another file.') from None
 
 
 def _objects(config: dict, size: int) -> Iterator[Subject]:

@@ -101,7 +101,7 @@ def test_a_folder_that_is_not_there_is_made_and_held_by_one(tmp_path, monkeypatc
     monkeypatch.setattr(running, '_WAIT_SECONDS', -1)
     told = []
     with running.alone_in(tmp_path / 'new' / 'out', told.append):
-        with pytest.raises(RuntimeError, match='another ablation works in this folder'):
+        with pytest.raises(ValueError, match='another ablation works in this folder'):
             with running.alone_in(tmp_path / 'new' / 'out', told.append):
                 pass
     with running.alone_in(tmp_path / 'new' / 'out', told.append) as lock:

@@ -225,7 +225,7 @@ def test_unreadable_images_are_written_once_over_epochs_and_resumes(tmp_path):
 
 
 def test_too_many_unreadable_images_stop_the_run(tmp_path):
-    with pytest.raises(RuntimeError, match='3 of the 8 images cannot be read.*max_bad_share=0.25'):
+    with pytest.raises(ValueError, match='3 of the 8 images cannot be read.*max_bad_share=0.25'):
         run_with({1, 5, 6}, tmp_path)
 
 

@@ -38,7 +38,7 @@ from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.datasets.soco_proposals import read_soco_json
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.utils.errors import one_line_errors, UserError
 from mmdecouple.utils.files import check_writable, write_json
 
 CHUNK = 16
@@ -133,7 +133,7 @@ class Task:
                 return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 time.sleep(1)
-        raise BlockingIOError(f'another process is writing {self.out}; wait for it.')
+        raise UserError(f'another process is writing {self.out}; wait for it.')
 
     def _claim(self, restart: bool) -> None:
         digest = hashlib.sha256('\0'.join(self.names).encode()).hexdigest()
@@ -141,8 +141,8 @@ class Task:
         path = self.folder / 'plan.json'
         if path.exists() and json.loads(path.read_text()) != plan:
             if not restart:
-                raise FileExistsError(f'{self.folder} holds an unfinished search with other images or parameters; '
-                                      'repeat its command, or drop it with --force.')
+                raise UserError(f'{self.folder} holds an unfinished search with other images or parameters; '
+                                'repeat its command, or drop it with --force.')
             for chunk in self.folder.glob('*.npz'):
                 chunk.unlink()
         write_json(path, plan)

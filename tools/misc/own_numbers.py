@@ -9,6 +9,7 @@ from published_numbers import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Met
 
 from mmdecouple.ablation.columns import COLUMNS
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 RESULTS = ROOT / 'docs' / 'results'
 _BOX = {'coco/bbox_mAP': 'box AP', 'coco/bbox_mAP_50': 'box AP50', 'coco/bbox_mAP_75': 'box AP75',
@@ -68,7 +69,7 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
         elif {'table', 'scale', 'row'} <= record.keys():
             continue
         else:
-            raise ValueError(f'{place} is no result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
+            raise UserError(f'{place} is no result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
         if reason:
             left_out.append(f'{place} is not in the table: {reason}.')
         else:
@@ -91,9 +92,9 @@ def _records(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
             try:
                 record = json.loads(text)
             except json.JSONDecodeError as error:
-                raise ValueError(f'{folder / place}: no JSON ({error}); copy the file again.') from error
+                raise UserError(f'{folder / place}: no JSON ({error}); copy the file again.') from error
             if not isinstance(record, dict):
-                raise ValueError(f'{folder / place} holds a {type(record).__name__}, not a result; remove it.')
+                raise UserError(f'{folder / place} holds a {type(record).__name__}, not a result; remove it.')
             yield path, place, record
 
 

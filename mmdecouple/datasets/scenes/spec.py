@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mmdecouple.utils.errors import UserError
+
 SPLITS = ('train', 'val')
 MAX_OBJECTS = 8
 MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
@@ -14,8 +16,8 @@ MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
 def split_code(split: str) -> int:
     """Return the seed word of a split, so that no scene belongs to two splits."""
     if split not in SPLITS:
-        raise ValueError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} '
-                         '(config key split).')
+        raise UserError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} '
+                        '(config key split).')
     return SPLITS.index(split)
 
 
@@ -67,12 +69,12 @@ class SceneSpec:
         if self.object_side[0] * min(self.size) < MIN_SIDE:
             what = (f'must make objects of at least {MIN_SIDE} pixels, but '
                     f'{self.object_side[0]} of {min(self.size)} pixels is less')
-            raise ValueError(_line('object_side', what))
+            raise UserError(_line('object_side', what))
         room = self.size[0] * self.size[1] // (4 * MIN_SIDE**2)
         if self.objects[1] > room:
             what = (f'must not exceed {room} in an image of {self.size[0]} x {self.size[1]} '
                     f'pixels, got {self.objects}')
-            raise ValueError(_line('objects', what))
+            raise UserError(_line('objects', what))
         for key, high in (('max_overlap', 0.8), ('color_tells', 1), ('cooccurrence', 1),
                           ('illumination', 1), ('rotation', 180), ('noise', 0.3)):
             _number(key, getattr(self, key), 0, high)
@@ -84,7 +86,7 @@ class SceneSpec:
         known = [field.name for field in fields(cls)]
         for key in knobs or {}:
             if key not in known:
-                raise ValueError(_line(key, f'is unknown; the knobs are {", ".join(known)}'))
+                raise UserError(_line(key, f'is unknown; the knobs are {", ".join(known)}'))
         return cls(**(knobs or {}))
 
     @property
@@ -108,18 +110,18 @@ def _line(key: str, what: str) -> str:
 def _number(key: str, value: Any, low: float, high: float) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not low <= value <= high:
-        raise ValueError(_line(key, f'must lie in [{low}, {high}], got {value!r}'))
+        raise UserError(_line(key, f'must lie in [{low}, {high}], got {value!r}'))
 
 
 def _whole(key: str, value: Any, low: int, high: int) -> None:
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or not low <= value <= high:
-        raise ValueError(_line(key, f'must be a whole number in [{low}, {high}], got {value!r}'))
+        raise UserError(_line(key, f'must be a whole number in [{low}, {high}], got {value!r}'))
 
 
 def _pair(key: str, value: Any, low: float, high: float, whole: bool = False) -> tuple:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(_line(key, f'must be two numbers, got {value!r}'))
+        raise UserError(_line(key, f'must be two numbers, got {value!r}'))
     for number in value:
         (_whole if whole else _number)(key, number, low, high)
     return tuple(int(number) if whole else float(number) for number in value)
@@ -128,5 +130,5 @@ def _pair(key: str, value: Any, low: float, high: float, whole: bool = False) ->
 def _ordered(key: str, value: Any, low: float, high: float, whole: bool = False) -> tuple:
     pair = _pair(key, value, low, high, whole)
     if pair[0] > pair[1]:
-        raise ValueError(_line(key, f'must be (low, high) with low <= high, got {value!r}'))
+        raise UserError(_line(key, f'must be (low, high) with low <= high, got {value!r}'))
     return pair

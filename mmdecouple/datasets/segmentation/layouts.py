@@ -7,6 +7,7 @@ from PIL import Image
 
 from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
 from mmdecouple.datasets.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels
+from mmdecouple.utils.errors import MissingFile, UserError
 
 SCENE_COUNTS = dict(train=1000, val=300)
 STUFF_TRAIN_SHARE = 0.1
@@ -25,14 +26,14 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
         ValueError: Another word.
     """
     if split not in ('train', 'val'):
-        raise ValueError(f"SegmentationImages: split must be 'train' or 'val', got {split!r} (config key split).")
+        raise UserError(f"SegmentationImages: split must be 'train' or 'val', got {split!r} (config key split).")
     if data == 'scenes':
         return SceneLabels(SCENE_COUNTS[split], split, scenes)
     kind, _, path = data.partition(':')
     layouts = {'voc': voc, 'coco-stuff': coco_stuff, 'coco128': coco128, 'scenes': exported_scenes}
     if kind not in layouts or not path:
-        raise ValueError('--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, '
-                         f'got {data!r}.')
+        raise UserError('--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, '
+                        f'got {data!r}.')
     return layouts[kind](Path(path), split)
 
 
@@ -52,7 +53,7 @@ def voc(root: Path, split: str) -> LabelFiles:
         notes = ('VOC: no ImageSets/Segmentation/trainaug.txt; heads learn from the smaller train.txt, which is not '
                  'comparable with published numbers.', )
     if not (lists / f'{name}.txt').is_file():
-        raise FileNotFoundError(f'VOC: there is no {lists / name}.txt; complete the data set.')
+        raise MissingFile(f'VOC: there is no {lists / name}.txt; complete the data set.')
     # The list of the augmented set is in circulation with plain ids and with two paths a line.
     ids = [Path(line.split()[0]).stem for line in (lists / f'{name}.txt').read_text().splitlines() if line.strip()]
     pairs = [(str(base / 'JPEGImages' / f'{i}.jpg'), str(base / folder / f'{i}.png')) for i in ids]
@@ -120,5 +121,5 @@ def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) 
         if (root / folder / needed).exists():
             return root / folder
     looked = ', '.join(str(root / folder / needed) for folder in below)
-    raise FileNotFoundError(f'{layout}: {root} has not the expected layout (looked for {looked}); '
-                            'name another path with --data.')
+    raise MissingFile(f'{layout}: {root} has not the expected layout (looked for {looked}); '
+                      'name another path with --data.')

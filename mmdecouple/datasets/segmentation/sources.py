@@ -6,6 +6,7 @@ from PIL import Image
 
 from mmdecouple.datasets.listing import find_missing
 from mmdecouple.datasets.scene_datasets import SceneObjects
+from mmdecouple.utils.errors import MissingFile, UserError
 
 IGNORE = 255
 
@@ -53,12 +54,12 @@ class LabelFiles:
                  table: np.ndarray | None = None, notes: tuple[str, ...] = ()) -> None:
         self.name, self.classes, self.pairs, self.table, self.notes = name, tuple(classes), pairs, table, notes
         if not pairs:
-            raise ValueError(f'{name}: there is no image with a label map; check the path given with --data.')
+            raise UserError(f'{name}: there is no image with a label map; check the path given with --data.')
         for kind, paths in zip(('images', 'label maps'), zip(*pairs)):
             missing = find_missing(list(paths))
             if missing:
-                raise FileNotFoundError(f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
-                                        f'{missing[0]}; complete the data set or name another path with --data.')
+                raise MissingFile(f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
+                                  f'{missing[0]}; complete the data set or name another path with --data.')
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -68,17 +69,17 @@ class LabelFiles:
         image_path, label_path = self.pairs[index]
         image, labels = _open(image_path).convert('RGB'), _open(label_path)
         if labels.mode not in ('L', 'P'):
-            raise ValueError(f'{self.name}: {label_path} has mode {labels.mode}; a label map is an 8-bit gray or '
-                             'palette image of class indices.')
+            raise UserError(f'{self.name}: {label_path} has mode {labels.mode}; a label map is an 8-bit gray or '
+                            'palette image of class indices.')
         if labels.size != image.size:
-            raise ValueError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
-                             f'{image.size[0]} x {image.size[1]}; use the label maps of these images.')
+            raise UserError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
+                            f'{image.size[0]} x {image.size[1]}; use the label maps of these images.')
         values = np.asarray(labels)
         values = values if self.table is None else self.table[values]
         wrong = values[(values >= len(self.classes)) & (values != IGNORE)]
         if wrong.size:
-            raise ValueError(f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
-                             f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?')
+            raise UserError(f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
+                            f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?')
         return image, Image.fromarray(values)
 
 
@@ -113,5 +114,5 @@ def _open(path: str) -> Image.Image:
         image = Image.open(path)
         image.load()
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f'{path} is not a readable image ({error}); replace the file.') from error
+        raise UserError(f'{path} is not a readable image ({error}); replace the file.') from error
     return image

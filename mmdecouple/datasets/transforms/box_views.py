@@ -7,6 +7,7 @@ import torch
 from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 NO_PROPOSAL, NO_OVERLAP = 'no proposal', 'no overlap'
 
@@ -59,14 +60,14 @@ class BoxViews(WindowedViews):
         super().__init__(views, num_views)
         self.common = max(num_boxes // 2, 1) if common is None else common
         if not 1 <= self.common <= num_boxes or tries < 1:
-            raise ValueError('BoxViews: tries must be at least 1 and common between 1 and num_boxes, got '
-                             f'tries={tries}, common={self.common}, num_boxes={num_boxes}.')
+            raise UserError('BoxViews: tries must be at least 1 and common between 1 and num_boxes, got '
+                            f'tries={tries}, common={self.common}, num_boxes={num_boxes}.')
         total = len(self.crops)
         if not pairs or any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) < total for pair in pairs):
-            raise ValueError(f'BoxViews: pairs must name two of the {total} views each, counted from 0, got {pairs}.')
+            raise UserError(f'BoxViews: pairs must name two of the {total} views each, counted from 0, got {pairs}.')
         if not 0 <= jitter_prob <= 1 or not 0 <= jitter < 0.5:
-            raise ValueError('BoxViews: jitter_prob must lie in [0, 1] and jitter in [0, 0.5), got '
-                             f'{jitter_prob} and {jitter}.')
+            raise UserError('BoxViews: jitter_prob must lie in [0, 1] and jitter in [0, 0.5), got '
+                            f'{jitter_prob} and {jitter}.')
         self.num_boxes, self.tries, self.pairs = num_boxes, tries, [tuple(pair) for pair in pairs]
         self.jitter_prob, self.jitter = jitter_prob, jitter
 

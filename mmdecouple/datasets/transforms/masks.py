@@ -7,6 +7,7 @@ from mmcv.transforms import BaseTransform
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 @TRANSFORMS.register_module()
@@ -31,8 +32,8 @@ class DrawCutMask(BaseTransform):
     def __init__(self, mask: dict, size: tuple[int, int]) -> None:
         self.size = tuple(size)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f'DrawCutMask: size must be two positive numbers of cells (h, w), '
-                             f'got {size!r}.')
+            raise UserError(f'DrawCutMask: size must be two positive numbers of cells (h, w), '
+                            f'got {size!r}.')
         self.mask = build_mask(mask, key='DrawCutMask.mask')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 @TRANSFORMS.register_module()
@@ -31,9 +32,9 @@ class OverlapViews(WindowedViews):
     def __init__(self, views: list[list[dict]], num_views: list[int], overlap: float = 0.01, tries: int = 50) -> None:
         super().__init__(views, num_views)
         if not 0 <= overlap < 0.5:
-            raise ValueError(f'OverlapViews: overlap must lie in [0, 0.5), got {overlap}.')
+            raise UserError(f'OverlapViews: overlap must lie in [0, 0.5), got {overlap}.')
         if tries < 1:
-            raise ValueError(f'OverlapViews: tries must be at least 1, got {tries}.')
+            raise UserError(f'OverlapViews: tries must be at least 1, got {tries}.')
         self.num_global, self.overlap, self.tries = num_views[0], overlap, tries
 
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:

@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
@@ -51,7 +52,7 @@ def _table(values: np.ndarray) -> np.ndarray:
 
 def _check_prob(owner: BaseTransform, prob: float) -> float:
     if not 0 <= prob <= 1:
-        raise ValueError(f'{type(owner).__name__}: prob must lie in [0, 1], got {prob}.')
+        raise UserError(f'{type(owner).__name__}: prob must lie in [0, 1], got {prob}.')
     return prob
 
 
@@ -80,8 +81,8 @@ class RandomColorJitter(BaseTransform):
                  prob: float = 0.8) -> None:
         self.strengths = (brightness, contrast, saturation)
         if not all(0 <= strength <= 1 for strength in self.strengths) or not 0 <= hue <= 0.5:
-            raise ValueError('RandomColorJitter: brightness, contrast and saturation must lie in '
-                             f'[0, 1] and hue in [0, 0.5], got {(*self.strengths, hue)}.')
+            raise UserError('RandomColorJitter: brightness, contrast and saturation must lie in '
+                            f'[0, 1] and hue in [0, 0.5], got {(*self.strengths, hue)}.')
         self.hue = hue
         self.prob = _check_prob(self, prob)
 
@@ -128,8 +129,8 @@ class RandomGaussianBlur(BaseTransform):
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), prob: float = 0.5) -> None:
         if not 0 < sigma[0] <= sigma[1]:
-            raise ValueError('RandomGaussianBlur: sigma must be two rising positive numbers, got '
-                             f'{sigma}.')
+            raise UserError('RandomGaussianBlur: sigma must be two rising positive numbers, got '
+                            f'{sigma}.')
         self.sigma = sigma
         self.prob = _check_prob(self, prob)
 
@@ -154,8 +155,8 @@ class RandomSolarize(BaseTransform):
 
     def __init__(self, threshold: float = 128, prob: float = 0.2) -> None:
         if not 0 <= threshold <= 256:
-            raise ValueError(f'RandomSolarize: threshold must lie in [0, 256], got {threshold} '
-                             '(levels of uint8; 256 inverts none).')
+            raise UserError(f'RandomSolarize: threshold must lie in [0, 256], got {threshold} '
+                            '(levels of uint8; 256 inverts none).')
         self.threshold = threshold
         self.prob = _check_prob(self, prob)
 

@@ -8,6 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmdecouple.datasets.proposals import ProposalFile
 from mmdecouple.masks.regions import grid_regions
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 @TRANSFORMS.register_module()
@@ -55,11 +56,11 @@ class GridProposals(BaseTransform):
     def __init__(self, grid: int = 3, area: tuple[float, float] = (0.15, 0.4),
                  aspect: tuple[float, float] = (0.5, 2.0), num: int = 9) -> None:
         if min(grid, num) < 1:
-            raise ValueError(f'GridProposals: grid and num must be at least 1, got {grid} and {num}.')
+            raise UserError(f'GridProposals: grid and num must be at least 1, got {grid} and {num}.')
         if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f'GridProposals: area must be two rising shares in (0, 1], got {area}.')
+            raise UserError(f'GridProposals: area must be two rising shares in (0, 1], got {area}.')
         if not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(f'GridProposals: aspect must be two rising positive numbers, got {aspect}.')
+            raise UserError(f'GridProposals: aspect must be two rising positive numbers, got {aspect}.')
         self.rule = dict(grid=grid, area=area, aspect=aspect)
         self.num, self.grids = num, -(-num // grid**2)
 

@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -66,10 +67,10 @@ class WindowView(BaseTransform):
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'area') -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if min(self.size) < 1:
-            raise ValueError(f'{type(self).__name__}: size must be positive, got {size}.')
+            raise UserError(f'{type(self).__name__}: size must be positive, got {size}.')
         if interpolation not in _RESIZES:
-            raise ValueError(f'{type(self).__name__}: interpolation must be one of '
-                             f'{", ".join(_RESIZES)}, got {interpolation!r}.')
+            raise UserError(f'{type(self).__name__}: interpolation must be one of '
+                            f'{", ".join(_RESIZES)}, got {interpolation!r}.')
         self.resize = _RESIZES[interpolation]
 
     @abstractmethod
@@ -109,11 +110,11 @@ class RandomResizedCropView(WindowView):
                  interpolation: str = 'area') -> None:
         super().__init__(size, interpolation)
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError('RandomResizedCropView: scale must be two rising shares in (0, 1], '
-                             f'got {scale}.')
+            raise UserError('RandomResizedCropView: scale must be two rising shares in (0, 1], '
+                            f'got {scale}.')
         if not 0 < ratio[0] <= ratio[1]:
-            raise ValueError('RandomResizedCropView: ratio must be two rising positive numbers, '
-                             f'got {ratio}.')
+            raise UserError('RandomResizedCropView: ratio must be two rising positive numbers, '
+                            f'got {ratio}.')
         self.scale, self.ratio = list(scale), list(ratio)
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -145,7 +146,7 @@ class RandomFlipView(BaseTransform):
 
     def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f'RandomFlipView: prob must lie in [0, 1], got {prob}.')
+            raise UserError(f'RandomFlipView: prob must lie in [0, 1], got {prob}.')
         self.prob = prob
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +169,8 @@ class MultiView(BaseTransform):
 
     def __init__(self, views: list[list[dict]], num_views: list[int]) -> None:
         if len(views) != len(num_views) or min(num_views, default=0) < 1:
-            raise ValueError(f'MultiView: num_views must name a positive count for each of the '
-                             f'{len(views)} pipelines, got {num_views}.')
+            raise UserError(f'MultiView: num_views must name a positive count for each of the '
+                            f'{len(views)} pipelines, got {num_views}.')
         self.pipelines = [
             Compose([TRANSFORMS.build(transform) for transform in pipeline])
             for pipeline, count in zip(views, num_views) for _ in range(count)

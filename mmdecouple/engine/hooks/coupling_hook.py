@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import DATASETS, HOOKS
+from mmdecouple.utils.errors import UserError
 
 
 @HOOKS.register_module()
@@ -32,8 +33,8 @@ class CouplingHook(Hook):
                  batch_size: int = 32,
                  num_workers: int = 0) -> None:
         if interval < 1:
-            raise ValueError(f'CouplingHook: interval must be at least 1 epoch, got {interval} '
-                             '(config key custom_hooks).')
+            raise UserError(f'CouplingHook: interval must be at least 1 epoch, got {interval} '
+                            '(config key custom_hooks).')
         self.probe, self.interval = probe, interval
         self.batch_size, self.num_workers = batch_size, num_workers
         self.dataset = None
@@ -79,5 +80,5 @@ def _tested_probe(runner: Runner) -> dict:
     try:
         return configured_probe(runner.cfg)
     except ValueError as error:
-        raise ValueError('CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
-                         'there, or as probe of the hook (config key custom_hooks).') from error
+        raise UserError('CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
+                        'there, or as probe of the hook (config key custom_hooks).') from error

@@ -12,9 +12,10 @@ from mmengine.runner import Runner
 
 from mmdecouple.engine.hooks.unwrapping import bare_model, bare_optimizers
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 
-class NonFiniteLoss(FloatingPointError):
+class NonFiniteLoss(UserError, FloatingPointError):
     """The loss became NaN or infinite."""
 
 
@@ -111,9 +112,6 @@ class FiniteLossHook(Hook):
         bad = [name for name, value in terms.items() if 'loss' in name and not math.isfinite(value)]
         what = f'{", ".join(bad)} not finite' if bad else 'the loss of another process not finite'
         saved = runner.message_hub.runtime_info.get('last_ckpt', 'none yet')
-        return (f'FiniteLossHook: {what} at epoch {place["epoch"]}, iteration '
-                f'{place["iteration"]}, rank {rank} '
-                f'({", ".join(f"{name}={value:.4g}" for name, value in terms.items())}); no weight '
-                f'was changed. First image: {paths[0] if paths else "unknown"}, all in {capture}. '
-                f'Last good checkpoint: {saved}; resume it with a lower optim_wrapper.optimizer.lr '
-                'or precision fp32.')
+        return (f'FiniteLossHook: {what} at epoch {place["epoch"]}, iteration {place["iteration"]}, rank {rank}; no '
+                f'weight was changed. Terms and images: {capture}. Last good checkpoint: {saved}; resume it with a '
+                'lower optim_wrapper.optimizer.lr or precision fp32.')

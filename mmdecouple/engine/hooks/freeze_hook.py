@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 
 @HOOKS.register_module()
@@ -32,13 +33,13 @@ class FreezeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Finds the parameters."""
         if not isinstance(runner.optim_wrapper, PrecisionOptimWrapper):
-            raise ValueError('FreezeHook: only PrecisionOptimWrapper can drop gradients, got '
-                             f'{type(runner.optim_wrapper).__name__} (config key optim_wrapper.type).')
+            raise UserError('FreezeHook: only PrecisionOptimWrapper can drop gradients, got '
+                            f'{type(runner.optim_wrapper).__name__} (config key optim_wrapper.type).')
         trained = {name: p for name, p in bare_model(runner).named_parameters() if p.requires_grad}
         for key in self.keys:
             if not any(key in name for name in trained):
-                raise ValueError(f'FreezeHook: no trainable parameter has {key!r} in its name '
-                                 '(config key custom_hooks, FreezeHook.keys).')
+                raise UserError(f'FreezeHook: no trainable parameter has {key!r} in its name '
+                                '(config key custom_hooks, FreezeHook.keys).')
         self._held = [p for name, p in trained.items() if any(key in name for key in self.keys)]
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 CHECKPOINT_NAME = 'interrupted.pth'
 
@@ -30,7 +31,7 @@ class GracefulStopHook(Hook):
 
     def __init__(self, interval: int = 10) -> None:
         if interval < 2:
-            raise ValueError(f'GracefulStopHook: interval must be > 1, got {interval}.')
+            raise UserError(f'GracefulStopHook: interval must be > 1, got {interval}.')
         self.interval = interval
         self._signal: signal.Signals | None = None
         self._handlers: dict[int, Any] = {}

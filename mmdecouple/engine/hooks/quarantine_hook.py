@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 FILE_NAME = 'unreadable_images.txt'
 
@@ -47,7 +48,7 @@ class QuarantineHook(Hook):
                                   f'next one; {count} of {self._size} so far, listed in '
                                   f'{self._path}.')
         if count > self._share * self._size:
-            raise RuntimeError(
+            raise UserError(
                 f'{count} of the {self._size} images cannot be read, more than max_bad_share='
                 f'{self._share} (config key train_dataloader.dataset.max_bad_share); they are '
                 f'listed in {self._path}. Repair or remove them, or raise the share.')

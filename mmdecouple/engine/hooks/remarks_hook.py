@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 
 @HOOKS.register_module()
@@ -21,7 +22,7 @@ class RemarksHook(Hook):
 
     def __init__(self, max_share: float = 0.1) -> None:
         if not 0 <= max_share <= 1:
-            raise ValueError(f'RemarksHook: max_share must lie in [0, 1], got {max_share} (config key custom_hooks).')
+            raise UserError(f'RemarksHook: max_share must lie in [0, 1], got {max_share} (config key custom_hooks).')
         self.max_share = max_share
         self._counts: Counter[str] = Counter()
         self._images = 0

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 CHUNK = 65536
 LIBRARIES = ('auto', 'faiss', 'sklearn')
 
@@ -47,11 +49,11 @@ def choose_library(library: str) -> str:
         ValueError: Another word, or faiss where it is not installed.
     """
     if library not in LIBRARIES:
-        raise ValueError(f'OverClustering: library must be one of {", ".join(LIBRARIES)}, got {library!r} '
-                         '(key library of the measure).')
+        raise UserError(f'OverClustering: library must be one of {", ".join(LIBRARIES)}, got {library!r} '
+                        '(key library of the measure).')
     present = importlib.util.find_spec('faiss') is not None
     if library == 'faiss' and not present:
-        raise ValueError("OverClustering: faiss is not installed; pip install faiss-cpu, or set library='sklearn'.")
+        raise UserError("OverClustering: faiss is not installed; pip install faiss-cpu, or set library='sklearn'.")
     return 'faiss' if present and library != 'sklearn' else 'sklearn'
 
 
@@ -77,8 +79,8 @@ def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int = 100, 
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `cluster` (`faiss.Kmeans` samples 256 points a centroid).
     """
     if clusters > len(points):
-        raise ValueError(f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '
-                         'larger images, or fewer clusters (key clusters of the measure).')
+        raise UserError(f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '
+                        'larger images, or fewer clusters (key clusters of the measure).')
     points = np.ascontiguousarray(points, np.float32)
     most = len(points) if sample is None else clusters * sample
     if len(points) > most:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages, shrink_labels
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from .heads import FCNHead, LinearHead
 from .measure import Runtime, SegmentationMeasure, SegmentationResult, dense_features, device_of, feature_batches
@@ -53,8 +54,8 @@ class HeadSegmentation(SegmentationMeasure):
     def __post_init__(self) -> None:
         for key in ('epochs', 'drop_at', 'batch_size', 'lr', 'grid', 'seeds'):
             if not getattr(self, key) > 0:
-                raise ValueError(f'{type(self).__name__}: {key} must be positive, got {getattr(self, key)} '
-                                 f'(key {key} of the measure).')
+                raise UserError(f'{type(self).__name__}: {key} must be positive, got {getattr(self, key)} '
+                                f'(key {key} of the measure).')
 
     @abstractmethod
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
@@ -64,8 +65,8 @@ class HeadSegmentation(SegmentationMeasure):
             runtime: Runtime) -> SegmentationResult:
         """See `SegmentationMeasure.run`."""
         if train.classes != val.classes:
-            raise ValueError(f'{type(self).__name__}: training and validation images have different classes '
-                             f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.')
+            raise UserError(f'{type(self).__name__}: training and validation images have different classes '
+                            f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.')
         kept = None if self.augment else self._features(model, train, runtime)
         heads = [self._train(model, train, kept, seed, runtime) for seed in range(self.seeds)]
         confusions = self._confusions(model, heads, val, runtime)
@@ -102,8 +103,8 @@ class HeadSegmentation(SegmentationMeasure):
                 optimizer.step()
             schedule.step()
             if not loss.isfinite():
-                raise ValueError(f'{type(self).__name__}: the loss is not finite after epoch {epoch + 1}; lower lr '
-                                 f'(now {self.lr}; key lr of the measure).')
+                raise UserError(f'{type(self).__name__}: the loss is not finite after epoch {epoch + 1}; lower lr '
+                                f'(now {self.lr}; key lr of the measure).')
             runtime.progress(f'{self.name}: epochs', seed * self.epochs + epoch + 1, self.seeds * self.epochs)
         return head.eval()
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmdecouple.datasets.segmentation import SegmentationImages
+from mmdecouple.utils.errors import UserError
 
 from ..measuring import one_thread
 
@@ -87,8 +88,8 @@ def dense_features(model: nn.Module, images: Tensor) -> Tensor:
     batch = model.data_preprocessor(dict(inputs=[images]), False)
     features = model.dense_features(batch['inputs'][0]).float()
     if not features.isfinite().all():
-        raise ValueError('segmentation: the network gives features that are not finite; its weights are broken, or '
-                         'do not fit the preprocessor of the config.')
+        raise UserError('segmentation: the network gives features that are not finite; its weights are broken, or '
+                        'do not fit the preprocessor of the config.')
     return features
 
 

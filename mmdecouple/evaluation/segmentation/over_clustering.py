@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmdecouple.datasets.segmentation import SegmentationImages, shrink_labels
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
 
 from .clustering import choose_library, kmeans, principal_components
 from .measure import Runtime, SegmentationMeasure, SegmentationResult, device_of, feature_batches
@@ -54,12 +55,12 @@ class OverClustering(SegmentationMeasure):
     def __post_init__(self) -> None:
         for key in ('seeds', 'pca_dim', 'iterations', 'restarts', 'grid'):
             if getattr(self, key) < 1:
-                raise ValueError(f'OverClustering: {key} must be at least 1, got {getattr(self, key)} '
-                                 f'(key {key} of the measure).')
+                raise UserError(f'OverClustering: {key} must be at least 1, got {getattr(self, key)} '
+                                f'(key {key} of the measure).')
         for count in self.clusters:
             if count != AS_CLASSES and not (isinstance(count, int) and count > 0):
-                raise ValueError(f"OverClustering: clusters must be positive numbers or '{AS_CLASSES}', got {count!r} "
-                                 '(key clusters of the measure).')
+                raise UserError(f"OverClustering: clusters must be positive numbers or '{AS_CLASSES}', got {count!r} "
+                                '(key clusters of the measure).')
         choose_library(self.library)
 
     def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,

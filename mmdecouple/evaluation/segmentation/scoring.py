@@ -5,6 +5,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmdecouple.datasets.segmentation import IGNORE
+from mmdecouple.utils.errors import UserError
 
 
 def count_pairs(predictions: Tensor, labels: Tensor, num_predictions: int, num_classes: int) -> Tensor:
@@ -89,8 +90,8 @@ def hungarian_match(counts: np.ndarray) -> np.ndarray:
     """
     clusters, classes = counts.shape
     if clusters != classes:
-        raise ValueError(f'hungarian_match: one-to-one matching needs as many clusters as classes, got {clusters} '
-                         f'clusters and {classes} classes; use majority_match.')
+        raise UserError(f'hungarian_match: one-to-one matching needs as many clusters as classes, got {clusters} '
+                        f'clusters and {classes} classes; use majority_match.')
     union = counts.sum(1)[:, None] + counts.sum(0)[None] - counts
     return linear_sum_assignment(counts / np.maximum(union, 1), maximize=True)[1]
 

@@ -8,6 +8,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..backbones import dense_map, predict_maps, stride_of
 from ..decoupling import DecoupledViews, Foreground
@@ -57,8 +58,8 @@ class DenseAlgorithm(BaseModel):
         super().__init__(MODELS.build({'type': 'DensePreprocessor', **(data_preprocessor or {})}), init_cfg)
         name = type(self).__name__
         if measured not in ('teacher', 'student'):
-            raise ValueError(f"{name}: measured must be 'teacher' or 'student', got {measured!r} "
-                             '(config key model.measured).')
+            raise UserError(f"{name}: measured must be 'teacher' or 'student', got {measured!r} "
+                            '(config key model.measured).')
         self.backbone = MODELS.build(backbone)
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
@@ -68,11 +69,11 @@ class DenseAlgorithm(BaseModel):
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
             if type(self).dense_loss is DenseAlgorithm.dense_loss:
-                raise ValueError(f'{name} has no dense loss to de-couple: remove the config key '
-                                 'model.decoupling, or use a dense method such as DenseCL.')
+                raise UserError(f'{name} has no dense loss to de-couple: remove the config key '
+                                'model.decoupling, or use a dense method such as DenseCL.')
             if self.decoupling.mixing == 'embedding' and not self.mixes_embeddings:
-                raise ValueError(f"{name}: mixing='embedding' is for methods whose student mixes patch embeddings, "
-                                 "such as IBOT; use 'pixel' (config key model.decoupling.mixing).")
+                raise UserError(f"{name}: mixing='embedding' is for methods whose student mixes patch embeddings, "
+                                "such as IBOT; use 'pixel' (config key model.decoupling.mixing).")
         self.data_preprocessor.batch_stages.append(self._draw)
 
     @property
@@ -149,8 +150,8 @@ class DenseAlgorithm(BaseModel):
     def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
         """Dense positions (h, w) of a view of (H, W) pixels."""
         if self.dense_stride is None:
-            raise ValueError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
-                             'model.dense_stride to the pixels of a view per dense position.')
+            raise UserError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
+                            'model.dense_stride to the pixels of a view per dense position.')
         return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
 
     @torch.no_grad()
@@ -237,8 +238,8 @@ class DenseAlgorithm(BaseModel):
     def _check_dense(self, dense: Tensor, decoupled: DecoupledViews) -> None:
         expected = decoupled.foreground.share.shape[1]
         if dense.shape[1] != expected:
-            raise ValueError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
-                             f'{self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
+            raise UserError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
+                            f'{self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
 
 
 def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..decoupling import DecoupledViews
 from ..layers import NegativeQueue
@@ -37,8 +38,8 @@ class DenseCL(DenseAlgorithm):
                  dense_weight: float = 0.5, match_rank: int | str = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= dense_weight <= 1:
-            raise ValueError(f'DenseCL: dense_weight must lie in [0, 1], got {dense_weight} '
-                             '(config key model.dense_weight).')
+            raise UserError(f'DenseCL: dense_weight must lie in [0, 1], got {dense_weight} '
+                            '(config key model.dense_weight).')
         self.queue = NegativeQueue(queue_length, channels)
         self.dense_queue = NegativeQueue(queue_length, channels)
         self.temperature = temperature

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import Center
@@ -73,10 +74,10 @@ class IBOT(DenseAlgorithm):
                  target_rank: int | str = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= mim_share <= 1:
-            raise ValueError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
+            raise UserError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
         if getattr(self.backbone, 'mask_token', None) is None:
-            raise ValueError('IBOT: the backbone has no mask token; use a DenseViT with mask_token=True '
-                             '(config key model.backbone.mask_token).')
+            raise UserError('IBOT: the backbone has no mask token; use a DenseViT with mask_token=True '
+                            '(config key model.backbone.mask_token).')
         self.mim_mask = build_mask(mim_mask, 'model.mim_mask')
         self.mim_share = mim_share
         self.local_views = local_views
@@ -99,8 +100,8 @@ class IBOT(DenseAlgorithm):
         """Draw the masks of the two global views."""
         views = batch['inputs']
         if len(views) != 2 + self.local_views:
-            raise ValueError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
-                             f'batch has {len(views)} (config keys model.local_views and MultiView.num_views).')
+            raise UserError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
+                            f'batch has {len(views)} (config keys model.local_views and MultiView.num_views).')
         rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
         mask = self.mim_mask.sample(rows, size, generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]

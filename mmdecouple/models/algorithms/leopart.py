@@ -6,6 +6,7 @@ from torchvision.ops import roi_align
 
 from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..attention_mask import attention_mask
 from ..decoupling import DecoupledViews, Foreground
@@ -64,10 +65,10 @@ class Leopart(DenseAlgorithm):
         """Crop windows of all views, (V, B, 7): nothing is drawn, but the loss needs them."""
         views, samples = batch['inputs'], batch['data_samples']
         if len(views) != 2 + self.local_views:
-            raise ValueError(f'Leopart: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
-                             f'batch has {len(views)} (config keys model.local_views and the views of the data).')
+            raise UserError(f'Leopart: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
+                            f'batch has {len(views)} (config keys model.local_views and the views of the data).')
         if not samples or not hasattr(samples[0], 'geometry'):
-            raise ValueError('Leopart: the samples have no geometry; end the pipeline with PackViews.')
+            raise UserError('Leopart: the samples have no geometry; end the pipeline with PackViews.')
         geometry = torch.stack([sample.geometry for sample in samples], dim=1)
         return geometry.to(views[0].device, non_blocking=True)
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..decoupling import DecoupledViews
 from .base import DenseAlgorithm
@@ -41,16 +42,16 @@ class MaskAlign(DenseAlgorithm):
     def __init__(self, mask_ratio: float = 0.7, masking: str = 'attention', drop: float = 0.,
                  measured: str = 'student', **kwargs) -> None:
         if measured == 'teacher':
-            raise ValueError('MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
-                             'student, and the teacher by its own file (config key model.measured; tools: '
-                             '--measured).')
+            raise UserError('MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
+                            'student, and the teacher by its own file (config key model.measured; tools: '
+                            '--measured).')
         super().__init__(measured=measured, **kwargs)
         for key, value, fits in (('mask_ratio', mask_ratio, 0 <= mask_ratio < 1), ('drop', drop, 0 <= drop <= 1)):
             if not fits:
-                raise ValueError(f'MaskAlign: {key} must lie in [0, 1], got {value} (config key model.{key}).')
+                raise UserError(f'MaskAlign: {key} must lie in [0, 1], got {value} (config key model.{key}).')
         if masking not in _MASKINGS:
-            raise ValueError(f'MaskAlign: masking must be one of {", ".join(_MASKINGS)}, got {masking!r} '
-                             '(config key model.masking).')
+            raise UserError(f'MaskAlign: masking must be one of {", ".join(_MASKINGS)}, got {masking!r} '
+                            '(config key model.masking).')
         self.mask_ratio = mask_ratio
         self.masking = masking
         self.drop = drop
@@ -119,13 +120,13 @@ class MaskAlign(DenseAlgorithm):
     def _check_teacher(self) -> None:
         theirs, ours = self.teacher.backbone, self.backbone
         if theirs.patch_resolution != ours.patch_resolution:
-            raise ValueError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
-                             f'{ours.patch_resolution[1]} patches and the teacher one of '
-                             f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change '
-                             'model.teacher.input_size with model.teacher.backbone.img_size, or the patch size.')
+            raise UserError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
+                            f'{ours.patch_resolution[1]} patches and the teacher one of '
+                            f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change '
+                            'model.teacher.input_size with model.teacher.backbone.img_size, or the patch size.')
         for key, network, stated in (('student_depth', ours, self.neck.student_depth),
                                      ('teacher_depth', theirs, self.neck.teacher_depth)):
             if network.num_layers != stated:
-                raise ValueError(f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
-                                 f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
-                                 f'model.neck.{key}).')
+                raise UserError(f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
+                                f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
+                                f'model.neck.{key}).')

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..regions import Regions, regions_of
 from .base import DenseAlgorithm
@@ -39,8 +40,8 @@ class SoCoFPN(DenseAlgorithm):
         """Regions of the three views: view 0 has those of both pairs, one after the other, (B, 2 * K)."""
         pairs = regions_of(batch['data_samples'], 'SoCoFPN')
         if pairs[0].boxes.ndim != 4:
-            raise ValueError('SoCoFPN: the samples have boxes of one pair of views; use BoxViews with '
-                             'pairs=[(0, 1), (0, 2)].')
+            raise UserError('SoCoFPN: the samples have boxes of one pair of views; use BoxViews with '
+                            'pairs=[(0, 1), (0, 2)].')
         first, second = zip(*(zip(*(part.unbind(1) for part in pair)) for pair in pairs))
         whole = Regions(*(torch.cat(parts, dim=1) for parts in zip(*first)))
         device = batch['inputs'][0].device

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmdecouple.utils.errors import UserError
+
 
 def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
     """Feature map that the measures read.
@@ -35,8 +37,8 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, l
         measured_stride(backbone, layer)
     if mask is not None:
         if getattr(backbone, 'mask_token', None) is None:
-            raise ValueError(f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
-                             "them from the image instead (removal 'mask' or 'shrink').")
+            raise UserError(f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
+                            "them from the image instead (removal 'mask' or 'shrink').")
         return backbone.dense_map(images, mask, **given)
     if hasattr(backbone, 'dense_map'):
         return backbone.dense_map(images, **given)
@@ -88,8 +90,8 @@ def measured_stride(backbone: nn.Module, layer: str | None = None) -> int | None
     if layer is not None:
         known = layer_strides(backbone)
         if layer not in known:
-            raise ValueError(f'there is no layer {layer}; the backbone has '
-                             f'{", ".join(known) or "none that can be named"} (tools: --layer).')
+            raise UserError(f'there is no layer {layer}; the backbone has '
+                            f'{", ".join(known) or "none that can be named"} (tools: --layer).')
         return known[layer]
     stride = stride_of(backbone)
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride

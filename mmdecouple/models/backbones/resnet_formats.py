@@ -7,6 +7,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, to_detectron2
 
 WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
@@ -46,16 +48,16 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
         ValueError: If the format is unknown or not the expected one, or if a backbone is not a whole ResNet.
     """
     if format not in ('auto', *FORMATS):
-        raise ValueError(f'format must be one of auto, {", ".join(FORMATS)}, got {format!r}.')
+        raise UserError(f'format must be one of auto, {", ".join(FORMATS)}, got {format!r}.')
     held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
     theirs = {key: value for key, value in held.items() if isinstance(value, Tensor)}
     bare = {key.removeprefix('module.'): key for key in theirs}
     networks = find_networks(bare)
     if networks is None:
-        raise ValueError(f'{where} holds no ResNet that is known; {nothing_found(theirs)}.')
+        raise UserError(f'{where} holds no ResNet that is known; {nothing_found(theirs)}.')
     if format not in ('auto', networks.format):
-        raise ValueError(f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
-                         f'begin with {", ".join(list(theirs)[:3])}.')
+        raise UserError(f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
+                        f'begin with {", ".join(list(theirs)[:3])}.')
     if networks.format == 'mmdecouple':
         names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
     elif networks.format == 'soco':
@@ -92,7 +94,7 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
         prefix = 'backbone.' if role == 'student' else 'teacher.backbone.'
         found = {key.removeprefix(prefix): value for key, value in weights.state.items() if key.startswith(prefix)}
         if not found:
-            raise ValueError(f'The checkpoint holds no {role}; ask for the other network (tool: --role).')
+            raise UserError(f'The checkpoint holds no {role}; ask for the other network (tool: --role).')
         if format == 'torchvision':
             return found
         # detectron2 takes a pickle with an author as it is, and looks for tensors by the ends of their names.
@@ -103,7 +105,7 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
     if missing or odd:
         what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, for which there is no place'
-        raise ValueError(f'Format soco holds both networks of SoCo, but the checkpoint {what}.')
+        raise UserError(f'Format soco holds both networks of SoCo, but the checkpoint {what}.')
     names = renamed(dict.fromkeys(weights.state), table)
     # The epoch is only printed by the authors' loading.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)
@@ -115,8 +117,8 @@ def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
     third = {int(match[1]) for match in map(re.compile(r'layer3\.(\d+)\.').match, own) if match}
     depth = _DEPTHS.get(('layer1.0.conv3.weight' in own, max(third, default=-1) + 1))
     if depth is None:
-        raise ValueError(f'{where} holds no ResNet of 18, 34, 50, 101 or 152 layers under {prefix}*: its third stage '
-                         f'has {len(third)} blocks.')
+        raise UserError(f'{where} holds no ResNet of 18, 34, 50, 101 or 152 layers under {prefix}*: its third stage '
+                        f'has {len(third)} blocks.')
     with torch.device('meta'):
         expected = getattr(torchvision.models, f'resnet{depth}')().state_dict()
     expected = {key: value.shape for key, value in expected.items() if not key.startswith('fc.')}
@@ -128,7 +130,7 @@ def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
                 'has another shape of': [key for key in expected if key in own and own[key].shape != expected[key]]}
     for what, keys in problems.items():
         if keys:
-            raise ValueError(f'{where}: the ResNet-{depth} under {prefix}* {what} {_some(keys)}.')
+            raise UserError(f'{where}: the ResNet-{depth} under {prefix}* {what} {_some(keys)}.')
     return depth
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import MissingFile, UserError
 
 from ..cells import enlarge
 from ..decoupling import DecoupledViews
@@ -47,11 +48,11 @@ class DenseViT(VisionTransformer):
     def __init__(self, arch: str | dict = 'deit-small', position: str = 'learned', mask_token: bool = False,
                  weights: str | None = None, with_cp: bool = False, **kwargs) -> None:
         if arch in ('s', 'small'):
-            raise ValueError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
-                             "'deit-small' (config key model.backbone.arch).")
+            raise UserError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
+                            "'deit-small' (config key model.backbone.arch).")
         if position not in _POSITIONS:
-            raise ValueError(f'DenseViT: position must be one of {", ".join(_POSITIONS)}, got {position!r} '
-                             '(config key model.backbone.position).')
+            raise UserError(f'DenseViT: position must be one of {", ".join(_POSITIONS)}, got {position!r} '
+                            '(config key model.backbone.position).')
         super().__init__(arch=arch, out_type='raw', **kwargs)
         for module in self.modules():
             if isinstance(module, DropPath):
@@ -99,16 +100,16 @@ class DenseViT(VisionTransformer):
             ValueError: If it lacks a weight or has one of another shape.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f'DenseViT: there is no weight file {path!r}; download it and set the config key '
-                                    f'{key} to its path.')
+            raise MissingFile(f'DenseViT: there is no weight file {path!r}; download it and set the config key '
+                              f'{key} to its path.')
         weights, own = read_vit(path).backbone, self.state_dict()
         missing = [name for name in own if name not in weights and name != 'mask_token']
         reshaped = [name for name in own if name in weights and name != 'pos_embed'
                     and own[name].shape != weights[name].shape]
         if missing or reshaped:
-            raise ValueError(f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
-                             f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
-                             f'({", ".join(reshaped[:4])}) (config key {key}).')
+            raise UserError(f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
+                            f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
+                            f'({", ".join(reshaped[:4])}) (config key {key}).')
         self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
 
     def forward(self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None,
@@ -136,9 +137,9 @@ class DenseViT(VisionTransformer):
         tokens = patches
         if mask is not None:
             if tuple(mask.shape[-2:]) != grid:
-                raise ValueError(f'DenseViT: a mask of {mask.shape[-2]} x {mask.shape[-1]} cells is not on the grid of '
-                                 f'{grid[0]} x {grid[1]} tokens of a view of {images.shape[-2]} x {images.shape[-1]} '
-                                 f'pixels (patch {self.stride}).')
+                raise UserError(f'DenseViT: a mask of {mask.shape[-2]} x {mask.shape[-1]} cells is not on the grid of '
+                                f'{grid[0]} x {grid[1]} tokens of a view of {images.shape[-2]} x {images.shape[-1]} '
+                                f'pixels (patch {self.stride}).')
             tokens = torch.where(mask.flatten(1)[..., None], self.mask_token.to(patches.dtype), patches)
         if mixed is not None:
             cut = enlarge(mixed.cut_mask, grid).flatten(1)[..., None]
@@ -213,5 +214,5 @@ class DenseViT(VisionTransformer):
 
 def _check_divides(size: tuple[int, int], patch: int) -> None:
     if size[0] % patch or size[1] % patch:
-        raise ValueError(f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
-                         'change the crop size of the data or model.backbone.patch_size.')
+        raise UserError(f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
+                        'change the crop size of the data or model.backbone.patch_size.')

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.weight_files import read_weights
 
 from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
@@ -63,7 +64,7 @@ def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto'
     """
     for key, value, choices in (('role', role, ROLES), ('format', format, ('auto', *FORMATS))):
         if value not in choices:
-            raise ValueError(f'{key} must be one of {", ".join(choices)}, got {value!r}.')
+            raise UserError(f'{key} must be one of {", ".join(choices)}, got {value!r}.')
     content = split_networks(content)
     state, wrapper = choose_network(content, role, where)
     names, prefix, layers = recognize(state, content, wrapper, role, format, where)
@@ -97,13 +98,13 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
         ValueError: If the format cannot be written or has no place for a tensor.
     """
     if format not in WRITABLE:
-        raise ValueError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
+        raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
     table = next(names for names in VIT_NAMES if names.format == format).expand(_depth(backbone))
     state = {}
     for ours, value in backbone.items():
         theirs = table.get(ours, ())
         if not theirs and ours != 'mask_token':
-            raise ValueError(f'Format {format} has no place for the backbone tensor {ours}; choose another format.')
+            raise UserError(f'Format {format} has no place for the backbone tensor {ours}; choose another format.')
         if format == 'huggingface' and ours == 'mask_token':
             value = value[None]
         # A part of a tensor would be saved with the whole of it.
@@ -121,8 +122,8 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
     for weights, dropped in ((student, None), (teacher, 'mask_token')):
         head = head_from_ours(weights.rest)
         if not head:
-            raise ValueError('Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
-                             'choose one network (tool: --role), and its backbone alone is written.')
+            raise UserError('Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
+                            'choose one network (tool: --role), and its backbone alone is written.')
         backbone = from_ours({key: value for key, value in weights.backbone.items() if key != dropped}, 'ibot')
         networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
     return dict(student={f'module.{key}': value for key, value in networks[0].items()}, teacher=networks[1],
@@ -139,8 +140,8 @@ def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, di
     for weights, prefix in ((student, 'model.'), (teacher, 'teacher.')):
         head = prototypes_from_ours(weights.rest)
         if not head:
-            raise ValueError('Format leopart holds student, teacher and their heads, but this checkpoint has no '
-                             'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.')
+            raise UserError('Format leopart holds student, teacher and their heads, but this checkpoint has no '
+                            'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.')
         network = {**from_ours(weights.backbone, 'leopart'), **head}
         state.update({prefix + key: value for key, value in network.items()})
     return dict(state_dict=state)
@@ -175,7 +176,7 @@ def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
     width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
     grid = math.isqrt(max(patches, 0))
     if grid**2 != patches:
-        raise ValueError(f'The position embedding is for {patches} patches, which are no square grid.')
+        raise UserError(f'The position embedding is for {patches} patches, which are no square grid.')
     arch = dict(embed_dims=width, num_layers=_depth(backbone),
                 feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
                 patch_size=backbone['patch_embed.projection.weight'].shape[-1], grid=grid,

@@ -7,6 +7,8 @@ import re
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 _HEAD = {
     **{f'mlp.{layer}.{kind}': f'mlp.{layer}.{kind}' for layer in (0, 2, 4) for kind in ('weight', 'bias')},
     'last_layer.parametrizations.weight.original0': 'last_layer.weight_g',
@@ -38,13 +40,13 @@ def head_to_ours(state: dict[str, Tensor], where: str) -> dict[str, tuple[str, T
     twins = {f'head.last_layer.{kind}': f'head.last_layer2.{kind}' for kind in ('weight_g', 'weight_v')}
     for shared, own in twins.items():
         if {shared, own} <= found and not torch.equal(state[shared], state[own]):
-            raise ValueError(f'{where}: {own} differs from {shared}; only a head that class and patch tokens share '
-                             'can be converted (iBOT: --shared_head true).')
+            raise UserError(f'{where}: {own} differs from {shared}; only a head that class and patch tokens share '
+                            'can be converted (iBOT: --shared_head true).')
     names = {f'neck.{ours}': f'head.{theirs}' for ours, theirs in _HEAD.items()}
     odd = sorted((found - set(twins.values())) ^ set(names.values()))
     if odd:
-        raise ValueError(f'{where}: the head is not the three linear layers and the weight-normalized last layer of '
-                         f'DINO and iBOT: {odd[0]} is {"unknown" if odd[0] in found else "missing"}.')
+        raise UserError(f'{where}: the head is not the three linear layers and the weight-normalized last layer of '
+                        f'DINO and iBOT: {odd[0]} is {"unknown" if odd[0] in found else "missing"}.')
     return {ours: (theirs, state[theirs]) for ours, theirs in names.items()}
 
 

@@ -4,6 +4,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdecouple.utils.errors import UserError
+
 from .vit_names import VIT_NAMES, ViTNames
 
 ROLES = ('teacher', 'student')
@@ -42,7 +44,7 @@ def choose_network(content: dict[str, Any], role: str, where: str) -> tuple[dict
     """
     networks = [key for key in ROLES if isinstance(content.get(key), dict)]
     if networks and role not in networks:
-        raise ValueError(f'{where} holds no {role}, only a {networks[0]}.')
+        raise UserError(f'{where} holds no {role}, only a {networks[0]}.')
     single = next((key for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), None)
     wrapper = role if networks else single
     state = content if wrapper is None else content[wrapper]
@@ -71,12 +73,12 @@ def recognize(state: dict[str, Tensor], content: dict[str, Any], wrapper: str | 
         prefix = wanted if wanted in prefixes else min(prefixes, key=len)
         found = _which_alike(state, content, wrapper, prefix) if names.format in _ALIKE else names.format
         if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
-            raise ValueError(f'{where} has the tensor names of format {found}, not of {format}.')
+            raise UserError(f'{where} has the tensor names of format {found}, not of {format}.')
         if found in _ALIKE:
             names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
         return names, prefix, max(prefixes[prefix]) + 1
     some = ', '.join(list(state)[:3]) or 'nothing'
-    raise ValueError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {some}.')
+    raise UserError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {some}.')
 
 
 def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int,
@@ -96,11 +98,11 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
     known = [name for theirs in table.values() for name in theirs]
     missing = [name for name in known if name not in state]
     if missing:
-        raise ValueError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks.')
+        raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks.')
     odd = [key for key in sorted(set(state) - set(known))
            if key.startswith(prefix) and not names.is_beside(key[len(prefix):])]
     if odd:
-        raise ValueError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
+        raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
     backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
     backbone['pos_embed'] = backbone['pos_embed'].reshape(1, *backbone['pos_embed'].shape[-2:])
@@ -138,8 +140,8 @@ def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: st
         part = ours.split('.', 2)[-1] if ours.startswith('layers.') else ours
         expected = shapes.get(part, (width, ))
         if tuple(value.shape) != expected:
-            raise ValueError(f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
-                             f'{width} needs {expected}.')
+            raise UserError(f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
+                            f'{width} needs {expected}.')
 
 
 def _some(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..cells import mask_grid
 from ..regions import Regions, uncut_share
@@ -58,14 +59,14 @@ class DecouplingBranch:
                       partner_view=partner_view, mixing=mixing)
         for key, value in chosen.items():
             if value not in _CHOICES[key]:
-                raise ValueError(f'DecouplingBranch: {key} must be one of {", ".join(_CHOICES[key])}, got '
-                                 f'{value!r} (config key model.decoupling.{key}).')
+                raise UserError(f'DecouplingBranch: {key} must be one of {", ".join(_CHOICES[key])}, got '
+                                f'{value!r} (config key model.decoupling.{key}).')
         if loss_weight < 0 or (weighting == 'convex' and loss_weight > 1):
-            raise ValueError(f'DecouplingBranch: loss_weight must lie in [0, 1], got {loss_weight} '
-                             '(config key model.decoupling.loss_weight).')
+            raise UserError(f'DecouplingBranch: loss_weight must lie in [0, 1], got {loss_weight} '
+                            '(config key model.decoupling.loss_weight).')
         if ratio <= 0:
-            raise ValueError(f'DecouplingBranch: ratio must be above 0, got {ratio} '
-                             '(config key model.decoupling.ratio; loss_weight=0 turns the branch off).')
+            raise UserError(f'DecouplingBranch: ratio must be above 0, got {ratio} '
+                            '(config key model.decoupling.ratio; loss_weight=0 turns the branch off).')
         self.mask = build_mask(mask)
         self.loss_weight = loss_weight
         self.weighting = weighting
@@ -99,9 +100,9 @@ class DecouplingBranch:
         """
         batch_size, num_views = len(key_views[0]), len(key_views)
         if batch_size < 2:
-            raise ValueError('DecouplingBranch: a batch of one image has no other image to take a background '
-                             'from; use at least 2 images per device and drop_last=True '
-                             '(config key train_dataloader.batch_size).')
+            raise UserError('DecouplingBranch: a batch of one image has no other image to take a background '
+                            'from; use at least 2 images per device and drop_last=True '
+                            '(config key train_dataloader.batch_size).')
         per_view = min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
         rows = draw_rows(batch_size, num_views, per_view, generator)
         partners = rows if self.background == 'none' else draw_partners(
@@ -162,12 +163,12 @@ class DecouplingBranch:
         if self.mask_stride is None:
             size = tuple(dense_size)
             if view[0] % size[0] or view[1] % size[1]:
-                raise ValueError(f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '
-                                 f'divide a view of {view[0]} x {view[1]} pixels; change the view size or set '
-                                 f'the config key {key}.')
+                raise UserError(f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '
+                                f'divide a view of {view[0]} x {view[1]} pixels; change the view size or set '
+                                f'the config key {key}.')
             return size
         size = mask_grid(view, self.mask_stride, 'DecouplingBranch', key)
         if not on_regions and (size[0] % dense_size[0] or size[1] % dense_size[1]):
-            raise ValueError(f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
-                             f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).')
+            raise UserError(f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
+                            f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).')
         return size

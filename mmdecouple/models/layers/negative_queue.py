@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor, nn
 
+from mmdecouple.utils.errors import UserError
+
 
 class NegativeQueue(nn.Module):
     """The last `length` keys of all ranks, oldest overwritten first.
@@ -21,8 +23,8 @@ class NegativeQueue(nn.Module):
     def __init__(self, length: int, channels: int) -> None:
         super().__init__()
         if length < 1:
-            raise ValueError(f'NegativeQueue: length must be at least 1, got {length} '
-                             '(config key model.queue_length).')
+            raise UserError(f'NegativeQueue: length must be at least 1, got {length} '
+                            '(config key model.queue_length).')
         self.register_buffer('keys', F.normalize(torch.randn(length, channels), dim=1))
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 
 @MODELS.register_module()
@@ -27,8 +28,8 @@ class SplitBN(nn.BatchNorm2d):
     def __init__(self, num_features: int, group_size: int = 32, **kwargs) -> None:
         super().__init__(num_features, **kwargs)
         if group_size < 1:
-            raise ValueError(f'SplitBN: group_size must be at least 1, got {group_size} '
-                             '(config key model.backbone.norm_cfg.group_size).')
+            raise UserError(f'SplitBN: group_size must be at least 1, got {group_size} '
+                            '(config key model.backbone.norm_cfg.group_size).')
         self.group_size = group_size
 
     def groups_of(self, batch_size: int) -> int:

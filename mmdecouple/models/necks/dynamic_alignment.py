@@ -4,6 +4,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 _FUSIONS = ('linear', 'sum')
 
@@ -32,15 +33,15 @@ class DynamicAlignment(BaseModule):
                  levels: int = 5, fusion: str = 'linear') -> None:
         super().__init__()
         if fusion not in _FUSIONS:
-            raise ValueError(f'DynamicAlignment: fusion must be one of {", ".join(_FUSIONS)}, got {fusion!r} '
-                             '(config key model.neck.fusion).')
+            raise UserError(f'DynamicAlignment: fusion must be one of {", ".join(_FUSIONS)}, got {fusion!r} '
+                            '(config key model.neck.fusion).')
         if not 1 <= levels <= teacher_depth:
-            raise ValueError(f'DynamicAlignment: levels must lie in [1, {teacher_depth}], the blocks of the teacher, '
-                             f'got {levels} (config key model.neck.levels).')
+            raise UserError(f'DynamicAlignment: levels must lie in [1, {teacher_depth}], the blocks of the teacher, '
+                            f'got {levels} (config key model.neck.levels).')
         if fusion == 'linear' and student_depth != teacher_depth:
-            raise ValueError(f"DynamicAlignment: fusion='linear' needs equal depths, but the student has "
-                             f"{student_depth} blocks and the teacher {teacher_depth}; use fusion='sum' "
-                             '(config key model.neck.fusion).')
+            raise UserError(f"DynamicAlignment: fusion='linear' needs equal depths, but the student has "
+                            f"{student_depth} blocks and the teacher {teacher_depth}; use fusion='sum' "
+                            '(config key model.neck.fusion).')
         self.student_depth, self.teacher_depth, self.levels, self.fusion = (
             student_depth, teacher_depth, levels, fusion)
         self.weights = nn.Parameter(torch.empty(levels, student_depth))

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 
 @MODELS.register_module()
@@ -33,8 +34,8 @@ class EMATeacher(nn.Module):
         super().__init__()
         for key, value in (('momentum', momentum), ('end_momentum', end_momentum)):
             if value is not None and not 0 <= value <= 1:
-                raise ValueError(f'EMATeacher: {key} must lie in [0, 1], got {value} '
-                                 f'(config key model.teacher.{key}).')
+                raise UserError(f'EMATeacher: {key} must lie in [0, 1], got {value} '
+                                f'(config key model.teacher.{key}).')
         self.momentum = momentum
         self.end_momentum = momentum if end_momentum is None else end_momentum
         self.names = tuple(student)

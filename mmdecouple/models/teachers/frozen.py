@@ -5,6 +5,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 from ..data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
@@ -38,8 +39,8 @@ class FrozenViT(nn.Module):
                  statistics: str = 'imagenet', input_size: int | None = None) -> None:
         super().__init__()
         if statistics not in _STATISTICS:
-            raise ValueError(f'FrozenViT: statistics must be one of {", ".join(_STATISTICS)}, got {statistics!r} '
-                             '(config key model.teacher.statistics).')
+            raise UserError(f'FrozenViT: statistics must be one of {", ".join(_STATISTICS)}, got {statistics!r} '
+                            '(config key model.teacher.statistics).')
         self.backbone = MODELS.build(backbone).requires_grad_(False)
         self.checkpoint = checkpoint
         self.levels = levels
@@ -62,8 +63,8 @@ class FrozenViT(nn.Module):
             self.backbone.init_weights()
             return
         if self.checkpoint is None:
-            raise ValueError('FrozenViT: no teacher is named; download its weights and set the config key '
-                             'model.teacher.checkpoint to the file.')
+            raise UserError('FrozenViT: no teacher is named; download its weights and set the config key '
+                            'model.teacher.checkpoint to the file.')
         self.backbone.load_file(self.checkpoint, 'model.teacher.checkpoint')
 
     def reset(self, student: dict[str, nn.Module]) -> None:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mmdecouple.utils.errors import UserError
+
 SMALL = 8
 EXACT = 16
 ALLOWED_ERROR = 0.005
@@ -41,7 +43,7 @@ def code_features(features: Tensor, bits: int = EXACT) -> CodedMap:
         ValueError: A feature is not a finite number.
     """
     if not features.isfinite().all():
-        raise ValueError('Explorer: the features hold NaN or infinity; look at another checkpoint.')
+        raise UserError('Explorer: the features hold NaN or infinity; look at another checkpoint.')
     height, width = features.shape[1:]
     rows = features.double().flatten(1).T.cpu()
     if rows.shape[1] > rows.shape[0]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmdecouple.evaluation.lsc import lsc_maps
 from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
+from mmdecouple.utils.errors import UserError
 
 from ..map_tool import styles_of_networks
 from ..style import RunStyle
@@ -92,7 +93,7 @@ def check_count(count: int) -> None:
         ValueError: `count` is not 1 to 6.
     """
     if not 1 <= count <= MOST:
-        raise ValueError(f'Explorer: 1 to {MOST} networks fit beside each other, got {count}.')
+        raise UserError(f'Explorer: 1 to {MOST} networks fit beside each other, got {count}.')
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from bokeh.model import DataModel
 from bokeh.models import CustomJS
 from bokeh.resources import INLINE
 
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_bytes
 
 from .coding import CodedMap
@@ -118,7 +119,7 @@ def check_page(path: Path) -> None:
         OSError: It cannot be written.
     """
     if path.suffix.lower() not in ('.html', '.htm'):
-        raise ValueError(f'Explorer: {path} is no name of an HTML file; give --export FILE.html.')
+        raise UserError(f'Explorer: {path} is no name of an HTML file; give --export FILE.html.')
     check_writable(path)
 
 

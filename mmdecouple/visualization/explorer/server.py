@@ -11,6 +11,7 @@ from bokeh.document import Document
 from bokeh.server.server import Server
 
 from mmdecouple.evaluation.measuring import exact_float32
+from mmdecouple.utils.errors import UnwritableFile
 
 from .looking import Looking
 from .page import Picture, build_page, fill_features
@@ -29,8 +30,8 @@ def free_port(port: int = 0) -> int:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise OSError(f'Explorer: port {port} cannot be used ({error}); give another --port, or none for a free '
-                          'one.') from None
+            raise UnwritableFile(f'Explorer: port {port} cannot be used ({error}); give another --port, or none '
+                                 'for a free one.') from None
         return probe.getsockname()[1]
 
 
