@@ -34,7 +34,7 @@ def test_a_nan_leaves_the_weights_of_the_step_before(tmp_path):
     model, seen = Toy(bad_at=(2, )), []
     hooks = [dict(type='FiniteLossHook'),
              dict(type='TellHook', call=lambda runner, _: seen.append(model.weight.clone()))]
-    with pytest.raises(NonFiniteLoss, match='loss, loss_main not finite at epoch 0, iteration 2'):
+    with pytest.raises(NonFiniteLoss, match='loss_main and 1 more not finite at epoch 0, iteration 2'):
         make_runner(tmp_path, model, hooks).train()
     assert len(seen) == 2
     assert torch.equal(model.weight, seen[-1])
@@ -129,7 +129,7 @@ def test_the_newest_checkpoint_is_on_disk_before_the_old_one_goes(tmp_path):
 
     checkpoint = dict(type='DurableCheckpointHook', interval=1, max_keep_ckpts=1)
     make_runner(tmp_path, Watching(), [], epochs=3, checkpoint=checkpoint).train()
-    assert present[-3:] == [[], ['epoch_1.pth'], ['epoch_2.pth']]
+    assert list(dict.fromkeys(map(tuple, present)))[-3:] == [(), ('epoch_1.pth', ), ('epoch_2.pth', )]
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_3.pth')
 
