@@ -21,7 +21,7 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.finite import first_nonfinite
 
-_REMEDY = 'a lower optim_wrapper.optimizer.lr or precision=fp32'
+_REMEDY = 'a lower optim_wrapper.optimizer.lr or fp32'
 
 
 class NonFiniteLoss(UserError, FloatingPointError):
@@ -186,10 +186,11 @@ class FiniteLossHook(Hook):
         return NonFiniteGradient(self._told('nonfinite_gradient', what, place, parameters=bad))
 
     def _of_scale(self, scale: float, skips: int) -> CollapsedScale:
-        what = f'{skips} steps in a row left out, loss scale of fp16 down to {scale:g}'
-        return CollapsedScale(self._told('collapsed_scale', what, self._place, scale=scale, skips=skips))
+        what = f'{skips} steps in a row left out, loss scale {scale:g}'
+        return CollapsedScale(self._told('collapsed_scale', what, self._place, 'precision=bf16', scale=scale,
+                                         skips=skips))
 
-    def _told(self, kind: str, what: str, place: _Place, **details: Any) -> str:
+    def _told(self, kind: str, what: str, place: _Place, remedy: str = _REMEDY, **details: Any) -> str:
         """Writes the capture; returns the message."""
         runner, rank = self._runner, get_rank()
         capture = osp.join(runner.work_dir, f'{kind}_rank{rank}.json')
@@ -200,7 +201,9 @@ class FiniteLossHook(Hook):
         weight = first_nonfinite(dict(bare_model(runner).named_parameters()))
         state = 'no weight was changed' if weight is None else f'weight {weight} was not finite before'
         good = getattr(runner, 'last_good_checkpoint', None)
-        goal = f'resume {_near(good)} with {_REMEDY}' if good else f'no good checkpoint yet; use {_REMEDY}'
+        if good and osp.dirname(good) == runner.work_dir:
+            good = osp.basename(good)
+        goal = f'resume {good} with {remedy}' if good else f'no good checkpoint yet; use {remedy}'
         return (f'FiniteLossHook: {what} at epoch {place.epoch}, iteration {place.iteration}, rank {rank}; {state}. '
                 f'See {_near(capture)}; {goal}.')
 

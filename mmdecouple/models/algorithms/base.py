@@ -100,6 +100,10 @@ class DenseAlgorithm(BaseModel):
     def start_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
 
+    def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
+        """Trained parameters that stand still in an epoch (from 0): neither a step nor weight decay touches them."""
+        return ()
+
     def draw(self, batch: dict, generator: torch.Generator) -> Any:
         """What the method itself draws for a batch, before the branch does: given to `learn`.
 

@@ -54,6 +54,7 @@ class IBOT(DenseAlgorithm):
         target_rank: n: the target of a masked patch is the teacher's token that is n-th nearest to the patch's own in
             its view, by cosine; 1 is its own, that is the method. `random` takes any token of the view. For the
             paper's study of misalignment (Fig. 9, "T@n"); the visible patches keep their own targets.
+        freeze_last_layer: Epochs, from the first of the run, in which the head's last layer stands still.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
@@ -71,7 +72,7 @@ class IBOT(DenseAlgorithm):
     def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
                  student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
                  warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0.,
-                 target_rank: int | str = 1, **kwargs) -> None:
+                 target_rank: int | str = 1, freeze_last_layer: int = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= mim_share <= 1:
             raise UserError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
@@ -84,6 +85,7 @@ class IBOT(DenseAlgorithm):
         self.student_temperature = student_temperature
         self.schedule = (*teacher_temperature, warmup_epochs)
         self.visible_weight = visible_weight
+        self.freeze_last_layer = freeze_last_layer
         self.match = RankedMatch(target_rank, 'IBOT', 'target_rank')
         self.class_center = Center(self.neck.out_channels, center_momentum)
         self.patch_center = Center(self.neck.out_channels, center_momentum)
@@ -95,6 +97,10 @@ class IBOT(DenseAlgorithm):
         """Set the teacher's temperature of an epoch."""
         first, last, epochs = self.schedule
         self.teacher_temperature.fill_(first + (last - first) * min(epoch / max(epochs - 1, 1), 1))
+
+    def frozen(self, epoch: int) -> list[nn.Parameter]:
+        """The head's last layer in the first epochs (`cancel_gradients_last_layer` of DINO's utils.py)."""
+        return [p for p in self.neck.last_layer.parameters() if p.requires_grad and epoch < self.freeze_last_layer]
 
     def draw(self, batch: dict, generator: torch.Generator) -> MIMMasks:
         """Draw the masks of the two global views."""
