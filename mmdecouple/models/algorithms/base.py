@@ -12,7 +12,7 @@ from mmdecouple.utils.errors import UserError
 
 from ..backbones import dense_map, predict_maps, stride_of
 from ..decoupling import DecoupledViews, Foreground
-from ..layers import batch_shuffle, batch_unshuffle
+from ..layers import batch_shuffle, batch_unshuffle, count_batches_once
 from ..regions import Regions
 
 
@@ -91,7 +91,8 @@ class DenseAlgorithm(BaseModel):
         self.teacher.reset(self.student_modules)
 
     def prepare_training(self) -> None:
-        """Read what only training needs; called once before it."""
+        """Make ready what only training needs; called once before it, when the network is as it will train."""
+        count_batches_once(self)
 
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
         """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""

@@ -64,7 +64,8 @@ class MaskAlign(DenseAlgorithm):
         return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
 
     def prepare_training(self) -> None:
-        """Read the teacher's file."""
+        """As in the base class; the teacher reads its file."""
+        super().prepare_training()
         self.teacher.load()
 
     def teach(self, views: list[Tensor], drawn: None) -> dict[str, Tensor]:
