@@ -231,9 +231,9 @@ def test_twenty_steps_towards_fixed_targets_lower_every_term(data):
 
 
 @pytest.mark.parametrize('options, words', [
-    (dict(local_views=4), r'local_views=4 asks for 6 views, but the batch has 2.*model\.local_views'),
+    (dict(local_views=4), r'takes 6 views of an image, but the batch has 2 .*model\.local_views'),
     (dict(mim_share=1.5), r'mim_share must lie in \[0, 1\], got 1\.5.*model\.mim_share'),
-    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'no mask token.*model\.backbone\.mask_token'),
+    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'mask_token must be True .*model\.backbone\.mask_token'),
     (dict(backbone=dict(ibot()['backbone'], arch='small')), r"ViT-S is 'deit-small'"),
     (dict(backbone=dict(ibot()['backbone'], img_size=36)), r'patch of 8 pixels does not divide a view of 36 x 36'),
     (dict(mim_mask=dict(type='Blockwise', cut_ratio=2)), r'cut_ratio.*model\.mim_mask\.cut_ratio'),

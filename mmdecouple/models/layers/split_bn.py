@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @MODELS.register_module()
@@ -27,9 +27,7 @@ class SplitBN(nn.BatchNorm2d):
 
     def __init__(self, num_features: int, group_size: int = 32, **kwargs) -> None:
         super().__init__(num_features, **kwargs)
-        if group_size < 1:
-            raise UserError(f'SplitBN: group_size must be at least 1, got {group_size} '
-                            '(config key model.backbone.norm_cfg.group_size).')
+        Settings(self, 'model.backbone.norm_cfg').number('group_size', group_size, 1, whole=True)
         self.group_size = group_size
 
     def groups_of(self, batch_size: int) -> int:
