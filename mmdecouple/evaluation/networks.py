@@ -119,7 +119,7 @@ def _open_timm(word: str, measured: str | None, allow_pickle: bool) -> Network:
     if not file:
         return _foreign(f'{name}-untrained', timm_network(name), None)
     content = read_weights(file, allow_pickle)
-    model = timm_network(name, content, repr(file), measured or 'teacher')
+    model = timm_network(name, content, repr(file), measured)
     return _foreign(f'{name}-{Path(file).stem}', model, Path(file))
 
 
@@ -164,7 +164,7 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
     if config is not None:
         return _stored(_name(path), config, measured, path, content, allow_pickle)
     try:
-        weights = to_ours(content, measured or 'teacher', where=repr(word))
+        weights = to_ours(content, measured, where=repr(word))
     except ValueError as error:
         raise UserError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
                         f'timm:NAME={word}; a ResNet of others is converted first '
