@@ -17,7 +17,7 @@ def first_nonfinite(state: Any) -> str | None:
     Returns:
         The keys that lead to it, joined by dots: `state_dict.backbone.conv1.weight`.
     """
-    return next((name for name, tensor in _tensors(state, '') if not _is_finite(tensor)), None)
+    return next((name for name, tensor in _tensors(state, '') if not is_finite(tensor)), None)
 
 
 def _tensors(state: Any, name: str) -> Iterator[tuple[str, Tensor]]:
@@ -30,7 +30,8 @@ def _tensors(state: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         yield from _tensors(value, f'{name}.{key}' if name else str(key))
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values of a floating-point or complex tensor, on any device, are finite."""
     values = tensor.coalesce().values() if tensor.is_sparse else tensor
     values = values.float() if values.element_size() < 2 else values
     # The L2 norm is the fastest reduction that a NaN and an infinity survive; finite values may overflow it.

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from .errors import UserError, shown
+from .finite import is_finite
 
 # Files share tensors between names, such as a head that is stored twice; more than this is made to exhaust memory.
 _MOST_SHARING = 8
@@ -70,13 +71,6 @@ def _check_tensor(value: Tensor, name: str, where: str) -> None:
         kind = f'{"x".join(map(str, value.shape))} without as many values'
     if kind:
         raise DamagedCheckpoint(f'{where}: the tensor {shown(name)} is {kind}; name a file of plain weights.')
-    if value.is_floating_point() and value.numel() and not _is_finite(value):
+    if value.is_floating_point() and value.numel() and not is_finite(value.detach()):
         raise DamagedCheckpoint(f'{where}: the tensor {shown(name, 100)} holds NaN or infinity, so its training went '
                                 'wrong or the file is damaged; take an earlier checkpoint, or copy it again.')
-
-
-def _is_finite(value: Tensor) -> bool:
-    if value.element_size() == 1:
-        value = value.float()
-    low, high = torch.aminmax(value.detach())
-    return bool(torch.isfinite(low) & torch.isfinite(high))
