@@ -16,7 +16,7 @@ from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.weights import load_weights
 
 # A ViT-L with its frozen teacher has 2,000 modules and 600 million values, half of which the file holds.
-_MOST_PARTS, _MOST_VALUES = 20_000, 1 << 29
+_MOST_PARTS, _MOST_VALUES = 10_000, 1 << 29
 
 
 def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.Module:

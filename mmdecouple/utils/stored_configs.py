@@ -66,7 +66,11 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
         raise UserError(f'{where}: its config imports {shown(named)}, code that is not run on the word of a file; '
                         f'{remedy}, or trust the file (--allow-pickle).')
     if imports:
-        import_modules_from_strings(**imports)
+        try:
+            import_modules_from_strings(**imports)
+        except (ImportError, TypeError) as error:
+            raise UserError(f'{where}: what its config imports cannot be imported ({shown(str(error))}); put it on '
+                            f'PYTHONPATH, or {remedy}.') from error
     values = _needed(found)
     if not trusted:
         try:

@@ -87,7 +87,7 @@ def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'aut
     if names.format != 'mmdecouple':
         beside |= set(others)
     return ViTWeights(names.format, backbone, {ours: value.float() for ours, (_, value) in rest.items()},
-                      sorted(set(state) - used) + sorted(beside), taken)
+                      sorted(set(state) - used) + sorted(map(str, beside)), taken)
 
 
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
