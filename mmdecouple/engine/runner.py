@@ -286,7 +286,7 @@ def _walk(dataset: Any) -> Iterator[Any]:
 def _start_worker(inner: Callable | None, worker_id: int) -> None:
     """Lets the main process decide what a signal to the whole group means.
 
-    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers.
+    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers, and ends with it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -296,6 +296,8 @@ def _start_worker(inner: Callable | None, worker_id: int) -> None:
 
 
 def _obey_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == parent:
+            break
     os._exit(0)

@@ -1,1 +1,1 @@
-"""What makes a run one run: its folder, its record, its steps, its processes, its logs."""
+"""What makes a run one run: its folder, its record, its steps, its logs."""
