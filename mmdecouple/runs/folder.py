@@ -28,10 +28,11 @@ def hold_folder(folder: str) -> None:
     Where the file system knows no locks, a warning says so and the run goes on without one.
 
     Args:
-        folder: The work dir; it exists.
+        folder: The work dir; it is made, if it is missing.
 
     Raises:
         FolderInUse: Another process holds it; host and process are named.
+        UserError: Nothing can be written there.
     """
     path = Path(folder, LOCK_NAME)
     key = os.path.realpath(path)
@@ -61,6 +62,7 @@ def _locked(path: Path) -> IO[str] | None:
     """The open file under an exclusive lock; None where there are no locks."""
     while True:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644), 'r+')
         except OSError as error:
             raise UserError(f'{path} cannot be opened ({error.strerror}), which keeps other runs out of this folder; '
