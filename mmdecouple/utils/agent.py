@@ -24,7 +24,7 @@ def end_with_agent() -> None:
 
 def _watch(ancestors: list[int]) -> None:
     while all(_parent(child) == parent for child, parent in zip(ancestors, ancestors[1:])):
-        time.sleep(1)
+        time.sleep(0.5)
     print(f'mmdecouple: the agent of process {os.getpid()} is gone; the process ends.', file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
