@@ -52,10 +52,15 @@ def hold_folder(folder: str) -> None:
 
 
 def release_folder(folder: str) -> None:
-    """Frees the folder, if this process holds it; the file stays, because a rival may be opening it."""
-    file = _held.pop(os.path.realpath(Path(folder, LOCK_NAME)), None)
-    if file is not None:
-        file.close()
+    """Frees the folder, if this process holds it."""
+    path = Path(folder, LOCK_NAME)
+    file = _held.pop(os.path.realpath(path), None)
+    if file is None:
+        return
+    if _is_still(file, path):
+        # Under the lock: a rival that has opened this file finds that it is not the named one any more.
+        path.unlink()
+    file.close()
 
 
 def _locked(path: Path) -> IO[str] | None:

@@ -136,3 +136,22 @@ def test_a_killed_writer_leaves_what_the_next_lock_removes(folder):
 
 def test_the_name_of_the_host_is_a_part_of_a_file_name():
     assert host() and '/' not in host() and '.' not in host() and len(host()) <= len(socket.gethostname())
+
+
+def test_many_processes_that_hurry_for_one_folder_never_hold_it_together(folder, tmp_path):
+
+    def hurry(number):
+        for _ in range(200):
+            try:
+                hold_folder(str(folder))
+            except FolderInUse:
+                continue
+            mark = tmp_path / 'inside'
+            mark.touch(exist_ok=False)
+            mark.unlink()
+            (tmp_path / f'got{number}').touch()
+            release_folder(str(folder))
+
+    children = [fork(lambda number=number: hurry(number)) for number in range(4)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert len(list(tmp_path.glob('got*'))) > 1 and os.listdir(folder) == []
