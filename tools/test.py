@@ -32,6 +32,8 @@ def main() -> None:
         require_keys(config, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'testing')
         config.load_from = existing_checkpoint(args.checkpoint)
         config.resume = False
+        # A runner that trains would take the work dir for itself.
+        config.update(train_dataloader=None, train_cfg=None, optim_wrapper=None, param_scheduler=None)
         runner = build_runner(config)
         metrics = runner.test()
         if args.out is not None and runner.rank == 0:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from .agent import end_with_agent
 from .arguments import add_overrides
 from .configs import load_config
 from .errors import MissingFile, UserError
@@ -120,9 +121,10 @@ def join_processes_without_cuda(config: Config) -> None:
 
 
 def build_runner(config: Config) -> 'Runner':
-    """Builds the runner that the config names by `runner_type`, or mmengine's own."""
+    """Builds the runner that the config names by `runner_type`, or mmengine's own; ranks end with their agent."""
     from mmengine.runner import Runner
 
+    end_with_agent()
     join_processes_without_cuda(config)
     from mmdecouple.registry import RUNNERS
     from mmdecouple.utils.checkpoint import trust_pickles

@@ -3,7 +3,7 @@ import ast
 import math
 import os.path as osp
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -53,11 +53,7 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
         UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
     """
     remedy = 'name its config (CONFIG.py=FILE)'
-    try:
-        found = _assignments(text)
-    except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError, MemoryError) as error:
-        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); '
-                        f'{remedy}.') from error
+    found = stored_values(text, where, remedy, (*_SECTIONS, 'custom_imports'))
     if not isinstance(found.get('model'), dict):
         raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
     imports = found.pop('custom_imports', None)
@@ -89,12 +85,26 @@ class _Refused(Exception):
     """What no stored config of ours holds: the rest of a sentence."""
 
 
-def _assignments(text: str) -> dict[str, Any]:
-    if len(text) > _LONGEST:
-        raise ValueError(f'it is {len(text)} characters long')
-    wanted = (*_SECTIONS, 'custom_imports')
-    return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
-            if isinstance(node, ast.Assign) and node.targets[0].id in wanted}
+def stored_values(text: str, where: str, remedy: str = '', only: Collection[str] | None = None) -> dict[str, Any]:
+    """The assignments of a config's text, as plain values: nothing in it is run or built.
+
+    Args:
+        text: Python source of assignments, as mmengine stores it under `meta.cfg` and dumps it.
+        where: What to call its file in messages.
+        remedy: What to do otherwise, for the message.
+        only: Names that are read; None for all.
+
+    Raises:
+        UserError: It is too long, or holds more than plain values.
+    """
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError(f'it is {len(text)} characters long')
+        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and (only is None or node.targets[0].id in only)}
+    except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))})'
+                        f'{remedy and "; "}{remedy}.') from error
 
 
 def _value(node: ast.expr) -> Any:
