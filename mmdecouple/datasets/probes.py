@@ -97,8 +97,12 @@ class ProbeDataset(Dataset):
             settings=dict(
                 images=len(self.sources.query.images), size=self.sources.size, cell=self.sources.cell,
                 seed=self.manifest['seed'], measures=[part['config'] for part in self.manifest['measures']]),
-            notes=[note for part in self.manifest['measures'] for note in part['notes']],
+            notes=[*self._data_notes(), *(note for part in self.manifest['measures'] for note in part['notes'])],
             manifest_sha256=digest(self.manifest))
+
+    def _data_notes(self) -> list[str]:
+        data = (source.dataset for source in (self.sources.query, self.sources.bank, self.sources.singles))
+        return list(dict.fromkeys(note for each in data for note in getattr(each, 'notes', ())))
 
     def __len__(self) -> int:
         return len(self._index)

@@ -63,6 +63,7 @@ class SceneObjects:
     """
 
     classes = tuple(kind.name for kind in CLASSES)
+    notes = ()
 
     def __init__(self, num_images: int, split: str = 'val', scenes: dict | None = None) -> None:
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)

@@ -190,7 +190,7 @@ def test_an_unreadable_image_is_replaced_by_the_next_readable_one_and_named(fold
     (dict(img_prefix='absent'), 'no folder'),
     (dict(img_prefix='empty'), 'no image'),
     (dict(ann_file='ann.json', img_prefix='elsewhere'), '3 of the 3 images do not exist'),
-    (dict(ann_file='bare.json'), 'no COCO annotation file'),
+    (dict(ann_file='bare.json'), 'is no COCO annotation file: it has no images'),
     (dict(ann_file='empty.txt'), 'is empty'),
     (dict(max_bad_share=3), 'max_bad_share must lie in'),
 ])
