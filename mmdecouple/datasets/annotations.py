@@ -168,8 +168,8 @@ def require_unique(path: str, kind: str, field: str, values: Sequence[Hashable])
         first = place_of.setdefault(value, second)
         if first != second:
             raise UserError(f'{shown(path, 160)}: {kind}[{first}] and {kind}[{second}] have the same {field} '
-                            f'{shown(value)} ({repeats} repeats in all); give each a {field} of its own. Were files '
-                            'joined without renumbering?')
+                            f'{shown(value)} ({repeats} repeats in all); give each record its own. Were files joined '
+                            'without renumbering?')
 
 
 def _refuse_twice(data: bytes, path: str) -> None:
@@ -193,12 +193,13 @@ def _refuse_value(data: bytes, path: str, problem: str) -> NoReturn:
     reason, _, place = problem.partition(' - at ')
     kind, index, field = re.fullmatch(r'`?\$?\.?(\w*)(?:\[(\d+)\])?\.?(.*?)`?', place).groups()
     lacking = re.fullmatch(r'Object missing required field `(\w+)`', reason)
-    lacks = f'has no {lacking[1]}' if lacking else ''
-    if index:
-        where = f'{shown(path, 160)}: {kind}[{index}]{_id_of(data, kind, int(index))}'
-        raise UserError(f'{where} {lacks or f"{field} is wrong:".lstrip() + " " + _plain(reason)}; {_remedy(reason)}')
-    raise UserError(f'{shown(path, 160)} is no COCO annotation file: {kind or "it"} {lacks or _plain(reason)}; it needs '
-                    'lists named images, annotations and categories.')
+    what = f'has no {lacking[1]}' if lacking else _plain(reason)
+    if not index:
+        raise UserError(f'{shown(path, 160)} is no COCO annotation file: {kind or "it"} {what}; it needs lists named '
+                        'images, annotations and categories.')
+    subject = f'{field}: ' if field else '' if lacking else 'is wrong: '
+    raise UserError(f'{shown(path, 160)}: {kind}[{index}]{_id_of(data, kind, int(index))} {subject}{what}; '
+                    f'{_remedy(reason)}')
 
 
 def _plain(reason: str) -> str:
@@ -210,7 +211,7 @@ def _plain(reason: str) -> str:
 
 def _remedy(reason: str) -> str:
     if 'got `str`' in reason and ('`int`' in reason or '`float`' in reason):
-        return 'write numbers without quotes.'
+        return 'write numbers without quotes (ids, too: COCO numbers its records).'
     return 'repair the record or leave it out.'
 
 

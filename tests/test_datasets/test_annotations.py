@@ -63,7 +63,7 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
 
 
 @pytest.mark.parametrize('data, words', [
-    (changed(id='12'), ['annotations[2] (id ', 'id is wrong', 'whole number', 'got text', 'without quotes']),
+    (changed(id='12'), ['annotations[2] (id ', 'id: expected', 'whole number', 'got text', 'without quotes']),
     (changed(id=True), ['annotations[2]', 'true/false']),
     (changed(id=2**63), ['annotations[2]', str(2**63)]),
     (changed(id=10), ['annotations[0] and annotations[2]', 'same id 10', 'renumbering']),
