@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_json
 
-from .probe_manifest import check_references, digest, draw_manifest, read_manifest
+from .probe_manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
 from .probe_source import ObjectSource, Sources
 
 DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
@@ -77,7 +76,7 @@ class ProbeDataset(Dataset):
         else:
             self.manifest = draw_manifest(self.measures, configs, self.sources, seed)
             if manifest is not None:
-                write_json(manifest, self.manifest)
+                write_manifest(manifest, self.manifest)
         index = [(m, d, p)
                  for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
                  for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]

@@ -54,13 +54,31 @@ def read_image(path: str, backend_args: dict | None = None, upright: bool = True
         UnreadableImage: If the file is missing, truncated, empty, no image, no ordinary file, or larger than
             `MAX_PIXELS` or `MAX_BYTES`.
     """
+    return decode_image(_read(path, backend_args), upright)
+
+
+def read_stored(path: str) -> Image.Image:
+    """Pillow's image of a file as it is stored, palette and orientation untouched: for label maps.
+
+    Raises:
+        UnreadableImage: See ``read_image``.
+    """
+    return _load(_read(path, None))
+
+
+def open_header(path: str) -> Image.Image:
+    """Pillow's image of a local file, of which only size and metadata have been read; close it after use.
+
+    Raises:
+        UnreadableImage: See ``read_image``.
+    """
     try:
-        if not backend_args and '://' not in path:
-            _check_file(path)
-        data = get(path, backend_args=backend_args)
-    except OSError as error:
-        raise UnreadableImage(f'{type(error).__name__}: {error.strerror or error}') from error
-    return decode_image(data, upright)
+        _check_file(path)
+        return _open(path)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # as in _load
+        raise UnreadableImage(f'{type(error).__name__}: {error}') from error
 
 
 def decode_image(data: bytes, upright: bool = True) -> np.ndarray:
@@ -99,6 +117,15 @@ def readable_formats() -> tuple[str, ...]:
     """Pillow's names of the formats that a file from a stranger may have."""
     Image.init()
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN)
+
+
+def _read(path: str, backend_args: dict | None) -> bytes:
+    try:
+        if not backend_args and '://' not in path:
+            _check_file(path)
+        return get(path, backend_args=backend_args)
+    except OSError as error:
+        raise UnreadableImage(f'{type(error).__name__}: {error.strerror or error}') from error
 
 
 def _check_file(path: str) -> None:
@@ -143,17 +170,30 @@ def _decode_fast(data: bytes, upright: bool) -> np.ndarray | None:
 
 def _decode_strictly(data: bytes, upright: bool) -> np.ndarray | None:
     """Pillow's pixels; None for complete images whose values it would clip (wider than 8 bit)."""
+    image = _load(data)
+    if image.mode in _WIDE_MODES:
+        return None
     try:
-        with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-            _check_pixels(image.height, image.width)
-            image.load()
-            if image.mode in _WIDE_MODES:
-                return None
-            return np.array((ImageOps.exif_transpose(image) if upright else image).convert('RGB'))
+        return np.array((ImageOps.exif_transpose(image) if upright else image).convert('RGB'))
+    except Exception as error:  # as in _load
+        raise UnreadableImage(f'{type(error).__name__}: {error}') from error
+
+
+def _load(data: bytes) -> Image.Image:
+    try:
+        image = _open(io.BytesIO(data))
+        image.load()
+        return image
     # Decoders of hostile files raise nearly anything (SyntaxError, struct.error, OverflowError).
     except Exception as error:
         reason = str(error).partition('<')[0].strip() or type(error).__name__
         raise UnreadableImage(reason) from error
+
+
+def _open(file: str | io.BytesIO) -> Image.Image:
+    image = Image.open(file, formats=readable_formats())
+    _check_pixels(image.height, image.width)
+    return image
 
 
 def _orientation(data: bytes) -> int:
@@ -164,7 +204,7 @@ def _orientation(data: bytes) -> int:
     try:
         exif.load(data[start:start - 2 + int.from_bytes(data[start - 2:start], 'big')])
         return exif.get(_EXIF_ORIENTATION, 1)
-    except Exception:  # as in _decode_strictly; viewers show such an image as it is stored
+    except Exception:  # as in _load; viewers show such an image as it is stored
         return 1
 
 
