@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
-    """Every test, its fixtures included, begins in one scope and without a logger, whatever tests before it left behind.
+    """Every test, its fixtures included, begins in one scope and without a logger, whatever others left behind.
 
     A logger of an earlier test writes to that test's captured output, which is closed.
     """

@@ -1,17 +1,17 @@
 """COCO-format annotation files, decoded by a schema: what is wrong is named by file, record and field, before its use.
 
-`msgspec` decodes and checks types and ranges in one pass. Fields that no schema names are passed over. A key that stands
-twice in one record counts once, the last time, as for every reader of JSON; a list of records that stands twice is refused.
+`msgspec` decodes and checks types and ranges in one pass. Fields that no schema names are passed over. A key that
+stands twice in one record counts once, the last time, as for every reader of JSON; a list of records that stands twice
+is refused.
 """
-import json
-import re
 from collections.abc import Hashable, Sequence
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import mmengine.fileio as fileio
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 from msgspec import json as strict_json
 
+from mmdecouple.datasets.annotation_refusals import LISTS, refuse_text, refuse_twice, refuse_value
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import check_regular
 
@@ -20,10 +20,6 @@ Side = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Meta(min_length=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Content = TypeVar('Content')
-
-_LISTS = 'images', 'annotations', 'categories'
-# JSON knows no such words, but Python's json and others write them.
-_NOT_FINITE = re.compile(rb'-?(NaN|Infinity)')
 
 
 class ListedImage(Struct, gc=False):
@@ -96,26 +92,14 @@ def read_text_file(path: str, what: str) -> bytes:
     try:
         data = fileio.get(path)
     except OSError as error:
-        raise MissingFile(f'{what} {shown(path, 160)} cannot be read ({error.strerror or error}); check the path.') from error
+        reason = error.strerror or error
+        raise MissingFile(f'{what} {shown(path, 160)} cannot be read ({reason}); check the path.') from error
     return data.removeprefix(b'\xef\xbb\xbf')
 
 
 def is_json(data: bytes) -> bool:
     """Whether a file's content is meant as JSON: its first letter opens an object or a list."""
     return data[:4096].lstrip()[:1] in (b'{', b'[')
-
-
-def check_utf8(data: bytes, path: str) -> str:
-    """The text of a file.
-
-    Raises:
-        UserError: It is not UTF-8; the message names the first wrong byte.
-    """
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f'{shown(path, 160)} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x} '
-                        f'({error.reason}); save it as UTF-8.') from error
 
 
 def read_coco(path: str, schema: type[Content]) -> Content:
@@ -134,32 +118,40 @@ def read_coco(path: str, schema: type[Content]) -> Content:
 
 def decode_coco(data: bytes, path: str, schema: type[Content]) -> Content:
     """`read_coco` of content that was read already."""
-    for key in _LISTS:
+    for key in LISTS:
         if data.count(f'"{key}"'.encode()) > 1:
-            _refuse_twice(data, path)
+            refuse_twice(data, path)
     try:
         return strict_json.decode(data, type=schema)
     except RecursionError:
         raise UserError(f'{shown(path, 160)}: its JSON is nested too deeply for an annotation file; name another '
                         'file.') from None
     except ValidationError as error:
-        _refuse_value(data, path, str(error))
+        refuse_value(data, path, str(error))
     except (DecodeError, UnicodeDecodeError) as error:
-        _refuse_text(data, path, error)
+        refuse_text(data, path, error, schema)
 
 
-def require_unique(path: str, kind: str, field: str, values: Sequence[Hashable]) -> None:
-    """Refuses records of which two have the same id or name.
+def read_instances(path: str) -> InstanceFile:
+    """The images, objects and categories of a file, each with an id of its own.
 
     Args:
-        path: The file, for the message.
-        kind: `images`, `annotations` or `categories`.
-        field: What must be unique.
-        values: Of the records, in their order.
+        path: File path or URI.
 
     Raises:
-        UserError: Names the first two records.
+        MissingFile: There is no such file.
+        UserError: It cannot be used, names no image, or two records have the same id or two images the same file.
     """
+    content = read_coco(path, InstanceFile)
+    if not content.images:
+        raise UserError(f'annotation file {shown(path, 160)} names no image (config key ann_file).')
+    for kind in LISTS:
+        _require_unique(path, kind, 'id', [record.id for record in getattr(content, kind)])
+    _require_unique(path, 'images', 'file_name', [image.file_name for image in content.images])
+    return content
+
+
+def _require_unique(path: str, kind: str, field: str, values: Sequence[Hashable]) -> None:
     repeats = len(values) - len(set(values))
     if not repeats:
         return
@@ -170,74 +162,3 @@ def require_unique(path: str, kind: str, field: str, values: Sequence[Hashable])
             raise UserError(f'{shown(path, 160)}: {kind}[{first}] and {kind}[{second}] have the same {field} '
                             f'{shown(value)} ({repeats} repeats in all); give each record its own. Were files joined '
                             'without renumbering?')
-
-
-def _refuse_twice(data: bytes, path: str) -> None:
-    def once(pairs: list[tuple[str, Any]]) -> dict:
-        found = [key for key, _ in pairs if key in _LISTS]
-        if len(set(found)) < len(found):
-            raise UserError(f'{shown(path, 160)}: an object has two lists of one name among {", ".join(sorted(set(found)))}, '
-                            'of which only one would count; join them into one list.')
-        return dict(pairs)
-
-    try:
-        json.loads(data, object_pairs_hook=once)
-    except UserError:
-        raise
-    except (ValueError, RecursionError):
-        return  # the decoder has better words
-
-
-def _refuse_value(data: bytes, path: str, problem: str) -> NoReturn:
-    """One line of msgspec's "Expected `int`, got `str` - at `$.images[3].id`"."""
-    reason, _, place = problem.partition(' - at ')
-    kind, index, field = re.fullmatch(r'`?\$?\.?(\w*)(?:\[(\d+)\])?\.?(.*?)`?', place).groups()
-    lacking = re.fullmatch(r'Object missing required field `(\w+)`', reason)
-    what = f'has no {lacking[1]}' if lacking else _plain(reason)
-    if not index:
-        raise UserError(f'{shown(path, 160)} is no COCO annotation file: {kind or "it"} {what}; it needs lists named '
-                        'images, annotations and categories.')
-    subject = f'{field}: ' if field else '' if lacking else 'is wrong: '
-    raise UserError(f'{shown(path, 160)}: {kind}[{index}]{_id_of(data, kind, int(index))} {subject}{what}; '
-                    f'{_remedy(reason)}')
-
-
-def _plain(reason: str) -> str:
-    words = dict(str='text', int='a whole number', float='a number', array='a list', object='an object', bool='true/false',
-                 null='null', Raw='a value')
-    plain = re.sub(r'`(.+?)`', lambda found: ' or '.join(words.get(word, word) for word in found[1].split(' | ')), reason)
-    return re.sub('^(Expected|Invalid|Number|Object)', lambda found: found[0].lower(), plain)
-
-
-def _remedy(reason: str) -> str:
-    if 'got `str`' in reason and ('`int`' in reason or '`float`' in reason):
-        return 'write numbers without quotes (ids, too: COCO numbers its records).'
-    return 'repair the record or leave it out.'
-
-
-def _id_of(data: bytes, kind: str, index: int) -> str:
-    try:
-        record = strict_json.decode(strict_json.decode(data, type=dict[str, Raw])[kind], type=list[Raw])[index]
-        identity = bytes(strict_json.decode(record, type=dict[str, Raw])['id'])
-        return f' (id {shown(json.loads(identity), 40)})'
-    except (DecodeError, KeyError, TypeError, IndexError, ValueError, RecursionError):
-        return ''
-
-
-def _refuse_text(data: bytes, path: str, error: Exception) -> NoReturn:
-    check_utf8(data, path)
-    found = re.search(r'\(byte (\d+)\)', str(error))
-    at = int(found[1]) if found else len(data)
-    if word := _NOT_FINITE.match(data, max(at - 1, 0)) or _NOT_FINITE.match(data, at):
-        # As a number out of range the schema names its place, if the field counts.
-        swapped = data[:word.start()] + b'1e999' + data[word.end():]
-        try:
-            strict_json.decode(swapped, type=InstanceFile)
-        except ValidationError as better:
-            if str(better).startswith('Number out of range'):
-                _refuse_value(swapped, path, str(better).replace('Number out of range', f'{word[0].decode()} is no number'))
-        except (DecodeError, RecursionError):
-            pass
-    near = data[max(at - 30, 0):at + 10].decode(errors='replace')
-    raise UserError(f'{shown(path, 160)} is not valid JSON: {str(error)[:100]}, line {data.count(10, 0, at) + 1}, near '
-                    f'{shown(near, 50)}; write it anew.') from None

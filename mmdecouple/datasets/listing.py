@@ -2,7 +2,8 @@
 import os
 import os.path as osp
 
-from mmdecouple.datasets.annotations import ImageFile, check_utf8, decode_coco, is_json, read_text_file
+from mmdecouple.datasets.annotation_refusals import check_utf8
+from mmdecouple.datasets.annotations import ImageFile, decode_coco, is_json, read_text_file
 from mmdecouple.datasets.walking import walk_images
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 
@@ -46,8 +47,8 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
 def join_names(folder: str, names: list[str]) -> list[str]:
     r"""Paths of named files below a folder.
 
-    A name written on Windows (``sub\1.jpg``) means the file in the subfolder, unless a file has this very name. Absolute
-    names stay what they are, and ``..`` is followed.
+    A name written on Windows (``sub\1.jpg``) means the file in the subfolder, unless a file has this very name.
+    Absolute names stay what they are, and ``..`` is followed.
     """
     def portable(name: str) -> str:
         return name if '://' in folder or osp.lexists(osp.join(folder, name)) else name.replace('\\', '/')

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdecouple.datasets.annotations import AnnotationRecord, InstanceFile, read_coco, require_unique
+from mmdecouple.datasets.annotations import AnnotationRecord, read_instances
 from mmdecouple.datasets.listing import find_missing, join_names
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.segmentations import decode_mask, find_malformed
@@ -89,15 +89,10 @@ class CocoObjects:
     background_labels = None
 
     def __init__(self, ann_file: str, img_prefix: str, name: str | None = None) -> None:
-        content = read_coco(ann_file, InstanceFile)
-        if not content.images:
-            raise UserError(f'CocoObjects: {shown(ann_file, 160)} names no image (config key ann_file).')
+        content = read_instances(ann_file)
         self.name = name or os.path.splitext(os.path.basename(ann_file))[0]
         self.ann_file, self.img_prefix = ann_file, img_prefix
         self.origin = os.path.realpath(ann_file), os.path.realpath(img_prefix)
-        for kind in ('images', 'annotations', 'categories'):
-            require_unique(ann_file, kind, 'id', [record.id for record in getattr(content, kind)])
-        require_unique(ann_file, 'images', 'file_name', [image.file_name for image in content.images])
         categories = sorted(content.categories, key=lambda category: category.id)
         self.classes = tuple(category.name for category in categories)
         self._images = sorted(content.images, key=lambda image: image.id)
@@ -110,8 +105,8 @@ class CocoObjects:
         owners = np.array([place_of.get(record.image_id, -1) for record in records], np.int64)
         labels = np.array([label_of.get(record.category_id, -1) for record in records], np.int64)
         for place in np.flatnonzero((owners < 0) | (labels < 0))[:1]:
-            raise UserError(f'CocoObjects: annotations[{place}] (id {records[place].id}) of {shown(self.ann_file, 160)} '
-                            'names an image or category the file does not list; repair the file.')
+            raise UserError(f'{self._place(place, records)} names an image or category the file does not list; repair '
+                            'the file.')
         sizes = np.array([(image.height, image.width) for image in self._images], np.int64)[owners]
         boxes, changed = _clipped([record.bbox for record in records], sizes)
         areas = np.array([record.area for record in records], np.float64).reshape(-1)
@@ -122,9 +117,8 @@ class CocoObjects:
         kept = kept[np.argsort(owners[kept], kind='stable')]
         shapes = [records[place].segmentation for place in kept.tolist()]
         if (malformed := find_malformed(shapes, sizes[kept])) is not None:
-            place = kept[malformed[0]]
-            raise UserError(f'CocoObjects: annotations[{place}] (id {records[place].id}) of {shown(self.ann_file, 160)} '
-                            f'{malformed[1]}; the measurements need its mask: repair the record or leave it out.')
+            raise UserError(f'{self._place(kept[malformed[0]], records)} {malformed[1]}; the measurements need its '
+                            'mask: repair the record or leave it out.')
         self._first = np.searchsorted(owners[kept], np.arange(len(self._images) + 1))
         self._boxes, self._labels = boxes[kept], labels[kept]
         self._areas = areas[kept].astype(np.float32)
@@ -134,6 +128,9 @@ class CocoObjects:
         self.notes = _notes(self.name, len(kept) + int(empty.sum()), int(empty.sum()), int(changed[kept].sum()))
         for note in self.notes:
             print_log(note, 'current')
+
+    def _place(self, place: int, records: list[AnnotationRecord]) -> str:
+        return f'CocoObjects: annotations[{place}] (id {records[place].id}) of {shown(self.ann_file, 160)}'
 
     def __len__(self) -> int:
         return len(self._images)
@@ -176,7 +173,7 @@ class CocoObjects:
 
 
 def _clipped(boxes: list[tuple], sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes x, y, w, h as x1, y1, x2, y2, float32 ``(N, 4)``, inside images of (height, width), and which of them reached out."""
+    """Boxes x, y, w, h as x1, y1, x2, y2, float32 ``(N, 4)``, clipped to (height, width), and which changed."""
     corners = np.array(boxes, np.float64).reshape(-1, 4)
     with np.errstate(over='ignore'):  # a number too large becomes infinity, which clipping makes the border
         corners[:, 2:] += corners[:, :2]
@@ -188,8 +185,8 @@ def _clipped(boxes: list[tuple], sizes: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     if not empty and not clipped:
         return ()
-    return (f'{name}: {empty} of {boxes} boxes have no area inside their image and are left out; {clipped} reach beyond '
-            'it and are clipped.', )
+    return (f'{name}: {empty} of {boxes} boxes have no area inside their image and are left out; {clipped} reach '
+            'beyond it and are clipped.', )
 
 
 def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> list[str]:

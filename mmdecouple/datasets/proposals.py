@@ -68,8 +68,8 @@ class ProposalFile:
         # What numpy and zipfile raise at a damaged archive is nearly anything (zlib.error, MemoryError, RuntimeError).
         except Exception as error:
             reason = (str(error).partition('\n')[0] or type(error).__name__)[:60]
-            raise UserError(f'ProposalFile: {shown(path, 120)} is no proposal file ({reason}); {MAKE_ONE} (its --import '
-                            "reads SoCo's JSON).") from error
+            raise UserError(f'ProposalFile: {shown(path, 120)} is no proposal file ({reason}); {MAKE_ONE} (its '
+                            "--import reads SoCo's JSON).") from error
         if (kind, version) != (FORMAT, VERSION):
             raise UserError(f'ProposalFile: {shown(path, 120)} has the format {shown(kind)}, version {shown(version)}; '
                             f'this package reads {FORMAT!r}, version {VERSION}.')

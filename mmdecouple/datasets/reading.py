@@ -18,7 +18,8 @@ cv2.setLogLevel(0)
 MAX_PIXELS = 178_956_970  # what Pillow takes for a decompression bomb, too
 MAX_BYTES = 2**30
 # Photographs and the like. Not EPS, whose reader starts a program, nor other documents.
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'AVIF', 'DIB', 'HEIF', 'JPEG2000', 'PCX', 'PPM', 'QOI', 'SGI', 'TGA')
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'AVIF', 'DIB', 'HEIF', 'JPEG2000', 'PCX', 'PPM', 'QOI', 'SGI',
+            'TGA')
 _JPEG = b'\xff\xd8\xff', b'\xff\xd9'
 _PNG = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _WIDE_MODES = {'I', 'F', 'I;16', 'I;16B', 'I;16L'}
@@ -89,8 +90,8 @@ def decode_image(data: bytes, upright: bool = True) -> np.ndarray:
         pixels = _decode_jpeg(data)
         if pixels is not None:
             return _turned(pixels, _orientation(data)) if upright else pixels
-    # OpenCV is a fast decoder but fills the missing rows of some truncated files with gray: only files with the end mark
-    # of their format are its own, Pillow checks the others.
+    # OpenCV is a fast decoder but fills the missing rows of some truncated files with gray: only files with the end
+    # mark of their format are its own, Pillow checks the others.
     tail = data[-64:].rstrip(b'\0\r\n')
     if not any(data.startswith(start) and tail.endswith(end) for start, end in (_JPEG, _PNG)):
         pixels = _decode_strictly(data, upright)

@@ -1,4 +1,4 @@
-"""COCO's three ways to write a mask, checked before pycocotools sees them: it crashes or invents on some that are malformed."""
+"""COCO's three ways to write a mask, checked before pycocotools draws them: malformed ones make it crash or invent."""
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -43,8 +43,8 @@ def find_malformed(shapes: Sequence[Raw], sizes: np.ndarray) -> tuple[int, str] 
             return place, _words(raw, str(error))
         if isinstance(shape, Rle):
             if shape.size != (height, width):
-                return place, (f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, its image has {height} x '
-                               f'{width} (height x width)')
+                return place, (f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, its image has {height} '
+                               f'x {width} (height x width)')
             if isinstance(shape.counts, str):
                 texts.append(shape.counts)
                 owners.append(place)

@@ -55,7 +55,8 @@ def _images_below(root: str, passed: Counter[str]) -> Iterator[str]:
                 inside = list(entries)
         except OSError as error:
             if folder == root:
-                raise UserError(f'ImageDataset: the folder {shown(root, 160)} cannot be read ({error.strerror}).') from error
+                raise UserError(f'ImageDataset: the folder {shown(root, 160)} cannot be read '
+                                f'({error.strerror}).') from error
             passed['folder that cannot be read'] += 1
             continue
         for entry in inside:

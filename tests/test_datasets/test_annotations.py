@@ -1,4 +1,4 @@
-"""Annotation files of strangers: each is used as it says, or refused by file, record and field before anything is measured."""
+"""Annotation files of strangers: used as they say, or refused by file, record and field before anything is measured."""
 import copy
 import json
 
@@ -136,8 +136,8 @@ def test_boxes_are_clipped_to_their_image_and_what_is_left_out_is_counted(root):
     assert info['boxes'].tolist() == [[0, 4, 5, 10], [25, 15, 30, 20]]
     assert info['ids'].tolist() == [10, 13] and info['areas'].tolist() == [30, 25]
     assert np.array_equal(found.objects(0).boxes, info['boxes']) and found.objects(0).masks.shape == (2, HEIGHT, WIDTH)
-    assert found.notes == ('objects: 2 of 4 boxes have no area inside their image and are left out; 2 reach beyond it and '
-                           'are clipped.', )
+    assert found.notes == ('objects: 2 of 4 boxes have no area inside their image and are left out; 2 reach beyond it '
+                           'and are clipped.', )
     probe = ProbeDataset(found, measures=[dict(type='OKNN')], size=96)
     assert probe.metainfo['notes'][0] == found.notes[0]
 
@@ -162,7 +162,7 @@ def test_pixels_of_compressed_run_lengths_are_those_that_pycocotools_draws(empti
 
 
 MUTANTS = st.one_of(st.none(), st.booleans(), st.integers(-2**70, 2**70), st.floats(), st.text(max_size=5),
-                    st.lists(st.one_of(st.floats(-50, 50), st.integers(-9, 99), st.lists(st.integers(-9, 99), max_size=9)),
+                    st.lists(st.floats(-50, 50) | st.integers(-9, 99) | st.lists(st.integers(-9, 99), max_size=9),
                              max_size=9),
                     st.fixed_dictionaries(dict(size=st.lists(st.integers(0, 40), max_size=3),
                                                counts=st.one_of(st.text(max_size=9), st.lists(st.integers(-9, 999))))))

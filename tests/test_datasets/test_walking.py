@@ -50,7 +50,8 @@ def test_a_link_to_a_file_is_an_image_of_its_own(tmp_path, said):
 
 
 def test_one_line_says_what_was_found_and_what_was_passed_over(tmp_path, said):
-    make(tmp_path, '1.jpg', '2.JPG', 'c.jp2', 'd.tga', '._1.jpg', '.cache/3.jpg', 'notes.txt', 'page.pdf', 'fig.eps', 'README')
+    make(tmp_path, '1.jpg', '2.JPG', 'c.jp2', 'd.tga', '._1.jpg', '.cache/3.jpg')
+    make(tmp_path, 'notes.txt', 'page.pdf', 'fig.eps', 'README')
     os.mkfifo(tmp_path / 'pipe.jpg')
     (tmp_path / 'broken.png').symlink_to('nowhere.png')
     (tmp_path / 'zero.jpg').symlink_to('/dev/zero')

@@ -53,7 +53,8 @@ def write_coco(path: Path, share: float) -> None:
     count = round(IMAGES * share)
     images = [dict(license=3, file_name=f'{i:012d}.jpg', coco_url=URL, height=480, width=640,
                    date_captured='2013-11-14 11:18:45', flickr_url=URL, id=i) for i in range(count)]
-    annotations = [_annotation(rng, number, int(rng.integers(count))) for number in range(round(count * OBJECTS_PER_IMAGE))]
+    objects = round(count * OBJECTS_PER_IMAGE)
+    annotations = [_annotation(rng, number, int(rng.integers(count))) for number in range(objects)]
     categories = [dict(supercategory='thing', id=i, name=f'kind {i}') for i in range(1, CATEGORIES + 1)]
     path.write_text(json.dumps(dict(info={}, licenses=[], images=images, annotations=annotations,
                                     categories=categories)))

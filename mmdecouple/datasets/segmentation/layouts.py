@@ -5,7 +5,8 @@ import numpy as np
 from msgspec import DecodeError
 from msgspec import json as strict_json
 
-from mmdecouple.datasets.annotations import CategoryFile, check_utf8, read_coco, read_text_file
+from mmdecouple.datasets.annotation_refusals import check_utf8
+from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
 from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
 from mmdecouple.datasets.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.errors import MissingFile, UserError
@@ -123,8 +124,8 @@ def _exported_classes(path: Path) -> tuple[str, ...]:
         names = strict_json.decode(read_text_file(str(path), 'list of classes'), type=dict[str, str])
         return tuple(names[str(i)] for i in range(len(names)))
     except (DecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export the '
-                        'scenes anew.') from error
+        raise UserError(f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export '
+                        'the scenes anew.') from error
 
 
 def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) -> Path:

@@ -71,7 +71,8 @@ class LabelFiles:
         try:
             image = Image.fromarray(read_image(image_path, upright=False))
         except UnreadableImage as error:
-            raise UserError(f'{self.name}: {image_path} is not a readable image ({error}); replace the file.') from error
+            raise UserError(f'{self.name}: {image_path} is not a readable image ({error}); replace the '
+                            'file.') from error
         labels = read_labels(label_path)
         if labels.size != image.size:
             raise UserError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
@@ -122,5 +123,6 @@ def read_labels(path: str) -> Image.Image:
     except UnreadableImage as error:
         raise UserError(f'{path} is not a readable label map ({error}); replace the file.') from error
     if labels.mode not in ('L', 'P'):
-        raise UserError(f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class indices.')
+        raise UserError(f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class '
+                        'indices.')
     return labels
