@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from msgspec import Meta, Raw, Struct, ValidationError
+from msgspec import DecodeError, Meta, Raw, Struct
 from msgspec import json as strict_json
 from pycocotools import mask as coco_mask
 
@@ -39,7 +39,7 @@ def find_malformed(shapes: Sequence[Raw], sizes: np.ndarray) -> tuple[int, str] 
     for place, (raw, height, width) in enumerate(zip(shapes, sizes[:, 0].tolist(), sizes[:, 1].tolist())):
         try:
             shape = _decode(raw)
-        except ValidationError as error:
+        except (DecodeError, UnicodeDecodeError) as error:  # text that is skipped at first is not decoded
             return place, _words(raw, str(error))
         if isinstance(shape, Rle):
             if shape.size != (height, width):

@@ -99,6 +99,7 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
     (changed(segmentation=dict(size=[20, 30], counts=[300])), ['annotations[2] (id 12)', '300', '600']),
     (changed(segmentation=dict(size=[20, 30], counts=[-1, 601])), ['annotations[2] (id 12)']),
     (changed(segmentation=dict(size=[20, 30], counts='0')), ['annotations[2] (id 12)', 'do not fill']),
+    (json.dumps(changed(segmentation='@')).replace('@', 'é').encode('latin-1'), ['annotations[2] (id 12)', 'decode']),
     (changed(segmentation=dict(size=[20, 30], counts='é')), ['annotations[2] (id 12)', 'do not fill']),
     (changed(segmentation=dict(size=[20, 30], counts='')), ['annotations[2] (id 12)', 'do not fill']),
     (changed(segmentation=dict(size=[20, 30], counts='o' * 500)), ['annotations[2] (id 12)', 'do not fill']),
