@@ -1,4 +1,5 @@
 """Checkpoints that are written whole or not at all, and read without running code in them."""
+import argparse
 import logging
 import os
 import os.path as osp
@@ -14,38 +15,24 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.utils import apply_to
 
-from .errors import MissingFile, UserError
-from .files import writing
+from .archives import Archive
+from .errors import MissingFile
+from .files import check_regular, writing
+from .plain_pickles import TensorUnpickler, is_plain_pickle, statistic_of
+from .torchscript import is_torchscript, read_torchscript
+from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint, check_content
 
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()
 _RESUMABLE_KEYS = {'meta', 'state_dict', 'message_hub', 'optimizer'}
-
-
-def _statistic_of(owner: type, name: str) -> Any:
-    """Stands in for ``getattr``, by which log curves name their own statistics.
-
-    The real one would reach every module from a harmless object.
-    """
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current', 'statistics'):
-        raise pickle.UnpicklingError(f'Unsupported attribute: {owner!r}.{name}')
-    return getattr(owner, name)
-
-
-# What mmengine's checkpoints hold beside tensors and plain containers: arrays and log curves.
+# What checkpoints hold beside tensors and plain containers, for files that torch itself reads: arrays, log curves,
+# and the options of a run.
 SAFE_GLOBALS = [
-    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (_statistic_of, 'builtins.getattr'),
+    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (statistic_of, 'builtins.getattr'), argparse.Namespace,
     *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd')
 ]
-
-
-class UnsafeCheckpoint(UserError):
-    """A checkpoint that holds more than weights and plain data."""
-
-
-class DamagedCheckpoint(UserError):
-    """A file that is truncated or no checkpoint."""
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -86,7 +73,9 @@ def weights_only_loading() -> Iterator[None]:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
-        raise UnsafeCheckpoint(_refusal('a checkpoint', error)) from error
+        reason = str(error).replace('WeightsUnpickler error:', '').strip()
+        what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
+        raise UnsafeCheckpoint(_refusal('a checkpoint', what)) from error
     finally:
         os.environ.pop(key)
         if before is not None:
@@ -94,46 +83,88 @@ def weights_only_loading() -> Iterator[None]:
 
 
 def read_checkpoint(filename: str,
-                    map_location: str = 'cpu',
+                    map_location: str | torch.device = 'cpu',
                     allow_pickle: bool = False,
                     mmap: bool = False) -> dict[str, Any]:
-    """Reads a checkpoint without running code that is in it.
+    """Reads a checkpoint without running code that is in it, and refuses one that is not sound.
 
     Args:
         filename: Local path, or a URI of mmengine's ``load_checkpoint`` (``https://`` ...).
         map_location: Device of the tensors.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
-        mmap: Whether to leave the tensors of a local file on disk until they are used.
+        allow_pickle: Whether to trust the file and unpickle whatever it holds. It is checked all the same, and the code
+            of a TorchScript archive is not run.
+        mmap: Whether to leave the tensors of a local file on disk until they are used. Their checksums and values are
+            then not checked.
+
+    Returns:
+        What ``torch.save`` was given; of a TorchScript archive, the state dict.
 
     Raises:
-        FileNotFoundError: If a local file does not exist.
+        MissingFile: If a local file does not exist.
+        UserError: If it is a folder, a fifo or a device.
         UnsafeCheckpoint: If it holds more than weights and ``allow_pickle`` is False.
-        DamagedCheckpoint: If it is truncated or no checkpoint.
+        DamagedCheckpoint: If it is truncated or no checkpoint, a checksum does not match, or a tensor is not one of a
+            sound network (``check_content``).
     """
     local = '://' not in filename
-    if local and not osp.isfile(filename):
-        raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
+    if local:
+        if not osp.lexists(filename):
+            raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
+        check_regular(filename, 'checkpoint')
+    read = _read_local if local else _read_remote
     try:
-        if allow_pickle:
-            return torch.load(filename, map_location, weights_only=False) if local else \
-                _load_checkpoint(filename, map_location)
-        with weights_only_loading():
-            if local:
-                return torch.load(filename, map_location, weights_only=True, mmap=mmap)
-            return _load_checkpoint(filename, map_location)
+        content = read(filename, allow_pickle, mmap)
+    except (MissingFile, DamagedCheckpoint):
+        raise
     except UnsafeCheckpoint as error:
-        if local and not _looks_like_a_checkpoint(filename):
-            raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.') from error
-        raise UnsafeCheckpoint(_refusal(repr(filename), error.__cause__)) from error
+        raise UnsafeCheckpoint(_refusal(repr(filename), str(error))) from error
     except (MemoryError, torch.OutOfMemoryError):
         # A resume must not pass over a sound file for want of memory.
         raise
     except Exception as error:
         # Damaged bytes fail in any way; only errors that were meant for a reader have one to tell.
-        meant = isinstance(error, (RuntimeError, EOFError, OSError, pickle.UnpicklingError))
+        meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
         reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
         raise DamagedCheckpoint(
             f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.') from error
+    if not mmap:
+        check_content(content, repr(filename))
+    return content if torch.device(map_location).type == 'cpu' else _moved(content, map_location)
+
+
+def _read_local(filename: str, allow_pickle: bool, mmap: bool) -> Any:
+    with open(filename, 'rb') as file:
+        start = file.read(4)
+    if start == b'PK\x03\x04':
+        with Archive(filename, mmap) as archive:
+            if is_torchscript(archive):
+                return read_torchscript(archive)
+            if allow_pickle:
+                if not mmap:
+                    archive.verify(set())
+                return torch.load(filename, 'cpu', weights_only=False, mmap=mmap)
+            unpickler = TensorUnpickler(archive)
+            content = unpickler.load()
+            if not mmap:
+                archive.verify(unpickler.used)
+            return content
+    if start[:1] != b'\x80' or is_plain_pickle(filename):
+        raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.')
+    if allow_pickle:
+        return torch.load(filename, 'cpu', weights_only=False)
+    with weights_only_loading():
+        return torch.load(filename, 'cpu', weights_only=True)
+
+
+def _read_remote(filename: str, allow_pickle: bool, mmap: bool) -> Any:
+    if allow_pickle:
+        return _load_checkpoint(filename, 'cpu')
+    with weights_only_loading():
+        return _load_checkpoint(filename, 'cpu')
+
+
+def _moved(content: Any, device: str | torch.device) -> Any:
+    return apply_to(content, lambda value: isinstance(value, torch.Tensor), lambda value: value.to(device))
 
 
 def find_resumable(work_dir: str) -> str | None:
@@ -166,14 +197,6 @@ def find_resumable(work_dir: str) -> str | None:
     return None
 
 
-def _looks_like_a_checkpoint(filename: str) -> bool:
-    with open(filename, 'rb') as file:
-        start = file.read(2)
-    return zipfile.is_zipfile(filename) or start[:1] == b'\x80'
-
-
-def _refusal(name: str, error: BaseException | None) -> str:
-    reason = str(error).replace('WeightsUnpickler error:', '').strip()
-    what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
+def _refusal(name: str, what: str) -> str:
     return (f'{name} holds more than weights ({what[:160]}) and loading it could run code in it; '
             'if you trust its origin, set the config key allow_pickle_checkpoint=True.')

@@ -50,9 +50,9 @@ def main(words: list[str] | None = None) -> None:
     with one_line_errors():
         check_writable(args.out)
         content = read_weights(args.source, args.allow_pickle)
-        roles = roles_of(content)
+        roles = roles_of(content, repr(args.source))
         both = args.role is None and roles == ROLES and args.to in WHOLE
-        role = args.role or next(iter(roles), 'teacher')
+        role = args.role or next(iter(roles), None)
         networks = [to_ours(content, role, args.source_format, repr(args.source))
                     for role in (ROLES if both else (role, ))]
         out = convert(networks, args.to)
