@@ -12,6 +12,7 @@ from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.segmentations import decode_mask, find_malformed
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.errors import MissingFile, UserError, shown
+from mmdecouple.utils.settings import Settings
 
 
 class ObjectImage(NamedTuple):
@@ -89,7 +90,10 @@ class CocoObjects:
     background_labels = None
 
     def __init__(self, ann_file: str, img_prefix: str, name: str | None = None) -> None:
-        content = read_instances(ann_file)
+        check = Settings(self)
+        content = read_instances(check.text('ann_file', ann_file))
+        check.text('img_prefix', img_prefix)
+        check.text('name', name, optional=True)
         self.name = name or os.path.splitext(os.path.basename(ann_file))[0]
         self.ann_file, self.img_prefix = ann_file, img_prefix
         self.origin = os.path.realpath(ann_file), os.path.realpath(img_prefix)
@@ -117,8 +121,8 @@ class CocoObjects:
         kept = kept[np.argsort(owners[kept], kind='stable')]
         shapes = [records[place].segmentation for place in kept.tolist()]
         if (malformed := find_malformed(shapes, sizes[kept])) is not None:
-            raise UserError(f'{self._place(kept[malformed[0]], records)} {malformed[1]}; the measurements need its '
-                            'mask: repair the record or leave it out.')
+            raise UserError(f'{self._place(kept[malformed[0]], records)} {malformed[1]}; repair the record or '
+                            'leave it out.')
         self._first = np.searchsorted(owners[kept], np.arange(len(self._images) + 1))
         self._boxes, self._labels = boxes[kept], labels[kept]
         self._areas = areas[kept].astype(np.float32)

@@ -9,7 +9,8 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mmdecouple.registry import DATASETS, MEASURES
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.settings import Settings
 
 from .probe_manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
 from .probe_source import ObjectSource, Sources
@@ -58,9 +59,15 @@ class ProbeDataset(Dataset):
         manifest: str | Path | None = None,
         cache: int = 32,
     ) -> None:
-        if cell < 1 or size < cell or size % cell:
-            raise UserError(
-                f'ProbeDataset: size must be a multiple of cell, got size {size} and cell {cell}.')
+        check = Settings(self, 'test_dataloader.dataset')
+        check.number('cell', cell, 1, whole=True)
+        check.number('size', size, 1, whole=True)
+        check.number('seed', seed, 0, whole=True)
+        check.number('cache', cache, 1, whole=True)
+        if size % cell:
+            check.refuse('size', f'must be a multiple of cell, got size {size} and cell {cell}')
+        if not isinstance(measures or [], (list, tuple)):
+            check.refuse('measures', f'must be a list of measures, got {shown(measures)}')
         configs = [
             dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]
         ]
