@@ -29,9 +29,8 @@ def walk_images(folder: str) -> list[str]:
     if not osp.isdir(folder):
         raise MissingFile(f'ImageDataset: there is no folder {shown(folder, 160)} '
                           '(config keys data_root and img_prefix).')
-    passed: Counter[str] = Counter()
-    paths = sorted(_images_below(folder, passed))
-    found = Counter(_ending(path) for path in paths)
+    found, passed = Counter(), Counter()
+    paths = sorted(_images_below(folder, found, passed))
     over = f'; passed over: {_counts(passed)}' if passed else ''
     if not paths:
         raise UserError(f'ImageDataset: no image in {shown(folder, 120)}{over} (config keys data_root and img_prefix); '
@@ -40,7 +39,7 @@ def walk_images(folder: str) -> list[str]:
     return paths
 
 
-def _images_below(root: str, passed: Counter[str]) -> Iterator[str]:
+def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Iterator[str]:
     endings = readable_endings()
     entered = set(map(_identity, _parents(root)))
     folders, links = [root], []
@@ -60,15 +59,22 @@ def _images_below(root: str, passed: Counter[str]) -> Iterator[str]:
             passed['folder that cannot be read'] += 1
             continue
         for entry in inside:
-            if entry.name.startswith('.'):
+            name, dot = entry.name, entry.name.rfind('.')
+            ending = name[dot:].lower() if dot > 0 else ''
+            plain = entry.is_file(follow_symlinks=False)
+            if name[0] == '.':
                 passed['name with a leading dot'] += 1
+            elif plain and ending in endings:
+                found[ending] += 1
+                yield entry.path
+            elif plain:
+                passed[ending or 'name without ending'] += 1
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
-            elif entry.is_symlink() and osp.isdir(entry.path):
+            elif osp.isdir(entry.path):
                 heapq.heappush(links, entry.path)
-            elif _ending(entry.name) not in endings:
-                passed[_ending(entry.name) or 'name without ending'] += 1
-            elif entry.is_file(follow_symlinks=False) or osp.isfile(entry.path):
+            elif ending in endings and osp.isfile(entry.path):
+                found[ending] += 1
                 yield entry.path
             else:
                 passed['broken link or no ordinary file'] += 1
@@ -84,10 +90,6 @@ def _parents(folder: str) -> Iterator[str]:
 def _identity(folder: str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def _ending(name: str) -> str:
-    return osp.splitext(name)[1].lower()
 
 
 def _counts(counter: Counter[str]) -> str:
