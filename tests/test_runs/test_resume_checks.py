@@ -1,10 +1,10 @@
 """A toy run that is resumed under another setting: what breaks its promise is refused, the rest is said."""
 import os
 import warnings
+import zlib
 
 import pytest
 import torch
-import zlib
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
