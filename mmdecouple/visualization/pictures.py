@@ -126,7 +126,9 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
 
 
 def _training_data(config: Config):
-    dataset = dict(config.train_dataloader.dataset)
+    dataset = dict(config.get('train_dataloader', {}).get('dataset', {}))
+    if not dataset:
+        raise UserError('the training data of the config are not of the built-in types.')
     if dataset.get('seed') is None:
         dataset['seed'] = _SEED
     return DATASETS.build(dataset)
