@@ -31,7 +31,8 @@ _GRIDS = (1, 2, 3, 4, 5, 6)
 _REPEATS = 60
 
 
-def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> tuple[list[Exhibit], list[str]]:
+def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
+                   ) -> tuple[list[Exhibit], list[str]]:
     """Draw what the networks of some runs see and do.
 
     Args:
