@@ -4,6 +4,7 @@ import math
 import os.path as osp
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
@@ -30,6 +31,7 @@ _MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCoupl
 DATA_TYPES = frozenset((*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES,
                         *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES))))
 # What is read of a stored config; all else in it concerns training.
+_PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
 # Files that only training and random weights are begun with; a stranger's word does not open them.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
@@ -47,7 +49,8 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
         trusted: Whether its `custom_imports` are executed and any type in it is built.
 
     Returns:
-        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole.
+        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole. Training
+        data of other types are left out, as measuring needs none.
 
     Raises:
         UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
@@ -69,6 +72,10 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
                             f'PYTHONPATH, or {remedy}.') from error
     values = _needed(found)
     if not trusted:
+        training = dict(train_dataloader=values.pop('train_dataloader', {}))
+        with suppress(_Refused):
+            _check(training)
+            values |= training
         try:
             _check(values)
         except _Refused as error:
@@ -128,8 +135,9 @@ def _needed(found: dict[str, Any]) -> dict[str, Any]:
                 values['started_from'] = str(inner[key])
             inner[key] = None
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if isinstance(found.get(key), dict) and isinstance(found[key].get('dataset'), dict):
-            values[key] = dict(dataset=found[key]['dataset'])
+        data = found[key].get('dataset') if isinstance(found.get(key), dict) else None
+        if isinstance(data, dict) and (key == 'train_dataloader' or data.get('type') in _PROBES):
+            values[key] = dict(dataset=data)
     hooks = found.get('custom_hooks')
     probes = [hook['probe'] for hook in (hooks if isinstance(hooks, (list, tuple)) else ())
               if isinstance(hook, dict) and isinstance(hook.get('probe'), dict)]
