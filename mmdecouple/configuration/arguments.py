@@ -4,16 +4,23 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
+class Arguments(NamedTuple):
+    """Names of keyword arguments, and whether others are taken too."""
+
+    names: frozenset[str]
+    others: bool
+
+
 @cache
-def arguments_of(called: Callable) -> frozenset[str] | None:
-    """Names of the keyword arguments of a class or function; None if it takes any.
+def arguments_of(called: Callable) -> Arguments:
+    """Keyword arguments of a class or function.
 
     `**kwargs` that a constructor hands on to another one, and uses for nothing else, stand for the arguments of all its
     base classes.
@@ -22,30 +29,28 @@ def arguments_of(called: Callable) -> frozenset[str] | None:
         called: Class or function.
     """
     if not inspect.isclass(called):
-        return _named(called)[0] if _takes_names(called) else None
+        names, rest = _named(called)
+        return Arguments(names, rest is not None)
     constructors = [vars(part)['__init__'] for part in called.__mro__
                     if part not in (nn.Module, object) and '__init__' in vars(part)]
     names: frozenset[str] = frozenset()
+    others = False
     for constructor in constructors:
         own, rest = _named(constructor)
         names |= own
         if rest is None and constructor is constructors[0]:
             break
-        if rest is not None and not _is_handed_on(constructor, rest):
-            return None
-    return names - {'self'}
-
-
-def _takes_names(function: Callable) -> bool:
-    try:
-        return _named(function)[1] is None
-    except (TypeError, ValueError):
-        return False
+        others = others or (rest is not None and not _is_handed_on(constructor, rest))
+    return Arguments(names - {'self'}, others)
 
 
 def _named(function: Callable) -> tuple[frozenset[str], str | None]:
     """Named arguments, and what the others are collected in."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        # A function written in C may not say what it takes.
+        return frozenset(), 'kwargs'
     rest = next((p.name for p in parameters if p.kind == inspect.Parameter.VAR_KEYWORD), None)
     return frozenset(p.name for p in parameters if p.kind not in _VARIABLE), rest
 

@@ -9,17 +9,22 @@ from mmdecouple.configuration.registries import find_anywhere, is_nearly_known, 
 from mmdecouple.utils.errors import UserError, shown
 
 # Blocks below a class of these are built as they stand.
-STRICT = ('mmdecouple', 'mmengine')
-# Those of these are, with exceptions: functions beside the registries, keys that are taken out before. Only what is
-# nearly the name of something known is refused. Blocks below any other class are its own affair.
-LENIENT = ('mmcv', 'mmpretrain', 'mmdet', 'mmseg')
+STRICT = {'mmdecouple', 'mmengine'}
+# Those below a class that derives from one of these are, with exceptions: functions beside the registries, keys that
+# are taken out before. Only what is nearly the name of something known is refused there.
+LENIENT = {'mmpretrain', 'mmdet', 'mmseg'}
+# Blocks below any other class are its own affair.
+WALKED = STRICT | LENIENT | {'mmcv'}
 # What an argument of a class is called -> what the blocks in it are, where that is not what the class itself is.
 KINDS_OF_ARGUMENTS = {
     'pipeline': 'transform', 'transforms': 'transform', 'measures': 'measure',
-    'vis_backends': 'back end of a visualizer',
+    'vis_backends': 'back end of a visualizer', 'optimizer': 'optimizer', 'backbone': 'model', 'neck': 'model',
+    'teacher': 'model', 'predictor': 'model', 'data_preprocessor': 'model', 'decoupling': 'model',
 }
-# `type` is a plain word in these, or they are handed to functions that take keys out of them.
-FREE_ARGUMENTS = ('clip_grad', 'init_cfg', 'norm_cfg', 'act_cfg', 'conv_cfg', 'backend_args', 'metainfo')
+# Layers, built by functions of mmcv that take keys out of these blocks.
+LAYERS = ('norm_cfg', 'act_cfg', 'conv_cfg')
+# `type` is a plain word in these.
+FREE_ARGUMENTS = (*LAYERS, 'clip_grad', 'init_cfg', 'backend_args', 'metainfo')
 
 
 class Blocks:
@@ -60,21 +65,25 @@ class Blocks:
     def _inside(self, block: dict, key: str, kind: str, called: Callable, scope: str, extra: Iterable[str] = (),
                 strict: bool = True) -> None:
         check_arguments(called, set(block) - {'type', '_scope_', *extra}, key, strict)
-        package = getattr(called, '__module__', '').partition('.')[0]
-        if package in STRICT + LENIENT:
+        packages = [part.__module__.partition('.')[0] for part in getattr(called, '__mro__', [called])]
+        if packages[0] in WALKED:
+            strict = packages[0] in STRICT and LENIENT.isdisjoint(packages)
             for name, value in block.items():
-                if name not in FREE_ARGUMENTS:
-                    self._nested(value, f'{key}.{name}', KINDS_OF_ARGUMENTS.get(name, kind), scope, package in STRICT)
+                if name in LAYERS and isinstance(value, dict) and isinstance(value.get('type'), str):
+                    resolve('model', value['type'], value.get('_scope_', scope), f'{key}.{name}.type')
+                elif name not in FREE_ARGUMENTS:
+                    find = resolve if strict and name in KINDS_OF_ARGUMENTS else find_anywhere
+                    self._nested(value, f'{key}.{name}', KINDS_OF_ARGUMENTS.get(name, kind), scope, strict, find)
 
-    def _nested(self, value: Any, key: str, kind: str, scope: str, strict: bool) -> None:
+    def _nested(self, value: Any, key: str, kind: str, scope: str, strict: bool, find: Callable) -> None:
         if isinstance(value, list | tuple):
             for index, item in enumerate(value):
-                self._nested(item, f'{key}.{index}', kind, scope, strict)
+                self._nested(item, f'{key}.{index}', kind, scope, strict, find)
         elif isinstance(value, dict):
             name = value.get('type')
             if isinstance(name, str):
                 inner = value.get('_scope_', scope)
-                called = find_anywhere(kind, name, inner)
+                called = find(kind, name, inner, f'{key}.type')
                 if called is not None:
                     self._inside(value, key, kind, called, inner, strict=strict)
                 elif strict or is_nearly_known(kind, name):
@@ -82,7 +91,7 @@ class Blocks:
             else:
                 for word, item in value.items():
                     if word not in FREE_ARGUMENTS:
-                        self._nested(item, f'{key}.{word}', kind, scope, strict)
+                        self._nested(item, f'{key}.{word}', kind, scope, strict, find)
 
 
 def check_arguments(called: Callable, given: Iterable[str], key: str, strict: bool = True) -> None:
@@ -94,10 +103,10 @@ def check_arguments(called: Callable, given: Iterable[str], key: str, strict: bo
         key: Block that they stand in.
         strict: Whether to refuse all of them, or only what is nearly one of its arguments.
     """
-    known = arguments_of(called)
-    if known is None:
-        return
+    known, others = arguments_of(called)
+    # How near a name must be: some constructors read their other arguments themselves.
+    nearness = (0.7 if others else 0.) if strict else (1. if others else 0.85)
     for name in sorted(set(given) - known, key=str):
-        if strict or get_close_matches(str(name), known, 1, 0.85):
+        if nearness == 0. or get_close_matches(str(name), known, 1, nearness):
             close = meant(close_names(str(name), known), known)
             raise UserError(f'config key {key}.{name}: {called.__name__} has no argument {name}{close}.')

@@ -1,20 +1,20 @@
 """What others say about a value of a config, as one line with its key."""
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import extract_tb
 from types import FrameType
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
-from mmdecouple.utils.errors import UserError, shown, user_message
+from mmdecouple.utils.errors import UserError, user_message
 
 # Methods of mmengine's runner -> config key that they read.
 _STEPS = {
     'setup_env': 'env_cfg', 'set_randomness': 'randomness', 'build_logger': 'log_level',
-    'build_log_processor': 'log_processor', 'build_visualizer': 'visualizer', 'build_model': 'model',
+    'build_log_processor': 'log_processor', 'build_visualizer': 'visualizer', 'add_config': 'visualizer', 'build_model': 'model',
     'wrap_model': 'model_wrapper_cfg', 'register_default_hooks': 'default_hooks', 'register_custom_hooks': 'custom_hooks',
     'build_train_loop': 'train_cfg', 'build_val_loop': 'val_cfg', 'build_test_loop': 'test_cfg',
     'build_optim_wrapper': 'optim_wrapper', 'scale_lr': 'auto_scale_lr', '_init_model_weights': 'model',
@@ -45,13 +45,13 @@ def answering(config: Config) -> Iterator[None]:
         where = _where(error, config.to_dict())
         if where is None:
             raise
-        reason = next(iter(str(error).strip().splitlines()), '')
-        raise UserError(f'{where}: {type(error).__name__}: {shown_text(reason)} (MMDECOUPLE_TRACEBACK=1 shows '
+        # An assertion without a text is told by its line of code.
+        reason = next(iter(str(error).strip().splitlines()), '') or extract_tb(error.__traceback__)[-1].line or ''
+        raise UserError(f'{where}: {type(error).__name__}: {_shortened(reason)} (MMDECOUPLE_TRACEBACK=1 shows '
                         'where).') from error
 
 
-def shown_text(text: str, longest: int = 140) -> str:
-    """A text without quotes around it, cut in the middle."""
+def _shortened(text: str, longest: int = 140) -> str:
     return text if len(text) <= longest else f'{text[:longest - 33]}...{text[-30:]}'
 
 
@@ -74,6 +74,8 @@ def _where(error: BaseException, config: dict) -> str | None:
     loops = [frame.f_locals['self'] for frame in frames if isinstance(frame.f_locals.get('self'), BaseLoop)]
     if loops and getattr(loops[-1], '_iter', None) == 0:
         return 'the first training step fails, check model and the sizes in train_dataloader'
+    if any(frame.f_code.co_name == '__init__' and isinstance(frame.f_locals.get('self'), Runner) for frame in frames):
+        return 'the run cannot be built from its config'
     return None
 
 
@@ -103,8 +105,3 @@ def _parts(node: Any, key: str) -> Iterator[tuple[str, Any]]:
         part = f'{key}.{name}' if key else str(name)
         yield part, item
         yield from _parts(item, part)
-
-
-def traceback_wanted() -> bool:
-    """Whether the user asked for tracebacks."""
-    return os.environ.get('MMDECOUPLE_TRACEBACK') == '1'

@@ -43,12 +43,11 @@ def find(kind: str, name: str, scope: str) -> Callable | None:
     return None
 
 
-def find_anywhere(first: str, name: str, scope: str) -> Callable | None:
-    """The same in all registries, beginning with one; a mask is none of them."""
-    for kind in dict.fromkeys([first, *KINDS]):
-        if (found := find(kind, name, scope)) is not None:
-            return found
-    return MASKS.get(name)
+def find_anywhere(first: str, name: str, scope: str, key: str) -> Callable | None:
+    """The same in all registries, beginning with one; a mask is in none of them. The arguments are those of `resolve`."""
+    if name in MASKS:
+        return MASKS[name]
+    return next(filter(None, (find(kind, name, scope) for kind in dict.fromkeys([first, *KINDS]))), None)
 
 
 def resolve(kind: str, name: str, scope: str, key: str) -> Callable:
@@ -74,7 +73,7 @@ def resolve(kind: str, name: str, scope: str, key: str) -> Callable:
 
 def is_nearly_known(kind: str, name: str) -> bool:
     """Whether a name that is not registered is nearly one that is."""
-    return bool(get_close_matches(name, _names(kind), 1, 0.85))
+    return bool(get_close_matches(name, [known.rpartition('.')[2] for known in _names(kind)], 1, 0.85))
 
 
 def unknown_type(kind: str, name: str, scope: str, key: str) -> UserError:
@@ -84,7 +83,8 @@ def unknown_type(kind: str, name: str, scope: str, key: str) -> UserError:
         return UserError(f'config key {key}: {shown(name)} cannot be found, because {package} is not installed.')
     # The same class counts as nearest under the name that is written here without a scope.
     known = {other.removeprefix(f'{scope}.'): other for other in _names(kind)}
-    close = close_names(name, known) or close_names(bare, known)
+    elsewhere = [other for other in sorted(known, reverse=True) if other.rpartition('.')[2] == bare]
+    close = elsewhere or close_names(name, known) or close_names(bare, known)
     return UserError(f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its module '
                      'in custom_imports.')
 

@@ -72,7 +72,7 @@ VALUES: dict[str, Kind] = {
     'train_cfg.max_epochs': COUNT,
     'train_cfg.max_iters': COUNT,
     'train_cfg.val_begin': WHOLE,
-    'train_cfg.val_interval': COUNT,
+    'train_cfg.val_interval': _numbers('a number of at least 1', ge=1),
     'val_cfg': BLOCK.or_none(),
     'val_cfg.fp16': FLAG,
     'test_cfg': BLOCK.or_none(),
