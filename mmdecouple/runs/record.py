@@ -63,11 +63,11 @@ def record_of(loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg:
         images=_length(loader.dataset),
         batches=_length(loader),
         loop='iterations' if 'max_iters' in train_cfg else 'epochs',
-        optimizer=optimizer if isinstance(optimizer, (str, type(None))) else optimizer.__name__,
+        optimizer=None if optimizer is None else _name(optimizer),
         data=_data(loader.dataset),
         threads=torch.get_num_threads(),
         seed=seed,
-        precision=precision if isinstance(precision, str) else precision.__name__,
+        precision=_name(precision),
         device=get_device(),
         torch=str(torch.__version__),
         mmengine=mmengine.__version__,
@@ -170,6 +170,10 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, A
             yield from _differences(*pair, f'{path}.{index}')
     elif before != now:
         yield path, before, now
+
+
+def _name(word: Any) -> str:
+    return word if isinstance(word, str) else getattr(word, '__name__', shown(word))
 
 
 def _length(sized: Any) -> int | None:
