@@ -17,12 +17,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdecouple.evaluation.networks import UNTRAINED
 from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import one_line_errors, UserError
 from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
-from mmdecouple.utils.run_folders import find_config, newest_checkpoint
+from mmdecouple.utils.run_folders import newest_checkpoint, read_run
 from mmdecouple.visualization.comparison import compare, figures_file, is_measured
 
 TOOLS = Path(__file__).resolve().parent
@@ -165,8 +166,8 @@ def training_job(name: str, config_name: str, folder: Path, options: Sequence[st
 
 def finish(folder: Path) -> None:
     """Mark a run as finished, if its last checkpoint is there."""
-    epochs = load_config(str(find_config(folder))).train_cfg.max_epochs
-    if newest_checkpoint(folder).name != f'epoch_{epochs}.pth':
+    checkpoint, config = read_run(folder)
+    if checkpoint.name != f'epoch_{config.train_cfg.max_epochs}.pth':
         sys.exit(f'demo: the run in {folder} was stopped before its end; run the same command to go on.')
     stamp = json.loads((folder / STAMP).read_text())
     write_json(folder / STAMP, {**stamp, 'finished': True})
@@ -174,15 +175,16 @@ def finish(folder: Path) -> None:
 
 def measuring_jobs(folders: dict[str, Path], quick: bool) -> list[Job]:
     """Jobs that measure every run, and the untrained network of the first, where not done yet."""
-    first = next(iter(folders.values()))
-    targets = [('Untrained', first, None)]
-    targets += [(name, folder, newest_checkpoint(folder)) for name, folder in folders.items()]
+    runs = {name: (folder, *read_run(folder)) for name, folder in folders.items()}
+    first, start, config = next(iter(runs.values()))
+    targets = [('Untrained', first, None, config, f'{UNTRAINED}{start}')]
+    targets += [(name, folder, checkpoint, config, str(checkpoint))
+                for name, (folder, checkpoint, config) in runs.items()]
     jobs = []
-    for name, folder, checkpoint in targets:
-        config, out = find_config(folder), figures_file(folder, checkpoint)
-        if is_measured(out, checkpoint or config):
+    for name, folder, checkpoint, config, network in targets:
+        out = figures_file(folder, checkpoint)
+        if is_measured(out, config, checkpoint):
             continue
-        network = f'{config}={checkpoint}' if checkpoint else str(config)
         command = [sys.executable, str(TOOLS / 'analysis_tools' / 'coupling.py'), network, '--json', str(out)]
         command += QUICK_MEASURING if quick else []
         jobs.append(Job(name, command, out.with_suffix('.log'), measuring_progress))
@@ -229,9 +231,9 @@ def main() -> None:
     console.print(f'Done in {(time.monotonic() - start) / 60:.1f} min.', highlight=False)
 
 
-def never_measure(config: Path, checkpoint: Path | None, out: Path) -> None:
+def never_measure(network: str, out: Path) -> None:
     """Stands where `compare` would measure: the demo has done it before, several at a time."""
-    raise UserError(f'{out} should hold the figures of {checkpoint or config} by now.')
+    raise UserError(f'{out} should hold the figures of {network} by now.')
 
 
 if __name__ == '__main__':

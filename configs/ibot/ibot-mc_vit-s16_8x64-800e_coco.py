@@ -6,6 +6,6 @@ _base_ = [
     '../_base_/models/ibot_vit-s16.py',
     '../_base_/datasets/coco_ibot_multicrop.py',
     '../_base_/schedules/adamw_ibot_800e.py',
-    '../_base_/ibot_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 model = dict(local_views=4)

@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/models/ibot_vit-s16.py',
     '../_base_/datasets/coco_ibot.py',
     '../_base_/schedules/adamw_ibot_200e.py',
-    '../_base_/ibot_runtime.py',
+    '../_base_/default_runtime.py',
 ]

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from mmdecouple.models.layers import count_batches_once
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.utils.errors import UserError
@@ -36,7 +37,8 @@ class LoadCheckHook(Hook):
     a backbone key that is missing, a tensor of another shape or other values, conv5 of a C4 head that is not the
     checkpoint's, a position embedding that was not resized to the model's grid, and images that are normalized
     otherwise than in pre-training. Rows that are alike are printed as one; `match_table.txt` in the work folder has all
-    of them. A resumed run has weights of its own and is not checked again.
+    of them. A resumed run has weights of its own and is not checked again. Batch norms count a batch once, also with
+    activation checkpointing.
 
     Raises:
         ValueError: On a difference, or if the model does not name its checkpoint by `PretrainedBackbone`.
@@ -46,6 +48,7 @@ class LoadCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Checks a run that starts."""
+        count_batches_once(bare_model(runner))
         _tell_of_plain_norms(runner)
         if runner.iter > 0:
             runner.logger.info('LoadCheckHook: the run is resumed, so its weights are its own.')

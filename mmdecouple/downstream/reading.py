@@ -1,13 +1,16 @@
 """The pre-trained backbone in a checkpoint of any origin."""
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from mmdecouple.models.backbones.resnet_names import (MARK, Networks, find_networks, mmdet_names, nothing_found,
-                                                      renamed, soco_names)
-from mmdecouple.models.backbones.vit_formats import roles_of, to_ours
+from mmdecouple.models.backbones.resnet_names import (Networks, find_networks, mmdet_names, nothing_found, renamed,
+                                                      soco_names, tensors_by_name)
+from mmdecouple.models.backbones.roles import ONLY, Held
+from mmdecouple.models.backbones.vit_formats import to_ours
+from mmdecouple.models.backbones.vit_reading import networks_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.weight_files import read_weights
 
@@ -48,26 +51,26 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     """Reads a backbone from a checkpoint of ours or of another project.
 
     Args:
-        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: ours, torchvision's,
-            detectron2's, MoCo's, DenseCL's, ReSim's, PLRC's, CP2's, SoCo's.
-        role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT and
-            DINO and the student for all others.
+        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: torchvision's names, also in one
+            of two networks that `roles.py` knows, and detectron2's.
+        role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT, DINO
+            and what follows them, and the student for most others.
         allow_pickle: Whether to trust the file and unpickle whatever it holds.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no backbone that is known, or none of that role.
+        UserError: If it holds no backbone that is known, none of that role, or several that nothing tells apart.
     """
     if role not in ROLES:
         raise UserError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
                         '(config key model.init_cfg.role).')
     content = read_weights(path, allow_pickle)
-    held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
-    tensors = {key.removeprefix('module.'): key for key, value in held.items() if isinstance(value, Tensor)}
-    networks = find_networks(tensors)
+    where = f'PretrainedBackbone: {path!r}'
+    tensors = tensors_by_name(content, where)
+    networks = find_networks(tensors, where)
     if networks is not None:
-        return _resnet(path, held, tensors, networks, role)
-    if any(key.endswith(MARK) or '_branch2' in key for key in tensors):
+        return _resnet(path, tensors, networks, role)
+    if any('_branch2' in key for key in tensors):
         raise UserError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
                         '(config key model.init_cfg.checkpoint).')
     return _vit(path, content, role)
@@ -92,20 +95,22 @@ def architecture(state: dict[str, Tensor]) -> str:
     return f'ResNet of {"-".join(map(str, counts))} {"bottleneck" if bottleneck else "basic"} blocks'
 
 
-def _resnet(path: str, held: dict[str, Tensor], tensors: dict[str, str], networks: Networks, role: str) -> Pretrained:
+def _resnet(path: str, tensors: dict[str, tuple[str, Tensor]], networks: Networks, role: str) -> Pretrained:
+    if role == 'auto':
+        lone = 'student' if networks.student else 'teacher'
+        role = networks.transferred if networks.student and networks.teacher else lone
     names = networks.teacher if role == 'teacher' else networks.student
     if not names:
-        sought = 'student' if role == 'auto' else role
-        raise UserError(f'PretrainedBackbone: {path!r} holds no {sought} with a ResNet; {nothing_found(tensors)} '
+        raise UserError(f'PretrainedBackbone: {path!r} holds no {role} with a ResNet; {nothing_found(tensors)} '
                         '(config key model.init_cfg.role).')
-    found = 'teacher' if role == 'teacher' else 'student' if networks.teacher else 'only'
     beside = _pyramid_names(tensors, networks.format, 'teacher.' if role == 'teacher' else '')
-    state, pyramid = ({name: held[tensors[key]] for name, key in part.items()} for part in (names, beside))
-    return Pretrained(path, state, {name: tensors[key] for name, key in (names | beside).items()}, 'ResNet', found,
+    state, pyramid = ({name: tensors[key][1] for name, key in part.items()} for part in (names, beside))
+    found = ONLY if networks.alone else role
+    return Pretrained(path, state, {name: tensors[key][0] for name, key in (names | beside).items()}, 'ResNet', found,
                       networks.format, pyramid)
 
 
-def _pyramid_names(tensors: dict[str, str], format: str, role: str) -> dict[str, str]:
+def _pyramid_names(tensors: Iterable[str], format: str, role: str) -> dict[str, str]:
     """mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
     ours = {key: key for key in tensors} if format == 'mmdecouple' else {}
     if format == 'soco' and 'neck.fpn_convs.0.conv.weight' in tensors:
@@ -117,21 +122,24 @@ def _pyramid_names(tensors: dict[str, str], format: str, role: str) -> dict[str,
 
 
 def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
-    roles = roles_of(content)
-    if role == 'teacher' and 'teacher' not in roles:
-        raise UserError(f"PretrainedBackbone: {path!r} holds no teacher beside its network; take role='auto' "
-                        '(config key model.init_cfg.role).')
+    where = f'PretrainedBackbone: {path!r}'
+    roles = networks_of(content, where)
+    if role == 'teacher' and ONLY in roles:
+        raise UserError(f"{where} holds no teacher beside its network; take role='auto' (config key "
+                        'model.init_cfg.role).')
     if role == 'auto':
-        lone = roles[0] if len(roles) == 1 else 'student'
-        role = 'teacher' if 'teacher' in roles and _transfers_teacher(content) else lone
-    weights = to_ours(content, role, where=f'PretrainedBackbone: {path!r}')
+        role = _transferred(content, roles)
+    weights = to_ours(content, role, where=where)
     names = {key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items()
              if key.startswith('backbone.')}
-    return Pretrained(path, weights.backbone, names, 'ViT', role if roles else 'only', weights.format)
+    return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)
 
 
-def _transfers_teacher(content: dict[str, Any]) -> bool:
-    """Whether a checkpoint is iBOT's, ours or the authors', or DINO's."""
-    if isinstance(content.get('teacher'), dict):
-        return True
-    return 'class_center.value' in content.get('state_dict', content)
+def _transferred(content: dict[str, Any], networks: dict[str, Held]) -> str | None:
+    """Role of the backbone that the authors of a method transfer; None where there is a single one."""
+    if len(networks) < 2:
+        return next((role for role in networks if role != ONLY), None)
+    pair = networks['teacher'].pair
+    # iBOT of ours has a center; Leopart and MaskAlign, which transfer the student, have none.
+    ibot = pair.origin == 'mmdecouple' and 'class_center.value' in content.get('state_dict', content)
+    return 'teacher' if ibot else pair.transferred

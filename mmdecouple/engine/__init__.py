@@ -1,3 +1,4 @@
+from mmdecouple.engine.gradients import CollapsedScale, NonFiniteGradient
 from mmdecouple.engine.hooks import *  # noqa: F401,F403
 from mmdecouple.engine.lars import LARS
 from mmdecouple.engine.loops import ResumableEpochLoop
@@ -11,7 +12,7 @@ from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, 
 from mmdecouple.utils.weights import load_weights
 
 __all__ = [
-    'AtomicLocalBackend', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS', 'PrecisionOptimWrapper',
-    'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop', 'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable',
+    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS', 'NonFiniteGradient',
+    'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop', 'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable',
     'load_weights', 'read_checkpoint', 'weights_only_loading'
 ]

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mmdecouple.registry import OPTIMIZERS
+from mmdecouple.utils.settings import Settings
 
 
 @OPTIMIZERS.register_module(name='SoCoLARS')
@@ -16,19 +17,32 @@ class LARS(Optimizer):
     buffer. mmpretrain's LARS differs in both; with warm-up and a cosine the buffers then drift apart. One-dimensional
     parameters have neither weight decay nor rescaling.
 
+    As torch's fused optimizers it leaves out a step, without the host, whose attribute `found_inf` is not 0.
+
     Args:
         params: Parameters, or groups of them.
-        lr: Learning rate.
-        momentum: mu.
-        weight_decay: wd, of parameters with two or more dimensions.
-        trust: Trust coefficient.
-        eps: Against a division by zero.
+        lr: Learning rate, >= 0.
+        momentum: mu, in [0, 1).
+        weight_decay: wd, of parameters with two or more dimensions, >= 0.
+        trust: Trust coefficient, above 0.
+        eps: Against a division by zero, above 0.
+
+    Raises:
+        SettingError: For a value out of range.
 
     Source: `hologerry/SoCo contrast/lars.py` (MIT).
     """
 
+    _step_supports_amp_scaling = True
+
     def __init__(self, params, lr: float, momentum: float = 0.9, weight_decay: float = 1e-5, trust: float = 0.001,
                  eps: float = 1e-8) -> None:
+        check = Settings('SoCoLARS', 'optim_wrapper.optimizer')
+        check.number('lr', lr, 0)
+        check.number('momentum', momentum, 0, below=1)
+        check.number('weight_decay', weight_decay, 0)
+        check.number('trust', trust, above=0)
+        check.number('eps', eps, above=0)
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, trust=trust, eps=eps))
 
     @torch.no_grad()
@@ -47,17 +61,23 @@ class LARS(Optimizer):
     def _update(self, parameters: list[Tensor], group: dict, wide: bool) -> None:
         if not parameters:
             return
-        gradients = [p.grad for p in parameters]
+        gradients, scale = [p.grad for p in parameters], getattr(self, 'grad_scale', None)
+        if scale is not None:
+            gradients = torch._foreach_div(gradients, scale)
         if wide:
             gradients = torch._foreach_add(gradients, parameters, alpha=group['weight_decay'])
             weights, norms = torch._foreach_norm(parameters), torch._foreach_norm(gradients)
             ratios = [torch.where((w > 0) & (g > 0), group['trust'] * w / (g + group['eps']), 1.)
                       for w, g in zip(weights, norms)]
             gradients = torch._foreach_mul(gradients, ratios)
-        for p, gradient in zip(parameters, gradients):
+        for p in parameters:
             if 'momentum_buffer' not in self.state[p]:
                 self.state[p]['momentum_buffer'] = torch.zeros_like(p)
-        buffers = [self.state[p]['momentum_buffer'] for p in parameters]
+        buffers, found = [self.state[p]['momentum_buffer'] for p in parameters], getattr(self, 'found_inf', None)
+        before = None if found is None else [part.clone() for part in (*buffers, *parameters)]
         torch._foreach_mul_(buffers, group['momentum'])
         torch._foreach_add_(buffers, gradients)
         torch._foreach_add_(parameters, buffers, alpha=-group['lr'])
+        if found is not None:
+            for part, old in zip((*buffers, *parameters), before):
+                part.copy_(torch.where(found > 0, old, part))

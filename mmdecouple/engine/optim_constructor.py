@@ -6,7 +6,8 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import shown
+from mmdecouple.utils.settings import Settings
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -31,17 +32,19 @@ class DecayGroupsConstructor:
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
-        paramwise_cfg = paramwise_cfg or {}
-        unknown = sorted(set(paramwise_cfg) - {'free', 'lr_mult'})
-        if unknown:
-            raise UserError('DecayGroupsConstructor: paramwise_cfg takes the keys free and lr_mult alone, got '
-                            f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
-        self.free = list(paramwise_cfg.get('free', ()))
-        self.lr_mult = dict(paramwise_cfg.get('lr_mult', {}))
+        paramwise_cfg = Settings(self, 'optim_wrapper').block(
+            'paramwise_cfg', paramwise_cfg, optional=True, typed=False) or {}
+        self._check = Settings(self, 'optim_wrapper.paramwise_cfg')
+        for key in paramwise_cfg:
+            if key not in ('free', 'lr_mult'):
+                self._check.refuse(key, 'is no key of it; it has free and lr_mult')
+        free = paramwise_cfg.get('free', ())
+        if not isinstance(free, (list, tuple)):
+            self._check.refuse('free', f'must be a list of parts of names, got {shown(free)}')
+        self.free = [self._check.text(f'free[{index}]', part) for index, part in enumerate(free)]
+        self.lr_mult = dict(self._check.block('lr_mult', paramwise_cfg.get('lr_mult', {}), typed=False))
         for part, factor in self.lr_mult.items():
-            if not factor > 0:
-                raise UserError(f'DecayGroupsConstructor: lr_mult must be above 0, got {factor} '
-                                f'(config key optim_wrapper.paramwise_cfg.lr_mult.{part}).')
+            self._check.number(f'lr_mult.{part}', factor, above=0)
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -51,8 +54,7 @@ class DecayGroupsConstructor:
         for key, parts in (('free', self.free), ('lr_mult', self.lr_mult)):
             for part in parts:
                 if not any(part in name for name in trained):
-                    raise UserError(f'DecayGroupsConstructor: no trainable parameter has {part!r} in its name '
-                                    f'(config key optim_wrapper.paramwise_cfg.{key}).')
+                    self._check.refuse(key, f'has {part!r}, but no trainable parameter has it in its name')
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
         groups = []

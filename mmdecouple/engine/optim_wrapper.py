@@ -1,4 +1,4 @@
-"""Mixed precision on any device, clipping and freezing of gradients."""
+"""Mixed precision on any device; judging, clipping and freezing of gradients."""
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,12 +8,16 @@ from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from mmdecouple.engine.arriving import Arriving
 from mmdecouple.engine.clipping import clip_each_tensor_
+from mmdecouple.engine.gradients import GradientWatch, skips_on_device, use_fused_kernels, with_gradient
 from mmdecouple.registry import OPTIM_WRAPPERS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
-_CLIPPINGS = ('norm', 'value', 'tensor')
+_CLIPPINGS = dict(norm='max_norm', value='clip_value', tensor='max_norm')
+# Below it the scaled loss is smaller than the loss: gradients overflow whatever the scale.
+_LEAST_SCALE = 1.
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -22,6 +26,12 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
 
     Weights, gradients and the optimizer stay in float32; the forward pass runs under autocast. Only `fp16` scales
     the loss.
+
+    Gradients are judged before every step, see `GradientWatch`: one that is not finite changes no weight and no state
+    of the optimizer. In fp16 such a step is left out and the loss scale halved; the host waits for that verdict. The
+    log's `fp16_skips` counts these steps since the start; a scale below 1 ends the run. On a GPU torch's `SGD`, `Adam`
+    and `AdamW` run their fused kernels, as those leave a step out by themselves, unless the config sets `fused` or
+    `foreach`.
 
     Parameters put into `frozen` lose their gradient before each step, so neither the step nor weight decay touches
     them; as their `requires_grad` stays, several processes need no search for unused parameters.
@@ -32,27 +42,36 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
             `dict(type='tensor', max_norm=...)`, which clips each parameter's gradient by its own L2 norm. The log's
             `grad_norm` is the norm of all gradients before clipping; on a GPU it is that of the step before, because
             reading this step's would wait for the device.
-        **kwargs: As for `OptimWrapper`: `optimizer`, `accumulative_counts`.
+        accumulative_counts: Iterations whose gradients make a step, >= 1.
+        **kwargs: As for `OptimWrapper`: `optimizer`.
+
+    Attributes:
+        frozen: Parameters that stand still.
+        watch: Judges the gradients.
+        skipped: Steps that fp16 left out since the start.
 
     Raises:
-        ValueError: For another precision or type of clipping, or a `max_norm` per tensor that is not positive.
+        SettingError: For a value out of range.
     """
 
-    def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        device = get_device()
-        if precision not in _DTYPES:
-            raise UserError(f'PrecisionOptimWrapper: precision must be one of {", ".join(_DTYPES)}, got '
-                            f'{precision!r} (config key optim_wrapper.precision).')
-        clip_grad, by_tensor = _checked_clipping(clip_grad)
-        OptimWrapper.__init__(self, clip_grad=clip_grad, **kwargs)
+    def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, accumulative_counts: int = 1,
+                 **kwargs: Any) -> None:
+        check = Settings(self, 'optim_wrapper')
+        check.choice('precision', precision, tuple(_DTYPES))
+        check.number('accumulative_counts', accumulative_counts, 1, whole=True)
+        clip_grad, by_tensor = _checked_clipping(check, clip_grad)
+        OptimWrapper.__init__(self, clip_grad=clip_grad, accumulative_counts=accumulative_counts, **kwargs)
         if by_tensor:
             self.clip_func = clip_each_tensor_
         self.precision = precision
         self.frozen: Sequence[nn.Parameter] = ()
-        self._norm_to_log: tuple[torch.Tensor, torch.cuda.Event] | None = None
-        self._device_type = device
+        self.watch = GradientWatch()
+        self.skipped = self._skipped_in_a_row = 0
+        self._norm_to_log: Arriving | None = None
+        self._device_type = get_device()
         self._scale_update_param = None
-        self.loss_scaler = torch.amp.GradScaler(device, enabled=precision == 'fp16')
+        self.loss_scaler = torch.amp.GradScaler(self._device_type, enabled=precision == 'fp16')
+        use_fused_kernels(self.optimizer)
 
     @contextmanager
     def optim_context(self, model: nn.Module):
@@ -63,43 +82,78 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
             yield
 
     def step(self, **kwargs: Any) -> None:
-        """Drops the gradients of frozen parameters, unscales, clips and steps."""
+        """Drop the gradients of frozen parameters, unscale, judge, clip and step.
+
+        Raises:
+            NonFiniteGradient: A gradient is not finite, without fp16; on a GPU that of the step before.
+            CollapsedScale: The loss scale of fp16 fell below 1.
+        """
         for parameter in self.frozen:
             parameter.grad = None
-        super().step(**kwargs)
+        parameters, found = with_gradient(self.optimizer), None
+        scaled = self.precision == 'fp16' and bool(parameters)
+        if scaled:
+            self.loss_scaler.unscale_(self.optimizer)
+        else:
+            found = self.watch.judge(parameters, skips_on_device(self.optimizer))
+        if self.clip_grad_kwargs and parameters:
+            self._clip(parameters)
+        if scaled:
+            self._step_scaled(**kwargs)
+        elif found is None:
+            self.optimizer.step(**kwargs)
+        else:
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, found
+            try:
+                self.optimizer.step(**kwargs)
+            finally:
+                del self.optimizer.grad_scale, self.optimizer.found_inf
 
-    def _clip_grad(self) -> None:
-        parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
-        norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
+    def state_dict(self) -> dict[str, Any]:
+        """State of the optimizer and the loss scale, after the last step is known to be good."""
+        self.watch.settle()
+        return super().state_dict()
+
+    # Here too numbers are read, as in `GradientWatch.judge`.
+    @torch.compiler.disable
+    def _step_scaled(self, **kwargs: Any) -> None:
+        found = self.loss_scaler._found_inf_per_device(self.optimizer)
+        overflows = any(bool(flag) for flag in found.values())
+        if not overflows:
+            # Not the scaler's own step: for some optimizers it leaves the verdict to the device, and the hooks that
+            # move the teacher would take a step that was left out for one.
+            self.optimizer.step(**kwargs)
+        self.loss_scaler.update(self._scale_update_param)
+        self.skipped += overflows
+        self._skipped_in_a_row = (self._skipped_in_a_row + 1) * overflows
+        self.message_hub.update_scalar('train/fp16_skips', self.skipped)
+        if overflows and self.loss_scaler.get_scale() < _LEAST_SCALE:
+            raise self.watch.collapsed(self.loss_scaler.get_scale(), self._skipped_in_a_row)
+
+    def _clip(self, parameters: list[nn.Parameter]) -> None:
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs)
         if norm is not None:
-            self._log_norm(norm.detach())
+            self._log_norm(norm)
 
-    # Waiting for a number is no work for a compiler: with `compile=True` only the network is compiled.
     @torch.compiler.disable
     def _log_norm(self, norm: torch.Tensor) -> None:
-        if norm.is_cuda:
-            before = self._norm_to_log
-            self._norm_to_log = norm.to('cpu', non_blocking=True), torch.cuda.Event()
-            self._norm_to_log[1].record()
-            if before is None:
-                return
-            norm, arrived = before
-            arrived.synchronize()
-        self.message_hub.update_scalar(f'train/{self.grad_name}', float(norm))
+        now = Arriving(norm)
+        before, self._norm_to_log = self._norm_to_log, now
+        shown = before if norm.is_cuda else now
+        if shown is not None:
+            self.message_hub.update_scalar(f'train/{self.grad_name}', float(shown.read()))
 
 
-def _checked_clipping(clip_grad: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
+def _checked_clipping(check: Settings, clip_grad: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
     """The dict as mmengine takes it, which knows no clipping per tensor, and whether that was asked for."""
     if clip_grad is None:
         return None, False
-    kind = clip_grad.get('type', 'norm')
-    if kind not in _CLIPPINGS:
-        raise UserError(f'PrecisionOptimWrapper: clip_grad.type must be one of {", ".join(_CLIPPINGS)}, got '
-                        f'{kind!r} (config key optim_wrapper.clip_grad.type).')
+    clip_grad = dict(check.block('clip_grad', clip_grad, typed=False))
+    kind = check.choice('clip_grad.type', clip_grad.get('type', 'norm'), tuple(_CLIPPINGS))
+    limit = _CLIPPINGS[kind]
+    check.number(f'clip_grad.{limit}', clip_grad.get(limit), above=0)
     if kind != 'tensor':
-        return dict(clip_grad), False
-    max_norm = clip_grad.get('max_norm')
-    if set(clip_grad) != {'type', 'max_norm'} or not (max_norm or 0) > 0:
-        raise UserError("PrecisionOptimWrapper: clip_grad of type 'tensor' takes max_norm > 0 and nothing else, got "
-                        f'{dict(clip_grad)} (config key optim_wrapper.clip_grad).')
-    return dict(max_norm=max_norm), True
+        return clip_grad, False
+    if set(clip_grad) != {'type', limit}:
+        check.refuse('clip_grad', f"of type 'tensor' takes {limit} alone, got {', '.join(clip_grad)}")
+    return dict(max_norm=clip_grad[limit]), True

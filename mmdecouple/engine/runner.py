@@ -15,6 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DefaultScope
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
@@ -30,6 +31,7 @@ from mmdecouple.runs.steps import check_batches, check_length
 from mmdecouple.utils.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint, read_resumable,
                                          weights_only_loading)
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.finite import first_nonfinite
 from mmdecouple.utils.weights import load_weights
 
 
@@ -42,7 +44,12 @@ class PretrainRunner(Runner):
     ``allow_pickle_checkpoint`` (default False): whether to unpickle whatever a checkpoint holds.
 
     Args: see mmengine's ``Runner``.
+
+    Attributes:
+        last_good_checkpoint: Newest checkpoint that this run saved or resumed, all of it finite; None before the first.
     """
+
+    last_good_checkpoint: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_request = kwargs.get('resume', False), kwargs.get('load_from')
@@ -181,7 +188,7 @@ class PretrainRunner(Runner):
                resume_optimizer: bool = True,
                resume_param_scheduler: bool = True,
                map_location: str | Callable = 'cpu') -> None:
-        """Restores everything a checkpoint holds; keys that do not match are an error."""
+        """Restores everything a checkpoint holds; keys that do not match and numbers that are none are an error."""
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
@@ -192,6 +199,11 @@ class PretrainRunner(Runner):
                             f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
                             '(load_from, no --resume).') from error
         self._resuming = False
+        bad = self._first_nonfinite()
+        if bad:
+            raise UserError(f'The checkpoint {filename!r} is poisoned: {bad} is not finite; resume an earlier one '
+                            '(config key load_from with resume).')
+        self.last_good_checkpoint = filename
 
     def load_checkpoint(self,
                         filename: str,
@@ -213,15 +225,26 @@ class PretrainRunner(Runner):
                         meta: dict | None = None,
                         backend_args: dict | None = None,
                         **kwargs: Any) -> None:
-        """Saves a checkpoint; a local file appears whole or not at all."""
+        """Saves a checkpoint; a local file appears whole or not at all.
+
+        Raises:
+            UserError: On all processes, if a tensor of it is not finite; then nothing is written.
+        """
+        bad = [self._first_nonfinite()]
+        broadcast_object_list(bad)
+        if bad[0]:
+            raise UserError(f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was not '
+                            f'written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it with a '
+                            'lower optim_wrapper.optimizer.lr.')
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
-        if self._record is not None and is_main_process():
+        if self._record is not None:
             # The folder may have been deleted, and taken by another run, since.
-            hold_folder(self.work_dir)
+            self._on_main_process(lambda: hold_folder(self.work_dir))
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
+        self.last_good_checkpoint = os.path.join(out_dir, filename)
 
     def dump_config(self) -> None:
         """Does nothing: a start that is refused later must not leave its config. See ``_begin_record``."""
@@ -251,6 +274,13 @@ class PretrainRunner(Runner):
     @property
     def _trusts_pickles(self) -> bool:
         return self.cfg.get('allow_pickle_checkpoint', False)
+
+    def _first_nonfinite(self) -> str | None:
+        """What would poison a checkpoint; the verdict on the last step is read first."""
+        state = dict(state_dict=bare_model(self).state_dict())
+        if isinstance(self.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
+            state['optimizer'] = self.optim_wrapper.state_dict()
+        return first_nonfinite(state)
 
     def _init_model_weights(self) -> None:
         if self._trusts_pickles:

@@ -6,6 +6,7 @@ from mmengine.optim import _ParamScheduler
 
 from mmdecouple.registry import PARAM_SCHEDULERS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -19,7 +20,7 @@ class WarmupCosineLR(_ParamScheduler):
     Args:
         optimizer: An optimizer or its wrapper; the lr of each group is its base.
         warmup: W, in epochs or, without `by_epoch`, in iterations; >= 0 and less than N.
-        eta_min: The lr that the cosine approaches.
+        eta_min: The lr that the cosine approaches, >= 0.
         warmup_endpoint: Whether the warm-up's last step is at the base lr already, which the cosine's first repeats
             (DINO, iBOT). Otherwise the divisor above is W (MAE, MaskAlign, SoCo).
         start: s, the lr of the first step as a share of the base, in [0, 1] (SoCo: 0.01).
@@ -35,12 +36,14 @@ class WarmupCosineLR(_ParamScheduler):
 
     def __init__(self, optimizer: Any, warmup: int, eta_min: float, end: int, warmup_endpoint: bool = True,
                  by_epoch: bool = True, start: float = 0.) -> None:
-        if not 0 <= warmup < end:
+        check = Settings(self, 'param_scheduler')
+        check.number('warmup', warmup, 0)
+        check.number('eta_min', eta_min, 0)
+        check.number('start', start, 0, 1)
+        check.flag('warmup_endpoint', warmup_endpoint)
+        if not warmup < end:
             raise UserError(f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
                             f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).')
-        if not 0 <= start <= 1:
-            raise UserError(f'WarmupCosineLR: start must lie in [0, 1], got {start} '
-                            '(config key param_scheduler.start).')
         self.warmup, self.eta_min, self.warmup_endpoint, self.start = warmup, eta_min, warmup_endpoint, start
         super().__init__(optimizer, 'lr', end=end, by_epoch=by_epoch)
 
@@ -48,6 +51,7 @@ class WarmupCosineLR(_ParamScheduler):
     def build_iter_from_epoch(cls, *args: Any, warmup: int, end: int, epoch_length: int, by_epoch: bool = True,
                               **kwargs: Any) -> 'WarmupCosineLR':
         """Builds it by iteration from lengths in epochs."""
+        Settings(cls.__name__, 'param_scheduler').number('warmup', warmup, 0)
         return cls(*args, warmup=warmup * epoch_length, end=end * epoch_length, by_epoch=False, **kwargs)
 
     def _get_value(self) -> list[float]:

@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.registry import DATASETS, LOOPS, MEASURES
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @LOOPS.register_module()
@@ -33,6 +34,7 @@ class SegmentationLoop(BaseLoop):
         if get_world_size() > 1:
             raise UserError('SegmentationLoop: run it in one process (without --launcher): heads and clusters are '
                             'made from all images at once.')
+        Settings(self, 'test_cfg').block('train', train)
         self.measures = [MEASURES.build(cfg) for cfg in ([evaluator] if isinstance(evaluator, dict) else evaluator)]
         self.train = DATASETS.build(train)
 

@@ -1,5 +1,7 @@
 """Networks that were not trained here, made to look like ours to the analysis tools."""
+import re
 import sys
+from collections.abc import Collection
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from mmdecouple.models import DensePreprocessor, DenseViT
 from mmdecouple.models.backbones import dense_map, measured_stride, predict_maps
 from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
-from mmdecouple.models.backbones.vit_reading import choose_network, split_networks
+from mmdecouple.models.backbones.roles import held_networks
+from mmdecouple.models.backbones.vit_reading import pick
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
 from mmdecouple.utils.errors import UserError
@@ -23,6 +26,8 @@ _BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'ma
            'local_cls_norm')
 _EPS = dict(clip=1e-5, huggingface=1e-12)
 _LIMIT = 6
+# Models whose blocks stand in stages have two numbers in their names, as DINOv2's chunks do.
+_STAGED = re.compile(r'blocks\.\d+\.\d+\.')
 
 
 class ForeignNetwork(BaseModel):
@@ -99,14 +104,14 @@ class TimmBackbone(nn.Module):
 
 
 def timm_network(name: str, content: dict[str, Any] | None = None, where: str = '',
-                 role: str = 'teacher') -> ForeignNetwork:
+                 role: str | None = None) -> ForeignNetwork:
     """A model of timm for images of any size that its patch divides.
 
     Args:
         name: Its name in timm, such as `vit_small_patch14_reg4_dinov2`.
         content: What a weight file in timm's or the authors' format holds; None leaves the weights random.
         where: What to call the file in messages.
-        role: `teacher` or `student`, for files that hold both.
+        role: `teacher` or `student`, for files that hold both; None for the teacher there.
 
     Raises:
         ValueError: timm has no such model; it gives no dense map; the weights are not those of this architecture.
@@ -155,10 +160,8 @@ def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
     return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
 
 
-def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str, name: str) -> None:
-    state, wrapper = choose_network(split_networks(content), role, where)
-    if any(key.startswith('backbone.') for key in state):
-        state = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
+def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str | None, name: str) -> None:
+    state = _state_for(model, content, where, role)
     embed = 'patch_embed.proj.weight'
     theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
     if theirs and ours and theirs != ours:
@@ -170,7 +173,8 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
         # For DINOv3 timm prints a line a block.
         with redirect_stdout(StringIO()):
             state = convert(state, model) if convert else state
-    except (AttributeError, KeyError, IndexError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # What is written for the weights of one model meets those of any other here.
         raise UserError(f'{where} does not fit timm:{name}: timm cannot convert its tensors '
                         f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).') from error
     own = model.state_dict()
@@ -183,3 +187,22 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str,
     if found:
         raise UserError(f'{where} does not fit timm:{name}: {found}; name the architecture that the weights have.')
     model.load_state_dict({**own, **{key: value for key, value in state.items() if key in own}})
+
+
+def _state_for(model: nn.Module, content: dict[str, Any], where: str, role: str | None) -> dict[str, Tensor]:
+    """The tensors of a file, by names without what precedes them all, that are those of one network like the model."""
+    own = list(model.state_dict())
+
+    def prefixes(names: Collection[str]) -> list[str]:
+        ends = ((key, [name for name in names if name == key or name.endswith(f'.{key}')]) for key in own)
+        found = next(([name.removesuffix(key) for name in hits] for key, hits in ends if hits), [])
+        # A part of a network can hold tensors of the same names, but not most of them.
+        counts = {prefix: sum(f'{prefix}{key}' in names for key in own) for prefix in found}
+        return [prefix for prefix, count in counts.items() if 2 * count > max(counts.values())]
+    networks = held_networks(content, prefixes, where, chunks=not any(map(_STAGED.match, own)))
+    if not networks:
+        raise UserError(f'{where} does not fit timm:{model.default_cfg.get("architecture", type(model).__name__)}: it '
+                        'holds none of its tensors; name the architecture that the weights have.')
+    network, _ = pick(networks, role, where)
+    return {key.removeprefix(network.prefix): value for key, value in network.state.items()
+            if key.startswith(network.prefix)}

@@ -14,16 +14,21 @@ from torch import nn
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.configs import SCOPE, load_config, read_stored_config
-from mmdecouple.utils.errors import MissingFile, UserError
-from mmdecouple.utils.run_folders import find_config, is_run_folder, newest_checkpoint
+from mmdecouple.utils.checkpoint import read_checkpoint
+from mmdecouple.utils.configs import SCOPE, load_config
+from mmdecouple.utils.errors import MissingFile, UserError, shown
+from mmdecouple.utils.run_folders import newest_checkpoint, read_run, recorded_config
+from mmdecouple.utils.stored_configs import starting_file
 from mmdecouple.utils.weight_files import read_weights
 from mmdecouple.utils.weights import load_weights
 
+from .building import build_stored
 from .foreign_network import timm_network, vit_network
 
 LAYER = ('read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
          'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)')
+TRUST = 'trust the files: run code that they hold or that the config stored in them imports'
+UNTRAINED = 'untrained:'
 _TIMM = 'timm:'
 _MEASURED = (None, 'teacher', 'student')
 
@@ -54,8 +59,9 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
     """The network that a word of the command line names, on the GPU if the process sees one.
 
     ===========================  ==========================================================================
-    `CHECKPOINT.pth`             a run here; its config is the run folder's, or the one stored in the file
+    `CHECKPOINT.pth`             a run here; its config is the one that the file stores
     `RUN_FOLDER`                 its newest checkpoint
+    `untrained:CHECKPOINT.pth`   random weights in the network of its config (also `untrained:RUN_FOLDER`)
     `CONFIG.py`                  untrained (also `mmdecouple::folder/file.py`)
     `CONFIG.py=CHECKPOINT.pth`   the weights in the network of this config
     `timm:NAME`                  a model of timm with random weights
@@ -69,7 +75,7 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
         layer: Whose plain output is read: a block of a ViT by number from 1 (the last one: without the final norm), a
             stage of a CNN by name (`layer3`); None for the last, as the paper reads it. The name gains the layer.
         seed: Of random weights.
-        allow_pickle: Whether to trust a file and unpickle whatever it holds.
+        allow_pickle: Whether to trust a file: unpickle whatever it holds, and run what its config imports.
 
     Raises:
         FileNotFoundError: A file or folder is not there.
@@ -99,6 +105,8 @@ def _at_layer(network: Network, layer: str) -> Network:
 def _opener(word: str) -> Callable[[str, str | None, bool], Network]:
     if word.startswith(_TIMM):
         return _open_timm
+    if word.startswith(UNTRAINED):
+        return _open_untrained
     if Path(word).is_dir():
         return _open_folder
     if '.py=' in word and not Path(word).is_file():
@@ -111,15 +119,28 @@ def _open_timm(word: str, measured: str | None, allow_pickle: bool) -> Network:
     if not file:
         return _foreign(f'{name}-untrained', timm_network(name), None)
     content = read_weights(file, allow_pickle)
-    model = timm_network(name, content, repr(file), measured or 'teacher')
+    model = timm_network(name, content, repr(file), measured)
     return _foreign(f'{name}-{Path(file).stem}', model, Path(file))
 
 
 def _open_folder(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    folder = Path(word)
-    checkpoint = newest_checkpoint(folder)
+    checkpoint, config = read_run(Path(word), allow_pickle)
     content = read_weights(str(checkpoint), allow_pickle)
-    return _ours(folder.resolve().name, load_config(str(find_config(folder))), measured, checkpoint, content)
+    return _stored(Path(word).resolve().name, config, measured, checkpoint, content, allow_pickle)
+
+
+def _open_untrained(word: str, measured: str | None, allow_pickle: bool) -> Network:
+    path = Path(word.removeprefix(UNTRAINED))
+    checkpoint = newest_checkpoint(path) if path.is_dir() else path
+    content = read_checkpoint(str(checkpoint), allow_pickle=allow_pickle)
+    config = recorded_config(checkpoint, content, allow_pickle)
+    if config is None:
+        raise UserError(f'{checkpoint} does not say with which config it was trained; name that config (CONFIG.py).')
+    if starting_file(config) is not None:
+        raise UserError(f'{checkpoint}: before training its backbone held {shown(starting_file(config))}, which is not '
+                        'opened on the word of a file; name its config (CONFIG.py).')
+    name = f'{path.resolve().name if path.is_dir() else _name(path)}-untrained'
+    return _stored(name, config, measured, checkpoint, content, allow_pickle, untrained=True)
 
 
 def _open_pair(word: str, measured: str | None, allow_pickle: bool) -> Network:
@@ -139,14 +160,11 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
             f'{word}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
             'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.')
     content = read_weights(word, allow_pickle)
-    meta = content.get('meta')
-    stored = meta.get('cfg') if isinstance(meta, dict) else None
-    if is_run_folder(path.parent):
-        return _ours(_name(path), load_config(str(find_config(path.parent))), measured, path, content)
-    if isinstance(stored, str) and stored:
-        return _ours(_name(path), read_stored_config(stored, word), measured, path, content)
+    config = recorded_config(path, content, allow_pickle)
+    if config is not None:
+        return _stored(_name(path), config, measured, path, content, allow_pickle)
     try:
-        weights = to_ours(content, measured or 'teacher', where=repr(word))
+        weights = to_ours(content, measured, where=repr(word))
     except ValueError as error:
         raise UserError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
                         f'timm:NAME={word}; a ResNet of others is converted first '
@@ -154,8 +172,18 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
     return _foreign(_name(path), vit_network(weights, repr(word)), path)
 
 
+def _stored(name: str, config: Config, measured: str | None, checkpoint: Path, content: dict[str, Any],
+            trusted: bool, untrained: bool = False) -> Network:
+    """A network of a config that a file carries."""
+    if measured is not None:
+        config.model.measured = measured
+    model = MODELS.build(config.model) if trusted else build_stored(config.model, content, str(checkpoint))
+    return _finished(name, model, config, None if untrained else checkpoint, content)
+
+
 def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,
           content: dict[str, Any] | None = None) -> Network:
+    """A network of a config that the user names."""
     if 'model' not in config:
         raise UserError(f'{name}: its config names no model; a network to look at needs the config key model.')
     if measured is not None:
@@ -166,7 +194,12 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         reason = str(error.args[0] if error.args else error).split('. ')[0]
         raise UserError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
                         'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
-    if content is None:
+    return _finished(name, model, config, checkpoint, content)
+
+
+def _finished(name: str, model: nn.Module, config: Config, checkpoint: Path | None,
+              content: dict[str, Any] | None) -> Network:
+    if checkpoint is None:
         # mmengine logs every single weight that it initializes.
         logger = MMLogger.get_current_instance()
         level = logger.level

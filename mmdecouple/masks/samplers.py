@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import shown
+from mmdecouple.utils.settings import SettingError, Settings
 
 from .blockwise import blockwise
 from .cutout import cutout
@@ -13,7 +14,6 @@ from .random import random_cells
 from .rcc import RULES, rcc
 from .rectangle import rectangle
 from .regions import check_regions, grid_regions, uniform
-from .settings import MaskSettingError, choice, number_range
 
 PRESETS = {
     'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0)),
@@ -54,16 +54,14 @@ class _RegionMask:
     config_key: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for key, value in PRESETS[choice(name, 'preset', self.preset, tuple(PRESETS))].items():
+        check = Settings(self)
+        for key, value in PRESETS[check.choice('preset', self.preset, tuple(PRESETS))].items():
             if getattr(self, key) is None:
                 setattr(self, key, value)
-        self.cut_ratio = number_range(name, 'cut_ratio', self.cut_ratio)
-        self.box_area = number_range(name, 'box_area', self.box_area, positive=True)
-        self.aspect = number_range(name, 'aspect', self.aspect, positive=True, most=None)
-        if not isinstance(self.grid, int) or isinstance(self.grid, bool) or self.grid < 1:
-            raise MaskSettingError(
-                name, 'grid', f'must be a whole number of at least 1, got {self.grid!r}')
+        self.cut_ratio = check.span('cut_ratio', self.cut_ratio, least=0, most=1)
+        self.box_area = check.span('box_area', self.box_area, above=0, most=1)
+        self.aspect = check.span('aspect', self.aspect, above=0)
+        check.number('grid', self.grid, 1, whole=True)
 
     def regions(self,
                 batch_size: int,
@@ -73,11 +71,8 @@ class _RegionMask:
                 device: torch.device | str = 'cpu') -> Tensor:
         """Random grid regions `(B, grid * grid, 4)` in cells of a mask of size `(h, w)`."""
         if self.grid > min(size):
-            where = f' (config key {self.config_key}.grid)' if self.config_key else ''
-            raise MaskSettingError(
-                type(self).__name__, 'grid',
-                f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, '
-                f'got {self.grid}{where}.')
+            Settings(self, self.config_key).refuse(
+                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}')
         return grid_regions(
             batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
             generator=generator, device=device)
@@ -105,7 +100,7 @@ class RegionCollaborativeCutout(_RegionMask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice(type(self).__name__, 'rule', self.rule, RULES)
+        Settings(self).choice('rule', self.rule, RULES)
 
     def sample(self,
                batch_size: int,
@@ -157,7 +152,7 @@ class Blockwise:
     tries: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
-        self.cut_ratio = number_range(type(self).__name__, 'cut_ratio', self.cut_ratio)
+        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
 
     def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
                device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
@@ -177,7 +172,7 @@ class RandomMask:
     cut_ratio: Range = (0.4, 0.6)
 
     def __post_init__(self) -> None:
-        self.cut_ratio = number_range(type(self).__name__, 'cut_ratio', self.cut_ratio)
+        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
 
     def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
                device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
@@ -199,9 +194,9 @@ class Rectangle:
     aspect: Range = (2 / 3, 3 / 2)
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        self.area = number_range(name, 'area', self.area, positive=True)
-        self.aspect = number_range(name, 'aspect', self.aspect, positive=True, most=None)
+        check = Settings(self)
+        self.area = check.span('area', self.area, above=0, most=1)
+        self.aspect = check.span('aspect', self.aspect, above=0)
 
     def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
                device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
@@ -231,19 +226,18 @@ def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
         ValueError: Unknown type, unknown setting, or a wrong value, in one line that names the
             config key.
     """
-    settings = dict(cfg)
-    kind = MASKS.get(settings.pop('type', None))
-    if kind is None:
-        raise UserError(f'unknown mask type {cfg.get("type")!r}: choose one of {", ".join(MASKS)} '
-                        f'(config key {key}.type).')
-    known = [field.name for field in fields(kind)]
+    block, _, name = key.rpartition('.')
+    settings = dict(Settings('mask', block).block(name, cfg))
+    kind = settings.pop('type')
+    if not isinstance(kind, str) or kind not in MASKS:
+        Settings('mask', key).refuse('type', f'must be one of {", ".join(MASKS)}, got {shown(kind)}')
+    known = [field.name for field in fields(MASKS[kind])]
     for name in settings:
         if name not in known:
-            raise UserError(f'{kind.__name__}: unknown setting {name!r}; it has '
-                            f'{", ".join(known)} (config key {key}.{name}).')
+            Settings(kind, key).refuse(name, f'is no setting of it; it has {", ".join(known)}')
     try:
-        sampler = kind(**settings)
-        sampler.config_key = key
-        return sampler
-    except MaskSettingError as error:
-        raise UserError(f'{error} (config key {key}.{error.setting}).') from None
+        sampler = MASKS[kind](**settings)
+    except SettingError as error:
+        raise error.at(key) from None
+    sampler.config_key = key
+    return sampler

@@ -5,10 +5,12 @@ import torch
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from .cells import enlarge, mask_grid
 from .regions import regions_of
+
+_KEY = 'model.data_preprocessor.batch_stages'
 
 
 @MODELS.register_module()
@@ -28,14 +30,18 @@ class CutViews:
 
     def __init__(self, mask: dict, views: Sequence[int] = (0, ), mask_stride: int = 32, fill: float = 0.,
                  on_regions: bool = False) -> None:
-        self.mask = build_mask(mask, 'model.data_preprocessor.batch_stages.mask')
-        self.views = tuple(views)
+        check = Settings(self, _KEY)
+        check.number('mask_stride', mask_stride, 1, whole=True)
+        check.number('fill', fill)
+        check.flag('on_regions', on_regions)
+        self.mask = build_mask(mask, f'{_KEY}.mask')
+        self.views = check.numbers('views', views, least=0, whole=True)
         self.mask_stride = mask_stride
         self.fill = fill
         self.on_regions = on_regions
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
-        inputs = list(batch['inputs'])
+        inputs = _chosen(self, batch)
         regions = regions_of(batch['data_samples'], 'CutViews') if self.on_regions else None
         for index in self.views:
             view, cells = inputs[index], None
@@ -65,17 +71,16 @@ class CutBoxes:
 
     def __init__(self, views: Sequence[int] = (1, ), prob: float = 0.5, area: tuple[float, float] = (0.1, 0.3),
                  fill: float = 0.) -> None:
-        for key, low, high in (('prob', prob, prob), ('area', *area)):
-            if not 0 <= low <= high <= 1:
-                raise UserError(f'CutBoxes: {key} must lie in [0, 1], got {(low, high) if low != high else low} '
-                                f'(config key model.data_preprocessor.batch_stages.{key}).')
-        self.views = tuple(views)
+        check = Settings(self, _KEY)
+        check.number('prob', prob, 0, 1)
+        check.number('fill', fill)
+        self.views = check.numbers('views', views, least=0, whole=True)
         self.prob = prob
-        self.area = area
+        self.area = check.ordered('area', area, least=0, most=1)
         self.fill = fill
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
-        inputs, regions = list(batch['inputs']), regions_of(batch['data_samples'], 'CutBoxes')
+        inputs, regions = _chosen(self, batch), regions_of(batch['data_samples'], 'CutBoxes')
         for index in self.views:
             view, boxes = inputs[index], regions[index].boxes
             height, width = view.shape[-2:]
@@ -92,3 +97,11 @@ class CutBoxes:
             cut = torch.einsum('bkh,bkw->bhw', down.to(view.dtype), across.to(view.dtype)) > 0
             inputs[index] = view.masked_fill(cut[:, None], self.fill)
         return {**batch, 'inputs': inputs}
+
+
+def _chosen(stage: CutViews | CutBoxes, batch: dict) -> list[torch.Tensor]:
+    """The views of a batch, if those to cut are among them."""
+    views = list(batch['inputs'])
+    if max(stage.views) >= len(views):
+        Settings(stage, _KEY).refuse('views', f'must be below {len(views)}, the views of the batch, got {stage.views}')
+    return views

@@ -6,6 +6,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import shown
+from mmdecouple.utils.settings import Settings
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -31,6 +33,13 @@ class DensePreprocessor(BaseDataPreprocessor):
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
                  channels_last: bool = False, batch_stages: Sequence[dict] = ()) -> None:
         super().__init__(non_blocking=True)
+        check = Settings(self, 'model.data_preprocessor')
+        mean, std = check.numbers('mean', mean, 3), check.numbers('std', std, 3, above=0)
+        check.flag('channels_last', channels_last)
+        if not isinstance(batch_stages, (list, tuple)):
+            check.refuse('batch_stages', f'must be a list of dicts, got {shown(batch_stages)}')
+        for index, stage in enumerate(batch_stages):
+            check.block(f'batch_stages[{index}]', stage)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format

@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.settings import Settings
 
 
 class RankedMatch:
@@ -24,8 +25,10 @@ class RankedMatch:
 
     def __init__(self, rank: int | str, owner: str, setting: str) -> None:
         self.rank, self.name, self.key = rank, f'{owner}: {setting}', f'(config key model.{setting})'
-        if rank != 'random' and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-            raise UserError(f"{self.name} must be a whole number of at least 1, or 'random', got {rank!r} {self.key}.")
+        if not isinstance(rank, str):
+            Settings(owner, 'model').number(setting, rank, 1, whole=True)
+        elif rank != 'random':
+            Settings(owner, 'model').refuse(setting, f"must be a whole number or 'random', got {shown(rank)}")
 
     def draw(self, rows: int, positions: int, generator: torch.Generator) -> Tensor | None:
         """What a batch of `rows` views needs drawn: indices (rows, positions) if the pairs are random, else None.

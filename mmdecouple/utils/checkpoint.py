@@ -1,11 +1,11 @@
 """Checkpoints that are written whole or not at all, and read without running code in them."""
+import argparse
 import logging
 import os
 import os.path as osp
 import pickle
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from glob import escape, glob
 from typing import Any
 
@@ -13,10 +13,15 @@ import numpy as np
 import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint, load_from_http
+from mmengine.utils import apply_to
 
+from .archives import Archive
 from .errors import MissingFile, UserError, one_line, shown
 from .files import check_regular, write_bytes
+from .plain_pickles import TensorUnpickler, is_plain_pickle, statistic_of
+from .torchscript import is_torchscript, read_torchscript
+from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint, check_content
 
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()
@@ -24,31 +29,12 @@ _RESUMABLE_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
 _MOST_ITERATIONS = 10**12
 # File of a work dir that says which run began last in it, as `meta.record` of its checkpoints does.
 RUN_NAME = 'current_run'
-
-
-def _statistic_of(owner: type, name: str) -> Any:
-    """Stands in for ``getattr``, by which log curves name their own statistics.
-
-    The real one would reach every module from a harmless object.
-    """
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current', 'statistics'):
-        raise pickle.UnpicklingError(f'Unsupported attribute: {owner!r}.{name}')
-    return getattr(owner, name)
-
-
-# What mmengine's checkpoints hold beside tensors and plain containers: arrays and log curves.
+# What checkpoints hold beside tensors and plain containers, for files that torch itself reads: arrays, log curves,
+# and the options of a run.
 SAFE_GLOBALS = [
-    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (_statistic_of, 'builtins.getattr'),
+    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (statistic_of, 'builtins.getattr'), argparse.Namespace,
     *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd')
 ]
-
-
-class UnsafeCheckpoint(UserError):
-    """A checkpoint that holds more than weights and plain data."""
-
-
-class DamagedCheckpoint(UserError):
-    """A file that is truncated or no checkpoint."""
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -76,7 +62,9 @@ def weights_only_loading() -> Iterator[None]:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
-        raise UnsafeCheckpoint(_refusal('a checkpoint', error)) from error
+        reason = str(error).replace('WeightsUnpickler error:', '').strip()
+        what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
+        raise UnsafeCheckpoint(_refusal('a checkpoint', what)) from error
     finally:
         os.environ.pop(key)
         if before is not None:
@@ -84,46 +72,122 @@ def weights_only_loading() -> Iterator[None]:
 
 
 def read_checkpoint(filename: str,
-                    map_location: str = 'cpu',
+                    map_location: str | torch.device = 'cpu',
                     allow_pickle: bool = False,
                     mmap: bool = False) -> dict[str, Any]:
-    """Reads a checkpoint without running code that is in it.
+    """Reads a checkpoint without running code that is in it, and refuses one that is not sound.
 
     Args:
         filename: Local path, or a URI of mmengine's ``load_checkpoint`` (``https://`` ...).
         map_location: Device of the tensors.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
-        mmap: Whether to leave the tensors of a local file on disk until they are used.
+        allow_pickle: Whether to trust the file and unpickle whatever it holds. It is checked all the same, and the code
+            of a TorchScript archive is not run.
+        mmap: Whether to leave the tensors of a local file on disk until they are used. Their checksums and values are
+            then not checked.
+
+    Returns:
+        What ``torch.save`` was given; of a TorchScript archive, the state dict.
 
     Raises:
-        FileNotFoundError: If a local file does not exist.
+        MissingFile: If a local file does not exist.
+        UserError: If it is a folder, a fifo or a device.
         UnsafeCheckpoint: If it holds more than weights and ``allow_pickle`` is False.
-        DamagedCheckpoint: If it is truncated or no checkpoint.
+        DamagedCheckpoint: If it is truncated or no checkpoint, a checksum does not match, or a tensor is not one of a
+            sound network (``check_content``).
     """
     local = '://' not in filename
-    if local and not osp.isfile(filename):
-        raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
+    if local:
+        if not osp.lexists(filename):
+            raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
+        check_regular(filename, 'checkpoint')
+    read = _read_local if local else _read_remote
     try:
-        if allow_pickle:
-            return torch.load(filename, map_location, weights_only=False) if local else \
-                _load_checkpoint(filename, map_location)
-        with weights_only_loading():
-            if local:
-                return torch.load(filename, map_location, weights_only=True, mmap=mmap)
-            return _load_checkpoint(filename, map_location)
+        content = read(filename, allow_pickle, mmap)
+    except (MissingFile, DamagedCheckpoint):
+        raise
     except UnsafeCheckpoint as error:
-        if local and not _looks_like_a_checkpoint(filename):
-            raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.') from error
-        raise UnsafeCheckpoint(_refusal(repr(filename), error.__cause__)) from error
+        raise UnsafeCheckpoint(_refusal(repr(filename), str(error))) from error
     except (MemoryError, torch.OutOfMemoryError):
         # A resume must not pass over a sound file for want of memory.
         raise
     except Exception as error:
         # Damaged bytes fail in any way; only errors that were meant for a reader have one to tell.
-        meant = isinstance(error, (RuntimeError, EOFError, OSError, pickle.UnpicklingError))
+        meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
         reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
         raise DamagedCheckpoint(
             f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.') from error
+    if not mmap:
+        check_content(content, repr(filename))
+    if isinstance(content, dict) and isinstance(content.get('meta'), dict) and not allow_pickle:
+        # The config of mmengine's ancestors: a resume would execute it.
+        content['meta'].pop('config', None)
+    return content if torch.device(map_location).type == 'cpu' else _moved(content, map_location)
+
+
+def _read_local(filename: str, allow_pickle: bool, mmap: bool) -> Any:
+    with open(filename, 'rb') as file:
+        start = file.read(4)
+    if start == b'PK\x03\x04':
+        with Archive(filename, mmap) as archive:
+            if is_torchscript(archive):
+                return read_torchscript(archive)
+            if allow_pickle:
+                if not mmap:
+                    archive.verify(set())
+                return torch.load(filename, 'cpu', weights_only=False, mmap=mmap)
+            unpickler = TensorUnpickler(archive)
+            content = unpickler.load()
+            if not mmap:
+                archive.verify(unpickler.used)
+            return content
+    if start[:1] != b'\x80' or is_plain_pickle(filename):
+        raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.')
+    if allow_pickle:
+        return torch.load(filename, 'cpu', weights_only=False)
+    with weights_only_loading():
+        return torch.load(filename, 'cpu', weights_only=True)
+
+
+def _read_remote(filename: str, allow_pickle: bool, mmap: bool) -> Any:
+    if allow_pickle:
+        return _load_checkpoint(filename, 'cpu')
+    with weights_only_loading():
+        return _load_checkpoint(filename, 'cpu')
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Stands in for mmengine's loader of local files, which unpickles whatever is in one that it cannot read safely.
+
+    So every file comes through `read_checkpoint` that a runner of mmengine or a `Pretrained` of a config opens.
+    """
+    return read_checkpoint(filename, 'cpu' if map_location is None or callable(map_location) else map_location,
+                           allow_pickle=_trust.given)
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Stands in for mmengine's loader of addresses in the same way."""
+    if _trust.given:
+        return load_from_http(filename, map_location)
+    with weights_only_loading():
+        return load_from_http(filename, map_location)
+
+
+def trust_pickles(trusted: bool) -> None:
+    """Says for this process whether files that mmengine opens are trusted (config key allow_pickle_checkpoint)."""
+    _trust.given = trusted
+
+
+class _Trust:
+    given = False
+
+
+_trust = _Trust()
+
+
+def _moved(content: Any, device: str | torch.device) -> Any:
+    return apply_to(content, lambda value: isinstance(value, torch.Tensor), lambda value: value.to(device))
 
 
 def find_resumable(work_dir: str) -> str | None:
@@ -141,7 +205,6 @@ def find_resumable(work_dir: str) -> str | None:
     current, saved = _current_run(work_dir), []
     for path in sorted(glob(osp.join(escape(work_dir), '*.pth'))):
         try:
-            check_regular(path, 'checkpoint')
             checkpoint = read_checkpoint(path, mmap=True)
             if isinstance(checkpoint, dict) and 'meta' not in checkpoint:
                 # Bare weights, which somebody put there for another purpose.
@@ -158,13 +221,16 @@ def find_resumable(work_dir: str) -> str | None:
         when = meta.get('saved_at')
         saved.append((belongs, meta['iter'], when if isinstance(when, float) else osp.getmtime(path), path))
     for belongs, _, _, path in sorted(saved, reverse=True):
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-            if archive.testzip() is None:
-                if current is not None and not belongs:
-                    print_log(f'{path!r} is of an earlier run: the last one in this folder left no checkpoint.',
-                              'current', logging.WARNING)
-                return path
-        _pass_over(path, 'its checksums do not match')
+        try:
+            # Now every byte and every number.
+            read_checkpoint(path)
+        except ValueError as error:
+            _pass_over(path, str(error))
+            continue
+        if current is not None and not belongs:
+            print_log(f'{path!r} is of an earlier run: the last one in this folder left no checkpoint.', 'current',
+                      logging.WARNING)
+        return path
     return None
 
 
@@ -212,14 +278,6 @@ def _pass_over(path: str, reason: str) -> None:
     print_log(one_line(f'Resume passes over {path!r}: {reason}'), 'current', logging.WARNING)
 
 
-def _looks_like_a_checkpoint(filename: str) -> bool:
-    with open(filename, 'rb') as file:
-        start = file.read(2)
-    return zipfile.is_zipfile(filename) or start[:1] == b'\x80'
-
-
-def _refusal(name: str, error: BaseException | None) -> str:
-    reason = str(error).replace('WeightsUnpickler error:', '').strip()
-    what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
+def _refusal(name: str, what: str) -> str:
     return (f'{name} holds more than weights ({what[:160]}) and loading it could run code in it; '
             'if you trust its origin, set the config key allow_pickle_checkpoint=True.')

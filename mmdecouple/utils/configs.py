@@ -1,8 +1,6 @@
 """Loading of configs whose bases live in other packages (`_base_ = 'mmseg::...'`)."""
-import ast
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
@@ -86,35 +84,3 @@ def load_config(path: str, options: dict | None = None) -> Config:
     except (KeyError, TypeError, AssertionError) as error:
         raise UserError(f'--cfg-options {options} does not fit {path}: {error}') from error
     return config
-
-
-def read_stored_config(text: str, where: str) -> Config:
-    """The config that a checkpoint stores, read as plain values: nothing in it is run.
-
-    Args:
-        text: Python source of assignments, as mmengine stores it under `meta.cfg`.
-        where: What to call the checkpoint in messages.
-
-    Raises:
-        ValueError: It holds more than plain values, or no model.
-    """
-    try:
-        values = {node.targets[0].id: _value(node.value)
-                  for node in ast.parse(text).body if isinstance(node, ast.Assign)}
-    except (SyntaxError, ValueError, AttributeError) as error:
-        raise UserError(f'{where}: the config stored in it holds more than plain values ({error}); '
-                        f'name its config: CONFIG.py={where}.') from error
-    if 'model' not in values:
-        raise UserError(f'{where}: the config stored in it names no model; name its config: CONFIG.py={where}.')
-    return Config(values)
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
-        return {word.arg: _value(word.value) for word in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_value(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)

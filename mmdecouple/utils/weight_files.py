@@ -1,24 +1,21 @@
 """Weight files of any origin: pickled by torch or with numpy arrays, TorchScript, or safetensors."""
-import argparse
 import io
 import os.path as osp
-import zipfile
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from mmdecouple.utils.checkpoint import AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint
-from mmdecouple.utils.errors import MissingFile
-from mmdecouple.utils.numpy_pickles import is_plain_pickle, read_numpy_pickle
+from .checkpoint import AtomicLocalBackend, read_checkpoint
+from .errors import MissingFile
+from .files import check_regular
+from .numpy_pickles import read_numpy_pickle
+from .plain_pickles import is_plain_pickle
+from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint, check_content
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     """Reads a weight file on the CPU without running Python code that is in it.
-
-    Beside tensors and plain data a pickled file may hold an `argparse.Namespace`, in which DINO, iBOT and MAE
-    keep the options of their run.
 
     Args:
         path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or anything
@@ -29,30 +26,26 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         The state dict, or the dict that holds it.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
+        MissingFile: If the file does not exist.
+        UserError: If it is a folder, a fifo or a device.
         UnsafeCheckpoint: If it holds more than weights and `allow_pickle` is False.
-        DamagedCheckpoint: If it is truncated or no weight file.
+        DamagedCheckpoint: If it is truncated or no weight file, a checksum does not match, or a tensor is not one of a
+            sound network, also where `allow_pickle` is True.
     """
-    if not osp.isfile(path):
+    if not osp.lexists(path):
         raise MissingFile(f'There is no weight file {path!r}; check the path.')
+    check_regular(path, 'weight file')
     if path.endswith('.safetensors'):
+        content = _read_safetensors(path)
+    elif is_plain_pickle(path):
+        content = read_numpy_pickle(path, allow_pickle)
+    else:
         try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({error}); copy it again, or name '
-                                    'another file.') from error
-    if _is_torchscript(path):
-        return torch.jit.load(path, map_location='cpu').state_dict()
-    if is_plain_pickle(path):
-        return read_numpy_pickle(path, allow_pickle)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = read_checkpoint(path, allow_pickle=allow_pickle)
-    except UnsafeCheckpoint as error:
-        raise UnsafeCheckpoint(f'{str(error).partition(";")[0]}; if you trust its origin, allow it '
-                               '(tool: --allow-pickle).') from error
-    if not isinstance(content, dict):
-        raise DamagedCheckpoint(f'{path!r} holds a {type(content).__name__}, not a dict of weights.')
+            return read_checkpoint(path, allow_pickle=allow_pickle)
+        except UnsafeCheckpoint as error:
+            raise UnsafeCheckpoint(f'{str(error).rpartition(";")[0]}; if you trust its origin, allow it '
+                                   '(tool: --allow-pickle).') from error
+    check_content(content, repr(path))
     return content
 
 
@@ -73,8 +66,11 @@ def write_weights(path: str, content: dict[str, Any]) -> None:
     AtomicLocalBackend().put(data, path)
 
 
-def _is_torchscript(path: str) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except Exception as error:
+        # Beside its own error the library passes on whatever a damaged header makes of torch.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({reason}); copy it again, or name '
+                                'another file.') from error

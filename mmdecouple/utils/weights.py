@@ -13,7 +13,8 @@ def load_weights(model: torch.nn.Module,
                  checkpoint: dict[str, Any],
                  name: str,
                  strict: bool = False,
-                 revise_keys: list[tuple[str, str]] | None = None) -> None:
+                 revise_keys: list[tuple[str, str]] | None = None,
+                 dry: bool = False) -> None:
     """Loads the weights whose names and shapes match and lists the others.
 
     Args:
@@ -22,12 +23,15 @@ def load_weights(model: torch.nn.Module,
         name: What to call the checkpoint in messages, its path.
         strict: Whether any difference is an error.
         revise_keys: (pattern, replacement) pairs applied to the checkpoint's names.
+        dry: Whether to raise what there is to raise, and to load and list nothing.
 
     Raises:
-        ValueError: If a weight of the backbone is missing or of another shape, or of the teacher's backbone where
-            the checkpoint has any of it, or, with ``strict``, if anything differs.
+        UserError: If the backbone of the checkpoint is not that of the model: a weight is missing, too many or of
+            another shape. The same of the teacher's backbone, where both have one. With ``strict``, if anything
+            differs.
     """
     weights = checkpoint.get('state_dict', checkpoint)
+    weights = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
     for pattern, replacement in revise_keys or []:
         weights = {re.sub(pattern, replacement, key): value for key, value in weights.items()}
     expected = model.state_dict()
@@ -41,13 +45,18 @@ def load_weights(model: torch.nn.Module,
         f'{len(keys)} {what} ({_some(keys)})'
         for what, keys in (('missing', missing), ('unexpected', unexpected),
                            ('of another shape', reshaped)) if keys)
-    has_teacher = any(key.startswith('teacher.backbone.') for key in weights)
-    whole = ('backbone.', 'teacher.backbone.') if has_teacher else 'backbone.'
-    broken = [key for key in missing + reshaped if key.startswith(whole)]
+    teacher = 'teacher.backbone.'
+    has_both = any(key.startswith(teacher) for key in weights) and any(key.startswith(teacher) for key in expected)
+    whole = ('backbone.', teacher) if has_both else ('backbone.', )
+    # A network that masks nothing has no place for the token that stands for masked patches.
+    broken = [key for key in missing + reshaped + unexpected
+              if key.startswith(whole) and not (key in unexpected and key.endswith('.mask_token'))]
     if broken or (strict and found):
         raise UserError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
                         'config it was trained with, or another checkpoint (config key '
                         'load_from).')
+    if dry:
+        return
     if found:
         print_log(f'Keys of {name} that do not match: {found}', 'current', logging.WARNING)
     kept = {key: weights[key] for key in expected if key not in missing and key not in reshaped}

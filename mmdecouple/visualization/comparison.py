@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmengine.config import Config
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.evaluation.networks import UNTRAINED as UNTRAINED_WORD
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.run_folders import find_config, newest_checkpoint
+from mmdecouple.utils.run_folders import read_run
 
 from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
 from .pictures import model_pictures
@@ -18,12 +20,12 @@ from .runs import COUPLING_FILE, Run, check_same_draws, read_coupling, read_scal
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
-Measurer = Callable[[Path, Path | None, Path], None]
+Measurer = Callable[[str, Path], None]
 
 
 def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: Measurer, *,
             dataset: str | None = None, cell: int | None = None, untrained: bool = False,
-            remeasure: bool = False, title: str = 'Coupling report', notes: Sequence[str] = (),
+            remeasure: bool = False, allow_pickle: bool = False, title: str = 'Coupling report', notes: Sequence[str] = (),
             console: Console | None = None) -> Path:
     """Write the report of some run folders, measuring first what was not measured yet.
 
@@ -31,12 +33,13 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
         folders (Sequence[Path]): Run folders.
         names (Sequence[str]): Their names, as many.
         out (Path): Folder of the report.
-        measure (Measurer): Called as (config, checkpoint or None for untrained, JSON to write).
+        measure (Measurer): Called as (word that names a network, JSON to write).
         dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
             apart. None = the one that the config says.
         cell (int | None): Side in pixels of the patch cells that `measure` uses; None = the config's.
         untrained (bool): Whether to add the untrained network of the first run's config.
         remeasure (bool): Whether to ignore figures measured before.
+        allow_pickle (bool): Whether to trust the checkpoints, as `open_network` does.
         title (str): Heading of the report.
         notes (Sequence[str]): Remarks on this comparison.
         console (Console | None): Where the short table goes; default: the terminal.
@@ -52,21 +55,22 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
     if len(names) != len(folders):
         raise UserError(f'{len(names)} names for {len(folders)} runs; give one name a run.')
 
-    def measured(folder: Path, config: Path, checkpoint: Path | None) -> dict:
+    def measured(folder: Path, config: Config, checkpoint: Path | None, network: str) -> dict:
         path = figures_file(folder, checkpoint, dataset)
-        if remeasure or not is_measured(path, checkpoint or config, cell):
-            measure(config, checkpoint, path)
+        if remeasure or not is_measured(path, config, checkpoint, cell):
+            measure(network, path)
         return read_coupling(path)
 
-    found = [(name, folder, find_config(folder), newest_checkpoint(folder), read_scalars(folder))
+    found = [(name, folder, *read_run(folder, allow_pickle), read_scalars(folder))
              for name, folder in zip(names, map(Path, folders))]
-    runs = [Run(name, measured(folder, config, checkpoint), folder, config, checkpoint, scalars)
-            for name, folder, config, checkpoint, scalars in found]
+    runs = [Run(name, measured(folder, config, checkpoint, str(checkpoint)), folder, config, checkpoint,
+                str(checkpoint), scalars) for name, folder, checkpoint, config, scalars in found]
     if untrained:
-        folder, config = runs[0].folder, runs[0].config
-        runs.insert(0, Run(UNTRAINED, measured(folder, config, None), config=config))
+        first, network = runs[0], f'{UNTRAINED_WORD}{runs[0].checkpoint}'
+        figures = measured(first.folder, first.config, None, network)
+        runs.insert(0, Run(UNTRAINED, figures, config=first.config, network=network))
     check_same_draws(runs)
-    pictures, missing = model_pictures(runs, dataset)
+    pictures, missing = model_pictures(runs, dataset, allow_pickle)
     report = write_report(out, runs, pictures, title, notes)
     for line in missing:
         console.print(f'Left out of the report: {line}', style='yellow', highlight=False)
@@ -83,12 +87,13 @@ def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = No
     return path.with_stem(f'{path.stem}-{re.sub(r"[^A-Za-z0-9]+", "-", dataset).strip("-")}')
 
 
-def is_measured(path: Path, source: Path, cell: int | None = None) -> bool:
+def is_measured(path: Path, config: Config, checkpoint: Path | None, cell: int | None = None) -> bool:
     """Tell whether a file in a run folder holds the figures of a network of this run.
 
     Args:
         path (Path): As `figures_file` gives it.
-        source (Path): A checkpoint of the run, or its config for the untrained network.
+        config (Config): The config of the run.
+        checkpoint (Path | None): A checkpoint of the run; None for the untrained network.
         cell (int | None): Side in pixels of the patch cells to measure with; None for any.
 
     Returns:
@@ -97,16 +102,15 @@ def is_measured(path: Path, source: Path, cell: int | None = None) -> bool:
     """
     if not path.is_file():
         return False
-    found, config = read_coupling(path), find_config(path.parent)
-    same = found.get('made_from') == made_from(config, None if source == config else source)
+    found = read_coupling(path)
     usual = not found.get('layer') and not found.get('measured')
-    return same and usual and cell in (None, found.get('cell'))
+    return found.get('made_from') == made_from(config, checkpoint) and usual and cell in (None, found.get('cell'))
 
 
-def made_from(config: str | Path | None, checkpoint: str | Path | None) -> dict[str, str]:
-    """Return the SHA-256 of the files of a network, under `config` and `checkpoint`."""
-    files = dict(config=config, checkpoint=checkpoint)
-    return {role: hashlib.sha256(Path(path).read_bytes()).hexdigest() for role, path in files.items() if path}
+def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
+    """Return the SHA-256 of what a network comes from: of the text of its `config`, of its `checkpoint`."""
+    contents = dict(config=config and config.text.encode(), checkpoint=checkpoint and Path(checkpoint).read_bytes())
+    return {role: hashlib.sha256(content).hexdigest() for role, content in contents.items() if content}
 
 
 def short_table(runs: Sequence[Run]) -> Table:

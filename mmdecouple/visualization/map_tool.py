@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.networks import LAYER, Network
+from mmdecouple.evaluation.networks import LAYER, TRUST, Network
 from mmdecouple.evaluation.side_by_side import open_networks
 from mmdecouple.utils.arguments import positive, seed
 from mmdecouple.utils.files import write_bytes
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
     parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--seed', type=seed, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     parser.set_defaults(usual_size=size, scene_size=scenes)
 
 

@@ -14,7 +14,6 @@ from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import probe_config
 from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
 
 from .affinity import affinity_figure, affinity_maps, largest_instance_point
@@ -32,20 +31,20 @@ _GRIDS = (1, 2, 3, 4, 5, 6)
 _REPEATS = 60
 
 
-def model_pictures(runs: Sequence[Run],
-                   dataset: str | None = None) -> tuple[list[Exhibit], list[str]]:
+def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> tuple[list[Exhibit], list[str]]:
     """Draw what the networks of some runs see and do.
 
     Args:
         runs (Sequence[Run]): Runs of a report.
         dataset (str | None): Short name of the measured data set; None = what the configs name.
+        allow_pickle (bool): Whether to trust the checkpoints, as `open_network` does.
 
     Returns:
         tuple[list[Exhibit], list[str]]: The figures, and one line for each that could not be drawn
         because its data are not there.
     """
-    makers = {'decoupled batch': partial(decoupled_batch, runs),
-              'masks': mask_comparison, 'affinity': partial(affinity, runs, dataset)}
+    makers = {'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
+              'masks': mask_comparison, 'affinity': partial(affinity, runs, dataset, allow_pickle)}
     exhibits, missing = [], []
     for name, maker in makers.items():
         try:
@@ -55,17 +54,16 @@ def model_pictures(runs: Sequence[Run],
     return exhibits, missing
 
 
-def decoupled_batch(runs: Sequence[Run]) -> list[Exhibit]:
+def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exhibit]:
     """Draw the first batch of the first run whose branch mixes backgrounds, as in training."""
     for run in runs:
-        config = load_config(str(run.config)) if run.config else {}
-        branch = config.get('model', {}).get('decoupling')
+        branch = (run.config or {}).get('model', {}).get('decoupling')
         if branch and branch.get('background', 'partner') != 'none':
             break
     else:
         return []
-    model = open_network(str(run.config), seed=_SEED).model.cpu()
-    dataset = _training_data(config)
+    model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model.cpu()
+    dataset = _training_data(run.config)
     items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
     preprocessor = model.data_preprocessor
     preprocessor.set_step(_SEED, 0, 0)
@@ -101,17 +99,16 @@ def mask_comparison() -> list[Exhibit]:
     ]
 
 
-def affinity(runs: Sequence[Run], dataset: str | None = None) -> list[Exhibit]:
+def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> list[Exhibit]:
     """Draw all runs' affinity maps at the centers of the largest instances of a few images."""
-    config = next(load_config(str(run.config)) for run in runs if run.config)
+    config = next(run.config for run in runs if run.config)
     probes = probe_config(dataset, config)
     items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
     points = [largest_instance_point(item) for item in items]
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
     maps = {}
     for run in runs:
-        word = f'{run.config}={run.checkpoint}' if run.checkpoint else str(run.config)
-        model = open_network(word, seed=_SEED).model
+        model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model
         normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
         maps[run.name] = affinity_maps(model, torch.stack(list(normalized)),
                                        torch.tensor(points)).numpy()

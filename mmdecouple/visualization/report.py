@@ -1,6 +1,5 @@
 """The report: one self-contained HTML page, with the PNGs it shows beside it."""
 import base64
-import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -129,8 +128,7 @@ def run_facts(run: Run) -> dict[str, str]:
     if 'foreground_share' in curves:
         facts['foreground share'] = f'{100 * curves["foreground_share"][:, 1].mean():.0f} %'
     if run.config:
-        # The copy in a run folder carries the time of its start.
-        facts['config'] = re.sub(r'_\d{8}_\d{6}$', '', run.config.stem) + '.py'
+        facts['config'] = str(run.config.filename)
     facts['checkpoint'] = run.checkpoint.name if run.checkpoint else 'none: random weights'
     return facts
 

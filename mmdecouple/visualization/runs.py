@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 
 from mmdecouple.utils.errors import MissingFile, UserError
 
@@ -19,16 +20,18 @@ class Run:
         name (str): How the report calls it.
         coupling (dict): The measured JSON, format `mmdecouple-coupling/1`.
         folder (Path | None): Run folder; None for a network that was never trained.
-        config (Path | None): The config it was trained with.
+        config (Config | None): The config it was trained with.
         checkpoint (Path | None): The weights that were measured; None means untrained.
+        network (str): The word by which `open_network` opens it.
         scalars (dict[str, np.ndarray]): Term -> (N, 2) float64 array of iteration and value.
     """
 
     name: str
     coupling: dict
     folder: Path | None = None
-    config: Path | None = None
+    config: Config | None = None
     checkpoint: Path | None = None
+    network: str = ''
     scalars: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property

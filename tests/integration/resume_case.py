@@ -49,7 +49,7 @@ param_scheduler = [dict(_base_.param_scheduler[0], warmup=1), *_base_.param_sche
 """
 
 IBOT = """
-_base_ = ['mmdecouple::_base_/ibot_runtime.py', 'mmdecouple::_base_/schedules/adamw_ibot_200e.py']
+_base_ = ['mmdecouple::_base_/default_runtime.py', 'mmdecouple::_base_/schedules/adamw_ibot_200e.py']
 """ + VIT + """
 local_view = [dict(type='RandomResizedCropView', size=16, interpolation='bicubic'), *view[1:]]
 transforms = [dict(type='MultiView', views=[view, local_view], num_views=[2, 2])]

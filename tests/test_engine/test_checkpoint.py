@@ -12,6 +12,7 @@ from mmengine.logging import HistoryBuffer
 from mmdecouple.engine import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
                                find_resumable, load_weights, read_checkpoint,
                                weights_only_loading)
+from mmdecouple.utils.plain_pickles import TensorUnpickler
 
 
 def checkpoint(iteration, size=64):
@@ -113,7 +114,7 @@ def test_want_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch, error):
         raise error
 
     torch.save(dict(state_dict={}), tmp_path / 'a.pth')
-    monkeypatch.setattr(torch, 'load', load)
+    monkeypatch.setattr(TensorUnpickler, 'load', load)
     with pytest.raises(type(error)):
         read_checkpoint(str(tmp_path / 'a.pth'))
 

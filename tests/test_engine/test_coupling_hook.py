@@ -107,5 +107,5 @@ def test_without_probes_of_its_own_it_measures_those_of_the_test(tmp_path):
 
 
 def test_an_interval_below_one_epoch_is_an_error():
-    with pytest.raises(ValueError, match='interval must be at least 1 epoch, got 0'):
+    with pytest.raises(ValueError, match='interval must be a whole number of at least 1, got 0'):
         CouplingHook(interval=0)

@@ -34,7 +34,7 @@ def test_a_nan_leaves_the_weights_of_the_step_before(tmp_path):
     model, seen = Toy(bad_at=(2, )), []
     hooks = [dict(type='FiniteLossHook'),
              dict(type='TellHook', call=lambda runner, _: seen.append(model.weight.clone()))]
-    with pytest.raises(NonFiniteLoss, match='loss, loss_main not finite at epoch 0, iteration 2'):
+    with pytest.raises(NonFiniteLoss, match='loss_main and 1 more not finite at epoch 0, iteration 2'):
         make_runner(tmp_path, model, hooks).train()
     assert len(seen) == 2
     assert torch.equal(model.weight, seen[-1])
@@ -129,26 +129,29 @@ def test_the_newest_checkpoint_is_on_disk_before_the_old_one_goes(tmp_path):
 
     checkpoint = dict(type='DurableCheckpointHook', interval=1, max_keep_ckpts=1)
     make_runner(tmp_path, Watching(), [], epochs=3, checkpoint=checkpoint).train()
-    assert present[-3:] == [[], ['epoch_1.pth'], ['epoch_2.pth']]
+    assert list(dict.fromkeys(map(tuple, present)))[-3:] == [(), ('epoch_1.pth', ), ('epoch_2.pth', )]
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_3.pth')
 
 
 class Headed(Toy):
-    """A toy whose second layer can be held."""
+    """A toy whose second layer stands still for two epochs."""
 
     def __init__(self):
         super().__init__()
         self.head = torch.nn.Module()
         self.head.last_layer = torch.nn.Linear(2, 3)
 
+    def frozen(self, epoch):
+        return self.head.last_layer.parameters() if epoch < 2 else ()
+
     def forward(self, inputs, mode='loss'):
         return super().forward(inputs, mode) | dict(loss_head=self.head.last_layer(inputs.float()).square().mean())
 
 
-def run_frozen(work_dir, hook=None, model=None, wrapper='PrecisionOptimWrapper', **options):
+def run_frozen(work_dir, wrapper='PrecisionOptimWrapper', **options):
     """The model after training with AdamW, and whether the last layer moved at each iteration."""
-    model, moved = model or Headed(), []
+    model, moved = Headed(), []
     layer = model.head.last_layer
     last = [layer.weight.detach().clone(), layer.bias.detach().clone()]
 
@@ -157,7 +160,7 @@ def run_frozen(work_dir, hook=None, model=None, wrapper='PrecisionOptimWrapper',
         moved.append([not torch.equal(*pair) for pair in zip(now, last)])
         last[:] = now
 
-    hooks = [hook or dict(type='FreezeHook', keys=['last_layer'], epochs=2), dict(type='TellHook', call=compare)]
+    hooks = [dict(type='TeacherHook'), dict(type='TellHook', call=compare)]
     runner = make_runner(work_dir, model, hooks, **options)
     runner.optim_wrapper = dict(
         type=wrapper, optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.5),
@@ -180,14 +183,8 @@ def test_a_frozen_layer_counts_epochs_from_the_start_of_a_resumed_run(tmp_path):
     assert moved[1:] == [[False, False]] * 3 + [[True, True]] * 4
 
 
-@pytest.mark.parametrize('keys', [['last_layers'], ['last_layer', 'steps']])
-def test_a_freeze_that_matches_nothing_is_named(tmp_path, keys):
-    with pytest.raises(ValueError, match=f'no trainable parameter has {keys[-1]!r} in its name'):
-        run_frozen(tmp_path, dict(type='FreezeHook', keys=keys))
-
-
-def test_a_freeze_needs_the_wrapper_that_can_drop_gradients(tmp_path):
-    with pytest.raises(ValueError, match='only PrecisionOptimWrapper can drop gradients, got OptimWrapper'):
+def test_a_method_that_freezes_needs_the_wrapper_that_can_drop_gradients(tmp_path):
+    with pytest.raises(ValueError, match='only PrecisionOptimWrapper can freeze what Headed freezes, got OptimWrapper'):
         run_frozen(tmp_path, wrapper='OptimWrapper')
 
 

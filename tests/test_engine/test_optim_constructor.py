@@ -61,11 +61,11 @@ def test_parameters_named_by_lr_mult_have_groups_of_their_own():
 
 
 @pytest.mark.parametrize('options, words', [
-    (dict(norm_decay_mult=0.), "free and lr_mult alone, got 'norm_decay_mult' .config key optim_wrapper.paramwise_cfg"),
-    (dict(free=['neck.weight_']), "no trainable parameter has 'neck.weight_'"),
-    (dict(free=['fixed']), "no trainable parameter has 'fixed'"),
-    (dict(lr_mult=dict(head=10)), "no trainable parameter has 'head' in its name .*paramwise_cfg.lr_mult"),
-    (dict(lr_mult=dict(neck=0)), 'lr_mult must be above 0, got 0 .*lr_mult.neck')])
+    (dict(norm_decay_mult=0.), "norm_decay_mult is no key of it; it has free and lr_mult .config key optim_wrapper.paramwise_cfg"),
+    (dict(free=['neck.weight_']), "free has 'neck.weight_', but no trainable"),
+    (dict(free=['fixed']), "free has 'fixed', but no trainable"),
+    (dict(lr_mult=dict(head=10)), "lr_mult has 'head', but no trainable .*paramwise_cfg.lr_mult"),
+    (dict(lr_mult=dict(neck=0)), 'must be a number above 0, got 0 .*lr_mult.neck')])
 def test_an_exemption_that_has_no_effect_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         build(Tiny(), **options)

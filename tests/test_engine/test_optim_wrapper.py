@@ -105,9 +105,10 @@ def test_the_clippings_of_mmengine_still_work(clip_grad, clip_like_torch):
 
 @pytest.mark.parametrize('clip_grad, words', [
     (dict(type='global', max_norm=1.), "must be one of norm, value, tensor, got 'global'"),
-    (dict(type='tensor'), 'takes max_norm > 0 and nothing else'),
-    (dict(type='tensor', max_norm=0.), 'takes max_norm > 0 and nothing else'),
-    (dict(type='tensor', max_norm=1., norm_type=1), 'takes max_norm > 0 and nothing else')])
+    (dict(type='tensor'), 'clip_grad.max_norm must be a number above 0, got None'),
+    (dict(type='value', clip_value=0.), 'clip_grad.clip_value must be a number above 0, got 0.0'),
+    (dict(type='norm', max_norm='1'), "clip_grad.max_norm must be a number above 0, got '1'"),
+    (dict(type='tensor', max_norm=1., norm_type=1), 'takes max_norm alone, got type, max_norm, norm_type')])
 def test_a_clipping_that_cannot_be_meant_is_refused(clip_grad, words):
     with pytest.raises(ValueError, match=words):
         clip(gradients(), **clip_grad)

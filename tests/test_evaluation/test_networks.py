@@ -143,7 +143,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
             (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
             (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
             (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
-            (path['odd'], 'the network of its config cannot be built (KeyError: NoSuchMethod is not in'),
+            (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
             (path['headless'], f'say CONFIG.py={path["headless"]}'),
             (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
             (str(tmp_path / 'empty'), 'no readable checkpoint'),

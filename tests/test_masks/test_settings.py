@@ -21,21 +21,21 @@ RCC = 'RegionCollaborativeCutout'
      'Cutout: grid must be a whole number of at least 1, got 0 '
      '(config key model.decoupling.mask.grid).'),
     (dict(type=RCC, box_area=(0.15, 4)),
-     'RegionCollaborativeCutout: box_area must lie in (0, 1], got 4 '
-     '(config key model.decoupling.mask.box_area).'),
+     'RegionCollaborativeCutout: box_area[1] must lie in (0, 1], got 4 '
+     '(config key model.decoupling.mask.box_area[1]).'),
     (dict(type='Rectangle', aspect=(0, 2)),
-     'Rectangle: aspect must be positive, got 0 (config key model.decoupling.mask.aspect).'),
+     'Rectangle: aspect[0] must be a number above 0, got 0 (config key model.decoupling.mask.aspect[0]).'),
     (dict(type=RCC, preset='papre'),
-     "RegionCollaborativeCutout: preset must be one of 'paper', 'release', got 'papre' "
+     "RegionCollaborativeCutout: preset must be one of paper, release, got 'papre' "
      '(config key model.decoupling.mask.preset).'),
     (dict(type=RCC, rule='side'),
-     "RegionCollaborativeCutout: rule must be one of 'area', 'printed', got 'side' "
+     "RegionCollaborativeCutout: rule must be one of area, printed, got 'side' "
      '(config key model.decoupling.mask.rule).'),
     (dict(type='Rcc'),
-     "unknown mask type 'Rcc': choose one of RegionCollaborativeCutout, Cutout, Blockwise, "
-     'RandomMask, Rectangle (config key model.decoupling.mask.type).'),
+     'mask: type must be one of RegionCollaborativeCutout, Cutout, Blockwise, '
+     "RandomMask, Rectangle, got 'Rcc' (config key model.decoupling.mask.type)."),
     (dict(type='Blockwise', ratio=0.4),
-     "Blockwise: unknown setting 'ratio'; it has cut_ratio "
+     'Blockwise: ratio is no setting of it; it has cut_ratio '
      '(config key model.decoupling.mask.ratio).'),
     (dict(type='Cutout', cut_ratio=float('nan')),
      'Cutout: cut_ratio must lie in [0, 1], got nan (config key model.decoupling.mask.cut_ratio).'),

@@ -171,7 +171,7 @@ def test_weights_of_base_and_decoupling_loss(weighting, keep):
     (dict(loss_weight=1.2), r'loss_weight must lie in \[0, 1\], got 1.2'),
     (dict(mixing='token'), 'mixing must be one of pixel, embedding'),
     (dict(partner_view='any'), 'partner_view must be one of same, other'),
-    (dict(ratio=0), 'ratio must be above 0'),
+    (dict(ratio=0), 'ratio must be a number above 0, got 0'),
     (dict(mask=dict(type='RegionCollaborativeCutout', cut_ratio=1.4)), r'cut_ratio.*1\.4'),
     (dict(mask=dict(type='RegionCollaborativeCutout', preset='papers')), 'papers'),
     (dict(mask=dict(type='RegionCollaborativeCutout', grid=0)), 'grid'),

@@ -161,7 +161,7 @@ def test_weights_of_a_student_alone_start_the_teacher_too():
 
 
 def test_a_method_without_dense_loss_cannot_be_decoupled():
-    with pytest.raises(ValueError, match='MoCoV2 has no dense loss to de-couple.*model.decoupling'):
+    with pytest.raises(ValueError, match='MoCoV2: decoupling needs a dense loss.*model.decoupling'):
         build({**densecl(), 'type': 'MoCoV2', 'neck': MOCO_NECK, 'decoupling': BRANCH})
 
 

@@ -196,6 +196,16 @@ def test_the_teacher_has_no_stochastic_depth_and_weight_norm_survives_its_copy()
     torch.testing.assert_close(copied.neck(feature), 2 * model.neck(feature))
 
 
+@pytest.mark.parametrize('epochs, norm_last_layer, held', [(1, False, [2, 0, 0]), (2, True, [1, 1, 0]),
+                                                           (0, False, [0, 0, 0])])
+def test_the_last_layer_is_frozen_for_the_first_epochs_of_the_run(epochs, norm_last_layer, held):
+    config = ibot(freeze_last_layer=epochs)
+    model = build(dict(config, neck=dict(config['neck'], norm_last_layer=norm_last_layer)))
+    layer = {id(p) for p in model.neck.last_layer.parameters()}
+    assert [len(model.frozen(epoch)) for epoch in range(3)] == held
+    assert all(id(p) in layer and p.requires_grad for epoch in range(3) for p in model.frozen(epoch))
+
+
 @pytest.mark.parametrize('epoch, temperature', [(0, 0.04), (1, 0.0410344828), (28, 0.0689655172), (29, 0.07),
                                                  (99, 0.07)])
 def test_the_teacher_temperature_follows_the_absolute_epoch(epoch, temperature):
@@ -221,9 +231,9 @@ def test_twenty_steps_towards_fixed_targets_lower_every_term(data):
 
 
 @pytest.mark.parametrize('options, words', [
-    (dict(local_views=4), r'local_views=4 asks for 6 views, but the batch has 2.*model\.local_views'),
+    (dict(local_views=4), r'takes 6 views of an image, but the batch has 2 .*model\.local_views'),
     (dict(mim_share=1.5), r'mim_share must lie in \[0, 1\], got 1\.5.*model\.mim_share'),
-    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'no mask token.*model\.backbone\.mask_token'),
+    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'mask_token must be True .*model\.backbone\.mask_token'),
     (dict(backbone=dict(ibot()['backbone'], arch='small')), r"ViT-S is 'deit-small'"),
     (dict(backbone=dict(ibot()['backbone'], img_size=36)), r'patch of 8 pixels does not divide a view of 36 x 36'),
     (dict(mim_mask=dict(type='Blockwise', cut_ratio=2)), r'cut_ratio.*model\.mim_mask\.cut_ratio'),

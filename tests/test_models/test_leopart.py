@@ -215,7 +215,7 @@ def test_lambda_zero_is_the_base_method_and_the_branch_leaves_the_queue_alone():
 
 
 @pytest.mark.parametrize('change, words', [
-    (dict(local_views=4), r'local_views=4 asks for 6 views, but the batch has 4'),
+    (dict(local_views=4), r'takes 6 views of an image, but the batch has 4'),
     (dict(samples=None), r'samples have no geometry; end the pipeline with PackViews'),
 ])
 def test_bad_batches_give_one_line(change, words):

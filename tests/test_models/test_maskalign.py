@@ -245,7 +245,7 @@ NECK = maskalign()['neck']
 
 @pytest.mark.parametrize('options, words', [
     (dict(backbone=dict(STUDENT, patch_size=16)), r'student has a grid of 2 x 2 patches and the teacher one of 4 x 4'),
-    (dict(neck=dict(NECK, teacher_depth=4)), r"student has 3 blocks and the teacher 4; use fusion='sum'"),
+    (dict(neck=dict(NECK, teacher_depth=4)), r"student has 3 blocks and the teacher 4; use 'sum'"),
     (dict(neck=dict(NECK, teacher_depth=4, fusion='sum')), r'the neck says 4 .*model\.neck\.teacher_depth'),
     (dict(neck=dict(NECK, levels=4)), r'levels must lie in \[1, 3\]'),
     (dict(mask_ratio=1.), r'mask_ratio must lie in'),

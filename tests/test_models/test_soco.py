@@ -263,7 +263,7 @@ def test_pyramid_pairs_meet_by_id_where_both_have_a_level():
 
 
 def test_soco_on_a_pyramid_has_no_decoupled_form():
-    with pytest.raises(ValueError, match='SoCoFPN has no dense loss to de-couple'):
+    with pytest.raises(ValueError, match='SoCoFPN: decoupling needs a dense loss'):
         build({**soco_fpn(), 'decoupling': BRANCH})
 
 

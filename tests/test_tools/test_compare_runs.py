@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.run_folders import read_run
 from mmdecouple.visualization import comparison
 from mmdecouple.visualization.comparison import compare, figures_file, made_from
 
@@ -54,7 +55,8 @@ def folders(tmp_path: Path, weights: Path) -> list[Path]:
 
 def write_figures(folder: Path, measured: dict) -> None:
     """What coupling.py leaves in a run folder."""
-    source = made_from(folder / 'toy_config.py', folder / 'epoch_1.pth')
+    checkpoint, config = read_run(folder)
+    source = made_from(config, checkpoint)
     (folder / 'coupling.json').write_text(json.dumps({**measured, 'made_from': source}))
 
 
@@ -64,10 +66,13 @@ class Measurer:
     def __init__(self, manifest: str = 'a' * 64) -> None:
         self.manifest, self.asked = manifest, []
 
-    def __call__(self, config: Path, checkpoint: Path | None, out: Path) -> None:
-        self.asked.append((config.parent.name, checkpoint and checkpoint.name, out.name))
+    def __call__(self, network: str, out: Path) -> None:
+        path = Path(network.removeprefix('untrained:'))
+        trained = network == str(path)
+        self.asked.append((path.parent.name, path.name if trained else None, out.name))
         measured = coupling(0.4, self.manifest, seed=len(self.asked))
-        out.write_text(json.dumps({**measured, 'made_from': made_from(config, checkpoint), 'cell': 16}))
+        source = made_from(read_run(path.parent)[1], path if trained else None)
+        out.write_text(json.dumps({**measured, 'made_from': source, 'cell': 16}))
 
 
 def test_a_report_measures_only_what_was_not_measured(folders: list[Path], tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_a_report_measures_only_what_was_not_measured(folders: list[Path], tmp_p
 @pytest.fixture
 def no_pictures(monkeypatch) -> None:
     """Leave out the figures that need networks."""
-    monkeypatch.setattr(comparison, 'model_pictures', lambda runs, dataset: ([], ['all: left out']))
+    monkeypatch.setattr(comparison, 'model_pictures', lambda *_: ([], ['all: left out']))
 
 
 @pytest.mark.usefixtures('no_pictures')
@@ -111,12 +116,12 @@ def test_figures_of_other_weights_another_config_or_other_cells_are_measured_aga
         return measure.asked
     os.utime(weights, (2e9, 2e9))
     assert asked() == [], 'it is the content that counts, not the time'
-    content = torch.load(weights)
+    content = torch.load(weights, weights_only=True)
     content['state_dict'] = {key: value + 1 for key, value in content['state_dict'].items()}
     torch.save(content, weights)
     os.utime(weights, (1e9, 1e9))
     assert asked() == once and asked() == []
-    config.write_text(config.read_text() + 'test_dataloader.dataset.objects.num_images = 13\n')
+    config.write_text(config.read_text().replace('num_images=12', 'num_images=13'))
     os.utime(config, (1e9, 1e9))
     assert asked() == once and asked() == []
     assert asked(cell=16) == [] and asked(cell=32) == once

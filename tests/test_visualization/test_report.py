@@ -3,8 +3,8 @@ import struct
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
-from mmdecouple.utils.run_folders import find_config
 from mmdecouple.visualization.charts import histogram_figure
 from mmdecouple.visualization.report import styles_of, write_report
 from mmdecouple.visualization.runs import Run, check_same_draws, read_scalars
@@ -20,8 +20,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     made = [Run('Untrained', {**coupling(0.2, seed=9), 'checkpoint': None})]
     for place, (name, level) in enumerate(levels.items()):
         folder = write_run(folders / str(place), None, place > 0, place)
-        made.append(Run(name, coupling(level, seed=place), folder, find_config(folder),
-                        folder / 'epoch_6.pth', read_scalars(folder)))
+        made.append(Run(name, coupling(level, seed=place), folder,
+                        Config(dict(model={}), cfg_text='model = {}', filename='toy_config.py'),
+                        folder / 'epoch_6.pth', scalars=read_scalars(folder)))
     return made
 
 

@@ -10,12 +10,11 @@ model = dict(
     queue_length=32, channels=16,
     decoupling=dict(type='DecouplingBranch', ratio=0.5,
                     mask=dict(type='RegionCollaborativeCutout', preset='paper')))
-view = [dict(type='RandomResizedCropView', size=32, scale=(0.2, 1.0)),
-        dict(type='RandomFlipView', prob=0.5)]
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(type='SceneImages', num_images=16, scenes=dict(size=(64, 64)),
-                 pipeline=[dict(type='MultiView', views=[view], num_views=[2]),
+                 pipeline=[dict(type='MultiView', views=[[dict(type='RandomResizedCropView', size=32, scale=(0.2, 1.0)),
+                                                   dict(type='RandomFlipView', prob=0.5)]], num_views=[2]),
                            dict(type='PackViews')]))
 test_dataloader = dict(
     dataset=dict(type='ProbeDataset', size=64,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.networks import TRUST, open_network
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
 from mmdecouple.visualization.comparison import compare
@@ -28,6 +28,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--untrained', action='store_true',
                         help="add the untrained network of the first run's config")
     parser.add_argument('--remeasure', action='store_true', help='ignore figures measured before')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     parser.add_argument('--title', default='Coupling report', help='heading of the report')
     return parser.parse_args(argv)
 
@@ -36,23 +37,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cell: int | None = None
 
-    def measure(config: Path, checkpoint: Path | None, out: Path) -> None:
-        network = f'{config}={checkpoint}' if checkpoint else str(config)
+    def measure(network: str, out: Path) -> None:
         command = [sys.executable, str(MEASURE), network, '--json', str(out)]
         command += ['--remeasure'] if args.remeasure else []
         command += ['--dataset', args.dataset, '--cell', str(cell)] if args.dataset else []
+        command += ['--allow-pickle'] if args.allow_pickle else []
         if subprocess.run(command, check=False).returncode:
-            sys.exit(f'Measuring {checkpoint or "the untrained network"} failed, as said above; '
+            sys.exit(f'Measuring {network} failed, as said above; '
                      f'the command was: {" ".join(command)}')
 
     with one_line_errors():
         check_writable(args.out / 'report.html')
         if args.dataset:
             # Draws depend on the cell: runs with cells of different sizes need one for all, as in coupling.py.
-            cell = max(open_network(str(folder)).cell for folder in args.runs)
+            cell = max(open_network(str(folder), allow_pickle=args.allow_pickle).cell for folder in args.runs)
         compare(args.runs, args.names or [folder.resolve().name for folder in args.runs],
                 args.out, measure, dataset=args.dataset, cell=cell, untrained=args.untrained,
-                remeasure=args.remeasure, title=args.title)
+                remeasure=args.remeasure, allow_pickle=args.allow_pickle, title=args.title)
 
 
 if __name__ == '__main__':

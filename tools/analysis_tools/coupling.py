@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
-from mmdecouple.evaluation.networks import LAYER, Network
+from mmdecouple.evaluation.networks import LAYER, TRUST, Network
 from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
 from mmdecouple.evaluation.suites import LIMITS, configured_probe, probe_config
 from mmdecouple.registry import DATASETS
@@ -67,7 +67,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=positive, default=32, help='images shown at a time (default 32)')
     parser.add_argument('--workers', type=whole, default=0, help='processes that render images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     args = parser.parse_args(argv)
     if args.json and len(args.networks) > 1:
         parser.error('--json is for one network; use --out')
@@ -112,9 +112,10 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
             report = measure_model(network.model, dataset, batch_size=args.batch_size, num_workers=args.workers,
                                    progress=show)
     # The same network may come from other files than in the call that measured it.
-    config, checkpoint = network.config and network.config.filename, network.checkpoint
-    report = {**report, 'config': config, 'checkpoint': checkpoint and str(checkpoint), 'layer': args.layer,
-              'measured': args.measured, 'network_sha256': weights, 'made_from': made_from(config, checkpoint)}
+    config, checkpoint = network.config, network.checkpoint
+    report = {**report, 'config': config and config.filename, 'checkpoint': checkpoint and str(checkpoint),
+              'layer': args.layer, 'measured': args.measured, 'network_sha256': weights,
+              'made_from': made_from(config, checkpoint)}
     write_json(path, report)
     return report
 

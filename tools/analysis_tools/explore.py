@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import LAYER, open_network
+from mmdecouple.evaluation.networks import LAYER, TRUST, open_network
 from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import choose_device
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--seed', type=seed, default=0, help='of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust checkpoints that hold more than weights')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     args = parser.parse_intermixed_args(argv)
     if args.images is None:
         args.images = [args.words.pop()]

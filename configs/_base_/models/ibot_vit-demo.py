@@ -1,5 +1,6 @@
 # iBOT small enough for two CPU cores: four of the twelve blocks of a ViT-Ti/8, 512 prototypes. The teacher's
-# temperature stays low: raised within minutes, it lets all tokens share one flat distribution.
+# temperature stays low: raised within minutes, it lets all tokens share one flat distribution. Of so few epochs none is
+# spent with the last layer frozen.
 _base_ = ['./ibot_vit-s16.py']
 model = dict(
     backbone=dict(
@@ -10,4 +11,5 @@ model = dict(
     neck=dict(in_channels=192, out_channels=512, hidden_channels=512, bottleneck_channels=128),
     teacher=dict(momentum=0.99),
     mim_mask=dict(cut_ratio=(0.2, 0.8)),
-    teacher_temperature=(0.04, 0.04))
+    teacher_temperature=(0.04, 0.04),
+    freeze_last_layer=0)

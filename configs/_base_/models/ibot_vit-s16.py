@@ -12,4 +12,5 @@ model = dict(
     teacher_temperature=(0.04, 0.07),
     warmup_epochs=80,
     center_momentum=0.9,
+    freeze_last_layer=1,
     data_preprocessor=dict(type='DensePreprocessor'))

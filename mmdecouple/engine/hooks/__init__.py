@@ -2,7 +2,6 @@ from mmdecouple.engine.hooks.checkpoint_hook import DurableCheckpointHook
 from mmdecouple.engine.hooks.coupling_hook import CouplingHook
 from mmdecouple.engine.hooks.dry_run_hook import DryRunHook
 from mmdecouple.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteLoss
-from mmdecouple.engine.hooks.freeze_hook import FreezeHook
 from mmdecouple.engine.hooks.graceful_stop_hook import GracefulStopHook
 from mmdecouple.engine.hooks.quarantine_hook import QuarantineHook
 from mmdecouple.engine.hooks.remarks_hook import RemarksHook
@@ -10,6 +9,6 @@ from mmdecouple.engine.hooks.seed_hook import SeedHook
 from mmdecouple.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
-    'CouplingHook', 'DryRunHook', 'DurableCheckpointHook', 'FiniteLossHook', 'FreezeHook', 'GracefulStopHook',
-    'NonFiniteLoss', 'QuarantineHook', 'RemarksHook', 'SeedHook', 'TeacherHook'
+    'CouplingHook', 'DryRunHook', 'DurableCheckpointHook', 'FiniteLossHook', 'GracefulStopHook', 'NonFiniteLoss',
+    'QuarantineHook', 'RemarksHook', 'SeedHook', 'TeacherHook'
 ]

@@ -8,6 +8,7 @@ from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import DATASETS, HOOKS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @HOOKS.register_module()
@@ -32,9 +33,11 @@ class CouplingHook(Hook):
                  probe: dict | None = None,
                  batch_size: int = 32,
                  num_workers: int = 0) -> None:
-        if interval < 1:
-            raise UserError(f'CouplingHook: interval must be at least 1 epoch, got {interval} '
-                            '(config key custom_hooks).')
+        check = Settings(self, 'custom_hooks')
+        check.block('probe', probe, optional=True, typed=False)
+        check.number('interval', interval, 1, whole=True)
+        check.number('batch_size', batch_size, 1, whole=True)
+        check.number('num_workers', num_workers, 0, whole=True)
         self.probe, self.interval = probe, interval
         self.batch_size, self.num_workers = batch_size, num_workers
         self.dataset = None

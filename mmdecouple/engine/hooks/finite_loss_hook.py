@@ -1,59 +1,114 @@
-"""A loss that is not finite stops the run before it reaches the weights."""
-import json
+"""A loss or a gradient that is not finite stops the run before it reaches the weights."""
 import math
 import os.path as osp
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from mmdecouple.engine.hooks.unwrapping import bare_model, bare_optimizers
+from mmdecouple.engine.arriving import Arriving
+from mmdecouple.engine.gradients import CollapsedScale, GradientWatch, NonFiniteGradient, with_gradient
+from mmdecouple.engine.hooks.unwrapping import bare_model, bare_wrappers
+from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.files import write_json
+from mmdecouple.utils.finite import first_nonfinite
+
+_REMEDY = 'a lower optim_wrapper.optimizer.lr or fp32'
 
 
 class NonFiniteLoss(UserError, FloatingPointError):
     """The loss became NaN or infinite."""
 
 
+class _Place(NamedTuple):
+    """One iteration.
+
+    Attributes:
+        epoch: From 0.
+        iteration: From 0.
+        terms: Its loss terms.
+        samples: Samples of the batches since the last step.
+    """
+    epoch: int
+    iteration: int
+    terms: '_Terms'
+    samples: list[Any]
+
+
+class _Terms:
+    """The loss terms of one iteration, on their way to the host.
+
+    Attributes:
+        names: Of the terms.
+        values: One a term, and 1 at the end if a loss of any process is not finite; None before the forward pass.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.values: Arriving | None = None
+
+    def read(self) -> dict[str, float]:
+        """The terms by name."""
+        return dict(zip(self.names, self.values.read()[:-1].tolist())) if self.values is not None else {}
+
+    def bad(self) -> bool:
+        """Whether a loss of any process is not finite."""
+        return self.values is not None and bool(self.values.read()[-1] > 0)
+
+
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Checks every loss term after the forward pass and stops all processes before the step.
+    """Checks every loss term after the forward pass, and the gradients before the step, and stops all processes.
 
-    On a GPU the terms travel to the host on a stream of their own while the backward pass runs,
-    so that the check costs no waiting; the loggers then get those host values. Infinite gradients
-    that fp16 loss scaling skips are no error. What the step was fed is written to
-    ``nonfinite_loss_rank<r>.json`` in the work dir.
+    On a GPU the terms travel to the host on a stream of their own while the backward pass runs, so that the check costs
+    no waiting; the loggers then get those host values. Gradients are judged by the optimizer wrapper (`GradientWatch`);
+    this hook knows where the run is. What the step was fed is written to ``nonfinite_loss_rank<r>.json``,
+    ``nonfinite_gradient_rank<r>.json`` or ``collapsed_scale_rank<r>.json`` in the work dir.
+
+    Steps that fp16 leaves out now and then are no error; `PrecisionOptimWrapper` counts them.
     """
 
     priority = 'HIGHEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Wraps the model's ``parse_losses`` and the optimizers' step."""
+        """Wraps the model's ``parse_losses`` and watches every optimizer.
+
+        Raises:
+            UserError: mmengine's own wrapper for mixed precision, which leaves out steps without a word.
+        """
         self._runner = runner
-        self._names: list[str] = []
-        self._values: torch.Tensor | None = None
-        self._arrived: torch.cuda.Event | None = None
+        self._terms = _Terms()
+        self._place: _Place | None = None
+        self._stepped = False
         self._stream: torch.cuda.Stream | None = None
+        self._watches = [self._watch(wrapper) for wrapper in bare_wrappers(runner)]
         model = bare_model(runner)
         parse_losses = model.parse_losses
 
         @wraps(parse_losses)
-        def watched(losses: dict) -> tuple[torch.Tensor, dict]:
+        def watched(losses: dict) -> tuple[Tensor, dict]:
             loss, terms = parse_losses(losses)
             self._send(terms)
             return loss, terms
 
         model.parse_losses = watched
-        for optimizer in bare_optimizers(runner):
-            optimizer.register_step_pre_hook(self._check)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Keeps the batch at hand for the report."""
-        self._batch = data_batch
+        """Keeps what belongs to the iteration at hand for a report."""
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        earlier = [] if self._place is None or self._stepped else self._place.samples
+        self._stepped, self._terms = False, _Terms()
+        self._place = _Place(runner.epoch, runner.iter, self._terms, [*earlier, *(samples or [])])
+        for watch in self._watches:
+            watch.place = self._place
 
     def after_train_iter(self,
                          runner: Runner,
@@ -61,57 +116,103 @@ class FiniteLossHook(Hook):
                          data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Checks iterations that took no step, and hands the host values to the loggers."""
-        self._check()
-        if outputs is not None and self._values is not None:
-            outputs.update(zip(self._names, self._values[:-1].tolist()))
-        self._batch, self._values = None, None
+        self._check_loss()
+        if outputs is not None:
+            outputs.update(self._terms.read())
+
+    def after_train(self, runner: Runner) -> None:
+        """Reads the verdict on the last step."""
+        for watch in self._watches:
+            watch.settle()
+
+    def _watch(self, wrapper: OptimWrapper) -> GradientWatch:
+        optimizer = wrapper.optimizer
+        if isinstance(wrapper, PrecisionOptimWrapper):
+            watch = wrapper.watch
+        elif isinstance(wrapper, AmpOptimWrapper):
+            raise UserError('FiniteLossHook: AmpOptimWrapper leaves out steps without a word; use '
+                            "type='PrecisionOptimWrapper' with a precision (config key optim_wrapper.type).")
+        else:
+            watch = GradientWatch()
+            optimizer.register_step_pre_hook(lambda *_: watch.judge(with_gradient(optimizer), False) and None)
+        watch.report, watch.collapsed = self._of_gradient, self._of_scale
+        optimizer.register_step_pre_hook(self._before_step)
+        return watch
 
     @torch.compiler.disable
     @torch.no_grad()
-    def _send(self, terms: dict[str, torch.Tensor]) -> None:
+    def _send(self, terms: dict[str, Tensor]) -> None:
         """Starts the way of the terms, and of one flag for all processes, to the host."""
-        self._names = list(terms)
+        self._terms.names = list(terms)
         values = torch.stack([value.detach().float().reshape(()) for value in terms.values()])
         if not values.is_cuda:
-            self._values = self._with_flag(values)
+            self._terms.values = Arriving(self._with_flag(values))
             return
         self._stream = self._stream or torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            flagged = self._with_flag(values)
             values.record_stream(self._stream)
-            self._values = torch.empty(flagged.shape, pin_memory=True)
-            self._values.copy_(flagged, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record(self._stream)
+            self._terms.values = Arriving(self._with_flag(values))
 
-    def _with_flag(self, values: torch.Tensor) -> torch.Tensor:
-        judged = values[[index for index, name in enumerate(self._names) if 'loss' in name]]
+    def _with_flag(self, values: Tensor) -> Tensor:
+        judged = values[[index for index, name in enumerate(self._terms.names) if 'loss' in name]]
         flag = (~torch.isfinite(judged)).any().float().reshape(1)
         if is_distributed():
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return torch.cat([values, flag])
 
-    def _check(self, *_: Any) -> None:
-        if self._values is None:
-            return
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        if self._values[-1] > 0:
-            raise NonFiniteLoss(self._report(dict(zip(self._names, self._values[:-1].tolist()))))
+    def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
+        self._stepped = True
+        self._check_loss()
 
-    def _report(self, terms: dict[str, float]) -> str:
+    def _check_loss(self) -> None:
+        if self._terms.bad():
+            raise self._of_loss()
+
+    def _of_loss(self) -> NonFiniteLoss:
+        bad = [name for name, value in self._terms.read().items() if 'loss' in name and not math.isfinite(value)]
+        # The sum is last: a term says more.
+        bad.sort(key='loss'.__eq__)
+        what = f'{_some(bad)} not finite' if bad else 'the loss of another process not finite'
+        return NonFiniteLoss(self._told('nonfinite_loss', what, self._place))
+
+    def _of_gradient(self, parameters: list[nn.Parameter], place: _Place) -> Exception:
+        # The gradient of a loss that is not finite is not finite either: the loss is the cause.
+        if place is self._place and self._terms.bad():
+            return self._of_loss()
+        owned = {id(parameter): name for name, parameter in bare_model(self._runner).named_parameters()}
+        bad = [owned.get(id(parameter), 'a parameter') for parameter in parameters]
+        what = f'gradient of {_some(bad)} not finite' if bad else 'norm of all gradients not finite'
+        return NonFiniteGradient(self._told('nonfinite_gradient', what, place, parameters=bad))
+
+    def _of_scale(self, scale: float, skips: int) -> CollapsedScale:
+        what = f'{skips} steps in a row left out, loss scale {scale:g}'
+        return CollapsedScale(self._told('collapsed_scale', what, self._place, 'precision=bf16', scale=scale,
+                                         skips=skips))
+
+    def _told(self, kind: str, what: str, place: _Place, remedy: str = _REMEDY, **details: Any) -> str:
+        """Writes the capture; returns the message."""
         runner, rank = self._runner, get_rank()
-        samples = self._batch.get('data_samples') if isinstance(self._batch, dict) else None
-        paths = [getattr(sample, 'img_path', None) for sample in samples or []]
-        place = dict(epoch=runner.epoch, iteration=runner.iter, rank=rank)
-        capture = osp.join(runner.work_dir, f'nonfinite_loss_rank{rank}.json')
-        with open(capture, 'w') as file:
-            json.dump(dict(**place, terms={key: str(value) for key, value in terms.items()},
-                           images=paths), file, indent=1)
-        bad = [name for name, value in terms.items() if 'loss' in name and not math.isfinite(value)]
-        what = f'{", ".join(bad)} not finite' if bad else 'the loss of another process not finite'
-        saved = runner.message_hub.runtime_info.get('last_ckpt', 'none yet')
-        return (f'FiniteLossHook: {what} at epoch {place["epoch"]}, iteration {place["iteration"]}, rank {rank}; no '
-                f'weight was changed. Terms and images: {capture}. Last good checkpoint: {saved}; resume it with a '
-                'lower optim_wrapper.optimizer.lr or precision fp32.')
+        capture = osp.join(runner.work_dir, f'{kind}_rank{rank}.json')
+        write_json(capture, dict(
+            epoch=place.epoch, iteration=place.iteration, rank=rank,
+            terms={key: str(value) for key, value in place.terms.read().items()}, **details,
+            images=[getattr(sample, 'img_path', None) for sample in place.samples]), indent=1)
+        weight = first_nonfinite(dict(bare_model(runner).named_parameters()))
+        state = 'no weight was changed' if weight is None else f'weight {weight} was not finite before'
+        good = getattr(runner, 'last_good_checkpoint', None)
+        if good and osp.dirname(good) == runner.work_dir:
+            good = osp.basename(good)
+        goal = f'resume {good} with {remedy}' if good else f'no good checkpoint yet; use {remedy}'
+        return (f'FiniteLossHook: {what} at epoch {place.epoch}, iteration {place.iteration}, rank {rank}; {state}. '
+                f'See {_near(capture)}; {goal}.')
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} more'
+
+
+def _near(path: str) -> str:
+    """A path as seen from the current folder, if it lies in it."""
+    near = osp.relpath(path)
+    return path if near.startswith('..') else near

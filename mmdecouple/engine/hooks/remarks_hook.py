@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @HOOKS.register_module()
@@ -21,9 +21,7 @@ class RemarksHook(Hook):
     """
 
     def __init__(self, max_share: float = 0.1) -> None:
-        if not 0 <= max_share <= 1:
-            raise UserError(f'RemarksHook: max_share must lie in [0, 1], got {max_share} (config key custom_hooks).')
-        self.max_share = max_share
+        self.max_share = Settings(self, 'custom_hooks').number('max_share', max_share, 0, 1)
         self._counts: Counter[str] = Counter()
         self._images = 0
 

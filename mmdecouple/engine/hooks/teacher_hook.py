@@ -1,11 +1,14 @@
-"""The teacher follows the student after every real optimizer step."""
+"""What the method asks of the run: its teacher moves with the steps, and what it freezes stands still."""
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
-from mmdecouple.engine.hooks.unwrapping import bare_model, bare_optimizers
+from mmdecouple.engine.hooks.unwrapping import bare_model, bare_optimizers, bare_wrappers
+from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.errors import UserError
 
 
 @HOOKS.register_module()
@@ -15,6 +18,10 @@ class TeacherHook(Hook):
     Iterations that only accumulate gradients, and steps that fp16 loss scaling skips, do not count
     as steps. A model with ``start_epoch(epoch)`` is told each epoch (from 0) before its first
     iteration, and before the first one after a resume; one with ``prepare_training()`` is called before it all.
+    What ``frozen(epoch)`` of a model gives gets no gradient in that epoch.
+
+    Raises:
+        UserError: A model freezes parameters, and the optimizer wrapper is not `PrecisionOptimWrapper`.
     """
 
     priority = 'HIGH'
@@ -29,10 +36,12 @@ class TeacherHook(Hook):
             optimizer.register_step_post_hook(self._note_step)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Lets the model set what depends on the epoch, such as the teacher's temperature."""
+        """Lets the model set what depends on the epoch: the teacher's temperature, or what is frozen."""
         model = bare_model(runner)
         if hasattr(model, 'start_epoch'):
             model.start_epoch(runner.epoch)
+        if hasattr(model, 'frozen'):
+            _freeze(runner, tuple(model.frozen(runner.epoch)))
 
     def after_train_iter(self,
                          runner: Runner,
@@ -47,3 +56,12 @@ class TeacherHook(Hook):
 
     def _note_step(self, *_: Any) -> None:
         self._stepped = True
+
+
+def _freeze(runner: Runner, parameters: tuple[nn.Parameter, ...]) -> None:
+    for wrapper in bare_wrappers(runner):
+        if isinstance(wrapper, PrecisionOptimWrapper):
+            wrapper.frozen = parameters
+        elif parameters:
+            raise UserError(f'TeacherHook: only PrecisionOptimWrapper can freeze what {type(bare_model(runner)).__name__} '
+                            f'freezes, got {type(wrapper).__name__} (config key optim_wrapper.type).')

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..backbones import dense_map, predict_maps, stride_of
 from ..decoupling import DecoupledViews, Foreground
-from ..layers import batch_shuffle, batch_unshuffle
+from ..layers import batch_shuffle, batch_unshuffle, count_batches_once
 from ..regions import Regions
 
 
@@ -55,11 +56,15 @@ class DenseAlgorithm(BaseModel):
     def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
                  decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
                  data_preprocessor: dict | None = None, init_cfg: dict | list[dict] | None = None) -> None:
+        check = Settings(self, 'model')
+        check.block('backbone', backbone)
+        for key, block in (('neck', neck), ('decoupling', decoupling)):
+            check.block(key, block, optional=True)
+        for key, block in (('teacher', teacher), ('data_preprocessor', data_preprocessor)):
+            check.block(key, block, optional=True, typed=False)
+        check.number('dense_stride', dense_stride, 1, whole=True, optional=True)
+        check.choice('measured', measured, ('teacher', 'student'))
         super().__init__(MODELS.build({'type': 'DensePreprocessor', **(data_preprocessor or {})}), init_cfg)
-        name = type(self).__name__
-        if measured not in ('teacher', 'student'):
-            raise UserError(f"{name}: measured must be 'teacher' or 'student', got {measured!r} "
-                            '(config key model.measured).')
         self.backbone = MODELS.build(backbone)
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
@@ -69,12 +74,17 @@ class DenseAlgorithm(BaseModel):
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
             if type(self).dense_loss is DenseAlgorithm.dense_loss:
-                raise UserError(f'{name} has no dense loss to de-couple: remove the config key '
-                                'model.decoupling, or use a dense method such as DenseCL.')
+                check.refuse('decoupling', 'needs a dense loss, which the method has not; remove it, or use a dense '
+                             'method such as DenseCL')
             if self.decoupling.mixing == 'embedding' and not self.mixes_embeddings:
-                raise UserError(f"{name}: mixing='embedding' is for methods whose student mixes patch embeddings, "
-                                "such as IBOT; use 'pixel' (config key model.decoupling.mixing).")
+                check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, such "
+                             "as IBOT; use 'pixel'")
         self.data_preprocessor.batch_stages.append(self._draw)
+
+    @property
+    def num_views(self) -> int:
+        """Views of an image that the method takes."""
+        return len({*self.student_views, *self.key_views})
 
     @property
     def student_modules(self) -> dict[str, nn.Module]:
@@ -91,7 +101,8 @@ class DenseAlgorithm(BaseModel):
         self.teacher.reset(self.student_modules)
 
     def prepare_training(self) -> None:
-        """Read what only training needs; called once before it."""
+        """Make ready what only training needs; called once before it, when the network is as it will train."""
+        count_batches_once(self)
 
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
         """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
@@ -99,6 +110,10 @@ class DenseAlgorithm(BaseModel):
 
     def start_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
+
+    def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
+        """Trained parameters that stand still in an epoch (from 0): neither a step nor weight decay touches them."""
+        return ()
 
     def draw(self, batch: dict, generator: torch.Generator) -> Any:
         """What the method itself draws for a batch, before the branch does: given to `learn`.
@@ -227,7 +242,16 @@ class DenseAlgorithm(BaseModel):
             return self.loss(inputs, decoupled, drawn)
         return predict_maps(self.dense_features, inputs, data_samples, mode)
 
+    def _needs(self, key: str, kind: str, attribute: str) -> None:
+        """Refuse a part of the network that is not of the kind the method reads, told by one of its attributes."""
+        if getattr(getattr(self, key), attribute, None) is None:
+            Settings(self, f'model.{key}').refuse('type', f'must be {kind}, got {type(getattr(self, key)).__name__}')
+
     def _draw(self, batch: dict, generator: torch.Generator) -> dict:
+        if len(batch['inputs']) != self.num_views:
+            keys = 'num_views of the data' + ' and model.local_views' * hasattr(self, 'local_views')
+            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the batch '
+                            f'has {len(batch["inputs"])} (config key{"s" * ("and" in keys)} {keys}).')
         batch = {**batch, 'drawn': self.draw(batch, generator)}
         if self.decoupling is not None and self.decoupling.enabled:
             keys = [batch['inputs'][index] for index in self.key_views[:self.decoupled_views]]

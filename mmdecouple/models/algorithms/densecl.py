@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..decoupling import DecoupledViews
 from ..layers import NegativeQueue
@@ -24,7 +24,7 @@ class DenseCL(DenseAlgorithm):
     Args:
         queue_length: Q, keys in each of the two queues.
         channels: C, channels of the projections.
-        temperature: Of both InfoNCE terms.
+        temperature: Of both InfoNCE terms, above 0.
         dense_weight: w, in [0, 1].
         match_rank: n: each position is matched with its n-th most similar position instead; 1 is the method. `random`
             matches it with any position. For the paper's study of misalignment (Fig. 9, "S-T/@n").
@@ -36,10 +36,13 @@ class DenseCL(DenseAlgorithm):
 
     def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
                  dense_weight: float = 0.5, match_rank: int | str = 1, **kwargs) -> None:
+        check = Settings(self, 'model')
+        check.number('queue_length', queue_length, 1, whole=True)
+        check.number('channels', channels, 1, whole=True)
+        check.number('temperature', temperature, above=0)
+        check.number('dense_weight', dense_weight, 0, 1)
         super().__init__(**kwargs)
-        if not 0 <= dense_weight <= 1:
-            raise UserError(f'DenseCL: dense_weight must lie in [0, 1], got {dense_weight} '
-                            '(config key model.dense_weight).')
+        self._needs('neck', "mmpretrain's DenseCLNeck", 'with_pool')
         self.queue = NegativeQueue(queue_length, channels)
         self.dense_queue = NegativeQueue(queue_length, channels)
         self.temperature = temperature

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import Center
@@ -45,15 +45,16 @@ class IBOT(DenseAlgorithm):
         mim_mask: Config of the sampler of masks, on the token grid.
         mim_share: Probability that a view is masked at all, drawn for each image and view.
         local_views: L, views of another size after the two global ones, for the class token only.
-        student_temperature: Of the student's softmax.
-        teacher_temperature: First and last temperature of the teacher's softmax.
+        student_temperature: Of the student's softmax, above 0.
+        teacher_temperature: First and last temperature of the teacher's softmax, above 0.
         warmup_epochs: Epochs from the first to the last, linearly.
-        center_momentum: Of both centers.
+        center_momentum: Of both centers, in [0, 1].
         visible_weight: Weight of the same patch loss on the visible patches, averaged by itself, as in iBOT++
             (TIPSv2, and `lightly` for the separate average); 0 is iBOT.
         target_rank: n: the target of a masked patch is the teacher's token that is n-th nearest to the patch's own in
             its view, by cosine; 1 is its own, that is the method. `random` takes any token of the view. For the
             paper's study of misalignment (Fig. 9, "T@n"); the visible patches keep their own targets.
+        freeze_last_layer: Epochs, from the first of the run, in which the head's last layer stands still.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
@@ -71,19 +72,30 @@ class IBOT(DenseAlgorithm):
     def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
                  student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
                  warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0.,
-                 target_rank: int | str = 1, **kwargs) -> None:
+                 target_rank: int | str = 1, freeze_last_layer: int = 1, **kwargs) -> None:
+        check = Settings(self, 'model')
+        check.number('mim_share', mim_share, 0, 1)
+        check.number('local_views', local_views, 0, whole=True)
+        check.number('student_temperature', student_temperature, above=0)
+        teacher_temperature = check.numbers('teacher_temperature', teacher_temperature, 2, above=0)
+        check.number('warmup_epochs', warmup_epochs, 0, whole=True)
+        check.number('center_momentum', center_momentum, 0, 1)
+        check.number('visible_weight', visible_weight, 0)
+        check.number('freeze_last_layer', freeze_last_layer, 0, whole=True)
         super().__init__(**kwargs)
-        if not 0 <= mim_share <= 1:
-            raise UserError(f'IBOT: mim_share must lie in [0, 1], got {mim_share} (config key model.mim_share).')
-        if getattr(self.backbone, 'mask_token', None) is None:
-            raise UserError('IBOT: the backbone has no mask token; use a DenseViT with mask_token=True '
-                            '(config key model.backbone.mask_token).')
+        self._needs('neck', 'a DINOHead', 'last_layer')
+        self._needs('backbone', 'a DenseViT', 'dense_map')
+        if self.backbone.mask_token is None:
+            check.refuse('backbone.mask_token', 'must be True')
         self.mim_mask = build_mask(mim_mask, 'model.mim_mask')
+        if getattr(self.mim_mask, 'cut_ratio', (1., 1.))[1] == 0:
+            check.refuse('mim_mask.cut_ratio', 'must be above 0: patches that are masked are what the method predicts')
         self.mim_share = mim_share
         self.local_views = local_views
         self.student_temperature = student_temperature
         self.schedule = (*teacher_temperature, warmup_epochs)
         self.visible_weight = visible_weight
+        self.freeze_last_layer = freeze_last_layer
         self.match = RankedMatch(target_rank, 'IBOT', 'target_rank')
         self.class_center = Center(self.neck.out_channels, center_momentum)
         self.patch_center = Center(self.neck.out_channels, center_momentum)
@@ -91,17 +103,23 @@ class IBOT(DenseAlgorithm):
         self.register_buffer('teacher_temperature', torch.empty(()), persistent=False)
         self.start_epoch(0)
 
+    @property
+    def num_views(self) -> int:
+        """Two global views and the local ones."""
+        return 2 + self.local_views
+
     def start_epoch(self, epoch: int) -> None:
         """Set the teacher's temperature of an epoch."""
         first, last, epochs = self.schedule
         self.teacher_temperature.fill_(first + (last - first) * min(epoch / max(epochs - 1, 1), 1))
 
+    def frozen(self, epoch: int) -> list[nn.Parameter]:
+        """The head's last layer in the first epochs (`cancel_gradients_last_layer` of DINO's utils.py)."""
+        return [p for p in self.neck.last_layer.parameters() if p.requires_grad and epoch < self.freeze_last_layer]
+
     def draw(self, batch: dict, generator: torch.Generator) -> MIMMasks:
         """Draw the masks of the two global views."""
         views = batch['inputs']
-        if len(views) != 2 + self.local_views:
-            raise UserError(f'IBOT: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
-                            f'batch has {len(views)} (config keys model.local_views and MultiView.num_views).')
         rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
         mask = self.mim_mask.sample(rows, size, generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]

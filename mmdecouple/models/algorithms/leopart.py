@@ -7,6 +7,7 @@ from torchvision.ops import roi_align
 from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..attention_mask import attention_mask
 from ..decoupling import DecoupledViews, Foreground
@@ -26,12 +27,12 @@ class Leopart(DenseAlgorithm):
 
     Args:
         local_views: L, views of another size after the two global ones.
-        temperature: Of the student's softmax.
-        epsilon: Of Sinkhorn.
-        iterations: Of Sinkhorn.
+        temperature: Of the student's softmax, above 0.
+        epsilon: Of Sinkhorn, above 0.
+        iterations: Of Sinkhorn, >= 1.
         queue_length: Rows of each of the two queues on this process (4096 of 8192 on two); 0 for none.
-        queue_share: Rows stored a step, for each image of the batch.
-        attention_mass: Share of the attention that is foreground.
+        queue_share: Rows stored a step, for each image of the batch, >= 1.
+        attention_mass: Share of the attention that is foreground, in (0, 1].
         roi_size: Side of the common grid.
         measured: As for `DenseAlgorithm`; Leopart's published numbers are the student's.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` and a `PrototypeHead`.
@@ -51,7 +52,17 @@ class Leopart(DenseAlgorithm):
     def __init__(self, local_views: int = 4, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3,
                  queue_length: int = 4096, queue_share: int = 10, attention_mass: float = 0.6, roi_size: int = 7,
                  measured: str = 'student', **kwargs) -> None:
+        check = Settings(self, 'model')
+        for key, value, least in (('local_views', local_views, 0), ('iterations', iterations, 1),
+                                  ('queue_length', queue_length, 0), ('queue_share', queue_share, 1),
+                                  ('roi_size', roi_size, 1)):
+            check.number(key, value, least, whole=True)
+        check.number('temperature', temperature, above=0)
+        check.number('epsilon', epsilon, above=0)
+        check.number('attention_mass', attention_mass, above=0, most=1)
         super().__init__(measured=measured, **kwargs)
+        self._needs('neck', 'a PrototypeHead', 'prototypes')
+        self._needs('backbone', 'a DenseViT', 'class_attention')
         self.local_views = local_views
         self.temperature = temperature
         self.epsilon = epsilon
@@ -61,12 +72,14 @@ class Leopart(DenseAlgorithm):
         self.roi_size = roi_size
         self.queues = nn.ModuleList(EmbeddingQueue(queue_length, self.neck.out_channels) for _ in range(2))
 
+    @property
+    def num_views(self) -> int:
+        """Two global views and the local ones."""
+        return 2 + self.local_views
+
     def draw(self, batch: dict, generator: torch.Generator) -> Tensor:
         """Crop windows of all views, (V, B, 7): nothing is drawn, but the loss needs them."""
         views, samples = batch['inputs'], batch['data_samples']
-        if len(views) != 2 + self.local_views:
-            raise UserError(f'Leopart: local_views={self.local_views} asks for {2 + self.local_views} views, but the '
-                            f'batch has {len(views)} (config keys model.local_views and the views of the data).')
         if not samples or not hasattr(samples[0], 'geometry'):
             raise UserError('Leopart: the samples have no geometry; end the pipeline with PackViews.')
         geometry = torch.stack([sample.geometry for sample in samples], dim=1)

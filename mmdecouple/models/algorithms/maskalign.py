@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..decoupling import DecoupledViews
 from .base import DenseAlgorithm
@@ -45,13 +46,12 @@ class MaskAlign(DenseAlgorithm):
             raise UserError('MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
                             'student, and the teacher by its own file (config key model.measured; tools: '
                             '--measured).')
+        check = Settings(self, 'model')
+        check.number('mask_ratio', mask_ratio, 0, below=1)
+        check.number('drop', drop, 0, 1)
+        check.choice('masking', masking, _MASKINGS)
         super().__init__(measured=measured, **kwargs)
-        for key, value, fits in (('mask_ratio', mask_ratio, 0 <= mask_ratio < 1), ('drop', drop, 0 <= drop <= 1)):
-            if not fits:
-                raise UserError(f'MaskAlign: {key} must lie in [0, 1], got {value} (config key model.{key}).')
-        if masking not in _MASKINGS:
-            raise UserError(f'MaskAlign: masking must be one of {", ".join(_MASKINGS)}, got {masking!r} '
-                            '(config key model.masking).')
+        self._needs('backbone', 'a DenseViT', 'class_attention')
         self.mask_ratio = mask_ratio
         self.masking = masking
         self.drop = drop
@@ -61,10 +61,12 @@ class MaskAlign(DenseAlgorithm):
 
     def build_teacher(self, cfg: dict) -> nn.Module:
         """A frozen teacher."""
+        self._needs('neck', 'a DynamicAlignment', 'levels')
         return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
 
     def prepare_training(self) -> None:
-        """Read the teacher's file."""
+        """As in the base class; the teacher reads its file."""
+        super().prepare_training()
         self.teacher.load()
 
     def teach(self, views: list[Tensor], drawn: None) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.settings import Settings
 
 from ..layers import NegativeQueue
 from ..losses import info_nce
@@ -16,7 +17,7 @@ class MoCoV2(DenseAlgorithm):
     Args:
         queue_length: Q, keys in the queue.
         channels: C, channels of the projection.
-        temperature: Of InfoNCE.
+        temperature: Of InfoNCE, above 0.
         **kwargs: As for `DenseAlgorithm`.
 
     Source: arXiv 2003.04297; `facebookresearch/moco moco/builder.py`.
@@ -24,6 +25,10 @@ class MoCoV2(DenseAlgorithm):
 
     def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
                  **kwargs) -> None:
+        check = Settings(self, 'model')
+        check.number('queue_length', queue_length, 1, whole=True)
+        check.number('channels', channels, 1, whole=True)
+        check.number('temperature', temperature, above=0)
         super().__init__(**kwargs)
         self.queue = NegativeQueue(queue_length, channels)
         self.temperature = temperature

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.settings import Settings
 
 from ..backbones import split_last_stage
 from ..decoupling import DecoupledViews
@@ -40,6 +41,9 @@ class SoCo(DenseAlgorithm):
     shuffle = False
 
     def __init__(self, predictor: dict, roi_size: int = 14, **kwargs) -> None:
+        check = Settings(self, 'model')
+        check.block('predictor', predictor)
+        check.number('roi_size', roi_size, 1, whole=True)
         super().__init__(**kwargs)
         self.predictor = MODELS.build(predictor)
         self.roi_size = roi_size

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..regions import Regions, regions_of
 from .base import DenseAlgorithm
@@ -33,7 +34,9 @@ class SoCoFPN(DenseAlgorithm):
     shuffle = False
 
     def __init__(self, predictor: dict, **kwargs) -> None:
+        Settings(self, 'model').block('predictor', predictor)
         super().__init__(**kwargs)
+        self._needs('neck', 'a RegionPyramid', 'levels')
         self.predictor = MODELS.build(predictor)
 
     def draw(self, batch: dict, generator: torch.Generator) -> list[Regions]:

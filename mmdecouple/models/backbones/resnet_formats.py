@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, to_detectron2
+from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, tensors_by_name, to_detectron2
 
 WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
@@ -49,15 +49,13 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
     """
     if format not in ('auto', *FORMATS):
         raise UserError(f'format must be one of auto, {", ".join(FORMATS)}, got {format!r}.')
-    held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
-    theirs = {key: value for key, value in held.items() if isinstance(value, Tensor)}
-    bare = {key.removeprefix('module.'): key for key in theirs}
-    networks = find_networks(bare)
+    bare = tensors_by_name(content, where)
+    networks = find_networks(bare, where)
     if networks is None:
-        raise UserError(f'{where} holds no ResNet that is known; {nothing_found(theirs)}.')
+        raise UserError(f'{where} holds no ResNet that is known; {nothing_found(bare)}.')
     if format not in ('auto', networks.format):
         raise UserError(f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
-                        f'begin with {", ".join(list(theirs)[:3])}.')
+                        f'begin with {", ".join(list(bare)[:3])}.')
     if networks.format == 'mmdecouple':
         names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
     elif networks.format == 'soco':
@@ -67,13 +65,15 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
         names = {prefix + plain: name for prefix, network in (('backbone.', networks.student),
                                                               ('teacher.backbone.', networks.teacher))
                  for plain, name in network.items()}
-    state = {ours: theirs[bare[name]] for ours, name in names.items()}
+    state = {ours: bare[name][1] for ours, name in names.items()}
     depth = _check_backbone(state, 'backbone.', where)
     if any(key.startswith('teacher.backbone.') for key in state):
         _check_backbone(state, 'teacher.backbone.', where)
     ignored = [name for name in bare if name not in set(names.values())]
-    ignored += [key for key in content if held is not content and content[key] is not held]
-    names = {ours: bare.get(name, '-') for ours, name in names.items()}
+    kept = {id(value) for _, value in bare.values()}
+    ignored += [key for key, value in content.items() if not isinstance(value, Tensor) and not (
+        isinstance(value, dict) and any(id(item) in kept for item in value.values()))]
+    names = {ours: bare[name][0] for ours, name in names.items()}
     return ResNetWeights(networks.format, depth, state, names, ignored)
 
 

@@ -2,16 +2,18 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-# What precedes torchvision's names in the student and in the teacher. MoCo stands for DenseCL and ReSim too.
-_PREFIXES = {
-    'mmdecouple': ('backbone.', 'teacher.backbone.'),
-    'plrc': ('encoder_q.enc.', 'encoder_k.enc.'),
-    'cp2': ('encoder_q.backbone.', 'encoder_k.backbone.'),
-    'moco': ('encoder_q.', 'encoder_k.'),
-    'soco': ('encoder.', 'encoder_k.'),
-    'torchvision': ('', None)}
-FORMATS = (*_PREFIXES, 'detectron2')
+from torch import Tensor
+
+from .roles import ONLY, PAIRS, Pair, named_groups, plain_names, tell_apart
+
+# What precedes torchvision's names in the student, where that tells more than the pair: MoCo's stands for DenseCL and
+# ReSim too.
+_OF_PAIR = {'encoder_q.enc.': 'plrc', 'encoder_q.backbone.': 'cp2', 'encoder_k.enc.': 'plrc',
+            'encoder_k.backbone.': 'cp2'}
+FORMATS = (*dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(
+    pair.origin for pair in PAIRS))), 'detectron2')
 MARK = 'layer1.0.conv1.weight'
 _PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
 # In a model of detectron2, conv5 of a C4 detector is part of its heads.
@@ -25,23 +27,71 @@ class Networks:
 
     Attributes:
         format: One of `FORMATS`.
-        student: torchvision's name -> name in the file; empty if there is no student.
+        student: torchvision's name -> name in the file; empty if there is no student. A network without a role is one.
         teacher: The same of the teacher.
+        transferred: Whose backbone the authors transfer, `student` or `teacher`.
+        alone: Whether it is a network without a role.
     """
     format: str
     student: dict[str, str]
     teacher: dict[str, str]
+    transferred: str = 'student'
+    alone: bool = False
 
 
-def find_networks(names: Iterable[str]) -> Networks | None:
-    """The ResNets whose tensors have these names, without a leading `module.`; None if there is none that is known."""
+def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networks | None:
+    """The ResNets whose tensors have these names; None if there is none that is known.
+
+    Args:
+        names: As `tensors_by_name` gives them.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: There are several, and nothing tells which is the student.
+    """
     names = set(names)
-    for role in (0, 1):
-        for format, prefixes in _PREFIXES.items():
-            if prefixes[role] is not None and prefixes[role] + MARK in names:
-                return Networks(format, *(_inside(names, prefix) for prefix in prefixes))
-    student = {plain: name for name in sorted(names) if (plain := from_detectron2(name)) is not None}
-    return Networks('detectron2', student, {}) if MARK in student else None
+    found = tell_apart(resnet_prefixes(names), where)
+    if not found:
+        student = {plain: name for name in sorted(names) if (plain := from_detectron2(name)) is not None}
+        return Networks('detectron2', student, {}, alone=True) if MARK in student else None
+    prefix, pair = next(iter(found.values()))
+    format = _format(prefix, pair)
+    student, teacher = (_inside(names, found[role][0]) if role in found else {} for role in ('student', 'teacher'))
+    if ONLY in found:
+        return Networks(format, _inside(names, prefix), {}, alone=True)
+    return Networks(format, student, teacher, pair.transferred)
+
+
+def _format(prefix: str, pair: Pair | None) -> str:
+    # The rest of a model is known where its backbone has just the name that we or SoCo give it.
+    whole = pair is not None and (pair.origin not in ('mmdecouple', 'soco')
+                                  or prefix in (f'{pair.student}.', f'{pair.teacher}.'))
+    return _OF_PAIR.get(prefix) or (pair.origin if whole else 'torchvision')
+
+
+def resnet_prefixes(names: Iterable[str]) -> list[str]:
+    """What precedes torchvision's names of each ResNet among names of tensors."""
+    return sorted(name.removesuffix(MARK) for name in names if name == MARK or name.endswith(f'.{MARK}'))
+
+
+def tensors_by_name(content: dict[str, Any], where: str) -> dict[str, tuple[str, Tensor]]:
+    """Name without wrappers -> (name in the file, tensor) of the part of a checkpoint that holds ResNets.
+
+    Where several parts do, their keys precede the names.
+
+    Args:
+        content: What a checkpoint file holds.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: Two tensors would have one name.
+    """
+    groups = named_groups(content, resnet_prefixes, where)
+    if groups:
+        return {lead + plain: kept for lead, group in groups.items() for plain, kept in group.tensors.items()}
+    held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
+    names = [key for key, value in held.items() if isinstance(key, str) and isinstance(value, Tensor)]
+    return {plain: (key, held[key]) for plain, key in plain_names(names, where).items()}
 
 
 def nothing_found(names: Iterable[str]) -> str:
@@ -110,6 +160,6 @@ def renamed(names: Iterable[str], table: dict[str, str]) -> dict[str, str]:
     return {new + name[len(old):]: name for name in names for old, new in table.items() if name.startswith(old)}
 
 
-def _inside(names: Iterable[str], prefix: str | None) -> dict[str, str]:
-    return {} if prefix is None else {
+def _inside(names: Iterable[str], prefix: str) -> dict[str, str]:
+    return {
         name[len(prefix):]: name for name in names if name.startswith(prefix) and _PART.match(name[len(prefix):])}

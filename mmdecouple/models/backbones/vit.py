@@ -12,12 +12,14 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.settings import Settings
 
 from ..cells import enlarge
 from ..decoupling import DecoupledViews
 from .vit_formats import read_vit
 
 _POSITIONS = ('learned', 'sincos')
+_SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
 
 @MODELS.register_module()
@@ -50,9 +52,24 @@ class DenseViT(VisionTransformer):
         if arch in ('s', 'small'):
             raise UserError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
                             "'deit-small' (config key model.backbone.arch).")
-        if position not in _POSITIONS:
-            raise UserError(f'DenseViT: position must be one of {", ".join(_POSITIONS)}, got {position!r} '
-                            '(config key model.backbone.position).')
+        check = Settings(self, 'model.backbone')
+        check.choice('position', position, _POSITIONS)
+        check.flag('mask_token', mask_token)
+        check.flag('with_cp', with_cp)
+        check.text('weights', weights, optional=True)
+        if isinstance(arch, dict):
+            for key in _SIZES:
+                check.number(f'arch.{key}', arch.get(key), 1, whole=True)
+        else:
+            check.choice('arch', arch, [name for name in self.arch_zoo if name not in ('s', 'small')])
+        for key in ('drop_path_rate', 'drop_rate'):
+            check.number(key, kwargs.get(key, 0.), 0, below=1)
+        for key in ('img_size', 'patch_size'):
+            value = kwargs.get(key, 16)
+            if isinstance(value, (list, tuple)):
+                check.numbers(key, value, 2, least=1, whole=True)
+            else:
+                check.number(key, value, 1, whole=True)
         super().__init__(arch=arch, out_type='raw', **kwargs)
         for module in self.modules():
             if isinstance(module, DropPath):

@@ -11,7 +11,8 @@ from mmdecouple.utils.weight_files import read_weights
 from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
                         prototypes_from_ours, prototypes_to_ours)
 from .vit_names import VIT_NAMES
-from .vit_reading import FORMATS, ROLES, choose_network, recognize, roles_of, split_networks, take_backbone
+from .roles import ROLES
+from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
 
 __all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'leopart_checkpoint',
            'own_checkpoint', 'read_vit', 'roles_of', 'to_ours', 'vit_arch']
@@ -37,7 +38,7 @@ class ViTWeights:
     names: dict[str, str]
 
 
-def read_vit(path: str, role: str = 'teacher', format: str = 'auto', allow_pickle: bool = False) -> ViTWeights:
+def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pickle: bool = False) -> ViTWeights:
     """Reads one ViT from a file in any known format; see `to_ours` and `read_weights`.
 
     Models differ in two things that weights do not tell: the eps of the norms (ours and timm 1e-6, CLIP 1e-5,
@@ -46,43 +47,47 @@ def read_vit(path: str, role: str = 'teacher', format: str = 'auto', allow_pickl
     return to_ours(read_weights(path, allow_pickle), role, format, repr(path))
 
 
-def to_ours(content: dict[str, Any], role: str = 'teacher', format: str = 'auto',
+def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'auto',
             where: str = 'The checkpoint') -> ViTWeights:
     """Takes one network out of a checkpoint's content and gives its tensors our names.
 
     Args:
         content: What a checkpoint file holds: a state dict, or a dict with `student` and `teacher` (DINO, iBOT),
-            `model` (MAE, MaskAlign) or `state_dict` (also Leopart's, with both networks).
-        role: `teacher` or `student`, for checkpoints that hold both; one that holds a single network gives that.
+            `model` (MAE, MaskAlign) or `state_dict`; two networks under the names of any pair of `roles.py`.
+        role: `teacher` or `student`, for checkpoints that hold both; None for the teacher there. One that holds a
+            single network without a role gives that.
         format: Expected format, or `auto` to recognize it.
         where: What to call the checkpoint in messages.
 
     Raises:
-        ValueError: If the format is unknown or not the expected one; if the network is not there; if its backbone
-            lacks a tensor, has one that our ViT has no place for, or has shapes that contradict each other; if
+        UserError: If the format is unknown or not the expected one; if the network is not there, or several are and
+            nothing tells their roles; if its backbone lacks a tensor, has one that our ViT has no place for, or has shapes that contradict each other; if
             class and patch tokens have different heads.
     """
-    for key, value, choices in (('role', role, ROLES), ('format', format, ('auto', *FORMATS))):
+    for key, value, choices in (('role', role or ROLES[0], ROLES), ('format', format, ('auto', *FORMATS))):
         if value not in choices:
             raise UserError(f'{key} must be one of {", ".join(choices)}, got {value!r}.')
-    content = split_networks(content)
-    state, wrapper = choose_network(content, role, where)
-    names, prefix, layers = recognize(state, content, wrapper, role, format, where)
+    network, others = choose_network(content, role, where)
+    names, layers = recognize(network, content, format, where)
+    state, prefix = network.state, network.prefix
     where = f'{where} (format {names.format})'
     backbone, origin = take_backbone(state, names, prefix, layers, where)
     if names.format == 'mmdecouple':
         rest = _own_rest(state, prefix)
-    elif wrapper in ROLES:
+    elif network.pair is not None and network.pair.origin in ('dino', 'leopart'):
         rest = {**head_to_ours(state, where), **centers_to_ours(content), **prototypes_to_ours(state)}
     else:
         rest = alignment_to_ours(state, getattr(content.get('args'), 'loss_weights', 'top5'))
     taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
     taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
     used = {name for theirs in taken.values() for name in theirs.split(' + ')}
-    known = {wrapper, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
-    beside = [key for key, value in content.items() if key not in known and (wrapper or not isinstance(value, Tensor))]
+    known = {network.group, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
+    beside = {key for key, value in content.items()
+              if key not in known and (network.group or not isinstance(value, Tensor))}
+    if names.format != 'mmdecouple':
+        beside |= set(others)
     return ViTWeights(names.format, backbone, {ours: value.float() for ours, (_, value) in rest.items()},
-                      sorted(set(state) - used) + sorted(beside), taken)
+                      sorted(set(state) - used) + sorted(map(str, beside)), taken)
 
 
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
@@ -171,7 +176,7 @@ def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
         `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
 
     Raises:
-        ValueError: If the position embedding is not that of a square image.
+        UserError: If the position embedding is not that of a square image.
     """
     width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
     grid = math.isqrt(max(patches, 0))

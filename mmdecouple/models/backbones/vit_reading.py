@@ -1,4 +1,6 @@
 """Finding a ViT among the tensors of a checkpoint, and refusing one that is not whole."""
+import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -6,79 +8,90 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
+from .roles import ONLY, ROLES, Held, held_networks
 from .vit_names import VIT_NAMES, ViTNames
 
-ROLES = ('teacher', 'student')
 FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
 # These differ in what stands beside the backbone only, so a bare backbone can be any of them.
 _ALIKE = ('ibot', 'dino', 'leopart', 'timm')
-_LIMIT = 6
+_LIMIT, _LONGEST = 6, 60
 
 
-def roles_of(content: dict[str, Any]) -> tuple[str, ...]:
-    """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network."""
-    content = split_networks(content)
-    prefixes = {key.partition('backbone.')[0] for key in content.get('state_dict', content) if 'backbone.' in key}
-    if {'', 'teacher.'} <= prefixes:
-        return ROLES
-    return tuple(role for role in ROLES if isinstance(content.get(role), dict))
+def roles_of(content: dict[str, Any], where: str = 'The checkpoint') -> tuple[str, ...]:
+    """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network.
 
-
-def split_networks(content: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint's content with Leopart's networks apart, as DINO keeps them; any other content as it is.
-
-    Leopart is saved by Lightning, as one `state_dict` with `model.*` for the student and `teacher.*`.
+    Raises:
+        UserError: See `held_networks`.
     """
-    state = content.get('state_dict')
-    if not isinstance(state, dict) or not {'model.cls_token', 'teacher.cls_token'} <= set(state):
-        return content
-    networks = {role: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-                for role, prefix in (('student', 'model.'), ('teacher', 'teacher.'))}
-    return {**{key: value for key, value in content.items() if key != 'state_dict'}, **networks}
+    return tuple(role for role in ROLES if role in networks_of(content, where))
 
 
-def choose_network(content: dict[str, Any], role: str, where: str) -> tuple[dict[str, Tensor], str | None]:
-    """State dict of one network of a checkpoint, without `module.`, and the key that held it (None: no key).
+def choose_network(content: dict[str, Any], role: str | None, where: str) -> tuple[Held, list[str]]:
+    """One network of a checkpoint, and what names the others.
 
-    Args: see `to_ours` of `vit_formats.py`; `content` as `split_networks` gives it.
+    Args: see `to_ours` of `vit_formats.py`.
+
+    Raises:
+        UserError: There is none, or none of that role.
     """
-    networks = [key for key in ROLES if isinstance(content.get(key), dict)]
-    if networks and role not in networks:
-        raise UserError(f'{where} holds no {role}, only a {networks[0]}.')
-    single = next((key for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), None)
-    wrapper = role if networks else single
-    state = content if wrapper is None else content[wrapper]
-    return {key.removeprefix('module.'): value for key, value in state.items() if isinstance(value, Tensor)}, wrapper
+    networks = networks_of(content, where)
+    if not networks:
+        some = ', '.join(_some_names(content)) or 'nothing'
+        raise UserError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with '
+                        f'{some}.')
+    return pick(networks, role, where)
 
 
-def recognize(state: dict[str, Tensor], content: dict[str, Any], wrapper: str | None, role: str, format: str,
-              where: str) -> tuple[ViTNames, str, int]:
-    """Names of the format, the prefix of the backbone's tensors, and the number of blocks.
+def pick(networks: dict[str, Held], role: str | None, where: str) -> tuple[Held, list[str]]:
+    """The network of a role, the teacher if nobody says, or the only one; and what names the others.
 
     Args:
-        state, wrapper: As `choose_network` returns them.
+        networks: As `held_networks` gives them, at least one.
+        role: `teacher`, `student` or None.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: There is none of that role.
+    """
+    found = next(name for name in (role, *ROLES, ONLY) if name in networks)
+    if role is not None and found not in (role, ONLY):
+        raise UserError(f'{where} holds no {role}, only a {found} ({networks[found].root}.*).')
+    return networks[found], [other.root for name, other in networks.items() if name != found]
+
+
+def networks_of(content: dict[str, Any], where: str) -> dict[str, Held]:
+    """The ViTs of a checkpoint by role, as `held_networks` gives them."""
+    return held_networks(content, _prefixes, where, chunks=True)
+
+
+def _prefixes(names: Collection[str]) -> Collection[str]:
+    return next(filter(None, (format.blocks(list(names)) for format in VIT_NAMES)), ())
+
+
+def _some_names(content: dict[str, Any]) -> list[str]:
+    held = next((content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)), content)
+    return [str(key)[:_LONGEST] for key, value in held.items() if isinstance(value, Tensor)][:3]
+
+
+def recognize(network: Held, content: dict[str, Any], format: str, where: str) -> tuple[ViTNames, int]:
+    """Names of the format, and the number of blocks.
+
+    Args:
+        network: As `choose_network` returns it.
         content: The checkpoint.
-        role: Which backbone of ours, if there are two.
         format: Expected format, or `auto`.
         where: What to call the checkpoint in messages.
 
     Raises:
-        ValueError: If no format, or not the expected one, has these names.
+        UserError: The expected format has other names.
     """
-    for names in VIT_NAMES:
-        prefixes = names.blocks(list(state))
-        if not prefixes:
-            continue
-        wanted = 'teacher.backbone.' if role == 'teacher' else 'backbone.'
-        prefix = wanted if wanted in prefixes else min(prefixes, key=len)
-        found = _which_alike(state, content, wrapper, prefix) if names.format in _ALIKE else names.format
-        if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
-            raise UserError(f'{where} has the tensor names of format {found}, not of {format}.')
-        if found in _ALIKE:
-            names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
-        return names, prefix, max(prefixes[prefix]) + 1
-    some = ', '.join(list(state)[:3]) or 'nothing'
-    raise UserError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {some}.')
+    names, prefixes = next((names, found) for names in VIT_NAMES if (found := names.blocks(list(network.state))))
+    found = _which_alike(network, content) if names.format in _ALIKE else names.format
+    if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
+        raise UserError(f'{where} has the tensor names of format {found}, not of {format}.')
+    if found in _ALIKE:
+        names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
+    return names, max(prefixes[network.prefix]) + 1
 
 
 def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int,
@@ -103,6 +116,7 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
            if key.startswith(prefix) and not names.is_beside(key[len(prefix):])]
     if odd:
         raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
+    _check_ranks(state, table, where)
     backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
     backbone['pos_embed'] = backbone['pos_embed'].reshape(1, *backbone['pos_embed'].shape[-2:])
@@ -113,13 +127,36 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
     return backbone, origin
 
 
-def _which_alike(state: dict[str, Tensor], content: dict[str, Any], wrapper: str | None, prefix: str) -> str:
+def _which_alike(network: Held, content: dict[str, Any]) -> str:
+    state, prefix = network.state, network.prefix
     if 'ibot_loss' in content or f'{prefix}masked_embed' in state or 'head.last_layer2.weight_v' in state:
         return 'ibot'
     if f'{prefix}projection_head.0.weight' in state:
         return 'leopart'
     of_timm = {prefix + name for name in ('norm_pre.weight', 'head.weight', 'fc_norm.weight')}
-    return 'timm' if wrapper == 'model' or of_timm & set(state) else 'dino'
+    return 'timm' if network.group == 'model' or of_timm & set(state) else 'dino'
+
+
+def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
+    """Refuses tensors with too many or too few axes, before anything is made of them."""
+    for ours, theirs in table.items():
+        for name in theirs:
+            shape = tuple(state[name].shape)
+            if ours == 'pos_embed':
+                side = math.isqrt(max(shape[-2] - 1, 0)) if len(shape) > 1 else 0
+                fits, needed = shape[:-2] in ((), (1, )) and side > 0 and side**2 == shape[-2] - 1, \
+                    '(1, 1 + patches of a square, width)'
+            elif ours == 'patch_embed.projection.weight':
+                fits, needed = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0, \
+                    '(width, 3, patch, patch)'
+            elif 'token' in ours:
+                fits, needed = 0 < state[name].numel() == (shape or (0, ))[-1], '(1, 1, width)'
+            else:
+                needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
+                fits = len(shape) == (2 if needed == '(out, in)' else 1)
+            if not fits:
+                raise UserError(f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
+                                'architecture, or damaged.')
 
 
 def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: str) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..cells import mask_grid
 from ..regions import Regions, uncut_share
@@ -57,16 +58,12 @@ class DecouplingBranch:
                  partner_view: str = 'same', mixing: str = 'pixel', mask_stride: int | None = None) -> None:
         chosen = dict(weighting=weighting, background=background, foreground=foreground, alignment=alignment,
                       partner_view=partner_view, mixing=mixing)
+        check = Settings(self, 'model.decoupling')
         for key, value in chosen.items():
-            if value not in _CHOICES[key]:
-                raise UserError(f'DecouplingBranch: {key} must be one of {", ".join(_CHOICES[key])}, got '
-                                f'{value!r} (config key model.decoupling.{key}).')
-        if loss_weight < 0 or (weighting == 'convex' and loss_weight > 1):
-            raise UserError(f'DecouplingBranch: loss_weight must lie in [0, 1], got {loss_weight} '
-                            '(config key model.decoupling.loss_weight).')
-        if ratio <= 0:
-            raise UserError(f'DecouplingBranch: ratio must be above 0, got {ratio} '
-                            '(config key model.decoupling.ratio; loss_weight=0 turns the branch off).')
+            check.choice(key, value, _CHOICES[key])
+        check.number('loss_weight', loss_weight, 0, 1 if weighting == 'convex' else None)
+        check.number('ratio', ratio, above=0)
+        check.number('mask_stride', mask_stride, 1, whole=True, optional=True)
         self.mask = build_mask(mask)
         self.loss_weight = loss_weight
         self.weighting = weighting
@@ -103,6 +100,9 @@ class DecouplingBranch:
             raise UserError('DecouplingBranch: a batch of one image has no other image to take a background '
                             'from; use at least 2 images per device and drop_last=True '
                             '(config key train_dataloader.batch_size).')
+        if self.ratio > num_views:
+            Settings(self, 'model.decoupling').refuse(
+                'ratio', f'must not exceed {num_views}, the decoupled views of an image, got {self.ratio}')
         per_view = min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
         rows = draw_rows(batch_size, num_views, per_view, generator)
         partners = rows if self.background == 'none' else draw_partners(

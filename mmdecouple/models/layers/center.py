@@ -3,6 +3,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from mmdecouple.utils.settings import Settings
+
 
 class Center(nn.Module):
     """Exponential moving mean of the teacher's logits: c <- m c + (1 - m) mean, over the batches of all processes.
@@ -18,6 +20,9 @@ class Center(nn.Module):
 
     def __init__(self, channels: int, momentum: float = 0.9) -> None:
         super().__init__()
+        check = Settings(self)
+        check.number('channels', channels, 1, whole=True)
+        check.number('momentum', momentum, 0, 1)
         self.momentum = momentum
         self.register_buffer('value', torch.zeros(channels))
 

@@ -2,6 +2,8 @@
 import torch
 from torch import Tensor, nn
 
+from mmdecouple.utils.settings import Settings
+
 
 class EmbeddingQueue(nn.Module):
     """The latest foreground embeddings, so that a small batch can be spread evenly over many prototypes.
@@ -9,7 +11,7 @@ class EmbeddingQueue(nn.Module):
     Until it is full its rows take no part: `valid` is a weight on the device, so nobody asks whether it is.
 
     Args:
-        length: Rows.
+        length: Rows, >= 0.
         channels: C, width of an embedding.
 
     Source: `MkuuWaUjinga/leopart src/leopart.py` (`queue`), one for each global view and process.
@@ -17,6 +19,9 @@ class EmbeddingQueue(nn.Module):
 
     def __init__(self, length: int, channels: int) -> None:
         super().__init__()
+        check = Settings(self)
+        check.number('length', length, 0, whole=True)
+        check.number('channels', channels, 1, whole=True)
         self.register_buffer('rows', torch.zeros(length, channels))
         self.register_buffer('stored', torch.zeros((), dtype=torch.long))
 

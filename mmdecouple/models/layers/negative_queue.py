@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor, nn
 
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 class NegativeQueue(nn.Module):
@@ -22,9 +22,9 @@ class NegativeQueue(nn.Module):
 
     def __init__(self, length: int, channels: int) -> None:
         super().__init__()
-        if length < 1:
-            raise UserError(f'NegativeQueue: length must be at least 1, got {length} '
-                            '(config key model.queue_length).')
+        check = Settings(self)
+        check.number('length', length, 1, whole=True)
+        check.number('channels', channels, 1, whole=True)
         self.register_buffer('keys', F.normalize(torch.randn(length, channels), dim=1))
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @MODELS.register_module()
@@ -27,9 +27,7 @@ class SplitBN(nn.BatchNorm2d):
 
     def __init__(self, num_features: int, group_size: int = 32, **kwargs) -> None:
         super().__init__(num_features, **kwargs)
-        if group_size < 1:
-            raise UserError(f'SplitBN: group_size must be at least 1, got {group_size} '
-                            '(config key model.backbone.norm_cfg.group_size).')
+        Settings(self, 'model.backbone.norm_cfg').number('group_size', group_size, 1, whole=True)
         self.group_size = group_size
 
     def groups_of(self, batch_size: int) -> int:
@@ -57,11 +55,15 @@ class SplitBN(nn.BatchNorm2d):
             self.running_mean.copy_(mean.view(splits, c).mean(0))
             self.running_var.copy_(var.view(splits, c).mean(0))
             self.num_batches_tracked.add_(1)
-        if channels_last:
-            out = out.permute(0, 2, 3, 1).reshape(n // splits, h, w, splits, c)
-            out = out.permute(0, 3, 1, 2, 4).reshape(n, h, w, c)
-            return out.permute(0, 3, 1, 2)
-        return out.reshape(n, c, h, w)
+        # Activation checkpointing runs a block without gradients first, and refuses what is a view of another tensor.
+        if not channels_last:
+            return torch.ops.aten._unsafe_view(out, x.shape)
+        out = out.permute(0, 2, 3, 1).reshape(n // splits, h, w, splits, c).permute(0, 3, 4, 1, 2)
+        if torch.is_grad_enabled():
+            return out.permute(0, 1, 3, 4, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
+        plain = torch.empty_like(x, dtype=out.dtype)
+        plain.unflatten(0, (-1, splits)).copy_(out)
+        return plain
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, group_size={self.group_size}'

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.settings import Settings
 
 
 @MODELS.register_module()
@@ -17,7 +18,7 @@ class DINOHead(BaseModule):
 
     Args:
         in_channels: C, width of the tokens.
-        out_channels: K, number of prototypes.
+        out_channels: K, number of prototypes, >= 2: a softmax over one says nothing.
         hidden_channels: Width of the MLP.
         bottleneck_channels: Width before the last layer.
         norm_last_layer: Keep the gain of the last layer at 1 instead of training it.
@@ -28,6 +29,12 @@ class DINOHead(BaseModule):
     def __init__(self, in_channels: int, out_channels: int = 8192, hidden_channels: int = 2048,
                  bottleneck_channels: int = 256, norm_last_layer: bool = False) -> None:
         super().__init__()
+        check = Settings(self, 'model.neck')
+        for key, value, least in (('in_channels', in_channels, 1), ('out_channels', out_channels, 2),
+                                  ('hidden_channels', hidden_channels, 1),
+                                  ('bottleneck_channels', bottleneck_channels, 1)):
+            check.number(key, value, least, whole=True)
+        check.flag('norm_last_layer', norm_last_layer)
         self.out_channels = out_channels
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.GELU(),

@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 _FUSIONS = ('linear', 'sum')
 
@@ -32,16 +32,16 @@ class DynamicAlignment(BaseModule):
     def __init__(self, in_channels: int, out_channels: int, student_depth: int = 12, teacher_depth: int = 12,
                  levels: int = 5, fusion: str = 'linear') -> None:
         super().__init__()
-        if fusion not in _FUSIONS:
-            raise UserError(f'DynamicAlignment: fusion must be one of {", ".join(_FUSIONS)}, got {fusion!r} '
-                            '(config key model.neck.fusion).')
-        if not 1 <= levels <= teacher_depth:
-            raise UserError(f'DynamicAlignment: levels must lie in [1, {teacher_depth}], the blocks of the teacher, '
-                            f'got {levels} (config key model.neck.levels).')
+        check = Settings(self, 'model.neck')
+        for key, value in (('in_channels', in_channels), ('out_channels', out_channels),
+                           ('student_depth', student_depth), ('teacher_depth', teacher_depth)):
+            check.number(key, value, 1, whole=True)
+        check.choice('fusion', fusion, _FUSIONS)
+        # No more than the blocks of the teacher.
+        check.number('levels', levels, 1, teacher_depth, whole=True)
         if fusion == 'linear' and student_depth != teacher_depth:
-            raise UserError(f"DynamicAlignment: fusion='linear' needs equal depths, but the student has "
-                            f"{student_depth} blocks and the teacher {teacher_depth}; use fusion='sum' "
-                            '(config key model.neck.fusion).')
+            check.refuse('fusion', f"'linear' needs equal depths, but the student has {student_depth} blocks and the "
+                         f"teacher {teacher_depth}; use 'sum'")
         self.student_depth, self.teacher_depth, self.levels, self.fusion = (
             student_depth, teacher_depth, levels, fusion)
         self.weights = nn.Parameter(torch.empty(levels, student_depth))

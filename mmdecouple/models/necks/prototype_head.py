@@ -6,6 +6,7 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.settings import Settings
 
 
 @MODELS.register_module()
@@ -14,7 +15,7 @@ class PrototypeHead(BaseModule):
 
     Args:
         in_channels: C, width of the tokens.
-        prototypes: K, number of prototypes.
+        prototypes: K, number of prototypes, >= 2: a softmax over one says nothing.
         hidden_channels: Width of the MLP.
         out_channels: Width of the embedding.
 
@@ -24,6 +25,10 @@ class PrototypeHead(BaseModule):
     def __init__(self, in_channels: int, prototypes: int = 300, hidden_channels: int = 2048,
                  out_channels: int = 256) -> None:
         super().__init__()
+        check = Settings(self, 'model.neck')
+        for key, value, least in (('in_channels', in_channels, 1), ('prototypes', prototypes, 2),
+                                  ('hidden_channels', hidden_channels, 1), ('out_channels', out_channels, 1)):
+            check.number(key, value, least, whole=True)
         self.out_channels = out_channels
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.GELU(),

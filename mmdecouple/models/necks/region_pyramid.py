@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.settings import Settings
 
 from ..regions import pool_regions
 
@@ -22,7 +23,8 @@ class RegionPyramid(BaseModule):
         channels: Of the pyramid and the convolutions.
         fc_channels: Of the linear layer.
         norm_cfg: Norm of the pyramid and the head.
-        limits: Largest side, the root of width times height in pixels of the view, for each level, finest first.
+        limits: Largest side, the root of width times height in pixels of the view, for each level, finest first:
+            ascending, as many as maps.
         roi_size: Side of a region's map.
 
     Source: arXiv 2106.02637 section 3.4; `hologerry/SoCo contrast/models/SoCo_FPN.py`, `fpn.py`,
@@ -33,6 +35,15 @@ class RegionPyramid(BaseModule):
     def __init__(self, in_channels: Sequence[int], projector: dict, channels: int = 256, fc_channels: int = 1024,
                  norm_cfg: dict | None = None, limits: Sequence[int] = (48, 96, 192, 224), roi_size: int = 7) -> None:
         super().__init__()
+        check = Settings(self, 'model.neck')
+        in_channels = check.numbers('in_channels', in_channels, least=1, whole=True)
+        check.block('projector', projector)
+        check.block('norm_cfg', norm_cfg, optional=True)
+        for key, value in (('channels', channels), ('fc_channels', fc_channels), ('roi_size', roi_size)):
+            check.number(key, value, 1, whole=True)
+        limits = check.numbers('limits', limits, len(in_channels), above=0)
+        if list(limits) != sorted(set(limits)):
+            check.refuse('limits', f'must ascend, got {limits}')
         norm_cfg = norm_cfg or dict(type='SyncBN')
         self.pyramid = FeaturePyramidNetwork(
             list(in_channels), channels, norm_layer=lambda width: build_norm_layer(norm_cfg, width)[1])
@@ -40,7 +51,7 @@ class RegionPyramid(BaseModule):
                                      for _ in range(4)))
         self.fc = nn.Linear(channels * roi_size**2, fc_channels)
         self.projector = MODELS.build(projector)
-        self.limits = tuple(limits)
+        self.limits = limits
         self.roi_size = roi_size
 
     def levels(self, boxes: Tensor, view: Sequence[int]) -> Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @MODELS.register_module()
@@ -32,10 +32,9 @@ class EMATeacher(nn.Module):
     def __init__(self, student: dict[str, nn.Module], momentum: float = 0.999,
                  end_momentum: float | None = None) -> None:
         super().__init__()
-        for key, value in (('momentum', momentum), ('end_momentum', end_momentum)):
-            if value is not None and not 0 <= value <= 1:
-                raise UserError(f'EMATeacher: {key} must lie in [0, 1], got {value} '
-                                f'(config key model.teacher.{key}).')
+        check = Settings(self, 'model.teacher')
+        check.number('momentum', momentum, 0, 1)
+        check.number('end_momentum', end_momentum, 0, 1, optional=True)
         self.momentum = momentum
         self.end_momentum = momentum if end_momentum is None else end_momentum
         self.names = tuple(student)

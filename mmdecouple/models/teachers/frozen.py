@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 from ..data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
@@ -37,10 +38,13 @@ class FrozenViT(nn.Module):
 
     def __init__(self, backbone: dict, checkpoint: str | None = None, levels: int = 5,
                  statistics: str = 'imagenet', input_size: int | None = None) -> None:
+        check = Settings(self, 'model.teacher')
+        check.block('backbone', backbone)
+        check.text('checkpoint', checkpoint, optional=True)
+        check.number('levels', levels, 1, whole=True)
+        check.choice('statistics', statistics, tuple(_STATISTICS))
+        check.number('input_size', input_size, 1, whole=True, optional=True)
         super().__init__()
-        if statistics not in _STATISTICS:
-            raise UserError(f'FrozenViT: statistics must be one of {", ".join(_STATISTICS)}, got {statistics!r} '
-                            '(config key model.teacher.statistics).')
         self.backbone = MODELS.build(backbone).requires_grad_(False)
         self.checkpoint = checkpoint
         self.levels = levels

@@ -1,0 +1,198 @@
+"""A wrong value of any argument of any class of models, masks and engine is one line with its config key."""
+import inspect
+import math
+
+import pytest
+import torch
+
+from mmdecouple.engine import (LARS, CouplingHook, DecayGroupsConstructor, PrecisionOptimWrapper, RemarksHook,
+                               WarmupCosineLR)
+from mmdecouple.masks import MASKS, build_mask
+from mmdecouple.models.layers import Center, EmbeddingQueue, NegativeQueue
+from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
+from mmdecouple.utils.errors import UserError
+
+from . import test_leopart, test_maskalign, test_soco
+from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
+from .golden_models import ibot
+
+NAN, INF = math.nan, math.inf
+# Of no numeric argument.
+NO_NUMBER = ('0.5', NAN, INF, True, [0.5])
+MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
+            neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16))
+VIT = dict(type='DenseViT', arch='deit-tiny', img_size=32, patch_size=16)
+PYRAMID = test_soco.soco_fpn()['neck']
+
+
+def student():
+    return dict(neck=torch.nn.Linear(2, 2))
+
+
+def whole(*wrong):
+    return (*NO_NUMBER, 2.5, None, *wrong)
+
+
+def real(*wrong):
+    return (*NO_NUMBER, None, *wrong)
+
+
+def maybe(values):
+    return tuple(value for value in values if value is not None)
+
+
+WORD, FLAG, BLOCK = ('any', None, 3, ['paper']), ('yes', 1, None), (None, 'densecl', 3, {})
+ALGORITHM = dict(backbone=BLOCK, neck=('mlp', 3), teacher=('ema', 3), decoupling=('paper', True, {}),
+                 dense_stride=maybe(whole(0, -8)), measured=WORD, data_preprocessor=('dense', 3))
+VIEWS = (0, [], [0.5], [-1], 'all', None)
+PAIR = ((0.1, ), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
+
+# Config of an object that can be built -> its arguments with values that are wrong.
+CASES = [
+    (densecl(), dict(ALGORITHM, queue_length=whole(0, -1), channels=whole(0), temperature=real(0, -0.2),
+                     dense_weight=real(-0.1, 1.5), match_rank=(0, -1, 'best', None, True, 1.5))),
+    (MOCO, dict(ALGORITHM, queue_length=whole(0), channels=whole(0), temperature=real(0, -0.2))),
+    (ibot(), dict(ALGORITHM, mim_mask=(*BLOCK, dict(type='Blockwise', cut_ratio=0.), dict(type='Blokwise')),
+                  mim_share=real(-0.1, 1.1), local_views=whole(-1), student_temperature=real(0, -1.),
+                  teacher_temperature=(0.04, (0.04, ), (0.04, 0.07, 0.1), (0., 0.07), (0.04, -1.), 'x'),
+                  warmup_epochs=whole(-1), center_momentum=real(2, -0.1), visible_weight=real(-1),
+                  target_rank=(0, 'near', None), freeze_last_layer=whole(-1))),
+    (test_leopart.leopart(), dict(
+        ALGORITHM, local_views=whole(-1), temperature=real(0, -0.1), epsilon=real(0, -0.05), iterations=whole(0, -3),
+        queue_length=whole(-1), queue_share=whole(0, -1), attention_mass=real(0, 1.2), roi_size=whole(0))),
+    (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(1., -0.1), masking=WORD, drop=real(-0.1, 1.5))),
+    (test_soco.soco(), dict(ALGORITHM, predictor=BLOCK, roi_size=whole(0))),
+    (test_soco.soco_fpn(), dict(ALGORITHM, predictor=BLOCK)),
+    (BRANCH, dict(mask=BLOCK, loss_weight=real(-0.1, 1.2), weighting=WORD, ratio=real(0, -1), background=WORD,
+                  foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(0)))),
+    (dict(type='DenseViT', **{key: value for key, value in VIT.items() if key != 'type'}), dict(
+        arch=('vit-x', None, 3, dict(embed_dims=16), dict(embed_dims=0, num_layers=1, num_heads=1,
+                                                         feedforward_channels=1)),
+        position=WORD, mask_token=FLAG, weights=(3, '', True), with_cp=FLAG, drop_path_rate=real(-1, 1.),
+        drop_rate=real(-0.1, 1.), img_size=(0, 'big', (32, ), (32, 0)), patch_size=(0, -16, None, 'x'))),
+    (dict(type='DINOHead', in_channels=8), dict(
+        in_channels=whole(0), out_channels=whole(0, 1), hidden_channels=whole(0), bottleneck_channels=whole(0),
+        norm_last_layer=FLAG)),
+    (dict(type='PrototypeHead', in_channels=8), dict(in_channels=whole(0), prototypes=whole(0, 1),
+                                                     hidden_channels=whole(0), out_channels=whole(0))),
+    (dict(type='DynamicAlignment', in_channels=8, out_channels=8), dict(
+        in_channels=whole(0), out_channels=whole(0), student_depth=whole(0), teacher_depth=whole(0),
+        levels=whole(0, 13), fusion=WORD)),
+    (PYRAMID, dict(in_channels=(8, [], [0, 16, 32, 64], ['8', 16, 32, 64]), projector=BLOCK, channels=whole(0),
+                   fc_channels=whole(0), norm_cfg=('BN', 3, {}), roi_size=whole(0),
+                   limits=(48, (48, 96), (96, 48, 192, 224), (0, 96, 192, 224)))),
+    (dict(type='EMATeacher', student=student()), dict(momentum=real(-0.1, 2), end_momentum=maybe(real(-0.1, 1.1)))),
+    (dict(type='FrozenViT', backbone=VIT), dict(
+        backbone=BLOCK, checkpoint=(3, ''), levels=whole(0), statistics=WORD, input_size=maybe(whole(0)))),
+    (dict(type='CutViews', mask=dict(type='Blockwise')), dict(
+        mask=(*BLOCK, dict(type='Blockwise', cut_ratio=2)), views=VIEWS, mask_stride=whole(0), fill=real(),
+        on_regions=FLAG)),
+    (dict(type='CutBoxes'), dict(views=VIEWS, prob=real(-0.1, 2), area=(*PAIR, 0.1, (0.1, 2)), fill=real())),
+    (dict(type='DensePreprocessor'), dict(
+        mean=((1., 2.), 3, None, ('1', '2', '3')), std=((1., 2.), (0., 1., 1.), (1., -1., 1.), (1., NAN, 1.)),
+        channels_last=FLAG, batch_stages=(dict(type='CutBoxes'), 'CutBoxes', [3], [{}], None))),
+    (dict(type='SplitBN', num_features=4), dict(group_size=whole(0))),
+    (Center(4), dict(channels=whole(0), momentum=real(2, -0.1))),
+    (NegativeQueue(4, 4), dict(length=whole(0), channels=whole(0))),
+    (EmbeddingQueue(4, 4), dict(length=whole(-1), channels=whole(0))),
+    (dict(type='RegionCollaborativeCutout'), dict(
+        cut_ratio=(*PAIR, 1.4, -0.1), grid=maybe(whole(0)), box_area=(*PAIR, 0, (0.1, 4)), aspect=(*PAIR, 0, -1),
+        preset=WORD, rule=WORD)),
+    (dict(type='Cutout'), dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(0)), box_area=(0, 2, '1'), aspect=(0, INF),
+                               preset=WORD)),
+    (dict(type='Blockwise'), dict(cut_ratio=(*PAIR, None, 1.4, -0.1, True))),
+    (dict(type='RandomMask'), dict(cut_ratio=(*PAIR, None, 1.4, NAN))),
+    (dict(type='Rectangle'), dict(area=(*PAIR, 0, 2, None), aspect=(*PAIR, 0, -1, None))),
+    (dict(type='PrecisionOptimWrapper', optimizer=None), dict(
+        precision=WORD, accumulative_counts=whole(0, -1),
+        clip_grad=(3, dict(type='all'), dict(max_norm=0), dict(max_norm=NAN), dict(type='tensor'), {}))),
+    (dict(type='SoCoLARS', params=None, lr=0.1), dict(
+        lr=real(-1), momentum=real(1, -0.1), weight_decay=real(-1), trust=real(0), eps=real(0))),
+    (dict(type='DecayGroupsConstructor', optim_wrapper_cfg={}), dict(
+        paramwise_cfg=(3, dict(lr=2), dict(free='norm'), dict(free=[3]), dict(lr_mult=2), dict(lr_mult=dict(neck=0)),
+                       dict(lr_mult=dict(neck='10'))))),
+    (dict(type='WarmupCosineLR', optimizer=None, warmup=1, eta_min=0., end=10), dict(
+        warmup=real(-1, 10), eta_min=real(-1), start=real(-0.1, 1.1), warmup_endpoint=FLAG)),
+    (dict(type='CouplingHook'), dict(interval=whole(0), probe=('coco', 3), batch_size=whole(0), num_workers=whole(-1))),
+    (dict(type='RemarksHook'), dict(max_share=real(-0.1, 1.1))),
+]
+REGISTRIES = MODELS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
+
+
+def class_of(config) -> type:
+    if not isinstance(config, dict):
+        return type(config)
+    return next((found for registry in REGISTRIES if (found := registry.module_dict.get(config['type']))),
+                MASKS.get(config['type']))
+
+
+def make(config, argument, value):
+    kind = class_of(config)
+    if not isinstance(config, dict):
+        return kind(**{'length': 4, 'channels': 4, argument: value} if 'length' in inspect.signature(kind).parameters
+                    else {'channels': 4, argument: value})
+    if kind in MASKS.values():
+        return build_mask(dict(config, **{argument: value}))
+    settings = {key: entry for key, entry in config.items() if key != 'type'}
+    if kind in (PrecisionOptimWrapper, LARS, WarmupCosineLR):
+        parameters = [torch.nn.Parameter(torch.zeros(2))]
+        free = dict(optimizer=torch.optim.SGD(parameters, 0.1), params=parameters)
+        settings |= {key: entry for key, entry in free.items() if key in settings}
+    return kind(**settings | {argument: value})
+
+
+ENTRIES = [pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r:.40}')
+           for config, arguments in CASES for argument, values in arguments.items() for value in values]
+
+
+@pytest.mark.parametrize('config, argument, value', ENTRIES)
+def test_a_wrong_value_is_one_line_that_names_it(config, argument, value):
+    with pytest.raises(UserError) as error:
+        make(config, argument, value)
+    message = str(error.value)
+    assert argument.partition('.')[0] in message and '\n' not in message and len(message) <= 250, message
+    assert not isinstance(config, dict) or '(config key' in message, message
+
+
+def test_every_argument_of_every_class_is_tried():
+    tried = {class_of(config): set(arguments) for config, arguments in CASES}
+    kinds = {kind for registry in REGISTRIES for kind in registry.module_dict.values()
+             if kind.__module__.startswith(('mmdecouple.models', 'mmdecouple.masks', 'mmdecouple.engine'))}
+    # What mmengine gives, what other classes check, and what is no number, word or flag.
+    given = {'self', 'kwargs', 'args', 'optimizer', 'params', 'optim_wrapper_cfg', 'student', 'end', 'by_epoch', 'init_cfg',
+             'num_features'}
+    untried = [f'{kind.__name__}.{name}' for kind in (*kinds, *MASKS.values())
+               for name, parameter in inspect.signature(kind.__init__).parameters.items()
+               if name not in given | tried.get(kind, set())]
+    # GracefulStopHook has a test of its own.
+    assert [name for name in untried if not name.startswith(('GracefulStop', 'DurableCheckpoint'))] == []
+
+
+@pytest.mark.parametrize('config, views', [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3)],
+                         ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT'])
+def test_views_that_the_method_does_not_take_are_refused(config, views):
+    model = MODELS.build(config)
+    with pytest.raises(UserError, match=f'the method takes {model.num_views} views of an image, but the batch has {views}'):
+        losses_of(model, batch(views=views))
+
+
+@pytest.mark.parametrize('config, part, kind', [
+    (densecl(neck=MOCO['neck']), 'neck', "mmpretrain's DenseCLNeck, got MoCoV2Neck"),
+    (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
+    (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+    (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+    (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck')])
+def test_a_part_of_another_method_is_refused(config, part, kind):
+    with pytest.raises(UserError, match=f'type must be {kind} .config key model.{part}.type'):
+        MODELS.build(config)
+
+
+def test_more_decoupled_views_than_key_views_are_refused():
+    with pytest.raises(UserError, match='ratio must not exceed 1, the decoupled views of an image, got 1.5'):
+        losses_of(MODELS.build(densecl(decoupling=dict(BRANCH, ratio=1.5))), batch())
+
+
+def test_a_view_to_cut_that_the_batch_has_not_is_refused():
+    stages = [dict(type='CutViews', mask=dict(type='Blockwise'), views=(0, 2), mask_stride=8)]
+    with pytest.raises(UserError, match=r'views must be below 2, the views of the batch, got \(0, 2\)'):
+        losses_of(MODELS.build(densecl(data_preprocessor=dict(batch_stages=stages))), batch())
