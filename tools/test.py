@@ -7,10 +7,10 @@ from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.launch import (
     add_run_options,
-    build_runner,
     existing_checkpoint,
     prepare_config,
     require_keys,
+    running,
 )
 
 
@@ -32,8 +32,10 @@ def main() -> None:
         require_keys(config, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'testing')
         config.load_from = existing_checkpoint(args.checkpoint)
         config.resume = False
-        runner = build_runner(config)
-        metrics = runner.test()
+        # A runner that trains would take the work dir for itself.
+        config.update(train_dataloader=None, train_cfg=None, optim_wrapper=None, param_scheduler=None)
+        with running(config) as runner:
+            metrics = runner.test()
         if args.out is not None and runner.rank == 0:
             write_bytes(args.out, dump(metrics, file_format='json', indent=2).encode())
 

@@ -16,15 +16,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3))
-custom_hooks = [
-    dict(type='DryRunHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='SeedHook'),
-    dict(type='TeacherHook'),
-    dict(type='QuarantineHook'),
-    dict(type='RemarksHook'),
-    dict(type='GracefulStopHook'),
-]
+# Only what a config adds: the runner itself registers the hooks that no run can do without (engine/own_hooks.py).
+custom_hooks = []
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)

@@ -141,4 +141,4 @@ def _words(raw: bytes, problem: str) -> str:
         return f'has a polygon of fewer than three points (segmentation{place.strip("`$")})'
     if place.startswith('`$[') and 'Expected `array`' in reason:
         return 'has a flat list or text for a segmentation, not a list of polygons'
-    return f'has a segmentation that is neither polygons nor run lengths ({reason.replace("`", "")[:60]})'
+    return f'has a segmentation that is neither polygons nor run lengths ({reason.replace("`", "")[:40]})'

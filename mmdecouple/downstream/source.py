@@ -26,7 +26,7 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False) -> dict[
     """
     weights = read_pretrained(path, role, allow_pickle)
     meta: dict[str, Any] = {}
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError):  # numpy's pickles and safetensors hold no such thing
         meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
     name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
     return dict(
@@ -46,7 +46,7 @@ def digest(path: str) -> str:
 
 def _method(text: str) -> str | None:
     """The algorithm named in a config's text, which is read but not run; `-D` when it has a de-coupling branch."""
-    with suppress(SyntaxError):
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'model' and \
                     isinstance(node.value, ast.Call):
@@ -54,5 +54,5 @@ def _method(text: str) -> str | None:
                 kind = getattr(keys.get('type'), 'value', None)
                 branch = keys.get('decoupling')
                 decoupled = branch is not None and not (isinstance(branch, ast.Constant) and branch.value is None)
-                return f'{kind}-D' if kind and decoupled else kind
+                return (f'{kind}-D' if decoupled else kind) if isinstance(kind, str) else None
     return None

@@ -1,5 +1,7 @@
 """The runner that loses no work: one seed for everything, safe and atomic checkpoints."""
+import logging
 import os
+import secrets
 import signal
 import threading
 import time
@@ -9,15 +11,25 @@ from functools import partial
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger, print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DefaultScope
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.engine.hooks.unwrapping import bare_model
+from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
-from mmdecouple.utils.checkpoint import find_resumable, read_checkpoint, weights_only_loading
+from mmdecouple.runs.folder import hold_folder, release_folder
+from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
+from mmdecouple.runs.record import check_resume, record_of
+from mmdecouple.runs.steps import check_batches, check_length
+from mmdecouple.utils.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint, read_resumable,
+                                         weights_only_loading)
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.finite import first_nonfinite
 from mmdecouple.utils.weights import load_weights
@@ -41,27 +53,80 @@ class PretrainRunner(Runner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_request = kwargs.get('resume', False), kwargs.get('load_from')
+        self._scope = kwargs.get('default_scope', 'mmengine')
         self._resume_file: str | None = None
         self._resuming = False
-        super().__init__(*args, **kwargs)
+        self._record: dict[str, Any] | None = None
+        self._early_lines = keep_lines()
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            release_folder(self.work_dir)
+            raise
         if self._resume_request[0] and self._resume_file is None:
             self.logger.info(f'There is nothing to resume in {self.work_dir}: the run starts anew.')
         self.logger.info(f'Seed of this run: {self.seed}')
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Joins the processes; a run that trains takes its folder and looks for what it resumes."""
+        super().setup_env(env_cfg)
+        if self._train_loop is None:
+            return
+        self._on_main_process(lambda: hold_folder(self.work_dir))
+        if self._resume_request[0]:
+            self._resume_file = self._resume_request[1] or self._on_main_process(
+                lambda: find_resumable(self.work_dir))
 
     def set_randomness(self,
                        seed: int | None,
                        diff_rank_seed: bool = False,
                        deterministic: bool = False) -> None:
-        """Seeds the run; a resumed one takes the seed of its checkpoint."""
+        """Seeds the run, a resumed one with the seed of its checkpoint, and refuses what cannot train or continue.
+
+        That happens here because mmengine writes the first files into the work dir right afterwards.
+        """
         if diff_rank_seed:
             raise UserError('PretrainRunner: remove the config key randomness.diff_rank_seed; '
                             'the draws of each process differ already.')
-        if self._resume_request[0] and self._resume_file is None:
-            self._resume_file = self._find_resume_file()
+        meta = None
         if self._resume_file is not None:
-            stored = read_checkpoint(self._resume_file, allow_pickle=self._trusts_pickles)
-            seed = stored['meta'].get('seed', seed)
+            meta = read_resumable(self._resume_file, self._trusts_pickles)['meta']
+            seed = meta.get('seed', seed)
         super().set_randomness(seed, False, deterministic)
+        if self._train_loop is not None and self._record is None:
+            self._prepare_training(meta)
+            # Data sets may have drawn while they were built.
+            super().set_randomness(self.seed, False, deterministic)
+
+    def _prepare_training(self, resumed: dict[str, Any] | None) -> None:
+        loop = self._train_loop if isinstance(self._train_loop, dict) else {}
+        if loop:
+            check_length(loop)
+        if isinstance(self._train_dataloader, dict):
+            with DefaultScope.overwrite_default_scope(self._scope):
+                self._train_dataloader = self.build_dataloader(self._train_dataloader, seed=self.seed)
+        check_batches(self._train_dataloader, 'train_dataloader', self.world_size)
+        self._record = record_of(self._train_dataloader, self.optim_wrapper, loop, self.world_size, self.seed)
+        self._record['run'] = f'{self.timestamp}-{secrets.token_hex(4)}'
+        if resumed is not None:
+            stored = resumed.get('record')
+            self._record['run'] = (stored if isinstance(stored, dict) else {}).get('run')
+            for line in check_resume(resumed, self._record, self.cfg, self._resume_file):
+                print_log(line, 'current', logging.WARNING)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Builds the log, with what was said before there was one; a log that fails ends no training."""
+        logger = super().build_logger(*args, **kwargs)
+        steady_handlers(logger)
+        self._early_lines.hand_over(logger)
+        return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Builds what records the curves; see ``start_backends`` for what is refused and what is forgiven."""
+        visualizer = super().build_visualizer(visualizer)
+        if is_main_process():
+            start_backends(visualizer._vis_backends)
+        return visualizer
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict,
@@ -81,10 +146,31 @@ class PretrainRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Builds the training loop, ``ResumableEpochLoop`` unless the config names another."""
-        if isinstance(loop, dict) and 'type' not in loop and loop.get('by_epoch', True):
+        if isinstance(loop, dict) and loop.get('type') in (None, 'EpochBasedTrainLoop') and loop.get('by_epoch', True):
             loop = {key: value for key, value in loop.items() if key != 'by_epoch'}
             loop['type'] = 'ResumableEpochLoop'
         return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the validation loop; one without a batch is refused."""
+        loop = super().build_val_loop(loop)
+        check_batches(loop.dataloader, 'val_dataloader', self.world_size)
+        return loop
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the test loop; one without a batch is refused."""
+        loop = super().build_test_loop(loop)
+        check_batches(loop.dataloader, 'test_dataloader', self.world_size)
+        return loop
+
+    def register_hooks(self,
+                       default_hooks: dict[str, Hook | dict | None] | None = None,
+                       custom_hooks: list[Hook | dict] | None = None) -> None:
+        """Registers the hooks that no run can do without, and those of the config; see ``own_hooks``."""
+        defaults, custom = own_hooks(default_hooks, custom_hooks)
+        super().register_hooks(defaults, custom)
+        for line in unsaved(defaults['checkpoint']):
+            self.logger.warning(line)
 
     def load_or_resume(self) -> None:
         """Continues the run of the checkpoint found at the start, or loads initial weights."""
@@ -94,20 +180,25 @@ class PretrainRunner(Runner):
             self.resume(self._resume_file)
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        if self._record is not None:
+            self._begin_record()
 
     def resume(self,
                filename: str,
                resume_optimizer: bool = True,
                resume_param_scheduler: bool = True,
                map_location: str | Callable = 'cpu') -> None:
-        """Restores everything a checkpoint holds; keys that do not match and numbers that are none are an error."""
+        """Restores everything a checkpoint holds; keys that do not match are an error."""
         self._resuming = True
-        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        except (ValueError, KeyError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f'{filename!r} cannot be resumed: its optimizer or schedule does not fit the config '
+                            f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
+                            '(load_from, no --resume).') from error
         self._resuming = False
-        bad = self._first_nonfinite()
-        if bad:
-            raise UserError(f'The checkpoint {filename!r} is poisoned: {bad} is not finite; resume an earlier one '
-                            '(config key load_from with resume).')
         self.last_good_checkpoint = filename
 
     def load_checkpoint(self,
@@ -143,21 +234,35 @@ class PretrainRunner(Runner):
                             'lower optim_wrapper.optimizer.lr.')
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
-        meta = dict(meta or {}, saved_at=time.time())
+        if self._record is not None and is_main_process():
+            # The folder may have been deleted, and taken by another run, since.
+            hold_folder(self.work_dir)
+        meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
 
     def dump_config(self) -> None:
-        """Writes the config into the work dir under the name of this start of the run.
+        """Does nothing: a start that is refused later must not leave its config. See ``_begin_record``."""
 
-        Under its own name ``mim``, which searches a checkout by name, would find it twice.
+    @master_only
+    def _begin_record(self) -> None:
+        """Writes the config, and which run this is, into the work dir.
+
+        The config has the name of this start: under its own name ``mim``, which searches a checkout by name, would
+        find it twice.
         """
-        self.cfg.dump(os.path.join(self.work_dir, f'{self.experiment_name}.py'))
+        backend = AtomicLocalBackend()
+        backend.put_text(self.cfg.pretty_text, os.path.join(self.work_dir, f'{self.experiment_name}.py'))
+        backend.put_text(f'{self._record["run"]}\n', os.path.join(self.work_dir, RUN_NAME))
 
     def train(self) -> torch.nn.Module:
-        """Trains; an interrupted run ends the program with exit code 0."""
-        model = super().train()
+        """Trains; an interrupted run ends the program with exit code 0. The folder is free afterwards."""
+        try:
+            self._on_main_process(lambda: hold_folder(self.work_dir))
+            model = super().train()
+        finally:
+            release_folder(self.work_dir)
         if getattr(self.train_loop, 'interrupted', False):
             raise SystemExit(0)
         return model
@@ -180,12 +285,19 @@ class PretrainRunner(Runner):
             with weights_only_loading():
                 super()._init_model_weights()
 
-    def _find_resume_file(self) -> str | None:
-        found = [self._resume_request[1]]
-        if found[0] is None:
-            found = [find_resumable(self.work_dir) if is_main_process() else None]
-            broadcast_object_list(found)
-        return found[0]
+    @staticmethod
+    def _on_main_process(call: Callable[[], Any]) -> Any:
+        """What the first process returns; what it refuses, all refuse."""
+        answer = [None, None]
+        if is_main_process():
+            try:
+                answer[0] = call()
+            except UserError as error:
+                answer[1] = error
+        broadcast_object_list(answer)
+        if answer[1] is not None:
+            raise answer[1]
+        return answer[0]
 
 
 def _walk(dataset: Any) -> Iterator[Any]:
@@ -200,7 +312,7 @@ def _walk(dataset: Any) -> Iterator[Any]:
 def _start_worker(inner: Callable | None, worker_id: int) -> None:
     """Lets the main process decide what a signal to the whole group means.
 
-    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers.
+    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers, and ends with it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -210,6 +322,8 @@ def _start_worker(inner: Callable | None, worker_id: int) -> None:
 
 
 def _obey_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == parent:
+            break
     os._exit(0)

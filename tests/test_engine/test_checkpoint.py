@@ -166,3 +166,70 @@ def test_part_of_a_teachers_backbone_is_refused_and_none_of_it_is_not():
     load_weights(model, {key: value for key, value in weights.items() if not key.startswith('teacher')}, 'a.pth')
     with pytest.raises(ValueError, match='a.pth.*1 missing .teacher.backbone.bias.'):
         load_weights(model, {key: value for key, value in weights.items() if key != 'teacher.backbone.bias'}, 'a.pth')
+
+
+def test_the_iteration_outranks_the_clock(tmp_path):
+    for iteration, when in ((5, 100.0), (8, 50.0), (7, 10.0)):
+        path = save(tmp_path, iteration)
+        stored = checkpoint(iteration)
+        stored['meta']['saved_at'] = when
+        torch.save(stored, path)
+    assert find_resumable(str(tmp_path)).endswith('iter_8.pth')
+
+
+def test_the_last_run_of_a_folder_comes_before_an_earlier_and_longer_one(tmp_path, said):
+    for iteration, run in ((900, 'first'), (3, 'second'), (5, 'second')):
+        stored = checkpoint(iteration)
+        stored['meta']['record'] = dict(run=run)
+        torch.save(stored, tmp_path / f'{run}_{iteration}.pth')
+    (tmp_path / 'current_run').write_text('second\n')
+    assert find_resumable(str(tmp_path)).endswith('second_5.pth')
+    for path in tmp_path.glob('second*'):
+        path.unlink()
+    assert find_resumable(str(tmp_path)).endswith('first_900.pth')
+    assert len(said) == 1 and 'is of an earlier run' in said[0]
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What a search for checkpoints says."""
+    lines = []
+    monkeypatch.setattr('mmdecouple.utils.checkpoint.print_log', lambda line, *_: lines.append(line))
+    return lines
+
+
+def make_socket(path):
+    import socket
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize('make', [
+    pytest.param(lambda path: path.mkdir(), id='folder'),
+    pytest.param(lambda path: os.mkfifo(path), id='fifo'),
+    pytest.param(make_socket, id='socket'),
+    pytest.param(lambda path: path.symlink_to('/nonexistent/x'), id='dangling link'),
+    pytest.param(lambda path: path.symlink_to('/dev/zero'), id='device'),
+    pytest.param(lambda path: path.symlink_to(path.name), id='link to itself'),
+    *(pytest.param(lambda path, meta=meta: torch.save(dict(checkpoint(1), meta=meta), path), id=f'meta {meta}')
+      for meta in (None, [], 'x', {}, dict(iter=3), dict(iter=None, epoch=0), dict(iter='9', epoch=0),
+                   dict(iter=-1, epoch=0), dict(iter=10**30, epoch=0), dict(iter=2.5, epoch=0),
+                   dict(iter=True, epoch=0), dict(iter=9, epoch=-1), dict(iter=9, epoch=0, seed='x'))),
+    pytest.param(lambda path: torch.save(dict(checkpoint(9), optimizer=None), path), id='no optimizer'),
+    pytest.param(lambda path: torch.save([1, 2], path), id='list'),
+])
+def test_what_is_no_checkpoint_is_passed_over_with_one_line(tmp_path, monkeypatch, said, make):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, 2)
+    make(tmp_path / 'odd.pth')
+    assert find_resumable(str(tmp_path)).endswith('iter_2.pth')
+    assert len(said) == 1 and 'odd.pth' in said[0] and 'Resume passes over' in said[0]
+
+
+@pytest.mark.parametrize('saved_at', [None, 'yesterday', float('nan'), 10**400])
+def test_an_odd_time_of_saving_does_not_matter(tmp_path, saved_at):
+    for iteration in (2, 3):
+        stored = checkpoint(iteration)
+        stored['meta']['saved_at'] = saved_at
+        torch.save(stored, tmp_path / f'iter_{iteration}.pth')
+    assert find_resumable(str(tmp_path)).endswith('iter_3.pth')

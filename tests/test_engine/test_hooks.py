@@ -232,3 +232,36 @@ def keep_generators():
     yield
     random.setstate(states[0])
     torch.set_rng_state(states[1])
+
+
+def test_a_checkpoint_that_a_kill_spared_goes_at_the_next_resume(tmp_path):
+    rule = dict(type='DurableCheckpointHook', interval=1, max_keep_ckpts=2)
+    make_runner(tmp_path, Toy(), [], epochs=4, checkpoint=dict(rule)).train()
+    newest = (tmp_path / 'epoch_4.pth').read_bytes()
+    spared = ['epoch_1.pth', 'epoch_2.pth']
+    kept = ['epoch_9.pth', 'epoch_best.pth', 'epoch_02.pth']
+    for name in spared + kept[1:]:
+        (tmp_path / name).write_bytes(newest)
+    (tmp_path / kept[0]).write_bytes(b'no checkpoint')
+    make_runner(tmp_path, Toy(), [], epochs=4, checkpoint=dict(rule), resume=True).train()
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == sorted(['epoch_3.pth', 'epoch_4.pth', *kept])
+
+
+def test_checkpoints_that_were_kept_on_purpose_survive_a_resume_that_keeps_fewer(tmp_path):
+    rule = dict(type='DurableCheckpointHook', interval=1)
+    make_runner(tmp_path, Toy(), [], epochs=3, checkpoint=dict(rule)).train()
+    make_runner(tmp_path, Toy(), [], epochs=5, checkpoint=dict(rule, max_keep_ckpts=1), resume=True).train()
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == [f'epoch_{n}.pth' for n in (1, 2, 3, 5)]
+
+
+def test_a_checkpoint_of_a_stranger_cannot_name_files_to_delete(tmp_path):
+    rule = dict(type='DurableCheckpointHook', interval=1, max_keep_ckpts=1)
+    runner = make_runner(tmp_path / 'run', Toy(), [], epochs=2, checkpoint=dict(rule))
+    runner.train()
+    victim = tmp_path / 'victim.pth'
+    victim.write_bytes(b'mine')
+    stored = torch.load(tmp_path / 'run' / 'epoch_2.pth', weights_only=False)
+    stored['message_hub']['runtime_info']['outdated_ckpts']['steps'] = ['../victim', '/../../victim', None, 7]
+    torch.save(stored, tmp_path / 'run' / 'epoch_2.pth')
+    make_runner(tmp_path / 'run', Toy(), [], epochs=3, checkpoint=dict(rule), resume=True).train()
+    assert victim.exists() and (tmp_path / 'run' / 'epoch_3.pth').exists()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.networks import TRUST, open_network
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=positive, default=16, help='images at a time where nothing is trained')
     parser.add_argument('--workers', type=whole, default=0, help='processes that read images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust a checkpoint that holds more than weights')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     return parser.parse_args()
 
 

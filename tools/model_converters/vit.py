@@ -60,6 +60,7 @@ def main(words: list[str] | None = None) -> None:
             origin = dict(file=osp.basename(args.source), format=networks[0].format, networks=len(networks))
             out = dict(meta=dict(converted_from=origin), state_dict=out)
         written = [to_ours(out, role, args.to, repr(args.out)) for role in (ROLES if both else (role, ))]
+        sizes = ', '.join(f'{key} {value}' for key, value in vit_arch(networks[0].backbone).items())
         write_weights(args.out, out)
         console = Console()
         if not console.is_terminal:
@@ -69,7 +70,7 @@ def main(words: list[str] | None = None) -> None:
             console.print(key_table(source, target, args.to))
             left_out |= {theirs for ours, theirs in source.names.items() if ours not in target.names}
         groups = Counter(name.partition('.')[0] for name in left_out)
-        print(f'Architecture: {", ".join(f"{key} {value}" for key, value in vit_arch(networks[0].backbone).items())}')
+        print(f'Architecture: {sizes}')
         print(f'Left out: {", ".join(f"{name} ({count})" for name, count in sorted(groups.items())) or "nothing"}')
         print(f'Wrote {args.out} ({args.to}) from {args.source} ({networks[0].format}): '
               f'{" and ".join(ROLES) if both else role if roles else "one network"}, '

@@ -2,32 +2,46 @@
 import os
 import os.path as osp
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.registry import HOOKS
+from mmdecouple.utils.checkpoint import AtomicLocalBackend
+
+_OUTDATED = 'outdated_ckpts'
+_MOST_OUTDATED = 1000
 
 
 @HOOKS.register_module()
 class DurableCheckpointHook(CheckpointHook):
     """mmengine's checkpoint hook that deletes an old checkpoint only after the new one is safe.
 
-    mmengine deletes first: a kill while it saves then leaves nothing when one checkpoint is kept.
+    mmengine deletes first: a kill while it saves then leaves nothing when one checkpoint is kept. Each checkpoint
+    names those that were outdated when it was saved, so that a resume deletes what a kill in between has spared.
 
     Args: see mmengine's ``CheckpointHook``.
     """
 
+    def before_train(self, runner: Runner) -> None:
+        """Deletes the outdated checkpoints that a resumed run left in the folder."""
+        super().before_train(runner)
+        known = runner.message_hub.runtime_info.get(_OUTDATED)
+        same = isinstance(known, dict) and known.get('template') == self.filename_tmpl
+        self._outdated = [step for step in known['steps'] if type(step) is int] if same else []
+        if self.max_keep_ckpts > 0 and is_main_process():
+            self._delete_outdated(runner)
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        outdated: list[int] = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             steps = [*self.keep_ckpt_ids, step]
-            outdated = steps[:-self.max_keep_ckpts]
+            self._outdated = [*self._outdated, *steps[:-self.max_keep_ckpts]][-_MOST_OUTDATED:]
             self.keep_ckpt_ids = deque(steps[-self.max_keep_ckpts:], self.max_keep_ckpts)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            runner.message_hub.update_info(_OUTDATED, dict(template=self.filename_tmpl, steps=list(self._outdated)))
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -43,10 +57,17 @@ class DurableCheckpointHook(CheckpointHook):
         if not is_main_process():
             return
         AtomicLocalBackend().put_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
-        for old in outdated:
-            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
-            if self.file_backend.isfile(path):
+        if self.max_keep_ckpts > 0:
+            self._delete_outdated(runner)
+        with suppress(FileNotFoundError):
+            os.remove(osp.join(runner.work_dir, 'interrupted.pth'))
+
+    def _delete_outdated(self, runner: Runner) -> None:
+        for step in self._outdated:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+            if step in self.keep_ckpt_ids or not self.file_backend.isfile(path):
+                continue
+            try:
                 self.file_backend.remove(path)
-        interrupted = osp.join(runner.work_dir, 'interrupted.pth')
-        if osp.isfile(interrupted):
-            os.remove(interrupted)
+            except OSError as error:
+                runner.logger.warning(f'The outdated checkpoint {path} cannot be deleted ({error.strerror}).')

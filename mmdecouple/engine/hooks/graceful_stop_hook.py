@@ -61,7 +61,8 @@ class GracefulStopHook(Hook):
             return
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         runner.save_checkpoint(runner.work_dir, CHECKPOINT_NAME, meta=meta, by_epoch=False)
-        runner.train_loop.interrupted = True
+        # The second is the mark that mmengine's loop of iterations looks at.
+        runner.train_loop.interrupted = runner.train_loop.stop_training = True
         name = self._signal.name if self._signal else 'a signal to another process'
         runner.logger.info(
             f'Stopped by {name} after iteration {meta["iter"]} of {runner.max_iters}; saved '

@@ -77,8 +77,8 @@ def centers_to_ours(content: dict[str, dict[str, Tensor]]) -> dict[str, tuple[st
         content: The checkpoint, which holds them in `dino_loss` or `ibot_loss`.
     """
     return {ours: (f'{loss}.{theirs}', content[loss][theirs].flatten())
-            for loss in ('dino_loss', 'ibot_loss') if loss in content
-            for ours, (theirs, _) in _CENTERS.items() if theirs in content[loss]}
+            for loss in ('dino_loss', 'ibot_loss') if isinstance(content.get(loss), dict)
+            for ours, (theirs, _) in _CENTERS.items() if isinstance(content[loss].get(theirs), Tensor)}
 
 
 def centers_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -95,9 +95,9 @@ def alignment_to_ours(state: dict[str, Tensor], loss_weights: str = 'top5') -> d
         state: State dict of MaskAlign's model.
         loss_weights: Its option of that name: `top5` uses the last five levels; anything but `topK` uses all.
     """
-    if 'distill_weights' not in state:
+    if 'distill_weights' not in state or state['distill_weights'].ndim != 2:
         return {}
-    depth, top = len(state['distill_weights']), re.fullmatch(r'top(\d+)', loss_weights)
+    depth, top = len(state['distill_weights']), re.fullmatch(r'top(\d+)', str(loss_weights))
     first = max(0, depth - int(top[1])) if top else 0
     heads = {f'neck.heads.{level - first}.{kind}': f'distill_heads.{level}.{kind}'
              for level in range(first, depth) for kind in ('weight', 'bias')}

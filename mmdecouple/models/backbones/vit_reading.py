@@ -1,4 +1,5 @@
 """Finding a ViT among the tensors of a checkpoint, and refusing one that is not whole."""
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -68,7 +69,8 @@ def _prefixes(names: Collection[str]) -> Collection[str]:
 
 
 def _some_names(content: dict[str, Any]) -> list[str]:
-    held = next((content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)), content)
+    parts = [content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)]
+    held = parts[0] if parts else content
     return [str(key)[:_LONGEST] for key, value in held.items() if isinstance(value, Tensor)][:3]
 
 
@@ -115,13 +117,10 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
            if key.startswith(prefix) and not names.is_beside(key[len(prefix):])]
     if odd:
         raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
+    _check_ranks(state, table, where)
     backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
-    position = backbone['pos_embed']
-    if position.ndim not in (2, 3) or position.ndim == 3 and len(position) != 1:
-        raise UserError(f'{where}: {table["pos_embed"][0]} has the shape {tuple(position.shape)}, but a position '
-                        'embedding is (1, 1 + patches, width).')
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
-    backbone['pos_embed'] = position.reshape(1, *position.shape[-2:])
+    backbone['pos_embed'] = backbone['pos_embed'].reshape(1, *backbone['pos_embed'].shape[-2:])
     if 'mask_token' in backbone:
         backbone['mask_token'] = backbone['mask_token'].reshape(1, -1)
     origin = {ours: ' + '.join(theirs) for ours, theirs in table.items()}
@@ -137,6 +136,28 @@ def _which_alike(network: Held, content: dict[str, Any]) -> str:
         return 'leopart'
     of_timm = {prefix + name for name in ('norm_pre.weight', 'head.weight', 'fc_norm.weight')}
     return 'timm' if network.group == 'model' or of_timm & set(state) else 'dino'
+
+
+def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
+    """Refuses tensors with too many or too few axes, before anything is made of them."""
+    for ours, theirs in table.items():
+        for name in theirs:
+            shape = tuple(state[name].shape)
+            if ours == 'pos_embed':
+                side = math.isqrt(max(shape[-2] - 1, 0)) if len(shape) > 1 else 0
+                fits, needed = shape[:-2] in ((), (1, )) and side > 0 and side**2 == shape[-2] - 1, \
+                    '(1, 1 + patches of a square, width)'
+            elif ours == 'patch_embed.projection.weight':
+                fits, needed = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0, \
+                    '(width, 3, patch, patch)'
+            elif 'token' in ours:
+                fits, needed = 0 < state[name].numel() == (shape or (0, ))[-1], '(1, 1, width)'
+            else:
+                needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
+                fits = len(shape) == (2 if needed == '(out, in)' else 1)
+            if not fits:
+                raise UserError(f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
+                                'architecture, or damaged.')
 
 
 def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: str) -> None:

@@ -1,0 +1,191 @@
+"""What a checkpoint says about its run, and how a resume differs from it."""
+import os.path as osp
+import platform
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from torch.utils.data import DataLoader
+
+from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.stored_configs import stored_values
+from mmdecouple.version import __version__
+
+# What decides which samples a step sees, with the words for it.
+_PROMISED = dict(
+    batch_size='train_dataloader.batch_size',
+    processes='the number of processes',
+    accumulative_counts='optim_wrapper.accumulative_counts',
+    images='the number of images of train_dataloader.dataset',
+    batches='the number of iterations of an epoch',
+    loop='what the loop counts (train_cfg)',
+    optimizer='optim_wrapper.optimizer.type')
+# What decides the last bit of a result, but not what the run is.
+_CIRCUMSTANCES = ('data', 'threads', 'device', 'precision', 'torch', 'mmengine', 'mmdecouple', 'python')
+# Parts of a config that say what a run computes.
+_COMPARED = ('model', 'data_preprocessor', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
+             'auto_scale_lr', 'default_hooks', 'custom_hooks', 'env_cfg', 'compile', 'activation_checkpointing',
+             'val_dataloader', 'val_cfg', 'val_evaluator')
+# A checkpoint brings these back, over the config.
+_RESTORED = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.constructor', 'param_scheduler',
+             'auto_scale_lr')
+_MOST_LINES = 40
+
+
+def record_of(loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg: dict, processes: int,
+              seed: int) -> dict[str, int | str | None]:
+    """The record of a run, plain values by name, which its checkpoints keep as ``meta.record``.
+
+    Args:
+        loader: Training data of one process.
+        optim_wrapper: Of the config, or built.
+        train_cfg: Config of the training loop.
+        processes: Their number.
+        seed: Seed of the run.
+    """
+    if isinstance(optim_wrapper, dict):
+        optimizer = optim_wrapper.get('optimizer', {}).get('type')
+        counts = optim_wrapper.get('accumulative_counts', 1)
+        precision = optim_wrapper.get('precision', optim_wrapper.get('type', 'OptimWrapper'))
+    else:
+        optimizer = type(getattr(optim_wrapper, 'optimizer', optim_wrapper)).__name__
+        counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+        precision = getattr(optim_wrapper, 'precision', type(optim_wrapper).__name__)
+    return dict(
+        batch_size=getattr(loader.batch_sampler, 'batch_size', loader.batch_size),
+        processes=processes,
+        accumulative_counts=counts,
+        images=_length(loader.dataset),
+        batches=_length(loader),
+        loop='iterations' if 'max_iters' in train_cfg else 'epochs',
+        optimizer=optimizer if isinstance(optimizer, (str, type(None))) else optimizer.__name__,
+        data=_data(loader.dataset),
+        threads=torch.get_num_threads(),
+        seed=seed,
+        precision=precision if isinstance(precision, str) else precision.__name__,
+        device=get_device(),
+        torch=str(torch.__version__),
+        mmengine=mmengine.__version__,
+        mmdecouple=__version__,
+        python=platform.python_version())
+
+
+def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, where: str) -> list[str]:
+    """Refuses a resume that would not continue the run of a checkpoint.
+
+    Args:
+        meta: Of the checkpoint.
+        record: Of the run that is about to start.
+        config: Of the run that is about to start.
+        where: Path of the checkpoint.
+
+    Returns:
+        One line for each thing that differs and does not decide which samples a step sees.
+
+    Raises:
+        UserError: What a step sees differs: the batch, the processes, the accumulated steps, the data, the loop.
+    """
+    stored_config, lines = _stored_config(meta, where)
+    stored = meta.get('record')
+    if not isinstance(stored, dict):
+        lines.append(f'Resume: {osp.basename(where)} holds no record of its run (an older version wrote it); whether '
+                     'this start continues it exactly cannot be checked. Keep its processes and its data.')
+        stored = _record_of_config(stored_config)
+    stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
+    changed = [f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
+               for key, what in _PROMISED.items() if key in stored and stored[key] != record[key]]
+    if changed:
+        raise UserError(f'Cannot resume {osp.basename(where)}: {"; ".join(changed[:2])}. Set it back, or start anew '
+                        f'from the weights alone (load_from={shown(where, 80)}, no --resume).')
+    lines += [f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so the run is not '
+              'the same to the last bit.' for key in _CIRCUMSTANCES if key in stored and stored[key] != record[key]]
+    differing = list(_differing_keys(stored_config, config)) if stored_config and config else []
+    wanted = config.get('randomness', {}).get('seed') if config else None
+    if wanted is not None and stored.get('seed', wanted) != wanted:
+        differing.append(('randomness.seed', stored['seed'], wanted))
+    lines += [_said(*difference) for difference in differing[:_MOST_LINES]]
+    if len(differing) > _MOST_LINES:
+        lines.append(f'Resume: {len(differing) - _MOST_LINES} more config keys differ.')
+    return lines
+
+
+def _said(key: str, before: Any, now: Any) -> str:
+    restored = key.startswith(_RESTORED) or key == 'randomness.seed'
+    return (f'Resume: {key} was {_value(before)} in the checkpoint and is {_value(now)} in the config; the '
+            f'{"checkpoint" if restored else "config"}\'s is used.')
+
+
+def _value(value: Any) -> str:
+    return 'not set' if value is _NOT_SET else shown(value, 100)
+
+
+_NOT_SET = object()
+
+
+def _stored_config(meta: dict[str, Any], where: str) -> tuple[dict[str, Any] | None, list[str]]:
+    text = meta.get('cfg')
+    if not isinstance(text, str) or not text.strip():
+        return None, []
+    try:
+        return stored_values(text, osp.basename(where)), []
+    except UserError as error:
+        return None, [f'Resume: the config cannot be compared with the present one. {error}']
+
+
+def _record_of_config(config: dict[str, Any] | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    loader, wrapper = config.get('train_dataloader'), config.get('optim_wrapper')
+    found = {}
+    if isinstance(loader, dict):
+        found['batch_size'] = loader.get('batch_size')
+    if isinstance(wrapper, dict):
+        found['accumulative_counts'] = wrapper.get('accumulative_counts', 1)
+        optimizer = wrapper.get('optimizer')
+        found['optimizer'] = optimizer.get('type') if isinstance(optimizer, dict) else None
+    return found
+
+
+def _differing_keys(before: dict[str, Any], config: Config) -> Iterator[tuple[str, Any, Any]]:
+    try:
+        # Through the same text, so that both hold the same types of values.
+        now = stored_values(config.pretty_text, 'this config')
+    except UserError:
+        return
+    for key in _COMPARED:
+        yield from _differences(before.get(key), now.get(key), key)
+
+
+def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            yield from _differences(before.get(key, _NOT_SET), now.get(key, _NOT_SET), f'{path}.{key}')
+    elif isinstance(before, (list, tuple)) and isinstance(now, (list, tuple)) and len(before) == len(now):
+        for index, pair in enumerate(zip(before, now)):
+            yield from _differences(*pair, f'{path}.{index}')
+    elif before != now:
+        yield path, before, now
+
+
+def _length(sized: Any) -> int | None:
+    try:
+        return len(sized)
+    except TypeError:
+        return None
+
+
+def _data(dataset: Any) -> str:
+    """Type, and of files the number, the first, the last and a checksum of at most a thousand names between."""
+    while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    paths = getattr(dataset, 'paths', None)
+    kind = type(dataset).__name__
+    if not paths:
+        return kind
+    names = [osp.basename(path) for path in paths[::max(1, len(paths) // 1000)]]
+    return f'{kind} {names[0]} .. {osp.basename(paths[-1])} ({zlib.crc32(chr(0).join(names).encode()):08x})'
