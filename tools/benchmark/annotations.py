@@ -1,4 +1,4 @@
-"""Seconds and memory to open COCO's training annotations: `python tools/benchmark/annotations.py --share 0.3`.
+"""Processor seconds and memory to open COCO's training annotations: `python tools/benchmark/annotations.py --share 0.3`.
 
 The file is made here, with as many images, objects, crowds and digits as instances_train2017.json has on average; each
 reader opens it in a process of its own.
@@ -74,7 +74,7 @@ def _annotation(rng: np.random.Generator, number: int, image: int) -> dict:
 
 
 def measure(path: Path, reader: str) -> tuple[float, float]:
-    """Seconds to open the file, and peak memory beyond what the imports need, in MiB; in a process of its own."""
+    """Processor seconds to open the file, and peak memory beyond what the imports need, in MiB; in a process of its own."""
     command = [sys.executable, __file__, '--file', str(path), '--only', reader]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, memory = done.stdout.split()[-2:]
@@ -85,9 +85,9 @@ def main() -> None:
     args = parse_args()
     if args.only:
         from mmdecouple.datasets import CocoObjects  # noqa: F401  the imports are no part of what is measured
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         kept = READERS[args.only](args.file)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         del kept
         return
