@@ -11,9 +11,9 @@ from mmengine.config import Config
 
 from mmdecouple.utils.stored_configs import plain_values
 
-# Where code would show: the audit hook of the trials sees the command, and nothing in the folder has this name.
 # The parts of a config that a mutant keeps.
 KEPT = ('model', 'train_dataloader', 'train_cfg', 'custom_imports')
+# Where code would show: the audit hook of the trials sees the command, and nothing in the folder has this name.
 HOSTILE = [
     'subprocess.check_output', 'os.system', 'builtins.eval', 'mmengine.fileio.put_text', 'torch.load', 'builtins.open',
     'shutil.rmtree', 'mmengine.utils.mkdir_or_exist', 'torch.hub.load', 'pathlib.Path.touch', 'mmdecouple.Nothing',
