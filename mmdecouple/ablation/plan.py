@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdecouple.configuration import check_config
 from mmdecouple.engine.own_hooks import OWN
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import MEASURES
@@ -122,6 +123,8 @@ def _matches(row: Row, patterns: Sequence[str]) -> bool:
 def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, Run],
          options: Mapping[str, Any]) -> Run:
     config = resolve(row, setting, scale, options)
+    if options:
+        check_config(config, options)
     config.merge_from_dict({'randomness.seed': seed})
     # The key names the runs whose weights it takes, not where they lie.
     config.merge_from_dict({path: run.key for path, run in before.items()})

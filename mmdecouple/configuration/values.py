@@ -10,10 +10,11 @@ from mmdecouple.utils.errors import UserError, shown
 
 
 class Kind(NamedTuple):
-    """A type that `msgspec` checks, and the words for it."""
+    """A type that `msgspec` checks, the words for it, and one value outside its range that is right as well."""
 
     type: Any
     words: str
+    exception: Any = None
 
     def or_none(self) -> 'Kind':
         return Kind(self.type | None, f'{self.words}, or None')
@@ -38,8 +39,8 @@ SHARE = _numbers('a number from 0 to 1', ge=0, le=1)
 FLAG = Kind(bool, 'True or False')
 TEXT = Kind(Annotated[str, Meta(min_length=1)], 'a text that is not empty')
 BLOCK = Kind(dict, 'a dict')
-EVERY = Kind(Annotated[int, Meta(ge=1)] | Literal[-1], 'a whole number of at least 1, or -1 for never')
-SAVING = Kind(Annotated[int, Meta(ge=1)] | Literal[-1], 'a whole number of at least 1, or -1 for all')
+EVERY = Kind(COUNT.type, 'a whole number of at least 1, or -1 for never', -1)
+KEPT = Kind(COUNT.type, 'a whole number of at least 1, or -1 for all', -1)
 _BELOW_ONE = Annotated[float, Meta(ge=0, lt=1)]
 _NOT_NEGATIVE = Annotated[float, Meta(ge=0, le=1e300)]
 BETAS = Kind(Annotated[list[_BELOW_ONE | None], Meta(min_length=2, max_length=3)],
@@ -106,7 +107,7 @@ VALUES: dict[str, Kind] = {
     'default_hooks.*': BLOCK.or_none(),
     'default_hooks.logger.interval': COUNT,
     'default_hooks.checkpoint.interval': EVERY,
-    'default_hooks.checkpoint.max_keep_ckpts': SAVING,
+    'default_hooks.checkpoint.max_keep_ckpts': KEPT,
     'default_hooks.checkpoint.by_epoch': FLAG,
     'default_hooks.checkpoint.save_last': FLAG,
     'custom_hooks': Kind(list[dict] | None, 'a list of dicts'),
@@ -175,6 +176,8 @@ def check_values(config: dict) -> None:
 
 def check_value(key: str, value: Any, kind: Kind) -> None:
     """Refuses a value that is not of its kind, with a line that names the key."""
+    if kind.exception is not None and value == kind.exception:
+        return
     try:
         msgspec.convert(value, kind.type)
     except msgspec.ValidationError as error:

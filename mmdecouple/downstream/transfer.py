@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
+from mmdecouple.configuration import check_config
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -83,6 +84,7 @@ class Transfer:
         self.source = describe(self.checkpoint, self.role, self.allow_pickle)
         self._check_kind()
         self.config = load_config(config_name(self.task, self.smoke), self.options)
+        check_config(self.config, self.options)
         if self.data_root is not None:
             set_data_root(self.config, self.data_root)
         check_data(self.config, self.task, self.smoke)

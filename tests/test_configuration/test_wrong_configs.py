@@ -1,9 +1,16 @@
 """Whatever is wrong in a config is answered with one line that names its key, before or while the run is built."""
-import pytest
+from copy import deepcopy
+from functools import cache
+from typing import Any
 
-from mmdecouple.configuration import check_config
-from mmdecouple.utils.configs import configs_folder, load_config
-from mmdecouple.utils.errors import PREFIX, UserError
+import pytest
+from mmengine.config import Config
+
+from mmdecouple.configuration import answering, check_config
+from mmdecouple.engine.loops import ResumableEpochLoop
+from mmdecouple.registry import MODELS
+from mmdecouple.utils.configs import apply_overrides, configs_folder, load_config
+from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
 from mmdecouple.utils.launch import running
 
 DEMO = {method: f'{method}-d_{network}-demo_scenes' for method, network in [
@@ -135,7 +142,6 @@ CHECKED = [
     (D, 'default_hooks', [], 'default_hooks'),
     (D, 'default_hooks.timer', 'IterTimerHook', 'default_hooks.timer'),
     (D, 'custom_hooks', 'TeacherHook', 'custom_hooks'),
-    (D, 'custom_hooks', dict(type='TeacherHook'), 'custom_hooks'),
     (D, 'param_scheduler', 'cosine', 'param_scheduler cosine'),
     (D, 'param_scheduler.0.by_epoch', 'no', 'param_scheduler.0.by_epoch no'),
     (D, 'visualizer', 'Visualizer', 'visualizer'),
@@ -178,19 +184,99 @@ CHECKED = [
     (D, 'env_cfg.mp_cfg.mp_start_method', 'thread', 'env_cfg.mp_cfg.mp_start_method thread'),
 ]
 
-# What only the constructors of others, or the first step, complain about.
+# What only the constructors of others complain about, when the model is built.
 BUILT = [
     (D, 'model.backbone.depth', 17, 'model.backbone 17'),
-    (D, 'model.backbone.strides', (1, 2), 'model.backbone'),
-    (D, 'model.backbone.out_indices', (9, ), 'model.backbone'),
-    (D, 'model.backbone.norm_cfg.type', 'BatchNorm9', 'model.backbone BatchNorm9'),
+    (D, 'model.backbone.strides', (1, 2), 'model.backbone strides'),
+    (D, 'model.backbone.out_indices', (9, ), 'model.backbone out_indices'),
     (D, 'model.backbone', 3, 'model.backbone'),
+    (D, 'model.neck', dict(_delete_=True, type='mmpretrain.DenseCLNeck'), 'model.neck in_channels'),
     (D, 'model.neck.out_channels', 'many', 'model.neck'),
-    (S, 'model.neck.hid_channels', -5, 'model.neck'),
-    (D, 'param_scheduler.0.start_factor', 2.0, 'param_scheduler.0'),
-    (D, 'param_scheduler.0.end', 1, None),
-    (D, 'optim_wrapper.optimizer', dict(type='SGD', lr=0.1, nesterov=True), 'optim_wrapper.optimizer Nesterov'),
-    (D, 'visualizer.vis_backends.0.save_dir', 7, 'visualizer'),
-    (D, 'model.neck.in_channels', 17, 'first training step'),
-    (I, 'model.neck.in_channels', 17, 'first training step'),
+    (S, 'model.neck.hid_channels', -5, 'model.neck -5'),
 ]
+
+# What the runner, or the first step, complains about.
+RUN = [
+    ('param_scheduler.0.start_factor', 2.0, 'param_scheduler.0 between 0 and 1'),
+    ('optim_wrapper.optimizer', dict(type='SGD', lr=0.1, nesterov=True), 'optim_wrapper.optimizer Nesterov'),
+    ('visualizer.vis_backends.0.save_dir', 7, 'visualizer'),
+    ('model.neck.in_channels', 17, 'first training step model 17'),
+]
+
+
+@cache
+def demo(method: str) -> Config:
+    return load_config(str(configs_folder() / 'demo' / f'{DEMO[method]}.py'))
+
+
+def changed(method: str, options: dict) -> Config:
+    config = deepcopy(demo(method))
+    apply_overrides(config, options)
+    return config
+
+
+def says(caught, wanted: str) -> None:
+    line = str(caught.value)
+    assert '\n' not in line and len(PREFIX + line) <= LONGEST, line
+    assert all(word in line for word in wanted.replace(': ', ' ').split()), line
+
+
+def named(rows):
+    return [pytest.param(*row, id=f'{row[-3]}={row[-2]}') for row in rows]
+
+
+@pytest.mark.parametrize('method, key, value, wanted', named(CHECKED))
+def test_a_wrong_value_is_refused_before_anything_is_built(method, key, value, wanted):
+    with pytest.raises(UserError) as caught:
+        check_config(changed(method, {key: value}), {key: value})
+    says(caught, wanted)
+
+
+@pytest.mark.parametrize('method, key, value, wanted', named(BUILT))
+def test_what_a_constructor_complains_about_is_told_with_its_key(method, key, value, wanted):
+    config = changed(method, {key: value})
+    with pytest.raises(UserError) as caught, answering(config):
+        check_config(config, {key: value})
+        MODELS.build(config.model)
+    says(caught, wanted)
+
+
+SMALL = {'train_dataloader.batch_size': 4, 'train_dataloader.dataset.num_images': 8, 'model.queue_length': 16,
+         'train_cfg.max_epochs': 1, 'launcher': 'none'}
+
+
+@pytest.mark.parametrize('key, value, wanted', named(RUN))
+def test_what_fails_until_the_first_step_is_done_is_told_with_its_key(key, value, wanted, tmp_path):
+    config = changed(D, {**SMALL, key: value, 'work_dir': str(tmp_path)})
+    with pytest.raises(UserError) as caught, running(config) as runner:
+        runner.train()
+    says(caught, wanted)
+    assert caught.value.__cause__ is not None
+
+
+def test_what_fails_after_the_first_step_keeps_its_traceback(tmp_path, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise ValueError('a bug')
+
+    monkeypatch.setattr(ResumableEpochLoop, 'run_iter', lambda self, *args: setattr(self, '_iter', 1) or fail())
+    with pytest.raises(ValueError, match='a bug') as caught, running(
+            changed(D, {**SMALL, 'work_dir': str(tmp_path)})) as runner:
+        runner.train()
+    assert not isinstance(caught.value, UserError)
+
+
+def test_a_mistake_in_code_keeps_its_traceback_while_a_run_is_built():
+    with pytest.raises(NameError), answering(changed(D, {})):
+        raise NameError('undefined')
+
+
+@pytest.mark.parametrize('options, wanted', [
+    ({'custom_hooks.99.type': 'X', 'train_cfg.max_epochs': 1}, 'custom_hooks.99.type'),
+    ({'model.queue_length.x': 3}, 'model.queue_length.x'),
+    ({'custom_hooks': dict(type='TeacherHook')}, 'custom_hooks'),
+    ({'train_dataloader.dataset.pipeline.x.type': 'A'}, 'train_dataloader.dataset.pipeline.x.type'),
+])
+def test_an_override_that_leads_nowhere_is_named(options, wanted):
+    with pytest.raises(UserError) as caught:
+        changed(D, options)
+    says(caught, wanted)

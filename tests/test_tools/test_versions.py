@@ -8,7 +8,7 @@ GOOD = {
     'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6', 'onedl-mmdetection': '3.5.1',
     'onedl-mmsegmentation': '1.4.2'}
 ORIGINAL = {
-    'torch': '2.1.2', 'torchvision': '0.16.2', 'mmengine': '0.10.7', 'mmcv': '2.1.0',
+    'torch': '2.5.1', 'torchvision': '0.20.1', 'mmengine': '0.10.7', 'mmcv': '2.1.0',
     'mmpretrain': '1.2.0'}
 
 
@@ -24,7 +24,7 @@ def test_the_pinned_set_passes(monkeypatch):
 
 
 def test_the_original_family_passes(monkeypatch):
-    assert check(monkeypatch, ORIGINAL, '==2.1.2') is None
+    assert check(monkeypatch, ORIGINAL, '==2.5.1') is None
 
 
 def test_transfer_packages_are_optional(monkeypatch):
@@ -37,8 +37,9 @@ def test_transfer_packages_are_optional(monkeypatch):
     ({'onedl-mmpretrain': None, 'mmpretrain': '1.2.0'}, 'two OpenMMLab families are mixed'),
     ({'onedl-mmengine': None}, 'mmengine is not installed; run: make setup'),
     ({'onedl-mmcv': '1.7.2'}, 'onedl-mmcv 1.7.2 is installed, mmdecouple needs onedl-mmcv>=2.0'),
+    ({'torch': '2.4.1'}, 'torch 2.4.1 is installed, mmdecouple needs torch>=2.5'),
     ({'torch': '2.13.0+cpu'}, 'was built for torch==2.11.0, but torch 2.13.0'),
-], ids=['doubled', 'mixed', 'missing', 'too old', 'other torch'])
+], ids=['doubled', 'mixed', 'missing', 'too old', 'torch that cannot train', 'other torch'])
 def test_a_mixed_up_installation_is_named(monkeypatch, change, line):
     with pytest.raises(ImportError) as info:
         check(monkeypatch, {**GOOD, **change})

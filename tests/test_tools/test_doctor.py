@@ -1,0 +1,51 @@
+"""The doctor says "ready" only if a run was tried and worked."""
+import importlib.util
+import sys
+
+import pytest
+
+from mmdecouple.engine import PretrainRunner
+from mmdecouple.utils import trial
+
+from .conftest import CHECKOUT_TOOLS
+
+
+@pytest.fixture
+def doctor():
+    spec = importlib.util.spec_from_file_location('doctor_tool', CHECKOUT_TOOLS / 'misc' / 'doctor.py')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['doctor_tool'] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_help_is_help(doctor, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['doctor.py', '--help'])
+    monkeypatch.setattr(doctor, 'examine', lambda ability: pytest.fail('it ran the diagnosis'))
+    with pytest.raises(SystemExit) as end:
+        doctor.main()
+    assert end.value.code == 0 and 'usage: doctor.py' in capsys.readouterr().out
+
+
+def test_the_trial_takes_two_steps_and_reads_what_it_wrote():
+    assert trial.try_training() == 'ready: two steps, checkpoints written and read'
+
+
+def test_the_trial_fails_where_no_checkpoint_is_written(monkeypatch):
+    monkeypatch.setattr(PretrainRunner, 'save_checkpoint', lambda *args, **kwargs: None)
+    with pytest.raises(RuntimeError, match='checkpoints are not there'):
+        trial.try_training()
+
+
+def test_every_problem_is_one_line_with_its_remedy(doctor, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['doctor.py'])
+    monkeypatch.setattr(doctor, 'examine', lambda ability: (False, 'the reason'))
+    assert doctor.main() == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('to mend ')]
+    assert len(lines) == len(doctor.ABILITIES) and lines[0].startswith('to mend pre-training: ')
+
+
+def test_what_gives_no_answer_does_not_work(doctor, monkeypatch):
+    monkeypatch.setattr(doctor, 'LONGEST', 0.5)
+    works, note = doctor.examine(doctor.Ability('sleep', 'import time; time.sleep(60)', 'wake up'))
+    assert not works and note == 'no answer within 0.5 seconds'
