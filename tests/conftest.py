@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -10,7 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
-    """Every test, its fixtures included, begins in one scope, whatever the tests before it left behind."""
+    """Every test, its fixtures included, begins in one scope and without a logger, whatever others left behind.
+
+    A logger of an earlier test writes to that test's captured output, which is closed.
+    """
+    MMLogger._instance_dict.clear()
     with DefaultScope.overwrite_default_scope('mmdecouple'):
         return (yield)
 

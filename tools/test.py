@@ -7,10 +7,10 @@ from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_bytes
 from mmdecouple.utils.launch import (
     add_run_options,
-    build_runner,
     existing_checkpoint,
     prepare_config,
     require_keys,
+    running,
 )
 
 
@@ -34,8 +34,8 @@ def main() -> None:
         config.resume = False
         # A runner that trains would take the work dir for itself.
         config.update(train_dataloader=None, train_cfg=None, optim_wrapper=None, param_scheduler=None)
-        runner = build_runner(config)
-        metrics = runner.test()
+        with running(config) as runner:
+            metrics = runner.test()
         if args.out is not None and runner.rank == 0:
             write_bytes(args.out, dump(metrics, file_format='json', indent=2).encode())
 

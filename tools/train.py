@@ -5,10 +5,10 @@ from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import (
     add_run_options,
-    build_runner,
     existing_checkpoint,
     prepare_config,
     require_keys,
+    running,
 )
 
 
@@ -33,7 +33,8 @@ def main() -> None:
         if args.resume is not None:
             config.resume = True
             config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)
-        build_runner(config).train()
+        with running(config) as runner:
+            runner.train()
 
 
 if __name__ == '__main__':

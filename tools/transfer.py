@@ -45,7 +45,8 @@ def parse_args() -> argparse.Namespace:
                         help="of training (default: the protocol's, fp16 for ViTs and fp32 for ResNets)")
     parser.add_argument('--faster-coco-eval', action='store_true',
                         help='score COCO by the package of this name: the same results in less time')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust the checkpoint: run code that is pickled in it')
+    parser.add_argument('--allow-pickle', action='store_true',
+                        help='trust the checkpoint: run code that is pickled in it')
     add_overrides(parser, 'overrides of the config; with another train_dataloader.batch_size the learning rate is '
                   'scaled in proportion, unless auto_scale_lr.enable=False')
     args = parser.parse_args()

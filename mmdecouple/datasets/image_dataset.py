@@ -3,9 +3,10 @@ from typing import Any
 
 from mmdecouple.datasets.listing import find_missing, list_images
 from mmdecouple.datasets.reading import UnreadableImage, read_image
-from mmdecouple.datasets.seeded import SeededDataset
+from mmdecouple.datasets.seeded import DATASET, SeededDataset
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.errors import MissingFile, shown
+from mmdecouple.utils.settings import Settings
 
 
 @DATASETS.register_module()
@@ -19,8 +20,8 @@ class ImageDataset(SeededDataset):
     Args:
         pipeline: Configs of registered transforms.
         data_root: Folder that ``ann_file`` and ``img_prefix`` are relative to.
-        ann_file: COCO annotation file (``*.json``), list file (``*.txt``, one path a line) or
-            None for every image below the folder.
+        ann_file: COCO annotation file (JSON), list file (one path a line) or None for every image
+            below the folder; see ``list_images``.
         img_prefix: Folder of the images.
         seed: Seed of the draws; None takes the run's.
         max_bad_share: Largest tolerated share of unreadable images, in [0, 1].
@@ -40,11 +41,13 @@ class ImageDataset(SeededDataset):
                  max_bad_share: float = 0.01,
                  backend_args: dict | None = None) -> None:
         super().__init__(pipeline, seed)
-        if not 0 <= max_bad_share <= 1:
-            raise UserError(f'ImageDataset: max_bad_share must lie in [0, 1], got {max_bad_share} '
-                            '(config key train_dataloader.dataset.max_bad_share).')
-        self.max_bad_share = max_bad_share
-        self.backend_args = backend_args
+        check = Settings(self, DATASET)
+        for key, value in (('data_root', data_root), ('img_prefix', img_prefix)):
+            if not isinstance(value, str):
+                check.refuse(key, f'must be a string, got {shown(value)}')
+        check.text('ann_file', ann_file, optional=True)
+        self.max_bad_share = check.number('max_bad_share', max_bad_share, 0, 1)
+        self.backend_args = check.block('backend_args', backend_args, optional=True, typed=False)
         self.paths = list_images(data_root, ann_file, img_prefix)
         missing = [] if backend_args else find_missing(self.paths)
         if len(missing) > max_bad_share * len(self.paths):

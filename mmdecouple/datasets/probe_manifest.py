@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import numpy as np
+from msgspec import DecodeError
+from msgspec import json as strict_json
 
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.files import write_json
 
+from .annotations import read_text_file
 from .probe_source import Sources
 
 FORMAT = 'mmdecouple-manifest/1'
@@ -42,13 +46,16 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
             named.
     """
     try:
-        manifest = json.loads(Path(path).read_text())
-        if manifest['format'] != FORMAT:
-            raise KeyError('format')
-    except (ValueError, KeyError, TypeError):
+        manifest = strict_json.decode(read_text_file(str(path), 'manifest'), type=dict[str, Any])
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        manifest = {}
+    if manifest.get('format') != FORMAT:
         raise UserError(
             f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or '
-            'delete it to draw anew.') from None
+            'delete it to draw anew.')
+    if manifest.pop('sha256', None) != digest(manifest):
+        raise UserError(f'ProbeDataset: manifest {path} was changed after it was written, or is of an earlier version; '
+                        'delete it to draw anew: equal settings and data give equal draws.')
     asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
     saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
     for key, value in asked.items():
@@ -57,6 +64,11 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
                 f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but '
                 f'{value!r} is asked for; use the same settings or another manifest file.')
     return manifest
+
+
+def write_manifest(path: str | Path, manifest: dict) -> None:
+    """Writes a manifest with its digest, by which `read_manifest` knows that nobody changed it."""
+    write_json(path, {**manifest, 'sha256': digest(manifest)})
 
 
 def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, where: str) -> None:

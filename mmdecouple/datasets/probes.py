@@ -9,10 +9,10 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mmdecouple.registry import DATASETS, MEASURES
-from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_json
+from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.settings import Settings
 
-from .probe_manifest import check_references, digest, draw_manifest, read_manifest
+from .probe_manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
 from .probe_source import ObjectSource, Sources
 
 DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
@@ -59,9 +59,15 @@ class ProbeDataset(Dataset):
         manifest: str | Path | None = None,
         cache: int = 32,
     ) -> None:
-        if cell < 1 or size < cell or size % cell:
-            raise UserError(
-                f'ProbeDataset: size must be a multiple of cell, got size {size} and cell {cell}.')
+        check = Settings(self, 'test_dataloader.dataset')
+        check.number('cell', cell, 1, whole=True)
+        check.number('size', size, 1, whole=True)
+        check.number('seed', seed, 0, whole=True)
+        check.number('cache', cache, 1, whole=True)
+        if size % cell:
+            check.refuse('size', f'must be a multiple of cell, got size {size} and cell {cell}')
+        if not isinstance(measures or [], (list, tuple)):
+            check.refuse('measures', f'must be a list of measures, got {shown(measures)}')
         configs = [
             dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]
         ]
@@ -77,7 +83,7 @@ class ProbeDataset(Dataset):
         else:
             self.manifest = draw_manifest(self.measures, configs, self.sources, seed)
             if manifest is not None:
-                write_json(manifest, self.manifest)
+                write_manifest(manifest, self.manifest)
         index = [(m, d, p)
                  for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
                  for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
@@ -97,8 +103,12 @@ class ProbeDataset(Dataset):
             settings=dict(
                 images=len(self.sources.query.images), size=self.sources.size, cell=self.sources.cell,
                 seed=self.manifest['seed'], measures=[part['config'] for part in self.manifest['measures']]),
-            notes=[note for part in self.manifest['measures'] for note in part['notes']],
+            notes=[*self._data_notes(), *(note for part in self.manifest['measures'] for note in part['notes'])],
             manifest_sha256=digest(self.manifest))
+
+    def _data_notes(self) -> list[str]:
+        data = (source.dataset for source in (self.sources.query, self.sources.bank, self.sources.singles))
+        return list(dict.fromkeys(note for each in data for note in getattr(each, 'notes', ())))
 
     def __len__(self) -> int:
         return len(self._index)

@@ -15,15 +15,14 @@ It holds no date, so that equal proposals give equal bytes.
 import io
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdecouple.utils.errors import MissingFile, UserError
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.errors import MissingFile, UserError, shown
+from mmdecouple.utils.files import check_regular, write_bytes
 
 FORMAT, VERSION = 'mmdecouple-proposals', 1
 MAKE_ONE = 'make one with tools/dataset_tools/selective_search.py'
@@ -56,22 +55,24 @@ class ProposalFile:
             ValueError: It is no proposal file, a newer version, or damaged.
         """
         path = str(path)
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise MissingFile(f'ProposalFile: there is no file {path!r}; {MAKE_ONE}, or draw random boxes with '
                               'the transform GridProposals.')
+        check_regular(path, 'proposal file')
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays['header'].tobytes())
                 names = _split(arrays['names'])
-                sizes, offsets, boxes = (arrays[key] for key in ('sizes', 'offsets', 'boxes'))
-            right_format = header['format'] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            reason = str(error).partition('\n')[0] or type(error).__name__
-            raise UserError(f'ProposalFile: {path!r} is no proposal file ({reason}); {MAKE_ONE} (its --import reads '
-                            "SoCo's JSON).") from error
-        if not right_format or header['version'] != VERSION:
-            raise UserError(f'ProposalFile: {path!r} has the format {header["format"]!r}, version '
-                            f'{header.get("version")}; this package reads {FORMAT!r}, version {VERSION}.')
+                sizes, offsets, boxes = (_whole_numbers(arrays[key], key) for key in ('sizes', 'offsets', 'boxes'))
+            kind, version, _ = header['format'], header['version'], str(header['dataset'])
+        # What numpy and zipfile raise at a damaged archive is nearly anything (zlib.error, MemoryError, RuntimeError).
+        except Exception as error:
+            reason = (str(error).partition('\n')[0] or type(error).__name__)[:60]
+            raise UserError(f'ProposalFile: {shown(path, 120)} is no proposal file ({reason}); {MAKE_ONE} (its '
+                            "--import reads SoCo's JSON).") from error
+        if (kind, version) != (FORMAT, VERSION):
+            raise UserError(f'ProposalFile: {shown(path, 120)} has the format {shown(kind)}, version {shown(version)}; '
+                            f'this package reads {FORMAT!r}, version {VERSION}.')
         _check(path, names, sizes, offsets, boxes)
         return cls(path, header, names, sizes, offsets, boxes)
 
@@ -161,12 +162,21 @@ def _split(names: np.ndarray) -> list[str]:
     return names.tobytes().decode().split('\0')
 
 
+def _whole_numbers(values: np.ndarray, key: str) -> np.ndarray:
+    if values.dtype.kind not in 'iu':
+        raise ValueError(f'{key} holds {values.dtype}, not whole numbers')
+    # Differences of unsigned offsets are never negative.
+    return values.astype(np.int64) if key == 'offsets' else values
+
+
 def _check(path: str, names: list[str], sizes: np.ndarray, offsets: np.ndarray, boxes: np.ndarray) -> None:
     fits = (sizes.shape == (len(names), 2) and offsets.shape == (len(names) + 1, ) and boxes.ndim == 2
             and boxes.shape[1] == 4 and offsets[0] == 0 and offsets[-1] == len(boxes) and (np.diff(offsets) >= 0).all())
     if not fits:
         raise UserError(f'ProposalFile: the arrays of {path!r} do not fit together ({len(names)} names, sizes '
                         f'{sizes.shape}, offsets {offsets.shape}, boxes {boxes.shape}); {MAKE_ONE}.')
+    if len(set(names)) < len(names):
+        raise UserError(f'ProposalFile: {shown(path, 120)} names an image twice; {MAKE_ONE}.')
     limits = np.repeat(sizes[:, ::-1], np.diff(offsets), axis=0)
     bad = ((boxes[:, :2] < 0) | (boxes[:, :2] >= boxes[:, 2:]) | (boxes[:, 2:] > limits)).any(1)
     if bad.any():

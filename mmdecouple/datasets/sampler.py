@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.registry import DATA_SAMPLERS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @DATA_SAMPLERS.register_module()
@@ -33,6 +34,10 @@ class EpochSampler(Sampler):
                  round_up: bool = True) -> None:
         if len(dataset) == 0:
             raise UserError(f'EpochSampler: {type(dataset).__name__} holds no sample.')
+        check = Settings(self, 'train_dataloader.sampler')
+        check.flag('shuffle', shuffle)
+        check.flag('round_up', round_up)
+        check.number('seed', seed, 0, whole=True, optional=True)
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle

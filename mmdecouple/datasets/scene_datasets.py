@@ -8,9 +8,9 @@ from mmdecouple.datasets.objects import ObjectImage
 from mmdecouple.datasets.scenes import CLASSES, Layout, SceneSpec, draw_scene, scene_info
 from mmdecouple.datasets.scenes.layout import draw_context
 from mmdecouple.datasets.scenes.spec import MAX_OBJECTS, split_code
-from mmdecouple.datasets.seeded import SeededDataset
+from mmdecouple.datasets.seeded import DATASET, SeededDataset
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 def object_ids(index: int, count: int) -> np.ndarray:
@@ -63,6 +63,7 @@ class SceneObjects:
     """
 
     classes = tuple(kind.name for kind in CLASSES)
+    notes = ()
 
     def __init__(self, num_images: int, split: str = 'val', scenes: dict | None = None) -> None:
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
@@ -113,9 +114,8 @@ def _fields(layout: Layout, index: int) -> dict[str, np.ndarray]:
 
 
 def _checked(dataset: Any, num_images: int, scenes: dict | None, split: str) -> tuple:
-    name = type(dataset).__name__
-    if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
-        raise UserError(f'{name}: num_images must be a whole number >= 1, got {num_images!r} '
-                        '(config key num_images).')
+    check = Settings(dataset, DATASET if isinstance(dataset, SeededDataset) else None)
+    check.number('num_images', num_images, 1, whole=True)
+    check.block('scenes', scenes, optional=True, typed=False)
     split_code(split)
     return num_images, SceneSpec.build(scenes), split

@@ -7,7 +7,10 @@ from torch.utils.data import Dataset
 
 from mmdecouple.datasets.seeding import sample_rng
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import shown
+from mmdecouple.utils.settings import Settings
+
+DATASET = 'train_dataloader.dataset'
 
 
 class SeededDataset(Dataset):
@@ -22,10 +25,10 @@ class SeededDataset(Dataset):
     """
 
     def __init__(self, pipeline: list[dict], seed: int | None = None) -> None:
-        if seed is not None and seed < 0:
-            raise UserError(f'{type(self).__name__}: seed must be >= 0, got {seed} '
-                            '(config key train_dataloader.dataset.seed).')
-        self.seed = seed
+        check = Settings(self, DATASET)
+        self.seed = check.number('seed', seed, 0, whole=True, optional=True)
+        if not isinstance(pipeline, (list, tuple)):
+            check.refuse('pipeline', f'must be a list of transforms, got {shown(pipeline)}')
         self.pipeline = Compose([
             TRANSFORMS.build(transform) if isinstance(transform, dict) else transform
             for transform in pipeline

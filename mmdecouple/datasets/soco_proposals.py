@@ -1,11 +1,17 @@
 """Reader of the JSON files in which SoCo keeps its proposals."""
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import numpy as np
+from msgspec import DecodeError, Meta, Raw
+from msgspec import json as strict_json
 
-from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.datasets.annotations import read_text_file
+from mmdecouple.utils.errors import UserError, shown
+
+_Pixels = Annotated[float, Meta(ge=-2**31, le=2**31)]
+_decode_rects = strict_json.Decoder(list[Annotated[list[_Pixels], Meta(min_length=4)]]).decode
 
 
 def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
@@ -28,12 +34,9 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
 
     Source: `hologerry/SoCo` `contrast/data/props_utils.py` (`convert_props`).
     """
-    if not Path(path).is_file():
-        raise MissingFile(f'read_soco_json: there is no file {str(path)!r}.')
     try:
-        found = json.loads(Path(path).read_bytes())
-        lists = {name: found[name] for name in found}
-    except (ValueError, TypeError) as error:
+        lists = strict_json.decode(read_text_file(str(path), "file of SoCo's proposals"), type=dict[str, Raw])
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
                         'the base name of each image to a list of (x, y, w, h).') from error
     # SoCo's base name ends at the first dot.
@@ -45,11 +48,12 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     return [_to_boxes(path, key, lists[key]) for key in keys]
 
 
-def _to_boxes(path: str | Path, key: str, rects: list) -> np.ndarray:
+def _to_boxes(path: str | Path, key: str, rects: Raw) -> np.ndarray:
     try:
-        boxes = np.array([rect[:4] for rect in rects], np.float64).reshape(-1, 4).round().astype(np.int64)
-    except (ValueError, TypeError) as error:
+        found = _decode_rects(rects)
+    except DecodeError as error:
         raise UserError(f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
-                        f'{str(rects)[:60]}.') from error
+                        f'{shown(bytes(rects).decode(errors="replace"))}.') from error
+    boxes = np.array([rect[:4] for rect in found], np.float64).reshape(-1, 4).round().astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     return boxes

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmdecouple.datasets.annotations import read_instances
 from mmdecouple.utils.errors import MissingFile, WrongInstallation
 
 SMOKES = ('coco128', 'scenes')
@@ -94,6 +95,21 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
             if missing is not None:
                 raise MissingFile(f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key '
                                   f'{key}); {remedy}.')
+
+
+def check_annotations(config: Config) -> None:
+    """Reads every COCO-format annotation file of a config: where ids repeat, mmdet trains and scores without a word.
+
+    Args:
+        config: Config of a task whose files exist.
+
+    Raises:
+        ValueError: A record is wrong, or two have one id.
+    """
+    data = [dataset for split in ('train', 'val', 'test') for _, dataset in _datasets(config, split)]
+    for path in dict.fromkeys(str(Path(each.data_root) / (each.get('ann_file') or '')) for each in data):
+        if path.endswith('.json'):
+            read_instances(path)
 
 
 def use_faster_coco_eval(config: Config) -> None:

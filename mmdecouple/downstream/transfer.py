@@ -25,7 +25,7 @@ from mmdecouple.version import __version__
 from .pretrained import PretrainedBackbone
 from .results import append_row, find_row
 from .source import describe
-from .tasks import TASKS, check_data, config_name, set_data_root, use_faster_coco_eval
+from .tasks import TASKS, check_annotations, check_data, config_name, set_data_root, use_faster_coco_eval
 
 _CONFIG, _TRAINED, _METRICS, _IDENTITY = 'transfer_config.py', 'trained.json', 'metrics.json', 'transfer.json'
 
@@ -111,7 +111,7 @@ class Transfer:
 
         Raises:
             RuntimeError: Training or testing failed, or another process is at work in the folder.
-            ValueError: The folder holds another run.
+            ValueError: The folder holds another run, or an annotation file cannot be used.
         """
         if (row := find_row(self.table, self.identity)) is not None:
             return row
@@ -126,6 +126,7 @@ class Transfer:
             self.config.dump(self.folder / _CONFIG)
             started = time.time()
             if not (self.folder / _TRAINED).is_file():
+                check_annotations(self.config)
                 resume = ['--resume'] if (self.folder / 'last_checkpoint').is_file() else []
                 self._call('train', [], resume, lock.fileno())
                 write_json(self.folder / _TRAINED, dict(checkpoint=self._last_checkpoint().name))

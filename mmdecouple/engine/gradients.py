@@ -9,6 +9,9 @@ from torch.optim import Optimizer
 from mmdecouple.engine.arriving import Arriving
 from mmdecouple.utils.errors import UserError
 
+_FUSED = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
+_KERNELS = 'fused', 'foreach'
+
 
 class NonFiniteGradient(UserError, FloatingPointError):
     """A gradient became NaN or infinite, or too large for its norm, while the loss was finite."""
@@ -93,11 +96,13 @@ def use_fused_kernels(optimizer: Optimizer) -> None:
 
     A checkpoint does not bring the kernels of the machine that wrote it: each machine keeps its own choice.
     """
-    if 'fused' not in optimizer.defaults:
+    if not isinstance(optimizer, _FUSED) or 'fused' not in optimizer.defaults:
         return
-    undecided = all(group[key] is None for group in optimizer.param_groups for key in ('fused', 'foreach'))
-    if undecided and all(p.is_cuda and p.is_floating_point() for g in optimizer.param_groups for p in g['params']):
-        for group in (optimizer.defaults, *optimizer.param_groups):
+    groups = optimizer.param_groups
+    undecided = all(group[key] is None for group in groups for key in _KERNELS) and not any(
+        group['differentiable'] for group in groups)
+    if undecided and all(p.is_cuda and p.is_floating_point() for group in groups for p in group['params']):
+        for group in (optimizer.defaults, *groups):
             group['fused'] = True
         optimizer._step_supports_amp_scaling = True
     optimizer.register_load_state_dict_pre_hook(_keep_kernels)
@@ -110,7 +115,7 @@ def _on_host(tensor: Tensor) -> bool:
 def _keep_kernels(optimizer: Optimizer, state: dict) -> None:
     state['param_groups'] = groups = [dict(group) for group in state['param_groups']]
     for theirs, ours in zip(groups, optimizer.param_groups):
-        theirs.update(fused=ours['fused'], foreach=ours['foreach'])
+        theirs.update({key: ours[key] for key in _KERNELS})
 
 
 def _plain_report(parameters: list[nn.Parameter], place: Any) -> Exception:

@@ -14,8 +14,8 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
-from mmengine.registry import DefaultScope
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DefaultScope
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
@@ -188,7 +188,7 @@ class PretrainRunner(Runner):
                resume_optimizer: bool = True,
                resume_param_scheduler: bool = True,
                map_location: str | Callable = 'cpu') -> None:
-        """Restores everything a checkpoint holds; keys that do not match and numbers that are none are an error."""
+        """Restores everything a checkpoint holds; keys that do not match are an error."""
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
@@ -199,10 +199,6 @@ class PretrainRunner(Runner):
                             f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
                             '(load_from, no --resume).') from error
         self._resuming = False
-        bad = self._first_nonfinite()
-        if bad:
-            raise UserError(f'The checkpoint {filename!r} is poisoned: {bad} is not finite; resume an earlier one '
-                            '(config key load_from with resume).')
         self.last_good_checkpoint = filename
 
     def load_checkpoint(self,

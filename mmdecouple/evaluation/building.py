@@ -49,8 +49,8 @@ def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.
     except Exception as error:
         # Values of any kind can stand at any place, and fail there in any way.
         reason = shown(str(error.args[0] if error.args else error).split('. ')[0], 100)
-        raise UserError(f'{where}: the network of its stored config cannot be built ({type(error).__name__}: {reason}); '
-                        'name its config (CONFIG.py=FILE).') from error
+        raise UserError(f'{where}: the network of its stored config cannot be built '
+                        f'({type(error).__name__}: {reason}); name its config (CONFIG.py=FILE).') from error
 
 
 class _RatesOnHost(TorchFunctionMode):

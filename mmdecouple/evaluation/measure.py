@@ -115,9 +115,9 @@ def check_positive(measure: Measure, **values: float) -> None:
             raise UserError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
 
 
-def no_candidate(measure: Measure, filters: str, dataset: str) -> ValueError:
+def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
     """The error for a data set in which nothing passes the filters of a measure."""
-    return ValueError(
+    return UserError(
         f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
         f'{filters}; relax it in a config that names the measure (config key measures of its '
         'ProbeDataset), or leave the measure out (tools: --measures).')

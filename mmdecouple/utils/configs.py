@@ -1,13 +1,18 @@
 """Loading of configs whose bases live in other packages (`_base_ = 'mmseg::...'`)."""
+import os
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
-from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.errors import MissingFile, UserError, shown
+from mmdecouple.utils.files import check_regular
 
 SCOPE = 'mmdecouple'
+_MISFITS = (KeyError, IndexError, ValueError, TypeError, AssertionError, AttributeError)
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,19 +73,77 @@ def load_config(path: str, options: dict | None = None) -> Config:
     scope, separator, own = path.partition('::')
     if separator and scope == SCOPE:
         path = _own_config(own)
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise MissingFile(
             f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
+    check_regular(path, 'config')
     try:
         config = Config.fromfile(path)
     except FileNotFoundError as error:
         raise MissingFile(f'config {path} inherits a missing file: {error}') from error
-    except Exception as error:
-        # A config is a program: it can fail in any way.
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise UserError(f'config {path} cannot be read: {reason}') from error
-    try:
-        config.merge_from_dict(options or {})
-    except (KeyError, TypeError, AssertionError) as error:
-        raise UserError(f'--cfg-options {options} does not fit {path}: {error}') from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # A config is a program: it can fail in any way, and try to end this one.
+        raise UserError(f'config {_read_last(error, path)} cannot be read: {_reason(error)}') from error
+    apply_overrides(config, options or {})
+    _derive_loader_options(config)
     return config
+
+
+def apply_overrides(config: Config, options: dict) -> None:
+    """Puts overrides into a config.
+
+    Args:
+        config: Is changed, by all overrides at once, or not at all.
+        options: Values by dotted keys.
+
+    Raises:
+        ValueError: A key leads through something that has no such part: one line that names it.
+    """
+    try:
+        config.merge_from_dict(options)
+    except _MISFITS as error:
+        culprit = next((key for key in options if not _fits(config, key, options[key])), next(iter(options)))
+        raise UserError(f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; check '
+                        'each part of the key.') from error
+
+
+def _fits(config: Config, key: str, value: Any) -> bool:
+    try:
+        deepcopy(config).merge_from_dict({key: value})
+    except _MISFITS:
+        return False
+    return True
+
+
+def _derive_loader_options(config: Config) -> None:
+    """Without workers there are none that persist or fetch ahead; torch refuses a loader that says otherwise."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = config.get(name)
+        if isinstance(loader, dict) and loader.get('num_workers', 0) == 0:
+            for key in ('persistent_workers', 'prefetch_factor'):
+                loader.pop(key, None)
+
+
+def _read_last(error: BaseException, path: str) -> str:
+    """The file of a chain of bases that mmengine was reading when it failed."""
+    traceback, last = error.__traceback__, path
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_name == '_file2dict':
+            last = traceback.tb_frame.f_locals.get('filename', last)
+        traceback = traceback.tb_next
+    return path if os.path.abspath(last) == os.path.abspath(path) else f'{path} (its base {last})'
+
+
+def _reason(error: BaseException) -> str:
+    text = ' '.join(f'{type(error).__name__}: {error}'.split()).partition(', the current sys.path is')[0]
+    if isinstance(error, SystemExit):
+        return 'it ends the program (SystemExit); take that out.'
+    if isinstance(error, RecursionError):
+        return f'{text}; does its _base_ lead back to itself?'
+    if isinstance(error, UnicodeDecodeError):
+        return f'{text}; save it in UTF-8.'
+    if isinstance(error, SyntaxError) and 'U+FEFF' in text:
+        return 'it begins with a byte order mark; save it in UTF-8 without one.'
+    return text

@@ -1,6 +1,8 @@
 """What the command-line tools share: common options, and a config made ready to run."""
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,10 +90,14 @@ def prepare_config(args: argparse.Namespace) -> Config:
 
     Raises:
         OSError: Nothing can be written into `work_dir`.
+        ValueError: The config asks for what cannot be, see `mmdecouple.configuration.check_config`.
     """
     check_versions()
+    from mmdecouple.configuration import check_config
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
+    check_config(config, args.cfg_options)
     choose_device(args.device or config.get('device', 'auto'))
     config.launcher = args.launcher
     if args.work_dir is not None:
@@ -130,3 +136,12 @@ def build_runner(config: Config) -> 'Runner':
     from mmdecouple.utils.checkpoint import trust_pickles
     trust_pickles(bool(config.get('allow_pickle_checkpoint', False)))
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+
+
+@contextmanager
+def running(config: Config) -> Iterator['Runner']:
+    """Builds the runner; what a value of the config makes fail until the first step is done becomes a `UserError`."""
+    from mmdecouple.configuration import answering
+
+    with answering(config):
+        yield build_runner(config)

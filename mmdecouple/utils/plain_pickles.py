@@ -158,7 +158,8 @@ def _rebuilt(storage: tuple[Tensor, torch.dtype], offset: int, size: tuple[int, 
     whole = [offset, *size, *stride]
     if any(not isinstance(number, int) or number < 0 for number in whole) or len(size) != len(stride) or \
             offset + sum((length - 1) * step for length, step in zip(size, stride)) >= len(values) and 0 not in size:
-        raise ValueError(f'a tensor of {shown(size)} with strides {shown(stride)} reaches beyond its {len(values)} values')
+        raise ValueError(f'a tensor of {shown(size)} with strides {shown(stride)} reaches beyond its {len(values)} '
+                         'values')
     return values.as_strided(size, stride, offset) if 0 not in size else values.new_empty(size)
 
 

@@ -3,7 +3,8 @@ import ast
 import math
 import os.path as osp
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
@@ -30,6 +31,7 @@ _MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCoupl
 DATA_TYPES = frozenset((*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES,
                         *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES))))
 # What is read of a stored config; all else in it concerns training.
+_PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
 # Files that only training and random weights are begun with; a stranger's word does not open them.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
@@ -47,17 +49,14 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
         trusted: Whether its `custom_imports` are executed and any type in it is built.
 
     Returns:
-        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole.
+        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole. Training
+        data of other types are left out, as measuring needs none.
 
     Raises:
         UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
     """
     remedy = 'name its config (CONFIG.py=FILE)'
-    try:
-        found = plain_values(text, (*_SECTIONS, 'custom_imports'))
-    except ValueError as error:
-        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); '
-                        f'{remedy}.') from error
+    found = stored_values(text, where, remedy, (*_SECTIONS, 'custom_imports'))
     if not isinstance(found.get('model'), dict):
         raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
     imports = found.pop('custom_imports', None)
@@ -73,30 +72,15 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
                             f'PYTHONPATH, or {remedy}.') from error
     values = _needed(found)
     if not trusted:
+        training = dict(train_dataloader=values.pop('train_dataloader', {}))
+        with suppress(_Refused):
+            _check(training)
+            values |= training
         try:
             _check(values)
         except _Refused as error:
             raise UserError(f'{where}: its stored config is not used, because {error}; {remedy}.') from error
     return Config(values, cfg_text=text, filename=name)
-
-
-def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """Some assignments of a config as plain values, whatever they say; for comparing, not for building.
-
-    Args:
-        text: Python source of assignments.
-        names: Those to read; what is not assigned is left out.
-
-    Raises:
-        ValueError: They hold more than plain values, or the text is no source.
-    """
-    if len(text) > _LONGEST:
-        raise ValueError(f'it is {len(text)} characters long')
-    try:
-        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
-                if isinstance(node, ast.Assign) and node.targets[0].id in names}
-    except (SyntaxError, AttributeError, TypeError, RecursionError, MemoryError) as error:
-        raise ValueError(str(error)) from error
 
 
 def starting_file(config: Config) -> str | None:
@@ -106,6 +90,28 @@ def starting_file(config: Config) -> str | None:
 
 class _Refused(Exception):
     """What no stored config of ours holds: the rest of a sentence."""
+
+
+def stored_values(text: str, where: str, remedy: str = '', only: Collection[str] | None = None) -> dict[str, Any]:
+    """The assignments of a config's text, as plain values: nothing in it is run or built.
+
+    Args:
+        text: Python source of assignments, as mmengine stores it under `meta.cfg` and dumps it.
+        where: What to call its file in messages.
+        remedy: What to do otherwise, for the message.
+        only: Names that are read; None for all.
+
+    Raises:
+        UserError: It is too long, or holds more than plain values.
+    """
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError(f'it is {len(text)} characters long')
+        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and (only is None or node.targets[0].id in only)}
+    except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))})'
+                        f'{remedy and "; "}{remedy}.') from error
 
 
 def _value(node: ast.expr) -> Any:
@@ -129,8 +135,9 @@ def _needed(found: dict[str, Any]) -> dict[str, Any]:
                 values['started_from'] = str(inner[key])
             inner[key] = None
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if isinstance(found.get(key), dict) and isinstance(found[key].get('dataset'), dict):
-            values[key] = dict(dataset=found[key]['dataset'])
+        data = found[key].get('dataset') if isinstance(found.get(key), dict) else None
+        if isinstance(data, dict) and (key == 'train_dataloader' or data.get('type') in _PROBES):
+            values[key] = dict(dataset=data)
     hooks = found.get('custom_hooks')
     probes = [hook['probe'] for hook in (hooks if isinstance(hooks, (list, tuple)) else ())
               if isinstance(hook, dict) and isinstance(hook.get('probe'), dict)]

@@ -25,8 +25,8 @@ Measurer = Callable[[str, Path], None]
 
 def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: Measurer, *,
             dataset: str | None = None, cell: int | None = None, untrained: bool = False,
-            remeasure: bool = False, allow_pickle: bool = False, title: str = 'Coupling report', notes: Sequence[str] = (),
-            console: Console | None = None) -> Path:
+            remeasure: bool = False, allow_pickle: bool = False, title: str = 'Coupling report',
+            notes: Sequence[str] = (), console: Console | None = None) -> Path:
     """Write the report of some run folders, measuring first what was not measured yet.
 
     Args:

@@ -31,7 +31,8 @@ _GRIDS = (1, 2, 3, 4, 5, 6)
 _REPEATS = 60
 
 
-def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> tuple[list[Exhibit], list[str]]:
+def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
+                   ) -> tuple[list[Exhibit], list[str]]:
     """Draw what the networks of some runs see and do.
 
     Args:
@@ -126,7 +127,9 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
 
 
 def _training_data(config: Config):
-    dataset = dict(config.train_dataloader.dataset)
+    dataset = dict(config.get('train_dataloader', {}).get('dataset', {}))
+    if not dataset:
+        raise UserError('the training data of the config are not of the built-in types.')
     if dataset.get('seed') is None:
         dataset['seed'] = _SEED
     return DATASETS.build(dataset)

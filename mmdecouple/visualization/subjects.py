@@ -87,7 +87,7 @@ def _read(word: str, size: int) -> Iterator[Subject]:
         yield from _objects({**scene_probe(config, size)['objects'], 'num_images': 16}, size)
     elif Path(word).is_dir():
         yield from (_file(path, size) for path in _listed(word))
-    elif Path(word).is_file():
+    elif Path(word).exists():
         yield _file(word, size)
     else:
         raise MissingFile(f'Images: there is no file or folder {word}; name {WORDS}.')

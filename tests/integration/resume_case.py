@@ -178,6 +178,19 @@ class SignalHook(Hook):
 
 
 @HOOKS.register_module()
+class GradientHook(Hook):
+    """Makes the gradient of one parameter NaN at an iteration, on one process; its loss stays finite."""
+
+    def __init__(self, iteration: int, rank: int = 0) -> None:
+        self.iteration, self.rank = iteration, rank
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.iteration and runner.rank == self.rank:
+            trained = next(p for p in runner.model.parameters() if p.requires_grad)
+            trained.register_hook(lambda gradient: gradient * float('nan'))
+
+
+@HOOKS.register_module()
 class PoisonHook(Hook):
     """Makes one loss term NaN at an iteration, on one process."""
 

@@ -146,3 +146,14 @@ def test_a_nan_on_one_process_stops_all(case):
     assert done.returncode != 0
     assert (case / 'two_nan' / 'nonfinite_loss_rank0.json').exists()
     assert (case / 'two_nan' / 'nonfinite_loss_rank1.json').exists()
+
+
+@pytest.mark.slow
+def test_a_gradient_that_is_nan_on_one_process_stops_all_with_one_line_each(case):
+    done = train(case, 'two_gradient', options=('train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2'),
+                 processes=2, hook=dict(type='GradientHook', iteration=17, rank=1))
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if 'FiniteLossHook: gradient of ' in line]
+    assert sorted(line.partition(', rank ')[2][0] for line in lines) == ['0', '1']
+    assert all('iteration 17,' in line and 'no weight was changed' in line for line in lines)
+    assert sorted(path.name for path in (case / 'two_gradient').glob('*.pth')) == ['iter_16.pth']

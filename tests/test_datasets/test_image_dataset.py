@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import zlib
 
 import cv2
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mmdecouple.datasets import ImageDataset, UnreadableImage, read_image
+from mmdecouple.datasets.reading import decode_image, readable_endings
 
 PIPELINE = [
     dict(type='MultiView', views=[[dict(type='RandomResizedCropView', size=16)]], num_views=[2]),
@@ -84,6 +87,75 @@ def test_a_truncated_file_is_refused(tmp_path, kind, share):
         read_image(write(tmp_path, 'cut', data[:int(len(data) * share)]))
 
 
+@pytest.mark.parametrize('options', [dict(), dict(progressive=True), dict(subsampling=0), dict(optimize=True)], ids=str)
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
+@pytest.mark.parametrize('share', [0.4, 0.7, 0.95])
+def test_a_cut_jpeg_with_an_end_mark_appended_is_refused(tmp_path, options, mode, share):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(size=(240, 320))).convert(mode).save(buffer, 'JPEG', **options)
+    data = buffer.getvalue()
+    assert read_image(write(tmp_path, 'whole.jpg', data)).shape == (240, 320, 3)
+    with pytest.raises(UnreadableImage, match='premature end'):
+        read_image(write(tmp_path, 'cut.jpg', data[:int(len(data) * share)] + b'\xff\xd9'))
+
+
+@pytest.mark.parametrize('orientation', range(10))
+@pytest.mark.parametrize('options', [dict(), dict(progressive=True), dict(subsampling=1), dict(quality=20)], ids=str)
+def test_a_jpeg_has_the_pixels_of_opencv(orientation, options):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(pixels(size=(45, 67)), 'JPEG', exif=exif, **options)
+    upright = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert np.array_equal(decode_image(data), upright)
+    assert np.array_equal(decode_image(data, upright=False), stored)
+
+
+def test_stray_bytes_between_the_segments_of_a_jpeg_do_no_harm():
+    data = encoded(pixels(), 'JPEG')
+    assert np.array_equal(decode_image(data[:-2] + b'stray' + data[-2:]), decode_image(data))
+
+
+def test_what_is_no_ordinary_file_is_refused_without_being_opened(tmp_path):
+    os.mkfifo(tmp_path / 'fifo.jpg')
+    (tmp_path / 'endless.jpg').symlink_to('/dev/zero')
+    (tmp_path / 'folder.jpg').mkdir()
+    for name in ('fifo.jpg', 'endless.jpg', 'folder.jpg'):
+        with pytest.raises(UnreadableImage, match='not an ordinary file'):
+            read_image(str(tmp_path / name))
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
+    jpeg = bytearray(encoded(pixels(), 'JPEG'))
+    frame = jpeg.index(b'\xff\xc0')
+    jpeg[frame + 5:frame + 9] = b'\xff\xff\xff\xff'
+    png = bytearray(encoded(pixels(), 'PNG'))
+    png[16:24] = b'\0\0\xff\xff' * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, 'big')
+    for data in (jpeg, png):
+        with pytest.raises(UnreadableImage, match='pixels'):
+            decode_image(bytes(data))
+    with open(tmp_path / 'sparse.jpg', 'wb') as file:
+        file.truncate(2**31)
+    with pytest.raises(UnreadableImage, match='more than an image'):
+        read_image(str(tmp_path / 'sparse.jpg'))
+
+
+def test_no_file_starts_a_program():
+    """Pillow hands PostScript to Ghostscript."""
+    with pytest.raises(UnreadableImage):
+        decode_image(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n')
+    assert not readable_endings() & {'.eps', '.ps', '.pdf', '.mpg', '.mpeg', '.h5', '.wmf'}
+
+
+@pytest.mark.parametrize('ending', sorted(readable_endings() - {'.j2c', '.jpc'}))
+def test_every_ending_that_a_walk_takes_is_read(tmp_path, ending):
+    image = Image.fromarray(pixels())
+    image = image.convert('1') if ending == '.pbm' else image.convert('L') if ending == '.pgm' else image
+    image.save(tmp_path / f'image{ending}')
+    assert read_image(str(tmp_path / f'image{ending}')).shape == (48, 64, 3)
+
+
 def test_html_in_disguise_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(UnreadableImage):
         read_image(write(tmp_path, 'page.jpg', b'<!DOCTYPE html><html>404</html>'))
@@ -118,7 +190,7 @@ def test_an_unreadable_image_is_replaced_by_the_next_readable_one_and_named(fold
     (dict(img_prefix='absent'), 'no folder'),
     (dict(img_prefix='empty'), 'no image'),
     (dict(ann_file='ann.json', img_prefix='elsewhere'), '3 of the 3 images do not exist'),
-    (dict(ann_file='bare.json'), 'no COCO annotation file'),
+    (dict(ann_file='bare.json'), 'is no COCO annotation file: it has no images'),
     (dict(ann_file='empty.txt'), 'is empty'),
     (dict(max_bad_share=3), 'max_bad_share must lie in'),
 ])

@@ -1,5 +1,6 @@
 """Proposal files, SoCo's JSON files, and the transforms that give an image its proposals."""
 import json
+import os
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from mmdecouple.datasets.proposals import ProposalFile, write_proposals
 from mmdecouple.datasets.soco_proposals import read_soco_json
 from mmdecouple.datasets.transforms import GridProposals, LoadProposals
+from mmdecouple.utils.errors import UserError
 
 NAMES, SIZES = ['a/1.jpg', 'b/1.jpg', 'c.jpg'], [(60, 80), (50, 40), (30, 30)]
 BOXES = [[(0, 0, 80, 60), (5, 6, 7, 8)], [], [(1, 2, 30, 30)]]
@@ -90,6 +92,36 @@ def test_a_damaged_file_is_refused_with_its_place(change, words, file):
     one_line(lambda: ProposalFile.open(file), *words)
 
 
+@pytest.mark.parametrize('change, words', [
+    (dict(offsets=np.array([0, 2, 1, 3], np.uint64)), ['do not fit together']),
+    (dict(offsets=np.array([0, 2, 2, 3], np.float64)), ['no proposal file', 'offsets holds float64']),
+    (dict(boxes=np.full((3, 4), np.nan)), ['no proposal file', 'boxes holds float64']),
+    (dict(names=np.frombuffer(b'c.jpg\0c.jpg\0c.jpg', np.uint8)), ['names an image twice']),
+    (dict(header=np.frombuffer(b'[]', np.uint8)), ['no proposal file']),
+])
+def test_arrays_of_another_kind_are_refused(change, words, file):
+    with np.load(file) as arrays:
+        content = {**{key: arrays[key] for key in arrays}, **change}
+    np.savez(file, **content)
+    one_line(lambda: ProposalFile.open(file), *words)
+
+
+def test_changed_bytes_and_what_is_no_file_are_one_line_or_the_same_boxes(file, tmp_path):
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    expected = ProposalFile.open(file).all_boxes
+    for _ in range(500):
+        changed = bytearray(whole)
+        for place in rng.integers(len(whole), size=rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        file.write_bytes(changed[:rng.integers(1, len(whole))] if rng.random() < 0.2 else changed)
+        try:
+            assert np.array_equal(ProposalFile.open(file).all_boxes, expected)
+        except UserError as error:
+            assert '\n' not in str(error)
+    os.mkfifo(tmp_path / 'pipe.npz')
+    one_line(lambda: ProposalFile.open(tmp_path / 'pipe.npz'), 'not an ordinary file')
+
+
 def test_a_newer_version_is_refused(file):
     with np.load(file) as arrays:
         content = {key: arrays[key] for key in arrays}
@@ -119,6 +151,9 @@ def test_soco_boxes_show_the_pixels_that_soco_shows(tmp_path):
     ('{"c": []}', ['1 of the 2 images', "'b/1.jpg'"]),
     ('{"1": [{"bbox": [1, 2, 3, 4]}], "c": []}', ["entry '1'", 'bbox']),
     ('{"1": [[1, 2, 3]], "c": []}', ["entry '1'"]),
+    ('{"1": [[1, 2, 3, 1e300]], "c": []}', ["entry '1'"]),
+    ('{"1": [[1, 2, 3, NaN]], "c": []}', ['no JSON object']),
+    ('{"1": ' + '[' * 10**5, ['no JSON object']),
 ])
 def test_a_json_of_another_layout_gives_one_line(text, words, tmp_path):
     path = tmp_path / 'soco.json'

@@ -222,5 +222,5 @@ def test_a_wrong_knob_is_one_line_that_names_its_key(knobs, line):
 def test_a_wrong_split_or_number_of_scenes_is_refused():
     with pytest.raises(ValueError, match='split must be one of train, val, got .test.'):
         SceneObjects(3, split='test')
-    with pytest.raises(ValueError, match='SceneImages: num_images must be a whole number >= 1'):
+    with pytest.raises(ValueError, match='SceneImages: num_images must be a whole number of at least 1'):
         SceneImages(0, pipeline=[])

@@ -79,5 +79,5 @@ def test_the_runner_gives_its_seed_to_data_sets_that_have_none():
 
 
 def test_a_negative_seed_is_named():
-    with pytest.raises(ValueError, match='seed must be >= 0, got -1'):
+    with pytest.raises(ValueError, match='seed must be a whole number or None of at least 0, got -1'):
         Draws([draw], seed=-1)

@@ -1,5 +1,6 @@
 """The probe data set, its manifest, and the metric that reads it."""
 import json
+import os
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.suites import coco_probe
 from mmdecouple.registry import DATASETS
@@ -43,15 +45,24 @@ def test_a_manifest_that_does_not_fit_is_one_clear_line(tmp_path):
     manifest = json.loads(path.read_text())
     manifest['measures'][0]['draws'][3]['image'] = 987654
     path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match='was changed after it was written'):
+        toy_probes(manifest=path)
+    del manifest['sha256']
+    write_manifest(path, manifest)
     with pytest.raises(ValueError, match=r'names image 987654, which data set toy1 \(bank\) lacks'):
         toy_probes(manifest=path)
     manifest['measures'][0]['draws'][3]['image'] = 1000
     manifest['measures'][0]['draws'][3]['objects'] = [5]
-    path.write_text(json.dumps(manifest))
+    write_manifest(path, manifest)
     with pytest.raises(ValueError, match='names object 5 of image 1000'):
         toy_probes(manifest=path)
-    path.write_text('{')
-    with pytest.raises(ValueError, match='is not a manifest'):
+    for text in ('{', '[1]', 'null', '[' * 10**5, '{"format": NaN}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match='is not a manifest'):
+            toy_probes(manifest=path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match='not an ordinary file'):
         toy_probes(manifest=path)
 
 

@@ -1,5 +1,6 @@
 """Data sets in their published layouts, made small."""
 import importlib
+import os
 
 import numpy as np
 import pytest
@@ -118,7 +119,12 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     refused('broken', f'voc:{voc}')
     labels.unlink()
     refused('missing', f'voc:{voc}')
+    os.mkfifo(labels)
+    refused('fifo', f'voc:{voc}')
+    (base / 'ImageSets' / 'Segmentation' / 'val.txt').write_bytes(b'x3\n\xe9\n')
+    refused('list', f'voc:{voc}')
     for kind, part in dict(word="got 'ade:x'", path='has not the expected layout', split="'train' or 'val'",
                            value='holds the value 40', size='8 x 5 pixels, its image 8 x 6', mode='mode RGB',
-                           broken='is not a readable image', missing='1 of 1 label maps do not exist').items():
+                           broken='is not a readable label map', missing='1 of 1 label maps do not exist',
+                           fifo='not an ordinary file', list='is not UTF-8: byte 3').items():
         assert part in lines[kind], kind

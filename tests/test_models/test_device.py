@@ -8,6 +8,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from mmdecouple.engine import LARS
+
 from . import test_leopart, test_maskalign, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
@@ -50,6 +52,16 @@ def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, mon
         optimizer.step()
         model.update_teacher(iteration, 2)
     assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize('found', [None, torch.zeros((), device='meta')], ids=['free', 'judged'])
+def test_a_step_of_socos_lars_reads_nothing_on_the_host_either(found):
+    parameters = [torch.nn.Parameter(torch.ones(shape, device='meta')) for shape in ((3, 2), (4, ))]
+    optimizer = LARS(parameters, lr=0.1)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.found_inf = found
+    optimizer.step()
 
 
 def test_reading_and_mixing_are_noticed():

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from mmdecouple.engine import (LARS, CouplingHook, DecayGroupsConstructor, PrecisionOptimWrapper, RemarksHook,
-                               WarmupCosineLR)
+from mmdecouple.engine import LARS, PrecisionOptimWrapper, WarmupCosineLR
 from mmdecouple.masks import MASKS, build_mask
 from mmdecouple.models.layers import Center, EmbeddingQueue, NegativeQueue
 from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS

@@ -1,6 +1,7 @@
 """A toy run that is resumed under another setting: what breaks its promise is refused, the rest is said."""
 import os
 import warnings
+import zlib
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ CONFIG = dict(
 def runner(work_dir, options=(), **changes):
     config = Config(dict(CONFIG, work_dir=str(work_dir), **changes))
     config.merge_from_dict(dict(options))
-    config.experiment_name = str(work_dir).replace('/', '_') + str(sorted(dict(options).items()))
+    config.experiment_name = f'toy_{zlib.crc32(repr((str(work_dir), sorted(dict(options).items()))).encode())}'
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return PretrainRunner.from_cfg(config)

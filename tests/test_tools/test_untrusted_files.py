@@ -1,4 +1,4 @@
-"""Nothing that stands in a file runs, whichever tool opens it: every tool that opens weights, with every kind of trap."""
+"""Nothing that stands in a file runs: every tool that opens weights is tried with every kind of trap."""
 import importlib.util
 import sys
 import time
@@ -95,7 +95,7 @@ def write(kind: str, path: Path, marker: Path, whole: dict) -> None:
     texts = {
         'stored method': f'model = dict({call})\n',
         'stored norm': CONFIG.replace("type='BN'", call),
-        'stored mask': CONFIG.replace("mask=dict(type='RegionCollaborativeCutout', preset='paper')", f'mask=dict({call})'),
+        'stored mask': CONFIG.replace("type='RegionCollaborativeCutout', preset='paper'", call),
         'stored data': CONFIG.replace("type='SceneObjects'", call),
         'stored transform': CONFIG.replace("type='PackViews'", call),
         'stored code': f'model = [{code(marker).strip()}]\n',

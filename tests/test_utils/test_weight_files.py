@@ -36,8 +36,8 @@ def test_the_restricted_reader_reads_what_torch_reads(tmp_path):
     base = torch.randn(4, 6)
     content = dict(
         {str(dtype): torch.ones(3, 2).to(dtype) for dtype in (
-            torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
-            torch.bool, torch.uint16, torch.float8_e4m3fn)},
+            torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+            torch.uint8, torch.bool, torch.uint16, torch.float8_e4m3fn)},
         scalar=torch.tensor(3.), empty=torch.zeros(0, 5), view=base[1:, ::2], transposed=base.t(), tied=base,
         parameter=nn.Parameter(torch.ones(2)).detach(), nested=[dict(a=(torch.ones(1), None, True, 1.5, 'x', b'y'))],
         args=argparse.Namespace(arch='vit', lr=1e-3), ordered=collections.OrderedDict(a=1), size=torch.Size([1, 2]),
@@ -113,7 +113,8 @@ def in_data_pkl(old: bytes, new: bytes):
 
 NAN = float('nan')
 BAD = {
-    'flipped bit': (lambda path: flipped(stored(dict(a=torch.full((99, ), 1.25)), path)), 'checksum of .*data/0 does not'),
+    'flipped bit': (lambda path: flipped(stored(dict(a=torch.full((99, ), 1.25)), path)),
+                    'checksum of .*data/0 does not'),
     'cut': (lambda path: (stored(dict(a=torch.ones(999)), path), path.write_bytes(path.read_bytes()[:2000]))[0],
             'truncated or no checkpoint'),
     'compressed': (lambda path: repacked(stored(dict(a=torch.zeros(10**6)), path), compression=zipfile.ZIP_DEFLATED),
@@ -122,7 +123,8 @@ BAD = {
     'negative step': (in_data_pkl(b'K\x01\x85', b'J\xff\xff\xff\xff\x85'), 'reaches beyond|truncated'),
     'unknown entry': (in_data_pkl(b'X\x01\x00\x00\x000', b'X\x01\x00\x00\x007'), 'lacks data/7'),
     'nan': (lambda path: stored(dict(state_dict=dict(a=torch.tensor([1, NAN]))), path), "'state_dict.a' holds NaN"),
-    'inf in half': (lambda path: stored(dict(model=dict(b=torch.tensor([1e9]).half())), path), "'model.b' holds NaN or inf"),
+    'inf in half': (lambda path: stored(dict(model=dict(b=torch.tensor([1e9]).half())), path),
+                    "'model.b' holds NaN or inf"),
     'nan in old form': (lambda path: stored(dict(a=torch.tensor(NAN)), path, _use_new_zipfile_serialization=False),
                         "'a' holds NaN"),
     'nan of an optimizer': (lambda path: stored(dict(optimizer=dict(state={0: dict(m=torch.tensor(NAN))})), path),
@@ -153,7 +155,8 @@ def test_a_file_of_no_sound_network_is_refused_in_one_line(kind, tmp_path):
     for read in (read_weights, read_checkpoint, lambda path: read_weights(path, allow_pickle=True)):
         if kind in ('complex', 'sparse') and read not in (read_weights, read_checkpoint):
             line = f"'a' is {kind}"
-        if kind in ('beyond the storage', 'negative step', 'unknown entry') and read not in (read_weights, read_checkpoint):
+        if kind in ('beyond the storage', 'negative step', 'unknown entry') and read not in (
+                read_weights, read_checkpoint):
             continue  # trusted files are torch's to read
         with pytest.raises(UserError, match=line) as error:
             read(path)

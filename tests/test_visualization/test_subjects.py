@@ -1,4 +1,6 @@
 """Images to look at, from every kind of source."""
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +39,9 @@ def test_what_gives_no_image_is_named_in_one_line(tmp_path):
     (tmp_path / 'broken.jpg').write_bytes(b'text')
     with pytest.raises(ValueError, match=r'broken\.jpg cannot be read'):
         read_subjects(tmp_path, 32)
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(ValueError, match=r'pipe cannot be read \(.* not an ordinary file'):
+        read_subjects(tmp_path / 'pipe', 32)
     with pytest.raises(ValueError, match='gives no image'):
         read_subjects([], 32)
 

@@ -28,13 +28,12 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.proposals import ProposalFile, write_proposals
-from mmdecouple.datasets.reading import UnreadableImage, read_image
+from mmdecouple.datasets.reading import UnreadableImage, open_header, read_image
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.datasets.soco_proposals import read_soco_json
 from mmdecouple.utils.arguments import positive
@@ -261,10 +260,10 @@ def convert(out: Path, images: str, names: list[str], source: str, dataset: str)
 def upright_size(path: str) -> tuple[tuple[int, int], bool]:
     """Height and width of an image as a viewer shows it, and whether EXIF turns it; (0, 0) if it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with open_header(path) as image:
             width, height = image.size
             turn = image.getexif().get(EXIF_ORIENTATION, 1)
-    except OSError:
+    except UnreadableImage:
         return (0, 0), False
     return ((width, height) if turn >= 5 else (height, width)), turn != 1
 

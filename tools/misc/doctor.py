@@ -1,7 +1,9 @@
 """One screen: what is installed, what works, and the exact command that mends what does not.
 
-Exit code 0 when pre-training works, 1 otherwise.
+Pre-training is tried: two steps of a tiny network, whose checkpoints are written and read. Exit code 0 when that works,
+1 otherwise.
 """
+import argparse
 import os
 import platform
 import subprocess
@@ -15,6 +17,8 @@ from rich.table import Table
 from mmdecouple import __version__
 from mmdecouple.utils.versions import REQUIRED, SUPPORTED, installed_versions, setup_command
 
+# Seconds that a probe may take; on an idle machine none takes more than fifteen.
+LONGEST = 300
 PIP = f'{sys.executable} -m pip'
 BUILD_OPS = (
     f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir '
@@ -40,7 +44,7 @@ ABILITIES = (
     Ability(
         'pre-training',
         'from mmdecouple.utils.versions import check_versions; check_versions(); '
-        'import mmdecouple.datasets, mmdecouple.models, mmdecouple.engine; print("ready")',
+        'from mmdecouple.utils.trial import try_training; print(try_training())',
         setup_command()),
     Ability(
         'torchvision ops (RoIAlign, measures)',
@@ -73,9 +77,12 @@ def examine(ability: Ability) -> tuple[bool, str]:
     Returns:
         Whether it works, and its last line of output.
     """
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', ability.probe], capture_output=True, text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    try:
+        result = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', ability.probe], capture_output=True, text=True, timeout=LONGEST,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    except subprocess.TimeoutExpired:
+        return False, f'no answer within {LONGEST} seconds'
     lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()
     return result.returncode == 0, lines[-1] if lines else f'exit code {result.returncode}'
 
@@ -94,6 +101,8 @@ def installed_table() -> Table:
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     console = Console()
     console.print(installed_table())
     with console.status('trying things out'), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -108,8 +117,7 @@ def main() -> int:
     for ability in broken:
         waits = COMPILED_OPS in broken and ability.needs_ops
         after = f' (after {COMPILED_OPS.name})' if waits else ''
-        console.print(f'to mend {ability.name}{after}:', style='bold')
-        console.print(f'  {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
+        console.print(f'to mend {ability.name}{after}: {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
     return 0 if results[0][0] else 1
 
 

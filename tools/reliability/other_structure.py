@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmdecouple.utils.configs import read_stored_config
+from mmdecouple.utils.stored_configs import stored_values
 
 # Where code would show: the audit hook of the trials sees the command, and nothing in the folder has this name.
 HOSTILE = [
@@ -99,7 +99,7 @@ def _hostile_meta(rng: random.Random, meta: Any) -> Any:
         meta[key] = rng.choice([None, 3, [], {}, 'x', -1, 2**70, float('nan'), '../../etc/x', b'x'])
         return meta
     try:
-        tree = read_stored_config(meta['cfg'], 'a mutant').to_dict()
+        tree = stored_values(meta['cfg'], 'a mutant')
     except Exception:
         # An earlier change has made it unreadable.
         return meta

@@ -15,7 +15,7 @@ MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
 
 def split_code(split: str) -> int:
     """Return the seed word of a split, so that no scene belongs to two splits."""
-    if split not in SPLITS:
+    if not isinstance(split, str) or split not in SPLITS:
         raise UserError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} '
                         '(config key split).')
     return SPLITS.index(split)

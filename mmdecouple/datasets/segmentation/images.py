@@ -12,7 +12,7 @@ from mmdecouple.datasets.segmentation.layouts import open_source
 from mmdecouple.datasets.segmentation.sources import LabelSource
 from mmdecouple.datasets.seeding import sample_rng
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @DATASETS.register_module()
@@ -34,8 +34,7 @@ class SegmentationImages(Dataset):
     def __init__(self, data: str | LabelSource, split: str = 'val', size: int | None = None, limit: int | None = None,
                  scenes: dict | None = None) -> None:
         for key, value in (('size', size), ('limit', limit)):
-            if value is not None and value < 1:
-                raise UserError(f'SegmentationImages: {key} must be at least 1, got {value} (config key {key}).')
+            Settings(self).number(key, value, 1, whole=True, optional=True)
         self.source = open_source(data, split, scenes) if isinstance(data, str) else data
         self.classes, self.size = self.source.classes, size or self.source.size
         self.indices = np.arange(len(self.source))

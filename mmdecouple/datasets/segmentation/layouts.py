@@ -1,12 +1,14 @@
 """Data sets by a short name: what `--data voc:PATH` and the like mean."""
-import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from msgspec import DecodeError
+from msgspec import json as strict_json
 
+from mmdecouple.datasets.annotation_refusals import check_utf8
+from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
 from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
-from mmdecouple.datasets.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels
+from mmdecouple.datasets.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.errors import MissingFile, UserError
 
 SCENE_COUNTS = dict(train=1000, val=300)
@@ -55,7 +57,9 @@ def voc(root: Path, split: str) -> LabelFiles:
     if not (lists / f'{name}.txt').is_file():
         raise MissingFile(f'VOC: there is no {lists / name}.txt; complete the data set.')
     # The list of the augmented set is in circulation with plain ids and with two paths a line.
-    ids = [Path(line.split()[0]).stem for line in (lists / f'{name}.txt').read_text().splitlines() if line.strip()]
+    path = str(lists / f'{name}.txt')
+    lines = check_utf8(read_text_file(path, 'list of images'), path).splitlines()
+    ids = [Path(line.split()[0]).stem for line in lines if line.strip()]
     pairs = [(str(base / 'JPEGImages' / f'{i}.jpg'), str(base / folder / f'{i}.png')) for i in ids]
     return LabelFiles(f'voc12-{name}', VOC_CLASSES, pairs, notes=notes)
 
@@ -95,12 +99,11 @@ def coco128(root: Path, split: str) -> LabelFiles:
     maps = {name: sorted((semantic / f'{name}2017').glob('*.png')) for name in ('train', 'val')}
     present = set()
     for path in (*maps['train'], *maps['val']):
-        with Image.open(path) as image:
-            present.update(value for _, value in image.getcolors(256) or ())
+        present.update(value for _, value in read_labels(str(path)).getcolors(256))
     ids = sorted(present - {0})
     annotations = root / 'annotations' / 'instances_val2017.json'
-    categories = json.loads(annotations.read_text())['categories'] if annotations.is_file() else []
-    names = {category['id']: category['name'] for category in categories}
+    categories = read_coco(str(annotations), CategoryFile).categories if annotations.is_file() else []
+    names = {category.id: category.name for category in categories}
     pairs = [(str(root / f'{split}2017' / f'{path.stem}.jpg'), str(path)) for path in maps[split]]
     return LabelFiles(f'{root.name}-{split}2017', tuple(names.get(i, f'category {i}') for i in ids), pairs,
                       label_table([(i, ) for i in ids], IGNORE))
@@ -109,11 +112,20 @@ def coco128(root: Path, split: str) -> LabelFiles:
 def exported_scenes(root: Path, split: str) -> LabelFiles:
     """What `tools/dataset_tools/export_scenes.py` wrote: 0 = background, class i = i + 1."""
     semantic = _first_folder(root, ('', ), 'semantic/classes.json', 'scenes') / 'semantic'
-    names = json.loads((semantic / 'classes.json').read_text())
+    names = _exported_classes(semantic / 'classes.json')
     pairs = [(str(root / split / path.name), str(path)) for path in sorted((semantic / split).glob('*.png'))]
-    source = LabelFiles(f'{root.name}-{split}', tuple(names[str(i)] for i in range(len(names))), pairs)
+    source = LabelFiles(f'{root.name}-{split}', names, pairs)
     source.size = min(source.read(0)[0].size)
     return source
+
+
+def _exported_classes(path: Path) -> tuple[str, ...]:
+    try:
+        names = strict_json.decode(read_text_file(str(path), 'list of classes'), type=dict[str, str])
+        return tuple(names[str(i)] for i in range(len(names)))
+    except (DecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export '
+                        'the scenes anew.') from error
 
 
 def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) -> Path:

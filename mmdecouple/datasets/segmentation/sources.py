@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from mmdecouple.datasets.listing import find_missing
+from mmdecouple.datasets.reading import UnreadableImage, read_image, read_stored
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.utils.errors import MissingFile, UserError
 
@@ -67,10 +68,12 @@ class LabelFiles:
     def read(self, index: int) -> tuple[Image.Image, Image.Image]:
         """See `LabelSource.read`; EXIF orientation is not applied, as labels live in the grid of stored pixels."""
         image_path, label_path = self.pairs[index]
-        image, labels = _open(image_path).convert('RGB'), _open(label_path)
-        if labels.mode not in ('L', 'P'):
-            raise UserError(f'{self.name}: {label_path} has mode {labels.mode}; a label map is an 8-bit gray or '
-                            'palette image of class indices.')
+        try:
+            image = Image.fromarray(read_image(image_path, upright=False))
+        except UnreadableImage as error:
+            raise UserError(f'{self.name}: {image_path} is not a readable image ({error}); replace the '
+                            'file.') from error
+        labels = read_labels(label_path)
         if labels.size != image.size:
             raise UserError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
                             f'{image.size[0]} x {image.size[1]}; use the label maps of these images.')
@@ -109,10 +112,17 @@ class SceneLabels:
         return Image.fromarray(item.image), Image.fromarray(labels)
 
 
-def _open(path: str) -> Image.Image:
+def read_labels(path: str) -> Image.Image:
+    """An index image, of mode L or P.
+
+    Raises:
+        ValueError: It cannot be read, or its values are no indices of 8 bit.
+    """
     try:
-        image = Image.open(path)
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f'{path} is not a readable image ({error}); replace the file.') from error
-    return image
+        labels = read_stored(path)
+    except UnreadableImage as error:
+        raise UserError(f'{path} is not a readable label map ({error}); replace the file.') from error
+    if labels.mode not in ('L', 'P'):
+        raise UserError(f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class '
+                        'indices.')
+    return labels

@@ -7,7 +7,7 @@ import torch
 from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import shown
 
 NO_PROPOSAL, NO_OVERLAP = 'no proposal', 'no overlap'
 
@@ -58,18 +58,17 @@ class BoxViews(WindowedViews):
                  tries: int = 5, pairs: tuple[tuple[int, int], ...] = ((0, 1), ), jitter_prob: float = 0.0,
                  jitter: float = 0.1) -> None:
         super().__init__(views, num_views)
-        self.common = max(num_boxes // 2, 1) if common is None else common
-        if not 1 <= self.common <= num_boxes or tries < 1:
-            raise UserError('BoxViews: tries must be at least 1 and common between 1 and num_boxes, got '
-                            f'tries={tries}, common={self.common}, num_boxes={num_boxes}.')
-        total = len(self.crops)
-        if not pairs or any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) < total for pair in pairs):
-            raise UserError(f'BoxViews: pairs must name two of the {total} views each, counted from 0, got {pairs}.')
-        if not 0 <= jitter_prob <= 1 or not 0 <= jitter < 0.5:
-            raise UserError('BoxViews: jitter_prob must lie in [0, 1] and jitter in [0, 0.5), got '
-                            f'{jitter_prob} and {jitter}.')
-        self.num_boxes, self.tries, self.pairs = num_boxes, tries, [tuple(pair) for pair in pairs]
-        self.jitter_prob, self.jitter = jitter_prob, jitter
+        check = self.check
+        self.num_boxes = check.number('num_boxes', num_boxes, 1, whole=True)
+        self.common = check.number('common', max(num_boxes // 2, 1) if common is None else common, 1, num_boxes,
+                                   whole=True)
+        self.tries = check.number('tries', tries, 1, whole=True)
+        if not isinstance(pairs, (list, tuple)) or not pairs:
+            check.refuse('pairs', f'must be a list of pairs of views, got {shown(pairs)}')
+        self.pairs = [check.numbers(f'pairs[{index}]', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
+                      for index, pair in enumerate(pairs)]
+        self.jitter_prob = check.number('jitter_prob', jitter_prob, 0, 1)
+        self.jitter = check.number('jitter', jitter, 0, below=0.5)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['ori_shape']

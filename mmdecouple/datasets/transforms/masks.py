@@ -5,9 +5,10 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from mmdecouple.datasets.transforms.views import PIPELINE
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @TRANSFORMS.register_module()
@@ -30,10 +31,7 @@ class DrawCutMask(BaseTransform):
     """
 
     def __init__(self, mask: dict, size: tuple[int, int]) -> None:
-        self.size = tuple(size)
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise UserError(f'DrawCutMask: size must be two positive numbers of cells (h, w), '
-                            f'got {size!r}.')
+        self.size = Settings(self, PIPELINE).numbers('size', size, 2, least=1, whole=True)
         self.mask = build_mask(mask, key='DrawCutMask.mask')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from typing import Any
 
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
 
 
 @TRANSFORMS.register_module()
@@ -31,11 +30,9 @@ class OverlapViews(WindowedViews):
 
     def __init__(self, views: list[list[dict]], num_views: list[int], overlap: float = 0.01, tries: int = 50) -> None:
         super().__init__(views, num_views)
-        if not 0 <= overlap < 0.5:
-            raise UserError(f'OverlapViews: overlap must lie in [0, 0.5), got {overlap}.')
-        if tries < 1:
-            raise UserError(f'OverlapViews: tries must be at least 1, got {tries}.')
-        self.num_global, self.overlap, self.tries = num_views[0], overlap, tries
+        self.overlap = self.check.number('overlap', overlap, 0, below=0.5)
+        self.tries = self.check.number('tries', tries, 1, whole=True)
+        self.num_global = num_views[0]
 
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:
         height, width = results['img'].shape[:2]

@@ -5,8 +5,9 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmdecouple.datasets.transforms.views import PIPELINE
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
@@ -50,12 +51,6 @@ def _table(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _check_prob(owner: BaseTransform, prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise UserError(f'{type(owner).__name__}: prob must lie in [0, 1], got {prob}.')
-    return prob
-
-
 @TRANSFORMS.register_module()
 class RandomColorJitter(BaseTransform):
     """Changes brightness, contrast, saturation and hue in random order.
@@ -80,11 +75,11 @@ class RandomColorJitter(BaseTransform):
                  hue: float = 0.1,
                  prob: float = 0.8) -> None:
         self.strengths = (brightness, contrast, saturation)
-        if not all(0 <= strength <= 1 for strength in self.strengths) or not 0 <= hue <= 0.5:
-            raise UserError('RandomColorJitter: brightness, contrast and saturation must lie in '
-                            f'[0, 1] and hue in [0, 0.5], got {(*self.strengths, hue)}.')
-        self.hue = hue
-        self.prob = _check_prob(self, prob)
+        check = Settings(self, PIPELINE)
+        for key, strength in zip(('brightness', 'contrast', 'saturation'), self.strengths):
+            check.number(key, strength, 0, 1)
+        self.hue = check.number('hue', hue, 0, 0.5)
+        self.prob = check.number('prob', prob, 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() >= self.prob:
@@ -108,7 +103,7 @@ class RandomGrayscale(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.2) -> None:
-        self.prob = _check_prob(self, prob)
+        self.prob = Settings(self, PIPELINE).number('prob', prob, 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
@@ -128,11 +123,9 @@ class RandomGaussianBlur(BaseTransform):
     """
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), prob: float = 0.5) -> None:
-        if not 0 < sigma[0] <= sigma[1]:
-            raise UserError('RandomGaussianBlur: sigma must be two rising positive numbers, got '
-                            f'{sigma}.')
-        self.sigma = sigma
-        self.prob = _check_prob(self, prob)
+        check = Settings(self, PIPELINE)
+        self.sigma = check.ordered('sigma', sigma, above=0)
+        self.prob = check.number('prob', prob, 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
@@ -154,11 +147,9 @@ class RandomSolarize(BaseTransform):
     """
 
     def __init__(self, threshold: float = 128, prob: float = 0.2) -> None:
-        if not 0 <= threshold <= 256:
-            raise UserError(f'RandomSolarize: threshold must lie in [0, 256], got {threshold} '
-                            '(levels of uint8; 256 inverts none).')
-        self.threshold = threshold
-        self.prob = _check_prob(self, prob)
+        check = Settings(self, PIPELINE)
+        self.threshold = check.number('threshold', threshold, 0, 256)
+        self.prob = check.number('prob', prob, 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:

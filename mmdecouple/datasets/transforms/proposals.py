@@ -6,9 +6,10 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmdecouple.datasets.proposals import ProposalFile
+from mmdecouple.datasets.transforms.views import PIPELINE
 from mmdecouple.masks.regions import grid_regions
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import Settings
 
 
 @TRANSFORMS.register_module()
@@ -29,7 +30,7 @@ class LoadProposals(BaseTransform):
     """
 
     def __init__(self, file: str) -> None:
-        self.file = ProposalFile.open(file)
+        self.file = ProposalFile.open(Settings(self, PIPELINE).text('file', file))
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         results['proposals'] = self.file.boxes(results['img_path'], results['ori_shape'])
@@ -55,12 +56,11 @@ class GridProposals(BaseTransform):
 
     def __init__(self, grid: int = 3, area: tuple[float, float] = (0.15, 0.4),
                  aspect: tuple[float, float] = (0.5, 2.0), num: int = 9) -> None:
-        if min(grid, num) < 1:
-            raise UserError(f'GridProposals: grid and num must be at least 1, got {grid} and {num}.')
-        if not 0 < area[0] <= area[1] <= 1:
-            raise UserError(f'GridProposals: area must be two rising shares in (0, 1], got {area}.')
-        if not 0 < aspect[0] <= aspect[1]:
-            raise UserError(f'GridProposals: aspect must be two rising positive numbers, got {aspect}.')
+        check = Settings(self, PIPELINE)
+        check.number('grid', grid, 1, whole=True)
+        check.number('num', num, 1, whole=True)
+        check.ordered('area', area, above=0, most=1)
+        check.ordered('aspect', aspect, above=0)
         self.rule = dict(grid=grid, area=area, aspect=aspect)
         self.num, self.grids = num, -(-num // grid**2)
 

@@ -12,7 +12,10 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
 from mmdecouple.registry import TRANSFORMS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import shown
+from mmdecouple.utils.settings import Settings
+
+PIPELINE = 'train_dataloader.dataset.pipeline'
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -51,6 +54,7 @@ def resize_bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 _RESIZES = dict(area=resize, bicubic=resize_bicubic)
+_MOST_PIXELS = 2**15
 
 
 class WindowView(BaseTransform):
@@ -65,13 +69,12 @@ class WindowView(BaseTransform):
     """
 
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'area') -> None:
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if min(self.size) < 1:
-            raise UserError(f'{type(self).__name__}: size must be positive, got {size}.')
-        if interpolation not in _RESIZES:
-            raise UserError(f'{type(self).__name__}: interpolation must be one of '
-                            f'{", ".join(_RESIZES)}, got {interpolation!r}.')
-        self.resize = _RESIZES[interpolation]
+        self.check = Settings(self, PIPELINE)
+        if isinstance(size, (list, tuple)):
+            self.size = self.check.numbers('size', size, 2, least=1, most=_MOST_PIXELS, whole=True)
+        else:
+            self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True), ) * 2
+        self.resize = _RESIZES[self.check.choice('interpolation', interpolation, list(_RESIZES))]
 
     @abstractmethod
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -109,13 +112,8 @@ class RandomResizedCropView(WindowView):
                  ratio: tuple[float, float] = (3 / 4, 4 / 3),
                  interpolation: str = 'area') -> None:
         super().__init__(size, interpolation)
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise UserError('RandomResizedCropView: scale must be two rising shares in (0, 1], '
-                            f'got {scale}.')
-        if not 0 < ratio[0] <= ratio[1]:
-            raise UserError('RandomResizedCropView: ratio must be two rising positive numbers, '
-                            f'got {ratio}.')
-        self.scale, self.ratio = list(scale), list(ratio)
+        self.scale = list(self.check.ordered('scale', scale, above=0, most=1))
+        self.ratio = list(self.check.ordered('ratio', ratio, above=0))
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
         on_meta = torch.empty((1, height, width), device='meta')
@@ -145,9 +143,7 @@ class RandomFlipView(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise UserError(f'RandomFlipView: prob must lie in [0, 1], got {prob}.')
-        self.prob = prob
+        self.prob = Settings(self, PIPELINE).number('prob', prob, 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
@@ -168,9 +164,10 @@ class MultiView(BaseTransform):
     """
 
     def __init__(self, views: list[list[dict]], num_views: list[int]) -> None:
-        if len(views) != len(num_views) or min(num_views, default=0) < 1:
-            raise UserError(f'MultiView: num_views must name a positive count for each of the '
-                            f'{len(views)} pipelines, got {num_views}.')
+        self.check = Settings(self, PIPELINE)
+        if not isinstance(views, (list, tuple)) or not all(isinstance(each, (list, tuple)) and each for each in views):
+            self.check.refuse('views', f'must be a list of lists of transforms, got {shown(views)}')
+        self.check.numbers('num_views', num_views, len(views), least=1, whole=True)
         self.pipelines = [
             Compose([TRANSFORMS.build(transform) for transform in pipeline])
             for pipeline, count in zip(views, num_views) for _ in range(count)

@@ -5,7 +5,6 @@ from typing import Any
 from mmengine.dataset import Compose
 
 from mmdecouple.datasets.transforms.views import MultiView, WindowView
-from mmdecouple.utils.errors import UserError
 
 Window = tuple[int, int, int, int]
 
@@ -24,8 +23,8 @@ class WindowedViews(MultiView):
         self.crops: list[WindowView] = [pipeline.transforms[0] for pipeline in self.pipelines]
         for crop in self.crops:
             if not isinstance(crop, WindowView):
-                raise UserError(f'{type(self).__name__}: the first transform of every view must cut its window '
-                                f'(RandomResizedCropView, WholeImageView), got {type(crop).__name__}.')
+                self.check.refuse('views', 'must each begin with a transform that cuts the window '
+                                  f'(RandomResizedCropView, WholeImageView), got {type(crop).__name__}')
         self.rest = [Compose(pipeline.transforms[1:]) for pipeline in self.pipelines]
 
     @abstractmethod

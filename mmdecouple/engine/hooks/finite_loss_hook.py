@@ -134,7 +134,7 @@ class FiniteLossHook(Hook):
                             "type='PrecisionOptimWrapper' with a precision (config key optim_wrapper.type).")
         else:
             watch = GradientWatch()
-            optimizer.register_step_pre_hook(lambda *_: watch.judge(with_gradient(optimizer), False) and None)
+            optimizer.register_step_pre_hook(lambda *_: watch.judge(with_gradient(optimizer), False))
         watch.report, watch.collapsed = self._of_gradient, self._of_scale
         optimizer.register_step_pre_hook(self._before_step)
         return watch

@@ -119,7 +119,8 @@ def plain_names(names: Iterable[str], where: str, chunks: bool = False) -> dict[
     return found
 
 
-def named_groups(content: dict[str, Any], prefixes_of: PrefixFinder, where: str, chunks: bool = False) -> dict[str, Group]:
+def named_groups(content: dict[str, Any], prefixes_of: PrefixFinder, where: str,
+                 chunks: bool = False) -> dict[str, Group]:
     """The parts of a checkpoint that hold networks: what precedes their names, so that all differ -> part.
 
     Args:

@@ -69,7 +69,8 @@ def _prefixes(names: Collection[str]) -> Collection[str]:
 
 
 def _some_names(content: dict[str, Any]) -> list[str]:
-    held = next((content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)), content)
+    parts = [content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)]
+    held = parts[0] if parts else content
     return [str(key)[:_LONGEST] for key, value in held.items() if isinstance(value, Tensor)][:3]
 
 
