@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdecouple.engine.own_hooks import OWN
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
@@ -125,6 +126,8 @@ def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[
     # The key names the runs whose weights it takes, not where they lie.
     config.merge_from_dict({path: run.key for path, run in before.items()})
     facts = {name: config.get(name) for name in _TRAINING}
+    # Those that every run has are a part of what it trains with.
+    facts['custom_hooks'] = [*(dict(type=kind.__name__) for kind in OWN), *(facts['custom_hooks'] or [])]
     key = _digest([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
     folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'

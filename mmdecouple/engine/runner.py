@@ -234,9 +234,9 @@ class PretrainRunner(Runner):
                             'lower optim_wrapper.optimizer.lr.')
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
-        if self._record is not None and is_main_process():
+        if self._record is not None:
             # The folder may have been deleted, and taken by another run, since.
-            hold_folder(self.work_dir)
+            self._on_main_process(lambda: hold_folder(self.work_dir))
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)

@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from torch.utils.data import DataLoader
 
 from mmdecouple.utils.errors import UserError, shown
-from mmdecouple.utils.stored_configs import stored_values
+from mmdecouple.utils.stored_configs import plain_values
 from mmdecouple.version import __version__
 
 # What decides which samples a step sees, with the words for it.
@@ -63,11 +63,11 @@ def record_of(loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg:
         images=_length(loader.dataset),
         batches=_length(loader),
         loop='iterations' if 'max_iters' in train_cfg else 'epochs',
-        optimizer=optimizer if isinstance(optimizer, (str, type(None))) else optimizer.__name__,
+        optimizer=None if optimizer is None else _name(optimizer),
         data=_data(loader.dataset),
         threads=torch.get_num_threads(),
         seed=seed,
-        precision=precision if isinstance(precision, str) else precision.__name__,
+        precision=_name(precision),
         device=get_device(),
         torch=str(torch.__version__),
         mmengine=mmengine.__version__,
@@ -90,22 +90,28 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
     Raises:
         UserError: What a step sees differs: the batch, the processes, the accumulated steps, the data, the loop.
     """
-    stored_config, lines = _stored_config(meta, where)
+    name, lines = osp.basename(where), []
+    before, now = _plain(meta.get('cfg')), _plain(config.pretty_text)
+    if before is None and meta.get('cfg') or now is None:
+        lines.append(f'Resume: the config of {name} cannot be compared with the present one; one of them holds more '
+                     'than plain values.')
     stored = meta.get('record')
     if not isinstance(stored, dict):
-        lines.append(f'Resume: {osp.basename(where)} holds no record of its run (an older version wrote it); whether '
-                     'this start continues it exactly cannot be checked. Keep its processes and its data.')
-        stored = _record_of_config(stored_config)
+        lines.append(f'Resume: {name} holds no record of its run (an older version wrote it); whether this start '
+                     'continues it exactly cannot be checked. Keep its processes and its data.')
+        stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
     changed = [f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
                for key, what in _PROMISED.items() if key in stored and stored[key] != record[key]]
     if changed:
-        raise UserError(f'Cannot resume {osp.basename(where)}: {"; ".join(changed[:2])}. Set it back, or start anew '
+        raise UserError(f'Cannot resume {name}: {"; ".join(changed[:2])}. Set it back, or start anew '
                         f'from the weights alone (load_from={shown(where, 80)}, no --resume).')
     lines += [f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so the run is not '
               'the same to the last bit.' for key in _CIRCUMSTANCES if key in stored and stored[key] != record[key]]
-    differing = list(_differing_keys(stored_config, config)) if stored_config and config else []
-    wanted = config.get('randomness', {}).get('seed') if config else None
+    differing = []
+    if before and now:
+        differing += [difference for key in _COMPARED for difference in _differences(before.get(key), now.get(key), key)]
+    wanted = config.get('randomness', {}).get('seed')
     if wanted is not None and stored.get('seed', wanted) != wanted:
         differing.append(('randomness.seed', stored['seed'], wanted))
     lines += [_said(*difference) for difference in differing[:_MOST_LINES]]
@@ -127,19 +133,14 @@ def _value(value: Any) -> str:
 _NOT_SET = object()
 
 
-def _stored_config(meta: dict[str, Any], where: str) -> tuple[dict[str, Any] | None, list[str]]:
-    text = meta.get('cfg')
-    if not isinstance(text, str) or not text.strip():
-        return None, []
+def _plain(text: Any) -> dict[str, Any] | None:
     try:
-        return stored_values(text, osp.basename(where)), []
-    except UserError as error:
-        return None, [f'Resume: the config cannot be compared with the present one. {error}']
+        return plain_values(text, _COMPARED) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
-def _record_of_config(config: dict[str, Any] | None) -> dict[str, Any]:
-    if config is None:
-        return {}
+def _record_of_config(config: dict[str, Any]) -> dict[str, Any]:
     loader, wrapper = config.get('train_dataloader'), config.get('optim_wrapper')
     found = {}
     if isinstance(loader, dict):
@@ -151,16 +152,6 @@ def _record_of_config(config: dict[str, Any] | None) -> dict[str, Any]:
     return found
 
 
-def _differing_keys(before: dict[str, Any], config: Config) -> Iterator[tuple[str, Any, Any]]:
-    try:
-        # Through the same text, so that both hold the same types of values.
-        now = stored_values(config.pretty_text, 'this config')
-    except UserError:
-        return
-    for key in _COMPARED:
-        yield from _differences(before.get(key), now.get(key), key)
-
-
 def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
@@ -170,6 +161,10 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, A
             yield from _differences(*pair, f'{path}.{index}')
     elif before != now:
         yield path, before, now
+
+
+def _name(word: Any) -> str:
+    return word if isinstance(word, str) else getattr(word, '__name__', shown(word))
 
 
 def _length(sized: Any) -> int | None:

@@ -205,7 +205,6 @@ def find_resumable(work_dir: str) -> str | None:
     current, saved = _current_run(work_dir), []
     for path in sorted(glob(osp.join(escape(work_dir), '*.pth'))):
         try:
-            check_regular(path, 'checkpoint')
             checkpoint = read_checkpoint(path, mmap=True)
             if isinstance(checkpoint, dict) and 'meta' not in checkpoint:
                 # Bare weights, which somebody put there for another purpose.
@@ -223,6 +222,7 @@ def find_resumable(work_dir: str) -> str | None:
         saved.append((belongs, meta['iter'], when if isinstance(when, float) else osp.getmtime(path), path))
     for belongs, _, _, path in sorted(saved, reverse=True):
         try:
+            # Now every byte and every number.
             read_checkpoint(path)
         except ValueError as error:
             _pass_over(path, str(error))

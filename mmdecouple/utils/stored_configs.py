@@ -3,7 +3,7 @@ import ast
 import math
 import os.path as osp
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -56,7 +56,11 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
         UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
     """
     remedy = 'name its config (CONFIG.py=FILE)'
-    found = stored_values(text, where, remedy, (*_SECTIONS, 'custom_imports'))
+    try:
+        found = plain_values(text, (*_SECTIONS, 'custom_imports'))
+    except ValueError as error:
+        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); '
+                        f'{remedy}.') from error
     if not isinstance(found.get('model'), dict):
         raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
     imports = found.pop('custom_imports', None)
@@ -83,6 +87,25 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
     return Config(values, cfg_text=text, filename=name)
 
 
+def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """Some assignments of a config as plain values, whatever they say; for comparing, not for building.
+
+    Args:
+        text: Python source of assignments.
+        names: Those to read; what is not assigned is left out.
+
+    Raises:
+        ValueError: They hold more than plain values, or the text is no source.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f'it is {len(text)} characters long')
+    try:
+        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and node.targets[0].id in names}
+    except (SyntaxError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from error
+
+
 def starting_file(config: Config) -> str | None:
     """The weight file with which the config's backbone begins before training, which a stored config does not open."""
     return config.get('started_from')
@@ -90,28 +113,6 @@ def starting_file(config: Config) -> str | None:
 
 class _Refused(Exception):
     """What no stored config of ours holds: the rest of a sentence."""
-
-
-def stored_values(text: str, where: str, remedy: str = '', only: Collection[str] | None = None) -> dict[str, Any]:
-    """The assignments of a config's text, as plain values: nothing in it is run or built.
-
-    Args:
-        text: Python source of assignments, as mmengine stores it under `meta.cfg` and dumps it.
-        where: What to call its file in messages.
-        remedy: What to do otherwise, for the message.
-        only: Names that are read; None for all.
-
-    Raises:
-        UserError: It is too long, or holds more than plain values.
-    """
-    try:
-        if len(text) > _LONGEST:
-            raise ValueError(f'it is {len(text)} characters long')
-        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
-                if isinstance(node, ast.Assign) and (only is None or node.targets[0].id in only)}
-    except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError, MemoryError) as error:
-        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))})'
-                        f'{remedy and "; "}{remedy}.') from error
 
 
 def _value(node: ast.expr) -> Any:

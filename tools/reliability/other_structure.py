@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmdecouple.utils.stored_configs import stored_values
+from mmdecouple.utils.stored_configs import plain_values
 
+# The parts of a config that a mutant keeps.
+KEPT = ('model', 'train_dataloader', 'train_cfg', 'custom_imports')
 # Where code would show: the audit hook of the trials sees the command, and nothing in the folder has this name.
 HOSTILE = [
     'subprocess.check_output', 'os.system', 'builtins.eval', 'mmengine.fileio.put_text', 'torch.load', 'builtins.open',
@@ -99,7 +101,7 @@ def _hostile_meta(rng: random.Random, meta: Any) -> Any:
         meta[key] = rng.choice([None, 3, [], {}, 'x', -1, 2**70, float('nan'), '../../etc/x', b'x'])
         return meta
     try:
-        tree = stored_values(meta['cfg'], 'a mutant')
+        tree = plain_values(meta['cfg'], KEPT)
     except Exception:
         # An earlier change has made it unreadable.
         return meta
