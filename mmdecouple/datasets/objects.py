@@ -189,8 +189,8 @@ def _clipped(boxes: list[tuple], sizes: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     if not empty and not clipped:
         return ()
-    return (f'{name}: {empty} of {boxes} boxes have no area inside their image and are left out; {clipped} reach '
-            'beyond it and are clipped.', )
+    return (f'{name}: {empty} of {boxes} boxes lie outside their image or have no area and are left out; {clipped} '
+            'were clipped to it.', )
 
 
 def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> list[str]:

@@ -138,8 +138,8 @@ def test_boxes_are_clipped_to_their_image_and_what_is_left_out_is_counted(root):
     assert info['boxes'].tolist() == [[0, 4, 5, 10], [25, 15, 30, 20]]
     assert info['ids'].tolist() == [10, 13] and info['areas'].tolist() == [30, 25]
     assert np.array_equal(found.objects(0).boxes, info['boxes']) and found.objects(0).masks.shape == (2, HEIGHT, WIDTH)
-    assert found.notes == ('objects: 2 of 4 boxes have no area inside their image and are left out; 2 reach beyond it '
-                           'and are clipped.', )
+    assert found.notes == ('objects: 2 of 4 boxes lie outside their image or have no area and are left out; 2 were '
+                           'clipped to it.', )
     probe = ProbeDataset(found, measures=[dict(type='OKNN')], size=96)
     assert probe.metainfo['notes'][0] == found.notes[0]
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import Dataset
 
+from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
 from mmdecouple.evaluation.networks import LAYER, TRUST, Network
@@ -85,7 +86,7 @@ def build_probes(args: argparse.Namespace, networks: dict[str, Network]) -> Data
     check_cells(networks, probe)
     dataset = DATASETS.build(probe)
     if args.json is None and args.manifest is None:
-        write_json(args.out / DRAWS, dataset.manifest)
+        write_manifest(args.out / DRAWS, dataset.manifest)
     return dataset
 
 
