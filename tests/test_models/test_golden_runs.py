@@ -2,6 +2,7 @@
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.decoupling import Foreground
@@ -64,3 +65,41 @@ def test_the_released_ibot_d(tmp_path):
 
     run = ibot_run('run_ibot_release', 'ibot/ibot-d_vit-s16_8x64-800e_coco_release.py', prepare=prepare)
     run.check(run.train(tmp_path), {**IBOT_TERMS, 'dc': 'decoupling'})
+
+
+def contrast_run(name: str, config: str, changes: dict, own_name) -> GoldenRun:
+    golden = load(name)
+    sizes, number = golden['sizes'], golden['batch']
+
+    def keys(queue: str) -> torch.Tensor:
+        shape = sizes['queue'], sizes['channels']
+        return F.normalize(formula.tensor(queue, shape).double(), dim=1)
+
+    def batch(step: int) -> dict:
+        views = [formula.image(f'view {v} step {step}', number, sizes['image']) for v in range(2)]
+        return dict(inputs=views, data_samples=None)
+
+    queues = {'queue': 'queue.keys', 'dense queue': 'dense_queue.keys'}
+    queues = {theirs: ours for theirs, ours in queues.items() if theirs in golden['norms']}
+    return GoldenRun(golden, config, {
+        'param_scheduler.0.T_max': 5, 'param_scheduler.0.end': 5, 'model.queue_length': sizes['queue'],
+        'model.channels': sizes['channels'], 'model.neck.hid_channels': sizes['hidden'],
+        'model.neck.out_channels': sizes['channels'], 'model.backbone.depth': 18, **changes}, own_name, batch,
+        start={ours: keys(theirs) for theirs, ours in queues.items()},
+        state=lambda model: {theirs: model.get_buffer(ours) for theirs, ours in queues.items()})
+
+
+def test_densecl(tmp_path):
+    run = contrast_run('run_densecl', 'densecl/densecl_r50_8xb32-800e_coco.py', {
+        'model.backbone.num_stages': 2, 'model.backbone.strides': (1, 2), 'model.backbone.dilations': (1, 1),
+        'model.backbone.out_indices': (1, ), 'model.neck.in_channels': 128},
+        lambda name: name.replace('0.', 'backbone.', 1) if name.startswith('0.') else name.replace('1.', 'neck.', 1))
+    run.check(run.train(tmp_path), {'loss': 'loss', 'loss_contra_single': 'loss_global',
+                                    'loss_contra_dense': 'loss_dense'})
+
+
+def test_mocov2(tmp_path):
+    run = contrast_run('run_mocov2', 'mocov2/mocov2_r50_8xb32-800e_coco.py', {
+        'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 64, 'model.neck.in_channels': 64},
+        lambda name: name.replace('fc.', 'neck.mlp.') if name.startswith('fc.') else f'backbone.{name}')
+    run.check(run.train(tmp_path), {'loss': 'loss'})

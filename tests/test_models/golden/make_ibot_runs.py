@@ -37,7 +37,7 @@ def run(setup: Setup, batches: list, look=None, **settings: object) -> dict:
 
     track = Track(state)
     for epoch in range(EPOCHS):
-        part = Noting(batches[epoch * ITERATIONS:(epoch + 1) * ITERATIONS], track)
+        part = Noting(batches[epoch * ITERATIONS:(epoch + 1) * ITERATIONS], track.note)
         setup.loop(student, recorder, part, optimizer, *schedules, epoch, clip_grad=s['clip'],
                    freeze_last_layer=s['frozen_epochs'], **settings)
     return {'terms': recorder.seen, **track.record()}

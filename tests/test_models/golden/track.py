@@ -42,15 +42,15 @@ class Track:
 
 
 class Noting:
-    """The batches of an epoch for an official loop: when it asks for the next one, a step is noted.
+    """The batches of an epoch for an official loop; when it asks for the next one, a step is over.
 
     Args:
         batches: Batches of the epoch.
-        track: Notes where its tensors are.
+        after: Called after each step.
     """
 
-    def __init__(self, batches: list, track: Track) -> None:
-        self._batches, self._track = batches, track
+    def __init__(self, batches: list, after: Callable[[], None]) -> None:
+        self._batches, self._after = batches, after
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -58,4 +58,4 @@ class Noting:
     def __iter__(self) -> Iterator:
         for batch in self._batches:
             yield batch
-            self._track.note()
+            self._after()
