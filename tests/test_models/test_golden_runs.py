@@ -103,3 +103,31 @@ def test_mocov2(tmp_path):
         'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 64, 'model.neck.in_channels': 64},
         lambda name: name.replace('fc.', 'neck.mlp.') if name.startswith('fc.') else f'backbone.{name}')
     run.check(run.train(tmp_path), {'loss': 'loss'})
+
+
+def own_soco_name(name: str) -> str:
+    part, rest = name.split('.', 1)
+    for theirs, ours in {'linear1': 'fc0', 'bn1': 'bn0', 'linear2': 'fc1'}.items() if part != 'encoder' else ():
+        rest = rest.replace(theirs, ours)
+    return f"{ {'encoder': 'backbone', 'projector': 'neck', 'predictor': 'predictor'}[part] }.{rest}"
+
+
+def test_soco(tmp_path):
+    golden = load('run_soco')
+    sizes, schedule = golden['sizes'], golden['schedule']
+
+    def batch(step: int) -> dict:
+        boxes = torch.tensor(golden['boxes'][step])
+        samples = [SimpleNamespace(boxes=boxes[:, image].double(), box_ids=torch.tensor(ids))
+                   for image, ids in enumerate(golden['ids'][step % 2])]
+        views = [formula.image(f'view {v} step {step}', sizes['batch'], sizes['image']) for v in range(2)]
+        return dict(inputs=views, data_samples=samples)
+
+    mlp = dict(out_channels=sizes['out'], norm_cfg=dict(type='BN1d'))
+    run = GoldenRun(golden, 'soco/soco-c4_r50_8xb128-800e_coco.py', {
+        'model.backbone': dict(depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
+        'model.neck': dict(mlp, in_channels=64, hid_channels=sizes['projector_hidden']),
+        'model.predictor': dict(mlp, in_channels=sizes['out'], hid_channels=sizes['predictor_hidden']),
+        'model.data_preprocessor.batch_stages': [], 'param_scheduler.0.warmup': schedule['warmup']},
+        own_soco_name, batch)
+    run.check(run.train(tmp_path), {'loss': 'loss'})

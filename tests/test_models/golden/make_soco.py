@@ -64,16 +64,23 @@ def loss_of_given_vectors(soco, utils) -> dict:
             'gradient norms by prediction': [grad.norm(dim=1) for grad in grads]}
 
 
-def tiny_model(models, resnet) -> nn.Module:
-    """SoCo C4 with a ResNet-18 of an eighth of the width and plain batch normalization."""
+def tiny_model(models, resnet, instances: int = 300, epochs: int = 1) -> nn.Module:
+    """SoCo C4 with a ResNet-18 of an eighth of the width and plain batch normalization.
+
+    Args:
+        models: The official module of the model.
+        resnet: That of the backbone.
+        instances: Images of an epoch.
+        epochs: Length of the run.
+    """
     models.Proj_Head = partial(sys.modules['contrast.models.mlps'].Proj_Head, in_dim=8 * SIZES['base_channels'],
                                inner_dim=SIZES['projector_hidden'], out_dim=SIZES['out'])
     models.Pred_Head = partial(sys.modules['contrast.models.mlps'].Pred_Head, in_dim=SIZES['out'],
                                inner_dim=SIZES['predictor_hidden'], out_dim=SIZES['out'])
     models.nn.SyncBatchNorm.convert_sync_batchnorm = lambda module: module
     args = SimpleNamespace(feature_dim=SIZES['out'], head_type='pass', contrast_num_negative=4, contrast_momentum=0.99,
-                           contrast_temperature=0.2, output_size=7, aligned=True, num_instances=300, epochs=1,
-                           batch_size=SIZES['batch'], start_epoch=1)
+                           contrast_temperature=0.2, output_size=7, aligned=True, num_instances=instances,
+                           epochs=epochs, batch_size=SIZES['batch'], start_epoch=1)
     return models.SoCo_C4(partial(resnet.resnet18, width=Eighth()), args)
 
 
