@@ -4,6 +4,8 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 
+from torch import nn
+
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.decoupling import Foreground
 
@@ -130,4 +132,62 @@ def test_soco(tmp_path):
         'model.predictor': dict(mlp, in_channels=sizes['out'], hid_channels=sizes['predictor_hidden']),
         'model.data_preprocessor.batch_stages': [], 'param_scheduler.0.warmup': schedule['warmup']},
         own_soco_name, batch)
+    run.check(run.train(tmp_path), {'loss': 'loss'})
+
+
+class GivenTeacher(nn.Module):
+    """Stands for the frozen network of MaskAlign: its blocks and attention in a step, by formula."""
+
+    def __init__(self, sizes: dict) -> None:
+        super().__init__()
+        self.sizes, self.step = sizes, -1
+
+    def init_weights(self) -> None:
+        """It has none."""
+
+    def tokens(self, images: torch.Tensor) -> tuple[None, None]:
+        """A pass starts: the next step."""
+        self.step += 1
+        return None, None
+
+    def blocks(self, tokens: None) -> list[torch.Tensor]:
+        return [self._made(f'teacher state {i}', self.sizes['teacher_width'], 2)
+                for i in range(1, 1 + self.sizes['teacher_depth'])]
+
+    def class_attention(self, tokens: torch.Tensor) -> torch.Tensor:
+        shape = self.sizes['batch'], self.sizes['teacher_heads'], 17, 17
+        return (1 + formula.tensor(f'attention step {self.step}', shape, 0.9).double())[:, :, 0, 1:]
+
+    def _made(self, name: str, width: int, scale: float) -> torch.Tensor:
+        return formula.tensor(f'{name} step {self.step}', (self.sizes['batch'], 17, width), scale).double()
+
+
+def own_maskalign_name(name: str) -> str:
+    if name == 'distill_weights':
+        return 'neck.weights'
+    if name.startswith('distill_heads'):
+        _, number, part = name.split('.')
+        return f'neck.heads.{int(number) - 7}.{part}'
+    return own_vit_name(f'backbone.{name}')
+
+
+def test_maskalign(tmp_path):
+    golden = load('run_maskalign')
+    sizes, schedule = golden['sizes'], golden['schedule']
+
+    def batch(step: int) -> dict:
+        return dict(inputs=[formula.image(f'view 0 step {step}', sizes['batch'], sizes['image'])], data_samples=None)
+
+    def prepare(model) -> None:
+        model.teacher.backbone = GivenTeacher(sizes)
+        model.draw_visible = lambda attention: torch.tensor(golden['kept cells'][model.teacher.backbone.step])
+
+    arch = dict(embed_dims=sizes['width'], num_layers=sizes['depth'], num_heads=2, feedforward_channels=128)
+    small = dict(img_size=sizes['image'], patch_size=8)
+    levels = formula.weights('student', golden['weights'])['distill_weights'][-5:]
+    run = GoldenRun(golden, 'maskalign/maskalign_vit-s16_8x128-800e_coco.py', {
+        'model.backbone': dict(small, arch=dict(arch, _delete_=True), drop_path_rate=0.),
+        'model.teacher.backbone': small, 'model.teacher.checkpoint': 'random',
+        'model.neck.in_channels': sizes['width'], 'param_scheduler.0.warmup': schedule['warmup']},
+        own_maskalign_name, batch, prepare, start={'neck.weights': levels})
     run.check(run.train(tmp_path), {'loss': 'loss'})
