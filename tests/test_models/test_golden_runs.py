@@ -1,9 +1,9 @@
 """Runs of ten steps under shipped configs equal the authors': losses, student, teacher, centers and queues."""
 from types import SimpleNamespace
 
+import pytest
 import torch
 import torch.nn.functional as F
-
 from torch import nn
 
 from mmdecouple.models.algorithms.ibot import MIMMasks
@@ -12,7 +12,7 @@ from mmdecouple.models.decoupling import Foreground
 from .golden import formula
 from .golden_models import VIT, HEAD, load, own_vit_name, released_views
 from .golden_runs import GoldenRun
-
+from .test_leopart import geometry_of
 
 SMALL = dict(VIT, arch=dict(VIT['arch'], _delete_=True), drop_path_rate=0.)
 
@@ -191,3 +191,49 @@ def test_maskalign(tmp_path):
         'model.neck.in_channels': sizes['width'], 'param_scheduler.0.warmup': schedule['warmup']},
         own_maskalign_name, batch, prepare, start={'neck.weights': levels})
     run.check(run.train(tmp_path), {'loss': 'loss'})
+
+
+def own_leopart_name(name: str) -> str:
+    for theirs, ours in {'projection_head.': 'neck.mlp.', 'prototypes.': 'neck.prototypes.'}.items():
+        if name.startswith(theirs):
+            return name.replace(theirs, ours)
+    return own_vit_name(f'backbone.{name}')
+
+
+def test_leopart(tmp_path):
+    golden = load('run_leopart')
+    sizes, schedule = golden['sizes'], golden['schedule']
+    geometry = geometry_of(golden['windows']).double()
+    foreground = []
+
+    def batch(step: int) -> dict:
+        views = [formula.image(f'{kind} {v} step {step}', sizes['batch'], sizes[f'{kind}_image'])
+                 for kind in ('global', 'local') for v in range(2)]
+        return dict(inputs=views, data_samples=[SimpleNamespace(geometry=geometry[:, image])
+                                                for image in range(sizes['batch'])])
+
+    def prepare(model) -> None:
+        teach = model.teach
+
+        def watched(*args) -> dict:
+            found = teach(*args)
+            foreground.append(formula.to_text(found['mask'].bool()))
+            return found
+
+        model.teach = watched
+
+    run = GoldenRun(golden, 'leopart/leopart_vit-s16_2xb32-50e_coco.py', {
+        'model.backbone': dict(img_size=sizes['global_image'], patch_size=8, arch=dict(VIT['arch'], _delete_=True),
+                               drop_path_rate=0., weights=None),
+        'model.neck': dict(in_channels=sizes['width'], prototypes=sizes['prototypes'],
+                           hidden_channels=sizes['head_hidden'], out_channels=sizes['head_out']),
+        'model.local_views': 2, 'model.queue_length': golden['queue'],
+        'model.teacher.momentum': schedule['teacher_momentum'], 'optim_wrapper.optimizer.lr': schedule['lr']},
+        own_leopart_name, batch, prepare,
+        state=lambda model: {f'queue {view}': model.queues[view].rows for view in range(2)})
+    with pytest.MonkeyPatch.context() as patch:
+        # The recipe stores the first rows of the foreground instead of random ones.
+        patch.setattr(torch, 'rand_like', lambda x: torch.linspace(0.9, 0, len(x)))
+        record = run.train(tmp_path)
+    run.check(record, {'loss': 'loss'})
+    assert foreground == golden['foreground by step']
