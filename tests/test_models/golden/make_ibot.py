@@ -98,19 +98,6 @@ class Setup:
                    clip_grad=0, freeze_last_layer=0, **settings)
         return recorder.seen, optimizer.norms
 
-    def train(self, batches: list, rates: list, decays: list, momenta: list, **settings: object) -> dict:
-        """The first epoch with the official optimizer: the terms of each step, and how far parameters went."""
-        student = Wrapped(self.student)
-        nets = {'student': self.student, 'teacher': self.teacher}
-        watched = {f'{owner} {name}': p for owner, net in nets.items() for name, p in net.named_parameters()
-                   if name in WATCHED}
-        before = {name: p.detach().clone() for name, p in watched.items()}
-        optimizer = torch.optim.AdamW(self.main.utils.get_params_groups(student))
-        recorder = Recorder(self.loss)
-        self.loop(student, recorder, batches, optimizer, rates, decays, momenta, 0, **settings)
-        return {'terms': recorder.seen, 'distance from the start': {
-            name: (p.detach() - before[name]).norm() for name, p in watched.items()}}
-
     def loop(self, student: nn.Module, recorder: Recorder, batches: list, optimizer: object, rates: list,
              decays: list, momenta: list, epoch: int, **settings: object) -> None:
         """One epoch of the official loop."""
@@ -157,13 +144,6 @@ def ibot(folder: str) -> None:
                          for step, masks in enumerate(steps)], 12)
     content['three steps, epoch 12'] = {
         'masks': [[formula.to_text(mask) for mask in masks] for masks in steps], 'terms': seen, **setup.centers()}
-    schedule = {'learning rates': [1e-3, 2e-3, 3e-3, 3e-3], 'weight decays': [0.04, 0.1, 0.2, 0.4],
-                'teacher momenta': [0.9, 0.95, 0.99, 0.99], 'clip': 0.5, 'epochs with a frozen last layer': 1}
-    batch_of = [(views(step, batch), labels, mim_masks(step, batch)) for step in range(4)]
-    content['four trained steps, epoch 0'] = {
-        **schedule, 'masks': [[formula.to_text(mask) for mask in masks] for *_, masks in batch_of],
-        **Setup(folder).train(batch_of, *list(schedule.values())[:3], clip_grad=schedule['clip'],
-                              freeze_last_layer=schedule['epochs with a frozen last layer'])}
     recipe.write('ibot', content)
 
 

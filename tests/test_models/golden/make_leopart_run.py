@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import formula, recipe
 from .make_leopart import batch_boxes, views
-from .official_leopart import SETTINGS, SIZES, WINDOWS, Code, in_float64
+from .official_leopart import SIZES, WINDOWS, Code, in_float64
 from .track import Track
 
 SCHEDULE = dict(epochs=5, iterations=2, lr=1e-3, head_lr=1e-2, weight_decay=0.04, final_weight_decay=0.5,
@@ -24,7 +24,10 @@ QUEUE = 30
 def run(code: Code) -> dict:
     """All steps."""
     s = SCHEDULE
-    module = code.module(queue_length=QUEUE, max_epochs=s['epochs'], num_samples=s['iterations'] * SIZES['batch'])
+    module = code.module(
+        queue_length=QUEUE, max_epochs=s['epochs'], num_samples=s['iterations'] * SIZES['batch'], lr_backbone=s['lr'],
+        lr_heads=s['head_lr'], weight_decay=s['weight_decay'], weight_decay_end=s['final_weight_decay'],
+        momentum_teacher=s['teacher_momentum'])
     (module.optimizer, ), (schedule, ) = module.configure_optimizers()
     nets, terms, masks = {'student': module.model, 'teacher': module.teacher}, [], []
     process = code.utils.process_attentions
@@ -69,7 +72,6 @@ def main() -> None:
     """Run the official code."""
     recipe.one_process_on_the_cpu()
     recipe.resize_by_size()
-    assert SETTINGS['lr_backbone'] == SCHEDULE['lr'] and SETTINGS['momentum_teacher'] == SCHEDULE['teacher_momentum']
     recipe.write('run_leopart', run(Code(sys.argv[1])))
 
 
