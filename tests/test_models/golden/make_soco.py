@@ -206,6 +206,18 @@ def drawn(data, ops, props, case: dict) -> dict:
             'matrix': formula.to_text(matrix.int()[None])[0]}
 
 
+def jitter(utils) -> dict:
+    """Boxes that the official code moves, for given draws."""
+    boxes = np.array([[20, 30, 59, 65], [80, 10, 139, 39], [100, 90, 140, 140], [5, 60, 36, 99]])
+    draws = formula.tensor('jitter', boxes.shape, 0.1).double().numpy()
+    left = iter(draws)
+    kept = np.random.uniform
+    utils.random, np.random.uniform = SimpleNamespace(random=lambda: 0.), lambda low, high, size: next(left)
+    moved = utils.jitter_props(boxes, 1., 0.1)
+    utils.random, np.random.uniform = random, kept
+    return {'ratio': 0.1, 'boxes': boxes, 'draws': draws, 'moved': moved}
+
+
 def levels(utils) -> dict:
     """Levels of FPN boxes and their correspondence; -1 is no level."""
     sides = [(10, 10), (47, 47), (48, 48), (48.9, 48.9), (50, 46), (96, 96), (97, 97), (60, 150), (192, 192),
@@ -241,7 +253,7 @@ def main() -> None:
         'lars': lars(part['lars']), 'schedules': schedules(models, part['lr_scheduler']),
         'boxes of the C4 data set': {name: drawn(part['data.dataset'], ops, part['data.props_utils'], case)
                                      for name, case in WINDOWS.items()},
-        'levels': levels(utils), 'sizes': SIZES, 'whole forward': whole_forward(models, part['resnet'], ops)})
+        'jitter': jitter(utils), 'levels': levels(utils), 'sizes': SIZES, 'whole forward': whole_forward(models, part['resnet'], ops)})
 
 
 if __name__ == '__main__':
