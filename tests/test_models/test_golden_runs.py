@@ -129,7 +129,7 @@ def test_ten_steps_of_soco_equal_the_authors(tmp_path):
         'model.predictor': dict(mlp, in_channels=sizes['out'], hid_channels=sizes['predictor_hidden']),
         'model.data_preprocessor.batch_stages': [], 'param_scheduler.0.warmup': schedule['warmup']},
         own_soco_name, batch)
-    run.check(run.train(tmp_path), {'loss': 'loss'})
+    run.check(run.train(tmp_path), {'loss': 'loss', '12': 'loss_12', '21': 'loss_21'})
 
 
 class GivenTeacher(nn.Module):

@@ -61,8 +61,15 @@ def run(main, models) -> dict:
                            warmup_multiplier=1 / s['warmup_factor'])
     scheduler = main.get_scheduler(optimizer, s['iterations'], args)
     main.logger = SimpleNamespace(info=lambda line: None)
-    terms = []
-    model.register_forward_hook(lambda _, inputs, loss: terms.append({'loss': loss.item()}))
+    terms, directed, of_direction = [], [], model.regression_loss_bboxs
+
+    def keep(*args: Tensor) -> Tensor:
+        directed.append(of_direction(*args))
+        return directed[-1]
+
+    model.regression_loss_bboxs = keep
+    model.register_forward_hook(lambda _, inputs, loss: terms.append(
+        {'loss': loss.item(), '12': directed[-2].item(), '21': directed[-1].item()}))
 
     def state() -> dict[str, Tensor]:
         # The momentum update puts new tensors into the teacher's parameters.
