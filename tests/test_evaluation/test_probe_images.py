@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from mmdecouple.evaluation.canvas import MEAN_COLOR, shrink_object
+from mmdecouple.evaluation.canvas import MEAN_COLOR, boxes_mask, cells_inside, shrink_object
 
 from .test_lsc import reflected
 from .toys import CELL, SIZE, toy_probes
@@ -137,6 +137,17 @@ def test_lsc_pools_windows_of_the_image_and_shows_them_alone_reflected_at_the_bo
             top, left = (row - 1) * CELL, (column - 1) * CELL
             check(crop, painted(side, side, lambda y, x: image[reflected(top + y, SIZE), reflected(left + x, SIZE)]),
                   weights=np.ones((1, side, side)))
+
+
+def test_boxes_grow_to_whole_pixels_and_cells_count_by_their_center():
+    boxes = np.array([[3.2, 4.7, 10.1, 9.0], [30.0, 20.5, 41.5, 30.2]], np.float32)
+    expected = [[in_box(y, x, boxes) for x in range(SIZE)] for y in range(SIZE)]
+    assert np.array_equal(boxes_mask(boxes, SIZE), expected)
+    # Its edges run through centers of cells: the first ones are inside, the last ones are not.
+    box = np.array([4., 12., 20., 28.])
+    expected = [row * CELLS + column for row in range(CELLS) for column in range(CELLS) if in_center(box, row, column)]
+    assert cells_inside(box, SIZE, CELL).tolist() == expected == [7, 8, 14, 15]
+    assert cells_inside(np.array([5., 5., 11., 7.]), SIZE, CELL).tolist() == [0, 1], 'no center: all it touches'
 
 
 def test_a_shrunken_object_stands_in_the_middle_of_its_box():
