@@ -48,11 +48,12 @@ def golden_ibot(golden: dict, flat_positions: bool = False, **kwargs):
 
 def own_vit_name(name: str) -> str:
     """Our name of a parameter of the official iBOT."""
-    ours = {'backbone.masked_embed': 'backbone.mask_token', 'backbone.patch_embed.proj': 'backbone.patch_embed.projection',
-            'backbone.norm.': 'backbone.ln1.', 'head.last_layer.weight_g': 'neck.last_layer.parametrizations.weight.original0',
-            'head.last_layer.weight_v': 'neck.last_layer.parametrizations.weight.original1', 'head.': 'neck.',
-            '.blocks.': '.layers.', '.norm1.': '.ln1.', '.norm2.': '.ln2.', '.mlp.fc1.': '.ffn.layers.0.0.',
-            '.mlp.fc2.': '.ffn.layers.1.'}
+    ours = {
+        'backbone.masked_embed': 'backbone.mask_token', 'backbone.norm.': 'backbone.ln1.', 'head.': 'neck.',
+        'backbone.patch_embed.proj': 'backbone.patch_embed.projection',
+        'last_layer.weight_g': 'last_layer.parametrizations.weight.original0',
+        'last_layer.weight_v': 'last_layer.parametrizations.weight.original1', '.blocks.': '.layers.',
+        '.norm1.': '.ln1.', '.norm2.': '.ln2.', '.mlp.fc1.': '.ffn.layers.0.0.', '.mlp.fc2.': '.ffn.layers.1.'}
     for theirs, own in ours.items():
         name = name.replace(theirs, own)
     return name

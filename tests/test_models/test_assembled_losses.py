@@ -45,7 +45,7 @@ def step(config: dict, data: dict) -> tuple:
 def check(losses: dict, expected: dict) -> None:
     """All terms and no others, and the total that the runner steps on."""
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
-        {name: float(value) for name, value in expected.items()}, rel=1e-7)
+        {name: torch.as_tensor(value).item() for name, value in expected.items()}, rel=1e-7)
 
 
 def decoupled_terms(base: dict, values: list[Tensor], share: float, keep: float = 1 - LAMBDA) -> dict:

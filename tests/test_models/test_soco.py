@@ -1,4 +1,6 @@
 """SoCo and SoCo-D against the authors' code (golden numbers) and against the contracts of the house."""
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -79,18 +81,16 @@ def test_loss_of_given_vectors_equals_the_official_one():
 def test_a_whole_step_equals_the_official_one():
     case, model = GOLDEN['whole forward'], golden_model()
     boxes = torch.tensor(case['boxes'])
-    matrices = formula.from_text(case['matrices'])
-    ids = [torch.arange(4).expand(3, 4), torch.zeros(3, 4, dtype=torch.long)]
+    ids = [torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 0, 1]]),
+           torch.tensor([[0, 1, 2, 3], [1, 3, 0, 2], [0, 1, 0, 1]])]
+    assert torch.equal(ids[0][:, :, None] == ids[1][:, None], formula.from_text(case['matrices']))
     model.teacher.momentum = model.teacher.end_momentum = case['teacher momentum']
     model.update_teacher(0, 1)
     views = [formula.image(f'view {v}', 3, 64) for v in range(2)]
     drawn = [Regions(view, number) for view, number in zip(boxes, ids)]
     teacher = model.teach(views, drawn)
     student, _ = model.learn(views, None, teacher, drawn)
-    projections = teacher['dense'].chunk(2)
-    same = matrices.float()
-    loss = (pair_loss(student['predictions'][0], projections[1], same)
-            + pair_loss(student['predictions'][1], projections[0], same.transpose(1, 2)))
+    loss = sum(model.base_loss(student, teacher).values())
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     names = {'encoder': 'backbone', 'projector.linear1': 'neck.fc0', 'projector.bn1': 'neck.bn0',
@@ -234,6 +234,54 @@ def fpn_data(size: int = 4) -> dict:
                for one, two in zip(random_boxes(size, 0), random_boxes(size, 1))]
     views = [batch(size, pixels, views=1, seed=seed)['inputs'][0] for seed, pixels in enumerate((64, 64, 32))]
     return dict(inputs=views, data_samples=samples)
+
+
+FPN_NAMES = {
+    r'^encoder\.': 'backbone.', r'^neck\.lateral_convs\.(\d)': r'neck.pyramid.inner_blocks.\1',
+    r'^neck\.fpn_convs\.(\d)': r'neck.pyramid.layer_blocks.\1', r'(_blocks\.\d)\.conv': r'\1.0',
+    r'(_blocks\.\d)\.bn': r'\1.1', r'^head\.(conv|bn)(\d)': lambda found: f'neck.convs.{int(found[2]) - 1}.{found[1]}',
+    r'^head\.fc1': 'neck.fc', r'^projector\.': 'neck.projector.', r'\.linear1\.': '.fc0.', r'\.linear2\.': '.fc1.',
+    r'(projector|predictor)\.bn1': r'\1.bn0'}
+
+
+def own_fpn_name(name: str) -> str:
+    for official, own in FPN_NAMES.items():
+        name = re.sub(official, own, name)
+    return name
+
+
+def test_the_four_terms_on_a_pyramid_equal_the_official_ones():
+    """With batch norm by fixed statistics: the official head runs on every level of a box, ours on its own."""
+    case, sizes = load('soco_fpn'), load('soco_fpn')['sizes']
+    config = soco_fpn()
+    config['neck'].update(limits=case['limits'], fc_channels=sizes['fc_channels'],
+                          projector=neck(sizes['fc_channels'], sizes['hidden']))
+    config['predictor'] = neck(sizes['out'], sizes['hidden'])
+    model = build(config).eval()
+    state = {own_fpn_name(name): value for name, value in formula.weights('student', case['weights']).items()}
+    state.update({f'teacher.{own_fpn_name(name)}': value for name, value in
+                  formula.weights('teacher', case['weights']).items() if not name.startswith('predictor')})
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all('running' in name or 'num_batches' in name for name in missing)
+    views = [formula.image(f'view {v}', sizes['batch'], side) for v, side in enumerate(sizes['images'])]
+    ends = torch.tensor([0., 0, 1, 1])
+    boxes = [[(torch.tensor(case['boxes'][pair][side]) + ends) / sizes['images'][pair + 1 if side else 0]
+              for side in range(2)] for pair in range(2)]
+    samples = [BaseDataElement(boxes=torch.stack([torch.stack([side[n] for side in pair]) for pair in boxes]),
+                               box_ids=torch.tensor(case['ids'])) for n in range(sizes['batch'])]
+    drawn = model.draw(dict(inputs=views, data_samples=samples), None)
+    teacher = model.teach(views, drawn)
+    student, _ = model.learn(views, None, teacher, drawn)
+    levels = [model.neck.levels(regions.boxes, view.shape[-2:]) for view, regions in zip(views, drawn)]
+    for pair, (first, second) in enumerate(case['levels']):
+        assert levels[0][:, 4 * pair:4 * pair + 4].tolist() == first and levels[pair + 1].tolist() == second
+    losses = model.base_loss(student, teacher)
+    for name in ('12', '21', '13', '31'):
+        assert losses[f'loss_{name}'].item() == pytest.approx(case[f'loss {name}'], rel=1e-5), name
+    sum(losses.values()).backward()
+    parameters = dict(model.named_parameters())
+    norms = {name: parameters[own_fpn_name(name)].grad.norm().item() for name in case['gradient norms']}
+    assert norms == pytest.approx(case['gradient norms'], rel=2e-4)
 
 
 def test_levels_of_boxes_equal_the_official_ones():

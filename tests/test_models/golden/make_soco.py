@@ -253,7 +253,8 @@ def main() -> None:
         'lars': lars(part['lars']), 'schedules': schedules(models, part['lr_scheduler']),
         'boxes of the C4 data set': {name: drawn(part['data.dataset'], ops, part['data.props_utils'], case)
                                      for name, case in WINDOWS.items()},
-        'jitter': jitter(utils), 'levels': levels(utils), 'sizes': SIZES, 'whole forward': whole_forward(models, part['resnet'], ops)})
+        'jitter': jitter(utils), 'levels': levels(utils), 'sizes': SIZES,
+        'whole forward': whole_forward(models, part['resnet'], ops)})
 
 
 if __name__ == '__main__':
