@@ -48,9 +48,10 @@ def model_of(models, resnet) -> nn.Module:
     models.nn.SyncBatchNorm.convert_sync_batchnorm = lambda module: module
     args = SimpleNamespace(
         feature_dim=SIZES['out'], head_type='multi_layer', contrast_num_negative=4, contrast_momentum=0.99,
-        contrast_temperature=0.2, output_size=7, aligned=True, in_channels=[8, 16, 32, 64], out_channels=SIZES['channels'], num_outs=4,
-        start_level=0, end_level=4, add_extra_convs=False, extra_convs_on_inputs=False, relu_before_extra_convs=False,
-        num_instances=300, epochs=1, batch_size=3, start_epoch=1)
+        contrast_temperature=0.2, output_size=7, aligned=True, in_channels=[8, 16, 32, 64],
+        out_channels=SIZES['channels'], num_outs=4, start_level=0, end_level=4, add_extra_convs=False,
+        extra_convs_on_inputs=False, relu_before_extra_convs=False, num_instances=300,
+        epochs=1, batch_size=3, start_epoch=1)
     return models.SoCo_FPN(partial(resnet.resnet18, width=Eighth()), args)
 
 
