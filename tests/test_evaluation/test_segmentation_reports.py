@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.datasets.segmentation import IGNORE
+from mmdecouple.datasets.seeding import derive_seeds
+from mmdecouple.datasets.segmentation import IGNORE, shrink_labels
 from mmdecouple.evaluation.segmentation import LinearSegmentation, OverClustering, measure_segmentation
 from mmdecouple.evaluation.segmentation import over_clustering
 from mmdecouple.evaluation.segmentation.heads import LinearHead
@@ -59,9 +60,8 @@ def test_numbers_of_heads_are_those_of_loops_over_pixels(monkeypatch):
         predictions, truth = [], []
         for pixels, labels in val:
             logits = head(model.dense_features(pixels[None].float()), SIDE)[0]
-            for y, x in itertools.product(range(SIDE), repeat=2):
-                predictions.append(int(logits[:, y, x].argmax()))
-                truth.append(int(labels[y, x]))
+            predictions += logits.argmax(0).flatten().tolist()
+            truth += labels.flatten().tolist()
         found.append(by_loops(predictions, truth))
     assert [name for name in report['metrics']] == ['linear_miou', 'linear_miou_present', 'linear_pixel_accuracy']
     check(report, 'linear', found)
@@ -96,3 +96,32 @@ def test_numbers_of_clusterings_are_those_of_loops_over_pixels(clusters, name, m
             match = [row.index(max(row)) for row in pixels]
         found.append(by_loops([match[i] for i in own], truth))
     check(report, name, found)
+
+
+def test_a_head_is_trained_by_the_steps_of_sgd_written_out(monkeypatch):
+    made, make = [], LinearSegmentation.head
+    monkeypatch.setattr(LinearSegmentation, 'head', lambda self, *sizes: made.append(make(self, *sizes)) or made[-1])
+    train, val = splits()
+    settings = dict(epochs=4, drop_at=2, batch_size=4, lr=0.3, momentum=0.8, weight_decay=0.02, grid=8)
+    measure_segmentation(OneHotModel(CELL), train, val, [LinearSegmentation(**settings, augment=False, seeds=2)])
+    model = OneHotModel(CELL).eval()
+    features = torch.cat([model.dense_features(pixels[None].float()) for pixels, _ in train]).double()
+    labels = shrink_labels(torch.stack([labels for _, labels in train]), 8)
+    for seed, head in enumerate(made):
+        torch.manual_seed(seed)
+        own = LinearHead(4, CLASSES).double()
+        weights, pull = list(own.parameters()), [0, 0]
+        for epoch in range(4):
+            key = derive_seeds(seed, epoch, stream='order')[0]
+            order = torch.randperm(10, generator=torch.Generator().manual_seed(key)).tolist()
+            for chosen in (order[:4], order[4:8]):
+                known = labels[chosen] != IGNORE
+                log = own(features[chosen], 8).log_softmax(1).permute(0, 2, 3, 1)[known]
+                loss = -sum(row[c] for row, c in zip(log, labels[chosen][known].tolist())) / int(known.sum())
+                gradients = torch.autograd.grad(loss, weights)
+                with torch.no_grad():
+                    pull = [0.8 * v + g + 0.02 * w for v, g, w in zip(pull, gradients, weights)]
+                    for w, v in zip(weights, pull):
+                        w -= (0.3 if epoch < 2 else 0.03) * v
+        for ours, expected in zip(head.parameters(), weights, strict=True):
+            torch.testing.assert_close(ours.double(), expected, rtol=1e-4, atol=1e-5)
