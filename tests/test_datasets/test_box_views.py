@@ -1,4 +1,7 @@
 """Boxes lie where their view shows the proposal, and ids tell which boxes are one proposal."""
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +148,23 @@ def test_several_pairs_have_boxes_of_their_own_and_jitter_moves_the_first_views_
         moved += int((change.abs().amax(-1) > 1e-4).sum())
         assert not (packed.box_ids[0] == packed.box_ids[1]).all() or seed
     assert 50 < moved < 110
+
+
+def test_boxes_move_by_given_draws_as_in_the_official_code(monkeypatch):
+    case = json.loads((Path(__file__).parents[1] / 'test_models/golden/soco.json').read_text())['jitter']
+    beyond_last_pixel = np.array([0, 0, 1, 1])
+
+    def draws(low, high, size):
+        assert (low, high, size) == (-case['ratio'], case['ratio'], (4, 4))
+        return np.array(case['draws'])
+
+    monkeypatch.setattr(np.random, 'uniform', draws)
+    monkeypatch.setattr(np.random, 'permutation', np.asarray)
+    _, packed, _ = sample(0, case['boxes'] + beyond_last_pixel, [[whole()]], [2], jitter_prob=1.0,
+                          jitter=case['ratio'])
+    sides = np.array([200, 150, 200, 150])
+    np.testing.assert_allclose(packed.boxes[0], (case['moved'] + beyond_last_pixel) / sides, atol=1e-6)
+    np.testing.assert_allclose(packed.boxes[1], (case['boxes'] + beyond_last_pixel) / sides, atol=1e-6)
 
 
 def overlap_windows(seed, views, counts, size=(100, 140), **options):

@@ -46,19 +46,23 @@ def golden_ibot(golden: dict, flat_positions: bool = False, **kwargs):
     return model
 
 
+def own_vit_name(name: str) -> str:
+    """Our name of a parameter of the official iBOT."""
+    ours = {
+        'backbone.masked_embed': 'backbone.mask_token', 'backbone.norm.': 'backbone.ln1.', 'head.': 'neck.',
+        'backbone.patch_embed.proj': 'backbone.patch_embed.projection',
+        'last_layer.weight_g': 'last_layer.parametrizations.weight.original0',
+        'last_layer.weight_v': 'last_layer.parametrizations.weight.original1', '.blocks.': '.layers.',
+        '.norm1.': '.ln1.', '.norm2.': '.ln2.', '.mlp.fc1.': '.ffn.layers.0.0.', '.mlp.fc2.': '.ffn.layers.1.'}
+    for theirs, own in ours.items():
+        name = name.replace(theirs, own)
+    return name
+
+
 def official_norms(model, names) -> dict[str, float]:
     """L2 norms of the student's gradients by the official names of iBOT."""
-    ours = {'backbone.masked_embed': 'backbone.mask_token', 'backbone.norm.weight': 'backbone.ln1.weight',
-            'backbone.patch_embed.proj.weight': 'backbone.patch_embed.projection.weight',
-            'head.last_layer.weight_g': 'neck.last_layer.parametrizations.weight.original0',
-            'head.last_layer.weight_v': 'neck.last_layer.parametrizations.weight.original1'}
     parameters = dict(model.named_parameters())
-    norms = {}
-    for name in names:
-        own = ours.get(name, name).replace('head.', 'neck.', 1).replace('blocks', 'layers')
-        own = own.replace('mlp.fc1', 'ffn.layers.0.0').replace('mlp.fc2', 'ffn.layers.1')
-        norms[name] = float(parameters[own].grad.norm())
-    return norms
+    return {name: float(parameters[own_vit_name(name)].grad.norm()) for name in names}
 
 
 def released_views(golden: dict, views: list[Tensor], mixing: str) -> DecoupledViews:

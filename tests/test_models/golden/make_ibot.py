@@ -68,7 +68,8 @@ class Recorder:
 class Setup:
     """The two networks and the loss of one official checkout."""
 
-    def __init__(self, folder: str, locals_: int = 0, flat_positions: bool = False) -> None:
+    def __init__(self, folder: str, locals_: int = 0, flat_positions: bool = False,
+                 temperatures: dict = TEMPERATURES) -> None:
         self.main = recipe.official(folder, 'main_ibot')
         self.main.utils.SmoothedValue.synchronize_between_processes = lambda meter: None
         vit = partial(self.main.models.VisionTransformer, img_size=[SIZES['image']], patch_size=SIZES['patch'],
@@ -83,7 +84,7 @@ class Setup:
         self.shapes = {name: list(p.shape) for name, p in self.student.named_parameters()}
         recipe.load(self.student, formula.weights('student', self.shapes, flat_positions))
         recipe.load(self.teacher, formula.weights('teacher', self.shapes, flat_positions)).requires_grad_(False)
-        t = TEMPERATURES
+        t = temperatures
         self.loss = self.main.iBOTLoss(
             SIZES['prototypes'], SIZES['prototypes'], 2, locals_, t['teacher_start'], t['teacher_end'],
             t['teacher_start'], t['teacher_end'], t['warmup_epochs'], t['epochs'], student_temp=t['student']).double()
@@ -93,25 +94,13 @@ class Setup:
         student = Wrapped(self.student)
         optimizer, recorder = Frozen(student), Recorder(self.loss, look)
         steps = len(batches) * (epoch + 1)
-        self._loop(student, recorder, batches, optimizer, [0.] * steps, [0.] * steps, [1.] * steps, epoch,
+        self.loop(student, recorder, batches, optimizer, [0.] * steps, [0.] * steps, [1.] * steps, epoch,
                    clip_grad=0, freeze_last_layer=0, **settings)
         return recorder.seen, optimizer.norms
 
-    def train(self, batches: list, rates: list, decays: list, momenta: list, **settings: object) -> dict:
-        """The first epoch with the official optimizer: the terms of each step, and how far parameters went."""
-        student = Wrapped(self.student)
-        nets = {'student': self.student, 'teacher': self.teacher}
-        watched = {f'{owner} {name}': p for owner, net in nets.items() for name, p in net.named_parameters()
-                   if name in WATCHED}
-        before = {name: p.detach().clone() for name, p in watched.items()}
-        optimizer = torch.optim.AdamW(self.main.utils.get_params_groups(student))
-        recorder = Recorder(self.loss)
-        self._loop(student, recorder, batches, optimizer, rates, decays, momenta, 0, **settings)
-        return {'terms': recorder.seen, 'distance from the start': {
-            name: (p.detach() - before[name]).norm() for name, p in watched.items()}}
-
-    def _loop(self, student: nn.Module, recorder: Recorder, batches: list, optimizer: object, rates: list,
-              decays: list, momenta: list, epoch: int, **settings: object) -> None:
+    def loop(self, student: nn.Module, recorder: Recorder, batches: list, optimizer: object, rates: list,
+             decays: list, momenta: list, epoch: int, **settings: object) -> None:
+        """One epoch of the official loop."""
         args = SimpleNamespace(epochs=100, global_crops_number=2, use_masked_im_modeling=True, **settings)
         with contextlib.redirect_stdout(io.StringIO()):
             self.main.train_one_epoch(student, self.teacher, self.teacher, recorder, batches, optimizer, rates,
@@ -155,14 +144,26 @@ def ibot(folder: str) -> None:
                          for step, masks in enumerate(steps)], 12)
     content['three steps, epoch 12'] = {
         'masks': [[formula.to_text(mask) for mask in masks] for masks in steps], 'terms': seen, **setup.centers()}
-    schedule = {'learning rates': [1e-3, 2e-3, 3e-3, 3e-3], 'weight decays': [0.04, 0.1, 0.2, 0.4],
-                'teacher momenta': [0.9, 0.95, 0.99, 0.99], 'clip': 0.5, 'epochs with a frozen last layer': 1}
-    batch_of = [(views(step, batch), labels, mim_masks(step, batch)) for step in range(4)]
-    content['four trained steps, epoch 0'] = {
-        **schedule, 'masks': [[formula.to_text(mask) for mask in masks] for *_, masks in batch_of],
-        **Setup(folder).train(batch_of, *list(schedule.values())[:3], clip_grad=schedule['clip'],
-                              freeze_last_layer=schedule['epochs with a frozen last layer'])}
     recipe.write('ibot', content)
+
+
+def appended_views(masks: list[Tensor], number: int) -> tuple[list[int], list[int], Tensor]:
+    """The decoupled views that the released loop appended to `number` images a view, read off its masks.
+
+    Returns:
+        Rows and partner rows among the stacked key views without appended ones, and cut masks.
+    """
+    appended, stacked = masks[0].shape[0] - number, torch.cat(masks)
+    rows, partners, cut = [], [], []
+    for view, mask in enumerate(masks):
+        for k in range(appended):
+            here = view * len(mask) + number + k
+            there = len(stacked) - 1 - here
+            assert there % len(mask) < number, 'a background must be an original, not an appended copy'
+            rows.append(view * number + number - appended + k)
+            partners.append(there // len(mask) * number + there % len(mask))
+            cut.append(stacked[here] == 2)
+    return rows, partners, torch.stack(cut)
 
 
 def release(folder: str) -> None:
@@ -180,18 +181,8 @@ def release(folder: str) -> None:
         value = (terms['loss'] - terms['cls'] - terms['patch']) / ratio
         grads = torch.autograd.grad(value, [*images, *parameters.values()], retain_graph=True, allow_unused=True)
         norms = torch.cat([grad.flatten(1).norm(dim=1) for grad in grads[:2]])
-        appended = masks[0].shape[0] - number
-        stacked = torch.cat(masks)
-        rows, partners, cut = [], [], []
-        for view, mask in enumerate(masks):
-            for k in range(appended):
-                here = view * len(mask) + number + k
-                there = len(stacked) - 1 - here
-                assert there % len(mask) < number, 'a background must be an original, not an appended copy'
-                rows.append(view * number + number - appended + k)
-                partners.append(there // len(mask) * number + there % len(mask))
-                cut.append(stacked[here] == 2)
-        found.update({'rows': rows, 'partner rows': partners, 'cut masks': formula.to_text(torch.stack(cut)),
+        rows, partners, cut = appended_views(masks, number)
+        found.update({'rows': rows, 'partner rows': partners, 'cut masks': formula.to_text(cut),
                       'dc': value.item(), 'gradient norms of dc by row of the stacked key views': norms,
                       'gradient norms of dc': {name: grad.norm().item() for name, grad in zip(parameters, grads[2:])
                                                if name in WATCHED and grad is not None}})

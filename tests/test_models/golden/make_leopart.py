@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from . import formula, recipe
-from .official_leopart import SETTINGS, SIZES, WINDOWS, Code, in_float64
+from .official_leopart import SIZES, WINDOWS, Code, in_float64
 
 WATCHED = ('cls_token', 'pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.qkv.weight', 'blocks.1.mlp.fc2.weight',
            'norm.weight', 'projection_head.0.weight', 'projection_head.4.bias', 'prototypes.weight')
@@ -174,33 +174,6 @@ def whole_step(code: Code) -> dict:
             'loss': loss.item(), 'pairs': pairs, 'gradient norms': norms}
 
 
-def trained_steps(code: Code) -> dict:
-    """Four steps in the order of Lightning: forward, backward and teacher within the optimizer's step."""
-    module = code.module(queue_length=30)
-    (module.optimizer, ), (schedule, ) = module.configure_optimizers()
-    nets = {'student': module.model, 'teacher': module.teacher}
-    start = {f'{owner} {name}': p.detach().clone() for owner, net in nets.items() for name, p in net.named_parameters()}
-    losses = []
-    for step in range(4):
-        module.trainer = SimpleNamespace(global_step=step)
-        batch = views(step), batch_boxes(code)
-
-        def closure(batch: tuple = batch) -> Tensor:
-            module.optimizer.zero_grad()
-            loss = module.training_step(batch, 0)
-            loss.backward()
-            losses.append(loss.detach())
-            return loss
-
-        with in_float64():
-            module.optimizer_step(step // 2, step, module.optimizer, optimizer_closure=closure)
-        schedule['scheduler'].step()
-    moved = {f'{owner} {name}': (p.detach() - start[f'{owner} {name}']).norm()
-             for owner, net in nets.items() for name, p in net.named_parameters() if name in WATCHED}
-    moved = {name: value for name, value in moved.items() if 'pos_embed' not in name}
-    return {**SETTINGS, 'queue_length': 30, 'losses': torch.stack(losses), 'distance from the start': moved}
-
-
 def schedules(code: Code) -> dict:
     """Teacher momentum, weight decay and learning rates at ten iterations; which parameters decay."""
     epochs, iterations = 20, 7
@@ -230,8 +203,7 @@ def main() -> None:
     recipe.write('leopart', {
         'sizes': SIZES, 'sinkhorn': sinkhorn(code), 'attention masks': attention_masks(code),
         'overlaps': overlaps(code), 'loss of given outputs': loss_of_given_outputs(code),
-        'whole step': whole_step(code), 'four trained steps': trained_steps(code), 'schedules': schedules(code),
-        'weights': shapes})
+        'whole step': whole_step(code), 'schedules': schedules(code), 'weights': shapes})
 
 
 if __name__ == '__main__':

@@ -53,6 +53,14 @@ def order() -> Tensor:
     return formula.tensor('order', (BATCH, CELLS)).argsort(1)
 
 
+def replace_clip() -> None:
+    """Put the teacher by formula in place of CLIP, and pass over the argument that timm no longer has."""
+    from timm.models import vision_transformer as timm_vit
+    block = timm_vit.Block
+    timm_vit.Block = lambda *args, qk_scale=None, **kwargs: block(*args, **kwargs)
+    recipe.stub('transformers', CLIPVisionModel=FormulaTeacher, ViTModel=None)
+
+
 def build(folder: str) -> nn.Module:
     """The official model as its README trains it, made tiny."""
     pretrain = recipe.official(folder, 'models_pretrain')
@@ -78,10 +86,7 @@ def norms(model: nn.Module) -> dict:
 def main() -> None:
     """Stub the pretrained teacher and the draw, then run the official model."""
     recipe.one_process_on_the_cpu()
-    from timm.models import vision_transformer as timm_vit
-    block = timm_vit.Block
-    timm_vit.Block = lambda *args, qk_scale=None, **kwargs: block(*args, **kwargs)
-    recipe.stub('transformers', CLIPVisionModel=FormulaTeacher, ViTModel=None)
+    replace_clip()
     drawn = SimpleNamespace()
 
     def multinomial(importance: Tensor, number: int, replacement: bool) -> Tensor:

@@ -64,16 +64,23 @@ def loss_of_given_vectors(soco, utils) -> dict:
             'gradient norms by prediction': [grad.norm(dim=1) for grad in grads]}
 
 
-def tiny_model(models, resnet) -> nn.Module:
-    """SoCo C4 with a ResNet-18 of an eighth of the width and plain batch normalization."""
+def tiny_model(models, resnet, instances: int = 300, epochs: int = 1) -> nn.Module:
+    """SoCo C4 with a ResNet-18 of an eighth of the width and plain batch normalization.
+
+    Args:
+        models: The official module of the model.
+        resnet: That of the backbone.
+        instances: Images of an epoch.
+        epochs: Length of the run.
+    """
     models.Proj_Head = partial(sys.modules['contrast.models.mlps'].Proj_Head, in_dim=8 * SIZES['base_channels'],
                                inner_dim=SIZES['projector_hidden'], out_dim=SIZES['out'])
     models.Pred_Head = partial(sys.modules['contrast.models.mlps'].Pred_Head, in_dim=SIZES['out'],
                                inner_dim=SIZES['predictor_hidden'], out_dim=SIZES['out'])
     models.nn.SyncBatchNorm.convert_sync_batchnorm = lambda module: module
     args = SimpleNamespace(feature_dim=SIZES['out'], head_type='pass', contrast_num_negative=4, contrast_momentum=0.99,
-                           contrast_temperature=0.2, output_size=7, aligned=True, num_instances=300, epochs=1,
-                           batch_size=SIZES['batch'], start_epoch=1)
+                           contrast_temperature=0.2, output_size=7, aligned=True, num_instances=instances,
+                           epochs=epochs, batch_size=SIZES['batch'], start_epoch=1)
     return models.SoCo_C4(partial(resnet.resnet18, width=Eighth()), args)
 
 
@@ -199,6 +206,18 @@ def drawn(data, ops, props, case: dict) -> dict:
             'matrix': formula.to_text(matrix.int()[None])[0]}
 
 
+def jitter(utils) -> dict:
+    """Boxes that the official code moves, for given draws."""
+    boxes = np.array([[20, 30, 59, 65], [80, 10, 139, 39], [100, 90, 140, 140], [5, 60, 36, 99]])
+    draws = formula.tensor('jitter', boxes.shape, 0.1).double().numpy()
+    left = iter(draws)
+    kept = np.random.uniform
+    utils.random, np.random.uniform = SimpleNamespace(random=lambda: 0.), lambda low, high, size: next(left)
+    moved = utils.jitter_props(boxes, 1., 0.1)
+    utils.random, np.random.uniform = random, kept
+    return {'ratio': 0.1, 'boxes': boxes, 'draws': draws, 'moved': moved}
+
+
 def levels(utils) -> dict:
     """Levels of FPN boxes and their correspondence; -1 is no level."""
     sides = [(10, 10), (47, 47), (48, 48), (48.9, 48.9), (50, 46), (96, 96), (97, 97), (60, 150), (192, 192),
@@ -234,7 +253,8 @@ def main() -> None:
         'lars': lars(part['lars']), 'schedules': schedules(models, part['lr_scheduler']),
         'boxes of the C4 data set': {name: drawn(part['data.dataset'], ops, part['data.props_utils'], case)
                                      for name, case in WINDOWS.items()},
-        'levels': levels(utils), 'sizes': SIZES, 'whole forward': whole_forward(models, part['resnet'], ops)})
+        'jitter': jitter(utils), 'levels': levels(utils), 'sizes': SIZES,
+        'whole forward': whole_forward(models, part['resnet'], ops)})
 
 
 if __name__ == '__main__':

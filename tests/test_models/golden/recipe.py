@@ -60,6 +60,18 @@ def one_process_on_the_cpu() -> None:
     one_process('cpu')
 
 
+def resize_by_size() -> None:
+    """Positions are resized by an explicit size, as ours: the official scale factors are 0.1 cells too large."""
+    resize = nn.functional.interpolate
+
+    def interpolate(x: Tensor, size: tuple | None = None, scale_factor: tuple | None = None, **kwargs) -> Tensor:
+        if scale_factor is not None:
+            size = [int(side * factor) for side, factor in zip(x.shape[2:], scale_factor)]
+        return resize(x, size=size, **kwargs)
+
+    nn.functional.interpolate = interpolate
+
+
 def load(module: nn.Module, values: dict[str, Tensor]) -> nn.Module:
     """Go to float64 and fill every parameter that is trained by name."""
     module.double()

@@ -1,0 +1,233 @@
+"""Every number that a measure publishes, from features that are random, against plain loops in float64.
+
+Random features differ in every column, so a wrong column, probe or subset cannot hide, as it can behind the small
+differences between the features of a real network.
+"""
+import math
+from statistics import median
+
+import numpy as np
+import pytest
+import torch
+
+from mmdecouple.evaluation import OKNN, BackgroundLeak, ContextShift, InterCouplingRatio, IntraCouplingRatio
+from mmdecouple.evaluation.lsc import LSC
+
+CHANNELS, CLASSES = 6, 8
+
+
+def features(generator, rows):
+    """Rows that have something in common, so that no cosine is far from the middle."""
+    return 0.8 + torch.randn(rows, CHANNELS, generator=generator)
+
+
+def cosine(a, b):
+    return float(a @ b) / math.sqrt(float(a @ a)) / math.sqrt(float(b @ b))
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def histogram(values, upper=1.0):
+    counts = [0] * 50
+    for value in values:
+        counts[min(int(min(max(value, 0), upper) / upper * 50), 49)] += 1
+    return counts
+
+
+def check(score, metrics, values, groups, histograms=None, curves=None):
+    """All that is published and nothing else; a metric is its value and the number of items behind it."""
+    assert {name: entry.value for name, entry in score.metrics.items()} == pytest.approx(
+        {name: value for name, (value, _) in metrics.items()}, rel=1e-9, abs=1e-12)
+    assert {name: entry.count for name, entry in score.metrics.items()} == {
+        name: count for name, (_, count) in metrics.items()}
+    assert all(entry.low <= entry.high for entry in score.metrics.values())
+    assert set(score.values) == set(values) and score.groups == groups
+    for name, expected in values.items():
+        assert score.values[name] == pytest.approx(expected, rel=1e-9, abs=1e-12), name
+    assert {name: entry['counts'] for name, entry in score.histograms.items()} == (histograms or {})
+    for name, expected in (curves or {}).items():
+        for line, points in expected.items():
+            assert score.curves[name][line] == pytest.approx(points, rel=1e-9), (name, line)
+    assert {name: set(lines) for name, lines in score.curves.items()} == {
+        name: set(lines) for name, lines in (curves or {}).items()}
+
+
+def rank(bank, labels, query, label, k, temperature, allowed):
+    """Place of the true class among the classes that the k nearest of the allowed bank rows vote for."""
+    order = sorted((j for j in range(len(bank)) if allowed[j]), key=lambda j: (-cosine(query, bank[j]), j))[:k]
+    votes = {}
+    for j in order:
+        weight = 1 if temperature is None else math.exp(cosine(query, bank[j]) / temperature)
+        votes[labels[j]] = votes.get(labels[j], 0) + weight
+    classes = sorted(votes, key=lambda c: (-votes[c], c))
+    return classes.index(label) if label in classes else CLASSES
+
+
+def objects(generator, rng, role, images, one_split):
+    """Draws of images with up to four objects, up to two of them chosen, and their features."""
+    draws, rows = [], []
+    for image in images:
+        count = int(rng.integers(1, 5))
+        ids = [100 * image + i for i in range(count)]
+        chosen = [int(key) for key in rng.permutation(ids)[:int(rng.integers(0, 3))]]
+        if role == 'bank':
+            chosen = chosen or ids[:1]
+            ids = chosen
+        draws.append(dict(role=role, image=image, objects=ids, chosen=chosen, background=0, one_split=one_split,
+                          labels=rng.integers(0, CLASSES, len(ids)).tolist(),
+                          areas=[float(area) for area in rng.choice([1023, 1024, 5000, 9215, 9216, 20000], len(ids))]))
+        shown = [features(generator, len(ids))] + ([features(generator, len(chosen))] if chosen else [])
+        rows.append(shown)
+    return draws, rows
+
+
+@pytest.mark.parametrize('one_split, temperature', [(False, 0.07), (True, 0.2), (True, None)])
+def test_every_number_of_oknn_is_that_of_loops(one_split, temperature):
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    bank = objects(generator, rng, 'bank', range(40), one_split)
+    query = objects(generator, rng, 'query', range(20, 50), one_split)
+    for draw, shown in zip(*query):
+        own = [(d, s) for d, s in zip(*bank) if d['image'] == draw['image']]
+        if own:
+            # The bank has nearly the same features of this image: the nearest ones, if they were not left out.
+            draw['labels'][0] = own[0][0]['labels'][0]
+            shown[0][0] = own[0][1][0][0] + 0.01 * features(generator, 1)[0]
+    score = OKNN(k=9, temperature=temperature).score(bank[0] + query[0], bank[1] + query[1])
+
+    bank_labels = [label for draw in bank[0] for label in draw['labels']]
+    bank_images = [draw['image'] for draw in bank[0] for _ in draw['objects']]
+    clean_bank = [row.double() for shown in bank[1] for row in shown[0]]
+    disturbed_bank = [row.double() for shown in bank[1] for row in shown[1]]
+    full, matched, disturbed, query_only = {}, {}, {}, {}
+    facts = {}
+    for draw, shown in zip(*query):
+        allowed = [not one_split or image != draw['image'] for image in bank_images]
+
+        def place(rows, row, label, allowed=allowed):
+            return rank(rows, bank_labels, row.double(), label, 9, temperature, allowed)
+
+        for i, key in enumerate(draw['objects']):
+            facts[key] = draw['image'], draw['labels'][i], draw['areas'][i]
+            full[key] = place(clean_bank, shown[0][i], draw['labels'][i])
+        for i, key in enumerate(draw['chosen']):
+            label = facts[key][1]
+            matched[key] = full[key]
+            disturbed[key] = place(disturbed_bank, shown[1][i], label)
+            query_only[key] = place(clean_bank, shown[1][i], label)
+    metrics, values, groups = {}, {}, {}
+    for prefix, ranks in (('oknn', full), ('oknn_matched', matched), ('oknn_d', disturbed)):
+        hits = {key: float(ranks[key] == 0) for key in ranks}
+        metrics[f'{prefix}_top1'] = mean(hits.values()), len(hits)
+        metrics[f'{prefix}_top5'] = mean(place < 5 for place in ranks.values()), len(hits)
+        by_class = [[hits[key] for key in hits if facts[key][1] == c] for c in range(CLASSES)]
+        metrics[f'{prefix}_class_mean'] = mean(mean(part) for part in by_class if part), len(hits)
+        values[f'{prefix}_top1'] = list(hits.values())
+        groups[f'{prefix}_top1'] = [facts[key][0] for key in hits]
+    metrics['oknn_d_query_top1'] = mean(place == 0 for place in query_only.values()), len(query_only)
+    gap = [float(matched[key] == 0) - float(disturbed[key] == 0) for key in matched]
+    metrics['oknn_gap'] = mean(gap), len(gap)
+    values['oknn_gap'], groups['oknn_gap'] = gap, groups['oknn_d_top1']
+    for name, low, high in (('small', 0, 32**2), ('medium', 32**2, 96**2), ('large', 96**2, math.inf)):
+        hits = [full[key] == 0 for key in full if low <= facts[key][2] < high]
+        metrics[f'oknn_{name}_top1'] = mean(hits), len(hits)
+    assert len({round(value, 9) for value, _ in metrics.values()}) > 10, 'numbers that are equal prove little'
+    check(score, metrics, values, groups)
+
+
+@pytest.mark.parametrize('removal, prefix', [('mask', 'cr_inter'), ('token', 'cr_inter_token')])
+def test_every_number_of_inter_coupling_is_that_of_loops(removal, prefix):
+    generator, eps = torch.Generator().manual_seed(1), 0.05
+    draws = [dict(a=10 + n // 2, b=n) for n in range(12)]
+    rows = [[features(generator, 1) for _ in range(21)] for _ in draws]
+    score = InterCouplingRatio(removal=removal, eps=eps).score(draws, rows)
+
+    pairs = [[row[0].double() for row in shown] for shown in rows]
+    center = sum(p[0] for p in pairs) / 24 + sum(p[1] for p in pairs) / 24
+
+    def angle(a, b):
+        return math.pi / 2 - math.acos(min(max(cosine(a, b), -1), 1))
+
+    metrics, values, groups, histograms, curves = {}, {}, {}, {}, {}
+    images = [draw['a'] for draw in draws]
+    for reference in ('clean', 'masked'):
+        key = f'{prefix}_{reference}'
+        ratio, clamped, dcos, top, bottom = ([[] for _ in pairs] for _ in range(5))
+        for n, p in enumerate(pairs):
+            for r in range(10):
+                single = p[1] if reference == 'clean' else p[1 + r]
+                top[n].append(max(angle(p[11 + r], p[0]), eps))
+                bottom[n].append(max(angle(single, p[0]), eps))
+                ratio[n].append(top[n][-1] / bottom[n][-1])
+                clamped[n].append(float(angle(single, p[0]) < eps))
+                dcos[n].append(cosine(p[11 + r] - center, p[0] - center) - cosine(single - center, p[0] - center))
+        curves[key] = dict(
+            ratio=[r / 10 for r in range(10)],
+            mean=[mean(row[r] for row in ratio) for r in range(10)],
+            median=[median(row[r] for row in ratio) for r in range(10)],
+            ratio_of_means=[mean(row[r] for row in top) / mean(row[r] for row in bottom) for r in range(10)])
+        for name in ('mean', 'median', 'ratio_of_means'):
+            metrics[f'{key}_{name}'] = mean(curves[key][name][1:]), 12
+        for name, table in (('clamped_share', clamped), ('dcos', dcos)):
+            metrics[f'{key}_{name}'] = mean(mean(row[1:]) for row in table), 12
+        values[key], values[f'{key}_dcos'] = ([mean(row[1:]) for row in table] for table in (ratio, dcos))
+        groups[key] = groups[f'{key}_dcos'] = images
+        histograms[key] = histogram(values[key], 3.0)
+    assert 0 < metrics[f'{prefix}_clean_clamped_share'][0] < 1
+    check(score, metrics, values, groups, histograms, curves)
+
+
+def test_every_number_of_intra_coupling_is_that_of_loops():
+    generator = torch.Generator().manual_seed(2)
+    draws = [dict(image=n // 2) for n in range(9)]
+    rows = [[features(generator, 1) for _ in range(4)] for _ in draws]
+    values = {key: [1 - cosine(shown[i][0].double(), shown[i + 1][0].double()) for shown in rows]
+              for key, i in (('cr_intra_pixel', 0), ('cr_intra_cell', 2))}
+    check(IntraCouplingRatio().score(draws, rows), {key: (mean(part), 9) for key, part in values.items()}, values,
+          {key: [n // 2 for n in range(9)] for key in values}, {key: histogram(part) for key, part in values.items()})
+
+
+def test_every_number_of_context_shift_is_that_of_loops():
+    generator = torch.Generator().manual_seed(3)
+    draws = [dict(image=n + 5) for n in range(9)]
+    rows = [[features(generator, 1) for _ in range(2)] for _ in draws]
+    center = sum(shown[0][0].double() for shown in rows) / 9
+    values = {key: [1 - cosine(*(row[0].double() - shift for row in shown)) for shown in rows]
+              for key, shift in (('context_shift', center), ('context_shift_raw', 0))}
+    check(ContextShift().score(draws, rows), {key: (mean(part), 9) for key, part in values.items()}, values,
+          {key: [n + 5 for n in range(9)] for key in values}, {key: histogram(part) for key, part in values.items()})
+
+
+@pytest.mark.parametrize('one_split, temperature', [(False, 0.07), (True, 0.2), (True, None)])
+def test_every_number_of_background_leak_is_that_of_loops(one_split, temperature):
+    generator, rng = torch.Generator().manual_seed(4), np.random.default_rng(4)
+    labels, shown = rng.integers(0, CLASSES, 50).tolist(), features(generator, 50)
+    draws = [dict(role=role, image=image, label=labels[image], one_split=one_split)
+             for role, images in (('query', range(20, 50)), ('bank', range(40))) for image in images]
+    # Of one image the bank has nearly the same feature: the nearest one, if it were not left out.
+    rows = [[shown[draw['image']] + 0.01 * features(generator, 1)] for draw in draws]
+    bank = [(draw, shown[0][0].double()) for draw, shown in zip(draws, rows) if draw['role'] == 'bank']
+    hits = [float(rank([row for _, row in bank], [d['label'] for d, _ in bank], shown[0][0].double(), draw['label'], 7,
+                       temperature, [not one_split or d['image'] != draw['image'] for d, _ in bank]) == 0)
+            for draw, shown in zip(draws, rows) if draw['role'] == 'query']
+    assert 0 < mean(hits) < 1
+    check(BackgroundLeak(k=7, temperature=temperature).score(draws, rows), {'background_leak': (mean(hits), 30)},
+          {'background_leak': hits}, {'background_leak': list(range(20, 50))})
+
+
+def test_every_number_of_lsc_is_that_of_loops():
+    generator = torch.Generator().manual_seed(5)
+    draws = [dict(image=n + 3, cells=3) for n in range(4)]
+    rows = [[features(generator, 9), *(features(generator, 1) for _ in range(9))] for _ in draws]
+    windows = [[row.double() for row in shown[0]] for shown in rows]
+    alone = [[row[0].double() for row in shown[1:]] for shown in rows]
+    center = sum(row for image in windows for row in image) / 36
+    values, histograms = {}, {}
+    for key, shift in (('lsc', 0), ('lsc_centered', center)):
+        maps = [[cosine(a - shift, w - shift) for a, w in zip(*image)] for image in zip(alone, windows)]
+        values[f'{key}_mean'] = [mean(image) for image in maps]
+        histograms[key] = histogram([value for image in maps for value in image])
+    check(LSC().score(draws, rows), {key: (mean(part), 4) for key, part in values.items()}, values,
+          {key: [n + 3 for n in range(4)] for key in values}, histograms)
