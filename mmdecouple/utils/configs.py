@@ -79,8 +79,22 @@ def load_config(path: str, options: dict | None = None) -> Config:
         # A config is a program: it can fail in any way.
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'config {path} cannot be read: {reason}') from error
+    merge_options(config, options or {}, path)
+    return config
+
+
+def merge_options(config: Config, options: dict, path: str) -> None:
+    """Applies overrides.
+
+    Args:
+        config: Changed in place.
+        options: Overrides with dotted keys, as `--cfg-options` gives them.
+        path: What to call the config in messages.
+
+    Raises:
+        ValueError: One does not fit the config.
+    """
     try:
-        config.merge_from_dict(options or {})
+        config.merge_from_dict(options)
     except (KeyError, TypeError, AssertionError) as error:
         raise UserError(f'--cfg-options {options} does not fit {path}: {error}') from error
-    return config
