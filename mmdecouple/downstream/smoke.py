@@ -40,7 +40,7 @@ def shrink(config: Config, smoke: str) -> None:
         model.backbone.update(img_size=side, with_cp=False)
     if detects:
         config.test_evaluator.metric = ['bbox', 'segm'] if has_masks else ['bbox']
-        _take_few_regions(model, 64 if smoke != 'overfit' else 16 if 'shared_head' in model.roi_head else 32)
+        _take_few_regions(model, 64 if smoke != 'overfit' else 12 if 'shared_head' in model.roi_head else 32)
     else:
         model.data_preprocessor.size = (side, side)
         if model.test_cfg.mode == 'slide':
@@ -70,9 +70,14 @@ def _take_few_regions(model: ConfigDict, count: int) -> None:
 
 
 def _narrow(model: ConfigDict) -> None:
-    """Heads of few channels, above the pyramid of a detector too."""
+    """Heads of few channels, above the pyramid of a detector too; conv5 of a C4 detector sees small regions."""
     neck = model.get('neck') or []
     roi = model.get('roi_head', {})
+    if 'shared_head' in roi:
+        roi.bbox_roi_extractor.roi_layer.output_size = 8
+        roi.bbox_head.roi_feat_size = 4
+        model.train_cfg.rcnn.mask_size = 8
+        model.rpn_head.feat_channels = _NARROW
     for part in neck if isinstance(neck, list) else [neck]:
         if 'out_channels' in part:
             part.out_channels = _NARROW

@@ -52,7 +52,8 @@ class PlainViT(DenseViT):
 
     def train(self, mode: bool = True) -> 'PlainViT':
         """Sets the mode; a frozen backbone stays in evaluation mode."""
-        return super().train(mode and not self.frozen)
+        super().train(mode and not self.frozen)
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Normalized images (B, 3, H, W) -> one map (B, C, ceil(H / patch), ceil(W / patch)) for each tapped block."""

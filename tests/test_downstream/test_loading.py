@@ -1,5 +1,6 @@
 """What is in a detector after initialization is what was in the checkpoint, or nothing starts."""
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from mmengine.model import revert_sync_batchnorm
 
 from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
 from mmdecouple.models import DenseViT
+from mmdecouple.utils.errors import UserError
 from tests.test_downstream.models import VIT, build, c4, fpn, segmentor, vit
 
 
@@ -131,7 +133,9 @@ class FakeRunner:
     def __init__(self, model, work_dir, iteration=0):
         self.model, self.work_dir, self.iter = model, str(work_dir), iteration
         self.logger = logging.getLogger('fake')
-        self.train_dataloader = SimpleNamespace(batch_size=3)
+        # A loader that is built from a batch sampler, as a detector's, knows no size itself.
+        self.train_dataloader = SimpleNamespace(batch_size=None, batch_sampler=SimpleNamespace(batch_size=3))
+        self.cfg, self.world_size, self.optim_wrapper = {}, 2, None
 
 
 @pytest.mark.parametrize('name, cfg', [
@@ -186,6 +190,28 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
     model = build({**cfg, 'data_preprocessor': {**cfg['data_preprocessor'], **change}}, str(files[0] / 'small.pth'))
     with pytest.raises(ValueError, match=words):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
+
+
+@pytest.mark.parametrize('cfg, words', [
+    (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
+    (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps of the pyram')])
+def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, cfg, words):
+    with pytest.raises(UserError, match=words) as caught:
+        build(cfg, str(files[0] / 'ibot.pth'))
+    assert len(str(caught.value)) < 280
+
+
+@pytest.mark.parametrize('scale, wrapper, words', [
+    (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*scales it by 0.375'),
+    (dict(base_batch_size=16), SimpleNamespace(_accumulative_counts=2), '2 processes x 2 accumulated iterations = 12'),
+    (dict(base_batch_size=12), SimpleNamespace(_accumulative_counts=2), None),
+    (dict(base_batch_size=16, enable=True), None, None), (dict(base_batch_size=6), None, None), ({}, None, None)])
+def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, caplog, scale, wrapper, words):
+    runner = FakeRunner(build(c4(18), str(files[0] / 'small.pth')), tmp_path)
+    runner.cfg, runner.optim_wrapper = dict(auto_scale_lr=scale), wrapper
+    LoadCheckHook().before_train(runner)
+    told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert len(told) == (words is not None) and (not told or re.search(words, told[0]))
 
 
 def test_the_hook_stops_a_model_that_names_no_checkpoint(tmp_path):
