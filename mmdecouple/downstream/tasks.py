@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmdecouple.datasets.annotations import read_instances
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import MissingFile, WrongInstallation
+from mmdecouple.utils.errors import MissingFile, UserError, WrongInstallation
 
 from .archs import ARCHS, Arch, set_arch
 from .smoke import SMOKES, shrink
@@ -88,6 +88,37 @@ def task_config(task: str, smoke: str | None = None, arch: str | None = None, se
     if smoke is not None:
         shrink(config, smoke)
     return config
+
+
+def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = False) -> None:
+    """Refuses a network that a task is not to be built on, with what would fit.
+
+    Args:
+        found: What `reading.architecture` says of the checkpoint.
+        task: Key of `TASKS`.
+        arch: Key of `ARCHS`, or None for the protocol's network.
+        where: What to call the checkpoint in messages.
+        own: Whether the user builds a network of his own by options; then its kind alone is checked.
+
+    Raises:
+        ValueError: It is another network.
+    """
+    row = TASKS[task]
+    wanted = ARCHS[arch or row.arch]
+    fits = found.startswith(row.network) if own else found == wanted.architecture
+    if fits and row.fits(wanted):
+        return
+    name = next((name for name, other in ARCHS.items() if other.architecture == found), None)
+    if name is None:
+        raise UserError(f'transfer: {where} holds a {found}, on which {task} cannot be built (option --arch has '
+                        f'{", ".join(ARCHS)}).')
+    if row.fits(ARCHS[name]):
+        raise UserError(f'transfer: {where} holds a {found}, but {task} is to be built on a {wanted.architecture}; '
+                        f'give {"--arch " + name if name != row.arch else "no --arch"}.')
+    fitting = [other for other, one in TASKS.items() if one.fits(ARCHS[name])]
+    option = '' if name == TASKS[fitting[0]].arch else f' with --arch {name}'
+    raise UserError(f'transfer: {where} holds a {found}, which {task} cannot be built on; tasks that fit{option}: '
+                    f'{", ".join(fitting)}.')
 
 
 def set_data_root(config: Config, root: str) -> None:

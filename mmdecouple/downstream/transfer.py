@@ -22,12 +22,11 @@ from mmdecouple.utils.files import write_json
 from mmdecouple.utils.versions import installed_versions
 from mmdecouple.version import __version__
 
-from .archs import ARCHS
 from .pretrained import PretrainedBackbone
 from .results import append_row, find_row
 from .source import describe
 from .smoke import SIDE
-from .tasks import (TASKS, check_annotations, check_data, config_name, set_data_root, task_config,
+from .tasks import (TASKS, check_annotations, check_arch, check_data, config_name, set_data_root, task_config,
                     use_faster_coco_eval)
 
 _CONFIG, _TRAINED, _METRICS, _IDENTITY = 'transfer_config.py', 'trained.json', 'metrics.json', 'transfer.json'
@@ -90,7 +89,8 @@ class Transfer:
         self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
         if self.smoke == 'overfit' and self.data_root is not None:
             raise UserError('transfer: --smoke overfit draws its scenes and takes no --data-root.')
-        self._check_arch()
+        own = any(key.startswith('model.backbone') for key in self.options)
+        check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), own)
         self.config = task_config(self.task, self.smoke, self.arch, self.seed)
         merge_options(self.config, self.options, config_name(self.task))
         if self.data_root is not None:
@@ -150,22 +150,6 @@ class Transfer:
             row = self._row(last, time.time() - started)
             append_row(self.table, row)
         return row
-
-    def _check_arch(self) -> None:
-        """Refuses a network that the task is not built on, with what would fit."""
-        found, task = self.source['architecture'], TASKS[self.task]
-        wanted = ARCHS[self.arch or task.arch]
-        if wanted.architecture == found and task.fits(wanted):
-            return
-        name = next((name for name, arch in ARCHS.items() if arch.architecture == found), None)
-        start = f'transfer: {self.checkpoint!r} holds a {found}'
-        if name is None:
-            raise UserError(f'{start}, on which no task is built (option --arch has {", ".join(ARCHS)}).')
-        if task.fits(ARCHS[name]):
-            raise UserError(f'{start}, but {self.task} is to be built on a {wanted.architecture}; give --arch {name}.')
-        fitting = [other for other, row in TASKS.items() if row.fits(ARCHS[name])]
-        option = '' if name == TASKS[fitting[0]].arch else f' with --arch {name}'
-        raise UserError(f'{start}, which {self.task} cannot be built on; tasks that fit{option}: {", ".join(fitting)}.')
 
     def _draw_scenes(self) -> None:
         scenes = self.folder / 'scenes'

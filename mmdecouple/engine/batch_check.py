@@ -11,7 +11,7 @@ def tell_of_unscaled_batch(runner: Runner) -> None:
     Args:
         runner: Before the first step.
     """
-    scale = runner.cfg.get('auto_scale_lr') or {}
+    scale = runner.auto_scale_lr or {}
     base = scale.get('base_batch_size')
     if base is None or scale.get('enable', False):
         return

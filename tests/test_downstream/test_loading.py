@@ -135,7 +135,7 @@ class FakeRunner:
         self.logger = logging.getLogger('fake')
         # A loader that is built from a batch sampler, as a detector's, knows no size itself.
         self.train_dataloader = SimpleNamespace(batch_size=None, batch_sampler=SimpleNamespace(batch_size=3))
-        self.cfg, self.world_size, self.optim_wrapper = {}, 2, None
+        self.auto_scale_lr, self.world_size, self.optim_wrapper = None, 2, None
 
 
 @pytest.mark.parametrize('name, cfg', [
@@ -208,7 +208,7 @@ def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, c
     (dict(base_batch_size=16, enable=True), None, None), (dict(base_batch_size=6), None, None), ({}, None, None)])
 def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, caplog, scale, wrapper, words):
     runner = FakeRunner(build(c4(18), str(files[0] / 'small.pth')), tmp_path)
-    runner.cfg, runner.optim_wrapper = dict(auto_scale_lr=scale), wrapper
+    runner.auto_scale_lr, runner.optim_wrapper = scale, wrapper
     LoadCheckHook().before_train(runner)
     told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     assert len(told) == (words is not None) and (not told or re.search(words, told[0]))
