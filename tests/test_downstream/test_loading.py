@@ -11,6 +11,7 @@ from mmengine.model import revert_sync_batchnorm
 
 from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
 from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones.vit_formats import from_ours
 from mmdecouple.utils.errors import UserError
 from tests.test_downstream.models import VIT, build, c4, fpn, segmentor, vit
 
@@ -34,6 +35,14 @@ def prefixed(**networks):
             for key, value in state.items()}
 
 
+def dino(states):
+    """A whole file of DINO with a batch norm in its head."""
+    head = {'head.mlp.0.weight': torch.zeros(2, 2), 'head.mlp.1.weight': torch.zeros(2),
+            'head.mlp.1.running_mean': torch.zeros(2)}
+    return dict(epoch=1, **{role: {f'module.{key}': value for key, value in (prefixed(backbone_=states[seed]) | head).items()}
+                            for role, seed in (('student', 1), ('teacher', 2))})
+
+
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """Checkpoints by name, each with a student of seed 1 and, if it has one, a teacher of seed 2."""
@@ -50,7 +59,10 @@ def files(tmp_path_factory):
             **{f'q.{key}': value for key, value in r18[1].items()}, 'q.fc.0.weight': torch.zeros(2),
             **{f'k.{key}': value for key, value in r18[2].items()}}.items()}),
         torchvision=r18[1], ibot=dict(state_dict={**both, **center}), leopart=dict(state_dict=both),
-        maskalign=dict(state_dict=prefixed(backbone_=vits[1])))
+        maskalign=dict(state_dict=prefixed(backbone_=vits[1])),
+        # A head with batch norms, as DINO has for some of its networks.
+        dino=dino({seed: r18[seed] for seed in (1, 2)}),
+        normed=dino({seed: from_ours(vits[seed], 'dino') for seed in (1, 2)}))
     for name, content in contents.items():
         torch.save(content, folder / f'{name}.pth')
     return folder, dict(r50=r50, r18=r18, vit=vits)
@@ -83,10 +95,14 @@ def test_every_tensor_of_a_vit_is_the_checkpoints_and_positions_are_resized(file
 @pytest.mark.parametrize('name, role, kind, seed', [
     ('densecl', 'auto', 'r50', 1), ('moco', 'auto', 'r18', 1), ('moco', 'teacher', 'r18', 2),
     ('torchvision', 'auto', 'r18', 1), ('ibot', 'auto', 'vit', 2), ('ibot', 'student', 'vit', 1),
+    ('dino', 'auto', 'r18', 2), ('dino', 'student', 'r18', 1), ('normed', 'auto', 'vit', 2),
     ('leopart', 'auto', 'vit', 1), ('maskalign', 'auto', 'vit', 1)])
 def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kind, seed):
     folder, states = files
     found, expected = read_pretrained(str(folder / f'{name}.pth'), role).state, states[kind][seed]
+    if name == 'normed':
+        # DINO has no mask token.
+        expected = {key: value for key, value in expected.items() if key != 'mask_token'}
     assert set(found) == set(expected) and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
