@@ -244,18 +244,28 @@ def test_a_config_names_the_same_classes_however_it_is_inherited(path, tmp_path)
     assert any(place.endswith('.resize') for place in seen[0]) or 'cascade' in path.stem
 
 
+def test_every_type_is_named_with_its_scope_unless_mmengine_mmcv_or_torch_has_it():
+    shared = {'AdamW', 'CosineAnnealingLR', 'DefaultSampler', 'InfiniteSampler', 'IterBasedTrainLoop', 'LinearLR',
+              'LoadImageFromFile', 'MultiStepLR', 'OptimWrapper', 'PolyLR', 'RandomChoiceResize', 'RandomResize', 'SGD',
+              'SyncBN'}
+    names = {name for path in (ROOT / 'configs' / 'downstream').rglob('*.py')
+             for name in re.findall(r"type='([\w.]+)'", path.read_text())}
+    assert {name for name in names if '.' not in name} == shared
+    assert {name.partition('.')[0] for name in names - shared} == {'mmdecouple', 'mmdet', 'mmseg'}
+
+
 def heads(model):
     roi = model.get('roi_head', {})
     parts = [model.get('decode_head'), model.get('auxiliary_head'), roi.get('bbox_head'), roi.get('mask_head')]
     return [head for part in parts if part for head in (part if isinstance(part, list) else [part])]
 
 
-@pytest.mark.parametrize('task', TASKS)
-@pytest.mark.parametrize('smoke', SMOKES)
+@pytest.mark.parametrize('task, smoke', [*((task, 'overfit') for task in TASKS), *(
+    (task, smoke) for task in ('coco-cascade-vit', 'voc-faster-rcnn-c4', 'ade-linear-last') for smoke in SMOKES)])
 def test_a_smoke_run_is_short_tests_few_images_once_and_knows_its_classes(task, smoke):
     config = task_config(task, smoke)
     detects = 'roi_head' in config.model
-    assert config.train_cfg.max_iters <= 150 and config.val_cfg is config.val_dataloader is config.val_evaluator is None
+    assert config.train_cfg.max_iters <= 250 and config.val_cfg is config.val_dataloader is config.val_evaluator is None
     assert smoke == 'overfit' or config.test_dataloader.dataset.indices == 32
     count = (80 if detects else 200) if smoke == 'coco128' else 12 if detects else 13
     assert {head.num_classes for head in heads(config.model)} == {count}
