@@ -1,7 +1,7 @@
 """Fine-tunes a pre-trained checkpoint on a downstream task, tests it and adds a row to the table of results.
 
     python tools/transfer.py work_dirs/RUN/epoch_800.pth --task coco-mask-rcnn-c4 --launcher pytorch --gpus 8
-    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke scenes --device cpu
+    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke overfit --device cpu
 
 Data and weights are checked before any device is used. The same command again goes on where an interrupted run ended,
 and does not repeat a finished one. A run that goes on takes its images in the same order, but draws flips, crops and
@@ -27,9 +27,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a pre-training run here, or a file of another project')
     parser.add_argument('--task', required=True, metavar='TASK', help=', '.join(task_names()))
-    parser.add_argument('--smoke', choices=['coco128', 'scenes'],
-                        help='a few iterations on small data instead of the protocol: data/coco128, or an export in '
-                        'data/scenes')
+    parser.add_argument('--smoke', choices=['coco128', 'scenes', 'overfit'],
+                        help='minutes instead of the protocol: a few iterations on data/coco128 or on an export in '
+                        'data/scenes; or eight built-in scenes learned by heart, which shows that fine-tuning works')
+    parser.add_argument('--arch', metavar='ARCH',
+                        help="network in the place of the protocol's, with whose numbers it does not compare: "
+                        f'{", ".join(arch_names())}')
+    parser.add_argument('--method', metavar='NAME',
+                        help='what the table calls the method of a file of another project (default: unknown)')
     parser.add_argument('--role', choices=['auto', 'student', 'teacher'], default='auto',
                         help="whose weights; auto (default) takes the teacher's for iBOT, the student's for all others")
     parser.add_argument('--data-root', help="folder of the data (default: the config's)")
@@ -52,6 +57,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.task not in task_names():
         parser.error(f'there is no task {args.task!r}; tasks: {", ".join(task_names())}')
+    if args.arch is not None and args.arch not in arch_names():
+        parser.error(f'there is no network {args.arch!r}; networks: {", ".join(arch_names())}')
     if args.launcher == 'slurm' and not args.partition:
         parser.error('--launcher slurm needs --partition')
     if args.launcher == 'none' and args.gpus > 1:
@@ -77,6 +84,11 @@ def task_names() -> list[str]:
     return list(TASKS)
 
 
+def arch_names() -> list[str]:
+    from mmdecouple.downstream.archs import ARCHS
+    return list(ARCHS)
+
+
 def main() -> None:
     with one_line_errors():
         check_versions()
@@ -87,10 +99,11 @@ def main() -> None:
         choose_device(args.device)
         from mmdecouple.downstream.transfer import Transfer
         transfer = Transfer(
-            args.checkpoint, args.task, args.smoke, role=args.role, data_root=args.data_root, options=args.cfg_options,
-            seed=args.seed, launcher=args.launcher, gpus=args.gpus, partition=args.partition, work_dir=args.work_dir,
-            root=args.root, device=args.device, precision=args.precision, faster_coco_eval=args.faster_coco_eval,
-            allow_pickle=args.allow_pickle, tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
+            args.checkpoint, args.task, args.smoke, arch=args.arch, method=args.method, role=args.role,
+            data_root=args.data_root, options=args.cfg_options, seed=args.seed, launcher=args.launcher, gpus=args.gpus,
+            partition=args.partition, work_dir=args.work_dir, root=args.root, device=args.device,
+            precision=args.precision, faster_coco_eval=args.faster_coco_eval, allow_pickle=args.allow_pickle,
+            tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
         transfer.prepare()
         show(transfer.run(), Console(), Path(args.root))
 

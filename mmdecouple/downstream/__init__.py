@@ -7,6 +7,7 @@ import warnings
 # mmdet says so at every start; the package is used on request alone, and its absence is then an error.
 warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
 
+from .best_anchor_assigner import BestAnchorAssigner
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
 from .load_check_hook import LoadCheckHook
@@ -19,6 +20,6 @@ from .vit_pyramid import ViTPyramid
 from .vit_taps import PlainViT
 from .voc_metric import VOCTenMetric
 
-__all__ = ['FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook', 'PlainViT', 'PreciseBNHook',
-           'Pretrained', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored', 'VOCTenMetric',
-           'ViTPyramid', 'read_pretrained']
+__all__ = ['BestAnchorAssigner', 'FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook',
+           'PlainViT', 'PreciseBNHook', 'Pretrained', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
+           'VOCTenMetric', 'ViTPyramid', 'read_pretrained']

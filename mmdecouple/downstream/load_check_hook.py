@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from mmdecouple.engine.batch_check import tell_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
@@ -50,6 +51,7 @@ class LoadCheckHook(Hook):
         """Checks a run that starts."""
         count_batches_once(bare_model(runner))
         _tell_of_plain_norms(runner)
+        tell_of_unscaled_batch(runner)
         if runner.iter > 0:
             runner.logger.info('LoadCheckHook: the run is resumed, so its weights are its own.')
             return
@@ -74,7 +76,7 @@ def _tell_of_plain_norms(runner: Runner) -> None:
     if count := sum(isinstance(module, _BatchNormXd) for module in bare_model(runner).modules()):
         runner.logger.warning(
             f'{count} synchronized batch norms are plain ones on a single device: each sees the '
-            f'{runner.train_dataloader.batch_size} images of its batch, where the protocol has those of all devices.')
+            f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, where the protocol has those of all devices.')
 
 
 def _initializer(model: nn.Module) -> PretrainedBackbone:

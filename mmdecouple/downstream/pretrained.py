@@ -9,6 +9,7 @@ from mmdecouple.utils.errors import UserError
 
 from .matching import Match, match, problems
 from .reading import Pretrained, read_pretrained
+from .strides import check_strides
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -51,6 +52,7 @@ class PretrainedBackbone:
         if not self.checkpoint:
             raise UserError('PretrainedBackbone: no pre-trained checkpoint is given; set the config key '
                             'model.init_cfg.checkpoint to its path.')
+        check_strides(model)
         weights = read_pretrained(self.checkpoint, self.role, self.allow_pickle)
         rows = match(model, weights, self.pyramid)
         if wrong := problems(rows):

@@ -129,7 +129,7 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
                         'model.init_cfg.role).')
     if role == 'auto':
         role = _transferred(content, roles)
-    weights = to_ours(content, role, where=where)
+    weights = to_ours(content, role, where=where, heads=False)
     names = {key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items()
              if key.startswith('backbone.')}
     return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from mmdecouple.utils.errors import UserError
@@ -11,7 +12,9 @@ from mmdecouple.utils.files import write_bytes
 
 # COCO's AP by object size is in the JSON alone.
 _BY_SIZE = ('_s', '_m', '_l')
-_FACTS = ('checkpoint', 'pretraining', 'role', 'seed', 'batch', 'config', 'sha256', 'date')
+_FACTS = ('checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision', 'options', 'config', 'sha256', 'date')
+# Rows that are alike in all of these are seeds of one experiment.
+_SAME = ('method', 'sha256', 'pretraining', 'role', 'arch', 'batch', 'precision', 'options', 'config')
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
@@ -64,18 +67,48 @@ def append_row(path: str | Path, row: dict[str, Any]) -> None:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """One table for each task, its metrics first; rows keep their order."""
+    """One table for each task, its metrics first; rows keep their order.
+
+    Rows that differ in seed alone are followed by one of their means and standard deviations (n - 1).
+    """
     text = '# Transfer results\n'
     for task in dict.fromkeys(row['task'] for row in rows):
-        mine = [row for row in rows if row['task'] == task]
+        groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for row in rows:
+            if row['task'] == task:
+                groups.setdefault(tuple(_fact(row, name) for name in _SAME), []).append(row)
+        mine = [row for group in groups.values() for row in group]
         metrics = list(dict.fromkeys(name for row in mine for name in row['metrics'] if not name.endswith(_BY_SIZE)))
         header = ['method', *metrics, *_FACTS]
         text += f'\n## {task}\n\n| {" | ".join(header)} |\n|{" --- |" * len(header)}\n'
-        for row in mine:
-            numbers = [_number(row['metrics'].get(name)) for name in metrics]
-            facts = [str(row.get(name, ''))[:12 if name == 'sha256' else None] for name in _FACTS]
-            text += f'| {" | ".join([str(row.get("method", "")), *numbers, *facts])} |\n'
+        for group in groups.values():
+            for row in group:
+                numbers = [_number(row['metrics'].get(name)) for name in metrics]
+                text += _line(row, numbers, [_fact(row, name) for name in _FACTS])
+            if len({row.get('seed') for row in group}) > 1:
+                facts = [_fact(group[0], name) if name in _SAME else '' for name in _FACTS]
+                facts[_FACTS.index('seed')] = f'{len(group)} seeds'
+                text += _line(group[0], [_folded(group, name) for name in metrics], facts)
     return text
+
+
+def _line(row: dict[str, Any], numbers: list[str], facts: list[str]) -> str:
+    return f'| {" | ".join([str(row.get("method", "")), *numbers, *facts])} |\n'
+
+
+def _fact(row: dict[str, Any], name: str) -> str:
+    """A cell: the options as `KEY=VALUE`, the digest by its first digits."""
+    value = row.get(name, '')
+    if isinstance(value, dict):
+        value = ' '.join(f'{key}={one}' for key, one in value.items())
+    return str(value)[:12 if name == 'sha256' else None].replace('|', '\\|').replace('\n', ' ')
+
+
+def _folded(rows: list[dict[str, Any]], name: str) -> str:
+    values = [row['metrics'][name] for row in rows if name in row['metrics']]
+    if len(values) < len(rows):
+        return ''
+    return f'{fmean(values):.4g} ± {stdev(values):.2g}'
 
 
 def _number(value: float | None) -> str:

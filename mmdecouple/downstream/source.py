@@ -9,20 +9,23 @@ from mmdecouple.utils.checkpoint import read_checkpoint
 
 from .reading import read_pretrained
 
+UNKNOWN = 'unknown'
 _BLOCK = 1 << 20
 
 
-def describe(path: str, role: str = 'auto', allow_pickle: bool = False) -> dict[str, Any]:
+def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: str | None = None) -> dict[str, Any]:
     """Facts about a checkpoint, JSON-able.
 
     Args:
         path: Local file; see `read_pretrained`.
         role: As for `read_pretrained`.
         allow_pickle: Whether to trust the file and unpickle whatever it holds.
+        method: Name of the method; None takes what the file says.
 
     Returns:
-        `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; the format of a foreign file), `role`, `architecture`,
-        `pretraining` (name of the run and epochs; empty for a foreign file).
+        `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; `unknown` for a foreign file, as several methods share a
+        format), `format`, `role`, `architecture`, `pretraining` (name of the run and epochs; empty for a foreign
+        file).
     """
     weights = read_pretrained(path, role, allow_pickle)
     meta: dict[str, Any] = {}
@@ -30,8 +33,8 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False) -> dict[
         meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
     name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
     return dict(
-        checkpoint=path, sha256=digest(path), method=_method(str(meta.get('cfg', ''))) or weights.format,
-        role=weights.role, architecture=weights.architecture,
+        checkpoint=path, sha256=digest(path), method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
+        format=weights.format, role=weights.role, architecture=weights.architecture,
         pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name)
 
 

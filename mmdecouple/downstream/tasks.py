@@ -7,16 +7,19 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmdecouple.datasets.annotations import read_instances
-from mmdecouple.utils.errors import MissingFile, WrongInstallation
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import MissingFile, UserError, WrongInstallation
 
-SMOKES = ('coco128', 'scenes')
+from .archs import ARCHS, Arch, set_arch
+from .smoke import SMOKES, shrink
+
 _COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
+_LISTS = (f'{_COCO}; the lists of few images are made by python tools/dataset_tools/coco_subset.py data/coco '
+          '--percent 1 5 10 --seed 0')
 _VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
 _VOC_SEG = 'VOC 2012 with JPEGImages/, SegmentationClass/, SegmentationClassAug/ and ImageSets/Segmentation/'
 _ADE = 'ADEChallengeData2016 with images/ and annotations/'
-_SMOKE_DATA = dict(
-    coco128='128 + 128 images of COCO 2017 with train2017/, val2017/, annotations/ and semantic/',
-    scenes='an export: python tools/dataset_tools/export_scenes.py data/scenes --train 64 --val 32 --size 128')
+_CITY = 'Cityscapes with leftImg8bit/ and gtFine/, whose maps of train ids are made by cityscapesscripts'
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,98 @@ class Task:
     """One row of the table of tasks.
 
     Attributes:
-        stem: Its configs below `configs/downstream` are `stem`_`schedule`.py and `stem`_`smoke`.py.
-        schedule: See there.
+        config: Its file below `configs/downstream`.
         network: Kind of backbone, `ResNet` or `ViT`.
         data: What the data folder is, for messages.
     """
-    stem: str
-    schedule: str
+    config: str
     network: str
     data: str
 
+    @property
+    def arch(self) -> str:
+        """The protocol's network, a key of `ARCHS`."""
+        return dict(ResNet='resnet50', ViT='vit-s16')[self.network]
+
+    def fits(self, arch: Arch) -> bool:
+        """Whether it can be built on a network."""
+        return arch.network == self.network and ('-c4_' not in self.config or arch.has_conv5)
+
 
 TASKS = {
-    'coco-mask-rcnn-c4': Task('mmdet/mask-rcnn_r50-c4', '90k_coco', 'ResNet', _COCO),
-    'coco-mask-rcnn-fpn': Task('mmdet/mask-rcnn_r50-fpn', '1x_coco', 'ResNet', _COCO),
-    'voc-faster-rcnn-c4': Task('mmdet/faster-rcnn_r50-c4', '24k_voc0712', 'ResNet', _VOC),
-    'coco-cascade-vit': Task('mmdet/cascade-mask-rcnn_vit-s16', '1x_coco', 'ViT', _COCO),
-    'ade-upernet': Task('mmseg/upernet_vit-s16', '160k_ade20k', 'ViT', _ADE),
-    'voc-fcn': Task('mmseg/fcn_r50', 'voc', 'ResNet', _VOC_SEG),
+    'coco-mask-rcnn-c4': Task('mmdet/mask-rcnn_r50-c4_90k_coco', 'ResNet', _COCO),
+    'coco-mask-rcnn-fpn': Task('mmdet/mask-rcnn_r50-fpn_1x_coco', 'ResNet', _COCO),
+    'coco-1pct': Task('mmdet/mask-rcnn_r50-fpn_1pct_coco', 'ResNet', _LISTS),
+    'coco-5pct': Task('mmdet/mask-rcnn_r50-fpn_5pct_coco', 'ResNet', _LISTS),
+    'coco-10pct': Task('mmdet/mask-rcnn_r50-fpn_10pct_coco', 'ResNet', _LISTS),
+    'voc-faster-rcnn-c4': Task('mmdet/faster-rcnn_r50-c4_24k_voc0712', 'ResNet', _VOC),
+    'coco-cascade-vit': Task('mmdet/cascade-mask-rcnn_vit-s16_1x_coco', 'ViT', _COCO),
+    'ade-upernet': Task('mmseg/upernet_vit-s16_160k_ade20k', 'ViT', _ADE),
+    'ade-linear-4taps': Task('mmseg/linear-4taps_vit-s16_160k_ade20k', 'ViT', _ADE),
+    'ade-linear-last': Task('mmseg/linear-last_vit-s16_40k_ade20k', 'ViT', _ADE),
+    'voc-fcn': Task('mmseg/fcn_r50_voc', 'ResNet', _VOC_SEG),
+    'cityscapes-fcn': Task('mmseg/fcn_r50_40k_cityscapes', 'ResNet', _CITY),
 }
 
 
-def config_name(task: str, smoke: str | None = None) -> str:
-    """Config of a task, or of its smoke run, in the form that `load_config` takes.
+def config_name(task: str) -> str:
+    """Config of a task in the form that `load_config` takes.
 
     Args:
         task: Key of `TASKS`.
-        smoke: None, or one of `SMOKES`.
     """
-    return f'mmdecouple::downstream/{TASKS[task].stem}_{smoke or TASKS[task].schedule}.py'
+    return f'mmdecouple::downstream/{TASKS[task].config}.py'
+
+
+def task_config(task: str, smoke: str | None = None, arch: str | None = None, seed: int = 0) -> Config:
+    """Config of a task.
+
+    Args:
+        task: Key of `TASKS`.
+        smoke: None for the protocol, or a key of `SMOKES`.
+        arch: Key of `ARCHS` in the place of the protocol's network.
+        seed: Of the run; it chooses the list of a task with few images, too.
+    """
+    config = load_config(config_name(task))
+    if arch is not None and arch != TASKS[task].arch:
+        set_arch(config.model, ARCHS[arch])
+    dataset = config.train_dataloader.dataset
+    if (name := dataset.get('ann_file', '')).endswith('_seed0.json'):
+        dataset.ann_file = name.replace('_seed0', f'_seed{seed}')
+    if smoke is not None:
+        shrink(config, smoke)
+    return config
+
+
+def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = False) -> None:
+    """Refuses a network that a task is not to be built on, with what would fit.
+
+    Args:
+        found: What `reading.architecture` says of the checkpoint.
+        task: Key of `TASKS`.
+        arch: Key of `ARCHS`, or None for the protocol's network.
+        where: What to call the checkpoint in messages.
+        own: Whether the user builds a network of his own by options; then its kind alone is checked.
+
+    Raises:
+        ValueError: It is another network.
+    """
+    row = TASKS[task]
+    wanted = ARCHS[arch or row.arch]
+    fits = found.startswith(row.network) if own else found == wanted.architecture
+    if fits and row.fits(wanted):
+        return
+    name = next((name for name, other in ARCHS.items() if other.architecture == found), None)
+    if name is None:
+        raise UserError(f'transfer: {where} holds a {found}, on which {task} cannot be built (option --arch has '
+                        f'{", ".join(ARCHS)}).')
+    if row.fits(ARCHS[name]):
+        raise UserError(f'transfer: {where} holds a {found}, but {task} is to be built on a {wanted.architecture}; '
+                        f'give {"--arch " + name if name != row.arch else "no --arch"}.')
+    fitting = [other for other, one in TASKS.items() if one.fits(ARCHS[name])]
+    option = '' if name == TASKS[fitting[0]].arch else f' with --arch {name}'
+    raise UserError(f'transfer: {where} holds a {found}, which {task} cannot be built on; tasks that fit{option}: '
+                    f'{", ".join(fitting)}.')
 
 
 def set_data_root(config: Config, root: str) -> None:
@@ -77,12 +143,12 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
     Args:
         config: Config of the task.
         task: Key of `TASKS`.
-        smoke: As for `config_name`.
+        smoke: As for `task_config`.
 
     Raises:
         FileNotFoundError: The first that is missing, with what to do.
     """
-    data = _SMOKE_DATA[smoke] if smoke else TASKS[task].data
+    data = SMOKES[smoke] if smoke else TASKS[task].data
     for split in ('train', 'val', 'test'):
         for key, dataset in _datasets(config, split):
             root = Path(dataset.data_root)
@@ -125,14 +191,15 @@ def use_faster_coco_eval(config: Config) -> None:
         raise WrongInstallation('transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
                                 'leave out --faster-coco-eval (the results are the same).')
     for split in ('val', 'test'):
-        evaluator = config[f'{split}_evaluator']
-        if evaluator.type == 'CocoMetric':
-            evaluator.type = 'FasterCocoMetric'
+        evaluator = config[f'{split}_evaluator'] or {}
+        if str(evaluator.get('type')).rpartition('.')[2] == 'CocoMetric':
+            evaluator.type = 'mmdet.FasterCocoMetric'
 
 
 def _datasets(config: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
     """Config keys and configs of the data sets with files of their own, inside those that wrap them."""
-    waiting = [(f'{split}_dataloader.dataset', config[f'{split}_dataloader'].dataset)]
+    loader = config[f'{split}_dataloader']
+    waiting = [(f'{split}_dataloader.dataset', loader.dataset)] if loader else []
     while waiting:
         key, dataset = waiting.pop(0)
         if 'dataset' in dataset:

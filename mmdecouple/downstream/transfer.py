@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdecouple.configuration import check_config
-from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.configs import apply_overrides
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.versions import installed_versions
@@ -26,7 +26,9 @@ from mmdecouple.version import __version__
 from .pretrained import PretrainedBackbone
 from .results import append_row, find_row
 from .source import describe
-from .tasks import TASKS, check_annotations, check_data, config_name, set_data_root, use_faster_coco_eval
+from .smoke import SIDE
+from .tasks import (TASKS, check_annotations, check_arch, check_data, config_name, set_data_root, task_config,
+                    use_faster_coco_eval)
 
 _CONFIG, _TRAINED, _METRICS, _IDENTITY = 'transfer_config.py', 'trained.json', 'metrics.json', 'transfer.json'
 
@@ -38,7 +40,9 @@ class Transfer:
     Args:
         checkpoint: Pre-trained weights, a local file.
         task: Key of `TASKS`.
-        smoke: None for the protocol, or the data of a smoke run, `coco128` or `scenes`.
+        smoke: None for the protocol, or a key of `SMOKES`.
+        arch: Network in the place of the protocol's, a key of `ARCHS`.
+        method: What the table calls the method of a checkpoint that does not tell.
         role: `student`, `teacher`, or `auto` for what the method's authors transfer.
         data_root: Folder in the place of the config's; None keeps that.
         options: Overrides of the config with dotted keys.
@@ -58,6 +62,8 @@ class Transfer:
     checkpoint: str
     task: str
     smoke: str | None = None
+    arch: str | None = None
+    method: str | None = None
     role: str = 'auto'
     data_root: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -81,13 +87,18 @@ class Transfer:
             FileNotFoundError: The checkpoint, the data folder or a part of it is missing.
             ValueError: The checkpoint is of another architecture, or the batch cannot be shared out.
         """
-        self.source = describe(self.checkpoint, self.role, self.allow_pickle)
-        self._check_kind()
-        self.config = load_config(config_name(self.task, self.smoke), self.options)
+        self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
+        if self.smoke == 'overfit' and self.data_root is not None:
+            raise UserError('transfer: --smoke overfit draws its scenes and takes no --data-root.')
+        own = any(key.startswith('model.backbone') for key in self.options)
+        check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), own)
+        self.config = task_config(self.task, self.smoke, self.arch, self.seed)
+        apply_overrides(self.config, self.options)
         check_config(self.config, self.options)
         if self.data_root is not None:
             set_data_root(self.config, self.data_root)
-        check_data(self.config, self.task, self.smoke)
+        if self.smoke != 'overfit':
+            check_data(self.config, self.task, self.smoke)
         if self.faster_coco_eval:
             use_faster_coco_eval(self.config)
         self.config.model.init_cfg.update(
@@ -100,9 +111,11 @@ class Transfer:
         self._check_weights()
         facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]
         self.identity = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
-        kind = Path(config_name(self.task, self.smoke)).stem
+        kind = '-'.join(filter(None, (self.task, self.arch, self.smoke)))
         own = Path(self.root) / kind / f'{Path(self.checkpoint).stem}-{self.identity}'
         self.folder = Path(self.work_dir) if self.work_dir else own
+        if self.smoke == 'overfit':
+            set_data_root(self.config, str(self.folder / 'scenes'))
         self.table = Path(self.root) / 'results.jsonl'
 
     def run(self) -> dict[str, Any]:
@@ -125,6 +138,8 @@ class Transfer:
                 raise UserError(f'transfer: another process is at work in {self.folder}; wait for it, or end '
                                 'it.') from None
             self._claim_folder()
+            if self.smoke == 'overfit':
+                self._draw_scenes()
             self.config.dump(self.folder / _CONFIG)
             started = time.time()
             if not (self.folder / _TRAINED).is_file():
@@ -138,12 +153,15 @@ class Transfer:
             append_row(self.table, row)
         return row
 
-    def _check_kind(self) -> None:
-        wanted = TASKS[self.task].network
-        if not self.source['architecture'].startswith(wanted):
-            fitting = [name for name, task in TASKS.items() if self.source['architecture'].startswith(task.network)]
-            raise UserError(f'transfer: {self.checkpoint!r} holds a {self.source["architecture"]}, but {self.task} is '
-                            f'for a {wanted}; tasks that fit: {", ".join(fitting)}.')
+    def _draw_scenes(self) -> None:
+        scenes = self.folder / 'scenes'
+        if not scenes.is_dir():
+            tool = self.tools / 'dataset_tools' / 'export_scenes.py'
+            done = subprocess.run(
+                [sys.executable, str(tool), str(scenes), '--train', '8', '--val', '1', '--size', str(SIDE)],
+                capture_output=True, text=True)
+            if done.returncode:
+                raise UserError(f'transfer: the scenes could not be drawn: {done.stderr.strip()[-200:]}')
 
     def _check_weights(self) -> None:
         with DefaultScope.overwrite_default_scope(self.config.default_scope):
@@ -197,16 +215,22 @@ class Transfer:
     def _row(self, last: Path, seconds: float) -> dict[str, Any]:
         metrics = json.loads((self.folder / _METRICS).read_text())
         versions = {name: providers[0][1] for name, providers in installed_versions().items() if providers}
-        config = config_name(self.task, self.smoke)
         return dict(
             identity=self.identity, task=f'{self.task} ({self.smoke}, a smoke run)' if self.smoke else self.task,
-            metrics={key: value for key, value in metrics.items() if _is_metric(key, value)}, **self.source,
-            seed=self.seed, batch=self.batch, config=config,
+            metrics={key: value for key, value in metrics.items() if _is_metric(key, value)},
+            **self.source | dict(checkpoint=self._relative(Path(self.checkpoint))),
+            seed=self.seed, batch=self.batch, arch=self.arch or TASKS[self.task].arch,
+            precision=self.config.optim_wrapper.get('precision', 'fp32'), config=config_name(self.task),
             options={key: str(value) for key, value in self.options.items()},
             date=time.strftime('%Y-%m-%d %H:%M'), seconds=round(seconds), command=shlex.join(self.command),
-            trained=str(last), trained_config=str(self.folder / _CONFIG),
+            trained=self._relative(last), trained_config=self._relative(self.folder / _CONFIG),
             versions=dict(mmdecouple=__version__, **versions),
             device=torch.cuda.get_device_name() if torch.cuda.is_available() and self.device != 'cpu' else 'cpu')
+
+
+    def _relative(self, path: Path) -> str:
+        """From the folder of the table, which may be moved together with its runs."""
+        return os.path.relpath(path, self.root)
 
 
 def _is_metric(key: str, value: Any) -> bool:

@@ -8,39 +8,52 @@ from torch import Tensor, nn
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 
+_PATCHES = (8, 16)
+
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """Maps of stride s -> strides s / 4, s / 2, s and 2 s: 4, 8, 16 and 32 for a patch of 16 pixels.
+    """Maps of the stride of the patch -> strides 4, 8, 16 and 32.
 
-    The levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling; each deconvolution is 2 x 2 with
-    stride 2. mmseg takes it as its neck; mmdet takes `[ViTPyramid, FPN]`.
+    For a patch of 16 pixels the levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling by 2; for
+    one of 8 pixels deconv, identity and max-pooling by 2 and by 4. Each deconvolution is 2 x 2 with stride 2. mmseg
+    takes it as its neck; mmdet takes `[ViTPyramid, FPN]`.
 
     Args:
         in_channels: Channels C of each of the four maps; they stay as many.
+        patch_size: Of the backbone, 8 or 16.
         norm_cfg: Norm between the two deconvolutions.
         init_cfg: mmengine's weight initialization; None keeps torch's, as iBOT does.
 
-    Source: `fpn1` to `fpn4` of the backbones in `bytedance/ibot evaluation/`; mmseg's `Feature2Pyramid` has the same
-        operations.
+    Raises:
+        ValueError: For another size of the patch.
+
+    Source: `fpn1` to `fpn4` of the backbones in `bytedance/ibot evaluation/`; mmseg's `Feature2Pyramid` has the
+        operations of patch 16.
     """
 
-    def __init__(self, in_channels: int, norm_cfg: dict | None = None,
+    strides = (4, 8, 16, 32)
+
+    def __init__(self, in_channels: int, patch_size: int = 16, norm_cfg: dict | None = None,
                  init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(init_cfg)
+        if patch_size not in _PATCHES:
+            raise UserError(f'ViTPyramid: patch_size must be one of {", ".join(map(str, _PATCHES))}, got {patch_size!r}; '
+                            'no other patch gives maps of strides 4 to 32 (config key model.neck patch_size).')
+        self.patch_size = patch_size
 
         def enlarge() -> nn.Module:
             return nn.ConvTranspose2d(in_channels, in_channels, 2, stride=2)
 
+        if patch_size == 8:
+            self.levels = nn.ModuleList([enlarge(), nn.Identity(), nn.MaxPool2d(2), nn.MaxPool2d(4)])
+            return
         norm = build_norm_layer(norm_cfg or dict(type='SyncBN'), in_channels)[1]
         self.levels = nn.ModuleList([
-            nn.Sequential(enlarge(), norm, nn.GELU(), enlarge()),
-            enlarge(),
-            nn.Identity(),
-            nn.MaxPool2d(2)])
+            nn.Sequential(enlarge(), norm, nn.GELU(), enlarge()), enlarge(), nn.Identity(), nn.MaxPool2d(2)])
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Four maps (B, C, h, w) -> (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h // 2, w // 2).
+        """Four maps (B, C, h, w) -> four of strides 4, 8, 16 and 32; for patch 16 the third one is (B, C, h, w).
 
         Raises:
             ValueError: If there are not four maps.

@@ -24,6 +24,7 @@ class PlainViT(DenseViT):
         out_indices: Blocks to give, from 0, ascending.
         tap_norm: `none`: blocks as they are (iBOT on COCO); `shared`: the final norm of pre-training on each of them
             (iBOT on ADE20K).
+        frozen: Whether it stays as it is: in evaluation mode and without gradients, for linear heads on its features.
         **kwargs: As for `DenseViT`: `arch`, `img_size` (height, width), `patch_size`, `drop_path_rate`, `with_cp`, ...
 
     Raises:
@@ -33,7 +34,8 @@ class PlainViT(DenseViT):
         `evaluation/semantic_segmentation`.
     """
 
-    def __init__(self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', **kwargs) -> None:
+    def __init__(self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', frozen: bool = False,
+                 **kwargs) -> None:
         if tap_norm not in _TAP_NORMS:
             raise UserError(f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
                             '(config key model.backbone.tap_norm).')
@@ -44,6 +46,14 @@ class PlainViT(DenseViT):
                             '(config key model.backbone.out_indices).')
         self.out_indices = taps
         self.tap_norm = tap_norm
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'PlainViT':
+        """Sets the mode; a frozen backbone stays in evaluation mode."""
+        super().train(mode and not self.frozen)
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Normalized images (B, 3, H, W) -> one map (B, C, ceil(H / patch), ceil(W / patch)) for each tapped block."""

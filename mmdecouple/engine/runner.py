@@ -21,6 +21,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mmdecouple.datasets.seeded import SeededDataset
+from mmdecouple.engine.batch_check import tell_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
@@ -171,6 +172,11 @@ class PretrainRunner(Runner):
         super().register_hooks(defaults, custom)
         for line in unsaved(defaults['checkpoint']):
             self.logger.warning(line)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scales the learning rate if the config says so; if it does not and the batch is another, says that."""
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+        tell_of_unscaled_batch(self)
 
     def load_or_resume(self) -> None:
         """Continues the run of the checkpoint found at the start, or loads initial weights."""

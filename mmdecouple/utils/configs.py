@@ -87,7 +87,6 @@ def load_config(path: str, options: dict | None = None) -> Config:
         # A config is a program: it can fail in any way, and try to end this one.
         raise UserError(f'config {_read_last(error, path)} cannot be read: {_reason(error)}') from error
     apply_overrides(config, options or {})
-    _derive_loader_options(config)
     return config
 
 
@@ -107,6 +106,7 @@ def apply_overrides(config: Config, options: dict) -> None:
         culprit = next((key for key in options if not _fits(config, key, options[key])), next(iter(options)))
         raise UserError(f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; check '
                         'each part of the key.') from error
+    _derive_loader_options(config)
 
 
 def _fits(config: Config, key: str, value: Any) -> bool:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.integration.runs import ROOT, train, write_case
 
-LOADERS = [f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')] + [
+LOADERS = [f'{split}_dataloader.num_workers=0' for split in ('train', 'test')] + [
     'train_dataloader.batch_size=2']
-SHORT = ['train_cfg.max_iters=12', 'train_cfg.val_interval=12', 'default_hooks.checkpoint.interval=4',
+SHORT = ['train_cfg.max_iters=12', 'default_hooks.checkpoint.interval=4',
          'default_hooks.logger.interval=1']
 HEADS = 'model.roi_head'
 DETECTOR = [
@@ -20,12 +20,12 @@ DETECTOR = [
     f'{HEADS}.mask_head.in_channels=16', f'{HEADS}.mask_head.conv_out_channels=16',
     'model.train_cfg.rpn_proposal.max_per_img=50', 'model.train_cfg.rcnn.sampler.num=32',
     'model.test_cfg.rcnn.score_thr=0.', 'train_dataloader.dataset.pipeline.2.scale=(128,128)',
-    'test_dataloader.dataset.pipeline.1.scale=(128,128)', 'val_dataloader.dataset.pipeline.1.scale=(128,128)']
+    'test_dataloader.dataset.pipeline.1.scale=(128,128)']
 ARCH = 'model.backbone.arch'
 SEGMENTOR = [
     f'{ARCH}._delete_=True', f'{ARCH}.embed_dims=16', f'{ARCH}.num_layers=4', f'{ARCH}.num_heads=2',
     f'{ARCH}.feedforward_channels=32', 'model.backbone.img_size=64', 'model.backbone.patch_size=8',
-    'model.backbone.out_indices=[0,1,2,3]', 'model.neck.in_channels=16',
+    'model.backbone.out_indices=[0,1,2,3]', 'model.neck.in_channels=16', 'model.neck.patch_size=8',
     'model.decode_head.in_channels=[16,16,16,16]', 'model.decode_head.channels=16',
     'model.auxiliary_head.in_channels=16', 'model.auxiliary_head.channels=16',
     'model.data_preprocessor.size=(64,64)', 'model.test_cfg.crop_size=(64,64)',

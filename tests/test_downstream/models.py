@@ -53,12 +53,12 @@ def soco_fpn(channels=4, fc_channels=7, norm=True):
                               norm_cfg=dict(type='BN') if norm else None))
 
 
-def vit(img_size=(32, 64), **options):
-    backbone = dict(type='mmdecouple.PlainViT', arch=VIT, img_size=img_size, patch_size=8, out_indices=(0, 1, 2, 3),
-                    **options)
-    neck = [dict(type='mmdecouple.ViTPyramid', in_channels=32, norm_cfg=dict(type='BN')),
+def vit(img_size=(32, 64), strides=(4, 8, 16, 32, 64), **options):
+    backbone = {**dict(type='mmdecouple.PlainViT', arch=VIT, img_size=img_size, patch_size=8,
+                       out_indices=(0, 1, 2, 3)), **options}
+    neck = [dict(type='mmdecouple.ViTPyramid', in_channels=32, patch_size=8, norm_cfg=dict(type='BN')),
             dict(type='FPN', in_channels=[32] * 4, out_channels=8, num_outs=5)]
-    return detector(backbone, neck=neck, channels=8, strides=[2, 4, 8, 16, 32])
+    return detector(backbone, neck=neck, channels=8, strides=list(strides))
 
 
 def segmentor(stem=False):

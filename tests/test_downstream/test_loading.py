@@ -1,5 +1,6 @@
 """What is in a detector after initialization is what was in the checkpoint, or nothing starts."""
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,8 @@ from mmengine.model import revert_sync_batchnorm
 
 from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
 from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones.vit_formats import from_ours
+from mmdecouple.utils.errors import UserError
 from tests.test_downstream.models import VIT, build, c4, fpn, segmentor, vit
 
 
@@ -32,6 +35,14 @@ def prefixed(**networks):
             for key, value in state.items()}
 
 
+def dino(states):
+    """A whole file of DINO with a batch norm in its head."""
+    head = {'head.mlp.0.weight': torch.zeros(2, 2), 'head.mlp.1.weight': torch.zeros(2),
+            'head.mlp.1.running_mean': torch.zeros(2)}
+    return dict(epoch=1, **{role: {f'module.{key}': value for key, value in (prefixed(backbone_=states[seed]) | head).items()}
+                            for role, seed in (('student', 1), ('teacher', 2))})
+
+
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """Checkpoints by name, each with a student of seed 1 and, if it has one, a teacher of seed 2."""
@@ -48,7 +59,10 @@ def files(tmp_path_factory):
             **{f'q.{key}': value for key, value in r18[1].items()}, 'q.fc.0.weight': torch.zeros(2),
             **{f'k.{key}': value for key, value in r18[2].items()}}.items()}),
         torchvision=r18[1], ibot=dict(state_dict={**both, **center}), leopart=dict(state_dict=both),
-        maskalign=dict(state_dict=prefixed(backbone_=vits[1])))
+        maskalign=dict(state_dict=prefixed(backbone_=vits[1])),
+        # A head with batch norms, as DINO has for some of its networks.
+        dino=dino({seed: r18[seed] for seed in (1, 2)}),
+        normed=dino({seed: from_ours(vits[seed], 'dino') for seed in (1, 2)}))
     for name, content in contents.items():
         torch.save(content, folder / f'{name}.pth')
     return folder, dict(r50=r50, r18=r18, vit=vits)
@@ -81,10 +95,14 @@ def test_every_tensor_of_a_vit_is_the_checkpoints_and_positions_are_resized(file
 @pytest.mark.parametrize('name, role, kind, seed', [
     ('densecl', 'auto', 'r50', 1), ('moco', 'auto', 'r18', 1), ('moco', 'teacher', 'r18', 2),
     ('torchvision', 'auto', 'r18', 1), ('ibot', 'auto', 'vit', 2), ('ibot', 'student', 'vit', 1),
+    ('dino', 'auto', 'r18', 2), ('dino', 'student', 'r18', 1), ('normed', 'auto', 'vit', 2),
     ('leopart', 'auto', 'vit', 1), ('maskalign', 'auto', 'vit', 1)])
 def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kind, seed):
     folder, states = files
     found, expected = read_pretrained(str(folder / f'{name}.pth'), role).state, states[kind][seed]
+    if name == 'normed':
+        # DINO has no mask token.
+        expected = {key: value for key, value in expected.items() if key != 'mask_token'}
     assert set(found) == set(expected) and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
@@ -131,7 +149,9 @@ class FakeRunner:
     def __init__(self, model, work_dir, iteration=0):
         self.model, self.work_dir, self.iter = model, str(work_dir), iteration
         self.logger = logging.getLogger('fake')
-        self.train_dataloader = SimpleNamespace(batch_size=3)
+        # A loader that is built from a batch sampler, as a detector's, knows no size itself.
+        self.train_dataloader = SimpleNamespace(batch_size=None, batch_sampler=SimpleNamespace(batch_size=3))
+        self.auto_scale_lr, self.world_size, self.optim_wrapper = None, 2, None
 
 
 @pytest.mark.parametrize('name, cfg', [
@@ -186,6 +206,28 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
     model = build({**cfg, 'data_preprocessor': {**cfg['data_preprocessor'], **change}}, str(files[0] / 'small.pth'))
     with pytest.raises(ValueError, match=words):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
+
+
+@pytest.mark.parametrize('cfg, words', [
+    (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
+    (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps of the pyram')])
+def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, cfg, words):
+    with pytest.raises(UserError, match=words) as caught:
+        build(cfg, str(files[0] / 'ibot.pth'))
+    assert len(str(caught.value)) < 280
+
+
+@pytest.mark.parametrize('scale, wrapper, words', [
+    (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*scales it by 0.375'),
+    (dict(base_batch_size=16), SimpleNamespace(_accumulative_counts=2), '2 processes x 2 accumulated iterations = 12'),
+    (dict(base_batch_size=12), SimpleNamespace(_accumulative_counts=2), None),
+    (dict(base_batch_size=16, enable=True), None, None), (dict(base_batch_size=6), None, None), ({}, None, None)])
+def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, caplog, scale, wrapper, words):
+    runner = FakeRunner(build(c4(18), str(files[0] / 'small.pth')), tmp_path)
+    runner.auto_scale_lr, runner.optim_wrapper = scale, wrapper
+    LoadCheckHook().before_train(runner)
+    told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert len(told) == (words is not None) and (not told or re.search(words, told[0]))
 
 
 def test_the_hook_stops_a_model_that_names_no_checkpoint(tmp_path):

@@ -10,9 +10,10 @@ from mmengine.config import Config
 
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
 from mmdecouple.downstream.source import describe
-from mmdecouple.downstream.tasks import check_data, config_name, set_data_root
+from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
+from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,17 @@ def test_a_finished_run_has_one_row_however_often_it_is_added(tmp_path):
     assert '| DenseCL | 0.385 |' in text and '| DenseCL | 67.5 |' in text and text == markdown(read_rows(path))
 
 
+def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
+    same = dict(sha256='1' * 64, config='c', options={'a.b': 2})
+    rows = [row(name, AP=value, mIoU=1) | same | more for name, value, more in (
+        ('a', 0.1, dict(seed=0)), ('b', 0.2, dict(seed=1)), ('c', 0.6, dict(seed=1, precision='bf16')),
+        ('d', 0.3, dict(seed=2)))]
+    lines = [line for line in markdown(rows).splitlines() if line.startswith('| DenseCL')]
+    assert len(lines) == 5 and ' a.b=2 ' in lines[0] and sum(' bf16 ' in line for line in lines) == 1
+    # The standard deviation of .1, .2, .3 is .1.
+    assert '| 0.2 ± 0.1 | 1 ± 0 |' in lines[3] and '| 3 seeds |' in lines[3] and ' ± ' not in lines[4]
+
+
 def test_a_damaged_table_is_named_with_its_line(tmp_path):
     path = tmp_path / 'results.jsonl'
     path.write_text(json.dumps(row('a')) + '\n{"iden\n')
@@ -71,10 +83,52 @@ def test_the_checkpoint_tells_its_method_without_running_its_config(resnet18, tm
 
 
 def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
-    with pytest.raises(ValueError, match='holds a ResNet-18, but coco-cascade-vit is for a ViT; tasks that fit: coco-mask'):
+    with pytest.raises(ValueError, match='holds a ResNet-18, which coco-cascade-vit cannot be built on; tasks that fit '
+                                         'with --arch resnet18: coco-mask-rcnn-c4, coco-mask-rcnn-fpn'):
         Transfer(resnet18, 'coco-cascade-vit').prepare()
-    with pytest.raises(ValueError, match='holds a ResNet-18, but this C4 task is built on a ResNet-50'):
+    with pytest.raises(ValueError, match='to be built on a ResNet-50; give --arch resnet18'):
         Transfer(resnet18, 'coco-mask-rcnn-c4', data_root=coco(tmp_path)).prepare()
+    with pytest.raises(ValueError, match='to be built on a ResNet of 2-2-2 basic blocks; give --arch resnet18'):
+        Transfer(resnet18, 'voc-fcn', arch='resnet-demo').prepare()
+
+
+def small_vit(folder):
+    model = DenseViT(arch=dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64), patch_size=8,
+                     img_size=32)
+    path = str(folder / 'vit.pth')
+    torch.save({f'backbone.{key}': value for key, value in model.state_dict().items()}, path)
+    return path
+
+
+def test_a_network_that_no_task_knows_is_refused_with_those_that_there_are(tmp_path):
+    with pytest.raises(ValueError, match='ViT of 4 blocks, width 32, patch 8, on which ade-upernet cannot be built .*vit-demo'):
+        Transfer(small_vit(tmp_path), 'ade-upernet').prepare()
+
+
+def test_tasks_that_a_refusal_names_can_be_prepared(tmp_path):
+    # The demo's network has no last stage, so no C4 detector.
+    path = tmp_path / 'demo.pth'
+    torch.save({key: value for key, value in resnet().items() if 'layer4' not in key}, path)
+    with pytest.raises(ValueError, match='resnet-demo') as caught:
+        Transfer(str(path), 'voc-faster-rcnn-c4').prepare()
+    named = str(caught.value).rpartition(': ')[2].rstrip('.').split(', ')
+    assert named == [name for name, task in TASKS.items() if task.network == 'ResNet' and 'c4' not in name]
+    for task in ('coco-mask-rcnn-fpn', 'voc-fcn'):
+        transfer = Transfer(str(path), task, smoke='overfit', arch='resnet-demo', root=str(tmp_path))
+        transfer.prepare()
+        assert transfer.config.train_dataloader.dataset.data_root == str(transfer.folder / 'scenes')
+
+
+def test_the_seed_of_a_run_chooses_its_few_images():
+    names = [task_config('coco-5pct', seed=seed).train_dataloader.dataset.ann_file for seed in (0, 3)]
+    assert names == [f'annotations/instances_train2017_5pct_seed{seed}.json' for seed in (0, 3)]
+
+
+def test_a_file_of_another_project_has_no_method_unless_it_is_named(tmp_path):
+    path = str(tmp_path / 'resnet.pth')
+    torch.save({key.removeprefix('backbone.'): value for key, value in resnet().items()}, path)
+    assert (describe(path)['method'], describe(path)['format']) == ('unknown', 'torchvision')
+    assert describe(path, method='SwAV')['method'] == 'SwAV'
 
 
 @pytest.mark.parametrize('lost, message', [
@@ -114,7 +168,7 @@ def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet1
     monkeypatch.setattr(Transfer, '_check_weights', lambda self: None)
     root, seen = coco(tmp_path), []
     for settings in ({}, dict(precision='bf16', options={'auto_scale_lr.enable': False})):
-        transfer = Transfer(resnet18, 'coco-mask-rcnn-fpn', data_root=root, **settings)
+        transfer = Transfer(resnet18, 'coco-mask-rcnn-fpn', arch='resnet18', data_root=root, **settings)
         transfer.prepare()
         wrapper = transfer.config.optim_wrapper
         seen.append((wrapper.type, wrapper.get('precision'), transfer.config.auto_scale_lr.enable, transfer.identity))

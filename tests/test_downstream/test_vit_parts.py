@@ -6,6 +6,8 @@ from mmpretrain.models import VisionTransformer
 from mmseg.models.necks.featurepyramid import Feature2Pyramid
 
 from mmdecouple.downstream import PlainViT, ViTPyramid
+from mmdecouple.downstream.segmentation import NormedLinearHead
+from mmdecouple.utils.errors import UserError
 
 SIZES = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
 
@@ -80,3 +82,36 @@ def test_the_pyramid_is_that_of_mmseg():
     assert all(torch.equal(a, b) for a, b in zip(found, theirs(maps)))
     with pytest.raises(ValueError, match='needs four maps, got 3'):
         ours(maps[:3])
+
+
+def test_the_pyramid_of_patch_8_is_ibots_other_ladder_and_other_patches_are_refused():
+    pyramid = ViTPyramid(6, patch_size=8)
+    maps = [torch.randn(2, 6, 8, 12) for _ in range(4)]
+    found = pyramid(maps)
+    assert [(16 * 8 // one.shape[2]) // 2 for one in found] == [4, 8, 16, 32]
+    torch.testing.assert_close(found[0], F.conv_transpose2d(maps[0], pyramid.levels[0].weight, pyramid.levels[0].bias, 2))
+    assert torch.equal(found[1], maps[1])
+    assert torch.equal(found[2], F.max_pool2d(maps[2], 2)) and torch.equal(found[3], F.max_pool2d(maps[3], 4))
+    with pytest.raises(UserError, match='patch_size must be one of 8, 16, got 14'):
+        ViTPyramid(6, patch_size=14)
+
+
+def test_a_frozen_backbone_stays_in_evaluation_mode_and_gets_no_gradient():
+    model = tiny(frozen=True, drop_path_rate=0.5)
+    model.train()
+    assert not any(module.training for module in model.modules())
+    images = torch.randn(2, 3, 32, 32)
+    maps = model(images)
+    assert not any(one.requires_grad for one in maps)
+    assert all(torch.equal(a, b) for a, b in zip(maps, model(images)))
+    assert tiny().train().training
+
+
+def test_the_linear_head_is_a_batch_norm_and_a_convolution_of_one_pixel():
+    head = NormedLinearHead(in_channels=6, in_index=1, num_classes=4, dropout_ratio=0, align_corners=False,
+                            loss_decode=dict(type='mmseg.CrossEntropyLoss')).eval()
+    torch.nn.init.uniform_(head.bn.running_mean)
+    maps = [torch.randn(2, 6, 3, 5) for _ in range(2)]
+    normed = (maps[1] - head.bn.running_mean[:, None, None]) / (head.bn.running_var[:, None, None] + head.bn.eps).sqrt()
+    expected = torch.einsum('bchw,kc->bkhw', normed, head.conv_seg.weight[:, :, 0, 0]) + head.conv_seg.bias[:, None, None]
+    torch.testing.assert_close(head(maps), expected)

@@ -206,6 +206,14 @@ def test_the_learning_rate_scales_with_the_batch_in_both_groups(tmp_path):
     assert max(entry[1][0] for entry in rates) == max(entry[2][0] for entry in rates) == 2e-3 * 2 / 512
 
 
+def test_a_batch_that_the_learning_rate_is_not_for_is_told_in_pre_training(tmp_path):
+    for name, options in (('told', {}), ('scaled', {'auto_scale_lr.enable': True})):
+        run(tmp_path / name, 'adamw_ibot_200e', epochs=2, **SHORT, **options)
+        log = next((tmp_path / name).glob('*/*.log')).read_text()
+        words = 'A step sees 2 images x 1 processes = 2, but the learning rate is for 512'
+        assert log.count(words) == (name == 'told')
+
+
 @pytest.mark.parametrize('recipe, peaks', [('soco_lars_800e', [8. * 2 / 1024]),
                                            ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2)])
 def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path, recipe, peaks):

@@ -67,8 +67,9 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
                     pretraining='densecl-d_r50_8xb32-800e_coco_20260101_000000, 800 epochs',
                     metrics={'coco/bbox_mAP': 0.381, 'coco/segm_mAP': 0.33, 'coco/bbox_mAP_s': 0.2})
     smoke = {**transfer, 'task': 'coco-mask-rcnn-c4 (scenes, a smoke run)', 'metrics': {'coco/bbox_mAP': 0.9}}
-    again = {**transfer, 'seed': 1, 'metrics': {'coco/bbox_mAP': 0.383}, 'options': {'train_cfg.max_iters': '9'}}
-    (tmp_path / 'results.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (transfer, smoke, again)))
+    other = {**transfer, 'arch': 'resnet18'}
+    again = {**transfer, 'arch': 'resnet50', 'seed': 1, 'metrics': {'coco/bbox_mAP': 0.383}, 'options': {'train_cfg.max_iters': '9'}}
+    (tmp_path / 'results.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (transfer, smoke, again, other)))
     segment = dict(val=dict(name='voc12-val', images=1449), class_iou={}, checkpoint='y.pth',
                    config='leopart_vit-s16_2xb32-50e_coco.py',
                    metrics=dict(linear_miou=dict(value=0.6512), overcluster_500_majority_miou=dict(value=0.4444)))
@@ -77,7 +78,9 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     found, left_out = own.read_own_numbers(tmp_path)
     assert left_out == [
         'quick.json is not in the table: 128 images are not the 1449 of voc12-val.', 'results.jsonl, line 2 is not in '
-        'the table: no number was published for the task coco-mask-rcnn-c4 (scenes, a smoke run).']
+        'the table: no number was published for the task coco-mask-rcnn-c4 (scenes, a smoke run).',
+        'results.jsonl, line 4 is not in the table: the task was built on resnet18, another network than the published '
+        'one.']
     lines = truth.main_table(published.read_entries(), found).splitlines()
 
     def ours(config, dataset):

@@ -20,6 +20,8 @@ _TRANSFER = {
     'ade-upernet': (ADE, {'mIoU': 'mIoU'}, 1),
     'voc-faster-rcnn-c4': (VOC, {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50',
                                  'pascal_voc/AP75': 'box AP75'}, 100)}
+# The networks of the protocols; rows of earlier versions, which had no others, do not say it.
+_ARCHS = ('resnet50', 'vit-s16')
 _OBJECTS = {'oknn_top1': 'OKNN top 1', 'oknn_top5': 'OKNN top 5', 'oknn_d_top1': 'OKNN-D top 1',
             'oknn_d_top5': 'OKNN-D top 5', COLUMNS['CR inter'].key: 'CR inter', COLUMNS['CR intra'].key: 'CR intra'}
 _SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
@@ -105,7 +107,10 @@ def _config(text: str) -> str:
 
 def _other_task(row: dict[str, Any]) -> str:
     """Why a row is not comparable with the published numbers; empty if it is."""
-    return '' if row['task'] in _TRANSFER else f'no number was published for the task {row["task"]}'
+    if row['task'] not in _TRANSFER:
+        return f'no number was published for the task {row["task"]}'
+    arch = row.get('arch', _ARCHS[0])
+    return '' if arch in _ARCHS else f'the task was built on {arch}, another network than the published one'
 
 
 def _other_network(report: dict[str, Any]) -> str:

@@ -24,8 +24,9 @@ c4 = dict(
             norm_eval=False,
             style='pytorch',
             init_cfg=None)),
-    # Anchors that cross the border are trained (mmdet's mask C4 drops them).
-    train_cfg=dict(rpn=dict(allowed_border=-1)))
+    # Every object has an anchor, and anchors that cross the border are trained (mmdet's mask C4 drops them).
+    train_cfg=dict(
+        rpn=dict(allowed_border=-1, assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner'))))
 # Norms have no weight decay.
 sgd = dict(
     type='OptimWrapper',

@@ -5,6 +5,7 @@
 # 10): 55.0; with RCC 55.9. Pre-trained on ImageNet (MoCo): supervised 53.5 / 81.3 / 58.8, MoCo v2-200 57.0 / 82.4 /
 # 63.6.
 # All four coordinates of a box lose 1 here, in detectron2 only the first two: less than a pixel, left as mmdet has it.
+# Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = [
     '../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py'
@@ -13,25 +14,26 @@ custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=Fa
 model = _base_.c4
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
-    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
     # Difficult objects are ordinary ones in training; mmdet would train them as background. The test ignores them.
     dict(type='mmdecouple.TrainOnIgnored'),
     dict(
         type='RandomChoiceResize',
+        resize_type='mmdet.Resize',
         scales=[(1333, side) for side in (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)],
         keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
 ]
 # Without `ignore_keys` the joint data set would hold a list where its metainfo has to be a dict.
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='ConcatDataset',
+        type='mmdet.ConcatDataset',
         ignore_keys=['dataset_type'],
         datasets=[
             dict(
-                type='VOCDataset',
+                type='mmdet.VOCDataset',
                 data_root=_base_.data_root,
                 ann_file=f'VOC{year}/ImageSets/Main/trainval.txt',
                 data_prefix=dict(sub_data_root=f'VOC{year}/'),
@@ -45,7 +47,7 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(_delete_=True, **_base_.sgd)
 train_cfg = dict(max_iters=24000, val_interval=12000)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=101),
     dict(type='MultiStepLR', by_epoch=False, begin=0, end=24000, milestones=[18000, 22000], gamma=0.1),
 ]
 # Exact statistics of the batch norms before the last checkpoint, over 200 training batches.

@@ -3,6 +3,7 @@
 # paper has no such table. Box AP / mask AP, pre-trained on ImageNet:
 # Published: supervised 38.9 / 35.4, MoCo v2-200 39.8 / 36.1, InsLoc-200 41.4 / 37.1, InsLoc-400 42.0 / 37.6, SoCo-100
 # 42.3 / 37.6, SoCo-400 43.0 / 38.2, SoCo*-400 43.2 / 38.4. Report a supervised and a MoCo v2 row of this very config.
+# Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
@@ -20,15 +21,20 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
         mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
-        bbox_head=dict(type='Shared4Conv1FCBBoxHead', conv_out_channels=256, norm_cfg=norm_cfg),
-        mask_head=dict(norm_cfg=norm_cfg)))
+        bbox_head=dict(type='mmdet.Shared4Conv1FCBBoxHead', conv_out_channels=256, norm_cfg=norm_cfg),
+        mask_head=dict(norm_cfg=norm_cfg)),
+    train_cfg=dict(
+        # Every object has an anchor; no proposal of an IoU below 0.5 is an object (mmdet: its best one is).
+        rpn=dict(assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner')),
+        rcnn=dict(assigner=dict(match_low_quality=False))))
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
-        type='RandomChoiceResize', scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)], keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
+        type='RandomChoiceResize', resize_type='mmdet.Resize', keep_ratio=True,
+        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)]),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
 ]
 train_dataloader = dict(
     batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline))
@@ -37,7 +43,7 @@ optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))
 # Iterations, not epochs (12 epochs would be 87,950), and a warm-up of 1000 iterations (mmdet: 500).
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=90000, val_interval=30000)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1001),
     dict(type='MultiStepLR', by_epoch=False, begin=0, end=90000, milestones=[60000, 80000], gamma=0.1),
 ]
 # Exact statistics of the batch norms before the last checkpoint, over 200 training batches.

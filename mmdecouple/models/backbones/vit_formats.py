@@ -48,7 +48,7 @@ def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pic
 
 
 def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'auto',
-            where: str = 'The checkpoint') -> ViTWeights:
+            where: str = 'The checkpoint', heads: bool = True) -> ViTWeights:
     """Takes one network out of a checkpoint's content and gives its tensors our names.
 
     Args:
@@ -58,6 +58,7 @@ def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'aut
             single network without a role gives that.
         format: Expected format, or `auto` to recognize it.
         where: What to call the checkpoint in messages.
+        heads: Whether what stands around the backbone is read, too; without it, it may have any form.
 
     Raises:
         UserError: If the format is unknown or not the expected one; if the network is not there, or several are and
@@ -72,7 +73,9 @@ def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'aut
     state, prefix = network.state, network.prefix
     where = f'{where} (format {names.format})'
     backbone, origin = take_backbone(state, names, prefix, layers, where)
-    if names.format == 'mmdecouple':
+    if not heads:
+        rest = {}
+    elif names.format == 'mmdecouple':
         rest = _own_rest(state, prefix)
     elif network.pair is not None and network.pair.origin in ('dino', 'leopart'):
         rest = {**head_to_ours(state, where), **centers_to_ours(content), **prototypes_to_ours(state)}

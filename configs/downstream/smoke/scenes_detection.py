@@ -1,20 +1,20 @@
-# A detector on scenes of tools/dataset_tools/export_scenes.py.
-_base_ = './smoke_detection.py'
-smoke_root = 'data/scenes/'
-smoke_metainfo = dict(
+# Scenes of tools/dataset_tools/export_scenes.py.
+_base_ = './_detection.py'
+names = dict(
     classes=(
         'plain disc', 'striped triangle', 'checkered cross', 'dotted square', 'plain star', 'striped ring',
         'checkered disc', 'dotted triangle', 'plain cross', 'striped square', 'checkered star', 'dotted ring'))
-smoke_train_dataloader = dict(
+train_dataloader = dict(
     dataset=dict(
-        data_root=smoke_root,
+        data_root='data/scenes/',
         ann_file='annotations/instances_train.json',
         data_prefix=dict(img='train/'),
-        metainfo=smoke_metainfo))
-smoke_val_dataloader = dict(
+        metainfo=names))
+test_dataloader = dict(
     dataset=dict(
-        data_root=smoke_root,
+        data_root='data/scenes/',
         ann_file='annotations/instances_val.json',
         data_prefix=dict(img='val/'),
-        metainfo=smoke_metainfo))
-smoke_evaluator = dict(ann_file=f'{smoke_root}annotations/instances_val.json')
+        metainfo=names,
+        indices=32))
+test_evaluator = dict(ann_file='data/scenes/annotations/instances_val.json')

@@ -1,7 +1,7 @@
-# A segmentor on scenes of tools/dataset_tools/export_scenes.py.
-_base_ = './smoke_segmentation.py'
-smoke_dataset = dict(
-    type='BaseSegDataset',
+# Scenes of tools/dataset_tools/export_scenes.py.
+_base_ = './_segmentation.py'
+images = dict(
+    type='mmseg.BaseSegDataset',
     data_root='data/scenes/',
     img_suffix='.png',
     reduce_zero_label=False,
@@ -11,7 +11,7 @@ smoke_dataset = dict(
             'striped ring', 'checkered disc', 'dotted triangle', 'plain cross', 'striped square', 'checkered star',
             'dotted ring'),
         palette=[[20 * i, 20 * i, 20 * i] for i in range(13)]))
-smoke_train_dataloader = dict(
-    dataset=dict(smoke_dataset, data_prefix=dict(img_path='train', seg_map_path='semantic/train')))
-smoke_val_dataloader = dict(
-    dataset=dict(smoke_dataset, data_prefix=dict(img_path='val', seg_map_path='semantic/val')))
+train_dataloader = dict(
+    dataset=dict(images, data_prefix=dict(img_path='train', seg_map_path='semantic/train')))
+test_dataloader = dict(
+    dataset=dict(images, data_prefix=dict(img_path='val', seg_map_path='semantic/val'), indices=32))

@@ -1,0 +1,12 @@
+# Mask R-CNN R50-FPN on 10 % of COCO's images, 45000 iterations: the 1x protocol with less data and less time, as few
+# images are learned by heart. The lists are of tools/dataset_tools/coco_subset.py, one for each seed; transfer.py
+# takes that of the run's seed.
+# Published: nothing in this very protocol; compare with rows of your own, over the same seeds.
+# Not yet run here.
+_base_ = './mask-rcnn_r50-fpn_1x_coco.py'
+train_dataloader = dict(dataset=dict(ann_file='annotations/instances_train2017_10pct_seed0.json'))
+train_cfg = dict(max_iters=45000, val_interval=45000)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1001),
+    dict(type='MultiStepLR', by_epoch=False, begin=0, end=45000, milestones=[30000, 40000], gamma=0.1),
+]
