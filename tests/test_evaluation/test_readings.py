@@ -99,16 +99,16 @@ def test_the_class_token_of_a_crop_equals_a_loop_over_the_cells():
 
 
 def test_a_majority_of_neighbors_equals_the_naive_vote():
-    dataset, model = toy_probes(measures=[dict(type='OKNN', k=8, temperature=None)]), ConvModel()
+    dataset, model = toy_probes(measures=[dict(type='OKNN', k=6, temperature=None)]), ConvModel()
     report, rows = measure_model(model, dataset), reference_features(model, dataset)[0]
     bank, query = ([(draw, row) for draw, row in zip(dataset.manifest['measures'][0]['draws'], rows)
                     if draw['role'] == role] for role in ('bank', 'query'))
     tables = [([label for draw, _ in part for label in draw['labels']], [z for _, row in part for z in row[0]])
               for part in (bank, query)]
     (bank_labels, bank_rows), (labels, queries) = tables
-    hits = knn_hits(bank_rows, bank_labels, queries, labels, 8, weight=lambda similarity: 1.)
+    hits = knn_hits(bank_rows, bank_labels, queries, labels, 6, weight=lambda similarity: 1.)
     assert report['values']['oknn_top1'] == hits.astype(float).tolist()
-    assert (hits != knn_hits(bank_rows, bank_labels, queries, labels, 8)).any()
+    assert (hits != knn_hits(bank_rows, bank_labels, queries, labels, 6)).any()
 
 
 def test_all_outside_the_part_is_replaced_where_that_is_asked_for():
