@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdecouple.configuration import check_config
+from mmdecouple.datasets.probe_manifest import RENDERING
 from mmdecouple.engine.own_hooks import OWN
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import MEASURES
@@ -143,7 +144,8 @@ def _digest(facts: Any) -> str:
 
 
 def figures_stem(probe: dict, measure: dict) -> str:
-    """Name under which one measure's figures are kept: by its images and all its settings, those left out too."""
+    """Name under which one measure's figures are kept: by its images, how they become pixels, and all its settings."""
     defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(measure['type']))}
-    facts = [{key: value for key, value in probe.items() if key != 'measures'}, {**defaults, **measure}]
+    images = {key: value for key, value in probe.items() if key != 'measures'}
+    facts = [RENDERING, images, {**defaults, **measure}]
     return f'{measure["type"]}-{_digest(facts)[:12]}'

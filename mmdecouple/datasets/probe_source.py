@@ -6,6 +6,8 @@ from typing import Any, Callable
 import cv2
 import numpy as np
 
+from mmdecouple.datasets.resizing import resize
+
 
 class Bounded(OrderedDict):
     """A dict that forgets what was used least recently beyond `limit` entries."""
@@ -78,7 +80,7 @@ class ObjectSource:
         return None if labels is None else int(labels[self._index[image]])
 
     def pixels(self, image: int) -> np.ndarray:
-        """The image, bilinearly squashed to uint8 RGB `(size, size, 3)`. Do not write into it."""
+        """The image squashed to uint8 RGB `(size, size, 3)`, see `resize`. Do not write into it."""
         return self._load(image)[0]
 
     def mask(self, image: int, obj: int) -> np.ndarray:
@@ -91,7 +93,7 @@ class ObjectSource:
     def _decode(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         item = self.dataset.objects(self._index[image])
         side = (self.size, self.size)
-        pixels = cv2.resize(np.ascontiguousarray(item.image), side, interpolation=cv2.INTER_LINEAR)
+        pixels = resize(item.image, side)
         masks = {
             int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
             for key, mask in zip(item.ids, item.masks)}

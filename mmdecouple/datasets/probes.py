@@ -117,7 +117,8 @@ class ProbeDataset(Dataset):
         m, d, p = (int(i) for i in self._index[index])
         measure, draw = self.measures[m], self.manifest['measures'][m]['draws'][d]
         probe = measure.render(draw, measure.probes(draw)[p], self.sources)
-        sample = BaseDataElement(metainfo=dict(probe=index, measure=measure.name))
+        sample = BaseDataElement(
+            metainfo=dict(probe=index, measure=measure.name, class_token=probe.class_token))
         if probe.boxes is not None:
             sample.boxes = torch.from_numpy(np.ascontiguousarray(probe.boxes))
         else:

@@ -1,6 +1,7 @@
 """Composing probe images: removed is ImageNet's mean, swapped comes from another image."""
-import cv2
 import numpy as np
+
+from mmdecouple.datasets.resizing import resize
 
 MEAN_COLOR = np.array([124, 116, 104], dtype=np.uint8)
 
@@ -63,7 +64,7 @@ def shrink_object(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarr
     x2, y2 = np.minimum(np.ceil(box[2:]).astype(int), image.shape[1::-1])
     width, height = x2 - x1, y2 - y1
     small_w, small_h = max(round(width * factor), 1), max(round(height * factor), 1)
-    small = cv2.resize(image[y1:y2, x1:x2], (small_w, small_h), interpolation=cv2.INTER_AREA)
+    small = resize(image[y1:y2, x1:x2], (small_h, small_w))
     out = image.copy()
     out[y1:y2, x1:x2] = MEAN_COLOR
     top, left = y1 + (height - small_h) // 2, x1 + (width - small_w) // 2

@@ -60,13 +60,13 @@ class ForeignNetwork(BaseModel):
         return measured_stride(self.backbone, self.layer)
 
     @torch.no_grad()
-    def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W); `mask` (B, h, w) as for `dense_map`."""
+    def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
+        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W); `mask` and `class_token` as for `dense_map`."""
         height, width = images.shape[-2:]
         if height % self.cell or width % self.cell:
             raise UserError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
                             'as this network needs; take a multiple of it (tools: --size).')
-        return dense_map(self.backbone, images, mask, self.layer).float()
+        return dense_map(self.backbone, images, mask, self.layer, class_token).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 mode: str = 'tensor') -> list[Tensor] | list[BaseDataElement]:
@@ -80,6 +80,7 @@ class TimmBackbone(nn.Module):
     Attributes:
         stride: Pixels of an image per position of the last map.
         layer_strides: The same by layer: blocks of a ViT by number from 1, other places by timm's names.
+        has_class_token: Whether `dense_map` can read one.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -90,13 +91,19 @@ class TimmBackbone(nn.Module):
         numbered = places == [(f'blocks.{index}', self.stride) for index in range(len(places))]
         self.layer_strides = {str(number) if numbered else name: stride
                               for number, (name, stride) in enumerate(places, 1)}
+        self.has_class_token = numbered and getattr(model, 'cls_token', None) is not None
 
-    def dense_map(self, images: Tensor, layer: str | None = None) -> Tensor:
-        """Map (B, C, h, w) of normalized images (B, 3, H, W): the last, or the plain output of a layer."""
+    def dense_map(self, images: Tensor, layer: str | None = None, class_token: bool = False) -> Tensor:
+        """Map (B, C, h, w) of normalized images (B, 3, H, W): the last, or the plain output of a layer.
+
+        With `class_token` that token of the place instead, (B, C, 1, 1).
+        """
         indices = 1 if layer is None else [list(self.layer_strides).index(layer)]
+        asked = dict(return_prefix_tokens=True) if class_token else {}
         try:
-            return self.model.forward_intermediates(
-                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True)[-1]
+            found = self.model.forward_intermediates(
+                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True, **asked)[-1]
+            return found[1][:, 0, :, None, None] if class_token else found
         except AssertionError as error:
             # Some of timm's models, such as BEiT, are made for images of one size.
             raise UserError(f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '

@@ -17,6 +17,7 @@ from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, f
 
 RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
+ALONE = ('half', 'full')
 HISTOGRAM_END = 3.0
 
 
@@ -48,6 +49,8 @@ class InterCouplingRatio(Measure):
         removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of
             the box by 1 - share inside the box, for convolutional networks; `token` replaces
             cells by the network's mask token, as masked image modeling does (fig. 8).
+        alone: how A and B are shown by themselves: `half`, beside a blank half of the canvas, or `full`, without it
+            (`cr_inter_full_*`): the network then sees one square, with positions of its own size.
         eps: floor of the angles in radians.
 
     Source: ICLR 2024 paper eq. 2 and 3, appendix B; the masked reference and `dcos` are additions
@@ -60,6 +63,7 @@ class InterCouplingRatio(Measure):
     max_area: float = 0.6
     min_side: float = 64
     removal: str = 'mask'
+    alone: str = 'half'
     eps: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -67,8 +71,10 @@ class InterCouplingRatio(Measure):
         if self.removal not in REMOVALS:
             raise UserError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, '
                             f'got {self.removal!r}.')
-        if self.removal != 'mask':
-            self.name = f'cr_inter_{self.removal}'
+        if self.alone not in ALONE:
+            raise UserError(f'InterCouplingRatio: alone must be one of {", ".join(ALONE)}, got {self.alone!r}.')
+        chosen = (self.removal, 'mask'), (self.alone, 'half')
+        self.name = '_'.join([self.name, *(value for value, default in chosen if value != default)])
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         source = sources.singles
@@ -108,12 +114,13 @@ class InterCouplingRatio(Measure):
 
     def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
         source, size = sources.singles, sources.size
-        canvas = blank(size, 2 * size)
+        canvas, left = blank(size, 2 * size), 0 if self.alone == 'full' else size
         if probe == 'b':
-            canvas[:, size:] = source.pixels(draw['b'])
+            canvas[:, left:left + size] = source.pixels(draw['b'])
+            canvas = canvas[:, :left + size]
             return Probe(
                 canvas,
-                boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([size, 0] * 2))
+                boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([left, 0] * 2))
         kind, ratio = probe
         box = source.chosen(draw['a'], [draw['a_object']])
         image = source.pixels(draw['a'])
@@ -130,6 +137,8 @@ class InterCouplingRatio(Measure):
             masked[np.unravel_index(np.array(cells, int), (grid, grid))] = True
         if kind == 'ab':
             canvas[:, size:] = source.pixels(draw['b'])
+        elif self.alone == 'full':
+            canvas, masked = canvas[:, :size], None if masked is None else masked[:, :masked.shape[1] // 2]
         return Probe(canvas, boxes=box, masked=masked)
 
     def score(

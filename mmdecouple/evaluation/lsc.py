@@ -16,6 +16,7 @@ from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fe
 from .measuring import evaluating
 
 PRECISIONS = ('fp32', 'bf16')
+CROP_FEATURES = ('patches', 'class_token')
 Progress = Callable[[int, int], None]
 
 
@@ -100,6 +101,7 @@ class LSC(Measure):
         images: query images drawn.
         window: cells along a side of a window, odd.
         cells: most cells of an image that are compared, drawn at random where it has more (a map of 14 x 14 has 196).
+        crop_feature: feature of a crop: `patches`, the mean of its map; `class_token`, for a ViT (`lsc_class_mean`).
 
     Source: ICLR 2024 paper eq. 20 and fig. 14; the centered form is an addition of this package.
     """
@@ -108,10 +110,15 @@ class LSC(Measure):
     images: int = 50
     window: int = 5
     cells: int = 196
+    crop_feature: str = 'patches'
 
     def __post_init__(self) -> None:
         check_positive(self, images=self.images, cells=self.cells)
         _check_window(self.window)
+        if self.crop_feature not in CROP_FEATURES:
+            raise UserError(f'LSC: crop_feature must be one of {", ".join(CROP_FEATURES)}, got {self.crop_feature!r}.')
+        if self.crop_feature == 'class_token':
+            self.name = 'lsc_class'
 
     def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
         cells, images = sources.size // sources.cell, sources.query.images
@@ -137,7 +144,8 @@ class LSC(Measure):
         row, column = (place * cell for place in divmod(probe, draw['cells']))
         side = self.window * cell
         padded = np.pad(image, ((reach * cell, ) * 2, (reach * cell, ) * 2, (0, 0)), mode='reflect')
-        return Probe(padded[row:row + side, column:column + side], weights=np.ones((1, side, side), bool))
+        return Probe(padded[row:row + side, column:column + side], weights=np.ones((1, side, side), bool),
+                     class_token=self.crop_feature == 'class_token')
 
     @staticmethod
     def _places(draw: dict) -> list[int]:
@@ -157,7 +165,7 @@ class LSC(Measure):
         alone = torch.stack([torch.cat(rows[1:]) for rows in features]).double()
         groups = np.array([draw['image'] for draw in draws])
         center, out = context.mean((0, 1)), Score()
-        for key, shift in (('lsc', torch.zeros_like(center)), ('lsc_centered', center)):
+        for key, shift in ((self.name, torch.zeros_like(center)), (f'{self.name}_centered', center)):
             maps = F.cosine_similarity(alone - shift, context - shift, dim=-1).numpy()
             values = maps.mean(1)
             out.metrics[f'{key}_mean'] = bootstrap.estimate(bootstrap.mean(values), groups)

@@ -76,7 +76,7 @@ def mask_statistics(config: dict,
 
     Args:
         config: Config of a mask sampler.
-        regions: The grid regions of which the cut ratio is measured.
+        regions: The grid regions of which the cut ratio is measured, in the cells that their rule gives them.
         size: Mask size `(h, w)` in cells.
         count: Number of masks.
         seed: Seed of all draws.
@@ -87,7 +87,7 @@ def mask_statistics(config: dict,
     """
     shares, ratios, largest = [], [], []
     for masks, boxes in draw_masks(config, regions, size, count, seed):
-        ratio = region_ratio(masks, boxes)
+        ratio = region_ratio(masks, boxes, regions.rule)
         shares.append(masked_share(masks).double())
         ratios.append(ratio[~ratio.isnan()].double())
         largest.append(largest_component(masks))
@@ -126,7 +126,7 @@ def collaboration(names: Sequence[str], grids: Sequence[int], cut_ratio: float, 
         regions = RegionCollaborativeCutout(grid=grid, **boxes)
         for name, rows in found.items():
             drawn = draw_masks(mask_config(name, [cut_ratio], grid=grid, **boxes), regions, size, count, seed)
-            values = torch.cat([region_ratio(*pair).flatten() for pair in drawn])
+            values = torch.cat([region_ratio(*pair, regions.rule).flatten() for pair in drawn])
             rows.append((values.mean().item(), values.std().item()))
         if progress is not None:
             progress(done, len(grids))

@@ -35,12 +35,14 @@ class Probe(NamedTuple):
         boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign; or None.
         weights: bool `(R, H, W)`, pooled as area-averaged soft weights; or None.
         masked: bool `(h, w)`, cells that the network replaces by its mask token; or None.
+        class_token: whether the network's class token is read in place of its map, as a map of one cell.
     """
 
     image: np.ndarray
     boxes: np.ndarray | None = None
     weights: np.ndarray | None = None
     masked: np.ndarray | None = None
+    class_token: bool = False
 
 
 @dataclass

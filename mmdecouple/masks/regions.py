@@ -32,7 +32,7 @@ def place_regions(draws: Tensor,
         aspect: Smallest and largest width / height.
 
     Returns:
-        Float32 `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells, clipped to the
+        `(B, grid * grid, 4)` of the dtype of `draws`: x1, y1, x2, y2 in mask cells, clipped to the
         view.
 
     Source: paper App. E.2; placement and clipping after `ztt1024/denseSSL: loader.py`.
@@ -58,7 +58,8 @@ def grid_regions(batch_size: int,
                  area: tuple[float, float] = (0.15, 0.4),
                  aspect: tuple[float, float] = (0.5, 2.0),
                  generator: torch.Generator,
-                 device: torch.device | str = 'cpu') -> Tensor:
+                 device: torch.device | str = 'cpu',
+                 dtype: torch.dtype = torch.float32) -> Tensor:
     """One random box per cell of a grid: `place_regions` with its draws taken from `generator`.
 
     Args:
@@ -70,11 +71,12 @@ def grid_regions(batch_size: int,
         generator: Where the draws come from. The draws are made on its device and then moved to
             `device`, so that a CPU generator gives the same regions for every device.
         device: Device of the regions.
+        dtype: Of the regions; the draws are those of float32.
 
     Returns:
-        Float32 `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells.
+        `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells.
     """
-    draws = uniform((batch_size, grid * grid, 4), generator, device)
+    draws = uniform((batch_size, grid * grid, 4), generator, device).to(dtype)
     return place_regions(draws, size, grid=grid, area=area, aspect=aspect)
 
 

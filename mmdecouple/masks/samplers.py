@@ -16,20 +16,20 @@ from .rectangle import rectangle
 from .regions import check_regions, grid_regions, uniform
 
 PRESETS = {
-    'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0)),
-    'release': dict(cut_ratio=(0.2, 0.6), grid=3, box_area=(0.12, 0.3), aspect=(0.5, 2.0)),
+    'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0), rule='area'),
+    'release': dict(cut_ratio=(0.2, 0.6), grid=3, box_area=(0.12, 0.3), aspect=(0.5, 2.0), rule='release'),
 }
-"""Constants of RCC and Cutout. `paper`: App. E.2, its box scale "(0.15, 4)" read as 0.15 to 0.4.
-`release`: the authors' code, where half of the masks are empty and never used; the range is that of
-the others."""
+"""Constants of RCC and Cutout, and the rule of RCC. `paper`: App. E.2, its box scale "(0.15, 4)" read as
+0.15 to 0.4. `release`: the authors' code, where half of the masks are empty and never used; the range is
+that of the others."""
 
 Range = float | tuple[float, float]
 
 
 def draw_ratio(span: tuple[float, float], batch_size: int, generator: torch.Generator,
-               device: torch.device | str) -> Tensor:
-    """One cut ratio a sample, uniform in `span`: float32 `(B,)`."""
-    return span[0] + (span[1] - span[0]) * uniform((batch_size, ), generator, device)
+               device: torch.device | str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One cut ratio a sample, uniform in `span`: `(B,)`."""
+    return span[0] + (span[1] - span[0]) * uniform((batch_size, ), generator, device).to(dtype)
 
 
 @dataclass(kw_only=True)
@@ -52,12 +52,14 @@ class _RegionMask:
     aspect: Range | None = None
     preset: str = 'paper'
     config_key: ClassVar[str | None] = None
+    dtype: ClassVar[torch.dtype] = torch.float32
 
     def __post_init__(self) -> None:
         check = Settings(self)
-        for key, value in PRESETS[check.choice('preset', self.preset, tuple(PRESETS))].items():
+        preset = PRESETS[check.choice('preset', self.preset, tuple(PRESETS))]
+        for key in (field.name for field in fields(self)):
             if getattr(self, key) is None:
-                setattr(self, key, value)
+                setattr(self, key, preset[key])
         self.cut_ratio = check.span('cut_ratio', self.cut_ratio, least=0, most=1)
         self.box_area = check.span('box_area', self.box_area, above=0, most=1)
         self.aspect = check.span('aspect', self.aspect, above=0)
@@ -75,7 +77,7 @@ class _RegionMask:
                 'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}')
         return grid_regions(
             batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
-            generator=generator, device=device)
+            generator=generator, device=device, dtype=self.dtype)
 
     def _draw(self, batch_size: int, size: tuple[int, int], generator: torch.Generator,
               device: torch.device | str, regions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,8 +86,8 @@ class _RegionMask:
             regions = self.regions(batch_size, size, generator=generator, device=device)
         else:
             check_regions(regions, batch_size, size)
-            regions = regions.to(device, torch.float32)
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
+            regions = regions.to(device, self.dtype)
+        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device, self.dtype)
         return regions, ratio, uniform((batch_size, regions.shape[1], 2), generator, device)
 
 
@@ -94,13 +96,14 @@ class RegionCollaborativeCutout(_RegionMask):
     """Draws RCC masks: see `rcc` for the rule and `_RegionMask` for the other settings.
 
     Args:
-        rule: `area`, or `printed` for Algorithm 2 to the letter.
+        rule: `area`; `release` for the authors' code, cell for cell; `printed` for Algorithm 2 to the
+            letter. None takes the preset's: `area` of `paper`.
     """
-    rule: str = 'area'
+    rule: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Settings(self).choice('rule', self.rule, RULES)
+        self.dtype = RULES[Settings(self).choice('rule', self.rule, tuple(RULES))].dtype
 
     def sample(self,
                batch_size: int,

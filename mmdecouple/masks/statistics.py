@@ -2,7 +2,8 @@
 import torch
 from torch import Tensor
 
-from .cells import cell_centers, covers, region_cells
+from .cells import cell_centers, covers
+from .rcc import RULES
 
 
 def masked_share(mask: Tensor) -> Tensor:
@@ -17,17 +18,18 @@ def masked_share(mask: Tensor) -> Tensor:
     return mask.flatten(1).float().mean(1)
 
 
-def region_ratio(mask: Tensor, regions: Tensor) -> Tensor:
+def region_ratio(mask: Tensor, regions: Tensor, rule: str = 'area') -> Tensor:
     """Share of each region's cells that is cut.
 
     Args:
         mask: Bool `(B, h, w)`, True = cut.
         regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
+        rule: Of `rcc`: which cells a region holds.
 
     Returns:
-        Float32 `(B, K)` in [0, 1]; NaN for a box without area.
+        Float32 `(B, K)` in [0, 1]; NaN for a region without a cell.
     """
-    start, extent = region_cells(regions, mask.shape[1:])
+    start, extent = (part.float() for part in RULES[rule].cells(regions, mask.shape[1:]))
     covered = covers(start, start + extent, cell_centers(mask.shape[1:], mask.device)).float()
     rows, columns = covered[:, 1, :mask.shape[1]], covered[:, 0, :mask.shape[2]]
     with torch.autocast(mask.device.type, enabled=False):

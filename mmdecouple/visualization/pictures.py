@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
+from mmdecouple.datasets.resizing import resize
 from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import probe_config
@@ -147,6 +148,5 @@ def _pictured(objects: ObjectDataset, size: int) -> list[ObjectImage]:
         item = objects.objects(int(index))
         masks = [cv2.resize(mask.astype(np.uint8), (size, size),
                             interpolation=cv2.INTER_NEAREST).astype(bool) for mask in item.masks]
-        items.append(item._replace(image=cv2.resize(item.image, (size, size)),
-                                   masks=np.stack(masks)))
+        items.append(item._replace(image=resize(item.image, (size, size)), masks=np.stack(masks)))
     return items

@@ -4,13 +4,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.reading import UnreadableImage, read_image
+from mmdecouple.datasets.resizing import resize
 from mmdecouple.evaluation.suites import coco_probe, scene_probe
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
@@ -74,7 +74,7 @@ def normalized(model: torch.nn.Module, images: Sequence[np.ndarray], cell: int =
         Tensor: (N, 3, H', W').
     """
     height, width = (max(round(side / cell), 1) * cell for side in images[0].shape[:2])
-    tensors = [torch.from_numpy(_resize(image, width, height)).permute(2, 0, 1) for image in images]
+    tensors = [torch.from_numpy(resize(image, (height, width))).permute(2, 0, 1) for image in images]
     return torch.stack(list(model.data_preprocessor(dict(inputs=tensors), False)['inputs']))
 
 
@@ -102,7 +102,7 @@ def _listed(folder: str) -> list[str]:
 
 def _file(path: str, size: int) -> Subject:
     try:
-        return Subject(Path(path).stem, _resize(read_image(path), size, size))
+        return Subject(Path(path).stem, resize(read_image(path), (size, size)))
     except UnreadableImage as error:
         raise UserError(f'Images: {path} cannot be read ({error}); name another file.') from None
 
@@ -113,12 +113,4 @@ def _objects(config: dict, size: int) -> Iterator[Subject]:
         if len(dataset.info(index)['ids']):
             item = dataset.objects(index)
             points = (largest_instance_point(item), ) if item.masks.any() else ()
-            yield Subject(f'{dataset.name}-{item.image_id}', _resize(item.image, size, size), points)
-
-
-def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    if image.shape[:2] == (height, width):
-        return image
-    # Shrinking a photograph without averaging would leave a grid of stray pixels.
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            yield Subject(f'{dataset.name}-{item.image_id}', resize(item.image, (size, size)), points)

@@ -7,7 +7,6 @@ from torchvision.transforms import functional as reference
 
 from mmdecouple.datasets.transforms import (MultiView, PackViews, map_boxes, photometric,
                                             source_to_view, view_to_source)
-from mmdecouple.datasets.transforms.views import resize_bicubic
 
 CROP_AND_FLIP = [dict(type='RandomResizedCropView', size=(40, 56)), dict(type='RandomFlipView')]
 
@@ -135,19 +134,6 @@ def test_gray_and_blur_equal_pillow():
     assert abs(blurred['img'][8:-8, 8:-8] - expected[8:-8, 8:-8]).mean() < 1.5
 
 
-@pytest.mark.parametrize('source, size', [((160, 200), (56, 64)), ((61, 83), (40, 40)), ((30, 20), (64, 48))])
-def test_bicubic_views_are_those_of_pillow(source, size):
-    rng = np.random.default_rng(0)
-    noise = Image.fromarray(rng.integers(0, 256, (source[0] // 3, source[1] // 3, 3), dtype=np.uint8))
-    image = np.asarray(noise.resize(source[::-1], Image.Resampling.BICUBIC))
-    # In two steps, because Pillow 13 no longer does the columns first in every image.
-    columns = Image.fromarray(image).resize((size[1], source[0]), Image.Resampling.BICUBIC)
-    expected = np.asarray(columns.resize(size[::-1], Image.Resampling.BICUBIC)).astype(int)
-    difference = abs(resize_bicubic(image, size) - expected)
-    assert difference.max() <= 1
-    assert difference.mean() < 0.02
-
-
 @pytest.mark.parametrize('threshold', [0, 1, 127.5, 128, 255, 256])
 def test_solarization_equals_pillow_bit_for_bit(threshold):
     image = np.arange(768, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
@@ -158,7 +144,7 @@ def test_solarization_equals_pillow_bit_for_bit(threshold):
 @pytest.mark.parametrize('config, word', [
     (dict(type='RandomResizedCropView', size=0), 'size'),
     (dict(type='RandomResizedCropView', size=8, scale=(0.5, 1.5)), 'scale'),
-    (dict(type='RandomResizedCropView', size=8, interpolation='cubic'), 'area, bicubic'),
+    (dict(type='RandomResizedCropView', size=8, interpolation='cubic'), 'bilinear, bicubic'),
     (dict(type='RandomFlipView', prob=2), 'prob'),
     (dict(type='RandomColorJitter', hue=0.7), 'hue'),
     (dict(type='RandomGaussianBlur', sigma=(2, 1)), 'sigma'),

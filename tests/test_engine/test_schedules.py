@@ -108,7 +108,7 @@ def run(work_dir, recipe, hooks=(), epochs=None, model=None, resume=False, every
 
 @pytest.mark.parametrize('recipe, lr, decay', [
     ('adamw_ibot_200e', dino(2e-3, 1e-6, 400, 20), dino(0.04, 0.4, 400)),
-    ('adamw_maskalign_200e', maskalign(1.2e-3, 1e-5, 400, 80), np.full(400, 0.05))])
+    ('adamw_maskalign_200e', maskalign(1.2e-3, 1e-5, 400, 40), np.full(400, 0.05))])
 def test_a_run_of_200_epochs_follows_the_official_schedule(tmp_path, recipe, lr, decay):
     rates = run(tmp_path, recipe, batch=4)
     assert [entry[0] for entry in rates] == list(range(400))

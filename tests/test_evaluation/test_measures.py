@@ -69,14 +69,15 @@ def cosine(a, b):
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def knn_hits(bank, bank_labels, queries, labels, k, top=1, bank_images=None, images=None):
+def knn_hits(bank, bank_labels, queries, labels, k, top=1, bank_images=None, images=None,
+             weight=lambda similarity: np.exp(similarity / 0.07)):
     hits = []
     for i, query in enumerate(queries):
         order = sorted((-cosine(query, row), j) for j, row in enumerate(bank)
                        if images is None or bank_images[j] != images[i])[:k]
         score = {}
         for negative, j in order:
-            score[bank_labels[j]] = score.get(bank_labels[j], 0) + np.exp(-negative / 0.07)
+            score[bank_labels[j]] = score.get(bank_labels[j], 0) + weight(-negative)
         best = sorted(score, key=lambda c: (-score[c], c))[:top]
         hits.append(labels[i] in best)
     return np.array(hits)

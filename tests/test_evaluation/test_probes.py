@@ -9,6 +9,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from mmdecouple.ablation import plan
+from mmdecouple.ablation.plan import figures_stem
+from mmdecouple.datasets import probe_manifest
 from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.suites import coco_probe
@@ -27,6 +30,14 @@ def test_a_manifest_gives_the_same_probes_and_numbers(tmp_path):
         assert torch.equal(drawn[index]['inputs'], read[index]['inputs'])
     assert measure_model(ConvModel(), drawn) == measure_model(ConvModel(), read)
     assert [file.name for file in path.parent.iterdir()] == ['manifest.json']
+
+
+def test_numbers_of_the_same_draws_in_other_pixels_do_not_pass_for_the_same(monkeypatch):
+    probes = toy_probes(measures=[dict(type='ContextShift')])
+    before = probes.metainfo['manifest_sha256'], figures_stem({}, dict(type='OKNN'))
+    for module in (probe_manifest, plan):
+        monkeypatch.setattr(module, 'RENDERING', probe_manifest.RENDERING + 1)
+    assert probes.metainfo['manifest_sha256'] != before[0] and figures_stem({}, dict(type='OKNN')) != before[1]
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_other_measures():

@@ -1,7 +1,7 @@
 """Plain per-sample versions of the mask rules: one box, one cell at a time.
 
 They compute in float32, like the package, because a cell center that lies on an edge must fall on
-the same side.
+the same side; the released rule in Python's own floats.
 """
 import math
 
@@ -84,6 +84,50 @@ def rcc(regions, cut_ratio, size, draws, rule):
             for cell in cells_of(x, y, x + a, y + b, size):
                 mask[cell] = True
     return masks
+
+
+def released_boxes(draws, grid, area, aspect):
+    """Boxes as shares of the view: area first, then the sides, then the center in the middle half of its grid cell."""
+    boxes = []
+    ratios = log_uniform(draws[:, 3], *aspect)
+    for k, (u, v, a, _) in enumerate(draws.tolist()):
+        share, ratio = area[0] + (area[1] - area[0]) * a, float(ratios[k])
+        w, h = math.sqrt(share * ratio), math.sqrt(share / ratio)
+        x, y = ((place + 0.25 + 0.5 * draw) / grid for place, draw in ((k % grid, u), (k // grid, v)))
+        boxes.append((max(0, x - w / 2), max(0, y - h / 2), min(1, x + w / 2), min(1, y + h / 2)))
+    return boxes
+
+
+def released_cells(box, size):
+    """Rows and columns from corner to corner, both rounded and both included."""
+    x1, y1, x2, y2 = (round(edge) for edge in box)
+    return range(y1, min(y2, size[0] - 1) + 1), range(x1, min(x2, size[1] - 1) + 1)
+
+
+def released(boxes, cut_ratio, size, draws):
+    """One mask; boxes in cells."""
+    mask = np.zeros(size, bool)
+    for k in sorted(range(len(boxes)), key=lambda k: (boxes[k][2] - boxes[k][0]) * (boxes[k][3] - boxes[k][1]),
+                    reverse=True):
+        rows, columns = released_cells(boxes[k], size)
+        cells = [(i, j) for i in rows for j in columns]
+        if not cells or boxes[k][0] >= boxes[k][2] or boxes[k][1] >= boxes[k][3]:
+            continue
+        share = 1 - sum(not mask[cell] for cell in cells) / len(cells)
+        if share > cut_ratio:
+            for cell in cells:
+                mask[cell] = False
+            share = 0
+        area, aspect = (cut_ratio - share) * len(cells), len(columns) / len(rows)
+        w, h = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        if not w or not h:
+            continue
+        (u, v) = draws[k]
+        x, y = u * (len(columns) - 1 - w) + columns[0], v * (len(rows) - 1 - h) + rows[0]
+        right, low = min(round(x + w - 1), columns[-1]), min(round(y + h - 1), rows[-1])
+        # Python's slices: a negative start counts from the end.
+        mask[round(y):low + 1, round(x):right + 1] = True
+    return mask
 
 
 def cutout(regions, cut_ratio, size, draws):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdecouple import masks
+from mmdecouple.evaluation.mask_statistics import mask_config, mask_statistics
 
 from . import mask_oracles as oracles
 
@@ -24,13 +25,60 @@ def free_boxes(batch, number, size, seed):
 
 @EXAMPLES
 @given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
-       rule=st.sampled_from(masks.RULES))
+       rule=st.sampled_from(['area', 'printed']))
 def test_rcc_equals_the_per_sample_rule(size, number, ratio, seed, rule):
     boxes = free_boxes(4, number, size, seed)
     ratios = torch.tensor([0.4, 1.0, 0.0, ratio])
     draws = oracles.seeded(4, number, 2, seed=seed + 2)
     ours = masks.rcc(boxes, ratios, size, draws, rule)
     assert np.array_equal(ours.numpy(), oracles.rcc(boxes, ratios, size, draws, rule))
+
+
+@EXAMPLES
+@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1), seed=seeds, halves=st.booleans())
+def test_the_released_rule_equals_a_plain_version_on_any_boxes(size, number, ratio, seed, halves):
+    boxes = free_boxes(4, number, size, seed).double()
+    draws = oracles.seeded(4, number, 2, seed=seed + 2).double()
+    if halves:
+        # Corners, shares and places that are exactly between two cells.
+        boxes, draws = (2 * boxes).round() / 2, (4 * draws).round() / 4
+    ratios = [0.3, 0.5, 1.0, ratio]
+    ours = masks.rcc(boxes, torch.tensor(ratios, dtype=torch.float64), size, draws, 'release')
+    for mask, *one in zip(ours.numpy(), boxes.tolist(), ratios, draws.tolist()):
+        assert np.array_equal(mask, oracles.released(one[0], one[1], size, one[2]))
+
+
+@EXAMPLES
+@given(side=st.integers(1, 24), data=st.data(), seed=seeds,
+       ratio=st.one_of(st.sampled_from([0.2, 0.25, 0.3, 0.6]), st.floats(0, 1)))
+def test_release_masks_and_their_statistics_are_those_of_the_released_rule_draw_for_draw(side, data, ratio, seed):
+    size, grid = (side, side), data.draw(st.integers(1, min(side, 6)))
+    sampler = masks.RegionCollaborativeCutout(grid=grid, cut_ratio=ratio, preset='release')
+    ours = sampler.sample(4, size, generator=torch.Generator().manual_seed(seed)).numpy()
+    plain, shares = plain_release(sampler, side, 4, seed)
+    assert np.array_equal(ours, plain)
+    found = mask_statistics(mask_config('rcc', [ratio], grid=grid, preset='release'), sampler, size, 4, seed)
+    expected = dict(masked_share=plain.mean((1, 2)), region_ratio=np.array(shares))
+    for name, values in expected.items():
+        assert found[f'{name}_mean'] == pytest.approx(values.mean(), abs=1e-6)
+        assert found[f'{name}_std'] == pytest.approx(values.std(), abs=1e-6)
+
+
+def plain_release(sampler, side, count, seed):
+    """Masks of the released rule from the sampler's draws, and the share of each of their regions that is cut."""
+    generator, number = torch.Generator().manual_seed(seed), sampler.grid**2
+    draws = torch.rand(count, number, 4, generator=generator).double()
+    torch.rand(count, generator=generator)
+    places = torch.rand(count, number, 2, generator=generator).double().tolist()
+    found, shares = [], []
+    for one, place in zip(draws, places):
+        boxes = [[side * edge for edge in box]
+                 for box in oracles.released_boxes(one, sampler.grid, sampler.box_area, sampler.aspect)]
+        mask = oracles.released(boxes, sampler.cut_ratio[0], (side, side), place)
+        held = [mask[np.ix_(*oracles.released_cells(box, mask.shape))] for box in boxes]
+        found.append(mask)
+        shares += [part.mean() for part in held if part.size]
+    return np.stack(found), shares
 
 
 @EXAMPLES

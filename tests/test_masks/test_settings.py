@@ -29,7 +29,7 @@ RCC = 'RegionCollaborativeCutout'
      "RegionCollaborativeCutout: preset must be one of paper, release, got 'papre' "
      '(config key model.decoupling.mask.preset).'),
     (dict(type=RCC, rule='side'),
-     "RegionCollaborativeCutout: rule must be one of area, printed, got 'side' "
+     "RegionCollaborativeCutout: rule must be one of area, printed, release, got 'side' "
      '(config key model.decoupling.mask.rule).'),
     (dict(type='Rcc'),
      'mask: type must be one of RegionCollaborativeCutout, Cutout, Blockwise, '
@@ -50,8 +50,9 @@ def test_a_wrong_setting_is_one_line_with_its_config_key(config, message):
 def test_a_preset_fills_what_is_not_given(preset):
     mask = build_mask(dict(type=RCC, preset=preset, cut_ratio=0.5))
     assert mask.cut_ratio == (0.5, 0.5)
-    assert (mask.grid, mask.box_area, mask.aspect) == tuple(
-        PRESETS[preset][key] for key in ('grid', 'box_area', 'aspect'))
+    assert (mask.grid, mask.box_area, mask.aspect, mask.rule) == tuple(
+        PRESETS[preset][key] for key in ('grid', 'box_area', 'aspect', 'rule'))
+    assert build_mask(dict(type=RCC, preset=preset, rule='printed')).rule == 'printed'
 
 
 def test_a_grid_finer_than_the_mask_is_refused():

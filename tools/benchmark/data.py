@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def two_views(size: int, photometric: bool, interpolation: str = 'area') -> list[dict]:
+def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> list[dict]:
     """MoCo v2's pipeline, or its geometric half."""
     colors = [dict(type='mmdecouple.RandomColorJitter'), dict(type='mmdecouple.RandomGrayscale'),
               dict(type='mmdecouple.RandomGaussianBlur')]

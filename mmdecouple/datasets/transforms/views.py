@@ -8,52 +8,14 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
-from torchvision.transforms.v2 import functional
+from torchvision.transforms import RandomResizedCrop
 
+from mmdecouple.datasets.resizing import INTERPOLATIONS, resize
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import shown
 from mmdecouple.utils.settings import Settings
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes without aliasing, close to Pillow's bilinear filter at a tenth of its cost.
-
-    Where an image shrinks, every output pixel averages four bilinear samples; beyond a factor of
-    four, all the pixels it covers.
-
-    Args:
-        image: (H, W, 3) uint8.
-        size: Height and width of the result.
-    """
-    height, width = size
-    factor = max(image.shape[0] / height, image.shape[1] / width)
-    if factor <= 1:
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    if factor <= 4:
-        image = cv2.resize(image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def resize_bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes with Pillow's bicubic filter, up to rounding, at about a tenth of its cost.
-
-    Like Pillow before 13, columns first: a tall image that Pillow 13 shrinks rows first differs from it where the
-    filter overshoots white or black.
-
-    Args:
-        image: (H, W, 3) uint8.
-        size: Height and width of the result.
-    """
-    # Only a batch in channels-last order reaches torch's vectorized uint8 kernel.
-    batch = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
-    batch = functional.resize(batch, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
-    return batch[0].permute(1, 2, 0).numpy()
-
-
-_RESIZES = dict(area=resize, bicubic=resize_bicubic)
 _MOST_PIXELS = 2**15
 
 
@@ -65,16 +27,16 @@ class WindowView(BaseTransform):
 
     Args:
         size: Side, or (height, width), of the view in pixels.
-        interpolation: ``area`` resizes by ``resize``, ``bicubic`` by ``resize_bicubic``.
+        interpolation: ``bilinear`` or ``bicubic``; both are Pillow's, which shrinks without aliasing.
     """
 
-    def __init__(self, size: int | tuple[int, int], interpolation: str = 'area') -> None:
+    def __init__(self, size: int | tuple[int, int], interpolation: str = 'bilinear') -> None:
         self.check = Settings(self, PIPELINE)
         if isinstance(size, (list, tuple)):
             self.size = self.check.numbers('size', size, 2, least=1, most=_MOST_PIXELS, whole=True)
         else:
             self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True), ) * 2
-        self.resize = _RESIZES[self.check.choice('interpolation', interpolation, list(_RESIZES))]
+        self.interpolation = self.check.choice('interpolation', interpolation, list(INTERPOLATIONS))
 
     @abstractmethod
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -83,7 +45,7 @@ class WindowView(BaseTransform):
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
         """Make the view of a given window."""
         x, y, w, h = window
-        results['img'] = self.resize(results['img'][y:y + h, x:x + w], self.size)
+        results['img'] = resize(results['img'][y:y + h, x:x + w], self.size, self.interpolation)
         results['crop_window'] = (x, y, w, h)
         results['flip'] = False
         return results
@@ -110,7 +72,7 @@ class RandomResizedCropView(WindowView):
                  size: int | tuple[int, int],
                  scale: tuple[float, float] = (0.2, 1.0),
                  ratio: tuple[float, float] = (3 / 4, 4 / 3),
-                 interpolation: str = 'area') -> None:
+                 interpolation: str = 'bilinear') -> None:
         super().__init__(size, interpolation)
         self.scale = list(self.check.ordered('scale', scale, above=0, most=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))

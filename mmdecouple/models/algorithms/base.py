@@ -217,14 +217,15 @@ class DenseAlgorithm(BaseModel):
         return (self.teacher if self.measured == 'teacher' else self).backbone
 
     @torch.no_grad()
-    def dense_features(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+    def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
         """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W).
 
         Args:
             images: Normalized images, (B, 3, H, W).
             mask: Patches that the mask token replaces, bool (B, h, w), for networks that have one.
+            class_token: Whether to read the class token instead, as a map of one cell, for networks that have one.
         """
-        return dense_map(self.measured_backbone, images, mask, self.layer).float()
+        return dense_map(self.measured_backbone, images, mask, self.layer, class_token).float()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mmdecouple.utils.errors import UserError
 
 
-def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
+def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None,
+              class_token: bool = False) -> Tensor:
     """Feature map that the measures read.
 
     For a ResNet, as in the paper's App. E.3.2: the output of the last stage but one is enlarged (bilinear) by
@@ -24,14 +25,20 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, l
         mask: Patches that the backbone's mask token replaces, bool (B, h, w); None for none.
         layer: Name of an earlier place to read instead, one of `layer_strides`: its plain output, without a final norm
             and not enlarged; None for the last.
+        class_token: Whether to read the class token of that place instead, as a map of one cell.
 
     Returns:
-        Map (B, C, h, w).
+        Map (B, C, h, w); of the class token (B, C, 1, 1).
 
     Raises:
-        ValueError: There is a mask, but no mask token; the backbone has no such layer.
+        ValueError: There is a mask, but no mask token; the backbone has no such layer, or no class token.
     """
     given = {}
+    if class_token:
+        if not getattr(backbone, 'has_class_token', False):
+            raise UserError(f"{type(backbone).__name__} has no class token; leave LSC's crop_feature at 'patches' for "
+                            'it.')
+        given['class_token'] = True
     if layer is not None:
         given['layer'] = layer
         measured_stride(backbone, layer)
@@ -102,21 +109,24 @@ def predict_maps(read: Callable[..., Tensor], images: list[Tensor], data_samples
     """The dense maps of images of any sizes, in mmengine's modes of prediction.
 
     Args:
-        read: Map (B, C, h, w) of normalized images (B, 3, H, W), and of a mask (B, h, w) if a sample has one.
+        read: Map (B, C, h, w) of normalized images (B, 3, H, W), and of a mask (B, h, w) if a sample has one; takes
+            `class_token=True` if a sample asks for it.
         images: Normalized images (3, H, W); those of one size are read together.
         data_samples: Samples to put the maps into; None makes them. `masked` (h, w) of a sample, bool, are patches that
-            the network's mask token replaces.
+            the network's mask token replaces; where its `class_token` is True that is read, as a map of one cell.
         mode: `predict` gives per image a sample with `dense` (C, h, w); `tensor` gives the list of these maps.
     """
     samples = data_samples or [BaseDataElement() for _ in images]
     groups: dict[tuple, list[int]] = {}
     for index, (image, sample) in enumerate(zip(images, samples)):
-        groups.setdefault((tuple(image.shape), 'masked' in sample), []).append(index)
+        kind = tuple(image.shape), 'masked' in sample, sample.get('class_token', False)
+        groups.setdefault(kind, []).append(index)
     maps: list[Tensor] = [None] * len(images)
-    for (_, masked), indices in groups.items():
+    for (_, masked, class_token), indices in groups.items():
         batch = torch.stack([images[i] for i in indices])
         mask = [torch.stack([samples[i].masked for i in indices]).to(batch.device)] if masked else []
-        for index, features in zip(indices, read(batch, *mask)):
+        asked = dict(class_token=True) if class_token else {}
+        for index, features in zip(indices, read(batch, *mask, **asked)):
             maps[index] = features
     if mode == 'tensor':
         return maps

@@ -47,6 +47,8 @@ class DenseViT(VisionTransformer):
         `OpenDriveLab/maskalign models_pretrain.py` (`sincos`, Xavier initialization).
     """
 
+    has_class_token = True
+
     def __init__(self, arch: str | dict = 'deit-small', position: str = 'learned', mask_token: bool = False,
                  weights: str | None = None, with_cp: bool = False, **kwargs) -> None:
         if arch in ('s', 'small'):
@@ -213,19 +215,23 @@ class DenseViT(VisionTransformer):
         """Pixels per position of the output of every block, by its number from 1."""
         return {str(number): self.stride for number in range(1, len(self.layers) + 1)}
 
-    def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
+    def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None,
+                  class_token: bool = False) -> Tensor:
         """Patch tokens as a map (N, C, h, w): after the final norm, or the plain output of block `layer`, from 1.
 
         Args:
             images: Normalized images, (N, 3, H, W).
             mask: As for `forward`.
             layer: One of `layer_strides`; None for the last block and the final norm.
+            class_token: Whether to give the class token of that place instead, (N, C, 1, 1).
         """
         grid = [side // self.stride for side in images.shape[-2:]]
         if layer is None:
             tokens = self(images, mask)[0]
         else:
             tokens = self.blocks(self.tokens(images, mask)[0], int(layer))[-1]
+        if class_token:
+            return tokens[:, 0, :, None, None]
         return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
 
 
