@@ -154,7 +154,7 @@ def test_the_loop_of_a_config_scores_and_writes_its_report(tmp_path):
     (lambda: LinearSegmentation(lr=0), 'LinearSegmentation: lr must be positive, got 0'),
     (lambda: OverClustering(clusters=('few', )), "clusters must be positive numbers or 'classes', got 'few'"),
     (lambda: OverClustering(seeds=0), 'OverClustering: seeds must be at least 1, got 0'),
-    (lambda: SegmentationImages('scenes', limit=0), 'SegmentationImages: limit must be at least 1, got 0'),
+    (lambda: SegmentationImages('scenes', limit=0), 'SegmentationImages: limit must be a whole number or None of at least 1, got 0'),
 ])
 def test_settings_out_of_range_are_one_clear_line(make, line):
     with pytest.raises(ValueError) as error:

@@ -20,19 +20,32 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 class Epochs(Sampler):
-    """Indices of the steps of an epoch, which go on from one epoch to the next."""
+    """Indices of an epoch's images, which go on from one epoch to the next."""
 
-    def __init__(self, iterations: int) -> None:
-        self._iterations, self._epoch = iterations, 0
+    def __init__(self, images: int) -> None:
+        self._images, self._epoch = images, 0
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._iterations
+        return self._images
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self._epoch * self._iterations, (self._epoch + 1) * self._iterations))
+        return iter(range(self._epoch * self._images, (self._epoch + 1) * self._images))
+
+
+def images_of(batch: dict) -> list[dict]:
+    """The images of a batch, each with its views and its sample."""
+    samples = batch['data_samples'] or [None] * len(batch['inputs'][0])
+    return [dict(inputs=list(views), data_samples=sample)
+            for views, sample in zip(zip(*batch['inputs'], strict=True), samples, strict=True)]
+
+
+def collate(images: list[dict]) -> dict:
+    """The batch of some images."""
+    return dict(inputs=[torch.stack(views) for views in zip(*(image['inputs'] for image in images))],
+                data_samples=[image['data_samples'] for image in images])
 
 
 class Record(Hook):
@@ -59,7 +72,7 @@ class GoldenRun:
         config: Path of the config below `configs`.
         changes: What makes it as small and short as the golden run.
         own_name: Our name of an official parameter.
-        batch: Batch of a step, from 0: normalized float32 views, and samples.
+        batch: Batch of a step, from 0: normalized float32 views, and samples of the images or None.
         prepare: Replaces in the model what is drawn at random, or by a foreign network.
         start: What the run starts from beside the official parameters, or instead of them, by our names.
         state: Tensors beside parameters to compare, by the golden run's names.
@@ -83,7 +96,8 @@ class GoldenRun:
     def train(self, work_dir: Path) -> Record:
         """Run it; what was noted."""
         schedule = self.golden['schedule']
-        steps = [self.batch(step) for step in range(schedule['epochs'] * schedule['iterations'])]
+        images = [image for step in range(schedule['epochs'] * schedule['iterations'])
+                  for image in images_of(self.batch(step))]
         with pytest.MonkeyPatch.context() as patch:
             # Our code asks for float32 where mixed precision is not enough; here that is double precision.
             patch.setattr(Tensor, 'float', Tensor.double)
@@ -95,22 +109,21 @@ class GoldenRun:
             parameters = dict(model.named_parameters())
             record = Record(lambda: {**{name: parameters[ours] for name, ours in self.names.items()
                                         if ours in parameters}, **self.state(model)})
-            self.runner(model, steps, work_dir, record).train()
+            self.runner(model, images, work_dir, record).train()
         return record
 
-    def runner(self, model: Any, steps: list[dict], work_dir: Path, record: Record) -> PretrainRunner:
+    def runner(self, model: Any, images: list[dict], work_dir: Path, record: Record) -> PretrainRunner:
         """The runner of the config, without its data."""
         config, schedule = self.config, self.golden['schedule']
-        # A dry run draws for blank views, of which there is no golden step.
-        hooks = [hook for hook in config.custom_hooks if hook['type'] != 'DryRunHook']
+        epoch = len(images) // schedule['epochs']
         return PretrainRunner(
             model=model, work_dir=str(work_dir), train_cfg=dict(max_epochs=schedule['epochs']),
-            train_dataloader=DataLoader(steps, batch_size=1, sampler=Epochs(schedule['iterations']),
-                                        collate_fn=lambda items: items[0]),
+            train_dataloader=DataLoader(images, batch_size=epoch // schedule['iterations'], sampler=Epochs(epoch),
+                                        collate_fn=collate),
             optim_wrapper=config.optim_wrapper, param_scheduler=config.param_scheduler,
             default_hooks=dict(checkpoint=dict(type='DurableCheckpointHook', interval=100, save_last=False),
                                sampler_seed=None),
-            custom_hooks=[*hooks, record], default_scope='mmdecouple', randomness=dict(seed=0),
+            custom_hooks=[*config.get('custom_hooks', ()), record], default_scope='mmdecouple', randomness=dict(seed=0),
             load_from=str(work_dir / 'start.pth'), experiment_name=str(work_dir).replace('/', '_'))
 
     def check(self, record: Record, terms: dict[str, str], rel: float = 2e-7) -> None:

@@ -24,7 +24,7 @@ def ibot_run(name: str, config: str, changes: dict | None = None, prepare=lambda
     def batch(step: int) -> dict:
         views = [formula.image(f'view {v} step {step}', number, 32) for v in range(2)]
         views += [formula.image(f'local {v} step {step}', number, 16) for v in range(locals_)]
-        return dict(inputs=views, data_samples=[SimpleNamespace(step=step)])
+        return dict(inputs=views, data_samples=[SimpleNamespace(step=step)] * number)
 
     def draw(data: dict, generator: torch.Generator) -> MIMMasks:
         mask = torch.cat([formula.from_text(view) for view in golden['masks'][data['data_samples'][0].step]])
@@ -59,8 +59,14 @@ def test_ten_steps_of_the_released_ibot_d_equal_the_authors(tmp_path):
     golden = load('run_ibot_release')
 
     def prepare(model) -> None:
-        steps = iter(golden['drawn'])
-        model.decoupling.compose = lambda views, *rest: released_views(next(steps), views, model.decoupling.mixing)
+        draw = model.draw
+
+        def drawn(data: dict, generator: torch.Generator) -> MIMMasks:
+            step = golden['drawn'][data['data_samples'][0].step]
+            model.decoupling.compose = lambda views, *rest: released_views(step, views, model.decoupling.mixing)
+            return draw(data, generator)
+
+        model.draw = drawn
 
     run = ibot_run('run_ibot_release', 'ibot/ibot-d_vit-s16_8x64-800e_coco_release.py', prepare=prepare)
     run.check(run.train(tmp_path), {**IBOT_TERMS, 'dc': 'decoupling'})
