@@ -88,6 +88,8 @@ class Blocks:
                     self._inside(value, key, kind, called, inner, strict=strict)
                 elif strict or is_nearly_known(kind, name):
                     raise unknown_type(kind, name, inner, f'{key}.type')
+            elif strict and 'type' in value and not callable(name):
+                raise UserError(f'config key {key}.type must be the name of a class, got {shown(name)}.')
             else:
                 for word, item in value.items():
                     if word not in FREE_ARGUMENTS:

@@ -1,4 +1,4 @@
-"""A config is checked before anything is built: which keys are read, what their values may be, what its classes take."""
+"""A config is checked before anything is built: the keys that are read, their values, what its classes take."""
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any

@@ -14,18 +14,17 @@ from mmdecouple.utils.errors import UserError, user_message
 # Methods of mmengine's runner -> config key that they read.
 _STEPS = {
     'setup_env': 'env_cfg', 'set_randomness': 'randomness', 'build_logger': 'log_level',
-    'build_log_processor': 'log_processor', 'build_visualizer': 'visualizer', 'add_config': 'visualizer', 'build_model': 'model',
-    'wrap_model': 'model_wrapper_cfg', 'register_default_hooks': 'default_hooks', 'register_custom_hooks': 'custom_hooks',
-    'build_train_loop': 'train_cfg', 'build_val_loop': 'val_cfg', 'build_test_loop': 'test_cfg',
-    'build_optim_wrapper': 'optim_wrapper', 'scale_lr': 'auto_scale_lr', '_init_model_weights': 'model',
-    'build_param_scheduler': 'param_scheduler', 'build_evaluator': 'test_evaluator', '_maybe_compile': 'compile',
-    'load_or_resume': 'load_from', 'init_dist': 'env_cfg.dist_cfg',
+    'build_log_processor': 'log_processor', 'build_visualizer': 'visualizer', 'add_config': 'visualizer',
+    'build_model': 'model', 'wrap_model': 'model_wrapper_cfg', 'register_default_hooks': 'default_hooks',
+    'register_custom_hooks': 'custom_hooks', 'build_train_loop': 'train_cfg', 'build_val_loop': 'val_cfg',
+    'build_test_loop': 'test_cfg', 'build_optim_wrapper': 'optim_wrapper', 'scale_lr': 'auto_scale_lr',
+    '_init_model_weights': 'model', 'build_param_scheduler': 'param_scheduler', 'build_evaluator': 'test_evaluator',
+    '_maybe_compile': 'compile', 'load_or_resume': 'load_from', 'init_dist': 'env_cfg.dist_cfg',
 }
 # Functions that build what a dict says -> their name for it.
 _BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
 # Mistakes of whoever wrote the code, and limits of the machine.
-_NOT_OF_A_CONFIG = (NameError, NotImplementedError, SyntaxError, RecursionError, MemoryError, torch.OutOfMemoryError,
-                    AttributeError)
+_NOT_OF_A_CONFIG = (NameError, NotImplementedError, SyntaxError, RecursionError, MemoryError, torch.OutOfMemoryError)
 
 
 @contextmanager

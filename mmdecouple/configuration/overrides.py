@@ -13,8 +13,8 @@ def check_root_keys(config: Mapping[str, Any]) -> None:
     for name in config:
         known = _misspelt(name) if name not in ROOT_KEYS else None
         if known:
-            raise UserError(f'config key {name} is read by nothing; close: {known}. A variable of your own needs a name '
-                            'that is not so near.')
+            raise UserError(f'config key {name} is read by nothing; close: {known}. A variable of your own needs '
+                            'a name that is not so near.')
 
 
 def _misspelt(name: str) -> str | None:
@@ -37,7 +37,7 @@ def check_overrides(config: Mapping[str, Any], options: Mapping[str, Any], load_
         load_file: Gives the config without the overrides, as plain dicts.
 
     Raises:
-        UserError: Its root is no key that is read: unknown, or a variable whose value was copied when the file was read.
+        UserError: Its root is no key that is read: unknown, or a variable that was copied when the file was read.
     """
     for key in options:
         root = key.partition('.')[0]

@@ -44,7 +44,7 @@ def find(kind: str, name: str, scope: str) -> Callable | None:
 
 
 def find_anywhere(first: str, name: str, scope: str, key: str) -> Callable | None:
-    """The same in all registries, beginning with one; a mask is in none of them. The arguments are those of `resolve`."""
+    """The same in all registries, beginning with one; a mask is in none of them. Arguments as for `resolve`."""
     if name in MASKS:
         return MASKS[name]
     return next(filter(None, (find(kind, name, scope) for kind in dict.fromkeys([first, *KINDS]))), None)
@@ -85,8 +85,8 @@ def unknown_type(kind: str, name: str, scope: str, key: str) -> UserError:
     known = {other.removeprefix(f'{scope}.'): other for other in _names(kind)}
     elsewhere = [other for other in sorted(known, reverse=True) if other.rpartition('.')[2] == bare]
     close = elsewhere or close_names(name, known) or close_names(bare, known)
-    return UserError(f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its module '
-                     'in custom_imports.')
+    return UserError(f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its '
+                     'module in custom_imports.')
 
 
 def _names(kind: str) -> list[str]:

@@ -119,6 +119,8 @@ VALUES: dict[str, Kind] = {
     'env_cfg.mp_cfg.opencv_num_threads': WHOLE,
     'env_cfg.dist_cfg': BLOCK,
     'env_cfg.dist_cfg.backend': TEXT,
+    'env_cfg.dist_cfg.init_backend': TEXT,
+    'env_cfg.dist_cfg.init_method': TEXT,
     'env_cfg.dist_cfg.timeout': POSITIVE,
     'randomness': BLOCK,
     'randomness.seed': SEED.or_none(),
@@ -152,7 +154,7 @@ judged here. A root key that is here is one that a run reads."""
 
 ROOT_KEYS = frozenset(key for key in VALUES if '.' not in key)
 # Blocks that are read key by key; all others are the arguments of a class or a function.
-PLAIN_BLOCKS = ('env_cfg', 'env_cfg.mp_cfg', 'randomness', 'auto_scale_lr')
+PLAIN_BLOCKS = ('env_cfg', 'env_cfg.mp_cfg', 'env_cfg.dist_cfg', 'randomness', 'auto_scale_lr')
 
 
 def keys_of(block: str) -> frozenset[str]:

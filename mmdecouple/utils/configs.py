@@ -104,8 +104,8 @@ def apply_overrides(config: Config, options: dict) -> None:
         config.merge_from_dict(options)
     except _MISFITS as error:
         culprit = next((key for key in options if not _fits(config, key, options[key])), next(iter(options)))
-        raise UserError(f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; check '
-                        'each part of the key.') from error
+        raise UserError(f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; '
+                        'check each part of the key.') from error
     _derive_loader_options(config)
 
 

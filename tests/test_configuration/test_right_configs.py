@@ -32,7 +32,8 @@ def test_a_shipped_config_passes(path):
     {'compile': True}, {'compile.mode': 'default'}, {'work_dir': None, 'load_from': None, 'resume': True},
     {'log_level': 'WARNING', 'experiment_name': 'a', 'find_unused_parameters': True, 'sync_bn': 'torch'},
     {'train_dataloader.prefetch_factor': 4, 'train_dataloader.num_workers': 2},
-    {'train_dataloader.dataset': dict(_delete_=True, type='ConcatDataset', datasets=[dict(type='SceneImages', num_images=4)])},
+    {'train_dataloader.dataset': dict(
+        _delete_=True, type='ConcatDataset', datasets=[dict(type='SceneImages', num_images=4)])},
     {'test_evaluator': [dict(type='CouplingMetric')]},
     {'env_cfg.dist_cfg.backend': 'gloo', 'env_cfg.dist_cfg.timeout': 60},
     {'model.backbone.type': 'mmdecouple.models.backbones.DenseViT', 'model.backbone.depth': 18},
