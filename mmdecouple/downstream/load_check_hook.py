@@ -76,7 +76,8 @@ def _tell_of_plain_norms(runner: Runner) -> None:
     if count := sum(isinstance(module, _BatchNormXd) for module in bare_model(runner).modules()):
         runner.logger.warning(
             f'{count} synchronized batch norms are plain ones on a single device: each sees the '
-            f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, where the protocol has those of all devices.')
+            f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, where the protocol has '
+            'those of all devices.')
 
 
 def _initializer(model: nn.Module) -> PretrainedBackbone:

@@ -12,7 +12,8 @@ from mmdecouple.utils.files import write_bytes
 
 # COCO's AP by object size is in the JSON alone.
 _BY_SIZE = ('_s', '_m', '_l')
-_FACTS = ('checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision', 'options', 'config', 'sha256', 'date')
+_FACTS = ('checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision', 'options', 'config', 'sha256',
+          'date')
 # Rows that are alike in all of these are seeds of one experiment.
 _SAME = ('method', 'sha256', 'pretraining', 'role', 'arch', 'batch', 'precision', 'options', 'config')
 

@@ -20,13 +20,13 @@ def check_strides(model: nn.Module) -> None:
     if pyramid is None:
         return
     if model.backbone.stride != pyramid.patch_size:
-        raise UserError(f'PretrainedBackbone: the backbone has a patch of {model.backbone.stride} pixels and its pyramid '
-                        f'is for one of {pyramid.patch_size}; give both the same (config keys '
+        raise UserError(f'PretrainedBackbone: the backbone has a patch of {model.backbone.stride} pixels and its '
+                        f'pyramid is for one of {pyramid.patch_size}; give both the same (config keys '
                         'model.backbone.patch_size and patch_size of the ViTPyramid in model.neck).')
     for name, strides in _laid_out(model):
         if tuple(strides[:4]) != pyramid.strides:
-            raise UserError(f'PretrainedBackbone: {name} has strides {tuple(strides)}, but the maps of the pyramid have '
-                            f'{pyramid.strides} (config key model.{name}).')
+            raise UserError(f'PretrainedBackbone: {name} has strides {tuple(strides)}, but the maps of the pyramid '
+                            f'have {pyramid.strides} (config key model.{name}).')
 
 
 def _laid_out(model: nn.Module) -> list[tuple[str, list[int]]]:

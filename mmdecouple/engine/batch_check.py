@@ -21,6 +21,6 @@ def tell_of_unscaled_batch(runner: Runner) -> None:
     if batch != base:
         accumulated = f' x {steps} accumulated iterations' if steps > 1 else ''
         runner.logger.warning(
-            f'A step sees {images} images x {runner.world_size} processes{accumulated} = {batch}, but the learning rate '
-            f'is for {base}: set auto_scale_lr.enable=True, which scales it by {batch / base:g}, or another '
+            f'A step sees {images} images x {runner.world_size} processes{accumulated} = {batch}, but the learning '
+            f'rate is for {base}: set auto_scale_lr.enable=True, which scales it by {batch / base:g}, or another '
             'train_dataloader.batch_size.')

@@ -117,8 +117,8 @@ def demo(tmp_path_factory):
     ('densecl', 'coco-mask-rcnn-fpn', 'resnet-demo', 'coco/bbox_mAP', 0.5),
     ('ibot', 'ade-upernet', 'vit-demo', 'mIoU', 30)])
 def test_eight_scenes_are_learned_by_heart(demo, method, task, arch, metric, least):
-    words = [sys.executable, str(ROOT / 'tools/transfer.py'), str(demo / f'{method}.pth'), '--task', task, '--arch', arch,
-             '--smoke', 'overfit', '--root', str(demo / 'out'), '--device', 'cpu']
+    words = [sys.executable, str(ROOT / 'tools/transfer.py'), str(demo / f'{method}.pth'), '--task', task, '--arch',
+             arch, '--smoke', 'overfit', '--root', str(demo / 'out'), '--device', 'cpu']
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=880)
     assert done.returncode == 0, done.stderr[-3000:]
     row = json.loads((demo / 'out' / 'results.jsonl').read_text().splitlines()[-1])

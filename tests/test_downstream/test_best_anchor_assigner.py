@@ -23,7 +23,8 @@ def detectron2(overlaps, low=0.3, high=0.7):
 
 
 def assign(assigner, anchors, boxes):
-    return assigner.assign(InstanceData(priors=anchors), InstanceData(bboxes=boxes, labels=torch.arange(len(boxes)) % 5))
+    objects = InstanceData(bboxes=boxes, labels=torch.arange(len(boxes)) % 5)
+    return assigner.assign(InstanceData(priors=anchors), objects)
 
 
 @settings(max_examples=200, deadline=None)
@@ -63,8 +64,8 @@ def test_on_real_boxes_every_object_has_an_anchor_and_mmdet_leaves_some_without(
         assert not found[~near].any()
         best = overlaps == overlaps.max(1, keepdim=True).values
         assert all((found[row] > 0).all() for row in best)
-        stock = MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=dict(type='mmdet.BboxOverlaps2D'))
-        stock = assign(stock, anchors, boxes).gt_inds
+        stock = assign(MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=dict(type='mmdet.BboxOverlaps2D')), anchors,
+                       boxes).gt_inds
         counts['objects'] += len(boxes)
         counts['without'] += sum(index + 1 not in stock for index in range(len(boxes)))
     assert counts['objects'] > 100 and counts['without'] > 0

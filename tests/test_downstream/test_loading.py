@@ -39,8 +39,9 @@ def dino(states):
     """A whole file of DINO with a batch norm in its head."""
     head = {'head.mlp.0.weight': torch.zeros(2, 2), 'head.mlp.1.weight': torch.zeros(2),
             'head.mlp.1.running_mean': torch.zeros(2)}
-    return dict(epoch=1, **{role: {f'module.{key}': value for key, value in (prefixed(backbone_=states[seed]) | head).items()}
-                            for role, seed in (('student', 1), ('teacher', 2))})
+    networks = {role: prefixed(backbone_=states[seed]) | head for role, seed in (('student', 1), ('teacher', 2))}
+    return dict(epoch=1, **{role: {f'module.{key}': value for key, value in network.items()}
+                            for role, network in networks.items()})
 
 
 @pytest.fixture(scope='module')
@@ -210,7 +211,7 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
 
 @pytest.mark.parametrize('cfg, words', [
     (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
-    (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps of the pyram')])
+    (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps')])
 def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, cfg, words):
     with pytest.raises(UserError, match=words) as caught:
         build(cfg, str(files[0] / 'ibot.pth'))
@@ -218,7 +219,7 @@ def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, c
 
 
 @pytest.mark.parametrize('scale, wrapper, words', [
-    (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*scales it by 0.375'),
+    (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*by 0.375'),
     (dict(base_batch_size=16), SimpleNamespace(_accumulative_counts=2), '2 processes x 2 accumulated iterations = 12'),
     (dict(base_batch_size=12), SimpleNamespace(_accumulative_counts=2), None),
     (dict(base_batch_size=16, enable=True), None, None), (dict(base_batch_size=6), None, None), ({}, None, None)])

@@ -101,7 +101,7 @@ def small_vit(folder):
 
 
 def test_a_network_that_no_task_knows_is_refused_with_those_that_there_are(tmp_path):
-    with pytest.raises(ValueError, match='ViT of 4 blocks, width 32, patch 8, on which ade-upernet cannot be built .*vit-demo'):
+    with pytest.raises(ValueError, match='ViT of 4 blocks, width 32, patch 8, on which ade-upernet cannot be .*vit-demo'):
         Transfer(small_vit(tmp_path), 'ade-upernet').prepare()
 
 

@@ -89,7 +89,8 @@ def test_the_pyramid_of_patch_8_is_ibots_other_ladder_and_other_patches_are_refu
     maps = [torch.randn(2, 6, 8, 12) for _ in range(4)]
     found = pyramid(maps)
     assert [(16 * 8 // one.shape[2]) // 2 for one in found] == [4, 8, 16, 32]
-    torch.testing.assert_close(found[0], F.conv_transpose2d(maps[0], pyramid.levels[0].weight, pyramid.levels[0].bias, 2))
+    enlarge = pyramid.levels[0]
+    torch.testing.assert_close(found[0], F.conv_transpose2d(maps[0], enlarge.weight, enlarge.bias, 2))
     assert torch.equal(found[1], maps[1])
     assert torch.equal(found[2], F.max_pool2d(maps[2], 2)) and torch.equal(found[3], F.max_pool2d(maps[3], 4))
     with pytest.raises(UserError, match='patch_size must be one of 8, 16, got 14'):
@@ -113,5 +114,5 @@ def test_the_linear_head_is_a_batch_norm_and_a_convolution_of_one_pixel():
     torch.nn.init.uniform_(head.bn.running_mean)
     maps = [torch.randn(2, 6, 3, 5) for _ in range(2)]
     normed = (maps[1] - head.bn.running_mean[:, None, None]) / (head.bn.running_var[:, None, None] + head.bn.eps).sqrt()
-    expected = torch.einsum('bchw,kc->bkhw', normed, head.conv_seg.weight[:, :, 0, 0]) + head.conv_seg.bias[:, None, None]
-    torch.testing.assert_close(head(maps), expected)
+    expected = torch.einsum('bchw,kc->bkhw', normed, head.conv_seg.weight[:, :, 0, 0])
+    torch.testing.assert_close(head(maps), expected + head.conv_seg.bias[:, None, None])

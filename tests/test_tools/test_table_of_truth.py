@@ -68,7 +68,8 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
                     metrics={'coco/bbox_mAP': 0.381, 'coco/segm_mAP': 0.33, 'coco/bbox_mAP_s': 0.2})
     smoke = {**transfer, 'task': 'coco-mask-rcnn-c4 (scenes, a smoke run)', 'metrics': {'coco/bbox_mAP': 0.9}}
     other = {**transfer, 'arch': 'resnet18'}
-    again = {**transfer, 'arch': 'resnet50', 'seed': 1, 'metrics': {'coco/bbox_mAP': 0.383}, 'options': {'train_cfg.max_iters': '9'}}
+    again = {**transfer, 'arch': 'resnet50', 'seed': 1, 'metrics': {'coco/bbox_mAP': 0.383},
+             'options': {'train_cfg.max_iters': '9'}}
     (tmp_path / 'results.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (transfer, smoke, again, other)))
     segment = dict(val=dict(name='voc12-val', images=1449), class_iou={}, checkpoint='y.pth',
                    config='leopart_vit-s16_2xb32-50e_coco.py',

@@ -1,5 +1,5 @@
-# Linear segmentation of ADE20K from a frozen ViT-S/16, in DINOv2's protocol: the last layer with its final norm, a batch
-# norm and a 1 x 1 convolution; 40k iterations, batch 16; the last checkpoint counts. mIoU after pre-training on
+# Linear segmentation of ADE20K from a frozen ViT-S/16, in DINOv2's protocol: the last layer with its final norm, a
+# batch norm and a 1 x 1 convolution; 40k iterations, batch 16; the last checkpoint counts. mIoU after pre-training on
 # ImageNet-22k (iBOT) and on LVD-142M (DINOv2):
 # Published: iBOT ViT-L/16 44.6, DINOv2 ViT-S/14 44.3. DINOv2 resizes the shorter side to 512 whatever the longer one
 # becomes; here the longer one has the usual limit of 2048.
