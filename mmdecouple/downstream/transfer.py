@@ -90,8 +90,8 @@ class Transfer:
         self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
         if self.smoke == 'overfit' and self.data_root is not None:
             raise UserError('transfer: --smoke overfit draws its scenes and takes no --data-root.')
-        own = any(key.startswith('model.backbone') for key in self.options)
-        check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), own)
+        self.own = any(key.startswith('model.backbone') for key in self.options)
+        check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), self.own)
         self.config = task_config(self.task, self.smoke, self.arch, self.seed)
         apply_overrides(self.config, self.options)
         check_config(self.config, self.options)
@@ -219,7 +219,7 @@ class Transfer:
             identity=self.identity, task=f'{self.task} ({self.smoke}, a smoke run)' if self.smoke else self.task,
             metrics={key: value for key, value in metrics.items() if _is_metric(key, value)},
             **self.source | dict(checkpoint=self._relative(Path(self.checkpoint))),
-            seed=self.seed, batch=self.batch, arch=self.arch or TASKS[self.task].arch,
+            seed=self.seed, batch=self.batch, arch='own' if self.own else self.arch or TASKS[self.task].arch,
             precision=self.config.optim_wrapper.get('precision', 'fp32'), config=config_name(self.task),
             options={key: str(value) for key, value in self.options.items()},
             date=time.strftime('%Y-%m-%d %H:%M'), seconds=round(seconds), command=shlex.join(self.command),
