@@ -9,6 +9,7 @@ from mmdecouple.engine import DurableCheckpointHook, FiniteLossHook, GracefulSto
 from mmdecouple.engine.own_hooks import OWN, own_hooks
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import UserError
 from tests.test_engine.toy import Toy, make_runner
 
 NAMES = [kind.__name__ for kind in OWN]
@@ -121,3 +122,8 @@ def test_a_loop_of_iterations_and_mmengines_epochs_stop_at_a_signal_too(tmp_path
             runner.train()
         assert model.calls == 2 and (tmp_path / name / 'interrupted.pth').exists()
         assert sum(isinstance(hook, SeedHook) for hook in runner.hooks) == 1
+
+
+def test_the_checkpoint_hook_refuses_an_argument_that_saving_does_not_take():
+    with pytest.raises(UserError, match=r'default_hooks\.checkpoint\.keep_max'):
+        HOOKS.build(dict(type='DurableCheckpointHook', interval=1, keep_max=3))

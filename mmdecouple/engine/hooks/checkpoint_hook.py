@@ -1,4 +1,5 @@
 """Regular checkpoints of which the newest whole one is never deleted."""
+import inspect
 import os
 import os.path as osp
 from collections import deque
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.checkpoint import AtomicLocalBackend
+from mmdecouple.utils.errors import UserError, shown
 
 _OUTDATED = 'outdated_ckpts'
 _MOST_OUTDATED = 1000
@@ -24,7 +26,17 @@ class DurableCheckpointHook(CheckpointHook):
     names those that were outdated when it was saved, so that a resume deletes what a kill in between has spared.
 
     Args: see mmengine's ``CheckpointHook``.
+
+    Raises:
+        UserError: For an argument that mmengine's hook would hand on to a function that does not take it.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        unknown = sorted(set(kwargs) - set(inspect.signature(CheckpointHook).parameters))
+        if unknown:
+            raise UserError(f'DurableCheckpointHook has no argument {shown(unknown[0])} (config key '
+                            f'default_hooks.checkpoint.{unknown[0]}); remove it or correct its name.')
+        super().__init__(*args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
         """Deletes the outdated checkpoints that a resumed run left in the folder."""
