@@ -39,7 +39,7 @@ class ViTPyramid(BaseModule):
         super().__init__(init_cfg)
         if patch_size not in _PATCHES:
             raise UserError(f'ViTPyramid: patch_size must be one of {", ".join(map(str, _PATCHES))}, got '
-                            f'{patch_size!r}; no other patch gives maps of strides 4 to 32 (config key model.neck patch_size).')
+                            f'{patch_size!r}; no other patch gives strides 4 to 32 (config key model.neck.patch_size).')
         self.patch_size = patch_size
 
         def enlarge() -> nn.Module:

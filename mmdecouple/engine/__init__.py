@@ -12,7 +12,8 @@ from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, 
 from mmdecouple.utils.weights import load_weights
 
 __all__ = [
-    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS', 'NonFiniteGradient',
-    'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop', 'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable',
-    'load_weights', 'read_checkpoint', 'weights_only_loading'
+    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS',
+    'NonFiniteGradient', 'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop',
+    'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable', 'load_weights', 'read_checkpoint',
+    'weights_only_loading'
 ]

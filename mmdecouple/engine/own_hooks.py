@@ -59,8 +59,8 @@ def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
     if not options.get('save_optimizer', True):
         yield 'default_hooks.checkpoint.save_optimizer=False: --resume cannot go on from these checkpoints.'
     if options.get('out_dir') is not None:
-        yield ('default_hooks.checkpoint.out_dir is set: --resume looks in the work dir alone; name the checkpoint to go '
-               'on from (--resume FILE).')
+        yield ('default_hooks.checkpoint.out_dir is set: --resume looks in the work dir alone; name the checkpoint to '
+               'go on from (--resume FILE).')
     if isinstance(checkpoint, Hook) and not isinstance(checkpoint, DurableCheckpointHook):
         yield (f'default_hooks.checkpoint is a {type(checkpoint).__name__}: a kill while it saves can cost the last '
                'checkpoint; use DurableCheckpointHook.')

@@ -235,9 +235,9 @@ class PretrainRunner(Runner):
         bad = [self._first_nonfinite()]
         broadcast_object_list(bad)
         if bad[0]:
-            raise UserError(f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was not '
-                            f'written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it with a '
-                            'lower optim_wrapper.optimizer.lr.')
+            raise UserError(f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
+                            f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
+                            'with a lower optim_wrapper.optimizer.lr.')
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
         if self._record is not None:

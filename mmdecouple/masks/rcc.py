@@ -58,11 +58,12 @@ class _Rule(NamedTuple):
 
 RULES = {
     'area': _Rule(region_cells, lambda cut, count: cut / count, lambda *cells: cells, _inside, torch.float32),
-    'printed': _Rule(region_cells, lambda cut, count: 1 - cut / count, lambda *cells: cells, _straddling, torch.float32),
+    'printed': _Rule(region_cells, lambda cut, count: 1 - cut / count, lambda *cells: cells, _straddling,
+                     torch.float32),
     'release': _Rule(rounded_cells, lambda cut, count: 1 - (count - cut) / count, _bounds, _whole_cells, torch.float64),
 }
-"""`area`: cuts of the wanted area, by cell centers. `release`: the authors' code, in whole cells. `printed`: Algorithm 2
-to the letter."""
+"""`area`: cuts of the wanted area, by cell centers. `release`: the authors' code, in whole cells. `printed`: Algorithm
+2 to the letter."""
 
 
 @torch.no_grad()

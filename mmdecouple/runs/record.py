@@ -110,7 +110,8 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
               'the same to the last bit.' for key in _CIRCUMSTANCES if key in stored and stored[key] != record[key]]
     differing = []
     if before and now:
-        differing += [difference for key in _COMPARED for difference in _differences(before.get(key), now.get(key), key)]
+        for key in _COMPARED:
+            differing += _differences(before.get(key), now.get(key), key)
     wanted = config.get('randomness', {}).get('seed')
     if wanted is not None and stored.get('seed', wanted) != wanted:
         differing.append(('randomness.seed', stored['seed'], wanted))

@@ -60,8 +60,9 @@ class Settings:
             return value
         kind = Integral if whole else Real
         typed = isinstance(value, kind) and not isinstance(value, bool)
-        if not (typed and abs(value) < math.inf and (least is None or value >= least) and (most is None or value <= most)
-                and (above is None or value > above) and (below is None or value < below)):
+        if not (typed and abs(value) < math.inf and (least is None or value >= least)
+                and (most is None or value <= most) and (above is None or value > above)
+                and (below is None or value < below)):
             self._refuse(setting, _rule(least, most, above, below, whole, optional, typed), value)
         return value
 

@@ -1,4 +1,4 @@
-"""Processor seconds and memory to open COCO's training annotations: `python tools/benchmark/annotations.py --share 0.3`.
+"""Processor seconds and memory to open COCO's annotations: `python tools/benchmark/annotations.py --share 0.3`.
 
 The file is made here, with as many images, objects, crowds and digits as instances_train2017.json has on average; each
 reader opens it in a process of its own.
@@ -74,7 +74,7 @@ def _annotation(rng: np.random.Generator, number: int, image: int) -> dict:
 
 
 def measure(path: Path, reader: str) -> tuple[float, float]:
-    """Processor seconds to open the file, and peak memory beyond what the imports need, in MiB; in a process of its own."""
+    """Processor seconds to open the file, and peak memory beyond that of the imports, in MiB; in its own process."""
     command = [sys.executable, __file__, '--file', str(path), '--only', reader]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, memory = done.stdout.split()[-2:]

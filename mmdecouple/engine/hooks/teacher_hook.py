@@ -63,5 +63,6 @@ def _freeze(runner: Runner, parameters: tuple[nn.Parameter, ...]) -> None:
         if isinstance(wrapper, PrecisionOptimWrapper):
             wrapper.frozen = parameters
         elif parameters:
-            raise UserError(f'TeacherHook: only PrecisionOptimWrapper can freeze what {type(bare_model(runner)).__name__} '
-                            f'freezes, got {type(wrapper).__name__} (config key optim_wrapper.type).')
+            raise UserError('TeacherHook: only PrecisionOptimWrapper can freeze what '
+                            f'{type(bare_model(runner)).__name__} freezes, got {type(wrapper).__name__} (config key '
+                            'optim_wrapper.type).')

@@ -77,8 +77,8 @@ class DenseAlgorithm(BaseModel):
                 check.refuse('decoupling', 'needs a dense loss, which the method has not; remove it, or use a dense '
                              'method such as DenseCL')
             if self.decoupling.mixing == 'embedding' and not self.mixes_embeddings:
-                check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, such "
-                             "as IBOT; use 'pixel'")
+                check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, "
+                             "such as IBOT; use 'pixel'")
         self.data_preprocessor.batch_stages.append(self._draw)
 
     @property
@@ -251,8 +251,8 @@ class DenseAlgorithm(BaseModel):
     def _draw(self, batch: dict, generator: torch.Generator) -> dict:
         if len(batch['inputs']) != self.num_views:
             keys = 'num_views of the data' + ' and model.local_views' * hasattr(self, 'local_views')
-            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the batch '
-                            f'has {len(batch["inputs"])} (config key{"s" * ("and" in keys)} {keys}).')
+            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
+                            f'batch has {len(batch["inputs"])} (config key{"s" * ("and" in keys)} {keys}).')
         batch = {**batch, 'drawn': self.draw(batch, generator)}
         if self.decoupling is not None and self.decoupling.enabled:
             keys = [batch['inputs'][index] for index in self.key_views[:self.decoupled_views]]

@@ -27,7 +27,8 @@ def _leave_statistics(norm: _BatchNorm, _: Any) -> None:
     # The number of the backward pass that runs in this thread, which torch's own checkpointing asks for too.
     if torch._C._current_graph_task_id() != -1:
         norm.__dict__['_left'] = dict(norm._buffers)
-        norm._buffers.update((name, None if buffer is None else buffer.clone()) for name, buffer in norm._buffers.items())
+        norm._buffers.update((name, None if buffer is None else buffer.clone())
+                             for name, buffer in norm._buffers.items())
 
 
 def _take_up_statistics(norm: _BatchNorm, *_: Any) -> None:
