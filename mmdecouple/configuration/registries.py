@@ -39,7 +39,8 @@ def find(kind: str, name: str, scope: str) -> Callable | None:
     registry = KINDS[kind].children.get(scope, KINDS[kind])
     # mmengine takes what it does not know for the path of an object, and imports that.
     with suppress(RuntimeError):
-        return registry.get(name)
+        found = registry.get(name)
+        return found if callable(found) else None
     return None
 
 

@@ -128,6 +128,7 @@ VALUES: dict[str, Kind] = {
     'randomness.deterministic': FLAG,
     'visualizer': BLOCK.or_none(),
     'visualizer.vis_backends': Kind(list[dict] | None, 'a list of dicts'),
+    'visualizer.vis_backends.*.save_dir': TEXT.or_none(),
     'log_processor': BLOCK.or_none(),
     'log_processor.window_size': COUNT,
     'log_processor.num_digits': COUNT,

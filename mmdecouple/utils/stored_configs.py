@@ -20,6 +20,8 @@ _MASKS = ('Blockwise', 'Cutout', 'RandomMask', 'Rectangle', 'RegionCollaborative
 _LAYERS = ('BN', 'BN1d', 'BN2d', 'SyncBN', 'GN', 'LN', 'ReLU', 'LeakyReLU', 'GELU', 'SiLU', 'Conv2d')
 _MMPRETRAIN = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNeXt', 'VisionTransformer', 'DenseCLNeck', 'LinearNeck',
                'MoCoV2Neck', 'NonLinearNeck', 'LN2d', 'QuickGELU')
+# Rules for random weights, of networks that are looked at untrained.
+INITIALIZERS = ('Caffe2Xavier', 'Constant', 'Kaiming', 'Normal', 'TruncNormal', 'Uniform', 'Xavier')
 _OWN = (*_METHODS, *_PARTS, *_MASKS)
 NETWORK_TYPES = frozenset((*_OWN, *_LAYERS, *(f'mmdecouple.{name}' for name in (*_METHODS, *_PARTS)),
                            *(f'mmpretrain.{name}' for name in _MMPRETRAIN)))
@@ -157,12 +159,15 @@ def _check(values: dict[str, Any]) -> None:
     for key, part in values.items():
         network = key == 'model'
         for place, kind, value in _places(key, part):
-            if kind == 'type':
+            if kind == 'type' and '.init_cfg' in place:
+                if value not in INITIALIZERS:
+                    raise _Refused(f'{place}={shown(value)} could read any file')
+            elif kind == 'type':
                 if not isinstance(value, str) or value not in (NETWORK_TYPES if network else DATA_TYPES):
                     raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
             elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
                 raise _Refused(f'{place} is no setting')
-            elif kind in ('init_cfg', 'pretrained') and value is not None:
+            elif kind == 'pretrained' and value is not None or kind == 'init_cfg' and isinstance(value, str):
                 raise _Refused(f'{place}={shown(value)} could read any file')
             elif isinstance(value, str) and network and (_WORD.fullmatch(value) is None or str(kind).endswith('_type')):
                 raise _Refused(f'{place}={shown(value)} is no word of its settings')

@@ -9,7 +9,7 @@ from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError
 
 FOLDERS = sorted(path for path in configs_folder().rglob('*') if path.is_dir() and path.name[0] != '_')
-SHIPPED = [path for folder in FOLDERS for path in sorted(folder.glob('*.py')) if '_base_' not in path.parts]
+SHIPPED = [path for folder in FOLDERS for path in sorted(folder.glob('*.py')) if not {'_base_', 'smoke'} & set(path.parts)]
 
 
 @pytest.mark.parametrize('path', SHIPPED, ids=[str(path.relative_to(configs_folder())) for path in SHIPPED])

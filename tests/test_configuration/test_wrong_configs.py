@@ -114,8 +114,10 @@ CHECKED = [
     (D, 'test_dataloader.dataset.measures.0.type', 'OKN', 'test_dataloader.dataset.measures.0.type: OKNN'),
     (D, 'test_evaluator.type', 'CouplingMetrics', 'test_evaluator.type: CouplingMetric'),
     (D, 'default_hooks.timer.type', 'IterTimer', 'default_hooks.timer.type: IterTimerHook'),
-    (D, 'custom_hooks.1.type', 'FiniteLoss', 'custom_hooks.1.type: FiniteLossHook'),
-    (D, 'custom_hooks.1.type', 5, 'custom_hooks.1.type 5'),
+    (D, 'custom_hooks', [dict(type='FiniteLoss')], 'custom_hooks.0.type: FiniteLossHook'),
+    (D, 'custom_hooks', [dict(type=5)], 'custom_hooks.0.type 5'),
+    (D, 'model.backbone.type', 'json', 'model.backbone.type json'),
+    (D, 'visualizer.vis_backends.0.save_dir', 7, 'visualizer.vis_backends.0.save_dir 7'),
     (D, 'test_dataloader.dataset.measures.1.type', 5, 'test_dataloader.dataset.measures.1.type 5'),
     (D, 'env_cfg.dist_cfg.backends', 'gloo', 'env_cfg.dist_cfg.backends: backend'),
     (D, 'visualizer.type', 'Visualiser', 'visualizer.type: Visualizer'),
@@ -203,7 +205,6 @@ BUILT = [
 RUN = [
     ('param_scheduler.0.start_factor', 2.0, 'param_scheduler.0 between 0 and 1'),
     ('optim_wrapper.optimizer', dict(type='SGD', lr=0.1, nesterov=True), 'optim_wrapper.optimizer Nesterov'),
-    ('visualizer.vis_backends.0.save_dir', 7, 'visualizer'),
     ('model.neck.in_channels', 17, 'first training step model 17'),
 ]
 

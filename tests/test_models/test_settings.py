@@ -96,7 +96,7 @@ CASES = [
     (EmbeddingQueue(4, 4), dict(length=whole(-1), channels=whole(0))),
     (dict(type='RegionCollaborativeCutout'), dict(
         cut_ratio=(*PAIR, 1.4, -0.1), grid=maybe(whole(0)), box_area=(*PAIR, 0, (0.1, 4)), aspect=(*PAIR, 0, -1),
-        preset=WORD, rule=WORD)),
+        preset=WORD, rule=('any', 3))),
     (dict(type='Cutout'), dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(0)), box_area=(0, 2, '1'), aspect=(0, INF),
                                preset=WORD)),
     (dict(type='Blockwise'), dict(cut_ratio=(*PAIR, None, 1.4, -0.1, True))),

@@ -54,13 +54,15 @@ def stored(text, path):
     return str(path)
 
 
-VIT = "model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({})))\n"
+VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({})),
+             neck=dict(type='mmpretrain.DenseCLNeck', in_channels=8, hid_channels=8, out_channels=8))
+"""
 
 
 @pytest.mark.parametrize('text, line', [
     (CONFIG.replace("type='DenseCL'", "type='DenseCL', _scope_='os'"), 'model._scope_ is no setting'),
     (CONFIG.replace("type='DenseCL'", "type='DenseCL', init_cfg=dict(type='Pretrained', checkpoint='/etc/passwd')"),
-     'model.init_cfg=.*could read any file'),
+     'model.init_cfg.type=.*could read any file'),
     (CONFIG.replace("depth=18", "depth=18, pretrained='/etc/passwd'"), 'backbone.pretrained=.*could read any file'),
     (VIT.format("").replace("arch=dict()", "patch_cfg=dict(conv_type='antigravity')"),
      "conv_type='antigravity' is no word"),
