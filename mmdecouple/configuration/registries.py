@@ -37,8 +37,8 @@ def find(kind: str, name: str, scope: str) -> Callable | None:
     with suppress(ImportError):
         import_module(f'{scope}.registry')
     registry = KINDS[kind].children.get(scope, KINDS[kind])
-    # mmengine takes what it does not know for the path of an object, and imports that.
-    with suppress(RuntimeError):
+    # mmengine takes what it does not know for the path of an object, and imports that: `../x` is no path of one.
+    with suppress(RuntimeError, TypeError, ValueError):
         found = registry.get(name)
         return found if callable(found) else None
     return None

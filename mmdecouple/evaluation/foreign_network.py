@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.models import DensePreprocessor, DenseViT
-from mmdecouple.models.backbones import dense_map, measured_stride, predict_maps
+from mmdecouple.models.backbones import dense_map, finite_map, measured_stride, predict_maps
 from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
 from mmdecouple.models.backbones.roles import held_networks
 from mmdecouple.models.backbones.vit_reading import pick
@@ -66,7 +66,7 @@ class ForeignNetwork(BaseModel):
         if height % self.cell or width % self.cell:
             raise UserError(f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
                             'as this network needs; take a multiple of it (tools: --size).')
-        return dense_map(self.backbone, images, mask, self.layer, class_token).float()
+        return finite_map(dense_map(self.backbone, images, mask, self.layer, class_token))
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 mode: str = 'tensor') -> list[Tensor] | list[BaseDataElement]:

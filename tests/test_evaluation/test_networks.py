@@ -11,6 +11,7 @@ from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones.vit_formats import from_ours
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
 NAME = 'timm:vit_doll_patch14_reg4'
@@ -155,3 +156,10 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         open_network(NAME).model.dense_features(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="must be 'teacher' or 'student'"):
         open_network(NAME, measured='layer3')
+
+
+def test_weights_that_are_finite_and_overflow_are_refused_where_features_are_read():
+    network = open_network('mmdecouple::demo/ibot_vit-demo_scenes.py')
+    next(network.model.measured_backbone.layers[0].parameters()).data.fill_(3e38)
+    with pytest.raises(UserError, match='features that are not finite'):
+        network.model.dense_features(torch.ones(1, 3, 64, 64))

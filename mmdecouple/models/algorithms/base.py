@@ -11,7 +11,7 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from ..backbones import dense_map, predict_maps, stride_of
+from ..backbones import dense_map, finite_map, predict_maps, stride_of
 from ..decoupling import DecoupledViews, Foreground
 from ..layers import batch_shuffle, batch_unshuffle, count_batches_once
 from ..regions import Regions
@@ -225,7 +225,7 @@ class DenseAlgorithm(BaseModel):
             mask: Patches that the mask token replaces, bool (B, h, w), for networks that have one.
             class_token: Whether to read the class token instead, as a map of one cell, for networks that have one.
         """
-        return dense_map(self.measured_backbone, images, mask, self.layer, class_token).float()
+        return finite_map(dense_map(self.measured_backbone, images, mask, self.layer, class_token))
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
                 decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):

@@ -104,6 +104,19 @@ def measured_stride(backbone: nn.Module, layer: str | None = None) -> int | None
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
 
 
+def finite_map(features: Tensor) -> Tensor:
+    """A map (B, C, h, w) as it is, in float32.
+
+    Raises:
+        UserError: A value is NaN or infinite: finite weights can still be so large that a network overflows.
+    """
+    features = features.float()
+    if not features.isfinite().all():
+        raise UserError('the network gives features that are not finite: its weights are damaged or its training went '
+                        'wrong; take another checkpoint.')
+    return features
+
+
 def predict_maps(read: Callable[..., Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None,
                  mode: str) -> list[Tensor] | list[BaseDataElement]:
     """The dense maps of images of any sizes, in mmengine's modes of prediction.
