@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
@@ -34,6 +35,8 @@ class File(NamedTuple):
 def contents() -> dict[str, dict[str, Any]]:
     """Whole files of the formats that are read, of small networks: name -> content."""
     torch.manual_seed(0)
+    # It logs every single weight that it initializes.
+    MMLogger.get_current_instance().setLevel('ERROR')
     config = load_config(
         'mmdecouple::demo/ibot-d_vit-demo_scenes.py', {
             'model.backbone.arch': VIT,
