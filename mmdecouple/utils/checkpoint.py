@@ -4,7 +4,7 @@ import logging
 import os
 import os.path as osp
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import escape, glob
 from typing import Any
@@ -55,6 +55,13 @@ register_backend('atomic', AtomicLocalBackend, force=True)
 @contextmanager
 def weights_only_loading() -> Iterator[None]:
     """Makes every ``torch.load`` inside refuse pickled code, whoever calls it."""
+    with _without_code(lambda what: _refusal('a checkpoint', what)):
+        yield
+
+
+@contextmanager
+def _without_code(words: Callable[[str], str]) -> Iterator[None]:
+    """The same; `words` makes the message from what was refused."""
     key = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
     before = os.environ.get(key)
     os.environ[key] = '1'
@@ -64,7 +71,7 @@ def weights_only_loading() -> Iterator[None]:
     except pickle.UnpicklingError as error:
         reason = str(error).replace('WeightsUnpickler error:', '').strip()
         what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
-        raise UnsafeCheckpoint(_refusal('a checkpoint', what)) from error
+        raise UnsafeCheckpoint(words(what)) from error
     finally:
         os.environ.pop(key)
         if before is not None:
@@ -144,14 +151,14 @@ def _read_local(filename: str, allow_pickle: bool, mmap: bool) -> Any:
         raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.')
     if allow_pickle:
         return torch.load(filename, 'cpu', weights_only=False)
-    with weights_only_loading():
+    with _without_code(str):
         return torch.load(filename, 'cpu', weights_only=True)
 
 
 def _read_remote(filename: str, allow_pickle: bool, mmap: bool) -> Any:
     if allow_pickle:
         return _load_checkpoint(filename, 'cpu')
-    with weights_only_loading():
+    with _without_code(str):
         return _load_checkpoint(filename, 'cpu')
 
 
@@ -170,7 +177,7 @@ def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Stands in for mmengine's loader of addresses in the same way."""
     if _trust.given:
         return load_from_http(filename, map_location)
-    with weights_only_loading():
+    with _without_code(str):
         return load_from_http(filename, map_location)
 
 
