@@ -40,5 +40,6 @@ def try_training() -> str:
 
 def _train(folder: Path, **changes: object) -> None:
     config: Config = load_config('mmdecouple::demo/densecl-d_resnet-demo_scenes.py', {**_SMALL, **changes})
-    config.work_dir, config.launcher = str(folder), 'none'
+    # Two runs of one name that start within a second would share mmengine's visualizer.
+    config.work_dir, config.launcher, config.experiment_name = str(folder), 'none', folder.name
     build_runner(config).train()

@@ -1,6 +1,7 @@
 """Whatever is wrong in a config is answered with one line that names its key, before or while the run is built."""
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,9 +251,14 @@ SMALL = {'train_dataloader.batch_size': 4, 'train_dataloader.dataset.num_images'
          'train_cfg.max_epochs': 1, 'launcher': 'none'}
 
 
+def small(folder: Path) -> dict:
+    # mmengine keeps a visualizer by the name of the run, which is otherwise that of the config and the second.
+    return {**SMALL, 'work_dir': str(folder), 'experiment_name': folder.name}
+
+
 @pytest.mark.parametrize('key, value, wanted', named(RUN))
 def test_what_fails_until_the_first_step_is_done_is_told_with_its_key(key, value, wanted, tmp_path):
-    config = changed(D, {**SMALL, key: value, 'work_dir': str(tmp_path)})
+    config = changed(D, {**small(tmp_path), key: value})
     with pytest.raises(UserError) as caught, running(config) as runner:
         runner.train()
     says(caught, wanted)
@@ -265,7 +271,7 @@ def test_what_fails_after_the_first_step_keeps_its_traceback(tmp_path, monkeypat
 
     monkeypatch.setattr(ResumableEpochLoop, 'run_iter', lambda self, *args: setattr(self, '_iter', 1) or fail())
     with pytest.raises(ValueError, match='a bug') as caught, running(
-            changed(D, {**SMALL, 'work_dir': str(tmp_path)})) as runner:
+            changed(D, small(tmp_path))) as runner:
         runner.train()
     assert not isinstance(caught.value, UserError)
 
