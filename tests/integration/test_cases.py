@@ -60,7 +60,8 @@ TRIES = {
            Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth').replace('affinity', 'lsc'), 'norm')],
     '21': [Try('model_converters/vit.py {out}/w.pth {out}/o.pth --to timm --force'),
            Try('model_converters/resnet.py {out}/r.pth {out}/o2.pth --to torchvision --force'),
-           Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth'))],
+           Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth')
+               .replace('{out}/i.jpg', 'scenes --limit 1'))],
     '22': [Try(MAP.replace('{word}', 'timm:vit_small_patch14_reg4_dinov2={out}/authors.pth'))],
     '23': [Try(TRAIN, said=r'\[2/2\]')],
     '25': [Try(TRAIN, 'batch')],
@@ -79,7 +80,7 @@ TRIES = {
     '35': [Try(TRAIN, said=r'\[2/2\]')],
     '36': [Try(TRAIN.replace('{out}/cfg.py', '"{out}/a b.c ü/cfg.py"')),
            Try(TRAIN.replace('cfg', 'crlf').replace('/run', '/run2')),
-           Try(TRAIN.replace('cfg', 'bom').replace('/run', '/run3'))],
+           Try(TRAIN.replace('cfg', 'bom').replace('/run', '/run3'), 'byte order mark')],
 }
 
 
