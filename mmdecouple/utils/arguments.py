@@ -1,5 +1,6 @@
 """Values of the command line that all tools check alike: a wrong one ends the program with a line that names it."""
 import argparse
+import math
 from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
@@ -21,6 +22,22 @@ def integer(low: int, high: int | None = None) -> Callable[[str], int]:
             value = None
         if value is None or value < low or (high is not None and value > high):
             raise argparse.ArgumentTypeError(f'must be a whole number {allowed}, got {text}')
+        return value
+
+    return read
+
+
+def real(low: float = -math.inf, high: float = math.inf) -> Callable[[str], float]:
+    """Returns a type for `add_argument` that takes the finite numbers from `low` to `high`, both included."""
+    bounds = f' from {low:g} to {high:g}' if high < math.inf else f' of at least {low:g}' if low > -math.inf else ''
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and low <= value <= high):
+            raise argparse.ArgumentTypeError(f'must be a finite number{bounds}, got {text}')
         return value
 
     return read

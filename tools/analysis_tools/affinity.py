@@ -12,6 +12,7 @@ import torch
 
 from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
+from mmdecouple.utils.arguments import real
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays
 from mmdecouple.utils.progress import shown_progress
@@ -26,7 +27,7 @@ ARRAYS = 'affinity.npz'
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=448, scenes=192, out='work_dirs/affinity')
-    parser.add_argument('--point', type=float, nargs=2, action='append', metavar=('X', 'Y'),
+    parser.add_argument('--point', type=real(), nargs=2, action='append', metavar=('X', 'Y'),
                         help='in every image, as shares of width and height in [0, 1]; may be repeated (default: the '
                         'center of the largest instance where instances are known, else of the image)')
     parser.add_argument('--scale', choices=SCALES, default='fixed', help='colors: fixed = 0 to 1 for all, to compare '

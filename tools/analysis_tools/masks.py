@@ -19,7 +19,7 @@ from mmdecouple.evaluation.mask_statistics import (MASK_TYPES, collaboration, dr
                                                    mask_statistics)
 from mmdecouple.masks import PRESETS, RegionCollaborativeCutout
 from mmdecouple.models.decoupling.composition import mix_pixels
-from mmdecouple.utils.arguments import integer, positive, seed
+from mmdecouple.utils.arguments import integer, positive, real, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         help='cells along the side, or height and width (default: 14)')
     parser.add_argument('--grid', type=positive, help="boxes along each side (default: the preset's)")
     parser.add_argument('--preset', default='release', help=f'one of {", ".join(PRESETS)} (default: release)')
-    parser.add_argument('--cut-ratio', type=float, nargs='+', metavar='RATIO',
+    parser.add_argument('--cut-ratio', type=real(0, 1), nargs='+', metavar='RATIO',
                         help="one number, or low and high (default: the mask's own)")
     parser.add_argument('--count', type=positive, default=3000, help='masks (default: 3000)')
     parser.add_argument('--seed', type=seed, default=0)

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdecouple.utils.arguments import positive, real
+
 IMAGES, OBJECTS_PER_IMAGE, NUMBERS_PER_POLYGON, CROWD_SHARE, CATEGORIES = 118_287, 7.27, 50, 0.012, 80
 URL = 'http://images.cocodataset.org/train2017/000000391895.jpg'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--share', type=float, default=0.3, help="share of COCO's images (default: 0.3)")
-    parser.add_argument('--rounds', type=int, default=3, help='times each reader opens the file (default: 3)')
+    parser.add_argument('--share', type=real(1e-4, 10), default=0.3, help="share of COCO's images (default: 0.3)")
+    parser.add_argument('--rounds', type=positive, default=3, help='times each reader opens the file (default: 3)')
     parser.add_argument('--file', type=Path, help='an annotation file to open instead')
     parser.add_argument('--only', choices=READERS, help='open the file by one reader, in this process')
     return parser.parse_args()

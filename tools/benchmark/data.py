@@ -10,6 +10,7 @@ import torch
 
 from mmdecouple.datasets import ImageDataset, SceneImages
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
+from mmdecouple.utils.arguments import real
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_json
@@ -17,7 +18,7 @@ from mmdecouple.utils.files import check_writable, write_json
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seconds', type=float, default=5, help='time spent on each row')
+    parser.add_argument('--seconds', type=real(0.01), default=5, help='time spent on each row')
     parser.add_argument('--json', help='file to write the figures to')
     return parser.parse_args()
 

@@ -36,7 +36,7 @@ from mmdecouple.datasets.proposals import ProposalFile, write_proposals
 from mmdecouple.datasets.reading import UnreadableImage, open_header, read_image
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.datasets.soco_proposals import read_soco_json
-from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.arguments import positive, real
 from mmdecouple.utils.errors import one_line_errors, UserError
 from mmdecouple.utils.files import check_writable, write_json
 
@@ -55,18 +55,20 @@ def main() -> None:
     parser.add_argument('--import', dest='soco', metavar='FILE', help="take the boxes from SoCo's JSON")
     parser.add_argument('--workers', type=positive, default=os.cpu_count(), metavar='N', help='processes')
     parser.add_argument('--force', action='store_true', help='replace an earlier file or an unfinished other search')
-    parser.add_argument('--scale', type=float, default=300.0, help="Felzenszwalb's scale")
-    parser.add_argument('--sigma', type=float, default=0.9, help='blur before the segmentation, in pixels')
+    parser.add_argument('--scale', type=real(0), default=300.0, help="Felzenszwalb's scale")
+    parser.add_argument('--sigma', type=real(0), default=0.9, help='blur before the segmentation, in pixels')
     parser.add_argument('--min-size', type=positive, default=100, help='smallest segment, in pixels')
     parser.add_argument('--min-side', type=positive, default=32, help='smallest side of a box, in pixels')
-    parser.add_argument('--aspect', type=float, default=3.0, help='largest ratio of the sides of a box')
-    parser.add_argument('--share', type=float, nargs=2, default=(0.3, 0.8), metavar=('LOW', 'HIGH'),
+    parser.add_argument('--aspect', type=real(1), default=3.0, help='largest ratio of the sides of a box')
+    parser.add_argument('--share', type=real(0, 1), nargs=2, default=(0.3, 0.8), metavar=('LOW', 'HIGH'),
                         help='sides of a box (geometric mean) over those of the image')
     args = parser.parse_args()
     search = dict(scale=args.scale, sigma=args.sigma, min_size=args.min_size)
     keep = dict(min_side=args.min_side, aspect=args.aspect, share=list(args.share))
     if args.out.suffix != '.npz':
         parser.exit(2, f'{parser.prog}: {args.out} must end with .npz.\n')
+    if args.share[0] > args.share[1]:
+        parser.exit(2, f'{parser.prog}: --share must be LOW and HIGH in this order, got {list(args.share)}.\n')
     if args.out.exists() and not args.force:
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file, or replace it with --force.\n')
     for key, value in (*search.items(), *keep.items()):
