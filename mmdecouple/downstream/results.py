@@ -34,7 +34,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise UserError(f'{path}, line {number}: no JSON ({error}); mend or remove the line.') from error
+            raise UserError(f'{path}, line {number}: not JSON ({error}); correct or remove the line.') from error
     return rows
 
 

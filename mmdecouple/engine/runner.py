@@ -2,8 +2,6 @@
 import logging
 import os
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -28,6 +26,7 @@ from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
 from mmdecouple.runs.record import check_resume, record_of
+from mmdecouple.runs.processes import on_main_process, start_worker
 from mmdecouple.runs.steps import check_batches, check_length
 from mmdecouple.utils.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint, read_resumable,
                                          weights_only_loading)
@@ -73,10 +72,9 @@ class PretrainRunner(Runner):
         super().setup_env(env_cfg)
         if self._train_loop is None:
             return
-        self._on_main_process(lambda: hold_folder(self.work_dir))
+        on_main_process(lambda: hold_folder(self.work_dir))
         if self._resume_request[0]:
-            self._resume_file = self._resume_request[1] or self._on_main_process(
-                lambda: find_resumable(self.work_dir))
+            self._resume_file = self._resume_request[1] or on_main_process(lambda: find_resumable(self.work_dir))
 
     def set_randomness(self,
                        seed: int | None,
@@ -142,7 +140,7 @@ class PretrainRunner(Runner):
         for dataset in _walk(loader.dataset):
             if isinstance(dataset, SeededDataset) and dataset.seed is None:
                 dataset.seed = seed
-        loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
+        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
         return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -242,7 +240,7 @@ class PretrainRunner(Runner):
             backend_args = dict(backend='atomic')
         if self._record is not None:
             # The folder may have been deleted, and taken by another run, since.
-            self._on_main_process(lambda: hold_folder(self.work_dir))
+            on_main_process(lambda: hold_folder(self.work_dir))
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
@@ -265,7 +263,7 @@ class PretrainRunner(Runner):
     def train(self) -> torch.nn.Module:
         """Trains; an interrupted run ends the program with exit code 0. The folder is free afterwards."""
         try:
-            self._on_main_process(lambda: hold_folder(self.work_dir))
+            on_main_process(lambda: hold_folder(self.work_dir))
             model = super().train()
         finally:
             release_folder(self.work_dir)
@@ -291,20 +289,6 @@ class PretrainRunner(Runner):
             with weights_only_loading():
                 super()._init_model_weights()
 
-    @staticmethod
-    def _on_main_process(call: Callable[[], Any]) -> Any:
-        """What the first process returns; what it refuses, all refuse."""
-        answer = [None, None]
-        if is_main_process():
-            try:
-                answer[0] = call()
-            except UserError as error:
-                answer[1] = error
-        broadcast_object_list(answer)
-        if answer[1] is not None:
-            raise answer[1]
-        return answer[0]
-
 
 def _walk(dataset: Any) -> Iterator[Any]:
     """A data set and those it wraps."""
@@ -313,23 +297,3 @@ def _walk(dataset: Any) -> Iterator[Any]:
     for wrapped in inner:
         if wrapped is not None:
             yield from _walk(wrapped)
-
-
-def _start_worker(inner: Callable | None, worker_id: int) -> None:
-    """Lets the main process decide what a signal to the whole group means.
-
-    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers, and ends with it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, args=(os.getppid(), ), daemon=True).start()
-    if inner is not None:
-        inner(worker_id)
-
-
-def _obey_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        received = signal.sigtimedwait({signal.SIGTERM}, 1)
-        if received is not None and received.si_pid == parent:
-            break
-    os._exit(0)

@@ -51,7 +51,7 @@ def draw_masks(config: dict,
 
     Args:
         config: Config of a mask sampler.
-        regions: Where the regions come from, whether or not the masks heed them.
+        regions: Where the regions come from, whether or not the masks follow them.
         size: Mask size `(h, w)` in cells.
         count: Number of masks.
         seed: Seed of all draws.

@@ -167,7 +167,7 @@ def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
         weights = to_ours(content, measured, where=repr(word))
     except ValueError as error:
         raise UserError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
-                        f'timm:NAME={word}; a ResNet of others is converted first '
+                        f'timm:NAME={word}; convert a ResNet of another project first '
                         '(tools/model_converters/resnet.py).') from error
     return _foreign(_name(path), vit_network(weights, repr(word)), path)
 

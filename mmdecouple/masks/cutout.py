@@ -13,7 +13,7 @@ def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int],
     In a region of W x H cells that starts at X1, Y1 a rectangle of sides sqrt(r_c) W and sqrt(r_c)
     H, that is of the share r_c of the region, is placed at X1 + u (W - sqrt(r_c) W), and likewise
     in y. The cells whose centers lie in it are cut. Where regions overlap the cuts add up: this is
-    what RCC mends.
+    what RCC corrects.
 
     Args:
         regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.

@@ -1,4 +1,4 @@
-"""Region collaborative cutout (RCC): a cut in every region that heeds the cuts of the others."""
+"""Region collaborative cutout (RCC): a cut in every region that accounts for the cuts of the others."""
 from collections.abc import Callable
 from typing import NamedTuple
 

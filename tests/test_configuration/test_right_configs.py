@@ -1,6 +1,4 @@
 """A config that works is never refused."""
-from pathlib import Path
-
 import pytest
 
 from mmdecouple.configuration import check_config
@@ -9,12 +7,24 @@ from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError
 
 FOLDERS = sorted(path for path in configs_folder().rglob('*') if path.is_dir() and path.name[0] != '_')
-SHIPPED = [path for folder in FOLDERS for path in sorted(folder.glob('*.py')) if not {'_base_', 'smoke'} & set(path.parts)]
+SHIPPED = [path for folder in FOLDERS for path in sorted(folder.glob('*.py'))
+           if not {'_base_', 'smoke'} & set(path.parts)]
+
+
+def accepted(config, options=None):
+    try:
+        check_config(config, options or {})
+    except UserError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize('path', SHIPPED, ids=[str(path.relative_to(configs_folder())) for path in SHIPPED])
-def test_a_shipped_config_passes(path):
-    check_config(load_config(str(path)))
+def test_a_shipped_config_passes_and_with_a_misspelt_key_does_not(path):
+    config = load_config(str(path))
+    assert accepted(config)
+    config.default_hoks = {}
+    assert not accepted(config)
 
 
 @pytest.mark.parametrize('options', [
@@ -42,7 +52,8 @@ def test_an_override_that_is_read_passes(options):
     config = load_config('mmdecouple::demo/densecl-d_resnet-demo_scenes.py', options)
     if 'model.backbone.type' in options:
         config.model.backbone = dict(type=options['model.backbone.type'])
-    check_config(config, options)
+    assert accepted(config, options)
+    assert not accepted(config, {**options, 'nothing.reads_this': 1})
 
 
 @pytest.mark.parametrize('base', [
@@ -53,7 +64,10 @@ def test_an_override_that_is_read_passes(options):
 def test_a_config_of_another_package_passes(base, tmp_path):
     pytest.importorskip(base.partition('::')[0])
     (tmp_path / 'child.py').write_text(f'_base_ = {base!r}\nmy_model = 3\ndata_root = "elsewhere"\n')
-    check_config(load_config(str(tmp_path / 'child.py')))
+    config = load_config(str(tmp_path / 'child.py'))
+    assert accepted(config)
+    config.default_hoks = {}
+    assert not accepted(config)
 
 
 def test_a_class_of_ones_own_may_do_with_its_blocks_what_it_likes(tmp_path, monkeypatch):
@@ -74,7 +88,7 @@ custom_imports = dict(imports=['own_module_of_a_test'])
 model = dict(backbone=dict(_delete_=True, type='OwnNetOfATest', width=3, anything=dict(type='no class', of='mine')))
 ''')
     config = load_config(str(tmp_path / 'child.py'))
-    check_config(config)
+    assert accepted(config)
     with pytest.raises(UserError, match='close: OwnNetOfATest'):
         check_config(load_config(str(tmp_path / 'child.py'), {'model.backbone.type': 'OwnNetOfATst'}))
 

@@ -1,4 +1,4 @@
-"""The branch: composition, alignments and weighting, against loops and against the contracts of the house."""
+"""The branch: composition, alignments and weighting, against loops and against the contracts of the package."""
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""iBOT and iBOT-D against the authors' code (golden numbers) and against the contracts of the house."""
+"""iBOT and iBOT-D against the authors' code (golden numbers) and against the contracts of the package."""
 import copy
 
 import pytest

@@ -1,4 +1,4 @@
-"""MaskAlign and MaskAlign-D against the authors' code (golden numbers) and against the contracts of the house."""
+"""MaskAlign and MaskAlign-D against the authors' code (golden numbers) and against the contracts of the package."""
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""SoCo and SoCo-D against the authors' code (golden numbers) and against the contracts of the house."""
+"""SoCo and SoCo-D against the authors' code (golden numbers) and against the contracts of the package."""
 import pytest
 import torch
 import torch.nn.functional as F

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets import EpochSampler, SeededDataset
+from mmdecouple.datasets import SeededDataset
 from mmdecouple.engine import PretrainRunner, read_checkpoint
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.errors import user_message

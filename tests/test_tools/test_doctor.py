@@ -41,8 +41,8 @@ def test_every_problem_is_one_line_with_its_remedy(doctor, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['doctor.py'])
     monkeypatch.setattr(doctor, 'examine', lambda ability: (False, 'the reason'))
     assert doctor.main() == 1
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('to mend ')]
-    assert len(lines) == len(doctor.ABILITIES) and lines[0].startswith('to mend pre-training: ')
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('to fix ')]
+    assert len(lines) == len(doctor.ABILITIES) and lines[0].startswith('to fix pre-training: ')
 
 
 def test_what_gives_no_answer_does_not_work(doctor, monkeypatch):

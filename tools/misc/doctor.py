@@ -1,4 +1,4 @@
-"""One screen: what is installed, what works, and the exact command that mends what does not.
+"""One screen: what is installed, what works, and the exact command that fixes what does not.
 
 Pre-training is tried: two steps of a tiny network, whose checkpoints are written and read. Exit code 0 when that works,
 1 otherwise.
@@ -117,7 +117,7 @@ def main() -> int:
     for ability in broken:
         waits = COMPILED_OPS in broken and ability.needs_ops
         after = f' (after {COMPILED_OPS.name})' if waits else ''
-        console.print(f'to mend {ability.name}{after}: {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
+        console.print(f'to fix {ability.name}{after}: {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
     return 0 if results[0][0] else 1
 
 

@@ -8,7 +8,6 @@ in its order, with one change: the teacher moves after the optimizer, as ours.
 import sys
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor
 
 from . import formula, recipe

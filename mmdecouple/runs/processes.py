@@ -1,0 +1,55 @@
+"""What the processes of a run agree on, and how its data loader workers end."""
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+
+from mmdecouple.utils.errors import UserError
+
+
+def on_main_process(call: Callable[[], Any]) -> Any:
+    """Calls a function in the first process only.
+
+    Returns:
+        Its result, in every process.
+
+    Raises:
+        UserError: What the first process refuses, every process refuses.
+    """
+    answer = [None, None]
+    if is_main_process():
+        try:
+            answer[0] = call()
+        except UserError as error:
+            answer[1] = error
+    broadcast_object_list(answer)
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
+
+
+def start_worker(inner: Callable | None, worker_id: int) -> None:
+    """Lets the main process decide what a signal to the whole group means.
+
+    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers, and ends with it.
+
+    Args:
+        inner: Another function to call with the same number, or None.
+        worker_id: Number of the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, args=(os.getppid(), ), daemon=True).start()
+    if inner is not None:
+        inner(worker_id)
+
+
+def _obey_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == parent:
+            break
+    os._exit(0)
