@@ -69,7 +69,7 @@ def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
 def test_a_damaged_table_is_named_with_its_line(tmp_path):
     path = tmp_path / 'results.jsonl'
     path.write_text(json.dumps(row('a')) + '\n{"iden\n')
-    with pytest.raises(ValueError, match=r'results.jsonl, line 2: no JSON'):
+    with pytest.raises(ValueError, match=r'results.jsonl, line 2: not JSON'):
         read_rows(path)
 
 
