@@ -1,6 +1,7 @@
 """A wrong value of any argument of any class of models, masks and engine is one line with its config key."""
 import inspect
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from mmdecouple.masks import MASKS, build_mask
 from mmdecouple.models.layers import Center, EmbeddingQueue, NegativeQueue
 from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.settings import SettingError
 
 from . import test_leopart, test_maskalign, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
@@ -28,92 +30,107 @@ def student():
     return dict(neck=torch.nn.Linear(2, 2))
 
 
-def whole(*wrong):
-    return (*NO_NUMBER, 2.5, None, *wrong)
+class Number(NamedTuple):
+    """Values of a numeric argument: what is refused, and the limits themselves."""
+    wrong: tuple
+    right: tuple
+
+    def __iter__(self):
+        return iter(self.wrong)
 
 
-def real(*wrong):
-    return (*NO_NUMBER, None, *wrong)
+def whole(least, most=None):
+    over = () if most is None else (most + 1, )
+    return Number((*NO_NUMBER, 2.5, None, least - 1, *over), (least, ) if most is None else (least, most))
 
 
-def maybe(values):
-    return tuple(value for value in values if value is not None)
+def real(least=None, most=None, above=None, below=None):
+    wrong = dict(least=-0.1, most=0.1, above=0, below=0)
+    right = dict(least=0, most=0, above=1e-3, below=-1e-3)
+    limits = {key: limit for key, limit in dict(least=least, most=most, above=above, below=below).items()
+              if limit is not None}
+    return Number((*NO_NUMBER, None, *(limit + wrong[key] for key, limit in limits.items())),
+                  tuple(limit + right[key] for key, limit in limits.items()))
+
+
+def maybe(number):
+    return Number(tuple(value for value in number if value is not None), (None, *number.right))
 
 
 WORD, FLAG, BLOCK = ('any', None, 3, ['paper']), ('yes', 1, None), (None, 'densecl', 3, {})
 ALGORITHM = dict(backbone=BLOCK, neck=('mlp', 3), teacher=('ema', 3), decoupling=('paper', True, {}),
-                 dense_stride=maybe(whole(0, -8)), measured=WORD, data_preprocessor=('dense', 3))
+                 dense_stride=maybe(whole(1)), measured=WORD, data_preprocessor=('dense', 3))
 VIEWS = (0, [], [0.5], [-1], 'all', None)
 PAIR = ((0.1, ), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
 
 # Config of an object that can be built -> its arguments with values that are wrong.
 CASES = [
-    (densecl(), dict(ALGORITHM, queue_length=whole(0, -1), channels=whole(0), temperature=real(0, -0.2),
-                     dense_weight=real(-0.1, 1.5), match_rank=(0, -1, 'best', None, True, 1.5))),
-    (MOCO, dict(ALGORITHM, queue_length=whole(0), channels=whole(0), temperature=real(0, -0.2))),
+    (densecl(), dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0),
+                     dense_weight=real(0, 1), match_rank=(0, -1, 'best', None, True, 1.5))),
+    (MOCO, dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0))),
     (ibot(), dict(ALGORITHM, mim_mask=(*BLOCK, dict(type='Blockwise', cut_ratio=0.), dict(type='Blokwise')),
-                  mim_share=real(-0.1, 1.1), local_views=whole(-1), student_temperature=real(0, -1.),
+                  mim_share=real(0, 1), local_views=whole(0), student_temperature=real(above=0),
                   teacher_temperature=(0.04, (0.04, ), (0.04, 0.07, 0.1), (0., 0.07), (0.04, -1.), 'x'),
-                  warmup_epochs=whole(-1), center_momentum=real(2, -0.1), visible_weight=real(-1),
-                  target_rank=(0, 'near', None), freeze_last_layer=whole(-1))),
+                  warmup_epochs=whole(0), center_momentum=real(0, 1), visible_weight=real(0),
+                  target_rank=(0, 'near', None), freeze_last_layer=whole(0))),
     (test_leopart.leopart(), dict(
-        ALGORITHM, local_views=whole(-1), temperature=real(0, -0.1), epsilon=real(0, -0.05), iterations=whole(0, -3),
-        queue_length=whole(-1), queue_share=whole(0, -1), attention_mass=real(0, 1.2), roi_size=whole(0))),
-    (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(1., -0.1), masking=WORD, drop=real(-0.1, 1.5))),
-    (test_soco.soco(), dict(ALGORITHM, predictor=BLOCK, roi_size=whole(0))),
+        ALGORITHM, local_views=whole(0), temperature=real(above=0), epsilon=real(above=0), iterations=whole(1),
+        queue_length=whole(0), queue_share=whole(1), attention_mass=real(above=0, most=1), roi_size=whole(1))),
+    (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(0, below=1), masking=WORD, drop=real(0, 1))),
+    (test_soco.soco(), dict(ALGORITHM, predictor=BLOCK, roi_size=whole(1))),
     (test_soco.soco_fpn(), dict(ALGORITHM, predictor=BLOCK)),
-    (BRANCH, dict(mask=BLOCK, loss_weight=real(-0.1, 1.2), weighting=WORD, ratio=real(0, -1), background=WORD,
-                  foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(0)))),
+    (BRANCH, dict(mask=BLOCK, loss_weight=real(0, 1), weighting=WORD, ratio=real(above=0), background=WORD,
+                  foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(1)))),
     (dict(type='DenseViT', **{key: value for key, value in VIT.items() if key != 'type'}), dict(
         arch=('vit-x', None, 3, dict(embed_dims=16), dict(embed_dims=0, num_layers=1, num_heads=1,
                                                          feedforward_channels=1)),
-        position=WORD, mask_token=FLAG, weights=(3, '', True), with_cp=FLAG, drop_path_rate=real(-1, 1.),
-        drop_rate=real(-0.1, 1.), img_size=(0, 'big', (32, ), (32, 0)), patch_size=(0, -16, None, 'x'))),
+        position=WORD, mask_token=FLAG, weights=(3, '', True), with_cp=FLAG, drop_path_rate=real(0, below=1),
+        drop_rate=real(0, below=1), img_size=(0, 'big', (32, ), (32, 0)), patch_size=(0, -16, None, 'x'))),
     (dict(type='DINOHead', in_channels=8), dict(
-        in_channels=whole(0), out_channels=whole(0, 1), hidden_channels=whole(0), bottleneck_channels=whole(0),
+        in_channels=whole(1), out_channels=whole(2), hidden_channels=whole(1), bottleneck_channels=whole(1),
         norm_last_layer=FLAG)),
-    (dict(type='PrototypeHead', in_channels=8), dict(in_channels=whole(0), prototypes=whole(0, 1),
-                                                     hidden_channels=whole(0), out_channels=whole(0))),
+    (dict(type='PrototypeHead', in_channels=8), dict(in_channels=whole(1), prototypes=whole(2),
+                                                     hidden_channels=whole(1), out_channels=whole(1))),
     (dict(type='DynamicAlignment', in_channels=8, out_channels=8), dict(
-        in_channels=whole(0), out_channels=whole(0), student_depth=whole(0), teacher_depth=whole(0),
-        levels=whole(0, 13), fusion=WORD)),
-    (PYRAMID, dict(in_channels=(8, [], [0, 16, 32, 64], ['8', 16, 32, 64]), projector=BLOCK, channels=whole(0),
-                   fc_channels=whole(0), norm_cfg=('BN', 3, {}), roi_size=whole(0),
+        in_channels=whole(1), out_channels=whole(1), student_depth=whole(1), teacher_depth=whole(1),
+        levels=whole(1, 12), fusion=WORD)),
+    (PYRAMID, dict(in_channels=(8, [], [0, 16, 32, 64], ['8', 16, 32, 64]), projector=BLOCK, channels=whole(1),
+                   fc_channels=whole(1), norm_cfg=('BN', 3, {}), roi_size=whole(1),
                    limits=(48, (48, 96), (96, 48, 192, 224), (0, 96, 192, 224)))),
-    (dict(type='EMATeacher', student=student()), dict(momentum=real(-0.1, 2), end_momentum=maybe(real(-0.1, 1.1)))),
+    (dict(type='EMATeacher', student=student()), dict(momentum=real(0, 1), end_momentum=maybe(real(0, 1)))),
     (dict(type='FrozenViT', backbone=VIT), dict(
-        backbone=BLOCK, checkpoint=(3, ''), levels=whole(0), statistics=WORD, input_size=maybe(whole(0)))),
+        backbone=BLOCK, checkpoint=(3, ''), levels=whole(1), statistics=WORD, input_size=maybe(whole(1)))),
     (dict(type='CutViews', mask=dict(type='Blockwise')), dict(
-        mask=(*BLOCK, dict(type='Blockwise', cut_ratio=2)), views=VIEWS, mask_stride=whole(0), fill=real(),
+        mask=(*BLOCK, dict(type='Blockwise', cut_ratio=2)), views=VIEWS, mask_stride=whole(1), fill=real(),
         on_regions=FLAG)),
-    (dict(type='CutBoxes'), dict(views=VIEWS, prob=real(-0.1, 2), area=(*PAIR, 0.1, (0.1, 2)), fill=real())),
+    (dict(type='CutBoxes'), dict(views=VIEWS, prob=real(0, 1), area=(*PAIR, 0.1, (0.1, 2)), fill=real())),
     (dict(type='DensePreprocessor'), dict(
         mean=((1., 2.), 3, None, ('1', '2', '3')), std=((1., 2.), (0., 1., 1.), (1., -1., 1.), (1., NAN, 1.)),
         channels_last=FLAG, batch_stages=(dict(type='CutBoxes'), 'CutBoxes', [3], [{}], None))),
-    (dict(type='SplitBN', num_features=4), dict(group_size=whole(0))),
-    (Center(4), dict(channels=whole(0), momentum=real(2, -0.1))),
-    (NegativeQueue(4, 4), dict(length=whole(0), channels=whole(0))),
-    (EmbeddingQueue(4, 4), dict(length=whole(-1), channels=whole(0))),
+    (dict(type='SplitBN', num_features=4), dict(group_size=whole(1))),
+    (Center(4), dict(channels=whole(1), momentum=real(0, 1))),
+    (NegativeQueue(4, 4), dict(length=whole(1), channels=whole(1))),
+    (EmbeddingQueue(4, 4), dict(length=whole(0), channels=whole(1))),
     (dict(type='RegionCollaborativeCutout'), dict(
-        cut_ratio=(*PAIR, 1.4, -0.1), grid=maybe(whole(0)), box_area=(*PAIR, 0, (0.1, 4)), aspect=(*PAIR, 0, -1),
+        cut_ratio=(*PAIR, 1.4, -0.1), grid=maybe(whole(1)), box_area=(*PAIR, 0, (0.1, 4)), aspect=(*PAIR, 0, -1),
         preset=WORD, rule=('any', 3))),
-    (dict(type='Cutout'), dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(0)), box_area=(0, 2, '1'), aspect=(0, INF),
+    (dict(type='Cutout'), dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(1)), box_area=(0, 2, '1'), aspect=(0, INF),
                                preset=WORD)),
     (dict(type='Blockwise'), dict(cut_ratio=(*PAIR, None, 1.4, -0.1, True))),
     (dict(type='RandomMask'), dict(cut_ratio=(*PAIR, None, 1.4, NAN))),
     (dict(type='Rectangle'), dict(area=(*PAIR, 0, 2, None), aspect=(*PAIR, 0, -1, None))),
     (dict(type='PrecisionOptimWrapper', optimizer=None), dict(
-        precision=WORD, accumulative_counts=whole(0, -1),
+        precision=WORD, accumulative_counts=whole(1),
         clip_grad=(3, dict(type='all'), dict(max_norm=0), dict(max_norm=NAN), dict(type='tensor'), {}))),
     (dict(type='SoCoLARS', params=None, lr=0.1), dict(
-        lr=real(-1), momentum=real(1, -0.1), weight_decay=real(-1), trust=real(0), eps=real(0))),
+        lr=real(0), momentum=real(0, below=1), weight_decay=real(0), trust=real(above=0), eps=real(above=0))),
     (dict(type='DecayGroupsConstructor', optim_wrapper_cfg={}), dict(
         paramwise_cfg=(3, dict(lr=2), dict(free='norm'), dict(free=[3]), dict(lr_mult=2), dict(lr_mult=dict(neck=0)),
                        dict(lr_mult=dict(neck='10'))))),
     (dict(type='WarmupCosineLR', optimizer=None, warmup=1, eta_min=0., end=10), dict(
-        warmup=real(-1, 10), eta_min=real(-1), start=real(-0.1, 1.1), warmup_endpoint=FLAG)),
-    (dict(type='CouplingHook'), dict(interval=whole(0), probe=('coco', 3), batch_size=whole(0), num_workers=whole(-1))),
-    (dict(type='RemarksHook'), dict(max_share=real(-0.1, 1.1))),
+        warmup=real(0, below=10), eta_min=real(0), start=real(0, 1), warmup_endpoint=FLAG)),
+    (dict(type='CouplingHook'), dict(interval=whole(1), probe=('coco', 3), batch_size=whole(1), num_workers=whole(0))),
+    (dict(type='RemarksHook'), dict(max_share=real(0, 1))),
 ]
 REGISTRIES = MODELS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 
@@ -151,6 +168,19 @@ def test_a_wrong_value_is_one_line_that_names_it(config, argument, value):
     message = str(error.value)
     assert argument.partition('.')[0] in message and '\n' not in message and len(message) <= 250, message
     assert not isinstance(config, dict) or '(config key' in message, message
+
+
+LIMITS = [pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r}')
+          for config, arguments in CASES for argument, values in arguments.items() if isinstance(values, Number)
+          for value in values.right]
+
+
+@pytest.mark.parametrize('config, argument, value', LIMITS)
+def test_a_value_at_its_limit_is_accepted(config, argument, value):
+    try:
+        make(config, argument, value)
+    except SettingError as error:
+        assert error.setting != argument, error
 
 
 def test_every_argument_of_every_class_is_tried():
