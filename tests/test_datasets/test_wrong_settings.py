@@ -1,9 +1,12 @@
 """A wrong argument of a data set, sampler or transform is one line that names it, before an image is read."""
+import re
+
 import pytest
 
 import mmdecouple.datasets  # noqa: F401  registers what is built here
 from mmdecouple.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from mmdecouple.utils.errors import LONGEST, UserError
+from mmdecouple.utils.settings import SettingError
 
 CROP = [dict(type='RandomResizedCropView', size=32)]
 NAN = float('nan')
@@ -27,7 +30,7 @@ def images(**settings):
 
 
 def probes(**settings):
-    return lambda: DATASETS.build({'type': 'ProbeDataset', 'objects': None, **settings})
+    return lambda: DATASETS.build({'type': 'ProbeDataset', 'objects': dict(type='SceneObjects', num_images=1), **settings})
 
 
 def sampler(**settings):
@@ -87,3 +90,42 @@ def test_a_wrong_value_is_one_line_that_names_the_setting(setting, number):
         CASES[setting][number]()
     message = str(caught.value)
     assert '\n' not in message and 'got ' in message and len(message) < LONGEST
+
+
+LIMITS = dict(
+    size=[transform('RandomResizedCropView', size=value) for value in (1, (1, 1), (1, 40))]
+    + [probes(size=1, cell=1), transform('WholeImageView', size=1)],
+    scale=[transform('RandomResizedCropView', size=32, scale=value) for value in ((1e-3, 1), (1, 1))],
+    ratio=[transform('RandomResizedCropView', size=32, ratio=(1e-3, 1e-3))],
+    prob=[transform(kind, prob=value) for value in (0, 1) for kind in (
+        'RandomFlipView', 'RandomGrayscale', 'RandomGaussianBlur', 'RandomSolarize', 'RandomColorJitter')],
+    hue=[transform('RandomColorJitter', hue=value) for value in (0, 0.5)],
+    brightness=[transform('RandomColorJitter', **{key: value}) for value in (0, 1)
+                for key in ('brightness', 'contrast', 'saturation')],
+    sigma=[transform('RandomGaussianBlur', sigma=(1e-3, 1e-3))],
+    threshold=[transform('RandomSolarize', threshold=value) for value in (0, 256)],
+    num_views=[views('MultiView', num_views=[1])],
+    overlap=[views('OverlapViews', overlap=value) for value in (0, 0.499)],
+    tries=[views(kind, tries=1) for kind in ('OverlapViews', 'BoxViews')],
+    num_boxes=[views('BoxViews', num_boxes=1)],
+    common=[views('BoxViews', num_boxes=4, common=value) for value in (1, 4)],
+    pairs=[views('BoxViews', pairs=[(0, 1)]), views('BoxViews', pairs=[(1, 0)])],
+    jitter=[views('BoxViews', jitter=value) for value in (0, 0.499)],
+    jitter_prob=[views('BoxViews', jitter_prob=value) for value in (0, 1)],
+    grid=[transform('GridProposals', grid=1), transform('GridProposals', num=1)],
+    area=[transform('GridProposals', area=value) for value in ((1e-3, 1), (1, 1))],
+    aspect=[transform('GridProposals', aspect=(1e-3, 1e-3))],
+    num_images=[scenes(num_images=1)],
+    seed=[scenes(seed=0), sampler(seed=0), probes(seed=0)],
+    max_bad_share=[images(max_bad_share=value) for value in (0, 1)],
+    cell=[probes(cell=1)],
+    cache=[probes(cache=1)])
+
+
+@pytest.mark.parametrize('setting, number', [(setting, i) for setting, builds in LIMITS.items()
+                                             for i in range(len(builds))])
+def test_a_value_at_its_limit_is_accepted(setting, number):
+    try:
+        LIMITS[setting][number]()
+    except UserError as error:
+        assert not isinstance(error, SettingError) and not re.search(rf'\b{setting}\b', str(error)), error
