@@ -1,0 +1,126 @@
+"""Which tests run a statement, and running them in a fork of this process."""
+import ast
+import os
+import re
+import signal
+import sqlite3
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+# Longest time of the tests of a mutant: so many seconds, and their usual time so many times.
+_SLACK, _FACTOR = 90, 4
+
+
+class CoveringTests:
+    """Tests by the lines they run.
+
+    Args:
+        coverage: Data file of `coverage`, with the test as the context (`--cov-context=test`).
+        durations: Output of pytest with `--durations=0`.
+    """
+
+    def __init__(self, coverage: str, durations: str) -> None:
+        self.seconds = defaultdict(float)
+        for line in Path(durations).read_text().splitlines():
+            if match := re.match(r'([\d.]+)s (?:setup|call|teardown)\s+(\S.*)$', line):
+                self.seconds[match[2]] += float(match[1])
+        self._database = sqlite3.connect(f'file:{coverage}?mode=ro', uri=True)
+
+    def of(self, file: str, lines: tuple[int, int], source: str) -> list[str]:
+        """Tests that run the statement around some lines of a file; outside of functions, any line of the class or file.
+
+        Those whose names share most with the file's come first, and short ones before long ones.
+        """
+        within = _reached(ast.parse(source), *lines)
+        found = [test for test, numbers in self._running(file).items() if numbers & within]
+        words = set(re.split(r'[/_.]', file)) - {'mmdecouple', 'py'}
+
+        def rank(test: str) -> tuple[float, str]:
+            shared = len(words & set(re.split(r'[/_.:\[\]-]', test)))
+            return self.seconds[test] / 2 - shared, test
+
+        return sorted(found, key=rank)
+
+    def limit(self, tests: list[str]) -> float:
+        """Seconds after which tests that still run have noticed something."""
+        return _SLACK + _FACTOR * sum(self.seconds[test] for test in tests)
+
+    def _running(self, file: str) -> dict[str, set[int]]:
+        from coverage.numbits import numbits_to_nums
+        found = defaultdict(set)
+        for context, bits in self._database.execute(
+                'SELECT context.context, line_bits.numbits FROM line_bits JOIN context ON context.id = context_id '
+                'JOIN file ON file.id = file_id WHERE file.path LIKE ?', (f'%/{file}', )):
+            if context:
+                found[context.rsplit('|', 1)[0]].update(numbits_to_nums(bits))
+        return found
+
+
+def run_forked(tests: list[str], limit: float, output: Path) -> tuple[str, str, float]:
+    """Runs tests in a child process until the first failure.
+
+    Args:
+        tests: Ids of pytest.
+        limit: Seconds after which the child and its children are killed.
+        output: File of what they print.
+
+    Returns:
+        `noticed`, `survived` or `not run`; the line that says which test failed; seconds.
+    """
+    if not tests:
+        return 'not run', '', 0.
+    started = time.monotonic()
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        _become_pytest(tests, output)
+    while time.monotonic() < started + limit:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            seconds = time.monotonic() - started
+            return ('survived', '', seconds) if code == 0 else ('noticed', _failure(output), seconds)
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return 'noticed', f'not done after {limit:.0f} s', limit
+
+
+def _become_pytest(tests: list[str], output: Path) -> None:
+    os.setsid()
+    with output.open('w') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    code = 1
+    try:
+        import pytest
+        code = int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', '--no-header', '--tb=line', *tests]))
+    finally:
+        os._exit(code)
+
+
+def _failure(output: Path) -> str:
+    lines = output.read_text(errors='replace').strip().splitlines() or ['']
+    return next((line for line in lines if line.startswith(('FAILED', 'ERROR'))), lines[-1])[:300]
+
+
+def _reached(tree: ast.AST, first: int, last: int) -> set[int]:
+    """Lines by which a test shows that it depends on some others.
+
+    In a function those of the smallest statement around them (of a statement with a body its head alone), in the body of
+    a class those of the class, else all.
+    """
+    around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and first in _span(node)]
+    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and first >= node.body[0].lineno
+               for node in around):
+        classes = [_span(node) for node in around if isinstance(node, ast.ClassDef)]
+        return set(min(classes, key=len, default=range(1, 10**6)))
+    heads = [range(node.lineno, max(node.body[0].lineno, node.lineno + 1)) if isinstance(getattr(node, 'body', None), list)
+             else _span(node) for node in around]
+    return set(min((head for head in heads if first in head), key=len, default=range(first, last + 1)))
+
+
+def _span(node: ast.stmt) -> range:
+    return range(node.lineno, node.end_lineno + 1)
