@@ -9,6 +9,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from mmdecouple.utils.errors import MissingFile
+
 # Longest time of the tests of a mutant: so many seconds, and their usual time so many times.
 _SLACK, _FACTOR = 90, 4
 
@@ -19,9 +21,15 @@ class CoveringTests:
     Args:
         coverage: Data file of `coverage`, with the test as the context (`--cov-context=test`).
         durations: Output of pytest with `--durations=0`.
+
+    Raises:
+        FileNotFoundError: If one of them is not there.
     """
 
     def __init__(self, coverage: str, durations: str) -> None:
+        for file in (coverage, durations):
+            if not Path(file).is_file():
+                raise MissingFile(f'mutants: there is no file {file}; the command that makes it is in --help.')
         self.seconds = defaultdict(float)
         for line in Path(durations).read_text().splitlines():
             if match := re.match(r'([\d.]+)s (?:setup|call|teardown)\s+(\S.*)$', line):
@@ -98,6 +106,7 @@ def _become_pytest(tests: list[str], output: Path) -> None:
         import pytest
         code = int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', '--no-header', '--tb=line', *tests]))
     finally:
+        sys.stdout.flush()
         os._exit(code)
 
 
