@@ -21,10 +21,10 @@ test_dataloader = dict(
                 meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ]))
 test_evaluator = dict(ann_file='data/scenes/annotations/instances_train.json')
-train_cfg = dict(max_iters=150)
+train_cfg = dict(max_iters=180)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.05, by_epoch=False, begin=20, end=150),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.05, by_epoch=False, begin=20, end=180),
 ]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
 auto_scale_lr = dict(base_batch_size=4)
