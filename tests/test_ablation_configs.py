@@ -27,7 +27,7 @@ VARIED = {
     'grid': r'model\.decoupling\.mask\.(grid|box_area)',
     'lambda': r'model\.decoupling(\.loss_weight)?',
     'mask_ratio': r'model\.mim_share|model\.mim_mask\.cut_ratio|model\.data_preprocessor\.batch_stages\.0\.(prob|area)',
-    'alignment': r'model\.(match_rank|target_rank)',
+    'alignment': r'model\.(type|match_rank|target_rank)',
     'schedule': r'train_cfg\.max_epochs|model\.(local_views|decoupling|mim_mask\..*)',
     'visible_tokens': r'train_cfg\.max_epochs|model\.(visible_weight|decoupling)',
 }

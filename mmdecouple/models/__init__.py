@@ -1,14 +1,21 @@
-from .algorithms import IBOT, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, SoCo, SoCoFPN
+from mmdecouple.decoupling import DecoupledViews, DecouplingBranch
+from mmdecouple.registry import MODELS
+
+from .algorithms import (IBOT, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MisalignedDenseCL, MisalignedIBOT, MoCoV2,
+                         SoCo, SoCoFPN, Step, ViewFlow)
 from .backbones import DenseViT
 from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
-from .decoupling import DecoupledViews, DecouplingBranch
-from .layers import Center, NegativeQueue, SplitBN
+from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
 from .losses import info_nce, sinkhorn
 from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid
+from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
+MODELS.register_module(module=DecouplingBranch)
+
 __all__ = ['Center', 'CutBoxes', 'CutViews', 'DINOHead', 'DecoupledViews', 'DecouplingBranch', 'DenseAlgorithm',
-           'DenseCL', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment', 'EMATeacher', 'FrozenViT', 'IBOT', 'Leopart',
-           'MaskAlign', 'MoCoV2', 'NegativeQueue', 'PrototypeHead', 'RegionPyramid', 'SoCo', 'SoCoFPN', 'SplitBN',
-           'info_nce', 'sinkhorn']
+           'DenseCL', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment', 'EMATeacher', 'EpochDependent', 'FrozenViT',
+           'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2', 'NegativeQueue',
+           'PrototypeHead', 'RegionPyramid', 'Samples', 'SoCo', 'SoCoFPN', 'SplitBN', 'Step', 'TeacherTemperature',
+           'ViewFlow', 'info_nce', 'sinkhorn']

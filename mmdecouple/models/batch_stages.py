@@ -3,12 +3,10 @@ from collections.abc import Sequence
 
 import torch
 
+from mmdecouple.decoupling.cells import enlarge, mask_grid
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
-
-from .cells import enlarge, mask_grid
-from .regions import regions_of
 
 _KEY = 'model.data_preprocessor.batch_stages'
 
@@ -42,7 +40,7 @@ class CutViews:
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
         inputs = _chosen(self, batch)
-        regions = regions_of(batch['data_samples'], 'CutViews') if self.on_regions else None
+        regions = batch['data_samples'].regions('CutViews') if self.on_regions else None
         for index in self.views:
             view, cells = inputs[index], None
             size = mask_grid(view.shape[-2:], self.mask_stride, 'CutViews', 'mask_stride')
@@ -80,7 +78,7 @@ class CutBoxes:
         self.fill = fill
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
-        inputs, regions = _chosen(self, batch), regions_of(batch['data_samples'], 'CutBoxes')
+        inputs, regions = _chosen(self, batch), batch['data_samples'].regions('CutBoxes')
         for index in self.views:
             view, boxes = inputs[index], regions[index].boxes
             height, width = view.shape[-2:]

@@ -9,6 +9,8 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import shown
 from mmdecouple.utils.settings import Settings
 
+from .samples import Samples
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -17,11 +19,11 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class DensePreprocessor(BaseDataPreprocessor):
     """Normalize views on the device and run the batch stages in order.
 
-    A batch stage is a callable `stage(batch, generator) -> batch` on the dict that becomes the model's
-    arguments: it may change `inputs` or add a key. All random draws of the stages come from the one generator,
-    which `set_step` seeds from (run seed, rank, iteration): a resumed run draws what the uninterrupted one
-    would have drawn. The generator lives on the CPU: the draws are the same on every device, and the sizes that
-    depend on them (how many positions are masked) are known without waiting for the device.
+    A batch stage is a callable `stage(batch, generator) -> batch` on the dict of the model's arguments, `inputs` and
+    `data_samples`: it may replace views. All random draws of a step, those of the stages and then those of the model,
+    come from the one generator, which `set_step` seeds from (run seed, rank, iteration): a resumed run draws what the
+    uninterrupted one would have drawn. The generator is on the CPU: the draws are the same on every device, and the
+    sizes that depend on them (how many positions are masked) are known without waiting for the device.
 
     Args:
         mean: Channel means of RGB in [0, 255], (3,).
@@ -47,7 +49,7 @@ class DensePreprocessor(BaseDataPreprocessor):
         self.generator = torch.Generator()
 
     def set_step(self, seed: int, rank: int, iteration: int) -> None:
-        """Seed the generator of the batch stages for one training iteration."""
+        """Seed the generator for one training iteration."""
         self.generator.manual_seed(((seed * 1_000_003 + rank) * 1_000_000_007 + iteration) % 2**63)
 
     # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
@@ -61,14 +63,15 @@ class DensePreprocessor(BaseDataPreprocessor):
             training: Whether to run the batch stages.
 
         Returns:
-            Dict with `inputs` (the same lists, normalized float32 on the device), `data_samples`, and what the
-            batch stages added.
+            Dict with `inputs` (the same lists, normalized float32 on the device) and `data_samples`, in training as
+            `Samples`.
         """
         inputs = [self._normalize(image) for image in self.cast_data(data['inputs'])]
-        batch = dict(inputs=inputs, data_samples=data.get('data_samples'))
-        if training:
-            for stage in self.batch_stages:
-                batch = stage(batch, self.generator)
+        if not training:
+            return dict(inputs=inputs, data_samples=data.get('data_samples'))
+        batch = dict(inputs=inputs, data_samples=Samples(data.get('data_samples')))
+        for stage in self.batch_stages:
+            batch = stage(batch, self.generator)
         return batch
 
     def _normalize(self, image: Tensor) -> Tensor:

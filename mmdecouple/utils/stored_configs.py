@@ -13,7 +13,8 @@ from mmengine.utils import import_modules_from_strings
 from .errors import UserError, shown
 
 # A type that a stranger's config names is built only if it stands here. All of these compute; none reads a file.
-_METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MoCoV2', 'SoCo', 'SoCoFPN')
+_METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2', 'SoCo',
+            'SoCoFPN')
 _PARTS = ('CutBoxes', 'CutViews', 'DINOHead', 'DecouplingBranch', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment',
           'EMATeacher', 'FrozenViT', 'PrototypeHead', 'RegionPyramid', 'SplitBN')
 _MASKS = ('Blockwise', 'Cutout', 'RandomMask', 'Rectangle', 'RegionCollaborativeCutout')

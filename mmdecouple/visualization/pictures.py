@@ -10,10 +10,10 @@ from mmengine.dataset import default_collate
 
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.datasets.resizing import resize
+from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import probe_config
-from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.errors import UserError
 
@@ -69,9 +69,8 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
     items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
     preprocessor = model.data_preprocessor
     preprocessor.set_step(_SEED, 0, 0)
-    batch = preprocessor(default_collate(items), training=True)
-    decoupled = batch['decoupled']
-    views = torch.cat([batch['inputs'][index] for index in model.key_views[:model.decoupled_views]])
+    step = model.begin(**preprocessor(default_collate(items), training=True))
+    decoupled, views = step.decoupled, step.stacked(model.flow.teacher[:model.flow.decoupled])
     keys, partners, mixed = (
         to_uint8(images, preprocessor.mean.flatten(), preprocessor.std.flatten())
         for images in (views[decoupled.rows], views[decoupled.partners],

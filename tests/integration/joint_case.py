@@ -2,6 +2,7 @@
 
 `EpochSampler` deals an epoch's images out in turn: image b of process r is image b * processes + r of the joint batch.
 """
+import dataclasses
 import json
 from pathlib import Path
 from unittest import mock
@@ -10,10 +11,10 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
+from mmdecouple.decoupling import DecouplingBranch, branch
 from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, SoCo
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.data_preprocessor import DensePreprocessor
-from mmdecouple.models.decoupling import DecouplingBranch, Foreground, branch
 from mmdecouple.registry import HOOKS, MODELS
 
 JOINT = """
@@ -66,11 +67,9 @@ class JointPreprocessor(DensePreprocessor):
 class JointIBOT(IBOT):
     """Draws the masks of the joint batch and keeps its part."""
 
-    def draw(self, batch, generator):
-        views = [view.new_empty(len(view) * get_world_size(), *view.shape[1:]) for view in batch['inputs']]
-        mask = own_part(super().draw(dict(inputs=views), generator).mask, 2)
-        share = mask.flatten(1).float()
-        return MIMMasks(mask, Foreground.of(share), Foreground.of(1 - share))
+    def prepare(self, step, generator):
+        views = [view.new_empty(len(view) * get_world_size(), *view.shape[1:]) for view in step.views]
+        return MIMMasks.of(own_part(super().prepare(dataclasses.replace(step, views=views), generator).mask, 2))
 
 
 @MODELS.register_module()
@@ -85,8 +84,8 @@ class JointMaskAlign(MaskAlign):
 class JointLeopart(Leopart):
     """Counts every patch as foreground."""
 
-    def teach(self, views, drawn):
-        outputs = super().teach(views, drawn)
+    def teacher_forward(self, step):
+        outputs = super().teacher_forward(step)
         return {**outputs, 'mask': torch.ones_like(outputs['mask'])}
 
 

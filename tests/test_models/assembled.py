@@ -21,7 +21,7 @@ def in_float64(monkeypatch):
 
 
 def step(config: dict, data: dict) -> tuple:
-    """The model before a step whose teacher is not its student, what the batch stages made, and the losses."""
+    """The model before a step whose teacher is not its student, the step with its draws, and the losses."""
     model = build(config).double().train()
     generator = torch.Generator().manual_seed(3)
     centers = [buffer for name, buffer in model.named_buffers() if 'center' in name]
@@ -31,10 +31,10 @@ def step(config: dict, data: dict) -> tuple:
         for name in {'boxes', 'geometry'} & set(sample.keys()):
             sample.set_field(getattr(sample, name).double(), name)
     model.data_preprocessor.set_step(seed=0, rank=0, iteration=1)
-    prepared = model.data_preprocessor(data, True)
+    begun = model.begin(**model.data_preprocessor(data, True))
     before = copy.deepcopy(model)
     torch.manual_seed(0)
-    return before, prepared, model(**prepared, mode='loss')
+    return before, begun, model.loss(begun)
 
 
 def check(losses: dict, expected: dict) -> None:

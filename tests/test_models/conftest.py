@@ -41,6 +41,18 @@ def losses_of(model, data: dict, iteration: int = 0) -> dict:
     return model(**model.data_preprocessor(data, True), mode='loss')
 
 
+def begun(model, data: dict):
+    """The step of a batch before the networks run."""
+    return model.begin(**model.data_preprocessor(data, True))
+
+
+def forwarded(model, step):
+    """The step with the outputs of both networks."""
+    step.teacher = model.teacher_forward(step)
+    step.student, step.dense = model.student_forward(step)
+    return step
+
+
 @pytest.fixture
 def data() -> dict:
     return batch()

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmdecouple.decoupling import DecoupledViews, PositionSet
+from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.models.backbones.vit_formats import to_ours
-from mmdecouple.models.decoupling import DecoupledViews, Foreground
 
 from .conftest import build
 from .golden import formula
@@ -67,8 +68,7 @@ def official_norms(model, names) -> dict[str, float]:
 
 def released_views(golden: dict, views: list[Tensor], mixing: str) -> DecoupledViews:
     """The decoupled views of the released step, with mixing in pixels or left to the student."""
-    from mmdecouple.models.decoupling.composition import mix_pixels
     rows, partners = (torch.tensor(golden[name]) for name in ('rows', 'partner rows'))
     cut = formula.from_text(golden['cut masks'])
     images = mix_pixels(torch.cat(views), rows, partners, cut) if mixing == 'pixel' else None
-    return DecoupledViews(images, cut, rows, partners, Foreground.of((~cut).flatten(1).float()))
+    return DecoupledViews(images, cut, rows, partners, PositionSet.of((~cut).flatten(1).float()))

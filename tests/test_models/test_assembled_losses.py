@@ -12,8 +12,8 @@ from .golden_models import ibot
 
 @pytest.mark.parametrize('branch', [None, D_FORM])
 def test_the_terms_of_densecl_are_those_of_loops(branch):
-    model, data, losses = step(densecl(dense_weight=0.3, decoupling=branch), batch())
-    (query, key), made = data['inputs'], data.get('decoupled')
+    model, begun, losses = step(densecl(dense_weight=0.3, decoupling=branch), batch())
+    (query, key), made = begun.views, begun.decoupled
     student_map = model.backbone(query if made is None else torch.cat([query, made.images]))[-1]
     teacher_map = model.teacher.backbone(key)[-1]
     student, teacher = model.neck((student_map, )), model.teacher.neck((teacher_map, ))
@@ -35,11 +35,11 @@ def test_the_terms_of_densecl_are_those_of_loops(branch):
 
 
 def test_the_terms_of_mocov2_are_those_of_loops():
-    model, data, losses = step(dict(
+    model, begun, losses = step(dict(
         type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
         neck=dict(type='mmpretrain.MoCoV2Neck', **{k: v for k, v in NECK.items() if k != 'type'})), batch())
-    student, = model.neck((model.backbone(data['inputs'][0])[-1], ))
-    teacher, = model.teacher.neck((model.teacher.backbone(data['inputs'][1])[-1], ))
+    student, = model.neck((model.backbone(begun.views[0])[-1], ))
+    teacher, = model.teacher.neck((model.teacher.backbone(begun.views[1])[-1], ))
     check(losses, {'loss_global': sum(nce(q, k, model.queue.keys) for q, k in zip(student, teacher)) / 8})
 
 
@@ -51,9 +51,9 @@ def test_the_terms_of_mocov2_are_those_of_loops():
     ids=['iBOT', 'multi-crop', '++', '-D', '-D multi-crop ++', '-D release', 'RCC'])
 def test_the_terms_of_ibot_are_those_of_loops(options):
     inputs = batch()['inputs'] + batch(pixels=16)['inputs'][:options.get('local_views', 0)]
-    model, data, losses = step(ibot(**options), dict(inputs=inputs, data_samples=None))
+    model, begun, losses = step(ibot(**options), dict(inputs=inputs, data_samples=None))
     model.start_epoch(0)
-    views, masks, made = data['inputs'], data['drawn'].mask.unflatten(0, (2, 8)), data.get('decoupled')
+    views, masks, made = begun.views, begun.extras.mask.unflatten(0, (2, 8)), begun.decoupled
     assert masks.any()
     teacher = [model.teacher.backbone(view)[0] for view in views[:2]]
     student = [model.backbone(view, mask)[0] for view, mask in zip(views, masks)]
@@ -97,8 +97,8 @@ def test_the_terms_of_ibot_are_those_of_loops(options):
 
 @pytest.mark.parametrize('branch', [None, D_FORM])
 def test_the_terms_of_maskalign_are_those_of_loops(branch):
-    model, data, losses = step(test_maskalign.maskalign(decoupling=branch), batch(views=1))
-    view, made = data['inputs'][0], data.get('decoupled')
+    model, begun, losses = step(test_maskalign.maskalign(decoupling=branch), batch(views=1))
+    view, made = begun.views[0], begun.decoupled
     blocks = model.teacher.backbone.blocks(model.teacher.backbone.tokens(
         view * model.teacher.scale + model.teacher.shift)[0])[-2:]
     targets = [(block - block.mean(2, keepdim=True)) / (block.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()

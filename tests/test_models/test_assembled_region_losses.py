@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdecouple.models.regions import uncut_share
+from mmdecouple.decoupling.regions import uncut_share
 
 from . import test_leopart, test_soco, test_soco_fpn
 from .assembled import D_FORM, check, cross_entropy, decoupled_terms, in_float64, step, uncut_cells
@@ -36,16 +36,17 @@ RCC = dict(type='CutViews', views=(1, ), mask_stride=16, on_regions=True, mask=B
 def test_the_terms_of_soco_are_those_of_loops(options):
     batch_of = test_soco.data()
     crosswise(batch_of['data_samples'])
-    model, data, losses = step(test_soco.soco(**options), batch_of)
-    views, drawn, made = data['inputs'], data['drawn'], data.get('decoupled')
-    boxes, ids = ([part[index] for part in drawn] for index in range(2))
+    model, begun, losses = step(test_soco.soco(**options), batch_of)
+    views, made = begun.views, begun.decoupled
+    boxes, ids = ([part[index] for part in begun.regions] for index in range(2))
 
     def predicted(*arguments: Tensor) -> Tensor:
         projection = model.encode(model.backbone, model.neck, *arguments)
         return model.predictor((projection.flatten(0, 1), ))[0].unflatten(0, projection.shape[:2])
 
     first = predicted(views[0], boxes[0]) if made is None else predicted(
-        torch.cat([views[0], made.images]), torch.cat([boxes[0], boxes[0][made.rows]]), made.cut_mask)
+        torch.cat([views[0], made.images]), torch.cat([boxes[0], boxes[0][made.rows]]),
+        uncut_share(made.cut_mask, boxes[0][made.rows], 7))
     student = [first[:8], predicted(views[1], boxes[1])]
     teacher = [model.encode(model.teacher.backbone, model.teacher.neck, view, box) for view, box in zip(views, boxes)]
     expected = {'loss_12': matched(student[0], teacher[1], ids[0], ids[1]),
@@ -73,15 +74,15 @@ def test_the_terms_of_soco_on_a_pyramid_are_those_of_loops():
             sample.boxes[place] = torch.tensor([0., 0, 1, 1])
     config = test_soco.soco_fpn()
     config['neck']['limits'] = (10, 20, 26, 30)
-    model, data, losses = step(config, batch_of)
+    model, begun, losses = step(config, batch_of)
     student, teacher = [], []
-    for view, regions in zip(data['inputs'], data['drawn']):
+    for view, regions in zip(begun.views, begun.extras):
         for network, found in ((model, student), (model.teacher, teacher)):
-            found.append(model.encode(network.backbone, network.neck, view, regions.boxes))
+            found.append(model.encode(network.backbone, network.neck, view, regions))
         rows = model.predictor((student[-1].flatten(0, 1), ))[0]
         student[-1] = rows.unflatten(0, regions.ids.shape)
-    ids = [regions.ids.clone() for regions in data['drawn']]
-    for v, (view, regions) in enumerate(zip(data['inputs'], data['drawn'])):
+    ids = [regions.ids.clone() for regions in begun.extras]
+    for v, (view, regions) in enumerate(zip(begun.views, begun.extras)):
         side = ((regions.boxes[..., 2:] - regions.boxes[..., :2]) * view.shape[-1] + 1e-3).floor().prod(-1).sqrt()
         assert (side > 30).any() and (side <= 30).any()
         # A box without a level meets nobody.
@@ -97,14 +98,14 @@ def test_the_terms_of_soco_on_a_pyramid_are_those_of_loops():
 
 @pytest.mark.parametrize('branch', [None, D_FORM])
 def test_the_terms_of_leopart_are_those_of_loops(branch):
-    model, data, losses = step(test_leopart.leopart(decoupling=branch, queue_length=16), test_leopart.data())
-    views, made = data['inputs'], data.get('decoupled')
-    teacher = model.teach(views, data['drawn'])
+    model, begun, losses = step(test_leopart.leopart(decoupling=branch, queue_length=16), test_leopart.data())
+    views, made = begun.views, begun.decoupled
+    teacher = model.teacher_forward(begun)
     scores = [model.neck(model.backbone(view)[0][:, 1:]) for view in views]
     maps = [score.transpose(1, 2).unflatten(2, (int(score.shape[1]**0.5), ) * 2) for score in scores]
     assignments = teacher['dense'].transpose(1, 2).unflatten(2, maps[0].shape[-2:]).chunk(2)
     masks = teacher['mask'][:, None].chunk(2)
-    geometry = data['drawn']
+    geometry = begun.geometry
     pairs = [model._pair_loss(maps[v], assignments[j], masks[j], geometry[v], geometry[j])
              for j in range(2) for v in range(4) if v != j]
     expected = {'loss_cluster': sum(pairs) / 6}

@@ -4,9 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdecouple.models import DecouplingBranch
-from mmdecouple.models.decoupling import ALIGNMENTS, Foreground
-from mmdecouple.models.decoupling.composition import draw_partners, draw_rows
+from mmdecouple.decoupling import ALIGNMENTS, DecouplingBranch, PositionSet
+from mmdecouple.decoupling.composition import draw_partners, draw_rows
 
 from .conftest import BRANCH
 
@@ -107,13 +106,13 @@ def test_foreground_of_a_finer_mask_needs_half_of_the_position():
 
 @settings(deadline=None, max_examples=30)
 @given(views=st.integers(1, 4), positions=st.integers(1, 9), seed=st.integers(0, 2**20))
-def test_foreground_positions_and_weights_say_the_same_as_its_shares(views, positions, seed):
+def test_positions_and_weights_of_a_set_agree_with_its_mask(views, positions, seed):
     share = (torch.rand(views, positions, generator=generator(seed)) < 0.5).float()
-    foreground = Foreground.of(share)
+    foreground = PositionSet.of(share)
     rebuilt = torch.zeros(views * positions)
     rebuilt[foreground.positions] = 1
     assert torch.equal(rebuilt.view(views, positions), share)
-    assert foreground.most == max(int(row.sum()) for row in share)
+    assert foreground.max_per_view == max(int(row.sum()) for row in share)
     torch.testing.assert_close(foreground.weight.sum(1), share.amax(1) / views)
 
 
@@ -135,7 +134,7 @@ def test_alignments_equal_their_formulas_written_as_loops(linear):
         expected['average'] += loss(s.mean(0), t.mean(0)) / 3
         expected['point_to_all'] += sum(loss(a, b) for a in s for b in t) / len(inside)**2 / 3
     for name, align in ALIGNMENTS.items():
-        value = align(student, target, Foreground.of(share), objective)
+        value = align(student, target, PositionSet.of(share), objective)
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
 
 
@@ -144,9 +143,9 @@ def test_alignments_equal_their_formulas_written_as_loops(linear):
 def test_without_foreground_the_loss_is_a_zero_attached_to_the_graph(alignment, objective):
     one = branch(alignment=alignment)
     made = one.compose(views(), (4, 4), generator())
-    made = made._replace(foreground=Foreground.of(torch.zeros(len(made.rows), 16)))
+    nowhere = PositionSet.of(torch.zeros(len(made.rows), 16))
     student = torch.randn(len(made.rows), 16, 4, requires_grad=True)
-    losses = one({}, student, torch.randn(len(made.rows), 16, 4), made, objective)
+    losses = one({}, student, torch.randn(len(made.rows), 16, 4), nowhere, objective)
     losses['loss_decoupling'].backward()
     assert losses['loss_decoupling'].item() == 0
     assert torch.equal(student.grad, torch.zeros_like(student))
@@ -157,7 +156,7 @@ def test_weights_of_base_and_decoupling_loss(weighting, keep):
     one = branch(weighting=weighting, loss_weight=0.25)
     made = one.compose(views(), (4, 4), generator())
     student = torch.randn(len(made.rows), 16, 4)
-    losses = one(dict(loss_a=torch.tensor(2.0)), student, student + 1, made,
+    losses = one(dict(loss_a=torch.tensor(2.0)), student, student + 1, made.foreground,
                  Objective(lambda a, b: (a - b).abs().mean(-1)))
     assert losses['loss_a'].item() == pytest.approx(2 * keep)
     assert losses['decoupling'].item() == pytest.approx(1, abs=1e-5)

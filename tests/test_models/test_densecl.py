@@ -1,10 +1,12 @@
 """DenseCL and MoCo v2 against mmpretrain's classes, and the contracts between method, teacher and branch."""
+import dataclasses
+
 import pytest
 import torch
 from mmpretrain.registry import MODELS as MMPRETRAIN
 from mmpretrain.utils import register_all_modules
 
-from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
+from .conftest import BRANCH, NECK, RESNET, batch, begun, build, densecl, losses_of
 
 MOCO_NECK = dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16)
 
@@ -53,7 +55,7 @@ def test_num_grid_pools_the_map_before_matching(num_grid, data):
     branch = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
     model = build(densecl(neck={**NECK, 'num_grid': num_grid}, decoupling=branch)).train()
     seen = []
-    model.correspondence, match = lambda q, k: seen.append(match(q, k)) or seen[-1], model.correspondence
+    model.match, match = lambda step: seen.append(match(step)) or seen[-1], model.match
     losses = losses_of(model, data)
     assert seen[0].shape == (8, num_grid**2) and int(seen[0].max()) < num_grid**2
     assert all(torch.isfinite(value) for value in losses.values())
@@ -81,27 +83,27 @@ def test_teacher_never_sees_the_decoupled_view_and_no_queue_takes_it_in(data):
     batches = {'student': [], 'teacher': []}
     model.backbone.register_forward_pre_hook(lambda _, args: batches['student'].append(args[0]))
     model.teacher.backbone.register_forward_pre_hook(lambda _, args: batches['teacher'].append(args[0]))
-    prepared = model.data_preprocessor(data, True)
+    step = begun(model, data)
     before = model.queue.keys.clone()
-    model(**prepared, mode='loss')
+    model.loss(step)
     assert len(batches['student']) == len(batches['teacher']) == 1
-    key = prepared['inputs'][1]
+    key = step.views[1]
     assert sorted(map(float, batches['teacher'][0].sum((1, 2, 3)))) == pytest.approx(
         sorted(map(float, key.sum((1, 2, 3)))), rel=1e-5)
-    assert torch.equal(batches['student'][0], torch.cat([prepared['inputs'][0], prepared['decoupled'].images]))
+    assert torch.equal(batches['student'][0], torch.cat([step.views[0], step.decoupled.images]))
     assert int(model.queue.pointer) == int(model.dense_queue.pointer) == 8
     assert torch.equal(model.queue.keys[8:], before[8:])
 
 
 def test_decoupling_loss_equals_point_to_point_nce_by_hand(data):
     model = build(densecl(decoupling=BRANCH)).train()
-    prepared = model.data_preprocessor(data, True)
-    decoupled, queue = prepared['decoupled'], model.dense_queue.keys.double().clone()
+    step = begun(model, data)
+    decoupled, queue = step.decoupled, model.dense_queue.keys.double().clone()
     outputs = {}
     model.neck.register_forward_hook(lambda _, __, out: outputs.update(student=out[1].double()))
-    model.shuffle = False
+    model.flow = dataclasses.replace(model.flow, shuffle=False)
     model.teacher.neck.register_forward_hook(lambda _, __, out: outputs.update(teacher=out[1].double()))
-    value = model(**prepared, mode='loss')['decoupling']
+    value = model.loss(step)['decoupling']
     student, teacher = outputs['student'][8:], outputs['teacher'][decoupled.rows]
     total = []
     for d in range(len(student)):

@@ -27,11 +27,11 @@ def multi_crop() -> dict:
 @pytest.mark.parametrize('config, data', [
     (MOCO, batch()),
     (densecl(), batch()),
-    (densecl(match_rank=2, decoupling={**BRANCH, 'alignment': 'average'}), batch()),
+    (densecl(type='MisalignedDenseCL', match_rank=2, decoupling={**BRANCH, 'alignment': 'average'}), batch()),
     (densecl(neck=NECK, decoupling={**BRANCH, 'alignment': 'point_to_all', 'weighting': 'additive'}), batch()),
     (ibot(decoupling=GRID), batch()),
     (ibot(decoupling={**GRID, 'mixing': 'embedding', 'alignment': 'average'}), batch()),
-    (ibot(decoupling=GRID, local_views=2, visible_weight=1., target_rank=2), multi_crop()),
+    (ibot(type='MisalignedIBOT', decoupling=GRID, local_views=2, visible_weight=1., target_rank=2), multi_crop()),
     (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
     (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
     (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdecouple.models import Step
 from mmdecouple.models.algorithms.ibot import MIMMasks
-from mmdecouple.models.decoupling import Foreground
 
 from .golden import formula
 from .golden_models import HEAD, VIT, load, own_vit_name, released_views
@@ -26,13 +26,11 @@ def ibot_run(name: str, config: str, changes: dict | None = None, prepare=lambda
         views += [formula.image(f'local {v} step {step}', number, 16) for v in range(locals_)]
         return dict(inputs=views, data_samples=[SimpleNamespace(step=step)] * number)
 
-    def draw(data: dict, generator: torch.Generator) -> MIMMasks:
-        mask = torch.cat([formula.from_text(view) for view in golden['masks'][data['data_samples'][0].step]])
-        share = mask.flatten(1).double()
-        return MIMMasks(mask, Foreground.of(share), Foreground.of(1 - share))
+    def masks(step: Step, generator: torch.Generator) -> MIMMasks:
+        return MIMMasks.of(torch.cat([formula.from_text(view) for view in golden['masks'][step.samples[0].step]]))
 
     def given(model) -> None:
-        model.draw = draw
+        model.prepare = masks
         prepare(model)
 
     return GoldenRun(golden, config, {
@@ -59,14 +57,14 @@ def test_ten_steps_of_the_released_ibot_d_equal_the_authors(tmp_path):
     golden = load('run_ibot_release')
 
     def prepare(model) -> None:
-        draw = model.draw
+        masks = model.prepare
 
-        def drawn(data: dict, generator: torch.Generator) -> MIMMasks:
-            step = golden['drawn'][data['data_samples'][0].step]
-            model.decoupling.compose = lambda views, *rest: released_views(step, views, model.decoupling.mixing)
-            return draw(data, generator)
+        def drawn(step: Step, generator: torch.Generator) -> MIMMasks:
+            given = golden['drawn'][step.samples[0].step]
+            model.decoupling.compose = lambda views, *rest: released_views(given, views, model.decoupling.mixing)
+            return masks(step, generator)
 
-        model.draw = drawn
+        model.prepare = drawn
 
     run = ibot_run('run_ibot_release', 'ibot/ibot-d_vit-s16_8x64-800e_coco_release.py', prepare=prepare)
     run.check(run.train(tmp_path), {**IBOT_TERMS, 'dc': 'decoupling'})
@@ -216,14 +214,14 @@ def test_ten_steps_of_leopart_equal_the_authors(tmp_path):
                                                 for image in range(sizes['batch'])])
 
     def prepare(model) -> None:
-        teach = model.teach
+        forward = model.teacher_forward
 
-        def watched(*args) -> dict:
-            found = teach(*args)
+        def watched(step: Step) -> dict:
+            found = forward(step)
             foreground.append(formula.to_text(found['mask'].bool()))
             return found
 
-        model.teach = watched
+        model.teacher_forward = watched
 
     run = GoldenRun(golden, 'leopart/leopart_vit-s16_2xb32-50e_coco.py', {
         'model.backbone': dict(img_size=sizes['global_image'], patch_size=8, arch=dict(VIT['arch'], _delete_=True),

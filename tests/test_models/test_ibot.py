@@ -5,10 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmdecouple.decoupling import DecoupledViews, PositionSet
+from mmdecouple.models import Samples, Step
 from mmdecouple.models.algorithms.ibot import MIMMasks
-from mmdecouple.models.decoupling import Foreground
 
-from .conftest import BRANCH, batch, build, losses_of
+from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula
 from .golden_models import golden_ibot, ibot, load, official_norms, released_views
 
@@ -16,11 +17,10 @@ GOLDEN, RELEASE = load('ibot'), load('ibot_release')
 BRANCH = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
 
 
-def drawn(masks) -> MIMMasks:
-    """What `IBOT.draw` gives, for given masks of both views."""
-    mask = torch.cat([formula.from_text(view) for view in masks])
-    share = mask.flatten(1).float()
-    return MIMMasks(mask, Foreground.of(share), Foreground.of(1 - share))
+def masked_step(views: list[torch.Tensor], masks, decoupled: DecoupledViews | None = None) -> Step:
+    """A step with given masks of both views, and given decoupled views."""
+    return Step(views, Samples(), extras=MIMMasks.of(torch.cat([formula.from_text(view) for view in masks])),
+                decoupled=decoupled)
 
 
 def case_views(batch_size: int, step: int = 0, local_views: int = 0) -> list[torch.Tensor]:
@@ -33,7 +33,7 @@ def test_losses_and_gradients_equal_the_official_ones(name):
     case = GOLDEN['cases'][name]
     model = golden_ibot(GOLDEN, case['flat positions'], local_views=case['locals'])
     model.start_epoch(case['epoch'])
-    losses = model(case_views(4, 0, case['locals']), drawn=drawn(case['masks']), mode='loss')
+    losses = model.loss(masked_step(case_views(4, 0, case['locals']), case['masks']))
     assert losses['loss_class'].item() == pytest.approx(case['cls'], rel=1e-5)
     assert losses['loss_patch'].item() == pytest.approx(case['patch'], rel=1e-5)
     sum(losses.values()).backward()
@@ -47,7 +47,7 @@ def test_centers_and_losses_over_three_steps_equal_the_official_ones():
     model = golden_ibot(GOLDEN)
     model.start_epoch(12)
     for step, (masks, terms) in enumerate(zip(steps['masks'], steps['terms'])):
-        losses = model(case_views(4, step), drawn=drawn(masks), mode='loss')
+        losses = model.loss(masked_step(case_views(4, step), masks))
         assert losses['loss_class'].item() == pytest.approx(terms['cls'], rel=1e-5)
         assert losses['loss_patch'].item() == pytest.approx(terms['patch'], rel=1e-5)
     for center, name in ((model.class_center, 'class center'), (model.patch_center, 'patch center')):
@@ -61,8 +61,7 @@ def test_the_released_step_equals_the_official_one(mixing):
     model.patch_center.value.copy_(formula.tensor('patch center', (24, ), 0.1))
     model.start_epoch(RELEASE['epoch'])
     views = [view.requires_grad_() for view in case_views(8)]
-    losses = model(views, drawn=drawn(RELEASE['mim masks']), decoupled=released_views(RELEASE, views, mixing),
-                   mode='loss')
+    losses = model.loss(masked_step(views, RELEASE['mim masks'], released_views(RELEASE, views, mixing)))
     for ours, theirs in (('loss_class', 'cls'), ('loss_patch', 'patch'), ('decoupling', 'dc')):
         assert losses[ours].item() == pytest.approx(RELEASE[theirs], rel=1e-5)
     total = losses['loss_class'] + losses['loss_patch'] + losses['loss_decoupling']
@@ -96,23 +95,21 @@ def test_patch_loss_over_all_cells_of_an_unmixed_view_is_the_decoupling_loss():
     made = model.decoupling.compose(views, (4, 4), torch.Generator().manual_seed(0))
     rows = torch.arange(8)
     clean = made._replace(images=torch.cat(views), cut_mask=torch.zeros(8, 4, 4, dtype=torch.bool), rows=rows,
-                          partners=rows, foreground=Foreground.of(torch.ones(8, 16)))
-    losses = model(views, drawn=drawn([none, none]), decoupled=clean, mode='loss')
+                          partners=rows, foreground=PositionSet.of(torch.ones(8, 16)))
+    losses = model.loss(masked_step(views, [none, none], clean))
     assert losses['loss_decoupling'].item() == pytest.approx(losses['loss_visible'].item(), rel=1e-5)
     assert losses['loss_patch'].item() == 0
 
 
 def test_visible_weight_averages_the_visible_patches_by_themselves(data):
     model = build(ibot(visible_weight=0.7, mim_share=1.)).train()
-    prepared = model.data_preprocessor(data, True)
-    teacher = model.teach(prepared['inputs'], prepared['drawn'])
-    student, _ = model.learn(prepared['inputs'], None, teacher, prepared['drawn'])
-    target = model.dense_target(teacher['dense'].flatten(0, 1))
-    logits = model.neck(student['dense'].flatten(0, 1)) / model.student_temperature
+    step = forwarded(model, begun(model, data))
+    target = model.dense_target(step.teacher['dense'].flatten(0, 1))
+    logits = model.neck(step.student['dense'].flatten(0, 1)) / model.student_temperature
     cross_entropy = -(target * F.log_softmax(logits, 1)).sum(1).view(16, 16)
-    visible = ~prepared['drawn'].mask.flatten(1)
+    visible = ~step.extras.mask.flatten(1)
     by_hand = torch.stack([row[seen].mean() for row, seen in zip(cross_entropy, visible)]).mean()
-    assert model.base_loss(student, teacher)['loss_visible'].item() == pytest.approx(0.7 * by_hand.item(), rel=1e-5)
+    assert model.base_loss(step)['loss_visible'].item() == pytest.approx(0.7 * by_hand.item(), rel=1e-5)
 
 
 def test_lambda_zero_is_the_base_method_bit_for_bit(data):
@@ -139,10 +136,10 @@ def test_the_branch_leaves_masks_teacher_and_centers_as_in_the_base_method(data)
         seen = []
         model.teacher.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
         model.data_preprocessor.set_step(0, 0, 3)
-        prepared = model.data_preprocessor(data, True)
-        model(**prepared, mode='loss')
-        assert len(seen) == 1 and torch.equal(seen[0], torch.cat(prepared['inputs']))
-        runs.append((prepared['drawn'].mask, model.class_center.value, model.patch_center.value))
+        step = begun(model, data)
+        model.loss(step)
+        assert len(seen) == 1 and torch.equal(seen[0], torch.cat(step.views))
+        runs.append((step.extras.mask, model.class_center.value, model.patch_center.value))
     assert all(torch.equal(a, b) for a, b in zip(*runs))
     assert runs[0][0].any() and runs[0][1].any() and runs[0][2].any()
 
@@ -199,8 +196,7 @@ def test_the_teacher_has_no_stochastic_depth_and_weight_norm_survives_its_copy()
 @pytest.mark.parametrize('epochs, norm_last_layer, held', [(1, False, [2, 0, 0]), (2, True, [1, 1, 0]),
                                                            (0, False, [0, 0, 0])])
 def test_the_last_layer_is_frozen_for_the_first_epochs_of_the_run(epochs, norm_last_layer, held):
-    config = ibot(freeze_last_layer=epochs)
-    model = build(dict(config, neck=dict(config['neck'], norm_last_layer=norm_last_layer)))
+    model = build(ibot(neck=dict(ibot()['neck'], norm_last_layer=norm_last_layer, freeze_last_layer=epochs)))
     layer = {id(p) for p in model.neck.last_layer.parameters()}
     assert [len(model.frozen(epoch)) for epoch in range(3)] == held
     assert all(id(p) in layer and p.requires_grad for epoch in range(3) for p in model.frozen(epoch))
@@ -211,7 +207,7 @@ def test_the_last_layer_is_frozen_for_the_first_epochs_of_the_run(epochs, norm_l
 def test_the_teacher_temperature_follows_the_absolute_epoch(epoch, temperature):
     model = build(ibot())
     model.start_epoch(epoch)
-    assert model.teacher_temperature.item() == pytest.approx(temperature, rel=1e-6)
+    assert model.teacher_temperature.value.item() == pytest.approx(temperature, rel=1e-6)
 
 
 def test_twenty_steps_towards_fixed_targets_lower_every_term(data):

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
-from mmdecouple.utils.geometry import map_boxes
-from mmdecouple.models import sinkhorn
+from mmdecouple.models import Samples, Step, sinkhorn
 from mmdecouple.models.attention_mask import attention_mask
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.models.layers import EmbeddingQueue
+from mmdecouple.utils.geometry import map_boxes
 
-from .conftest import BRANCH, batch, build, losses_of
+from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula
 from .golden_models import load
 
@@ -88,32 +88,35 @@ def test_overlaps_of_windows_equal_the_official_boxes():
                                            torch.tensor(expected), rtol=1e-5, atol=1e-4)
 
 
-def given_outputs() -> tuple[dict, dict]:
-    """What `learn` and `teach` give for the given outputs of the golden file."""
+def given_step() -> tuple[Step, list[torch.Tensor]]:
+    """A step with the given outputs of the golden file, and the student's scores of each view."""
     case = GOLDEN['loss of given outputs']
     scores = formula.tensor('teacher scores', (196, 24)).split(98)
     parts = [*formula.tensor('global student scores', (196, 24)).split(98),
              *formula.tensor('local student scores', (36, 24)).split(18)]
-    maps = [part.view(2, side, side, 24).permute(0, 3, 1, 2).requires_grad_()
-            for part, side in zip(parts, (7, 7, 3, 3))]
+    parts = [part.view(2, -1, 24).requires_grad_() for part in parts]
+    views = [torch.empty(2, 3, side, side) for side in (56, 56, 24, 24)]
     assignments = torch.cat([sinkhorn(part, 0.05, 3) for part in scores]).view(4, 49, 24)
-    return ({'maps': maps, 'geometry': geometry_of(case['windows'])},
-            {'dense': assignments, 'mask': formula.from_text(case['foreground']).float()})
+    step = Step(views, Samples(), geometry=geometry_of(case['windows']),
+                teacher={'dense': assignments, 'mask': formula.from_text(case['foreground']).float()},
+                student={'scores': torch.cat(parts[:2]), 'local_scores': torch.cat(parts[2:])})
+    return step, parts
 
 
 def test_loss_of_given_outputs_equals_the_official_one():
     case, model = GOLDEN['loss of given outputs'], build(leopart())
-    student, teacher = given_outputs()
-    assert model.base_loss(student, teacher)['loss_cluster'].item() == pytest.approx(case['loss'], rel=1e-5)
-    geometry = student['geometry']
+    step, scores = given_step()
+    assert model.base_loss(step)['loss_cluster'].item() == pytest.approx(case['loss'], rel=1e-5)
+    geometry, teacher = step.geometry, step.teacher
     for name, expected in case['pairs'].items():
         j, v = map(int, name.split('-'))
         target = teacher['dense'].transpose(1, 2).unflatten(2, (7, 7)).chunk(2)[j]
         mask = teacher['mask'][:, None].chunk(2)[j]
-        pair = model._pair_loss(student['maps'][v], target, mask, geometry[v], geometry[j])
+        map_ = scores[v].transpose(1, 2).unflatten(2, (7, 7) if v < 2 else (3, 3))
+        pair = model._pair_loss(map_, target, mask, geometry[v], geometry[j])
         assert pair.item() == pytest.approx(expected, rel=1e-5)
-    model.base_loss(student, teacher)['loss_cluster'].backward()
-    norms = [view.grad.norm().item() for view in student['maps']]
+    model.base_loss(step)['loss_cluster'].backward()
+    norms = [view.grad.norm().item() for view in scores]
     assert norms == pytest.approx(case['gradient norms by student view'], rel=1e-4)
 
 
@@ -121,11 +124,10 @@ def test_a_whole_step_equals_the_official_one():
     case, model = GOLDEN['whole step'], golden_model()
     views = [formula.image(f'{kind} {v} step 0', 2, pixels) for kind, pixels in (('global', 56), ('local', 24))
              for v in range(2)]
-    drawn = geometry_of(GOLDEN['loss of given outputs']['windows'])
-    teacher = model.teach(views, drawn)
-    assert formula.to_text(teacher['mask'].bool()) == case['foreground']
-    student, _ = model.learn(views, None, teacher, drawn)
-    loss = model.base_loss(student, teacher)['loss_cluster']
+    geometry = geometry_of(GOLDEN['loss of given outputs']['windows'])
+    step = forwarded(model, Step(views, Samples(), geometry=geometry))
+    assert formula.to_text(step.teacher['mask'].bool()) == case['foreground']
+    loss = model.base_loss(step)['loss_cluster']
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     ours = {'cls_token': model.backbone.cls_token, 'norm.weight': model.backbone.ln1.weight,
@@ -179,11 +181,9 @@ def test_a_full_queue_takes_part_in_the_assignments():
 
 def test_decoupling_loss_is_the_cross_entropy_with_the_assignments_of_the_clean_view():
     model = build(leopart(decoupling={**BRANCH, 'ratio': 1.})).train()
-    prepared = model.data_preprocessor(data(), True)
-    decoupled, views, drawn = prepared['decoupled'], prepared['inputs'], prepared['drawn']
-    teacher = model.teach(views, drawn)
-    _, dense = model.learn(views, decoupled, teacher, drawn)
-    log = F.log_softmax(model.neck(dense) / 0.1, dim=2)
+    step = forwarded(model, begun(model, data()))
+    decoupled, teacher = step.decoupled, step.teacher
+    log = F.log_softmax(model.neck(step.dense) / 0.1, dim=2)
     value = 0
     for view in range(2):
         terms = []
@@ -192,8 +192,7 @@ def test_decoupling_loss_is_the_cross_entropy_with_the_assignments_of_the_clean_
             if row // 8 == view:
                 terms += [-(teacher['dense'][row, j] * log[d, j]).sum() for j in inside.nonzero().flatten().tolist()]
         value += sum(terms) / len(terms) / 2
-    decoupled = decoupled._replace(foreground=model.foreground(decoupled, teacher))
-    losses = model.decoupling({}, dense, teacher['dense'][decoupled.rows], decoupled, model)
+    losses = model.decoupling({}, step.dense, teacher['dense'][decoupled.rows], model.foreground(step), model)
     assert losses['decoupling'].item() == pytest.approx(value.item(), rel=1e-5)
 
 

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.runner.checkpoint import get_state_dict
 
+from mmdecouple.models import Samples, Step
 from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
 
-from .conftest import BRANCH, batch, build, losses_of
+from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula
 from .golden_models import load
 
@@ -48,7 +49,7 @@ def golden_model():
 
 
 def golden_teacher() -> dict[str, torch.Tensor]:
-    """What `MaskAlign.teach` gives for the teacher states of the golden file."""
+    """What `MaskAlign.teacher_forward` gives for the teacher states of the golden file."""
     states = [formula.tensor(f'teacher state {i}', (3, 17, 768), 2) for i in range(8, 13)]
     levels = F.layer_norm(torch.stack(states, 2), (768, )).flatten(2)
     attention = (1 + formula.tensor('attention', (3, 2, 17, 17), 0.9))[:, :, 0, 1:].mean(1)
@@ -71,7 +72,7 @@ def test_loss_of_given_states_equals_the_official_one():
     model, case = golden_model(), GOLDEN['loss of given states']
     blocks = [formula.tensor(f'student state {i}', (3, 5, 32)) for i in range(12)]
     student = {'mixed': model.neck.mix(blocks), 'visible': torch.tensor(GOLDEN['kept cells'])}
-    loss = model.base_loss(student, golden_teacher())['loss_align']
+    loss = model.base_loss(Step([], Samples(), student=student, teacher=golden_teacher()))['loss_align']
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     check_gradients(model, case['gradient norms'])
@@ -81,8 +82,9 @@ def test_a_whole_step_equals_the_official_one():
     model, case = golden_model(), GOLDEN['whole forward']
     teacher = golden_teacher()
     model.draw_visible = lambda attention: torch.tensor(GOLDEN['kept cells'])
-    student, _ = model.learn([formula.image('view 0', 3, 32)], None, teacher, None)
-    loss = model.base_loss(student, teacher)['loss_align']
+    step = Step([formula.image('view 0', 3, 32)], Samples(), teacher=teacher)
+    step.student, _ = model.student_forward(step)
+    loss = model.base_loss(step)['loss_align']
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     check_gradients(model, case['gradient norms'])
@@ -134,10 +136,10 @@ def test_visible_patches_are_drawn_as_by_multinomial():
 
 def test_decoupling_loss_equals_eq_15_by_hand(data):
     model = build(maskalign(decoupling=BRANCH)).train()
-    prepared = model.data_preprocessor(data, True)
-    decoupled, view = prepared['decoupled'], prepared['inputs'][0]
+    step = begun(model, data)
+    decoupled, view = step.decoupled, step.views[0]
     torch.manual_seed(0)
-    value = model(**prepared, mode='loss')['decoupling'].item()
+    value = model.loss(step)['decoupling'].item()
     levels, _ = model.teacher(view)
     blocks = torch.stack(model.backbone.blocks(model.backbone.tokens(decoupled.images)[0]))
     total = []
@@ -154,13 +156,13 @@ def test_decoupling_loss_equals_eq_15_by_hand(data):
 
 def test_drop_keeps_all_of_the_foreground_and_part_of_the_background(data):
     full, half, none = (build(maskalign(decoupling=BRANCH, drop=drop)).train() for drop in (0., 0.5, 1.))
-    decoupled = full.data_preprocessor(data, True)['decoupled']
-    share, most = decoupled.foreground.share, decoupled.foreground.most
-    assert half._seen(decoupled).shape == (len(share), most + round((16 - most) / 2))
-    assert none._seen(decoupled).shape == (len(share), most)
+    foreground = begun(full, data).decoupled.foreground
+    mask, most = foreground.mask, foreground.max_per_view
+    assert half._seen(foreground).shape == (len(mask), most + round((16 - most) / 2))
+    assert none._seen(foreground).shape == (len(mask), most)
     for model in (half, none):
-        seen = torch.zeros_like(share).scatter(1, model._seen(decoupled), 1.)
-        assert bool((seen >= share).all())
+        seen = torch.zeros_like(mask).scatter(1, model._seen(foreground), 1.)
+        assert bool((seen >= mask).all())
     lengths = []
     none.backbone.layers[0].register_forward_pre_hook(lambda _, args: lengths.append(args[0].shape[1]))
     none.data_preprocessor.set_step(0, 0, 1)
@@ -172,14 +174,12 @@ def test_drop_keeps_all_of_the_foreground_and_part_of_the_background(data):
 
 def test_dropped_positions_do_not_change_which_features_meet(data):
     model = build(maskalign(decoupling=BRANCH, drop=1.)).eval()
-    prepared = model.data_preprocessor(data, True)
-    teacher = model.teach(prepared['inputs'], prepared['drawn'])
-    _, dense = model.learn(prepared['inputs'], prepared['decoupled'], teacher, None)
-    seen = model._seen(prepared['decoupled'])
-    tokens, _ = model.backbone.tokens(prepared['decoupled'].images)
+    step = forwarded(model, begun(model, data))
+    seen = model._seen(step.decoupled.foreground)
+    tokens, _ = model.backbone.tokens(step.decoupled.images)
     alone = torch.cat([tokens[:1, :1], tokens[:1, 1:][:, seen[0].sort().values]], 1)
     expected = model.neck.mix(model.backbone.blocks(alone))[:, 1:]
-    torch.testing.assert_close(dense[:1, seen[0].sort().values], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(step.dense[:1, seen[0].sort().values], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_lambda_zero_is_the_base_method_bit_for_bit(data):

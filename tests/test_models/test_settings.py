@@ -58,7 +58,7 @@ def maybe(number):
 
 
 WORD, FLAG, BLOCK = ('any', None, 3, ['paper']), ('yes', 1, None), (None, 'densecl', 3, {})
-ALGORITHM = dict(backbone=BLOCK, neck=('mlp', 3), teacher=('ema', 3), decoupling=('paper', True, {}),
+ALGORITHM = dict(backbone=BLOCK, neck=('mlp', 3), predictor=('mlp', 3), teacher=('ema', 3), decoupling=('paper', True, {}),
                  dense_stride=maybe(whole(1)), measured=WORD, data_preprocessor=('dense', 3))
 VIEWS = (0, [], [0.5], [-1], 'all', None)
 PAIR = ((0.1, ), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
@@ -66,19 +66,20 @@ PAIR = ((0.1, ), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
 # Config of an object that can be built -> its arguments with values that are wrong.
 CASES = [
     (densecl(), dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0),
-                     dense_weight=real(0, 1), match_rank=(0, -1, 'best', None, True, 1.5))),
+                     dense_weight=real(0, 1))),
+    (densecl(type='MisalignedDenseCL', match_rank=2), dict(match_rank=(0, -1, 'best', None, True, 1.5))),
     (MOCO, dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0))),
     (ibot(), dict(ALGORITHM, mim_mask=(*BLOCK, dict(type='Blockwise', cut_ratio=0.), dict(type='Blokwise')),
                   mim_share=real(0, 1), local_views=whole(0), student_temperature=real(above=0),
                   teacher_temperature=(0.04, (0.04, ), (0.04, 0.07, 0.1), (0., 0.07), (0.04, -1.), 'x'),
-                  warmup_epochs=whole(0), center_momentum=real(0, 1), visible_weight=real(0),
-                  target_rank=(0, 'near', None), freeze_last_layer=whole(0))),
+                  warmup_epochs=whole(0), center_momentum=real(0, 1), visible_weight=real(0))),
+    (ibot(type='MisalignedIBOT', target_rank=2), dict(target_rank=(0, 'near', None))),
     (test_leopart.leopart(), dict(
         ALGORITHM, local_views=whole(0), temperature=real(above=0), epsilon=real(above=0), iterations=whole(1),
         queue_length=whole(0), queue_share=whole(1), attention_mass=real(above=0, most=1), roi_size=whole(1))),
     (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(0, below=1), masking=WORD, drop=real(0, 1))),
-    (test_soco.soco(), dict(ALGORITHM, predictor=BLOCK, roi_size=whole(1))),
-    (test_soco.soco_fpn(), dict(ALGORITHM, predictor=BLOCK)),
+    (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
+    (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
     (BRANCH, dict(mask=BLOCK, loss_weight=real(0, 1), weighting=WORD, ratio=real(above=0), background=WORD,
                   foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(1)))),
     (dict(type='DenseViT', **{key: value for key, value in VIT.items() if key != 'type'}), dict(
@@ -88,7 +89,7 @@ CASES = [
         drop_rate=real(0, below=1), img_size=(0, 'big', (32, ), (32, 0)), patch_size=(0, -16, None, 'x'))),
     (dict(type='DINOHead', in_channels=8), dict(
         in_channels=whole(1), out_channels=whole(2), hidden_channels=whole(1), bottleneck_channels=whole(1),
-        norm_last_layer=FLAG)),
+        norm_last_layer=FLAG, freeze_last_layer=whole(0))),
     (dict(type='PrototypeHead', in_channels=8), dict(in_channels=whole(1), prototypes=whole(2),
                                                      hidden_channels=whole(1), out_channels=whole(1))),
     (dict(type='DynamicAlignment', in_channels=8, out_channels=8), dict(
@@ -186,7 +187,7 @@ def test_a_value_at_its_limit_is_accepted(config, argument, value):
 def test_every_argument_of_every_class_is_tried():
     tried = {class_of(config): set(arguments) for config, arguments in CASES}
     kinds = {kind for registry in REGISTRIES for kind in registry.module_dict.values()
-             if kind.__module__.startswith(('mmdecouple.models', 'mmdecouple.masks', 'mmdecouple.engine'))}
+             if kind.__module__.startswith(('mmdecouple.models', 'mmdecouple.decoupling', 'mmdecouple.masks', 'mmdecouple.engine'))}
     # What mmengine gives, what other classes check, and what is no number, word or flag.
     given = {'self', 'kwargs', 'args', 'optimizer', 'params', 'optim_wrapper_cfg', 'student', 'end', 'by_epoch', 'init_cfg',
              'num_features'}

@@ -4,11 +4,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
+from mmdecouple.decoupling import Regions
+from mmdecouple.decoupling.regions import uncut_share
 from mmdecouple.engine.lars import LARS
+from mmdecouple.models import Samples, Step
 from mmdecouple.models.algorithms.soco import pair_loss
-from mmdecouple.models.regions import Regions, uncut_share
 
-from .conftest import BRANCH, batch, build, losses_of
+from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula
 from .golden_models import load
 
@@ -92,10 +94,9 @@ def test_a_whole_step_equals_the_official_one():
     model.teacher.momentum = model.teacher.end_momentum = case['teacher momentum']
     model.update_teacher(0, 1)
     views = [formula.image(f'view {v}', 3, 64) for v in range(2)]
-    drawn = [Regions(view, number) for view, number in zip(boxes, ids)]
-    teacher = model.teach(views, drawn)
-    student, _ = model.learn(views, None, teacher, drawn)
-    loss = sum(model.base_loss(student, teacher).values())
+    regions = [Regions(view, number) for view, number in zip(boxes, ids)]
+    step = forwarded(model, Step(views, Samples(), regions=regions))
+    loss = sum(model.base_loss(step).values())
     assert loss.item() == pytest.approx(case['loss'], rel=1e-5)
     loss.backward()
     names = {'encoder': 'backbone', 'projector.linear1': 'neck.fc0', 'projector.bn1': 'neck.bn0',
@@ -133,8 +134,9 @@ def test_three_steps_of_lars_equal_the_official_ones():
 def test_same_ids_correspond_crosswise_whatever_their_place():
     model = build(soco()).train()
     prediction, projection = torch.randn(1, 4, 16), torch.randn(2, 4, 16)
-    ids = [torch.tensor([[1, 2, 3, 1]]), torch.tensor([[3, 1, 2, 2]])]
-    losses = model.base_loss({'predictions': [prediction, prediction], 'ids': ids}, {'dense': projection})
+    regions = [Regions(torch.empty(1, 4, 4), torch.tensor([ids])) for ids in ([1, 2, 3, 1], [3, 1, 2, 2])]
+    losses = model.base_loss(Step([], Samples(), regions=regions, teacher={'dense': projection},
+                                  student={'dense': prediction.repeat(2, 1, 1)}))
     pairs = [(0, 1), (1, 2), (1, 3), (2, 0), (3, 1)]
     similarity = [F.cosine_similarity(prediction[0, i], projection[1, j], dim=0) for i, j in pairs]
     assert losses['loss_12'].item() == pytest.approx(-2 * sum(similarity).item() / 5, rel=1e-5)
@@ -152,18 +154,15 @@ def test_uncut_share_of_a_region_is_what_its_cells_say():
 
 def test_decoupling_loss_equals_eq_17_by_hand():
     model = build(soco(decoupling=BRANCH)).train()
-    prepared = model.data_preprocessor(data(ids=[1, 2, 2, 4]), True)
-    decoupled, views, drawn = prepared['decoupled'], prepared['inputs'], prepared['drawn']
+    step = forwarded(model, begun(model, data(ids=[1, 2, 2, 4])))
+    decoupled, dense, teacher, total = step.decoupled, step.dense, step.teacher, []
     assert (decoupled.rows < 8).all() and len(decoupled.rows) == 4
-    teacher = model.teach(views, drawn)
-    _, dense = model.learn(views, decoupled, teacher, drawn)
-    total = []
     for d, row in enumerate(decoupled.rows.tolist()):
-        left = uncut_share(decoupled.cut_mask[d:d + 1], drawn[0].boxes[row:row + 1], 7).mean((2, 3))[0]
+        left = uncut_share(decoupled.cut_mask[d:d + 1], step.regions[0].boxes[row:row + 1], 7).mean((2, 3))[0]
         counted = [k for k in (0, 1, 3) if left[k] > 1e-3]
         terms = [-4 * F.cosine_similarity(dense[d, k], teacher['dense'][row, k], dim=0) for k in counted]
         total.append(sum(terms) / max(len(terms), 1))
-    value = model.decoupling({}, dense, teacher['dense'][decoupled.rows], decoupled, model)['decoupling']
+    value = model.decoupling({}, dense, teacher['dense'][decoupled.rows], decoupled.foreground, model)['decoupling']
     assert value.item() == pytest.approx((sum(total) / len(total)).item(), rel=1e-5)
 
 
@@ -172,9 +171,9 @@ def test_a_student_pools_a_proposal_over_what_the_mask_leaves():
     view, boxes = torch.randn(1, 3, 64, 64), torch.tensor([[[0., 0, 1, 1]] * 4])
     cut = torch.zeros(1, 4, 4, dtype=torch.bool)
     whole = model.encode(model.backbone, model.neck, view, boxes)
-    torch.testing.assert_close(model.encode(model.backbone, model.neck, view, boxes, cut), whole)
-    cut[0, :, :2] = True
-    assert not torch.allclose(model.encode(model.backbone, model.neck, view, boxes, cut), whole, atol=1e-4)
+    for left, same in ((cut.clone(), True), (cut.index_fill_(2, torch.tensor([0, 1]), True), False)):
+        pooled = model.encode(model.backbone, model.neck, view, boxes, uncut_share(left, boxes, model.region_bins))
+        assert torch.allclose(pooled, whole, atol=1e-4) == same
 
 
 def test_masks_are_drawn_on_the_proposals_after_the_flip():
@@ -191,7 +190,7 @@ def test_masks_on_proposals_need_not_divide_into_the_dense_output():
     branch = build(soco(decoupling=dict(BRANCH, mask_stride=8))).decoupling
     regions = Regions(random_boxes(4)[:, 0], torch.arange(4).expand(4, 4))
     made = branch.compose([torch.randn(4, 3, 56, 56)], (4, 4), torch.Generator().manual_seed(0), regions)
-    assert made.cut_mask.shape[1:] == (7, 7) and made.foreground.share.shape[1] == 4
+    assert made.cut_mask.shape[1:] == (7, 7) and made.foreground.mask.shape[1] == 4
 
 
 def test_lambda_zero_is_the_base_method_bit_for_bit():
@@ -232,7 +231,7 @@ def test_cutouts_lie_in_their_boxes_as_the_view_shows_them():
     samples = [BaseDataElement(boxes=boxes, box_ids=torch.ones(2, 4, dtype=torch.long)) for _ in range(300)]
     views = [torch.ones(300, 3, 32, 32), torch.ones(300, 3, 32, 32)]
     stage = CutBoxes(prob=0.5, area=(0.1, 0.3))
-    made = stage(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs']
+    made = stage(dict(inputs=views, data_samples=Samples(samples)), torch.Generator().manual_seed(0))['inputs']
     assert torch.equal(made[0], views[0])
     cut = (made[1] == 0).all(1)
     assert not cut[:, :, :12].any() and not cut[:, :, 28:].any() and cut[:, 8:24, 16:24].any()
@@ -240,7 +239,7 @@ def test_cutouts_lie_in_their_boxes_as_the_view_shows_them():
     assert untouched == pytest.approx(0.5**4, abs=0.04)
     single = CutBoxes(prob=1., area=(0.2, 0.2))
     samples = [BaseDataElement(boxes=boxes[:, :1], box_ids=torch.ones(2, 1, dtype=torch.long)) for _ in range(300)]
-    cut = (single(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs'][1] == 0).all(1)
+    cut = (single(dict(inputs=views, data_samples=Samples(samples)), torch.Generator().manual_seed(0))['inputs'][1] == 0).all(1)
     assert cut.float().sum((1, 2)).mean().item() == pytest.approx(0.2 * 8 * 16, rel=0.05)
 
 
@@ -250,7 +249,7 @@ def test_rcc_on_regions_cuts_inside_them():
     boxes = torch.tensor([[0.625, 0.5, 0.875, 1.]]).expand(2, 4, 4)
     samples = [BaseDataElement(boxes=boxes, box_ids=torch.ones(2, 4, dtype=torch.long)) for _ in range(8)]
     views = [torch.ones(8, 3, 64, 64), torch.ones(8, 3, 64, 64)]
-    made = stage(dict(inputs=views, data_samples=samples), torch.Generator().manual_seed(0))['inputs']
+    made = stage(dict(inputs=views, data_samples=Samples(samples)), torch.Generator().manual_seed(0))['inputs']
     cut = (made[1] == 0).all(1)
     assert torch.equal(made[0], views[0]) and cut.any()
     assert not cut[:, :32].any() and not cut[:, :, :40].any() and not cut[:, :, 56:].any()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
-from .conftest import batch, build
+from .conftest import batch, begun, build, forwarded
 from .golden import formula
 from .golden_models import load
 from .test_soco import BRANCH, neck, random_boxes, soco_fpn
@@ -53,13 +53,11 @@ def test_the_four_terms_on_a_pyramid_equal_the_official_ones():
               for side in range(2)] for pair in range(2)]
     samples = [BaseDataElement(boxes=torch.stack([torch.stack([side[n] for side in pair]) for pair in boxes]),
                                box_ids=torch.tensor(case['ids'])) for n in range(sizes['batch'])]
-    drawn = model.draw(dict(inputs=views, data_samples=samples), None)
-    teacher = model.teach(views, drawn)
-    student, _ = model.learn(views, None, teacher, drawn)
-    levels = [model.neck.levels(regions.boxes, view.shape[-2:]) for view, regions in zip(views, drawn)]
+    step = forwarded(model, model.begin(views, samples))
+    levels = [regions.levels for regions in step.extras]
     for pair, (first, second) in enumerate(case['levels']):
         assert levels[0][:, 4 * pair:4 * pair + 4].tolist() == first and levels[pair + 1].tolist() == second
-    losses = model.base_loss(student, teacher)
+    losses = model.base_loss(step)
     for name in ('12', '21', '13', '31'):
         assert losses[f'loss_{name}'].item() == pytest.approx(case[f'loss {name}'], rel=1e-5), name
     sum(losses.values()).backward()
@@ -78,16 +76,14 @@ def test_levels_of_boxes_equal_the_official_ones():
 
 def test_pyramid_pairs_meet_by_id_where_both_have_a_level():
     model = build(soco_fpn()).train()
-    prepared = model.data_preprocessor(fpn_data(), True)
-    teacher = model.teach(prepared['inputs'], prepared['drawn'])
-    student, _ = model.learn(prepared['inputs'], None, teacher, prepared['drawn'])
-    assert [tuple(p.shape[:2]) for p in student['predictions']] == [(4, 8), (4, 4), (4, 4)]
-    student['placed'][2][:, 0] = False
-    losses = model.base_loss(student, teacher)
-    first = F.normalize(student['predictions'][0], dim=2)
+    step = forwarded(model, begun(model, fpn_data()))
+    assert [tuple(regions.ids.shape) for regions in step.extras] == [(4, 8), (4, 4), (4, 4)]
+    step.extras[2].levels[:, 0] = -1
+    losses = model.base_loss(step)
+    first = F.normalize(step.student['dense'][:, :8], dim=2)
     for name, pair, matches in (('loss_12', 0, [(0, 0), (3, 0), (1, 1), (2, 2), (2, 3)]),
                                 ('loss_13', 1, [(1, 1), (2, 2), (2, 3)])):
-        other = F.normalize(teacher[pair + 1], dim=2)
+        other = F.normalize(step.teacher['dense'][:, 8 + 4 * pair:12 + 4 * pair], dim=2)
         by_hand = torch.stack([(first[:, 4 * pair + i] * other[:, j]).sum(1) for i, j in matches]).mean(0)
         assert losses[name].item() == pytest.approx(-2 * by_hand.mean().item(), rel=1e-4)
     sum(losses.values()).backward()

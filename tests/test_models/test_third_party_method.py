@@ -1,48 +1,128 @@
-"""A method from outside gets its -D and -RCC variants from configuration alone."""
+"""Methods from outside: the code of docs/add_a_method.md, run from the page, gets its variants from configuration."""
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
 
-from mmdecouple.models import DenseAlgorithm
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.configs import load_config
 
-from .conftest import BRANCH, RESNET, build, losses_of
+from .conftest import BRANCH, RESNET, batch, begun, build, forwarded, losses_of
 
-
-@MODELS.register_module()
-class ToyDenseBYOL(DenseAlgorithm):
-    """Regress the teacher's feature of the same position from the student's: dense BYOL without geometry."""
-
-    student_views = (0, 1)
-    key_views = (1, 0)
-
-    def encode(self, backbone, neck, images):
-        return dict(dense=neck(backbone(images)[-1]).flatten(2).transpose(1, 2))
-
-    def base_loss(self, student, teacher):
-        pooled = [out['dense'].mean(1, keepdim=True) for out in (student, teacher)]
-        return dict(loss_byol=self.dense_loss(*pooled).mean())
-
-    def dense_loss(self, student, target):
-        return 2 - 2 * F.cosine_similarity(student, target, dim=-1)
-
-
-TOY = dict(type='ToyDenseBYOL', backbone=RESNET)
+PAGE = Path(__file__).parents[2] / 'docs' / 'add_a_method.md'
 CUT = dict(type='CutViews', mask=BRANCH['mask'], views=(0, 1), mask_stride=8)
+BYOL = dict(type='MyDenseBYOL', backbone=RESNET)
+PIXPRO = dict(type='MyPixPro', backbone=RESNET, predictor=dict(type='PixelPropagation', channels=32))
+# Crop windows x, y, w, h and flip of both views of an image of 200 x 200 pixels: they overlap in part.
+WINDOWS = [(10., 20., 120., 100., 0.), (60., 40., 100., 120., 1.)]
 
 
-def test_a_toy_method_is_decoupled_by_one_config_key(data):
-    model = build({**TOY, 'decoupling': BRANCH}).train()
-    prepared = model.data_preprocessor(data, True)
-    losses = model(**prepared, mode='loss')
-    assert set(losses) == {'loss_byol', 'loss_decoupling', 'decoupling', 'foreground_share'}
-    assert len(prepared['decoupled'].images) == 2
-    sum(v for k, v in losses.items() if k.startswith('loss')).backward()
-    assert all(p.grad is not None for p in model.backbone.parameters())
+@pytest.fixture(scope='module', autouse=True)
+def page(tmp_path_factory) -> Path:
+    """A folder with the files of the page, its methods imported."""
+    folder = tmp_path_factory.mktemp('page')
+    for code in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
+        name = re.match(r'# (\w+\.py)', code)[1]
+        (folder / name).write_text(code)
+    sys.path.insert(0, str(folder))
+    for name in ('my_method', 'my_pixpro'):
+        importlib.import_module(name)
+    yield folder
+    sys.path.remove(str(folder))
+    for name in ('MyDenseBYOL', 'MyPixPro', 'PixelPropagation'):
+        MODELS.module_dict.pop(name)
 
 
-def test_a_toy_method_gets_its_rcc_variant_by_one_batch_stage(data):
-    plain, cut = build(TOY).train(), build({**TOY, 'data_preprocessor': dict(batch_stages=[CUT])}).train()
+def crops(size: int = 8) -> dict:
+    """A batch of two views with the crop windows from above, moved a little from image to image."""
+    geometry = torch.tensor([[*window, 200., 200.] for window in WINDOWS])
+    samples = [BaseDataElement(geometry=geometry + torch.tensor([n, -n, 0, 0, 0, 0, 0.])) for n in range(size)]
+    return {**batch(size), 'data_samples': samples}
+
+
+def test_the_page_names_its_files_and_each_is_short(page):
+    lengths = {path.name: len(path.read_text().splitlines()) for path in page.glob('*.py')}
+    assert set(lengths) == {'my_method.py', 'my_config.py', 'my_pixpro.py', 'my_pixpro_config.py'}
+    assert max(lengths.values()) <= 60
+
+
+@pytest.mark.parametrize('name', ['my_config', 'my_pixpro_config'])
+def test_the_configs_of_the_page_build_and_are_decoupled_by_one_base(page, name):
+    child = page / f'{name}_d.py'
+    child.write_text(f"_base_ = ['./{name}.py', 'mmdecouple::_base_/decoupling/paper.py']\n"
+                     'model = dict(decoupling=_base_.decoupling)\n')
+    for path in (page / f'{name}.py', child):
+        config = load_config(str(path))
+        config.model.backbone.depth = 18
+        model = MODELS.build(config.model)
+        assert (model.decoupling is None) == (path != child)
+    assert any(transform.type == 'PackViews' for transform in config.train_dataloader.dataset.pipeline)
+
+
+@pytest.mark.parametrize('config, data, term', [(BYOL, batch(), 'loss_byol'), (PIXPRO, crops(), 'loss_pixpro')])
+def test_a_method_of_the_page_is_decoupled_by_one_config_key_and_trains(config, data, term):
+    model = build({**config, 'decoupling': BRANCH, 'teacher': dict(momentum=1.)}).train()
+    assert len(begun(model, data).decoupled.images) == 2
+    optimizer, values = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3), []
+    for _ in range(15):
+        losses = losses_of(model, data)
+        assert set(losses) == {term, 'loss_decoupling', 'decoupling', 'foreground_share'}
+        optimizer.zero_grad()
+        total = sum(value for name, value in losses.items() if name.startswith('loss'))
+        total.backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+        optimizer.step()
+        values.append(total.item())
+    assert values[-1] < values[0] - 0.1
+
+
+def test_a_method_of_the_page_gets_its_rcc_variant_by_one_batch_stage(data):
+    plain, cut = build(BYOL).train(), build({**BYOL, 'data_preprocessor': dict(batch_stages=[CUT])}).train()
     views = cut.data_preprocessor(data, True)['inputs']
     assert all(0.2 < (view == 0).all(1).float().mean() < 0.7 for view in views)
     assert losses_of(plain, data)['loss_byol'] != losses_of(cut, data)['loss_byol']
     assert torch.isfinite(losses_of(cut, data)['loss_byol'])
+
+
+def centers_by_hand(window: torch.Tensor) -> list[tuple[float, float]]:
+    """Centers of 4 x 4 positions of a view in source pixels."""
+    x, y, width, height, flip = window[:5].tolist()
+    return [(x + width * ((3.5 - column if flip else column + 0.5) / 4), y + height * (row + 0.5) / 4)
+            for row in range(4) for column in range(4)]
+
+
+def test_the_geometry_of_a_step_is_where_its_positions_are_in_the_source():
+    model = build(PIXPRO).train()
+    step = forwarded(model, begun(model, crops()))
+    student, teacher = (outputs['dense'].unflatten(0, (2, 8)) for outputs in (step.student, step.teacher))
+    means = []
+    for own, other in ((0, 1), (1, 0)):
+        for b in range(8):
+            windows = step.samples[b].geometry
+            diagonal = max((w**2 + h**2)**0.5 for w, h in windows[:, 2:4].tolist()) / 4
+            places = [centers_by_hand(windows[view]) for view in (own, other)]
+            terms = [F.cosine_similarity(student[own, b, i], teacher[own, b, j], dim=0).item()
+                     for i, (x, y) in enumerate(places[0]) for j, (u, v) in enumerate(places[1])
+                     if ((x - u)**2 + (y - v)**2)**0.5 < 0.7 * diagonal]
+            assert 4 < len(terms) < 128
+            means.append(sum(terms) / len(terms))
+    assert model.base_loss(step)['loss_pixpro'].item() == pytest.approx(-2 * sum(means) / 16, rel=1e-4)
+
+
+def test_the_predictor_is_the_students_alone_and_sees_the_decoupled_views():
+    model = build({**PIXPRO, 'decoupling': BRANCH}).train()
+    assert not any(name.startswith('teacher.') and 'transform' in name for name in model.state_dict())
+    seen = []
+    model.predictor.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    losses_of(model, crops())
+    assert seen == [16 + 2]
+
+
+def test_samples_without_geometry_get_one_line(data):
+    with pytest.raises(ValueError, match='MyPixPro: the samples have no geometry; end the pipeline with PackViews'):
+        losses_of(build(PIXPRO), data)

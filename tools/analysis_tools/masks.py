@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.evaluation.mask_statistics import (MASK_TYPES, collaboration, draw_masks, example_masks, mask_config,
                                                    mask_statistics)
 from mmdecouple.masks import PRESETS, RegionCollaborativeCutout
-from mmdecouple.models.decoupling.composition import mix_pixels
 from mmdecouple.utils.arguments import integer, positive, real, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays, write_json

@@ -81,13 +81,13 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
 def _official(args: argparse.Namespace, count: int):
     from official_ibot import OfficialIBOT
     ours = argparse.Namespace(**{**vars(args), 'arch': 'deit-tiny', 'prototypes': 1, 'device': 'cpu'})
-    preprocess = build('ibot', ours)[0].data_preprocessor
+    model = build('ibot', ours)[0]
     views, masks = views_of('official', args), []
     for step in range(count):
-        preprocess.set_step(0, 0, step)
-        batch = preprocess(dict(inputs=views), training=True)
-        masks.append(batch['drawn'].mask)
-    return OfficialIBOT(args, batch['inputs'], masks, clock_of(args))
+        model.data_preprocessor.set_step(0, 0, step)
+        begun = model.begin(**model.data_preprocessor(dict(inputs=views), training=True))
+        masks.append(begun.extras.mask)
+    return OfficialIBOT(args, begun.views, masks, clock_of(args))
 
 
 def _fused_attention() -> dict:

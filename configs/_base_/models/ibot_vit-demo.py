@@ -8,8 +8,8 @@ model = dict(
         img_size=64,
         patch_size=8,
         drop_path_rate=0.),
-    neck=dict(in_channels=192, out_channels=512, hidden_channels=512, bottleneck_channels=128),
+    neck=dict(in_channels=192, out_channels=512, hidden_channels=512, bottleneck_channels=128,
+              freeze_last_layer=0),
     teacher=dict(momentum=0.99),
     mim_mask=dict(cut_ratio=(0.2, 0.8)),
-    teacher_temperature=(0.04, 0.04),
-    freeze_last_layer=0)
+    teacher_temperature=(0.04, 0.04))

@@ -4,7 +4,7 @@ model = dict(
     type='IBOT',
     backbone=dict(
         type='DenseViT', arch='deit-small', img_size=224, patch_size=16, drop_path_rate=0.1, mask_token=True),
-    neck=dict(type='DINOHead', in_channels=384, out_channels=8192),
+    neck=dict(type='DINOHead', in_channels=384, out_channels=8192, freeze_last_layer=1),
     teacher=dict(type='EMATeacher', momentum=0.996, end_momentum=1.0),
     mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5)),
     mim_share=0.5,
@@ -12,5 +12,4 @@ model = dict(
     teacher_temperature=(0.04, 0.07),
     warmup_epochs=80,
     center_momentum=0.9,
-    freeze_last_layer=1,
     data_preprocessor=dict(type='DensePreprocessor'))

@@ -9,24 +9,25 @@ from mmdecouple.registry import HOOKS
 
 @HOOKS.register_module()
 class DryRunHook(Hook):
-    """Runs the batch stages once, before training, on blank views of the real sizes.
+    """Makes the draws of one step, before training, on blank views of the real sizes.
 
-    Whatever the stages refuse (a batch of one, a mask that does not divide the view or the dense output, a grid finer
-    than the mask) is refused here. The stages' generator is seeded anew at every iteration, so the run draws
-    nothing differently.
+    Whatever the batch stages, the method or the branch refuse (a batch of one, a mask that does not divide the view or
+    the dense output, a grid finer than the mask) is refused here. The generator is seeded anew at every iteration, so
+    the draws of the run do not change.
 
     Raises:
-        ValueError: From a batch stage, with its config key; or for a last batch of one image.
+        UserError: From a batch stage, the method or the branch, with its config key; or for a last batch of one image.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Prepares a blank batch."""
-        loader = runner.train_dataloader
-        preprocessor = bare_model(runner).data_preprocessor
-        if not getattr(preprocessor, 'batch_stages', None):
+        model = bare_model(runner)
+        if not hasattr(model, 'begin'):
             return
+        loader = runner.train_dataloader
         rest = len(loader.sampler) % loader.batch_size
         smallest = loader.batch_size if loader.drop_last or not rest else rest
         count, sample = min(smallest, 2), loader.dataset[0]
         views = [torch.zeros(count, *view.shape, dtype=torch.uint8) for view in sample['inputs']]
-        preprocessor(dict(inputs=views, data_samples=[sample.get('data_samples')] * count), True)
+        batch = dict(inputs=views, data_samples=[sample.get('data_samples')] * count)
+        model.begin(**model.data_preprocessor(batch, True))

@@ -6,5 +6,8 @@ from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
+from .step import Step, ViewFlow
+from .variants import MisalignedDenseCL, MisalignedIBOT
 
-__all__ = ['DenseAlgorithm', 'DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MoCoV2', 'SoCo', 'SoCoFPN']
+__all__ = ['DenseAlgorithm', 'DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2',
+           'SoCo', 'SoCoFPN', 'Step', 'ViewFlow']

@@ -1,4 +1,4 @@
-"""The flow that every method shares: one teacher pass, one student pass, the base loss, the branch."""
+"""The flow that every method shares: one teacher pass, one student pass, the base loss, the branch, the memory."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,27 +7,29 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
 from ..backbones import dense_map, finite_map, predict_maps, stride_of
-from ..decoupling import DecoupledViews, Foreground
-from ..layers import batch_shuffle, batch_unshuffle, count_batches_once
-from ..regions import Regions
+from ..layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
+from ..samples import Samples
+from .step import Step, ViewFlow
 
 
 class DenseAlgorithm(BaseModel):
     """A self-supervised method with a student, a teacher and, if configured, a de-coupling branch.
 
     A method implements `encode`, `base_loss` and, to be de-coupled, `dense_loss`; it never mentions cut masks or
-    backgrounds. This class owns the order of a step: the teacher sees each clean key view once, the student its
-    views and the decoupled views in one joint pass, the memory takes in the keys last. A method whose student
-    masks tokens or sees views of several sizes says so in `draw` and `learn`.
+    backgrounds. `loss` is the order of a step, and each of its parts reads and fills one `Step`. A method that draws
+    something overrides `prepare`; one whose networks take more than stacked views overrides `teacher_forward` and
+    `student_forward`.
 
     Args:
         backbone: Config of the backbone.
         neck: Config of the projection head, or None.
+        predictor: Config of a neck that the student alone has, or None; see `predict`.
         teacher: Config of the teacher; None gives `EMATeacher` with its defaults.
         decoupling: Config of the de-coupling branch, or None for the base method.
         dense_stride: Pixels of a view per dense position; None asks the backbone.
@@ -36,29 +38,22 @@ class DenseAlgorithm(BaseModel):
         init_cfg: mmengine's weight initialization.
 
     Attributes:
-        student_views: Indices of the clean views the student sees.
-        key_views: Indices of the views the teacher sees; they are the ones that get decoupled.
-        decoupled_views: How many of the key views, from the first, get decoupled; None for all.
-        shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
-        mixes_embeddings: Whether `learn` can mix patch embeddings (`mixing='embedding'` of the branch).
-        linear_in_target: Whether the dense loss of several targets is that of their mean.
+        flow: Which views reach which network, and what else of a batch the method reads.
         layer: Layer of the backbone that the measures read, as `dense_map` names it; None for the last.
+        local_views: Number of views of another size that follow those of `flow`.
+        region_bins: Bins along each side in which a region is pooled, for methods on regions.
     """
 
-    student_views: tuple[int, ...] = (0, )
-    key_views: tuple[int, ...] = (1, )
-    decoupled_views: int | None = None
-    shuffle = True
-    mixes_embeddings = False
-    linear_in_target = False
+    flow = ViewFlow()
     layer: str | None = None
 
-    def __init__(self, backbone: dict, neck: dict | None = None, teacher: dict | None = None,
-                 decoupling: dict | None = None, dense_stride: int | None = None, measured: str = 'teacher',
-                 data_preprocessor: dict | None = None, init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(self, backbone: dict, neck: dict | None = None, predictor: dict | None = None,
+                 teacher: dict | None = None, decoupling: dict | None = None, dense_stride: int | None = None,
+                 measured: str = 'teacher', data_preprocessor: dict | None = None,
+                 init_cfg: dict | list[dict] | None = None) -> None:
         check = Settings(self, 'model')
         check.block('backbone', backbone)
-        for key, block in (('neck', neck), ('decoupling', decoupling)):
+        for key, block in (('neck', neck), ('predictor', predictor), ('decoupling', decoupling)):
             check.block(key, block, optional=True)
         for key, block in (('teacher', teacher), ('data_preprocessor', data_preprocessor)):
             check.block(key, block, optional=True, typed=False)
@@ -68,23 +63,25 @@ class DenseAlgorithm(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
+        self.predictor = None if predictor is None else MODELS.build(predictor)
         self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
+        self.local_views = 0
+        self.region_bins = 7
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
-            if type(self).dense_loss is DenseAlgorithm.dense_loss:
-                check.refuse('decoupling', 'needs a dense loss, which the method has not; remove it, or use a dense '
-                             'method such as DenseCL')
-            if self.decoupling.mixing == 'embedding' and not self.mixes_embeddings:
-                check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, "
-                             "such as IBOT; use 'pixel'")
-        self.data_preprocessor.batch_stages.append(self._draw)
+            self._check_decoupling(check)
 
     @property
     def num_views(self) -> int:
         """Views of an image that the method takes."""
-        return len({*self.student_views, *self.key_views})
+        return len({*self.flow.student, *self.flow.teacher}) + self.local_views
+
+    @property
+    def linear_in_target(self) -> bool:
+        """Whether the dense loss of several targets is the loss of their mean, as the alignments ask."""
+        return self.flow.linear_in_target
 
     @property
     def student_modules(self) -> dict[str, nn.Module]:
@@ -110,23 +107,28 @@ class DenseAlgorithm(BaseModel):
 
     def start_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
+        for module in self._epoch_dependent():
+            module.start_epoch(epoch)
 
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
-        """Trained parameters that stand still in an epoch (from 0): neither a step nor weight decay touches them."""
-        return ()
+        """Trained parameters that are not updated in an epoch (from 0), neither by a step nor by weight decay."""
+        return [parameter for module in self._epoch_dependent() for parameter in module.frozen(epoch)]
 
-    def draw(self, batch: dict, generator: torch.Generator) -> Any:
-        """What the method itself draws for a batch, before the branch does: given to `learn`.
+    def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
+        """Dense positions (h, w) of a view of (H, W) pixels: the grid that the neck pools to, or the backbone's."""
+        if getattr(self.neck, 'with_pool', False):
+            return self.neck.pool.output_size
+        if self.dense_stride is None:
+            raise UserError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
+                            'model.dense_stride to the pixels of a view per dense position.')
+        return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
+
+    def prepare(self, step: Step, generator: torch.Generator) -> Any:
+        """What the method itself draws or derives for a batch, as `step.extras`, before the branch draws.
 
         Args:
-            batch: `inputs`: the views; `data_samples`: the samples.
-            generator: The generator of the batch stages.
-        """
-
-    def regions(self, batch: dict) -> Regions | None:
-        """Regions of the key views that get decoupled, stacked, for masks on them; None for masks on the whole view.
-
-        With regions a position of the decoupling loss is a region, and `learn` pools it over what the mask leaves.
+            step: The step with its views, samples, regions and geometry.
+            generator: Source of all draws, on the CPU; seeded at every iteration.
         """
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
@@ -138,12 +140,18 @@ class DenseAlgorithm(BaseModel):
         """
         raise NotImplementedError
 
-    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def predict(self, dense: Tensor) -> Tensor:
+        """The student's dense output through its predictor, position by position: (N, P, C) -> (N, P, C')."""
+        if self.predictor is None:
+            return dense
+        prediction, = self.predictor((dense.flatten(0, 1), ))
+        return prediction.float().unflatten(0, dense.shape[:2])
+
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """The method's own loss as named, weighted terms (`loss_*`) whose sum is L_base.
 
         Args:
-            student: `encode` of the student views, stacked view after view, (S * B, ...).
-            teacher: `encode` of the key views, stacked view after view, (V * B, ...).
+            step: The step with the outputs of both networks.
         """
         raise NotImplementedError
 
@@ -155,61 +163,63 @@ class DenseAlgorithm(BaseModel):
         """The method's dense loss of matched positions: (M, C), (M, T) -> (M,)."""
         raise NotImplementedError
 
-    def foreground(self, decoupled: DecoupledViews, teacher: dict[str, Tensor]) -> Foreground:
-        """Where the decoupling loss lives, and its weights: a method may leave out more than the cut cells."""
-        return decoupled.foreground
+    def foreground(self, step: Step) -> PositionSet:
+        """Positions of the decoupling loss, and their weights: a method may leave out more than the cut cells."""
+        return step.decoupled.foreground
 
-    def remember(self, teacher: dict[str, Tensor]) -> None:
+    def update_memory(self, step: Step) -> None:
         """Take the teacher's outputs of clean views into queues or centers, after all losses."""
 
-    def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
-        """Dense positions (h, w) of a view of (H, W) pixels."""
-        if self.dense_stride is None:
-            raise UserError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
-                            'model.dense_stride to the pixels of a view per dense position.')
-        return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
-
     @torch.no_grad()
-    def teach(self, views: list[Tensor], drawn: Any) -> dict[str, Tensor]:
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """Outputs of the teacher for the key views, stacked view after view: the one pass it makes in a step."""
-        images = torch.cat([views[index] for index in self.key_views])
-        if not self.shuffle:
+        images = step.stacked(self.flow.teacher)
+        if not self.flow.shuffle:
             return self.encode(self.teacher.backbone, self.teacher.neck, images)
         images, inverse = batch_shuffle(images)
         outputs = self.encode(self.teacher.backbone, self.teacher.neck, images)
         return {name: batch_unshuffle(rows, inverse) for name, rows in outputs.items()}
 
-    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
-              drawn: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Outputs of the student.
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Outputs of the student for its views, and its dense features of the decoupled views, (D, P, C), or None."""
+        outputs = self.encode(self.backbone, self.neck, step.joint(self.flow.student))
+        if self.predictor is not None:
+            outputs['dense'] = self.predict(outputs['dense'])
+        return step.split(outputs)
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Loss terms of one step."""
+        step.teacher = self.teacher_forward(step)
+        step.student, step.dense = self.student_forward(step)
+        losses = self.base_loss(step)
+        if step.decoupled is not None:
+            losses = self._decouple(losses, step)
+        self.update_memory(step)
+        return losses
+
+    # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
+    @torch.compiler.disable
+    def begin(self, inputs: list[Tensor], data_samples: Sequence[Any] | None = None) -> Step:
+        """The step of a batch, with all draws made for it: first the method's, then the branch's.
 
         Args:
-            views: The views of the batch.
-            decoupled: Decoupled views of the key views, or None.
-            teacher: What `teach` gave, for students whose input depends on it.
-            drawn: What `draw` gave.
+            inputs: Views (B, 3, H, W), normalized, on the device.
+            data_samples: The samples of the batch.
 
-        Returns:
-            What `base_loss` takes, and the dense features of the decoupled views, (D, P, C), or None.
+        Raises:
+            UserError: For another number of views than the method takes, or samples that lack what it reads.
         """
-        images = [views[index] for index in self.student_views]
-        clean = sum(len(view) for view in images)
-        images = torch.cat(images if decoupled is None else [*images, decoupled.images])
-        outputs = self.encode(self.backbone, self.neck, images)
-        dense = None if decoupled is None else outputs['dense'][clean:]
-        return {name: rows[:clean] for name, rows in outputs.items()}, dense
-
-    def loss(self, views: list[Tensor], decoupled: DecoupledViews | None, drawn: Any) -> dict[str, Tensor]:
-        """Loss terms of one batch; see the class for the order."""
-        teacher = self.teach(views, drawn)
-        student, dense = self.learn(views, decoupled, teacher, drawn)
-        losses = self.base_loss(student, teacher)
-        if decoupled is not None:
-            self._check_dense(dense, decoupled)
-            decoupled = decoupled._replace(foreground=self.foreground(decoupled, teacher))
-            losses = self.decoupling(losses, dense, teacher['dense'][decoupled.rows], decoupled, self)
-        self.remember(teacher)
-        return losses
+        self._check_views(inputs)
+        samples = data_samples if isinstance(data_samples, Samples) else Samples(data_samples)
+        step, owner, device = Step(list(inputs), samples), type(self).__name__, inputs[0].device
+        if self.flow.on_regions:
+            step.regions = [regions.to(device) for regions in samples.regions(owner)]
+        if self.flow.on_geometry:
+            step.geometry = samples.geometry(owner).to(device, non_blocking=True)
+        step.extras = self.prepare(step, self.data_preprocessor.generator)
+        if self.decoupling is not None and self.decoupling.enabled:
+            step.decoupled = self._compose(step)
+        return step
 
     @property
     def measured_backbone(self) -> nn.Module:
@@ -227,44 +237,58 @@ class DenseAlgorithm(BaseModel):
         """
         return finite_map(dense_map(self.measured_backbone, images, mask, self.layer, class_token))
 
-    def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None,
-                decoupled: DecoupledViews | None = None, drawn: Any = None, mode: str = 'tensor'):
+    def forward(self, inputs: list[Tensor], data_samples: Sequence[BaseDataElement] | None = None,
+                mode: str = 'tensor') -> dict[str, Tensor] | list[Tensor] | list[BaseDataElement]:
         """Dispatch mmengine's modes.
 
         Args:
             inputs: Views (B, 3, H, W) in mode `loss`; images (3, H, W) of any sizes in the other modes.
-            data_samples: Samples of the batch; a method that needs them reads their geometry.
-            decoupled: What the branch drew for this batch.
-            drawn: What the method itself drew for this batch.
+            data_samples: Samples of the batch; a method that needs them reads their regions or geometry.
             mode: `loss` gives named terms; `predict` gives per image a sample with `dense` (C, h, w); `tensor`
                 gives the list of these maps.
         """
         if mode == 'loss':
-            return self.loss(inputs, decoupled, drawn)
+            return self.loss(self.begin(inputs, data_samples))
         return predict_maps(self.dense_features, inputs, data_samples, mode)
+
+    def _compose(self, step: Step) -> DecoupledViews:
+        indices = self.flow.teacher[:self.flow.decoupled]
+        keys, regions = [step.views[index] for index in indices], None
+        if self.flow.on_regions:
+            by_view = step.samples.regions(type(self).__name__)
+            regions = Regions.cat([by_view[index] for index in indices])
+        return self.decoupling.compose(keys, self.dense_size(keys[0].shape[-2:]), self.data_preprocessor.generator,
+                                       regions, self.region_bins)
+
+    def _decouple(self, losses: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
+        expected = step.decoupled.foreground.mask.shape[1]
+        if step.dense.shape[1] != expected:
+            raise UserError(f'{type(self).__name__}: the dense output has {step.dense.shape[1]} positions, but a '
+                            f'stride of {self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
+        target = step.teacher['dense'][step.decoupled.rows]
+        return self.decoupling(losses, step.dense, target, self.foreground(step), self)
+
+    def _epoch_dependent(self) -> list[EpochDependent]:
+        return [module for module in self.modules() if isinstance(module, EpochDependent)]
+
+    def _check_decoupling(self, check: Settings) -> None:
+        if type(self).dense_loss is DenseAlgorithm.dense_loss:
+            check.refuse('decoupling', 'needs a dense loss, which the method has not; remove it, or use a dense '
+                         'method such as DenseCL')
+        if self.decoupling.mixing == 'embedding' and not self.flow.mixes_embeddings:
+            check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, "
+                         "such as IBOT; use 'pixel'")
+
+    def _check_views(self, views: Sequence[Tensor]) -> None:
+        if len(views) != self.num_views:
+            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
+                            f'batch has {len(views)} (config keys num_views of the data, and model.local_views of a '
+                            'method with local views).')
 
     def _needs(self, key: str, kind: str, attribute: str) -> None:
         """Refuse a part of the network that is not of the kind the method reads, told by one of its attributes."""
         if getattr(getattr(self, key), attribute, None) is None:
             Settings(self, f'model.{key}').refuse('type', f'must be {kind}, got {type(getattr(self, key)).__name__}')
-
-    def _draw(self, batch: dict, generator: torch.Generator) -> dict:
-        if len(batch['inputs']) != self.num_views:
-            keys = 'num_views of the data' + ' and model.local_views' * hasattr(self, 'local_views')
-            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
-                            f'batch has {len(batch["inputs"])} (config key{"s" * ("and" in keys)} {keys}).')
-        batch = {**batch, 'drawn': self.draw(batch, generator)}
-        if self.decoupling is not None and self.decoupling.enabled:
-            keys = [batch['inputs'][index] for index in self.key_views[:self.decoupled_views]]
-            size = self.dense_size(keys[0].shape[-2:])
-            batch['decoupled'] = self.decoupling.compose(keys, size, generator, self.regions(batch))
-        return batch
-
-    def _check_dense(self, dense: Tensor, decoupled: DecoupledViews) -> None:
-        expected = decoupled.foreground.share.shape[1]
-        if dense.shape[1] != expected:
-            raise UserError(f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
-                            f'{self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
 
 
 def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:

@@ -1,35 +1,45 @@
 """iBOT: predict the teacher's prototypes of the image from its views, and of masked patches from what is left."""
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.decoupling import PositionSet
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-from ..decoupling import DecoupledViews, Foreground
-from ..layers import Center
-from ..ranked_match import RankedMatch
+from ..layers import Center, TeacherTemperature
 from .base import DenseAlgorithm
+from .step import Step, ViewFlow
 
 _CHUNK_TOKENS = 2**13
 
 
-class MIMMasks(NamedTuple):
+@dataclass(frozen=True)
+class MIMMasks:
     """Masks of the two global views, stacked view after view.
 
     Attributes:
         mask: True = replaced by the mask token, bool, (2 * B, h, w).
-        masked: Where the patch loss lives: the masked patches.
+        masked: The masked patches, on which the patch loss is computed.
         visible: All other patches, also those of views without any mask.
-        aligned: Patches whose tokens are the targets, (2 * B, h * w), if they are random.
     """
+
     mask: Tensor
-    masked: Foreground
-    visible: Foreground
-    aligned: Tensor | None = None
+    masked: PositionSet
+    visible: PositionSet
+
+    @classmethod
+    def of(cls, mask: Tensor) -> 'MIMMasks':
+        """From masks on the CPU, bool (2 * B, h, w)."""
+        share = mask.flatten(1).float()
+        return cls(mask, PositionSet.of(share), PositionSet.of(1 - share))
+
+    def to(self, device: torch.device) -> 'MIMMasks':
+        """On the device, without waiting for it."""
+        return MIMMasks(self.mask.to(device, non_blocking=True), self.masked.to(device), self.visible.to(device))
 
 
 @MODELS.register_module()
@@ -51,10 +61,6 @@ class IBOT(DenseAlgorithm):
         center_momentum: Of both centers, in [0, 1].
         visible_weight: Weight of the same patch loss on the visible patches, averaged by itself, as in iBOT++
             (TIPSv2, and `lightly` for the separate average); 0 is iBOT.
-        target_rank: n: the target of a masked patch is the teacher's token that is n-th nearest to the patch's own in
-            its view, by cosine; 1 is its own, that is the method. `random` takes any token of the view. For the
-            paper's study of misalignment (Fig. 9, "T@n"); the visible patches keep their own targets.
-        freeze_last_layer: Epochs, from the first of the run, in which the head's last layer stands still.
         **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
@@ -63,16 +69,12 @@ class IBOT(DenseAlgorithm):
     Source: arXiv 2111.07832; `bytedance/ibot main_ibot.py` (iBOTLoss), `loader.py` (masks).
     """
 
-    student_views = (0, 1)
-    key_views = (0, 1)
-    shuffle = False
-    mixes_embeddings = True
-    linear_in_target = True
+    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, mixes_embeddings=True, linear_in_target=True)
 
     def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
                  student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
                  warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0.,
-                 target_rank: int | str = 1, freeze_last_layer: int = 1, **kwargs) -> None:
+                 **kwargs) -> None:
         check = Settings(self, 'model')
         check.number('mim_share', mim_share, 0, 1)
         check.number('local_views', local_views, 0, whole=True)
@@ -81,7 +83,6 @@ class IBOT(DenseAlgorithm):
         check.number('warmup_epochs', warmup_epochs, 0, whole=True)
         check.number('center_momentum', center_momentum, 0, 1)
         check.number('visible_weight', visible_weight, 0)
-        check.number('freeze_last_layer', freeze_last_layer, 0, whole=True)
         super().__init__(**kwargs)
         self._needs('neck', 'a DINOHead', 'last_layer')
         self._needs('backbone', 'a DenseViT', 'dense_map')
@@ -93,117 +94,103 @@ class IBOT(DenseAlgorithm):
         self.mim_share = mim_share
         self.local_views = local_views
         self.student_temperature = student_temperature
-        self.schedule = (*teacher_temperature, warmup_epochs)
         self.visible_weight = visible_weight
-        self.freeze_last_layer = freeze_last_layer
-        self.match = RankedMatch(target_rank, 'IBOT', 'target_rank')
+        self.teacher_temperature = TeacherTemperature(*teacher_temperature, warmup_epochs)
         self.class_center = Center(self.neck.out_channels, center_momentum)
         self.patch_center = Center(self.neck.out_channels, center_momentum)
-        # A tensor, so that a new epoch neither compiles the step again nor waits for the device.
-        self.register_buffer('teacher_temperature', torch.empty(()), persistent=False)
-        self.start_epoch(0)
 
-    @property
-    def num_views(self) -> int:
-        """Two global views and the local ones."""
-        return 2 + self.local_views
-
-    def start_epoch(self, epoch: int) -> None:
-        """Set the teacher's temperature of an epoch."""
-        first, last, epochs = self.schedule
-        self.teacher_temperature.fill_(first + (last - first) * min(epoch / max(epochs - 1, 1), 1))
-
-    def frozen(self, epoch: int) -> list[nn.Parameter]:
-        """The head's last layer in the first epochs (`cancel_gradients_last_layer` of DINO's utils.py)."""
-        return [p for p in self.neck.last_layer.parameters() if p.requires_grad and epoch < self.freeze_last_layer]
-
-    def draw(self, batch: dict, generator: torch.Generator) -> MIMMasks:
+    def prepare(self, step: Step, generator: torch.Generator) -> MIMMasks:
         """Draw the masks of the two global views."""
-        views = batch['inputs']
-        rows, size = 2 * len(views[0]), self.dense_size(views[0].shape[-2:])
-        mask = self.mim_mask.sample(rows, size, generator=generator)
+        views = step.views
+        rows = 2 * len(views[0])
+        mask = self.mim_mask.sample(rows, self.dense_size(views[0].shape[-2:]), generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]
-        aligned = self.match.draw(rows, size[0] * size[1], generator)
-        share, device = mask.flatten(1).float(), views[0].device
-        mask, aligned = (part if part is None else part.to(device, non_blocking=True) for part in (mask, aligned))
-        return MIMMasks(mask, Foreground.of(share).to(device), Foreground.of(1 - share).to(device), aligned)
-
-    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, mask: Tensor | None = None,
-               mixed: DecoupledViews | None = None, needed: Tensor | None = None) -> dict[str, Tensor]:
-        """Tokens after the final norm: `class` (N, C) and `dense` (N, P, C)."""
-        tokens, = backbone(images, mask, mixed, needed)
-        return {'class': tokens[:, 0], 'dense': tokens[:, 1:]}
+        return MIMMasks.of(mask).to(views[0].device)
 
     @torch.no_grad()
-    def teach(self, views: list[Tensor], drawn: MIMMasks) -> dict[str, Tensor]:
-        """The teacher's tokens; `class_logits` (2 * B, K); `bottleneck` of all patches, (2 * B * P, C_b)."""
-        teacher = super().teach(views, drawn)
-        tokens = teacher['dense'].flatten(0, 1)
-        teacher['class_logits'] = self.teacher.neck(teacher['class']).float()
-        teacher['bottleneck'] = torch.cat([self.teacher.neck.bottleneck(part) for part in tokens.split(_CHUNK_TOKENS)])
-        return teacher
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
+        """The teacher's `tokens` (2 * B, P, C) and `bottleneck` (2 * B, P, C_b) of all patches; `class_logits`.
 
-    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
-              drawn: MIMMasks) -> tuple[dict[str, Tensor], Tensor | None]:
-        """One pass over the masked global views and the decoupled views, one over the local views."""
-        images, mask, mixed = torch.cat(views[:2]), drawn.mask, decoupled
-        clean = len(images)
-        if decoupled is not None and decoupled.images is not None:
-            images, mixed = torch.cat([images, decoupled.images]), None
-            mask = F.pad(mask, (0, 0, 0, 0, 0, len(decoupled.images)))
-        needed = self._needed(clean, drawn, decoupled)
-        tokens = self.encode(self.backbone, self.neck, images, mask, mixed, needed)
-        classes = tokens['class'][:clean]
+        `dense` is the bottleneck, or the tokens if they are averaged before they enter the head.
+        """
+        network = self.teacher
+        tokens, = network.backbone(step.stacked(self.flow.teacher))
+        classes, patches = tokens[:, 0], tokens[:, 1:]
+        bottleneck = torch.cat([network.neck.bottleneck(part) for part in patches.flatten(0, 1).split(_CHUNK_TOKENS)])
+        bottleneck = bottleneck.unflatten(0, patches.shape[:2])
+        return {'tokens': patches, 'bottleneck': bottleneck, 'dense': patches if self._averages else bottleneck,
+                'class_logits': network.neck(classes).float()}
+
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
+        """One pass over the masked global views and the decoupled views, one over the local views.
+
+        `class` ((2 + L) * B, C) and `dense` (2 * B, P, C), tokens after the final norm.
+        """
+        images, mask, mixed = step.joint(self.flow.student), step.extras.mask, step.decoupled
+        if mixed is not None and mixed.images is not None:
+            mask, mixed = F.pad(mask, (0, 0, 0, 0, 0, len(mixed.images))), None
+        tokens, = self.backbone(images, mask, mixed, self._needed(step))
+        student, dense = step.split({'class': tokens[:, 0], 'dense': tokens[:, 1:]})
         if self.local_views:
-            local = torch.cat(views[2:])
+            local = torch.cat(step.views[2:])
             height, width = self.dense_size(local.shape[-2:])
             needed = torch.arange(len(local), device=local.device) * (height * width + 1)
-            classes = torch.cat([classes, self.encode(self.backbone, self.neck, local, needed=needed)['class']])
-        student = {'class': classes, 'dense': tokens['dense'][:clean], 'drawn': drawn}
-        return student, None if decoupled is None else tokens['dense'][clean:]
+            tokens, = self.backbone(local, needed=needed)
+            student['class'] = torch.cat([student['class'], tokens[:, 0]])
+        return student, dense
 
-    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_class`, `loss_patch` and, with a `visible_weight`, `loss_visible`."""
-        drawn, patches = student['drawn'], student['dense'].flatten(0, 1)
-        masked = drawn.masked.positions
+        student, masks, patches = step.student, step.extras, step.student['dense'].flatten(0, 1)
+        masked, visible = masks.masked.positions, masks.visible.positions
         classes, logits = self.neck(torch.cat([student['class'], patches[masked]])).split(
             [len(student['class']), len(masked)])
-        losses = dict(loss_class=self._class_loss(classes.float(), teacher['class_logits']),
-                      loss_patch=self._patch_loss(logits, drawn.masked, self._aligned(drawn, teacher), teacher))
+        losses = dict(loss_class=self._class_loss(classes.float(), step.teacher['class_logits']),
+                      loss_patch=self._patch_loss(logits, masks.masked, self.target_positions(step), step))
         if self.visible_weight:
-            seen = drawn.visible.positions
-            losses['loss_visible'] = self.visible_weight * self._patch_loss(self.neck(patches[seen]), drawn.visible,
-                                                                            seen, teacher)
+            losses['loss_visible'] = self.visible_weight * self._patch_loss(self.neck(patches[visible]), masks.visible,
+                                                                            visible, step)
         return losses
+
+    def target_positions(self, step: Step) -> Tensor:
+        """Flat patches of the teacher that the masked patches take their targets from, (M,): their own."""
+        return step.extras.masked.positions
 
     @torch.no_grad()
     def dense_target(self, features: Tensor) -> Tensor:
-        """The teacher's distribution of patch tokens (M, C) over the prototypes, (M, K)."""
-        return self._sharpen(self.teacher.neck(features), self.patch_center)
+        """The teacher's distribution over the prototypes, (M, K), from its `dense` features, (M, C_b) or (M, C)."""
+        neck = self.teacher.neck
+        return self._sharpen(neck(features) if self._averages else neck.last_layer(features), self.patch_center)
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of patch tokens (M, C) with distributions (M, K): (M,)."""
         return self._cross_entropy(self.neck(student), target)
 
-    def remember(self, teacher: dict[str, Tensor]) -> None:
+    def update_memory(self, step: Step) -> None:
         """Move the centers towards this batch's mean logits of all clean tokens."""
-        self.class_center.update(teacher['class_logits'].mean(0))
-        self.patch_center.update(self.teacher.neck.last_layer(teacher['bottleneck'].mean(0)))
+        self.class_center.update(step.teacher['class_logits'].mean(0))
+        self.patch_center.update(self.teacher.neck.last_layer(step.teacher['bottleneck'].flatten(0, 1).mean(0)))
+
+    @property
+    def _averages(self) -> bool:
+        """Whether the branch averages tokens, so that a bottleneck of single tokens is not what it compares."""
+        return self.decoupling is not None and self.decoupling.averages_features
 
     @staticmethod
     def _tokens_at(positions: Tensor, patches: int) -> Tensor:
         """Indices among tokens, of which each view has one more than patches: flat patches (M,) -> (M,)."""
         return positions + torch.div(positions, patches, rounding_mode='floor') + 1
 
-    def _needed(self, clean: int, drawn: MIMMasks, decoupled: DecoupledViews | None) -> Tensor:
+    def _needed(self, step: Step) -> Tensor:
         """Tokens of the student's joint pass that a loss reads."""
-        patches = drawn.masked.share.shape[1]
-        classes = torch.arange(clean, device=drawn.mask.device) * (patches + 1)
-        parts = [classes, self._tokens_at(drawn.masked.positions, patches)]
+        masks = step.extras
+        clean, patches = masks.masked.mask.shape
+        classes = torch.arange(clean, device=masks.mask.device) * (patches + 1)
+        parts = [classes, self._tokens_at(masks.masked.positions, patches)]
         if self.visible_weight:
-            parts.append(self._tokens_at(drawn.visible.positions, patches))
-        if decoupled is not None:
-            parts.append(clean * (patches + 1) + self._tokens_at(decoupled.foreground.positions, patches))
+            parts.append(self._tokens_at(masks.visible.positions, patches))
+        if step.decoupled is not None:
+            parts.append(clean * (patches + 1) + self._tokens_at(step.decoupled.foreground.positions, patches))
         return torch.cat(parts)
 
     def _class_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -213,23 +200,14 @@ class IBOT(DenseAlgorithm):
         others = torch.stack([log[1], log[0]]) + log[2:].sum(0)
         return -(target * others).sum(2).mean(1).sum() / (2 + 2 * self.local_views)
 
-    def _aligned(self, drawn: MIMMasks, teacher: dict[str, Tensor]) -> Tensor:
-        """Flat patches of the teacher that the masked patches take their targets from, (M,)."""
-        masked = drawn.masked.positions
-        if self.match.rank == 1:
-            return masked
-        index = self.match(teacher['dense'], teacher['dense'], drawn.aligned)
-        first = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
-        return (first + index).flatten()[masked]
-
-    def _patch_loss(self, logits: Tensor, where: Foreground, targets: Tensor, teacher: dict[str, Tensor]) -> Tensor:
+    def _patch_loss(self, logits: Tensor, where: PositionSet, targets: Tensor, step: Step) -> Tensor:
         with torch.no_grad():
-            target = self.teacher.neck.last_layer(teacher['bottleneck'][targets])
+            target = self.teacher.neck.last_layer(step.teacher['bottleneck'].flatten(0, 1)[targets])
             target = self._sharpen(target, self.patch_center)
         return (self._cross_entropy(logits, target) * where.select(where.weight)).sum()
 
     def _sharpen(self, logits: Tensor, center: Center) -> Tensor:
-        return ((logits.float() - center.value) / self.teacher_temperature).softmax(-1)
+        return ((logits.float() - center.value) / self.teacher_temperature.value).softmax(-1)
 
     def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits.float() / self.student_temperature, target, reduction='none')

@@ -4,16 +4,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from mmdecouple.utils.geometry import map_boxes
+from mmdecouple.decoupling import PositionSet
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.utils.settings import Settings
 
 from ..attention_mask import attention_mask
-from ..decoupling import DecoupledViews, Foreground
 from ..layers import EmbeddingQueue
 from ..losses import sinkhorn
 from .base import DenseAlgorithm
+from .step import Step, ViewFlow
 
 
 @MODELS.register_module()
@@ -44,10 +44,7 @@ class Leopart(DenseAlgorithm):
         paper: global views only, on the foreground of both masks, with the assignments of the clean view.
     """
 
-    student_views = (0, 1)
-    key_views = (0, 1)
-    shuffle = False
-    linear_in_target = True
+    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True)
 
     def __init__(self, local_views: int = 4, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3,
                  queue_length: int = 4096, queue_share: int = 10, attention_mass: float = 0.6, roi_size: int = 7,
@@ -72,30 +69,13 @@ class Leopart(DenseAlgorithm):
         self.roi_size = roi_size
         self.queues = nn.ModuleList(EmbeddingQueue(queue_length, self.neck.out_channels) for _ in range(2))
 
-    @property
-    def num_views(self) -> int:
-        """Two global views and the local ones."""
-        return 2 + self.local_views
-
-    def draw(self, batch: dict, generator: torch.Generator) -> Tensor:
-        """Crop windows of all views, (V, B, 7): nothing is drawn, but the loss needs them."""
-        views, samples = batch['inputs'], batch['data_samples']
-        if not samples or not hasattr(samples[0], 'geometry'):
-            raise UserError('Leopart: the samples have no geometry; end the pipeline with PackViews.')
-        geometry = torch.stack([sample.geometry for sample in samples], dim=1)
-        return geometry.to(views[0].device, non_blocking=True)
-
-    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """`dense`: patch tokens after the final norm, (N, P, C)."""
-        return {'dense': backbone(images)[0][:, 1:]}
-
     @torch.no_grad()
-    def teach(self, views: list[Tensor], drawn: Tensor) -> dict[str, Tensor]:
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """`embedding` (2 * B, P, C_e), `mask` (2 * B, h, w) and `dense`: assignments (2 * B, P, K)."""
         self.neck.normalize_prototypes()
         self.teacher.neck.normalize_prototypes()
         network = self.teacher.backbone
-        tokens, grid = network.tokens(torch.cat(views[:2]))
+        tokens, grid = network.tokens(step.stacked(self.flow.teacher))
         blocks = network.blocks(tokens)
         embedding = self.teacher.neck.embed(network.ln1(blocks[-1])[:, 1:])
         attention = network.class_attention(blocks[-2]).mean(1).unflatten(1, grid)
@@ -104,25 +84,21 @@ class Leopart(DenseAlgorithm):
         return {'embedding': embedding, 'mask': attention_mask(attention, self.attention_mass),
                 'dense': torch.cat(assignments).view(*embedding.shape[:2], -1)}
 
-    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
-              drawn: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        """One pass over the global and the decoupled views, one over the local views."""
-        batch, clean = len(views[0]), 2 * len(views[0])
-        images = torch.cat(views[:2] if decoupled is None else [*views[:2], decoupled.images])
-        dense = self.encode(self.backbone, self.neck, images)['dense']
-        scores = list(self.neck(dense[:clean]).split(batch))
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
+        """`scores` (2 * B, P, K), of one pass with the decoupled views, and `local_scores` (L * B, P', K)."""
+        outputs, dense = step.split({'dense': self._patches(step.joint(self.flow.student))})
+        student = {'scores': self.neck(outputs['dense'])}
         if self.local_views:
-            local = self.encode(self.backbone, self.neck, torch.cat(views[2:]))['dense']
-            scores += self.neck(local).split(batch)
-        maps = [score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
-                for score, view in zip(scores, views)]
-        return {'maps': maps, 'geometry': drawn}, None if decoupled is None else dense[clean:]
+            student['local_scores'] = self.neck(self._patches(torch.cat(step.views[2:])))
+        return student, dense
 
-    def base_loss(self, student: dict, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_cluster`, and for the log `attended_share`: how much of the global views the teacher attends to."""
-        maps, geometry = student['maps'], student['geometry']
-        grid = maps[0].shape[-2:]
-        assignments = teacher['dense'].transpose(1, 2).unflatten(2, grid).chunk(2)
+        scores = [part for name in step.student for part in step.student[name].split(len(step.views[0]))]
+        maps = [score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
+                for score, view in zip(scores, step.views)]
+        geometry, teacher = step.geometry, step.teacher
+        assignments = teacher['dense'].transpose(1, 2).unflatten(2, maps[0].shape[-2:]).chunk(2)
         masks = teacher['mask'][:, None].chunk(2)
         total = 0
         for j in range(2):
@@ -135,20 +111,25 @@ class Leopart(DenseAlgorithm):
         """Cross-entropy of patch tokens (M, C) with assignments (M, K): (M,)."""
         return F.cross_entropy(self.neck(student) / self.temperature, target, reduction='none')
 
-    def foreground(self, decoupled: DecoupledViews, teacher: dict[str, Tensor]) -> Foreground:
+    def foreground(self, step: Step) -> PositionSet:
         """Only what the teacher attends to in the clean view; mean over the batch for each of the global views."""
-        attended = decoupled.foreground.share * teacher['mask'].flatten(1)[decoupled.rows]
-        view = decoupled.rows >= len(teacher['mask']) // 2
+        foreground, rows, mask = step.decoupled.foreground, step.decoupled.rows, step.teacher['mask']
+        attended = foreground.mask * mask.flatten(1)[rows]
+        view = rows >= len(mask) // 2
         first, second = attended * ~view[:, None], attended * view[:, None]
         weight = sum(part / (2 * part.sum().clamp(min=1)) for part in (first, second))
-        return decoupled.foreground._replace(weight=weight)
+        return foreground._replace(weight=weight)
 
-    def remember(self, teacher: dict[str, Tensor]) -> None:
+    def update_memory(self, step: Step) -> None:
         """Store foreground embeddings of this batch."""
-        parts = zip(self.queues, teacher['embedding'].chunk(2), teacher['mask'].chunk(2))
-        for queue, embedding, mask in parts:
+        for queue, embedding, mask in zip(self.queues, step.teacher['embedding'].chunk(2),
+                                          step.teacher['mask'].chunk(2)):
             if len(queue.rows):
                 queue.push(embedding.flatten(0, 1), mask.flatten(), self.queue_share * len(embedding))
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """The student's patch tokens after the final norm, (N, P, C)."""
+        return self.backbone(images)[0][:, 1:]
 
     def _assign(self, embedding: Tensor, queue: EmbeddingQueue) -> Tensor:
         # As in the authors' code, the queue meets the student's prototypes.

@@ -3,12 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.decoupling import PositionSet
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from ..decoupling import DecoupledViews
 from .base import DenseAlgorithm
+from .step import Step, ViewFlow
 
 _MASKINGS = ('attention', 'random')
 
@@ -36,9 +37,7 @@ class MaskAlign(DenseAlgorithm):
         eq. 13 writes a norm); the de-coupled form is eq. 15 of the paper.
     """
 
-    student_views = (0, )
-    key_views = (0, )
-    shuffle = False
+    flow = ViewFlow(student=(0, ), teacher=(0, ), shuffle=False)
 
     def __init__(self, mask_ratio: float = 0.7, masking: str = 'attention', drop: float = 0.,
                  measured: str = 'student', **kwargs) -> None:
@@ -69,26 +68,25 @@ class MaskAlign(DenseAlgorithm):
         super().prepare_training()
         self.teacher.load()
 
-    def teach(self, views: list[Tensor], drawn: None) -> dict[str, Tensor]:
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """`class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
-        levels, attention = self.teacher(views[0])
+        levels, attention = self.teacher(step.views[0])
         levels = levels.flatten(2)
         return {'class': levels[:, 0], 'dense': levels[:, 1:], 'attention': attention}
 
-    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
-              drawn: None) -> tuple[dict[str, Tensor], Tensor | None]:
-        """One pass over the visible tokens, one over all tokens of the decoupled views."""
-        tokens, _ = self.backbone.tokens(views[0])
-        visible = self.draw_visible(teacher['attention'])
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
+        """`mixed` levels of the `visible` patches of the view; one more pass over all tokens of the decoupled views."""
+        tokens, _ = self.backbone.tokens(step.views[0])
+        visible = self.draw_visible(step.teacher['attention'])
         student = {'mixed': self._mixed(tokens, visible), 'visible': visible}
-        if decoupled is None:
+        if step.decoupled is None:
             return student, None
-        tokens, _ = self.backbone.tokens(decoupled.images)
+        tokens, _ = self.backbone.tokens(step.decoupled.images)
         if not self.drop:
             return student, self.neck.mix(self.backbone.blocks(tokens))[:, 1:]
-        seen = self._seen(decoupled)
+        seen = self._seen(step.decoupled.foreground)
         mixed = self._mixed(tokens, seen)[:, 1:]
-        dense = mixed.new_zeros(*decoupled.foreground.share.shape, mixed.shape[2])
+        dense = mixed.new_zeros(*step.decoupled.foreground.mask.shape, mixed.shape[2])
         return student, dense.scatter(1, seen[..., None].expand_as(mixed), mixed)
 
     def draw_visible(self, attention: Tensor) -> Tensor:
@@ -98,11 +96,11 @@ class MaskAlign(DenseAlgorithm):
         noise = torch.empty_like(weight).exponential_()
         return (weight / noise).topk(int(weight.shape[1] * (1 - self.mask_ratio)), dim=1).indices
 
-    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_align`: over the visible patches and the class token."""
-        dense = teacher['dense']
+        student, dense = step.student, step.teacher['dense']
         target = dense.gather(1, student['visible'][..., None].expand(-1, -1, dense.shape[2]))
-        target = torch.cat([teacher['class'][:, None], target], dim=1)
+        target = torch.cat([step.teacher['class'][:, None], target], dim=1)
         return dict(loss_align=self.dense_loss(student['mixed'].flatten(0, 1), target.flatten(0, 1)).mean())
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
@@ -113,11 +111,11 @@ class MaskAlign(DenseAlgorithm):
         patches = tokens[:, 1:].gather(1, seen[..., None].expand(-1, -1, tokens.shape[2]))
         return self.neck.mix(self.backbone.blocks(torch.cat([tokens[:, :1], patches], dim=1)))
 
-    def _seen(self, decoupled: DecoupledViews) -> Tensor:
+    def _seen(self, foreground: PositionSet) -> Tensor:
         """Patches of X^D that are kept, (D, S): all of the foreground, and a random part of the background up to S."""
-        share, most = decoupled.foreground.share, decoupled.foreground.most
-        count = most + round((1 - self.drop) * (share.shape[1] - most))
-        return (share * 2 + torch.rand_like(share)).topk(count, dim=1).indices
+        mask, largest = foreground.mask, foreground.max_per_view
+        count = largest + round((1 - self.drop) * (mask.shape[1] - largest))
+        return (mask * 2 + torch.rand_like(mask)).topk(count, dim=1).indices
 
     def _check_teacher(self) -> None:
         theirs, ours = self.teacher.backbone, self.backbone

@@ -8,6 +8,7 @@ from mmdecouple.utils.settings import Settings
 from ..layers import NegativeQueue
 from ..losses import info_nce
 from .base import DenseAlgorithm
+from .step import Step
 
 
 @MODELS.register_module()
@@ -38,11 +39,11 @@ class MoCoV2(DenseAlgorithm):
         projection, = neck((backbone(images)[-1], ))
         return {'global': F.normalize(projection.float(), dim=1)}
 
-    def base_loss(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_global`: InfoNCE of the pooled projection."""
-        loss = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
+        loss = info_nce(step.student['global'], step.teacher['global'], self.queue.keys, self.temperature)
         return dict(loss_global=loss.mean())
 
-    def remember(self, teacher: dict[str, Tensor]) -> None:
+    def update_memory(self, step: Step) -> None:
         """Enqueue this step's keys."""
-        self.queue.enqueue(teacher['global'])
+        self.queue.enqueue(step.teacher['global'])

@@ -3,13 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.decoupling.regions import pool_regions
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
 from ..backbones import split_last_stage
-from ..decoupling import DecoupledViews
-from ..regions import Regions, pool_regions, regions_of, uncut_share
 from .base import DenseAlgorithm
+from .step import Step, ViewFlow
 
 
 @MODELS.register_module()
@@ -35,30 +35,18 @@ class SoCo(DenseAlgorithm):
         norm sees one view at a time there; decoupled views join the pass of view 0.
     """
 
-    student_views = (0, 1)
-    key_views = (0, 1)
-    decoupled_views = 1
-    shuffle = False
+    flow = ViewFlow(student=(0, 1), teacher=(0, 1), decoupled=1, shuffle=False, on_regions=True)
 
     def __init__(self, predictor: dict, roi_size: int = 14, **kwargs) -> None:
         check = Settings(self, 'model')
         check.block('predictor', predictor)
         check.number('roi_size', roi_size, 1, whole=True)
-        super().__init__(**kwargs)
-        self.predictor = MODELS.build(predictor)
+        super().__init__(predictor=predictor, **kwargs)
         self.roi_size = roi_size
-
-    def draw(self, batch: dict, generator: torch.Generator) -> list[Regions]:
-        """Regions of both views: drawn by the data."""
-        device = batch['inputs'][0].device
-        return [regions.to(device) for regions in regions_of(batch['data_samples'], 'SoCo')]
-
-    def regions(self, batch: dict) -> Regions:
-        """Regions of the view that gets decoupled."""
-        return regions_of(batch['data_samples'], 'SoCo')[0]
+        self.region_bins = -(-roi_size // self.backbone.strides[-1])
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, boxes: Tensor,
-               cut_mask: Tensor | None = None) -> Tensor:
+               coverage: Tensor | None = None) -> Tensor:
         """Projections of proposals, (N, K, C).
 
         Args:
@@ -66,51 +54,47 @@ class SoCo(DenseAlgorithm):
             neck: Projector.
             images: Views, (N, 3, H, W).
             boxes: Proposals in [0, 1], (N, K, 4).
-            cut_mask: Cut masks of the *last* views, (D, h, w): their proposals are pooled over what is left.
+            coverage: Weights of the bins of the proposals of the *last* views, (D, K, bins, bins): what a cut mask
+                leaves of them.
         """
         maps, last_stage = split_last_stage(backbone, images)
         features = last_stage(pool_regions(maps, boxes, self.roi_size).to(maps.dtype))
         weight = features.new_ones(*boxes.shape[:2], *features.shape[2:])
-        if cut_mask is not None:
-            weight[-len(cut_mask):] = uncut_share(cut_mask, boxes[-len(cut_mask):], features.shape[2])
+        if coverage is not None:
+            weight[-len(coverage):] = coverage
         weight = weight.flatten(0, 1)[:, None]
         pooled = (features * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-6)
         projection, = neck((pooled, ))
         return projection.float().unflatten(0, boxes.shape[:2])
 
     @torch.no_grad()
-    def teach(self, views: list[Tensor], drawn: list[Regions]) -> dict[str, Tensor]:
-        """`dense`: projections of the proposals of both views, (2 * B, K, C)."""
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
+        """`dense`: projections of the proposals of both views, (2 * B, K, C), one pass each."""
         network = self.teacher
         return {'dense': torch.cat([self.encode(network.backbone, network.neck, view, regions.boxes)
-                                    for view, regions in zip(views, drawn)])}
+                                    for view, regions in zip(step.views, step.regions)])}
 
-    def learn(self, views: list[Tensor], decoupled: DecoupledViews | None, teacher: dict[str, Tensor],
-              drawn: list[Regions]) -> tuple[dict, Tensor | None]:
-        """Predictions of both views, one pass each; decoupled views join the first."""
-        images, boxes, cut_mask = views[0], drawn[0].boxes, None
-        if decoupled is not None:
-            images = torch.cat([images, decoupled.images])
-            boxes, cut_mask = torch.cat([boxes, boxes[decoupled.rows]]), decoupled.cut_mask
-        first = self._predict(images, boxes, cut_mask)
-        predictions = [first[:len(views[0])], self._predict(views[1], drawn[1].boxes)]
-        return {'predictions': predictions, 'ids': [regions.ids for regions in drawn]}, first[len(views[0]):]
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
+        """`dense`: predictions of both views, (2 * B, K, C), one pass each; decoupled views join the first."""
+        boxes, coverage = step.regions[0].boxes, None
+        if step.decoupled is not None:
+            boxes, coverage = torch.cat([boxes, boxes[step.decoupled.rows]]), step.decoupled.coverage
+        joint = self.predict(self.encode(self.backbone, self.neck, step.joint((0, )), boxes, coverage))
+        first, dense = step.split({'dense': joint})
+        second = self.predict(self.encode(self.backbone, self.neck, step.views[1], step.regions[1].boxes))
+        return {'dense': torch.cat([first['dense'], second])}, dense
 
-    def base_loss(self, student: dict, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_12` and `loss_21`."""
-        projections = teacher['dense'].chunk(2)
-        same = (student['ids'][0][:, :, None] == student['ids'][1][:, None]).float()
-        return dict(loss_12=pair_loss(student['predictions'][0], projections[1], same),
-                    loss_21=pair_loss(student['predictions'][1], projections[0], same.transpose(1, 2)))
+        first, second = (regions.ids for regions in step.regions)
+        same = (first[:, :, None] == second[:, None]).float()
+        predictions, projections = step.student['dense'].chunk(2), step.teacher['dense'].chunk(2)
+        return dict(loss_12=pair_loss(predictions[0], projections[1], same),
+                    loss_21=pair_loss(predictions[1], projections[0], same.transpose(1, 2)))
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """-4 <p, z> of matched proposals: twice SoCo's term, as L_base is a sum of two: (M, C), (M, C) -> (M,)."""
         return -4 * F.cosine_similarity(student, target, dim=1)
-
-    def _predict(self, images: Tensor, boxes: Tensor, cut_mask: Tensor | None = None) -> Tensor:
-        projection = self.encode(self.backbone, self.neck, images, boxes, cut_mask)
-        prediction, = self.predictor((projection.flatten(0, 1), ))
-        return prediction.float().unflatten(0, boxes.shape[:2])
 
 
 def pair_loss(prediction: Tensor, projection: Tensor, same: Tensor) -> Tensor:

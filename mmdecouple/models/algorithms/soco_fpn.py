@@ -1,4 +1,6 @@
 """SoCo on a feature pyramid: three views, each proposal on the level of its size."""
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -6,9 +8,22 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from ..regions import Regions, regions_of
 from .base import DenseAlgorithm
 from .soco import pair_loss
+from .step import Step, ViewFlow
+
+
+class PlacedRegions(NamedTuple):
+    """Regions of a view, each on a level of the pyramid.
+
+    Attributes:
+        boxes: In [0, 1] of the view, (B, K, 4).
+        ids: Number of the proposal that a box shows, (B, K).
+        levels: Level of each box, 0 the finest, -1 for none, (B, K).
+    """
+    boxes: Tensor
+    ids: Tensor
+    levels: Tensor
 
 
 @MODELS.register_module()
@@ -29,59 +44,49 @@ class SoCoFPN(DenseAlgorithm):
     Source: arXiv 2106.02637; `hologerry/SoCo contrast/models/SoCo_FPN.py`.
     """
 
-    student_views = (0, 1, 2)
-    key_views = (0, 1, 2)
-    shuffle = False
+    flow = ViewFlow(student=(0, 1, 2), teacher=(0, 1, 2), shuffle=False, on_regions=True)
 
     def __init__(self, predictor: dict, **kwargs) -> None:
         Settings(self, 'model').block('predictor', predictor)
-        super().__init__(**kwargs)
+        super().__init__(predictor=predictor, **kwargs)
         self._needs('neck', 'a RegionPyramid', 'levels')
-        self.predictor = MODELS.build(predictor)
 
-    def draw(self, batch: dict, generator: torch.Generator) -> list[Regions]:
+    def prepare(self, step: Step, generator: torch.Generator) -> list[PlacedRegions]:
         """Regions of the three views: view 0 has those of both pairs, one after the other, (B, 2 * K)."""
-        pairs = regions_of(batch['data_samples'], 'SoCoFPN')
+        pairs = step.regions
         if pairs[0].boxes.ndim != 4:
             raise UserError('SoCoFPN: the samples have boxes of one pair of views; use BoxViews with '
                             'pairs=[(0, 1), (0, 2)].')
         first, second = zip(*(zip(*(part.unbind(1) for part in pair)) for pair in pairs))
-        whole = Regions(*(torch.cat(parts, dim=1) for parts in zip(*first)))
-        device = batch['inputs'][0].device
-        return [regions.to(device) for regions in (whole, *(Regions(*side) for side in second))]
+        whole = [torch.cat(parts, dim=1) for parts in zip(*first)]
+        return [PlacedRegions(boxes, ids, self.neck.levels(boxes, view.shape[-2:]))
+                for view, (boxes, ids) in zip(step.views, (whole, *second))]
 
-    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, boxes: Tensor) -> Tensor:
-        """Projections of proposals, (N, K, C)."""
-        return neck(backbone(images), boxes, neck.levels(boxes, images.shape[-2:]))
+    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, regions: PlacedRegions) -> Tensor:
+        """Projections of the regions of one view, (B, K, C)."""
+        return neck(backbone(images), regions.boxes, regions.levels)
 
     @torch.no_grad()
-    def teach(self, views: list[Tensor], drawn: list[Regions]) -> list[Tensor]:
-        """Projections of the proposals of each view."""
+    def teacher_forward(self, step: Step) -> dict[str, Tensor]:
+        """`dense`: projections of the proposals of all views, one view after the other, (B, 4 * K, C)."""
         network = self.teacher
-        return [self.encode(network.backbone, network.neck, view, regions.boxes)
-                for view, regions in zip(views, drawn)]
+        return {'dense': torch.cat([self.encode(network.backbone, network.neck, view, regions)
+                                    for view, regions in zip(step.views, step.extras)], dim=1)}
 
-    def learn(self, views: list[Tensor], decoupled: None, teacher: list[Tensor],
-              drawn: list[Regions]) -> tuple[dict, None]:
-        """Predictions of the proposals of each view."""
-        predictions = []
-        for view, regions in zip(views, drawn):
-            projection = self.encode(self.backbone, self.neck, view, regions.boxes)
-            prediction, = self.predictor((projection.flatten(0, 1), ))
-            predictions.append(prediction.float().unflatten(0, regions.boxes.shape[:2]))
-        placed = [self.neck.levels(regions.boxes, view.shape[-2:]) >= 0 for view, regions in zip(views, drawn)]
-        return {'predictions': predictions, 'ids': [regions.ids for regions in drawn], 'placed': placed}, None
+    def student_forward(self, step: Step) -> tuple[dict[str, Tensor], None]:
+        """`dense`: predictions of the proposals of all views, as the teacher's."""
+        return {'dense': torch.cat([self.predict(self.encode(self.backbone, self.neck, view, regions))
+                                    for view, regions in zip(step.views, step.extras)], dim=1)}, None
 
-    def base_loss(self, student: dict, teacher: list[Tensor]) -> dict[str, Tensor]:
+    def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_12`, `loss_21`, `loss_13` and `loss_31`."""
-        losses, halves = {}, [{key: values[0].chunk(2, dim=1)[pair] for key, values in student.items()}
-                              for pair in range(2)]
-        for pair, half in enumerate(halves):
-            other = {key: values[pair + 1] for key, values in student.items()}
-            same = (half['ids'][:, :, None] == other['ids'][:, None]).float()
-            same = same * half['placed'][:, :, None] * other['placed'][:, None]
-            name = str(pair + 2)
-            losses[f'loss_1{name}'] = pair_loss(half['predictions'], teacher[pair + 1], same)
-            losses[f'loss_{name}1'] = pair_loss(other['predictions'], teacher[0].chunk(2, dim=1)[pair],
-                                                same.transpose(1, 2))
+        predictions, projections, ids, placed = (parts.chunk(4, dim=1) for parts in (
+            step.student['dense'], step.teacher['dense'], torch.cat([regions.ids for regions in step.extras], dim=1),
+            torch.cat([regions.levels for regions in step.extras], dim=1) >= 0))
+        losses = {}
+        for own, other, name in ((0, 2, '2'), (1, 3, '3')):
+            same = (ids[own][:, :, None] == ids[other][:, None]).float()
+            same = same * placed[own][:, :, None] * placed[other][:, None]
+            losses[f'loss_1{name}'] = pair_loss(predictions[own], projections[other], same)
+            losses[f'loss_{name}1'] = pair_loss(predictions[other], projections[own], same.transpose(1, 2))
         return losses

@@ -10,12 +10,12 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_p
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdecouple.decoupling import DecoupledViews
+from mmdecouple.decoupling.cells import enlarge
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.settings import Settings
 
-from ..cells import enlarge
-from ..decoupling import DecoupledViews
 from .vit_formats import read_vit
 
 _POSITIONS = ('learned', 'sincos')

@@ -1,9 +1,11 @@
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
 from .embedding_queue import EmbeddingQueue
+from .epoch_dependent import EpochDependent
 from .negative_queue import NegativeQueue
 from .recomputation import count_batches_once
 from .split_bn import SplitBN
+from .teacher_temperature import TeacherTemperature
 
-__all__ = ['Center', 'EmbeddingQueue', 'NegativeQueue', 'SplitBN', 'batch_shuffle', 'batch_unshuffle',
-           'count_batches_once']
+__all__ = ['Center', 'EmbeddingQueue', 'EpochDependent', 'NegativeQueue', 'SplitBN', 'TeacherTemperature',
+           'batch_shuffle', 'batch_unshuffle', 'count_batches_once']

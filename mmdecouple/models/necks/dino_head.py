@@ -8,9 +8,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
+from ..layers import EpochDependent
+
 
 @MODELS.register_module()
-class DINOHead(BaseModule):
+class DINOHead(EpochDependent, BaseModule):
     """MLP of three layers, L2 normalization, weight-normalized linear layer: tokens -> prototype logits.
 
     One head for class and patch tokens. Logits are linear in the normalized bottleneck, so their mean over many
@@ -22,12 +24,14 @@ class DINOHead(BaseModule):
         hidden_channels: Width of the MLP.
         bottleneck_channels: Width before the last layer.
         norm_last_layer: Keep the gain of the last layer at 1 instead of training it.
+        freeze_last_layer: Epochs, from the first of the run, in which the last layer is not updated.
 
     Source: `facebookresearch/dino vision_transformer.py` (DINOHead); `bytedance/ibot models/head.py` (shared head).
     """
 
     def __init__(self, in_channels: int, out_channels: int = 8192, hidden_channels: int = 2048,
-                 bottleneck_channels: int = 256, norm_last_layer: bool = False) -> None:
+                 bottleneck_channels: int = 256, norm_last_layer: bool = False,
+                 freeze_last_layer: int = 1) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
         for key, value, least in (('in_channels', in_channels, 1), ('out_channels', out_channels, 2),
@@ -35,7 +39,9 @@ class DINOHead(BaseModule):
                                   ('bottleneck_channels', bottleneck_channels, 1)):
             check.number(key, value, least, whole=True)
         check.flag('norm_last_layer', norm_last_layer)
+        check.number('freeze_last_layer', freeze_last_layer, 0, whole=True)
         self.out_channels = out_channels
+        self.freeze_last_layer = freeze_last_layer
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.GELU(),
             nn.Linear(hidden_channels, hidden_channels), nn.GELU(),
@@ -52,6 +58,10 @@ class DINOHead(BaseModule):
                 nn.init.zeros_(module.bias)
         nn.init.kaiming_uniform_(self.last_layer.parametrizations.weight.original1, a=5**0.5)
         nn.init.ones_(self.last_layer.parametrizations.weight.original0)
+
+    def frozen(self, epoch: int) -> list[nn.Parameter]:
+        """The last layer in the first epochs (`cancel_gradients_last_layer` of DINO's utils.py)."""
+        return [p for p in self.last_layer.parameters() if p.requires_grad and epoch < self.freeze_last_layer]
 
     def bottleneck(self, tokens: Tensor) -> Tensor:
         """L2-normalized input of the last layer: (..., C) -> (..., bottleneck_channels), float32."""

@@ -7,10 +7,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
+from mmdecouple.decoupling.regions import pool_regions
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
-
-from ..regions import pool_regions
 
 
 @MODELS.register_module()

@@ -4,8 +4,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..cells import enlarge
-from .alignments import Foreground
+from .cells import enlarge
+from .positions import PositionSet
 
 
 class DecoupledViews(NamedTuple):
@@ -14,16 +14,19 @@ class DecoupledViews(NamedTuple):
     Attributes:
         images: X^D, normalized, (D, 3, H, W); None if the student mixes its patch embeddings instead.
         cut_mask: M on the mask grid, bool, True = replaced by background, (D, h, w).
-        rows: For each decoupled view the row of its clean view among the stacked key views, (D,), in [0, V * B).
+        rows: For each decoupled view, the row of its clean view among the stacked key views, (D,), in [0, V * B).
         partners: The row of the image that gives the background, (D,), never of the same image; equal to `rows` for
             the control X^D = X.
-        foreground: Where the decoupling loss lives, on the dense grid.
+        foreground: Positions of the dense output that the decoupling loss is computed on.
+        coverage: Where positions are regions, the share of each bin of a region that M leaves, in [0, 1],
+            (D, K, bins, bins); else None.
     """
     images: Tensor | None
     cut_mask: Tensor
     rows: Tensor
     partners: Tensor
-    foreground: Foreground
+    foreground: PositionSet
+    coverage: Tensor | None = None
 
 
 def draw_rows(batch_size: int, num_views: int, per_view: int, generator: torch.Generator) -> Tensor:

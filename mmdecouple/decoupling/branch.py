@@ -1,4 +1,4 @@
-"""The de-coupling branch: it turns any dense method into its "-D" form and knows no method."""
+"""The de-coupling branch: it turns any dense method into its "-D" form and depends on none."""
 from collections.abc import Sequence
 
 import torch
@@ -6,22 +6,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdecouple.masks import build_mask
-from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from ..cells import mask_grid
-from ..regions import Regions, uncut_share
-from .alignments import ALIGNMENTS, DenseObjective, Foreground
+from .alignments import ALIGNMENTS, DenseObjective
+from .cells import mask_grid
 from .composition import DecoupledViews, draw_partners, draw_rows, mix_pixels
+from .positions import PositionSet
+from .regions import Regions, uncut_share
 
 _CHOICES = dict(weighting=('convex', 'additive'), background=('partner', 'none'), foreground=('uncut', 'half'),
                 alignment=tuple(ALIGNMENTS), partner_view=('same', 'other'), mixing=('pixel', 'embedding'))
-# Bins in which the rest of a region is looked for, and the share of it that is too little to pool.
-_REGION_BINS, _LEAST_LEFT = 7, 1e-3
+# A region of which the mask leaves less than this share is too small to pool.
+_LEAST_COVERAGE = 1e-3
 
 
-@MODELS.register_module()
 class DecouplingBranch:
     """Match the student's features of a decoupled view to the teacher's of the clean view, on the foreground.
 
@@ -80,56 +79,56 @@ class DecouplingBranch:
         """Whether the branch has any effect."""
         return self.loss_weight > 0
 
-    def compose(self, key_views: Sequence[Tensor], dense_size: tuple[int, int],
-                generator: torch.Generator, regions: Regions | None = None) -> DecoupledViews:
+    @property
+    def averages_features(self) -> bool:
+        """Whether features are averaged over the foreground before the loss, instead of compared one by one."""
+        return self.align is ALIGNMENTS['average']
+
+    def compose(self, key_views: Sequence[Tensor], dense_size: tuple[int, int], generator: torch.Generator,
+                regions: Regions | None = None, bins: int = 7) -> DecoupledViews:
         """Draw rows, partners and masks, and make the decoupled views.
 
         Args:
             key_views: The V clean key views, each (B, 3, H, W).
             dense_size: Positions (h, w) of the method's dense output for such a view.
-            generator: The one generator of the batch stages, on the CPU: so the number of foreground positions is
-                known without waiting for the device.
-            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4): masks are drawn on them, and they are
+            generator: Source of all draws, on the CPU: so the number of foreground positions is known without
+                waiting for the device.
+            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4). Masks are drawn on them, and they are
                 the positions of the loss, (D, K): each proposal once, if the mask leaves something of it.
+            bins: Bins along each side of a region in which it is determined what the mask leaves.
 
         Raises:
-            ValueError: For a batch of one, or masks that fit neither the view nor the dense output.
+            UserError: For a batch of one, or masks that fit neither the view nor the dense output.
         """
         batch_size, num_views = len(key_views[0]), len(key_views)
-        if batch_size < 2:
-            raise UserError('DecouplingBranch: a batch of one image has no other image to take a background '
-                            'from; use at least 2 images per device and drop_last=True '
-                            '(config key train_dataloader.batch_size).')
-        if self.ratio > num_views:
-            Settings(self, 'model.decoupling').refuse(
-                'ratio', f'must not exceed {num_views}, the decoupled views of an image, got {self.ratio}')
-        per_view = min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
+        per_view = self._per_view(batch_size, num_views)
         rows = draw_rows(batch_size, num_views, per_view, generator)
         partners = rows if self.background == 'none' else draw_partners(
             rows, batch_size, num_views, self.partner_view == 'other', generator)
         size = self._mask_size(key_views[0].shape[-2:], dense_size, regions is not None)
         cells = None
         if regions is not None:
-            regions = Regions(*(part[rows] for part in regions))
+            regions = regions.at(rows)
             cells = regions.boxes * torch.tensor([size[1], size[0]] * 2)
         cut_mask = self.mask.sample(len(rows), size, generator=generator, regions=cells)
         if self.foreground == 'half':
             second = (torch.arange(len(rows)) % per_view) >= (per_view + 1) // 2
             cut_mask = cut_mask ^ second[:, None, None]
-        if regions is None:
-            share = self.foreground_of(cut_mask, dense_size)
+        coverage = None if regions is None else uncut_share(cut_mask, regions.boxes, bins)
+        if coverage is None:
+            mask = self.foreground_of(cut_mask, dense_size)
         else:
-            left = uncut_share(cut_mask, regions.boxes, _REGION_BINS).mean((2, 3))
-            share = (regions.first() & (left > _LEAST_LEFT)).float()
-        foreground = Foreground.of(share)
-        device = key_views[0].device
-        rows, partners, cut_mask = (part.to(device, non_blocking=True) for part in (rows, partners, cut_mask))
+            mask = (regions.first() & (coverage.mean((2, 3)) > _LEAST_COVERAGE)).float()
+        foreground, device = PositionSet.of(mask), key_views[0].device
+        rows, partners, cut_mask, coverage = (
+            None if part is None else part.to(device, non_blocking=True)
+            for part in (rows, partners, cut_mask, coverage))
         images = None
         if self.mixing == 'pixel':
             images = mix_pixels(torch.cat(list(key_views)), rows, partners, cut_mask)
-        return DecoupledViews(images, cut_mask, rows, partners, foreground.to(device))
+        return DecoupledViews(images, cut_mask, rows, partners, foreground.to(device), coverage)
 
-    def __call__(self, base: dict[str, Tensor], student: Tensor, target: Tensor, decoupled: DecoupledViews,
+    def __call__(self, base: dict[str, Tensor], student: Tensor, target: Tensor, foreground: PositionSet,
                  objective: DenseObjective) -> dict[str, Tensor]:
         """Weigh the base terms and add the decoupling loss.
 
@@ -137,19 +136,19 @@ class DecouplingBranch:
             base: Named terms of the base loss: the sum of its `loss_*` is L_base, others are for the log.
             student: The student's dense features of X^D, (D, P, C).
             target: The teacher's dense features of the clean views at the same positions, (D, P, C').
-            decoupled: What `compose` made.
+            foreground: Positions that the loss is computed on, of D views with P positions.
             objective: The method's own loss of matched positions.
 
         Returns:
             The weighted base terms, `loss_decoupling` (weighted), and for the log `decoupling` (L_DC itself)
             and `foreground_share` (mean of F).
         """
-        value = self.align(student, target, decoupled.foreground, objective)
+        value = self.align(student, target, foreground, objective)
         keep = 1 - self.loss_weight if self.weighting == 'convex' else 1
         losses = {name: keep * term if name.startswith('loss') else term for name, term in base.items()}
         losses['loss_decoupling'] = self.loss_weight * value
         losses['decoupling'] = value.detach()
-        losses['foreground_share'] = decoupled.foreground.share.mean()
+        losses['foreground_share'] = foreground.mask.mean()
         return losses
 
     @staticmethod
@@ -157,6 +156,16 @@ class DecouplingBranch:
         """F on the dense grid from M on the mask grid: (D, h, w) bool -> (D, P) of 0 and 1."""
         visible = F.adaptive_avg_pool2d((~cut_mask).float(), dense_size)
         return (visible >= 0.5).float().flatten(1)
+
+    def _per_view(self, batch_size: int, num_views: int) -> int:
+        if batch_size < 2:
+            raise UserError('DecouplingBranch: a batch of one image has no other image to take a background '
+                            'from; use at least 2 images per device and drop_last=True '
+                            '(config key train_dataloader.batch_size).')
+        if self.ratio > num_views:
+            Settings(self, 'model.decoupling').refuse(
+                'ratio', f'must not exceed {num_views}, the decoupled views of an image, got {self.ratio}')
+        return min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
 
     def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int], on_regions: bool) -> tuple[int, int]:
         key = 'model.decoupling.mask_stride'

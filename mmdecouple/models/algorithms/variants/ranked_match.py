@@ -1,4 +1,4 @@
-"""Pairs of positions by rank of similarity: the controlled misalignment of the paper's Fig. 9."""
+"""Pairs of positions by rank of similarity."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +18,7 @@ class RankedMatch:
         setting: Name of the setting, for error messages.
 
     Raises:
-        ValueError: For anything else.
+        SettingError: For any other rank.
 
     Source: paper Fig. 9 ("S-T/@n", "T@n", "Rand").
     """
@@ -30,14 +30,20 @@ class RankedMatch:
         elif rank != 'random':
             Settings(owner, 'model').refuse(setting, f"must be a whole number or 'random', got {shown(rank)}")
 
-    def draw(self, rows: int, positions: int, generator: torch.Generator) -> Tensor | None:
-        """What a batch of `rows` views needs drawn: indices (rows, positions) if the pairs are random, else None.
+    def draw(self, views: Tensor, positions: int, generator: torch.Generator) -> Tensor | None:
+        """Random pairs for a batch: indices (B, positions) if the rank is `random`, else None.
+
+        Args:
+            views: A tensor of the B views, (B, ...), on whose device the indices are needed.
+            positions: Positions of a view.
+            generator: Source of the draws, on the CPU.
 
         Raises:
-            ValueError: For a view of fewer positions than the rank.
+            UserError: For a view of fewer positions than the rank.
         """
         if self.rank == 'random':
-            return torch.randint(positions, (rows, positions), generator=generator)
+            drawn = torch.randint(positions, (len(views), positions), generator=generator)
+            return drawn.to(views.device, non_blocking=True)
         if self.rank > positions:
             raise UserError(f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} '
                             f'{self.key}.')
@@ -45,7 +51,7 @@ class RankedMatch:
 
     @torch.no_grad()
     def __call__(self, query: Tensor, key: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """Indices of key positions, (B, P), for features (B, P, C) x 2 and what `draw` gave."""
+        """Indices of key positions, (B, P), for features (B, P, C) of both sides and what `draw` gave."""
         if drawn is not None:
             return drawn
         # Half precision would tie most of a view's cosines, and ties go to the first positions.

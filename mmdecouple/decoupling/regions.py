@@ -1,26 +1,33 @@
-"""Regions (box proposals) of a batch, and pooling inside them."""
-from typing import Any, NamedTuple
+"""Regions (box proposals) of views, and pooling inside them."""
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
-
-from mmdecouple.utils.errors import UserError
 
 
 class Regions(NamedTuple):
-    """Regions of views.
+    """Regions of N views.
 
     Attributes:
         boxes: x1, y1, x2, y2 in [0, 1] of the view, as it is after its flip, (N, K, 4).
-        ids: Which proposal a box shows; boxes of two views with one id correspond, (N, K).
+        ids: Number of the proposal that a box shows; boxes of two views with one id correspond, (N, K).
     """
     boxes: Tensor
     ids: Tensor
 
+    @classmethod
+    def cat(cls, parts: Sequence['Regions']) -> 'Regions':
+        """Regions of several sets of views, one after the other."""
+        return cls(*(torch.cat(part) for part in zip(*parts)))
+
     def to(self, device: torch.device) -> 'Regions':
         """On the device, without waiting for it."""
         return Regions(*(part.to(device, non_blocking=True) for part in self))
+
+    def at(self, rows: Tensor) -> 'Regions':
+        """Regions of some of the views, by their rows (D,)."""
+        return Regions(*(part[rows] for part in self))
 
     def first(self) -> Tensor:
         """Whether a box is the first of its view with its id: the others only fill up the number, bool (N, K)."""
@@ -28,26 +35,10 @@ class Regions(NamedTuple):
         return ~same.tril(-1).any(2)
 
 
-def regions_of(samples: list[Any] | None, owner: str) -> list[Regions]:
-    """Regions that the data drew, one entry a view, on the CPU.
-
-    Args:
-        samples: Samples of a batch with `boxes` (V, K, 4) and `box_ids` (V, K).
-        owner: Who asks, for the message.
-
-    Raises:
-        ValueError: For samples without boxes.
-    """
-    if not samples or not hasattr(samples[0], 'boxes'):
-        raise UserError(f'{owner}: the samples have no boxes; draw the views with BoxViews and a source of proposals '
-                        '(LoadProposals or GridProposals) before it.')
-    boxes = torch.stack([sample.boxes for sample in samples], dim=1)
-    ids = torch.stack([sample.box_ids for sample in samples], dim=1)
-    return [Regions(*parts) for parts in zip(boxes, ids)]
-
-
 def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
     """RoIAlign (aligned) of boxes in [0, 1]: maps (N, C, h, w), boxes (N, K, 4) -> (N * K, C, size, size), float32."""
+    # The only need of torchvision: masks and grids work without it.
+    from torchvision.ops import roi_align
     scale = boxes.new_tensor([maps.shape[3], maps.shape[2]] * 2)
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype).repeat_interleave(boxes.shape[1])
     rows = torch.cat([index[:, None], (boxes * scale).flatten(0, 1)], dim=1)

@@ -1,14 +1,16 @@
 """How dense features of a decoupled view are paired with those of its clean key view.
 
-Every alignment takes student features (D, P, C), the teacher's features (D, P, C') of the same positions, where the
-foreground is, and what the method says about a pair of positions; it returns L_DC, the mean over the D decoupled
-views of one value a view. A view without foreground counts as zero; with no foreground at all the result is a zero
+Every alignment takes student features (D, P, C), the teacher's features (D, P, C') of the same positions, the set of
+foreground positions, and the method's loss of a pair of positions; it returns L_DC, the mean over the D decoupled
+views of one value per view. A view without foreground counts as zero; with no foreground at all the result is a zero
 that is still attached to the graph.
 """
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from .positions import PositionSet
 
 
 class DenseObjective(Protocol):
@@ -26,51 +28,20 @@ class DenseObjective(Protocol):
         """Loss of matched positions: (M, C), (M, T) -> (M,)."""
 
 
-class Foreground(NamedTuple):
-    """Where the decoupling loss lives.
-
-    Attributes:
-        share: F as 0 and 1, (D, P).
-        positions: Indices of the foreground in the flattened (D * P), ascending, (M,). Their number is known without
-            asking the device.
-        weight: Weight of each position in L_DC, 0 outside of the foreground, (D, P): by default 1 / (D |F_d|), the mean
-            over a view and then over views.
-        most: Largest number of foreground positions of one view.
-    """
-    share: Tensor
-    positions: Tensor
-    weight: Tensor
-    most: int
-
-    @classmethod
-    def of(cls, share: Tensor) -> 'Foreground':
-        """From F on the CPU, (D, P)."""
-        weight = share / share.sum(1, keepdim=True).clamp(min=1) / len(share)
-        return cls(share, share.flatten().nonzero().flatten(), weight, int(share.sum(1).max()))
-
-    def to(self, device: torch.device) -> 'Foreground':
-        """On the device, without waiting for it."""
-        return Foreground(*(part.to(device, non_blocking=True) for part in self[:3]), self.most)
-
-    def select(self, values: Tensor) -> Tensor:
-        """Values of the foreground positions: (D, P, ...) -> (M, ...)."""
-        return values.flatten(0, 1)[self.positions]
-
-
-def point_to_point(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
+def point_to_point(student: Tensor, target: Tensor, foreground: PositionSet, objective: DenseObjective) -> Tensor:
     """1 / |F| sum_{j in F} loss(student_j, target_j): the paper's choice (eq. 6, "p-p" in Table 5)."""
     value = objective.dense_loss(foreground.select(student), objective.dense_target(foreground.select(target)))
     return (value * foreground.select(foreground.weight)).sum()
 
 
-def average(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
+def average(student: Tensor, target: Tensor, foreground: PositionSet, objective: DenseObjective) -> Tensor:
     """loss(mean of the student over F, mean of the target over F): InsLoc's rule ("avg" in Tables 5 and 11)."""
     inside, of_view = _normalized(foreground)
     pooled, pooled_target = (torch.bmm(inside[:, None].to(x.dtype), x)[:, 0] for x in (student, target))
     return (objective.dense_loss(pooled, objective.dense_target(pooled_target)) * of_view).sum()
 
 
-def point_to_all(student: Tensor, target: Tensor, foreground: Foreground, objective: DenseObjective) -> Tensor:
+def point_to_all(student: Tensor, target: Tensor, foreground: PositionSet, objective: DenseObjective) -> Tensor:
     """1 / |F|^2 sum_{i, j in F} loss(student_i, target_j): CP2's rule ("p-a" in Tables 5 and 11)."""
     views, positions, _ = student.shape
     inside, _ = _normalized(foreground)
@@ -86,7 +57,7 @@ def point_to_all(student: Tensor, target: Tensor, foreground: Foreground, object
     return (pairs * (foreground.weight[:, :, None] * inside[:, None]).flatten()).sum()
 
 
-def _normalized(foreground: Foreground) -> tuple[Tensor, Tensor]:
+def _normalized(foreground: PositionSet) -> tuple[Tensor, Tensor]:
     """Weights that sum to 1 over each view with foreground, (D, P), and the weight of each view, (D,)."""
     of_view = foreground.weight.sum(1)
     return foreground.weight / of_view[:, None].clamp(min=1e-12), of_view

@@ -1,0 +1,3 @@
+from .misaligned import MisalignedDenseCL, MisalignedIBOT
+
+__all__ = ['MisalignedDenseCL', 'MisalignedIBOT']

@@ -1,0 +1,34 @@
+"""The temperature of a teacher's softmax, raised over the first epochs."""
+import torch
+from torch import nn
+
+from mmdecouple.utils.settings import Settings
+
+from .epoch_dependent import EpochDependent
+
+
+class TeacherTemperature(EpochDependent, nn.Module):
+    """`value`, which goes linearly from `first` to `last` over the first epochs of a run.
+
+    Args:
+        first: In the first epoch, above 0.
+        last: From epoch `warmup_epochs` - 1 on, above 0.
+        warmup_epochs: Epochs from the first to the last value, >= 0.
+
+    Source: DINO section 3.1; `facebookresearch/dino main_dino.py` (`teacher_temp_schedule`).
+    """
+
+    def __init__(self, first: float, last: float, warmup_epochs: int) -> None:
+        super().__init__()
+        check = Settings(self)
+        check.number('first', first, above=0)
+        check.number('last', last, above=0)
+        check.number('warmup_epochs', warmup_epochs, 0, whole=True)
+        self.first, self.last, self.warmup_epochs = first, last, warmup_epochs
+        # A tensor, so that a new epoch neither compiles the step again nor waits for the device.
+        self.register_buffer('value', torch.empty(()), persistent=False)
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the temperature of an epoch."""
+        self.value.fill_(self.first + (self.last - self.first) * min(epoch / max(self.warmup_epochs - 1, 1), 1))
