@@ -10,7 +10,7 @@ import mmdecouple.engine  # noqa: F401
 import mmdecouple.evaluation  # noqa: F401
 import mmdecouple.models  # noqa: F401
 from mmdecouple import registry
-from mmdecouple.masks import MASKS, PRESETS
+from mmdecouple.masks import MASKS, PRESETS, grid_regions, place_regions
 
 # Class -> where the values are published, and the values.
 PUBLISHED = dict(
@@ -27,7 +27,10 @@ PUBLISHED = dict(
         attention_mass=0.6, roi_size=7)),
     PrototypeHead=('leopart_config.yml', dict(prototypes=300, hidden_channels=2048, out_channels=256)),
     MaskAlign=('arXiv 2211.08887, section 4.1', dict(mask_ratio=0.7, masking='attention')),
-    DynamicAlignment=('arXiv 2211.08887, section 3.3', dict(levels=5, student_depth=12, teacher_depth=12)),
+    DynamicAlignment=('arXiv 2211.08887, section 3.3',
+                      dict(levels=5, student_depth=12, teacher_depth=12, fusion='linear')),
+    FrozenViT=('arXiv 2211.08887, section 4.1', dict(levels=5)),
+    SplitBN=('MoCo, section 4: 256 images on 8 GPUs', dict(group_size=32)),
     SoCo=('SoCo contrast/models/SoCo_C4.py', dict(roi_size=14)),
     RegionPyramid=('arXiv 2106.02637, section 3.2; SoCo contrast/models/SoCo_FPN.py',
                    dict(channels=256, fc_channels=1024, limits=(48, 96, 192, 224), roi_size=7)),
@@ -45,8 +48,10 @@ PUBLISHED = dict(
     RandomGaussianBlur=('MoCo v2 main_moco.py, loader.py', dict(sigma=(0.1, 2.0), prob=0.5)),
     RandomFlipView=('torchvision', dict(prob=0.5)),
     RandomSolarize=('DINO main_dino.py, utils.py', dict(threshold=128, prob=0.2)),
-    GridProposals=('the paper, section 4.1.1', dict(grid=3, area=(0.15, 0.4), num=9)),
+    GridProposals=('the paper, section 4.1.1', dict(
+        grid=3, area=(0.15, 0.4), aspect=(1 / 2, 2), num=9)),
     OverlapViews=('leopart_config.yml', dict(overlap=0.01)),
+    BoxViews=('SoCo contrast/option.py', dict(tries=5)),
     OKNN=('the paper, section 3; DINO eval_knn.py', dict(k=20, temperature=0.07, per_image=3)),
     BackgroundLeak=('as OKNN', dict(k=20, temperature=0.07)),
     InterCouplingRatio=('the paper, section 3.2', dict(pairs=2000, removal='mask', alone='half')),
@@ -61,6 +66,7 @@ PUBLISHED = dict(
     FloatRoIExtractor=('detectron2; FPN, eq. 1: 224 / 4', dict(finest_scale=56)),
     PreciseBNHook=('detectron2 config/defaults.py', dict(iterations=200)),
     Blockwise=('ibot main_ibot.py', dict(cut_ratio=(0.3, 0.5))),
+    Rectangle=('the paper, section 6.1', dict(area=(0.2, 0.6))),
     RegionCollaborativeCutout=('the paper', dict(preset='paper')),
 )
 
@@ -75,6 +81,13 @@ def test_defaults_are_the_published_values(name):
     source, values = PUBLISHED[name]
     parameters = inspect.signature(class_named(name).__init__).parameters
     assert {key: parameters[key].default for key in values} == values, source
+
+
+@pytest.mark.parametrize('draw', [grid_regions, place_regions])
+def test_regions_are_by_default_those_of_the_paper(draw):
+    parameters, paper = inspect.signature(draw).parameters, PRESETS['paper']
+    assert {key: parameters[key].default for key in ('grid', 'area', 'aspect')} == dict(
+        grid=paper['grid'], area=paper['box_area'], aspect=paper['aspect'])
 
 
 def test_presets_are_those_of_the_paper_and_of_the_released_code():

@@ -46,14 +46,12 @@ def region_cells(regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor
         size: Mask size `(h, w)`.
 
     Returns:
-        `start` and `extent`, each float32 `(K, 2, B)` with x before y, whole numbers clipped to the
-        mask.
+        `start` and `extent`, each float32 `(K, 2, B)` with x before y, whole numbers; the cells are clipped to the mask.
     """
     corners = regions.float().permute(2, 1, 0)
-    left, right = corners[0].floor().clamp(0, size[1]), corners[2].ceil().clamp(0, size[1])
-    top, bottom = corners[1].floor().clamp(0, size[0]), corners[3].ceil().clamp(0, size[0])
-    start = torch.stack((left, top), 1)
-    extent = (torch.stack((right, bottom), 1) - start).clamp(min=0)
+    start = torch.stack((corners[0], corners[1]), 1).floor().clamp(min=0)
+    stop = torch.stack((corners[2].ceil().clamp(max=size[1]), corners[3].ceil().clamp(max=size[0])), 1)
+    extent = (stop - start).clamp(min=0)
     has_area = (corners[2] > corners[0]) & (corners[3] > corners[1])
     return start, extent * has_area.unsqueeze(1)
 

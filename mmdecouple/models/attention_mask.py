@@ -28,13 +28,10 @@ def attention_mask(attention: Tensor, mass: float = 0.6, sigma: float = 0.6) -> 
     kept = (values / values.sum(1, keepdim=True)).cumsum(1) > 1 - mass
     mask = torch.zeros_like(blurred).scatter(1, order, kept.float()).view_as(attention)
     neighbors = _neighbors(mask)
-    alone = neighbors == 0
     single = mask * (neighbors == 1)
-    pair = (single > 0) & (_neighbors(single) == 1)
-    return mask * ~(alone | pair)
+    pair = single * _neighbors(single)
+    return mask * (neighbors > 0) - pair
 
 
 def _neighbors(mask: Tensor) -> Tensor:
-    kernel = mask.new_ones(1, 1, 3, 3)
-    kernel[0, 0, 1, 1] = 0
-    return F.conv2d(mask[:, None], kernel, padding=1)[:, 0]
+    return F.avg_pool2d(mask, 3, stride=1, padding=1, divisor_override=1) - mask

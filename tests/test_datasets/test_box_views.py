@@ -208,6 +208,33 @@ def test_where_no_crop_fits_one_is_moved_onto_the_common_part_and_remarked(seed,
     assert set(remarks) <= {'no overlap'} and len(remarks) < len(windows)
 
 
+def test_a_window_that_never_fits_is_centered_on_the_common_part_as_far_as_the_image_allows(monkeypatch):
+    """Image of 100 x 60 pixels; all windows are given."""
+    drawn = [(0, 0, 50, 40), (30, 20, 50, 30), (80, 50, 16, 8), (90, 50, 10, 10), (0, 0, 64, 60)]
+    step = OverlapViews([[crop()], [crop()]], [2, 3], overlap=0.0, tries=3)
+    calls = []
+    for view, window in enumerate(drawn):
+        monkeypatch.setattr(step.crops[view], 'draw_window', lambda *size, view=view: calls.append(view) or drawn[view])
+    results = step(dict(img=np.zeros((60, 100, 3), np.uint8)))
+    # The common part of the two global windows is (30, 20, 20, 20), with its center at (40, 30).
+    assert [view['crop_window'] for view in results['views']] == [
+        *drawn[:2], (40 - 8, 30 - 4, 16, 8), (40 - 5, 30 - 5, 10, 10), drawn[4]]
+    assert calls == [0, 1, 2, 2, 2, 3, 3, 3, 4] and results['remarks'] == ('no overlap', ) * 2
+
+
+@pytest.mark.parametrize('overlap, redrawn', [(0.0999, False), (0.1, True)])
+def test_two_global_windows_share_more_than_twice_the_overlap_and_others_more_than_it(monkeypatch, overlap, redrawn):
+    """Image of 100 x 50 pixels: 0.1 of it is 500 pixels; the global windows share 1000, the small one 500 of each."""
+    drawn = [(0, 0, 60, 50), (40, 0, 60, 50), (40, 0, 20, 25)]
+    step = OverlapViews([[crop()], [crop()]], [2, 1], overlap=overlap, tries=2)
+    calls = []
+    for view in range(3):
+        monkeypatch.setattr(step.crops[view], 'draw_window', lambda *size, view=view: calls.append(view) or drawn[view])
+    results = step(dict(img=np.zeros((50, 100, 3), np.uint8)))
+    assert calls == ([0, 1, 1, 2, 2] if redrawn else [0, 1, 2])
+    assert results['remarks'] == ('no overlap', ) * (2 * redrawn)
+
+
 @pytest.mark.parametrize('config, word', [
     (dict(type='BoxViews', views=[[flip()]], num_views=[2]), 'RandomFlipView'),
     (dict(type='BoxViews', views=[[crop()]], num_views=[2], pairs=[(0, 2)]), 'pairs'),

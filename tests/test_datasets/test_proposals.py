@@ -186,6 +186,30 @@ def test_grid_proposals_lie_in_the_image_around_their_cells(num):
     assert counts.min() > 0.04 and counts.max() < 0.25
 
 
+@pytest.mark.parametrize('settings, area, aspect', [
+    (dict(), (0.15, 0.4), (0.5, 2)), (dict(grid=2, area=(0.02, 0.05), aspect=(0.8, 1.25), num=8), (0.02, 0.05), (0.8, 1.25))])
+def test_grid_proposals_fill_their_ranges_of_area_and_aspect(settings, area, aspect):
+    torch.manual_seed(0)
+    step, found = GridProposals(**settings), []
+    for _ in range(300):
+        boxes = step(dict(ori_shape=(90, 150)))['proposals']
+        whole = ((boxes[:, :2] > 0) & (boxes[:, 2:] < [150, 90])).all(1)
+        found.append(boxes[whole, 2:] - boxes[whole, :2])
+    width, height = np.concatenate(found).T
+    for values, (low, high) in ((width * height / (90 * 150), area), (width / height, aspect)):
+        assert values.min() == pytest.approx(low, rel=0.05) and values.max() == pytest.approx(high, rel=0.1)
+        assert values.min() >= low * (1 - 1e-5) and values.max() <= high * (1 + 1e-5)
+
+
+@pytest.mark.parametrize('grid, num', [(2, 6), (3, 9), (1, 3)])
+def test_every_whole_grid_gives_a_box_to_each_of_its_cells(grid, num):
+    torch.manual_seed(0)
+    boxes = GridProposals(grid=grid, num=num, area=(1e-4, 2e-4))(dict(ori_shape=(60, 60)))['proposals']
+    columns, rows = ((boxes[:, :2] + boxes[:, 2:]) / 2 // (60 / grid)).T
+    cells = np.bincount((rows * grid + columns).astype(int), minlength=grid**2)
+    assert len(boxes) == num and cells.min() == num // grid**2 and cells.max() == -(-num // grid**2)
+
+
 @pytest.mark.parametrize('setting, word', [(dict(num=0), 'num'), (dict(grid=0), 'grid'), (dict(area=(0.5, 0.2)), 'area'),
                                            (dict(aspect=(0, 2)), 'aspect')])
 def test_a_grid_setting_out_of_range_is_named(setting, word):

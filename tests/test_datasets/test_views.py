@@ -3,10 +3,12 @@ import pytest
 import torch
 from mmengine.dataset import default_collate
 from PIL import Image, ImageFilter, ImageOps
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from mmdecouple.datasets.transforms import (MultiView, PackViews, map_boxes, photometric,
                                             source_to_view, view_to_source)
+from mmdecouple.registry import TRANSFORMS
 
 CROP_AND_FLIP = [dict(type='RandomResizedCropView', size=(40, 56)), dict(type='RandomFlipView')]
 
@@ -52,6 +54,27 @@ def test_views_of_one_image_differ_and_flips_happen():
     assert 60 < flips[:, 4].sum() < 140
     assert (flips[0::2, :4] != flips[1::2, :4]).any(1).all()
     assert (flips[:, 5:] == torch.tensor([60., 80.])).all()
+
+
+@pytest.mark.parametrize('scale, ratio', [((0.2, 1.0), (3 / 4, 4 / 3)), ((0.05, 0.14), (0.5, 3.0))])
+@pytest.mark.parametrize('size', [(60, 90), (90, 30)])
+def test_windows_are_those_of_torchvision_draw_for_draw(size, scale, ratio):
+    step = TRANSFORMS.build(dict(type='RandomResizedCropView', size=16, scale=scale, ratio=ratio))
+    for seed in range(50):
+        torch.manual_seed(seed)
+        results = step(dict(img=coordinate_image(*size)))
+        torch.manual_seed(seed)
+        y, x, h, w = RandomResizedCrop.get_params(torch.zeros(3, *size), list(scale), list(ratio))
+        assert results['crop_window'] == (x, y, w, h) and results['flip'] is False
+
+
+def test_a_mirrored_view_says_so_and_mirrored_twice_it_is_itself():
+    flip = TRANSFORMS.build(dict(type='RandomFlipView', prob=1.))
+    image = coordinate_image(5, 7)
+    once = flip(dict(img=image, flip=False))
+    assert once['flip'] is True and np.array_equal(once['img'], image[:, ::-1])
+    twice = flip(once)
+    assert twice['flip'] is False and np.array_equal(twice['img'], image)
 
 
 def test_source_to_view_is_the_inverse_of_view_to_source():
@@ -151,6 +174,5 @@ def test_solarization_equals_pillow_bit_for_bit(threshold):
     (dict(type='RandomSolarize', threshold=300), 'threshold'),
 ])
 def test_a_setting_out_of_range_is_named(config, word):
-    from mmdecouple.registry import TRANSFORMS
     with pytest.raises(ValueError, match=word):
         TRANSFORMS.build(config)

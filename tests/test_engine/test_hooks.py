@@ -2,11 +2,13 @@ import os
 import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 
+from mmdecouple.datasets.seeding import STREAMS
 from mmdecouple.engine import NonFiniteLoss
 from mmdecouple.registry import HOOKS
 
@@ -79,6 +81,18 @@ def test_each_iteration_draws_from_seed_rank_and_iteration_alone(tmp_path):
     make_runner(tmp_path / 'b', second, [dict(type='SeedHook'), disturb]).train()
     assert first.draws == second.draws and len(set(first.draws)) == 4
     assert first.data_preprocessor.steps == [(11, 0, iteration) for iteration in range(4)]
+
+
+def test_a_gpu_is_seeded_from_seed_rank_and_iteration_too(tmp_path, monkeypatch):
+    """Without a GPU: what its generator would be given."""
+    seeds = []
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'manual_seed', seeds.append)
+    make_runner(tmp_path, Toy(), [dict(type='SeedHook')]).train()
+    stream = STREAMS.index('iteration')
+    expected = [int(np.random.SeedSequence((11, 0, iteration), spawn_key=(stream, )).generate_state(1)[0])
+                for iteration in range(4)]
+    assert seeds[-4:] == expected and len(set(expected)) == 4
 
 
 def test_a_run_without_a_seed_keeps_the_one_it_chose(tmp_path):

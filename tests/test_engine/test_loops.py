@@ -1,9 +1,11 @@
 import pytest
 import torch
+from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from mmdecouple.datasets import EpochSampler, SeededDataset
 from mmdecouple.engine import PretrainRunner
+from mmdecouple.registry import LOOPS
 from mmdecouple.utils.configs import load_config
 
 from .toy import Toy, make_runner
@@ -53,6 +55,29 @@ def test_a_resume_anywhere_in_an_epoch_feeds_what_was_left(tmp_path, every):
     assert begun == whole[:8]
     saved = every * (8 // every)
     assert run_items(tmp_path / 'cut', 3, every, resume=True) == whole[saved:]
+
+
+@LOOPS.register_module()
+class NotingLoop(BaseLoop):
+    """Lets the model note after how many epochs it runs."""
+
+    def __init__(self, runner, dataloader, evaluator):
+        super().__init__(runner, dataloader)
+
+    def run(self):
+        self.runner.model.ran.append(self.runner.epoch)
+
+
+@pytest.mark.parametrize('options, epochs, expected', [
+    (dict(), 3, [1, 2, 3]), (dict(val_interval=2), 5, [2, 4, 5]), (dict(val_begin=3, val_interval=2), 7, [4, 6, 7]),
+    (dict(val_begin=4), 5, [4, 5]), (dict(val_interval=9), 3, [3]), (dict(val_begin=3, val_interval=3), 3, [3]),
+    (dict(val_begin=5), 4, [])])
+def test_validation_follows_its_interval_and_the_last_epoch(tmp_path, options, epochs, expected):
+    model = Toy()
+    model.ran = []
+    make_runner(tmp_path, model, [], epochs=epochs, train=options, val_evaluator=[],
+                val_dataloader=DataLoader([dict(inputs=torch.ones(2))]), val_cfg=dict(type='NotingLoop')).train()
+    assert model.ran == expected
 
 
 def test_a_checkpoint_that_does_not_fit_the_epoch_length_is_named(tmp_path):

@@ -40,14 +40,14 @@ class Toy(BaseModel):
 
 
 def make_runner(work_dir, model, hooks, epochs=1, accumulate=1, checkpoint=None, loader=None,
-                seed=11, **options) -> Runner:
+                seed=11, train=None, **options) -> Runner:
     return PretrainRunner(
         model=model,
         work_dir=str(work_dir),
         train_dataloader=loader or DataLoader(
             [dict(inputs=torch.ones(2) * index) for index in range(8)], batch_size=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate),
-        train_cfg=dict(max_epochs=epochs),
+        train_cfg=dict(max_epochs=epochs, **(train or {})),
         default_hooks=dict(
             checkpoint=checkpoint or dict(type='DurableCheckpointHook', interval=100,
                                           save_last=False), sampler_seed=None),

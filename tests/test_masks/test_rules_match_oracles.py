@@ -15,9 +15,10 @@ seeds = st.integers(0, 2**31 - 1)
 EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 
 
-def free_boxes(batch, number, size, seed):
-    """Boxes anywhere in the view, thin and empty ones and whole-cell ones among them."""
-    corners = oracles.seeded(batch, number, 2, 2, seed=seed) * torch.tensor([size[1], size[0]])
+def free_boxes(batch, number, size, seed, beyond=0.):
+    """Boxes anywhere in the view and up to a share of it `beyond`, thin, empty and whole-cell ones among them."""
+    shares = oracles.seeded(batch, number, 2, 2, seed=seed) * (1 + 2 * beyond) - beyond
+    corners = shares * torch.tensor([size[1], size[0]])
     whole = oracles.seeded(batch, number, 1, 1, seed=seed + 1) < 0.3
     corners = torch.where(whole, corners.round(), corners)
     return torch.cat((corners.amin(2), corners.amax(2)), -1)
@@ -25,9 +26,9 @@ def free_boxes(batch, number, size, seed):
 
 @EXAMPLES
 @given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
-       rule=st.sampled_from(['area', 'printed']))
-def test_rcc_equals_the_per_sample_rule(size, number, ratio, seed, rule):
-    boxes = free_boxes(4, number, size, seed)
+       rule=st.sampled_from(['area', 'printed']), beyond=st.sampled_from([0., 0.5]))
+def test_rcc_equals_the_per_sample_rule(size, number, ratio, seed, rule, beyond):
+    boxes = free_boxes(4, number, size, seed, beyond)
     ratios = torch.tensor([0.4, 1.0, 0.0, ratio])
     draws = oracles.seeded(4, number, 2, seed=seed + 2)
     ours = masks.rcc(boxes, ratios, size, draws, rule)
@@ -82,13 +83,26 @@ def plain_release(sampler, side, count, seed):
 
 
 @EXAMPLES
-@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds)
-def test_cutout_equals_the_per_sample_rule(size, number, ratio, seed):
-    boxes = free_boxes(3, number, size, seed)
+@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
+       beyond=st.sampled_from([0., 0.5]))
+def test_cutout_equals_the_per_sample_rule(size, number, ratio, seed, beyond):
+    boxes = free_boxes(3, number, size, seed, beyond)
     ratios = torch.tensor([0.4, 1.0, ratio])
     draws = oracles.seeded(3, number, 2, seed=seed + 2)
     ours = masks.cutout(boxes, ratios, size, draws)
     assert np.array_equal(ours.numpy(), oracles.cutout(boxes, ratios, size, draws))
+
+
+@EXAMPLES
+@given(size=sizes, seed=seeds)
+def test_the_share_of_a_region_counts_the_cells_that_it_touches_inside_the_view(size, seed):
+    boxes, mask = free_boxes(3, 4, size, seed, beyond=0.5), oracles.seeded(3, *size, seed=seed + 1) < 0.5
+    ours = masks.region_ratio(mask, boxes)
+    for view, cut, regions in zip(ours.tolist(), mask, boxes.tolist()):
+        for share, box in zip(view, regions):
+            cells = oracles.touched(box, size)
+            expected = sum(bool(cut[cell]) for cell in cells) / len(cells) if cells else float('nan')
+            assert share == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
 @EXAMPLES

@@ -80,6 +80,24 @@ def test_the_control_leaves_the_key_view_as_it_is():
     assert made.cut_mask.any()
 
 
+@pytest.mark.parametrize('background, partner_view, shift', [
+    ('partner', 'same', 0), ('partner', 'other', 1), ('none', 'same', None)])
+def test_the_background_is_another_image_of_the_chosen_view(background, partner_view, shift):
+    made = branch(background=background, partner_view=partner_view, ratio=2.).compose(views(2), (4, 4), generator())
+    if shift is None:
+        assert torch.equal(made.partners, made.rows)
+        return
+    assert (made.partners % 8 != made.rows % 8).all()
+    assert torch.equal(made.partners // 8, (made.rows // 8 + shift) % 2)
+
+
+@pytest.mark.parametrize('size, count, ratio, per_view', [
+    (8, 1, 0.25, 2), (8, 2, 0.25, 1), (8, 2, 2., 8), (3, 1, 0.25, 1), (10, 2, 0.5, 2), (2, 2, 0.1, 1)])
+def test_the_ratio_is_the_number_of_decoupled_views_an_image(size, count, ratio, per_view):
+    made = branch(ratio=ratio).compose(views(count, size), (4, 4), generator())
+    assert torch.bincount(made.rows // size, minlength=count).tolist() == [per_view] * count
+
+
 def test_half_swaps_foreground_and_cut_in_the_second_half_of_each_view():
     plain = branch(ratio=1.0).compose(views(2), (4, 4), generator(3)).cut_mask
     half = branch(ratio=1.0, foreground='half').compose(views(2), (4, 4), generator(3)).cut_mask

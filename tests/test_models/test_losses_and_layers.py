@@ -33,6 +33,14 @@ def test_info_nce_and_its_gradient_equal_cross_entropy_in_float64(chunk, monkeyp
     torch.testing.assert_close(ours.grad.double(), exact.grad, rtol=1e-5, atol=1e-6)
 
 
+def test_info_nce_refuses_second_derivatives_instead_of_getting_them_wrong():
+    query = unit(4, 8).requires_grad_()
+    loss = info_nce(query, unit(4, 8), unit(5, 8), 0.2).square().sum()
+    gradient, = torch.autograd.grad(loss, query, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        gradient.sum().backward()
+
+
 def test_queue_holds_the_last_keys_whatever_the_batch_size():
     queue, reference = NegativeQueue(10, 4), None
     reference = deque(queue.keys.clone(), maxlen=10)

@@ -107,6 +107,17 @@ def test_pixels_reach_a_clip_teacher_with_clips_statistics():
     assert seen[0][0, :, 0, 0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('view', [(64, 64), (24, 40)])
+def test_a_teacher_with_a_size_of_its_own_sees_views_at_that_size(view):
+    plain, sized = (MODELS.build(dict(type='FrozenViT', backbone=TEACHER, checkpoint='random', statistics='clip',
+                                      input_size=size)) for size in (None, 32))
+    sized.backbone.load_state_dict(plain.backbone.state_dict())
+    images = torch.randn(2, 3, *view)
+    shown = F.interpolate(images, (32, 32), mode='bicubic', align_corners=False)
+    for ours, expected in zip(sized(images), plain(shown)):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_class_attention_is_the_last_blocks_own(data):
     network = build(TEACHER)
     network.eval()

@@ -27,7 +27,7 @@ class SeedHook(Hook):
         key = runner.seed, get_rank(), runner.iter
         seed_global_generators(*key, stream='iteration')
         if torch.cuda.is_initialized():
-            torch.cuda.manual_seed(derive_seeds(*key, stream='iteration')[0])
+            torch.cuda.manual_seed(*derive_seeds(*key, stream='iteration'))
         preprocessor = getattr(bare_model(runner), 'data_preprocessor', None)
         if hasattr(preprocessor, 'set_step'):
             preprocessor.set_step(*key)
