@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes, write_json
 from mmdecouple.utils.run_folders import newest_checkpoint
 from mmdecouple.version import __version__
+from mmdecouple.weights.checkpoint import read_checkpoint
 
 from .plan import Run
 

@@ -12,8 +12,7 @@ from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
 from .load_check_hook import LoadCheckHook
 from .precise_bn_hook import PreciseBNHook
-from .pretrained import PretrainedBackbone
-from .reading import Pretrained, read_pretrained
+from .pretrained_backbone import PretrainedBackbone
 from .res_layer_extra_norm import ResLayerExtraNorm
 from .train_on_ignored import TrainOnIgnored
 from .vit_pyramid import ViTPyramid
@@ -21,5 +20,5 @@ from .vit_taps import PlainViT
 from .voc_metric import VOCTenMetric
 
 __all__ = ['BestAnchorAssigner', 'FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook',
-           'PlainViT', 'PreciseBNHook', 'Pretrained', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
-           'VOCTenMetric', 'ViTPyramid', 'read_pretrained']
+           'PlainViT', 'PreciseBNHook', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
+           'VOCTenMetric', 'ViTPyramid']

@@ -18,12 +18,12 @@ from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
 from mmdecouple.registry import HOOKS
-from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.checkpoint import AtomicLocalBackend
+from mmdecouple.weights.matching import Match, compare, problems
+from mmdecouple.weights.pretrained import Pretrained
 
-from .matching import Match, compare, problems
-from .pretrained import PretrainedBackbone
-from .reading import Pretrained
+from .pretrained_backbone import PretrainedBackbone
 
 _PREPROCESSOR = 'model.data_preprocessor'
 # The block, the stage or the small module that a tensor is part of.

@@ -22,10 +22,10 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.versions import installed_versions
 from mmdecouple.version import __version__
+from mmdecouple.weights.source import describe
 
-from .pretrained import PretrainedBackbone
+from .pretrained_backbone import PretrainedBackbone
 from .results import append_row, find_row
-from .source import describe
 from .smoke import SIDE
 from .tasks import (TASKS, check_annotations, check_arch, check_data, config_name, set_data_root, task_config,
                     use_faster_coco_eval)

@@ -7,9 +7,9 @@ from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.engine.runner import PretrainRunner
 from mmdecouple.engine.schedulers import WarmupCosineLR
 from mmdecouple.engine.segmentation_loop import SegmentationLoop
-from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
-                                          find_resumable, read_checkpoint, weights_only_loading)
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, find_resumable,
+                                           read_checkpoint, weights_only_loading)
+from mmdecouple.weights.loading import load_weights
 
 __all__ = [
     'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS',

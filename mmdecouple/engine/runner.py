@@ -25,14 +25,14 @@ from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
-from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.processes import on_main_process, start_worker
+from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.steps import check_batches, check_length
-from mmdecouple.utils.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint, read_resumable,
-                                         weights_only_loading)
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.finite import first_nonfinite
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint,
+                                           read_resumable, weights_only_loading)
+from mmdecouple.weights.finite import first_nonfinite
+from mmdecouple.weights.loading import load_weights
 
 
 @RUNNERS.register_module()

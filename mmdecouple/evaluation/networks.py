@@ -12,15 +12,15 @@ from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.run_folders import newest_checkpoint, read_run, recorded_config
-from mmdecouple.utils.stored_configs import starting_file
-from mmdecouple.utils.weight_files import read_weights
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.checkpoint import read_checkpoint
+from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.formats.vit import to_ours
+from mmdecouple.weights.loading import load_weights
+from mmdecouple.weights.stored_configs import starting_file
 
 from .building import build_stored
 from .foreign_network import timm_network, vit_network

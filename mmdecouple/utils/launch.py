@@ -133,7 +133,7 @@ def build_runner(config: Config) -> 'Runner':
     end_with_agent()
     join_processes_without_cuda(config)
     from mmdecouple.registry import RUNNERS
-    from mmdecouple.utils.checkpoint import trust_pickles
+    from mmdecouple.weights.checkpoint import trust_pickles
     trust_pickles(bool(config.get('allow_pickle_checkpoint', False)))
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .checkpoint import find_resumable, read_checkpoint
+from mmdecouple.weights.checkpoint import find_resumable, read_checkpoint
+from mmdecouple.weights.stored_configs import read_stored_config
+
 from .errors import MissingFile, UserError
 from .files import check_regular
-from .stored_configs import read_stored_config
 
 
 def recorded_config(checkpoint: Path, content: Mapping[str, Any], trusted: bool = False,

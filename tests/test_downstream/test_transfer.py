@@ -9,12 +9,12 @@ import torch
 from mmengine.config import Config
 
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
-from mmdecouple.downstream.source import describe
 from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
+from mmdecouple.weights.source import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmdecouple.engine import LARS, CollapsedScale, NonFiniteGradient, NonFiniteLoss, PrecisionOptimWrapper, gradients
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.finite import first_nonfinite
+from mmdecouple.weights.finite import first_nonfinite
 
 from .test_hooks import TellHook  # noqa: F401
 from .toy import Toy, make_runner

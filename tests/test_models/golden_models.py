@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.models.decoupling import DecoupledViews, Foreground
+from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import build
 from .golden import formula

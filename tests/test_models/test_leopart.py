@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
-from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.models import sinkhorn
 from mmdecouple.models.attention_mask import attention_mask
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.models.layers import EmbeddingQueue
+from mmdecouple.utils.geometry import map_boxes
+from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import BRANCH, batch, build, losses_of
 from .golden import formula

@@ -5,9 +5,10 @@ import torch
 import torchvision
 from timm.models.vision_transformer import VisionTransformer
 
-from mmdecouple.downstream import read_pretrained, reading
 from mmdecouple.evaluation.networks import open_network
-from mmdecouple.models.backbones import resnet_formats, vit_formats
+from mmdecouple.weights import pretrained
+from mmdecouple.weights.formats import resnet, vit
+from mmdecouple.weights.pretrained import read_pretrained
 
 # What each project writes: the key of the file that holds both (None: each has a key of its own), the names of student
 # and teacher there, and whose backbone the authors transfer.
@@ -56,18 +57,18 @@ def test_student_and_teacher_of_every_project_are_told_apart_whatever_their_orde
     backwards = {key: dict(reversed(value.items())) if isinstance(value, dict) else value
                  for key, value in reversed(content.items())}
     for one in (content, backwards):
-        monkeypatch.setattr(reading, 'read_weights', lambda *_, one=one: one)
+        monkeypatch.setattr(pretrained, 'read_weights', lambda *_, one=one: one)
         for role, expected in (('student', 1), ('teacher', 2), ('auto', 1 if transferred == 'student' else 2)):
             found = read_pretrained('a.pth', role)
             assert found.role == (transferred if role == 'auto' else role)
             assert all((value == expected).all() for value in found.state.values())
         if kind == 'resnet':
-            state = resnet_formats.to_ours(one).state
+            state = resnet.to_ours(one).state
             assert (state['backbone.conv1.weight'] == 1).all() and (state['teacher.backbone.conv1.weight'] == 2).all()
             continue
-        assert vit_formats.roles_of(one) == ('teacher', 'student')
+        assert vit.roles_of(one) == ('teacher', 'student')
         for role, expected in (('student', 1), ('teacher', 2), (None, 2)):
-            assert (vit_formats.to_ours(one, role).backbone['cls_token'] == expected).all()
+            assert (vit.to_ours(one, role).backbone['cls_token'] == expected).all()
 
 
 @pytest.mark.parametrize('kind', ['vit', 'resnet'])
@@ -96,7 +97,7 @@ def test_a_role_that_is_not_there_is_refused_with_the_reason(tmp_path):
 def test_frozen_teachers_beside_a_student_are_no_product(tmp_path):
     state, frozen = network('vit', 1.), network('vit', 2.)
     content = dict(model={**{f'dino_model.{key}': value for key, value in frozen.items()}, **state})
-    assert (vit_formats.to_ours(content).backbone['cls_token'] == 1).all()
+    assert (vit.to_ours(content).backbone['cls_token'] == 1).all()
 
 
 def test_names_of_torch_compile_and_of_chunks_open_as_the_plain_ones(tmp_path):
@@ -115,11 +116,11 @@ def test_names_of_torch_compile_and_of_chunks_open_as_the_plain_ones(tmp_path):
 def test_two_tensors_of_one_name_are_refused():
     state = network('vit', 1.)
     with pytest.raises(ValueError, match="'norm.weight' and 'module.norm.weight', which are one name"):
-        vit_formats.to_ours({**state, 'module.norm.weight': state['norm.weight']})
+        vit.to_ours({**state, 'module.norm.weight': state['norm.weight']})
 
 
 @pytest.mark.parametrize('shape', [(1, 1, 5, 192), (1, 7, 192), (5, ), (), (2, 5, 192), (1, 1, 192)])
 def test_positions_on_no_square_grid_are_refused_in_one_line(shape):
     with pytest.raises(ValueError, match='pos_embed has the shape .*patches of a square') as error:
-        vit_formats.to_ours({**network('vit', 1.), 'pos_embed': torch.ones(shape)})
+        vit.to_ours({**network('vit', 1.), 'pos_embed': torch.ones(shape)})
     assert '\n' not in str(error.value)

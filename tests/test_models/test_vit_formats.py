@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmdecouple.models.backbones import DenseViT
-from mmdecouple.models.backbones.vit_formats import (from_ours, ibot_checkpoint, leopart_checkpoint, own_checkpoint,
-                                                     read_vit, roles_of, to_ours, vit_arch)
 from mmdecouple.models.necks import DINOHead, PrototypeHead
+from mmdecouple.weights.formats.vit import (from_ours, ibot_checkpoint, leopart_checkpoint, own_checkpoint, read_vit,
+                                            roles_of, to_ours, vit_arch)
 
 C, HEADS, LAYERS, HIDDEN, K = 48, 3, 2, 96, 11
 

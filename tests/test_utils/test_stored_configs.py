@@ -12,8 +12,8 @@ from mmdecouple.registry import DATASETS, MEASURES, MODELS, TRANSFORMS
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.utils.run_folders import read_run
-from mmdecouple.utils.stored_configs import DATA_TYPES, NETWORK_TYPES, read_stored_config
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.loading import load_weights
+from mmdecouple.weights.stored_configs import DATA_TYPES, NETWORK_TYPES, read_stored_config
 
 from ..test_visualization.tiny import CONFIG
 

@@ -15,10 +15,10 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import save_file
 from torch import nn
 
-from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.errors import UserError, one_line
-from mmdecouple.utils.weight_checks import DamagedCheckpoint, UnsafeCheckpoint
-from mmdecouple.utils.weight_files import read_weights
+from mmdecouple.weights.checkpoint import read_checkpoint
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
+from mmdecouple.weights.files import read_weights
 
 
 def same(first, second) -> bool:

@@ -15,12 +15,12 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.models.backbones.resnet_formats import ROLES, WRITABLE, from_ours, to_ours
-from mmdecouple.models.backbones.resnet_names import FORMATS
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
-from mmdecouple.utils.numpy_pickles import write_numpy_pickle
-from mmdecouple.utils.weight_files import read_weights, write_weights
+from mmdecouple.weights.files import read_weights, write_weights
+from mmdecouple.weights.formats.resnet import ROLES, WRITABLE, from_ours, to_ours
+from mmdecouple.weights.formats.resnet_names import FORMATS
+from mmdecouple.weights.readers.numpy_pickles import write_numpy_pickle
 
 # The formats that hold one backbone, and what detectron2 has to be told about it.
 LONE = ('torchvision', 'detectron2')

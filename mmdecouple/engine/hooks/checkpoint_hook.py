@@ -11,8 +11,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
-from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.weights.checkpoint import AtomicLocalBackend
 
 _OUTDATED = 'outdated_ckpts'
 _MOST_OUTDATED = 1000

@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.settings import Settings
+from mmdecouple.weights.formats.vit import read_vit
 
 from ..cells import enlarge
 from ..decoupling import DecoupledViews
-from .vit_formats import read_vit
 
 _POSITIONS = ('learned', 'sincos')
 _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')

@@ -4,7 +4,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import UserError, shown
+from mmdecouple.utils.errors import UserError, shown
+
 from .finite import is_finite
 
 # Files share tensors between names, such as a head that is stored twice; more than this is made to exhaust memory.

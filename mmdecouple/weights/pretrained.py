@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import Tensor
 
-from mmdecouple.models.backbones.resnet_names import (Networks, find_networks, mmdet_names, nothing_found, renamed,
-                                                      soco_names, tensors_by_name)
-from mmdecouple.models.backbones.roles import ONLY, Held
-from mmdecouple.models.backbones.vit_formats import to_ours
-from mmdecouple.models.backbones.vit_reading import networks_of
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.weight_files import read_weights
+
+from .files import read_weights
+from .formats.resnet_names import (Networks, find_networks, mmdet_names, nothing_found, renamed, soco_names,
+                                   tensors_by_name)
+from .formats.roles import ONLY, Held
+from .formats.vit import to_ours
+from .formats.vit_reading import networks_of
 
 ROLES = ('auto', 'student', 'teacher')
 _NAMED = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50, (True, (3, 4, 23, 3)): 101,

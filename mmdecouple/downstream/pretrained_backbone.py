@@ -6,9 +6,9 @@ from torch import nn
 
 from mmdecouple.registry import WEIGHT_INITIALIZERS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.matching import Match, match, problems
+from mmdecouple.weights.pretrained import Pretrained, read_pretrained
 
-from .matching import Match, match, problems
-from .reading import Pretrained, read_pretrained
 from .strides import check_strides
 
 

@@ -12,9 +12,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
+from mmdecouple.utils.errors import shown
+
+from ..content import UnsafeCheckpoint
 from .archives import Archive
-from .errors import shown
-from .weight_checks import UnsafeCheckpoint
 
 _TYPES = {
     'Float': torch.float32, 'Double': torch.float64, 'Half': torch.float16, 'BFloat16': torch.bfloat16,

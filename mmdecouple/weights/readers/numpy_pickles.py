@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import AtomicLocalBackend
+from ..checkpoint import AtomicLocalBackend
+from ..content import DamagedCheckpoint, UnsafeCheckpoint
 from .plain_pickles import PlainUnpickler
-from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint
 
 # detectron2's tensors stand in the dict under `model`.
 _DEPTH = 2

@@ -16,12 +16,13 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint, load_from_http
 from mmengine.utils import apply_to
 
-from .archives import Archive
-from .errors import MissingFile, UserError, one_line, shown
-from .files import check_regular, write_bytes
-from .plain_pickles import TensorUnpickler, is_plain_pickle, statistic_of
-from .torchscript import is_torchscript, read_torchscript
-from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from mmdecouple.utils.errors import MissingFile, UserError, one_line, shown
+from mmdecouple.utils.files import check_regular, write_bytes
+
+from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .readers.archives import Archive
+from .readers.plain_pickles import TensorUnpickler, is_plain_pickle, statistic_of
+from .readers.torchscript import is_torchscript, read_torchscript
 
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()

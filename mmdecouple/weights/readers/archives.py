@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .weight_checks import DamagedCheckpoint
+from ..content import DamagedCheckpoint
 
 _LOCAL_HEADER = 30
 # TorchScript compresses its source text, and nothing else.

@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
+from mmdecouple.utils.errors import shown
+
+from ..content import DamagedCheckpoint, UnsafeCheckpoint
 from .archives import Archive
-from .errors import shown
 from .plain_pickles import TensorUnpickler
-from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint
 
 _CLASS = re.compile(r'^class (\w+)', re.MULTILINE)
 _LIST = r'^  {} = \[(.*?)\]'

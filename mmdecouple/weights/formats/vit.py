@@ -6,12 +6,12 @@ from typing import Any
 from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.weight_files import read_weights
 
+from ..files import read_weights
+from .roles import ROLES
 from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
                         prototypes_from_ours, prototypes_to_ours)
 from .vit_names import VIT_NAMES
-from .roles import ROLES
 from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
 
 __all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'leopart_checkpoint',

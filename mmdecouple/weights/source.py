@@ -5,9 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mmdecouple.utils.checkpoint import read_checkpoint
-
-from .reading import read_pretrained
+from .checkpoint import read_checkpoint
+from .pretrained import read_pretrained
 
 UNKNOWN = 'unknown'
 _BLOCK = 1 << 20

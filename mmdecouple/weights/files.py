@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
+from mmdecouple.utils.errors import MissingFile
+from mmdecouple.utils.files import check_regular
+
 from .checkpoint import AtomicLocalBackend, read_checkpoint
-from .errors import MissingFile
-from .files import check_regular
-from .numpy_pickles import read_numpy_pickle
-from .plain_pickles import is_plain_pickle
-from .weight_checks import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .readers.numpy_pickles import read_numpy_pickle
+from .readers.plain_pickles import is_plain_pickle
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdecouple.utils.errors import UserError
 
-from .reading import Pretrained, architecture
+from .pretrained import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
 # Where a pyramid of SoCo-FPN and the convolutions of its box head have their place, and by what that is recognized.

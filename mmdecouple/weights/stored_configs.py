@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from .errors import UserError, shown
+from mmdecouple.utils.errors import UserError, shown
 
 # A type that a stranger's config names is built only if it stands here. All of these compute; none reads a file.
 _METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MoCoV2', 'SoCo', 'SoCoFPN')
