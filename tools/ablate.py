@@ -45,7 +45,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'),
                         help='folder of all runs and results (default: work_dirs/ablations)')
     add_overrides(parser, 'more overrides for every run')
-    parser.add_argument('--resume', action='store_true', help='what is done anyway: go on with what is there')
     parser.add_argument('--show', action='store_true', help='print what has been measured so far, run nothing')
     parser.add_argument('--publish', type=Path, metavar='FOLDER',
                         help='print what has been measured so far and write it here too, such as into docs/results')

@@ -14,8 +14,8 @@ from mmdecouple.utils.arguments import positive, seed
 from mmdecouple.utils.files import write_bytes
 from mmdecouple.utils.launch import choose_device
 
+from .sample_images import WORDS, SampleImage, read_sample_images
 from .style import RunStyle, run_styles, save_png
-from .subjects import WORDS, Subject, read_subjects
 
 _COLUMNS = 8
 
@@ -46,12 +46,12 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
     parser.set_defaults(usual_size=size, scene_size=scenes)
 
 
-def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[Subject]]:
+def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[SampleImage]]:
     """The networks and images that the options of `add_options` name; images first, as they are read faster."""
     scenes = all(word.split(':')[0] == 'scenes' for word in args.images)
     size = args.size or (args.scene_size if scenes else args.usual_size)
     choose_device(args.device)
-    subjects = read_subjects(args.images, size, args.limit)
+    subjects = read_sample_images(args.images, size, args.limit)
     networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer, seed=args.seed,
                              allow_pickle=args.allow_pickle)
     return networks, subjects

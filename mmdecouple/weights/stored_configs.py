@@ -26,7 +26,7 @@ _OWN = (*_METHODS, *_PARTS, *_MASKS)
 NETWORK_TYPES = frozenset((*_OWN, *_LAYERS, *(f'mmdecouple.{name}' for name in (*_METHODS, *_PARTS)),
                            *(f'mmpretrain.{name}' for name in _MMPRETRAIN)))
 _DATA = ('CocoObjects', 'ImageDataset', 'ProbeDataset', 'SceneImages', 'SceneObjects')
-_TRANSFORMS = ('BoxViews', 'DrawCutMask', 'GridProposals', 'LoadProposals', 'MultiView', 'OverlapViews', 'PackViews',
+_TRANSFORMS = ('BoxViews', 'GridProposals', 'LoadProposals', 'MultiView', 'OverlapViews', 'PackViews',
                'RandomColorJitter', 'RandomFlipView', 'RandomGaussianBlur', 'RandomGrayscale', 'RandomResizedCropView',
                'RandomSolarize', 'WholeImageView')
 _MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCouplingRatio', 'LSC', 'OKNN')

@@ -18,7 +18,7 @@ from mmdecouple.utils.files import check_writable, write_arrays
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
 from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
-from mmdecouple.visualization.subjects import Subject, normalized
+from mmdecouple.visualization.sample_images import SampleImage, normalized
 
 CENTER = (0.5, 0.5)
 ARRAYS = 'affinity.npz'
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @torch.no_grad()
-def maps_of(network: Network, subject: Subject, points: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+def maps_of(network: Network, subject: SampleImage, points: Sequence[tuple[float, float]]) -> list[np.ndarray]:
     """The affinity map of every point, at twice the resolution of the network's map."""
     with evaluating(network.model):
         features = network.model.dense_features(normalized(network.model, [subject.image], network.cell))

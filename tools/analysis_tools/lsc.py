@@ -23,7 +23,7 @@ from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.map_tool import add_options, kept, layer_title, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.maps import lsc_figure
-from mmdecouple.visualization.subjects import Subject, normalized
+from mmdecouple.visualization.sample_images import SampleImage, normalized
 
 ARRAYS = 'lsc.npz'
 
@@ -48,7 +48,7 @@ def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
                  f'{common} pixels.')
 
 
-def maps_of(name: str, network: Network, subjects: Sequence[Subject], args: argparse.Namespace) -> list[np.ndarray]:
+def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: argparse.Namespace) -> list[np.ndarray]:
     """The map (h, w) of every image, computed now or kept from an earlier call."""
     weights, maps = fingerprint(network), []
     for number, subject in enumerate(subjects, 1):

@@ -25,8 +25,8 @@ from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.batches import decoupled_batch_figure
 from mmdecouple.visualization.masks import collaboration_figure, mask_types_figure
+from mmdecouple.visualization.sample_images import WORDS, read_sample_images
 from mmdecouple.visualization.style import save_png
-from mmdecouple.visualization.subjects import WORDS, read_subjects
 
 FIGURE_RATIO = 0.4
 FIGURE_BOXES = dict(box_area=(0.2, 1.0), aspect=(0.5, 2.0))
@@ -127,7 +127,7 @@ def figure_13(args: argparse.Namespace) -> tuple[Figure, dict]:
     size, config, regions = settings(args)
     # Views are made of whole cells, as near to the usual size as they come.
     side = size[0] * max(1, round(PIXELS / size[0]))
-    subjects = read_subjects(args.images, side, args.limit)
+    subjects = read_sample_images(args.images, side, args.limit)
     if len(subjects) < 2 or size[0] != size[1]:
         raise SystemExit(f'masks: figure 13 wants two images or more and as many rows as columns, got {len(subjects)} '
                          f'and {size[0]} x {size[1]} cells; name more --images or one --size.')

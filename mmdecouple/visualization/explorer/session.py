@@ -12,15 +12,15 @@ from mmdecouple.evaluation.networks import Network
 from mmdecouple.utils.errors import UserError
 
 from ..map_tool import styles_of_networks
+from ..sample_images import SampleImage, normalized
 from ..style import RunStyle
-from ..subjects import Subject, normalized
-from .coding import CodedMap, code_features, smallest_code
+from .quantize import QuantizedMap, quantize_features, quantize_smallest
 
 MOST = 6
 Progress = Callable[[int, int], None]
 
 
-class Looking:
+class Session:
     """Networks side by side on the same images.
 
     Args:
@@ -35,12 +35,12 @@ class Looking:
         ValueError: There are too many networks, or none.
     """
 
-    def __init__(self, networks: Sequence[Network], subjects: Sequence[Subject], exact: bool = True) -> None:
+    def __init__(self, networks: Sequence[Network], subjects: Sequence[SampleImage], exact: bool = True) -> None:
         check_count(len(networks))
         self.networks, self.subjects, self.exact = tuple(networks), tuple(subjects), exact
         self.names = _told_apart([network.name for network in networks])
         self.error = 0.0
-        self._features: dict[int, list[CodedMap]] = {}
+        self._features: dict[int, list[QuantizedMap]] = {}
         self._consistency: dict[int, list[np.ndarray]] = {}
 
     @cached_property
@@ -48,7 +48,7 @@ class Looking:
         """Color of every network, gray for the one without weights."""
         return styles_of_networks(dict(zip(self.names, self.networks)))
 
-    def features(self, index: int) -> list[CodedMap]:
+    def features(self, index: int) -> list[QuantizedMap]:
         """Coded features of image `index`, one map a network."""
         if index not in self._features:
             self._features[index] = [self._code(features) for features in self._dense(index)]
@@ -67,10 +67,10 @@ class Looking:
                 for network in self.networks]
         return self._consistency[index]
 
-    def _code(self, features: Tensor) -> CodedMap:
+    def _code(self, features: Tensor) -> QuantizedMap:
         if self.exact:
-            return code_features(features)
-        coded, error = smallest_code(features)
+            return quantize_features(features)
+        coded, error = quantize_smallest(features)
         self.error = max(self.error, error)
         return coded
 

@@ -14,7 +14,7 @@ ALLOWED_ERROR = 0.005
 UPSAMPLE = 2
 
 
-class CodedMap(NamedTuple):
+class QuantizedMap(NamedTuple):
     """Features z = step * code.
 
     Attributes:
@@ -26,7 +26,7 @@ class CodedMap(NamedTuple):
     steps: np.ndarray
 
 
-def code_features(features: Tensor, bits: int = EXACT) -> CodedMap:
+def quantize_features(features: Tensor, bits: int = EXACT) -> QuantizedMap:
     """Round a feature map to integers.
 
     The features are first turned by an orthogonal matrix, which no cosine notices: it leaves no more channels than
@@ -37,7 +37,7 @@ def code_features(features: Tensor, bits: int = EXACT) -> CodedMap:
         bits: 8 or 16.
 
     Returns:
-        CodedMap: K = min(C, h w).
+        QuantizedMap: K = min(C, h w).
 
     Raises:
         ValueError: A feature is not a finite number.
@@ -53,40 +53,40 @@ def code_features(features: Tensor, bits: int = EXACT) -> CodedMap:
     top = 2**(bits - 1) - 1
     steps = (rows.abs().amax(1, keepdim=True) / top).clamp(min=torch.finfo(torch.float32).tiny)
     codes = (rows / steps).round().clamp(-top, top).numpy()
-    return CodedMap(codes.astype(np.int8 if bits == SMALL else np.int16).reshape(height, width, -1),
+    return QuantizedMap(codes.astype(np.int8 if bits == SMALL else np.int16).reshape(height, width, -1),
                     steps.numpy().astype(np.float32).reshape(height, width))
 
 
-def smallest_code(features: Tensor) -> tuple[CodedMap, float]:
+def quantize_smallest(features: Tensor) -> tuple[QuantizedMap, float]:
     """Code a feature map with 8 bits where its error stays within `ALLOWED_ERROR`, else with 16.
 
     Args:
         features: (C, h, w).
 
     Returns:
-        tuple[CodedMap, float]: The code, and its measured error, see :func:`affinity_error`.
+        tuple[QuantizedMap, float]: The code, and its measured error, see :func:`affinity_error`.
     """
-    coded = code_features(features, SMALL)
+    coded = quantize_features(features, SMALL)
     error = affinity_error(features, coded)
     if error > ALLOWED_ERROR:
-        coded = code_features(features, EXACT)
+        coded = quantize_features(features, EXACT)
         error = affinity_error(features, coded)
     return coded, error
 
 
-def affinity_error(features: Tensor, coded: CodedMap) -> float:
+def affinity_error(features: Tensor, coded: QuantizedMap) -> float:
     """Largest |difference| of an affinity between any two cells of the enlarged maps, before and after coding.
 
     Args:
         features: (C, h, w), what was coded.
         coded: Their code.
     """
-    here, there = _enlarged(features), _enlarged(decode_features(coded))
+    here, there = _enlarged(features), _enlarged(dequantize_features(coded))
     blocks = zip(here.split(512), there.split(512))
     return max((a @ here.T - b @ there.T).abs().max().item() for a, b in blocks)
 
 
-def decode_features(coded: CodedMap) -> Tensor:
+def dequantize_features(coded: QuantizedMap) -> Tensor:
     """Features (K, h, w) float32 with the affinities of those that were coded."""
     return torch.from_numpy(coded.codes * coded.steps[..., None]).permute(2, 0, 1)
 

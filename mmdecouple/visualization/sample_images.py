@@ -21,7 +21,7 @@ from .affinity import largest_instance_point
 WORDS = 'an image file, a folder of images, coco:ROOT, scenes or scenes:CONFIG'
 
 
-class Subject(NamedTuple):
+class SampleImage(NamedTuple):
     """One image to look at.
 
     Attributes:
@@ -36,7 +36,8 @@ class Subject(NamedTuple):
     points: tuple[tuple[float, float], ...] = ()
 
 
-def read_subjects(words: str | Path | Sequence[str | Path], size: int, limit: int | None = None) -> list[Subject]:
+def read_sample_images(words: str | Path | Sequence[str | Path], size: int,
+                       limit: int | None = None) -> list[SampleImage]:
     """Read images, squashed to squares.
 
     Args:
@@ -47,7 +48,7 @@ def read_subjects(words: str | Path | Sequence[str | Path], size: int, limit: in
         limit: Most images; None for all, but 16 scenes.
 
     Returns:
-        list[Subject]: In the order of the words, at least one.
+        list[SampleImage]: In the order of the words, at least one.
 
     Raises:
         FileNotFoundError: A file, folder or annotation file does not exist.
@@ -78,7 +79,7 @@ def normalized(model: torch.nn.Module, images: Sequence[np.ndarray], cell: int =
     return torch.stack(list(model.data_preprocessor(dict(inputs=tensors), False)['inputs']))
 
 
-def _read(word: str, size: int) -> Iterator[Subject]:
+def _read(word: str, size: int) -> Iterator[SampleImage]:
     kind, *rest = word.split(':')
     if kind == 'coco' and len(rest) < 4:
         yield from _objects(coco_probe(*rest)['objects'], size)
@@ -100,17 +101,17 @@ def _listed(folder: str) -> list[str]:
         raise UserError(f'Images: the folder {folder} holds no image; name another.') from None
 
 
-def _file(path: str, size: int) -> Subject:
+def _file(path: str, size: int) -> SampleImage:
     try:
-        return Subject(Path(path).stem, resize(read_image(path), (size, size)))
+        return SampleImage(Path(path).stem, resize(read_image(path), (size, size)))
     except UnreadableImage as error:
         raise UserError(f'Images: {path} cannot be read ({error}); name another file.') from None
 
 
-def _objects(config: dict, size: int) -> Iterator[Subject]:
+def _objects(config: dict, size: int) -> Iterator[SampleImage]:
     dataset = DATASETS.build(config)
     for index in range(len(dataset)):
         if len(dataset.info(index)['ids']):
             item = dataset.objects(index)
             points = (largest_instance_point(item), ) if item.masks.any() else ()
-            yield Subject(f'{dataset.name}-{item.image_id}', resize(item.image, (size, size)), points)
+            yield SampleImage(f'{dataset.name}-{item.image_id}', resize(item.image, (size, size)), points)
