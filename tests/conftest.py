@@ -6,6 +6,8 @@ import pytest
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from mmdecouple.runs.startup import prepare_process
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -18,6 +20,12 @@ def pytest_runtest_protocol():
     MMLogger._instance_dict.clear()
     with DefaultScope.overwrite_default_scope('mmdecouple'):
         return (yield)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def process():
+    """A test is an entry point, too."""
+    prepare_process()
 
 
 @pytest.fixture(scope='session')

@@ -2,11 +2,6 @@
 
 It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
 """
-import warnings
-
-# mmdet says so at every start; the package is used on request alone, and its absence is then an error.
-warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
-
 from .best_anchor_assigner import BestAnchorAssigner
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor

@@ -19,7 +19,7 @@ from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
-from mmdecouple.weights.checkpoint import AtomicLocalBackend
+from mmdecouple.utils.files import write_text
 from mmdecouple.weights.matching import Match, compare, problems
 from mmdecouple.weights.pretrained import Pretrained
 
@@ -63,7 +63,7 @@ class LoadCheckHook(Hook):
             parts = ', with pyramid and box head' if weights.pyramid else ''
             heading = f'{weights.path}: {weights.architecture}, {weights.role} network{parts} (names: {weights.format})'
             table = _text(rows, heading)
-            AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
+            write_text(os.path.join(runner.work_dir, 'match_table.txt'), table)
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
             raise UserError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '

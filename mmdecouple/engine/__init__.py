@@ -6,8 +6,10 @@ from mmdecouple.engine.optim_constructor import DecayGroupsConstructor
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.engine.runner import PretrainRunner
 from mmdecouple.engine.schedulers import WarmupCosineLR
-from mmdecouple.weights.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, find_resumable,
-                                           read_checkpoint, weights_only_loading)
+from mmdecouple.runs.resumable import find_resumable
+from mmdecouple.runs.startup import AtomicLocalBackend
+from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 from mmdecouple.weights.loading import load_weights
 
 __all__ = [

@@ -1,6 +1,5 @@
 """What the tools that draw maps share: their options, what they name, and maps that need not be computed twice."""
 import argparse
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,9 +9,10 @@ from matplotlib.figure import Figure
 
 from mmdecouple.evaluation.networks import LAYER, TRUST, Network
 from mmdecouple.evaluation.side_by_side import open_networks
+from mmdecouple.runs.launch import choose_device
 from mmdecouple.utils.arguments import positive, seed
+from mmdecouple.utils.digests import digest_of, digest_of_bytes
 from mmdecouple.utils.files import write_bytes
-from mmdecouple.utils.launch import choose_device
 
 from .sample_images import WORDS, SampleImage, read_sample_images
 from .style import RunStyle, run_styles, save_png
@@ -68,7 +68,7 @@ def styles_of_networks(networks: dict[str, Network]) -> dict[str, RunStyle]:
     return run_styles(list(networks), untrained[0] if len(untrained) == 1 else None)
 
 
-def kept(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
+def cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array that `make` makes, or made in an earlier call with the same facts.
 
     Args:
@@ -76,10 +76,9 @@ def kept(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) 
         facts: All that the array depends on: numbers, words, arrays.
         make: Computes it.
     """
-    told = hashlib.sha256()
-    for fact in facts:
-        told.update(fact.tobytes() if isinstance(fact, np.ndarray) else repr(fact).encode())
-    path = folder / f'{told.hexdigest()[:24]}.npy'
+    digest = digest_of([digest_of_bytes(fact.tobytes()) if isinstance(fact, np.ndarray) else repr(fact)
+                        for fact in facts])
+    path = folder / f'{digest[:24]}.npy'
     if path.is_file():
         return np.load(path)
     content = io.BytesIO()

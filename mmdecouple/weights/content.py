@@ -1,4 +1,4 @@
-"""What is refused of a weight file whatever its form: values that no sound network has, containers that are none."""
+"""Checks that apply to weight files of every form: sound values, plain tensors, expected containers."""
 from typing import Any
 
 import torch

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save
 
 from mmdecouple.utils.errors import MissingFile
-from mmdecouple.utils.files import check_regular
+from mmdecouple.utils.files import check_regular, write_bytes
 
-from .checkpoint import AtomicLocalBackend, read_checkpoint
+from .checkpoint import read_checkpoint
 from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
 from .readers.numpy_pickles import read_numpy_pickle
 from .readers.plain_pickles import is_plain_pickle
@@ -64,7 +64,7 @@ def write_weights(path: str, content: dict[str, Any]) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         data = buffer.getvalue()
-    AtomicLocalBackend().put(data, path)
+    write_bytes(path, data)
 
 
 def _read_safetensors(path: str) -> dict[str, torch.Tensor]:

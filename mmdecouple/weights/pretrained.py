@@ -60,7 +60,8 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: If it holds no backbone that is known, none of that role, or several that nothing tells apart.
+        UserError: If it holds no backbone that is known, none of that role, or several of unknown
+            roles.
     """
     if role not in ROLES:
         raise UserError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '

@@ -1,15 +1,14 @@
 """Where pre-trained weights come from: what a table of results says about a checkpoint."""
 import ast
-import hashlib
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from mmdecouple.utils.digests import digest_of_file
 
 from .checkpoint import read_checkpoint
 from .pretrained import read_pretrained
 
 UNKNOWN = 'unknown'
-_BLOCK = 1 << 20
 
 
 def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: str | None = None) -> dict[str, Any]:
@@ -32,18 +31,9 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: 
         meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
     name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
     return dict(
-        checkpoint=path, sha256=digest(path), method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
+        checkpoint=path, sha256=digest_of_file(path), method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
         format=weights.format, role=weights.role, architecture=weights.architecture,
         pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name)
-
-
-def digest(path: str) -> str:
-    """SHA-256 of a file, in hex."""
-    found = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
 
 
 def _method(text: str) -> str | None:

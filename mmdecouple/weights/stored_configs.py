@@ -12,7 +12,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmdecouple.utils.errors import UserError, shown
 
-# A type that a stranger's config names is built only if it stands here. All of these compute; none reads a file.
+# A type in the config of an untrusted file is built only if it is listed here. All of these compute; none reads a file.
 _METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MoCoV2', 'SoCo', 'SoCoFPN')
 _PARTS = ('CutBoxes', 'CutViews', 'DINOHead', 'DecouplingBranch', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment',
           'EMATeacher', 'FrozenViT', 'PrototypeHead', 'RegionPyramid', 'SplitBN')
@@ -35,7 +35,7 @@ DATA_TYPES = frozenset((*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES,
 # What is read of a stored config; all else in it concerns training.
 _PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
-# Files that only training and random weights are begun with; a stranger's word does not open them.
+# Files that only the start of a training reads; the config of an untrusted file does not open them.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
 _WORD = re.compile(r'[\w+-]*')
 _LONGEST, _LARGEST, _DEEPEST = 1 << 20, 10**6, 30

@@ -193,7 +193,7 @@ def test_the_last_run_of_a_folder_comes_before_an_earlier_and_longer_one(tmp_pat
 def said(monkeypatch):
     """What a search for checkpoints says."""
     lines = []
-    monkeypatch.setattr('mmdecouple.weights.checkpoint.print_log', lambda line, *_: lines.append(line))
+    monkeypatch.setattr('mmdecouple.runs.resumable.print_log', lambda line, *_: lines.append(line))
     return lines
 
 

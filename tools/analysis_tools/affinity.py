@@ -12,10 +12,10 @@ import torch
 
 from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import real
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays
-from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
 from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.sample_images import SampleImage, normalized
@@ -46,7 +46,7 @@ def maps_of(network: Network, subject: SampleImage, points: Sequence[tuple[float
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors():
+    with program():
         check_writable(args.out / ARRAYS)
         given = [tuple(point) for point in args.point or ()]
         check_points(torch.tensor(given))

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdecouple.evaluation.networks import LAYER, TRUST, open_network
+from mmdecouple.runs.launch import choose_device
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, seed
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import choose_device
-from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, check_page, free_port, write_page
 from mmdecouple.visualization.sample_images import WORDS, read_sample_images
 
@@ -57,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors():
+    with program():
         choose_device(args.device)
         port = free_port(args.port)
         if args.export:

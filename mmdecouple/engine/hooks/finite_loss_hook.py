@@ -82,7 +82,7 @@ class FiniteLossHook(Hook):
         """Wraps the model's ``parse_losses`` and watches every optimizer.
 
         Raises:
-            UserError: mmengine's own wrapper for mixed precision, which leaves out steps without a word.
+            UserError: mmengine's own wrapper for mixed precision, which skips steps silently.
         """
         self._runner = runner
         self._terms = _Terms()

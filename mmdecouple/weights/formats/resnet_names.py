@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .roles import ONLY, PAIRS, Pair, named_groups, plain_names, tell_apart
 
-# What precedes torchvision's names in the student, where that tells more than the pair: MoCo's stands for DenseCL and
-# ReSim too.
+# What precedes torchvision's names in the student, where that identifies more than the pair: MoCo's stands for DenseCL
+# and ReSim too.
 _OF_PAIR = {'encoder_q.enc.': 'plrc', 'encoder_q.backbone.': 'cp2', 'encoder_k.enc.': 'plrc',
             'encoder_k.backbone.': 'cp2'}
 FORMATS = (*dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(
@@ -47,7 +47,7 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
         where: What to call the file in messages.
 
     Raises:
-        UserError: There are several, and nothing tells which is the student.
+        UserError: There are several, and their names do not identify the student.
     """
     names = set(names)
     found = tell_apart(resnet_prefixes(names), where)

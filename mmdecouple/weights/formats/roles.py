@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError, shown
 
-# Teacher first: it is what is taken of a checkpoint where nobody says otherwise.
+# Teacher first: it is the default where a checkpoint holds both.
 ROLES = ('teacher', 'student')
 ONLY = 'only'
 
@@ -147,7 +147,7 @@ def held_networks(content: dict[str, Any], prefixes_of: PrefixFinder, where: str
     Args: as for `named_groups`.
 
     Raises:
-        UserError: There are several networks, and nobody is known to name them so.
+        UserError: There are several networks, and no known project uses these names.
     """
     groups = named_groups(content, prefixes_of, where, chunks)
     leads = {lead + prefix: lead for lead, group in groups.items() for prefix in prefixes_of(group.tensors)}
@@ -163,7 +163,7 @@ def tell_apart(prefixes: Collection[str], where: str) -> dict[str, tuple[str, Pa
         where: What to call the file in messages.
 
     Raises:
-        UserError: There are several, and nobody is known to name them so.
+        UserError: There are several, and no known project uses these names.
     """
     trained = [prefix for prefix in prefixes if prefix.split('.')[0] not in _FROZEN] or list(prefixes)
     if len(trained) < 2:
@@ -188,7 +188,7 @@ def _pairs_of(prefix: str) -> list[tuple[str, Pair]]:
 
 
 def _lone_role(prefix: str) -> tuple[str, Pair | None]:
-    """Role of a single network, where its name tells, and a pair in which it has that name."""
+    """Role of a single network, where its name identifies it, and a pair in which it has that name."""
     found = _pairs_of(prefix)
     if found and not any(_is_called(prefix, name) for name in _PLAIN):
         # `teacher.backbone` is ours beside a student only.

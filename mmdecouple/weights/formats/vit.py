@@ -62,8 +62,8 @@ def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'aut
 
     Raises:
         UserError: If the format is unknown or not the expected one; if the network is not there, or several are and
-            nothing tells their roles; if its backbone lacks a tensor, has one that our ViT has no place for, or has
-            shapes that contradict each other; if class and patch tokens have different heads.
+            their names do not identify their roles; if its backbone lacks a tensor, has one that our ViT has no place
+            for, or has shapes that contradict each other; if class and patch tokens have different heads.
     """
     for key, value, choices in (('role', role or ROLES[0], ROLES), ('format', format, ('auto', *FORMATS))):
         if value not in choices:

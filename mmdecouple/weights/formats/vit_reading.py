@@ -43,7 +43,7 @@ def choose_network(content: dict[str, Any], role: str | None, where: str) -> tup
 
 
 def pick(networks: dict[str, Held], role: str | None, where: str) -> tuple[Held, list[str]]:
-    """The network of a role, the teacher if nobody says, or the only one; and what names the others.
+    """The network of a role, by default the teacher, or the only one; and the names of the others.
 
     Args:
         networks: As `held_networks` gives them, at least one.

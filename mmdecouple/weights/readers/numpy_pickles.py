@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import AtomicLocalBackend
+from mmdecouple.utils.files import write_bytes
+
 from ..content import DamagedCheckpoint, UnsafeCheckpoint
 from .plain_pickles import PlainUnpickler
 
@@ -52,7 +53,7 @@ def write_numpy_pickle(path: str, content: dict[str, Any]) -> None:
         path: Target, replaced if it exists.
         content: Tensors and plain data, also in dicts inside.
     """
-    AtomicLocalBackend().put(_for_any_numpy(pickle.dumps(_with_arrays(content), protocol=3)), path)
+    write_bytes(path, _for_any_numpy(pickle.dumps(_with_arrays(content), protocol=3)))
 
 
 def _with_tensors(content: dict[str, Any], depth: int) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdecouple.weights.checkpoint import find_resumable, read_checkpoint
+from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.files import check_regular
+from mmdecouple.weights.checkpoint import read_checkpoint
 from mmdecouple.weights.stored_configs import read_stored_config
 
-from .errors import MissingFile, UserError
-from .files import check_regular
+from .resumable import find_resumable
 
 
 def recorded_config(checkpoint: Path, content: Mapping[str, Any], trusted: bool = False,

@@ -1,7 +1,6 @@
 """Child processes a few at a time, under one live progress display, stopped cleanly together."""
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn,
-                           TimeElapsedColumn, TimeRemainingColumn)
+from rich.progress import Progress, TaskID
 
-from .errors import PREFIX
+from mmdecouple.utils.errors import PREFIX
+
+from .progress import Lines, State, bars_on, read_line
+from .progress_hook import ASKED
 
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 90
@@ -27,21 +28,6 @@ _FEW_JOBS = 12
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 # Looked up here, as a child between fork and exec must not load libraries.
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
-
-ReadProgress = Callable[[str], tuple[int, int] | None]
-
-
-def training_progress(epochs: int) -> ReadProgress:
-    """Reader of mmengine's log lines, `Epoch(train) [3][ 20/100]`, as iterations over all epochs."""
-    pattern = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-
-    def read(line: str) -> tuple[int, int] | None:
-        found = pattern.search(line)
-        if found is None:
-            return None
-        epoch, done, length = map(int, found.groups())
-        return (epoch - 1) * length + done, epochs * length
-    return read
 
 
 class JobFailed(RuntimeError):
@@ -54,13 +40,12 @@ class JobFailed(RuntimeError):
 
 @dataclass
 class Job:
-    """One child process.
+    """One child process; the lines of progress in its output are shown.
 
     Args:
         name: Shown beside its bar.
         command: Program and arguments.
         log: File that takes its output; text of an earlier start is kept.
-        read_progress: Maps a line of output to (done, total), or to None if it tells neither.
         after: Names of jobs that must have ended well before this one starts.
         done: Called when the child has ended well; an error it raises counts as the job's.
         held_files: Open files that the child keeps open, and with them the locks on them.
@@ -69,7 +54,6 @@ class Job:
     name: str
     command: list[str]
     log: Path
-    read_progress: ReadProgress
     after: Sequence[str] = ()
     done: Callable[[], None] | None = None
     held_files: Sequence[IO] = ()
@@ -86,7 +70,7 @@ class Job:
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads),
-               'PYTHONUNBUFFERED': '1', 'COLUMNS': '160'}
+               'PYTHONUNBUFFERED': '1', 'COLUMNS': '160', ASKED: '1'}
         with self.log.open('ab') as sink:
             self._output = self.log.open(encoding='utf-8', errors='replace')
             self._output.seek(0, os.SEEK_END)
@@ -95,17 +79,18 @@ class Job:
                                             start_new_session=True, preexec_fn=_end_with_parent,
                                             pass_fds=[file.fileno() for file in self.held_files])
 
-    def news(self) -> tuple[int, int] | None:
+    def news(self) -> State | None:
         """Read what the child wrote since the last call and return the last progress in it."""
         found = None
         *lines, self._rest = (self._rest + self._output.read()).split('\n')
         for line in lines:
-            if line.strip():
+            state = read_line(line)
+            found = state or found
+            if line.strip() and state is None:
                 self.tail.append(line)
             if PREFIX in line:
                 # Of several processes each says it, and a launcher writes pages after them.
                 self.reasons[line[line.index(PREFIX):]] = None
-            found = self.read_progress(line) or found
         return found
 
 
@@ -133,10 +118,7 @@ def run_jobs(title: str, jobs: Sequence[Job], slots: int, threads: int = 1,
     console = console or Console()
     waiting, running, failures = list(jobs), {}, []
     ended: set[str] = set()
-    columns = (TextColumn('{task.description}'), BarColumn(bar_width=30), MofNCompleteColumn(),
-               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
-    with _sigterm_as_interrupt(), Progress(*columns, console=console,
-                                           disable=not console.is_terminal) as progress:
+    with _sigterm_as_interrupt(), bars_on(console) as progress:
         display = _Display(title, jobs, progress, console)
         try:
             while waiting or running:
@@ -200,12 +182,12 @@ def stop(jobs: Sequence[Job]) -> None:
 
 
 class _Display:
-    """A bar a job on a terminal, of many only those that run and one over all; plain lines for a log file."""
+    """A bar a job on a terminal, of many only those that run and one over all; lines for a log file."""
 
     def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
         self.title, self.progress, self.console = title, progress, console
         self.few, self.total, self.count = len(jobs) <= _FEW_JOBS, len(jobs), 0
-        self.last: dict[str, float] = {}
+        self.lines: dict[str, Lines] = {}
         self.tasks: dict[str, TaskID] = {}
         if self.few:
             self.tasks = {job.name: progress.add_task(f'{title} {job.name}', total=None, start=False) for job in jobs}
@@ -222,10 +204,9 @@ class _Display:
     def news(self, job: Job) -> None:
         if (news := job.news()) is None:
             return
-        self.progress.update(self.tasks[job.name], completed=news[0], total=news[1])
-        if time.monotonic() - self.last.setdefault(job.name, time.monotonic()) >= _PLAIN_SECONDS:
-            self.last[job.name] = time.monotonic()
-            self.say(f'{self.title} {job.name}: {news[0]} / {news[1]}')
+        self.progress.update(self.tasks[job.name], completed=news.done, total=news.total)
+        self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(f'{self.title} {job.name}', news.done,
+                                                                         news.total)
 
     def ended(self, job: Job) -> None:
         self.count += 1

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from published_numbers import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Metric
-
 from mmdecouple.ablation.columns import COLUMNS
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
+
+from .published import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Metric
 
 RESULTS = ROOT / 'docs' / 'results'
 _BOX = {'coco/bbox_mAP': 'box AP', 'coco/bbox_mAP_50': 'box AP50', 'coco/bbox_mAP_75': 'box AP75',

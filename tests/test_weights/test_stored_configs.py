@@ -9,9 +9,9 @@ from mmengine.config import Config
 
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.registry import DATASETS, MEASURES, MODELS, TRANSFORMS
+from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError, one_line
-from mmdecouple.utils.run_folders import read_run
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import DATA_TYPES, NETWORK_TYPES, read_stored_config
 

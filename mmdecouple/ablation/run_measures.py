@@ -1,4 +1,4 @@
-"""Measures one run, each measure by itself: `python -m mmdecouple.ablation.measuring CONFIG WEIGHTS SEED FOLDER`."""
+"""Measures one run, each measure by itself: `python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`."""
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,9 @@ from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import DATASETS
+from mmdecouple.runs.progress import Lines
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.progress import plain_lines
 
 from .plan import figures_stem
 
@@ -38,7 +38,7 @@ def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
     missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
     network = open_network(config if weights == UNTRAINED else f'{config}={weights}', seed=seed)
     init_default_scope('mmdecouple')
-    lines = plain_lines()
+    lines = Lines()
 
     def show(place: int, done: int, images: int) -> None:
         # In hundredths of a measure.
@@ -51,5 +51,5 @@ def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors():
+    with program():
         measure_missing(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmdecouple.utils.arguments import add_overrides
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.files import check_writable
+
 from .agent import end_with_agent
-from .arguments import add_overrides
-from .configs import load_config
-from .errors import MissingFile, UserError
-from .files import check_writable
-from .versions import check_versions
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -32,6 +32,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def choose_device(device: str) -> None:
     """Keeps CUDA from the process, or makes sure that it is there.
 
@@ -39,7 +44,7 @@ def choose_device(device: str) -> None:
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ValueError: Another word.
+        ValueError: `device` is none of these.
         RuntimeError: `cuda` was asked for and no CUDA device can be used.
     """
     if device not in ('auto', 'cpu', 'cuda'):
@@ -92,7 +97,6 @@ def prepare_config(args: argparse.Namespace) -> Config:
         OSError: Nothing can be written into `work_dir`.
         ValueError: The config asks for what cannot be, see `mmdecouple.configuration.check_config`.
     """
-    check_versions()
     from mmdecouple.configuration import check_config
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -133,7 +137,10 @@ def build_runner(config: Config) -> 'Runner':
     end_with_agent()
     join_processes_without_cuda(config)
     from mmdecouple.registry import RUNNERS
-    from mmdecouple.weights.checkpoint import trust_pickles
+    from mmdecouple.weights.mmengine_loading import trust_pickles
+
+    from .startup import prepare_process
+    prepare_process()
     trust_pickles(bool(config.get('allow_pickle_checkpoint', False)))
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
 

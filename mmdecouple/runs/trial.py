@@ -5,8 +5,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.launch import build_runner
 from mmdecouple.weights.checkpoint import read_checkpoint
+
+from .launch import build_runner
 
 _SMALL = {
     'model.queue_length': 8, 'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 8,
