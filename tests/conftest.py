@@ -6,6 +6,8 @@ import pytest
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from mmdecouple.runs.startup import prepare_process
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,10 +22,18 @@ def pytest_runtest_protocol():
         return (yield)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def process():
+    """A test is an entry point, too."""
+    prepare_process()
+
+
 @pytest.fixture(scope='session')
 def coco128() -> Path:
     """Folder of real COCO 2017 images with annotations, in the standard layout."""
-    folder = Path(os.environ.get('MMDECOUPLE_COCO', ROOT.parent / 'shared' / 'data' / 'coco128'))
-    if not (folder / 'annotations' / 'instances_val2017.json').is_file():
-        pytest.skip(f'no COCO images in {folder}; set MMDECOUPLE_COCO to a folder that has them')
+    data = os.environ.get('MMDECOUPLE_DATA')
+    if not data:
+        pytest.skip('no real images: set MMDECOUPLE_DATA to a folder that holds coco128/')
+    folder = Path(data, 'coco128')
+    assert (folder / 'annotations' / 'instances_val2017.json').is_file(), f'MMDECOUPLE_DATA: no COCO images in {folder}'
     return folder

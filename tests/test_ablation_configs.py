@@ -11,9 +11,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdecouple.ablation import read_table
-from mmdecouple.ablation.measuring import figures_files
 from mmdecouple.ablation.plan import plan_runs
-from mmdecouple.ablation.resolving import resolve
+from mmdecouple.ablation.resolve import resolve
+from mmdecouple.ablation.run_measures import figures_files
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config

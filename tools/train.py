@@ -1,41 +1,5 @@
 """Pre-trains a model: `python tools/train.py CONFIG`."""
-import argparse
-
-from mmdecouple.utils.arguments import seed
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import (
-    add_run_options,
-    existing_checkpoint,
-    prepare_config,
-    require_keys,
-    running,
-)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder')
-    parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
-    add_run_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    with one_line_errors():
-        config = prepare_config(args)
-        require_keys(config, ('model', 'train_dataloader', 'train_cfg'), 'training')
-        if args.seed is not None:
-            config.merge_from_dict({'randomness.seed': args.seed})
-        if args.resume is not None:
-            config.resume = True
-            config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)
-        with running(config) as runner:
-            runner.train()
-
+from mmdecouple.runs.train import main
 
 if __name__ == '__main__':
     main()

@@ -16,11 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.runs.launch import choose_device
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import add_overrides, positive, seed
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
-from mmdecouple.utils.launch import choose_device
-from mmdecouple.utils.versions import check_versions
 
 
 def parse_args() -> argparse.Namespace:
@@ -90,8 +89,7 @@ def arch_names() -> list[str]:
 
 
 def main() -> None:
-    with one_line_errors():
-        check_versions()
+    with program():
         args = parse_args()
         check_writable(Path(args.root) / 'results.md')
         if args.work_dir:
@@ -103,7 +101,7 @@ def main() -> None:
             data_root=args.data_root, options=args.cfg_options, seed=args.seed, launcher=args.launcher, gpus=args.gpus,
             partition=args.partition, work_dir=args.work_dir, root=args.root, device=args.device,
             precision=args.precision, faster_coco_eval=args.faster_coco_eval, allow_pickle=args.allow_pickle,
-            tools=Path(__file__).resolve().parent, command=['python', *sys.argv])
+            command=['python', *sys.argv])
         transfer.prepare()
         show(transfer.run(), Console(), Path(args.root))
 

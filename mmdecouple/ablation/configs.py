@@ -7,9 +7,9 @@ from mmengine.config import Config
 
 from mmdecouple.utils.configs import configs_folder
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import write_text
 
-from .resolving import check_scale, resolve
+from .resolve import check_scale, resolve
 from .table import Row, Table
 
 _SCALE = 'full'
@@ -25,7 +25,7 @@ def write_configs(table: Table) -> list[Path]:
     folder = configs_folder() / 'ablations' / table.name
     texts = config_texts(table)
     for name, text in texts.items():
-        write_bytes(folder / name, text.encode())
+        write_text(folder / name, text)
     for path in folder.glob('*.py'):
         if path.name not in texts:
             path.unlink()

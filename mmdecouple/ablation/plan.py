@@ -1,7 +1,5 @@
 """From a table to its runs: each distinct training once, those that others wait for first."""
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,9 +13,10 @@ from mmdecouple.datasets.probe_manifest import RENDERING
 from mmdecouple.engine.own_hooks import OWN
 from mmdecouple.evaluation.suites import configured_probe
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 
-from .resolving import check_scale, resolve
+from .resolve import check_scale, resolve
 from .table import Row, Table
 
 _TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'load_from',
@@ -25,7 +24,7 @@ _TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 't
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One row in one setting from one seed.
 
     Attributes:
@@ -60,7 +59,7 @@ class Run:
 
 
 def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | None = None, rows: Sequence[str] = (),
-              settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> list[Run]:
+              settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> list[PlannedRun]:
     """All runs of a table: seeds outermost, then settings, then rows; none before those that it needs.
 
     Args:
@@ -87,9 +86,9 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
             raise UserError(f'--settings: {table.name} has no {setting}; it has {known}.')
     if settings and not any(set(settings) & set(row.settings) for row in chosen):
         raise UserError(f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}.')
-    runs: dict[tuple[str, str, int], Run] = {}
+    runs: dict[tuple[str, str, int], PlannedRun] = {}
 
-    def add(row: Row, setting: str, seed: int) -> Run:
+    def add(row: Row, setting: str, seed: int) -> PlannedRun:
         place = (row.label, setting, seed)
         if place not in runs:
             before = {path: add(table.row(label), setting, seed) for label, path in row.after.items()}
@@ -104,7 +103,7 @@ def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | Non
     return list(runs.values())
 
 
-def check_batch(runs: Sequence[Run], processes: int) -> None:
+def check_batch(runs: Sequence[PlannedRun], processes: int) -> None:
     """Raises ValueError if a run would train with another total batch than its learning rate is for.
 
     A config that does not say which (config key auto_scale_lr.base_batch_size) is for a single process.
@@ -121,8 +120,8 @@ def _matches(row: Row, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in (row.label, row.group, row.name))
 
 
-def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, Run],
-         options: Mapping[str, Any]) -> Run:
+def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, PlannedRun],
+         options: Mapping[str, Any]) -> PlannedRun:
     config = resolve(row, setting, scale, options)
     if options:
         check_config(config, options)
@@ -132,15 +131,11 @@ def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[
     facts = {name: config.get(name) for name in _TRAINING}
     # Those that every run has are a part of what it trains with.
     facts['custom_hooks'] = [*(dict(type=kind.__name__) for kind in OWN), *(facts['custom_hooks'] or [])]
-    key = _digest([facts, seed, row.untrained])
+    key = digest_of([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
     folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'
-    return Run(row, setting, seed, config, key, folder, tuple(run.key for run in before.values()),
+    return PlannedRun(row, setting, seed, config, key, folder, tuple(run.key for run in before.values()),
                configured_probe(config))
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def figures_stem(probe: dict, measure: dict) -> str:
@@ -148,4 +143,4 @@ def figures_stem(probe: dict, measure: dict) -> str:
     defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(measure['type']))}
     images = {key: value for key, value in probe.items() if key != 'measures'}
     facts = [RENDERING, images, {**defaults, **measure}]
-    return f'{measure["type"]}-{_digest(facts)[:12]}'
+    return f'{measure["type"]}-{digest_of(facts)[:12]}'

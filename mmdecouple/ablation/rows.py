@@ -8,11 +8,11 @@ import numpy as np
 from scipy import stats
 
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import write_text
 
-from .finishing import figures_folder, read_note
-from .measuring import figures_files
-from .plan import Run
+from .finalize import figures_folder, read_note
+from .plan import PlannedRun
+from .run_measures import figures_files
 from .table import Table
 
 
@@ -32,7 +32,7 @@ class Summary(NamedTuple):
     same: int
 
 
-def raw_rows(table: Table, scale: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
     """A row for every run that has finished and is measured at least in part.
 
     Args:
@@ -75,7 +75,7 @@ def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the raw rows as JSON lines: the whole file or nothing, so that a kill leaves the one before."""
-    write_bytes(path, ''.join(json.dumps(row) + '\n' for row in rows).encode())
+    write_text(path, ''.join(json.dumps(row) + '\n' for row in rows))
 
 
 def read_seeds(path: Path) -> set[int]:

@@ -1,5 +1,4 @@
 """The manifest: every drawn id, so that two checkpoints are measured on the same draws."""
-import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from msgspec import DecodeError
 from msgspec import json as strict_json
 
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
@@ -96,7 +96,7 @@ def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, 
 
 def digest(manifest: dict) -> str:
     """SHA-256 of the manifest's content and of how its draws become pixels, 64 hex digits."""
-    return hashlib.sha256(json.dumps([RENDERING, manifest], sort_keys=True).encode()).hexdigest()
+    return digest_of([RENDERING, manifest])
 
 
 def _described(sources: Sources) -> dict:

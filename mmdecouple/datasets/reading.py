@@ -12,9 +12,6 @@ from PIL import Image, ImageOps
 
 from mmdecouple.utils.errors import UserError
 
-# OpenCV prints its own lines for files that UnreadableImage reports already.
-cv2.setLogLevel(0)
-
 MAX_PIXELS = 178_956_970  # what Pillow takes for a decompression bomb, too
 MAX_BYTES = 2**30
 # Photographs and the like. Not EPS, whose reader starts a program, nor other documents.

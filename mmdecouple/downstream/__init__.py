@@ -2,18 +2,12 @@
 
 It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
 """
-import warnings
-
-# mmdet says so at every start; the package is used on request alone, and its absence is then an error.
-warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
-
 from .best_anchor_assigner import BestAnchorAssigner
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
 from .load_check_hook import LoadCheckHook
 from .precise_bn_hook import PreciseBNHook
-from .pretrained import PretrainedBackbone
-from .reading import Pretrained, read_pretrained
+from .pretrained_backbone import PretrainedBackbone
 from .res_layer_extra_norm import ResLayerExtraNorm
 from .train_on_ignored import TrainOnIgnored
 from .vit_pyramid import ViTPyramid
@@ -21,5 +15,5 @@ from .vit_taps import PlainViT
 from .voc_metric import VOCTenMetric
 
 __all__ = ['BestAnchorAssigner', 'FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook',
-           'PlainViT', 'PreciseBNHook', 'Pretrained', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
-           'VOCTenMetric', 'ViTPyramid', 'read_pretrained']
+           'PlainViT', 'PreciseBNHook', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
+           'VOCTenMetric', 'ViTPyramid']

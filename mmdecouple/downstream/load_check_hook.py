@@ -18,12 +18,12 @@ from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
 from mmdecouple.registry import HOOKS
-from mmdecouple.utils.checkpoint import AtomicLocalBackend
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.files import write_text
+from mmdecouple.weights.matching import Match, compare, problems
+from mmdecouple.weights.pretrained import Pretrained
 
-from .matching import Match, compare, problems
-from .pretrained import PretrainedBackbone
-from .reading import Pretrained
+from .pretrained_backbone import PretrainedBackbone
 
 _PREPROCESSOR = 'model.data_preprocessor'
 # The block, the stage or the small module that a tensor is part of.
@@ -63,7 +63,7 @@ class LoadCheckHook(Hook):
             parts = ', with pyramid and box head' if weights.pyramid else ''
             heading = f'{weights.path}: {weights.architecture}, {weights.role} network{parts} (names: {weights.format})'
             table = _text(rows, heading)
-            AtomicLocalBackend().put_text(table, os.path.join(runner.work_dir, 'match_table.txt'))
+            write_text(os.path.join(runner.work_dir, 'match_table.txt'), table)
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
             raise UserError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '

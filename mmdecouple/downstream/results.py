@@ -1,14 +1,12 @@
 """A table of transfer results: JSON lines to compute with, the same as Markdown to read."""
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from mmdecouple.runs.locks import alone
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import write_text
 
 # COCO's AP by object size is in the JSON alone.
 _BY_SIZE = ('_s', '_m', '_l')
@@ -58,13 +56,12 @@ def append_row(path: str | Path, row: dict[str, Any]) -> None:
         row: JSON-able, with `identity`, `task` and `metrics` (name -> number).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_suffix('.lock')):
+    with alone(path.with_suffix('.lock'), busy=f'{path} is being written by another process.'):
         rows = read_rows(path)
         if all(other['identity'] != row['identity'] for other in rows):
             rows.append(row)
-        write_bytes(path, ''.join(json.dumps(one) + '\n' for one in rows).encode())
-        write_bytes(path.with_suffix('.md'), markdown(rows).encode())
+        write_text(path, ''.join(json.dumps(one) + '\n' for one in rows))
+        write_text(path.with_suffix('.md'), markdown(rows))
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -114,10 +111,3 @@ def _folded(rows: list[dict[str, Any]], name: str) -> str:
 
 def _number(value: float | None) -> str:
     return '' if value is None else f'{value:.4g}'
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with path.open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -164,7 +164,7 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
 
 
 def check_annotations(config: Config) -> None:
-    """Reads every COCO-format annotation file of a config: where ids repeat, mmdet trains and scores without a word.
+    """Reads every COCO-format annotation file of a config: where ids repeat, mmdet trains and scores without an error.
 
     Args:
         config: Config of a task whose files exist.

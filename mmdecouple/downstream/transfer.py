@@ -1,36 +1,38 @@
 """From a pre-trained checkpoint to a row of the table of results."""
-import fcntl
-import hashlib
 import json
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdecouple.configuration import check_config
+from mmdecouple.datasets.scenes import SceneSpec
+from mmdecouple.datasets.scenes.export import export
+from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.locks import alone
+from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import apply_overrides
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_json
 from mmdecouple.utils.versions import installed_versions
 from mmdecouple.version import __version__
+from mmdecouple.weights.source import describe
 
-from .pretrained import PretrainedBackbone
+from .pretrained_backbone import PretrainedBackbone
 from .results import append_row, find_row
-from .source import describe
 from .smoke import SIDE
 from .tasks import (TASKS, check_annotations, check_arch, check_data, config_name, set_data_root, task_config,
                     use_faster_coco_eval)
 
-_CONFIG, _TRAINED, _METRICS, _IDENTITY = 'transfer_config.py', 'trained.json', 'metrics.json', 'transfer.json'
+_CONFIG, _METRICS = 'transfer_config.py', 'metrics.json'
 
 
 @dataclass
@@ -56,7 +58,6 @@ class Transfer:
         precision: `bf16`, `fp16` or `fp32` for training; None keeps the protocol's. Tests are always in fp32.
         faster_coco_eval: Whether COCO is scored by the package of this name, with the same results.
         allow_pickle: Whether to trust the checkpoint and unpickle whatever it holds.
-        tools: Folder of `train.py` and `test.py`.
         command: What the user typed, for the table.
     """
     checkpoint: str
@@ -77,7 +78,6 @@ class Transfer:
     precision: str | None = None
     faster_coco_eval: bool = False
     allow_pickle: bool = False
-    tools: Path = Path('tools')
     command: Sequence[str] = ()
 
     def prepare(self) -> None:
@@ -110,7 +110,7 @@ class Transfer:
         self._share_out_batch()
         self._check_weights()
         facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]
-        self.identity = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+        self.identity = digest_of(facts)[:12]
         kind = '-'.join(filter(None, (self.task, self.arch, self.smoke)))
         own = Path(self.root) / kind / f'{Path(self.checkpoint).stem}-{self.identity}'
         self.folder = Path(self.work_dir) if self.work_dir else own
@@ -130,38 +130,24 @@ class Transfer:
         """
         if (row := find_row(self.table, self.identity)) is not None:
             return row
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / '.lock').open('w') as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f'transfer: another process is at work in {self.folder}; wait for it, or end '
-                                'it.') from None
-            self._claim_folder()
-            if self.smoke == 'overfit':
-                self._draw_scenes()
+        with alone(self.folder / '.lock', f'transfer: another process is at work in {self.folder}; wait for it, or end '
+                   'it.', wait=0) as lock:
+            stamp = Stamp(self.folder, self.identity)
+            stamp.claim('give another --work-dir')
+            if self.smoke == 'overfit' and not (self.folder / 'scenes').is_dir():
+                export(self.folder / 'scenes', SceneSpec(size=SIDE), dict(train=8, val=1))
             self.config.dump(self.folder / _CONFIG)
             started = time.time()
-            if not (self.folder / _TRAINED).is_file():
+            if stamp.finished() is None:
                 check_annotations(self.config)
                 resume = ['--resume'] if (self.folder / 'last_checkpoint').is_file() else []
-                self._call('train', [], resume, lock.fileno())
-                write_json(self.folder / _TRAINED, dict(checkpoint=self._last_checkpoint().name))
+                self._call('train', resume, lock)
+                stamp.finish(checkpoint=self._last_checkpoint().name)
             last = self._last_checkpoint()
-            self._call('test', [str(last)], ['--out', str(self.folder / _METRICS)], lock.fileno())
+            self._call('test', [str(last), '--out', str(self.folder / _METRICS)], lock)
             row = self._row(last, time.time() - started)
             append_row(self.table, row)
         return row
-
-    def _draw_scenes(self) -> None:
-        scenes = self.folder / 'scenes'
-        if not scenes.is_dir():
-            tool = self.tools / 'dataset_tools' / 'export_scenes.py'
-            done = subprocess.run(
-                [sys.executable, str(tool), str(scenes), '--train', '8', '--val', '1', '--size', str(SIDE)],
-                capture_output=True, text=True)
-            if done.returncode:
-                raise UserError(f'transfer: the scenes could not be drawn: {done.stderr.strip()[-200:]}')
 
     def _check_weights(self) -> None:
         with DefaultScope.overwrite_default_scope(self.config.default_scope):
@@ -178,38 +164,20 @@ class Transfer:
             self.config.merge_from_dict({key: total // self.gpus})
         self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
 
-    def _claim_folder(self) -> None:
-        path = self.folder / _IDENTITY
-        if path.is_file():
-            other = json.loads(path.read_text())['identity']
-            if other != self.identity:
-                raise UserError(f'transfer: {self.folder} holds another run ({other}); give another --work-dir.')
-        else:
-            write_json(path, dict(identity=self.identity))
-
     def _last_checkpoint(self) -> Path:
         return self.folder / Path((self.folder / 'last_checkpoint').read_text().strip()).name
 
-    def _call(self, tool: str, positional: list[str], options: list[str], lock: int) -> None:
-        """Runs train.py or test.py; the lock is handed on, so that it lasts as long as any of the processes."""
+    def _call(self, program: str, arguments: list[str], lock: IO) -> None:
+        """Trains or tests; the lock is handed on, so that it lasts as long as any of the processes."""
         config, folder = str(self.folder / _CONFIG), str(self.folder)
-        options = [*options, '--device', self.device]
-        env = dict(os.environ, PYTHON=sys.executable, GPUS=str(self.gpus))
-        if self.launcher == 'none':
-            command = [sys.executable, str(self.tools / f'{tool}.py'), config, *positional, '--work-dir', folder]
-        elif self.launcher == 'pytorch':
-            command = ['bash', str(self.tools / f'dist_{tool}.sh'), config, *positional, str(self.gpus), '--work-dir',
-                       folder]
-        else:
-            place = [folder] if tool == 'train' else positional
-            command = ['bash', str(self.tools / f'slurm_{tool}.sh'), self.partition or '', f'transfer-{self.task}',
-                       config, *place]
-            options += ['--work-dir', folder] if tool == 'test' else []
-        code = subprocess.run([*command, *options], env=env, pass_fds=[lock]).returncode
+        command = launch_command(
+            f'mmdecouple.runs.{program}', [config, *arguments, '--work-dir', folder, '--device', self.device],
+            self.launcher, self.gpus, self.partition, f'transfer-{self.task}')
+        code = subprocess.run(command, pass_fds=[lock.fileno()]).returncode
         # mmengine's runner has written its own state, such as `load_from`, under the same name.
         self.config.dump(config)
         if code:
-            raise UserError(f'transfer: {tool}.py ended with exit code {code}; its log is in {folder}. The same '
+            raise UserError(f'transfer: the {program}ing ended with exit code {code}; its log is in {folder}. The same '
                             'command goes on from the last checkpoint.')
 
     def _row(self, last: Path, seconds: float) -> dict[str, Any]:
@@ -226,7 +194,6 @@ class Transfer:
             trained=self._relative(last), trained_config=self._relative(self.folder / _CONFIG),
             versions=dict(mmdecouple=__version__, **versions),
             device=torch.cuda.get_device_name() if torch.cuda.is_available() and self.device != 'cpu' else 'cpu')
-
 
     def _relative(self, path: Path) -> str:
         """From the folder of the table, which may be moved together with its runs."""

@@ -1,19 +1,20 @@
 from mmdecouple.engine.gradients import CollapsedScale, NonFiniteGradient
 from mmdecouple.engine.hooks import *  # noqa: F401,F403
-from mmdecouple.engine.lars import LARS
+from mmdecouple.engine.lars import SoCoLARS
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.engine.optim_constructor import DecayGroupsConstructor
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.engine.runner import PretrainRunner
 from mmdecouple.engine.schedulers import WarmupCosineLR
-from mmdecouple.engine.segmentation_loop import SegmentationLoop
-from mmdecouple.utils.checkpoint import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
-                                          find_resumable, read_checkpoint, weights_only_loading)
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.runs.resumable import find_resumable
+from mmdecouple.runs.startup import AtomicLocalBackend
+from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
+from mmdecouple.weights.loading import load_weights
 
 __all__ = [
-    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'LARS',
-    'NonFiniteGradient', 'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop', 'SegmentationLoop',
+    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'SoCoLARS',
+    'NonFiniteGradient', 'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop',
     'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable', 'load_weights', 'read_checkpoint',
     'weights_only_loading'
 ]

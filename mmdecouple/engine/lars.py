@@ -7,8 +7,8 @@ from mmdecouple.registry import OPTIMIZERS
 from mmdecouple.utils.settings import Settings
 
 
-@OPTIMIZERS.register_module(name='SoCoLARS')
-class LARS(Optimizer):
+@OPTIMIZERS.register_module()
+class SoCoLARS(Optimizer):
     """SGD with momentum on gradients rescaled layer by layer.
 
     g <- g + wd w;  g <- trust |w| / (|g| + eps) g;  v <- mu v + g;  w <- w - lr v

@@ -25,14 +25,16 @@ from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
-from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.processes import on_main_process, start_worker
+from mmdecouple.runs.record import check_resume, record_of
+from mmdecouple.runs.resumable import RUN_NAME, find_resumable, read_resumable
+from mmdecouple.runs.startup import prepare_process
 from mmdecouple.runs.steps import check_batches, check_length
-from mmdecouple.utils.checkpoint import (RUN_NAME, AtomicLocalBackend, find_resumable, read_checkpoint, read_resumable,
-                                         weights_only_loading)
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.finite import first_nonfinite
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.utils.files import write_text
+from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
+from mmdecouple.weights.finite import first_nonfinite
+from mmdecouple.weights.loading import load_weights
 
 
 @RUNNERS.register_module()
@@ -52,6 +54,7 @@ class PretrainRunner(Runner):
     last_good_checkpoint: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        prepare_process()
         self._resume_request = kwargs.get('resume', False), kwargs.get('load_from')
         self._scope = kwargs.get('default_scope', 'mmengine')
         self._resume_file: str | None = None
@@ -76,10 +79,7 @@ class PretrainRunner(Runner):
         if self._resume_request[0]:
             self._resume_file = self._resume_request[1] or on_main_process(lambda: find_resumable(self.work_dir))
 
-    def set_randomness(self,
-                       seed: int | None,
-                       diff_rank_seed: bool = False,
-                       deterministic: bool = False) -> None:
+    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         """Seeds the run, a resumed one with the seed of its checkpoint, and refuses what cannot train or continue.
 
         That happens here because mmengine writes the first files into the work dir right afterwards.
@@ -128,8 +128,7 @@ class PretrainRunner(Runner):
         return visualizer
 
     @staticmethod
-    def build_dataloader(dataloader: DataLoader | dict,
-                         seed: int | None = None,
+    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,
                          diff_rank_seed: bool = False) -> DataLoader:
         """Builds a data loader whose data sets draw from the run's seed."""
         if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
@@ -256,9 +255,8 @@ class PretrainRunner(Runner):
         The config has the name of this start: under its own name ``mim``, which searches a checkout by name, would
         find it twice.
         """
-        backend = AtomicLocalBackend()
-        backend.put_text(self.cfg.pretty_text, os.path.join(self.work_dir, f'{self.experiment_name}.py'))
-        backend.put_text(f'{self._record["run"]}\n', os.path.join(self.work_dir, RUN_NAME))
+        write_text(os.path.join(self.work_dir, f'{self.experiment_name}.py'), self.cfg.pretty_text)
+        write_text(os.path.join(self.work_dir, RUN_NAME), f'{self._record["run"]}\n')
 
     def train(self) -> torch.nn.Module:
         """Trains; an interrupted run ends the program with exit code 0. The folder is free afterwards."""

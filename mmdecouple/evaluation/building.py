@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError, shown
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.loading import load_weights
 
 # A ViT-L with its frozen teacher has 2,000 modules and 600 million values, half of which the file holds.
 _MOST_PARTS, _MOST_VALUES = 10_000, 1 << 29

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from mmdecouple.models import DensePreprocessor, DenseViT
 from mmdecouple.models.backbones import dense_map, finite_map, measured_stride, predict_maps
-from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
-from mmdecouple.models.backbones.roles import held_networks
-from mmdecouple.models.backbones.vit_reading import pick
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats.roles import held_networks
+from mmdecouple.weights.formats.vit import ViTWeights, vit_arch
+from mmdecouple.weights.formats.vit_reading import pick
 
 # Tensors of classifiers and of pre-training heads; anything else that timm's model lacks is another architecture.
 _BESIDE = ('head', 'head_dist', 'fc', 'fc_norm', 'classifier', 'pre_logits', 'mask_token', 'masked_embed',

@@ -12,15 +12,16 @@ from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.checkpoint import read_checkpoint
+from mmdecouple.runs.contents import newest_checkpoint, read_run, recorded_config
+from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
-from mmdecouple.utils.run_folders import newest_checkpoint, read_run, recorded_config
-from mmdecouple.utils.stored_configs import starting_file
-from mmdecouple.utils.weight_files import read_weights
-from mmdecouple.utils.weights import load_weights
+from mmdecouple.weights.checkpoint import read_checkpoint
+from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.formats.vit import to_ours
+from mmdecouple.weights.loading import load_weights
+from mmdecouple.weights.stored_configs import starting_file
 
 from .building import build_stored
 from .foreign_network import timm_network, vit_network
@@ -83,6 +84,7 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
     """
     if measured not in _MEASURED:
         raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
+    prepare_process()
     init_default_scope(SCOPE)
     set_random_seed(seed)
     opened = _opener(word)(word, measured, allow_pickle)

@@ -1,1 +1,1 @@
-"""What makes a run one run: its folder, its record, its steps, its logs."""
+"""Is it the same run, is it done, may I write here: folders, stamps, locks, resumes, child processes, progress."""

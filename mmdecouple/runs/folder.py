@@ -1,14 +1,14 @@
 """One run writes into a folder at a time."""
-import fcntl
 import json
 import os
 import time
-import warnings
 from pathlib import Path
 from typing import IO
 
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.files import host, remove_leftovers
+
+from .locks import lock
 
 LOCK_NAME = 'run.lock'
 _LONGEST = 4096  # bytes of a lock file that are read
@@ -25,7 +25,7 @@ def hold_folder(folder: str) -> None:
 
     The lock is the kernel's (``flock`` on ``run.lock``, which names host and process), so any death of the process
     frees the folder at once; child processes do not inherit it. What killed processes left half-written is removed.
-    Where the file system knows no locks, a warning says so and the run goes on without one.
+    Where the file system has no locks, there is a warning and the run continues without one.
 
     Args:
         folder: The work dir; it is made, if it is missing.
@@ -42,8 +42,6 @@ def hold_folder(folder: str) -> None:
         # The folder was deleted, perhaps to start anew in it: whoever took the new one has it.
         release_folder(folder)
     file = _locked(path)
-    if file is None:
-        return
     file.truncate(0)
     file.write(json.dumps(dict(host=host(), pid=os.getpid(), since=time.strftime('%Y-%m-%d %H:%M:%S'))) + '\n')
     file.flush()
@@ -63,30 +61,27 @@ def release_folder(folder: str) -> None:
     file.close()
 
 
-def _locked(path: Path) -> IO[str] | None:
-    """The open file under an exclusive lock; None where there are no locks."""
+def _locked(path: Path) -> IO[str]:
+    """The open file under an exclusive lock."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644), 'r+')
+            file = open(path, 'r+', opener=_opened)
         except OSError as error:
             raise UserError(f'{path} cannot be opened ({error.strerror}), which keeps other runs out of this folder; '
                             'name another work_dir.') from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(file, wait=0):
             owner = _owner(file)
             file.close()
             raise FolderInUse(f'Another run writes into {shown(str(path.parent), 100)} ({owner}). Wait for it, end it, '
-                              'or name another folder (--work-dir).') from None
-        except OSError as error:
-            file.close()
-            warnings.warn(f'{path.parent}: this file system has no locks ({error.strerror}); nothing keeps a second '
-                          'run from writing into the same folder.')
-            return None
+                              'or name another folder (--work-dir).')
         if _is_still(file, path):
             return file
         file.close()
+
+
+def _opened(path: str, _: int) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
 
 
 def _is_still(file: IO[str], path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Logs that fail are said once and do not end a training."""
+"""A log that fails is reported once and does not end a training."""
 import functools
 import logging
 import os

@@ -13,8 +13,8 @@ from mmengine.optim import OptimWrapper
 from torch.utils.data import DataLoader
 
 from mmdecouple.utils.errors import UserError, shown
-from mmdecouple.utils.stored_configs import plain_values
 from mmdecouple.version import __version__
+from mmdecouple.weights.stored_configs import plain_values
 
 # What decides which samples a step sees, with the words for it.
 _PROMISED = dict(

@@ -31,7 +31,12 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
         OSError: It cannot be written.
         ValueError: `content` holds NaN or infinity.
     """
-    write_bytes(path, (json.dumps(content, indent=indent, allow_nan=False) + '\n').encode())
+    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + '\n')
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Writes a text as UTF-8; see `write_bytes`."""
+    write_bytes(path, content.encode())
 
 
 def write_arrays(path: str | Path, **arrays: Any) -> Path:

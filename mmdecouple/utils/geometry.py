@@ -6,8 +6,6 @@ i covers [i, i + 1).
 """
 import torch
 
-GEOMETRY_SIZE = 7
-
 
 def view_to_source(points: torch.Tensor, geometry: torch.Tensor,
                    size: tuple[int, int]) -> torch.Tensor:

@@ -1,5 +1,4 @@
 """From run folders to the report: find what each run left, measure what is missing, draw, write."""
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.evaluation.networks import UNTRAINED as UNTRAINED_WORD
+from mmdecouple.runs.contents import read_run
+from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.run_folders import read_run
 
 from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
 from .pictures import model_pictures
 from .report import write_report
-from .runs import COUPLING_FILE, Run, check_same_draws, read_coupling, read_scalars
+from .runs import COUPLING_FILE, Run, cached_coupling, check_same_draws, read_coupling, read_scalars
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
@@ -100,17 +100,15 @@ def is_measured(path: Path, config: Config, checkpoint: Path | None, cell: int |
         bool: False if the config or the checkpoint had another content, or the cells another size, or if another
             layer or network was read than the config says (`--layer`, `--measured`).
     """
-    if not path.is_file():
-        return False
-    found = read_coupling(path)
-    usual = not found.get('layer') and not found.get('measured')
-    return found.get('made_from') == made_from(config, checkpoint) and usual and cell in (None, found.get('cell'))
+    facts = dict(made_from=made_from(config, checkpoint), layer=None, measured=None)
+    return cached_coupling(path, **facts, **({} if cell is None else dict(cell=cell))) is not None
 
 
 def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
     """Return the SHA-256 of what a network comes from: of the text of its `config`, of its `checkpoint`."""
-    contents = dict(config=config and config.text.encode(), checkpoint=checkpoint and Path(checkpoint).read_bytes())
-    return {role: hashlib.sha256(content).hexdigest() for role, content in contents.items() if content}
+    found = dict(config=config and config.text and digest_of_bytes(config.text.encode()),
+                 checkpoint=checkpoint and digest_of_file(checkpoint))
+    return {role: digest for role, digest in found.items() if digest}
 
 
 def short_table(runs: Sequence[Run]) -> Table:

@@ -1,6 +1,5 @@
 """What the tools that draw maps share: their options, what they name, and maps that need not be computed twice."""
 import argparse
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,12 +9,13 @@ from matplotlib.figure import Figure
 
 from mmdecouple.evaluation.networks import LAYER, TRUST, Network
 from mmdecouple.evaluation.side_by_side import open_networks
+from mmdecouple.runs.launch import choose_device
 from mmdecouple.utils.arguments import positive, seed
+from mmdecouple.utils.digests import digest_of, digest_of_bytes
 from mmdecouple.utils.files import write_bytes
-from mmdecouple.utils.launch import choose_device
 
+from .sample_images import WORDS, SampleImage, read_sample_images
 from .style import RunStyle, run_styles, save_png
-from .subjects import WORDS, Subject, read_subjects
 
 _COLUMNS = 8
 
@@ -46,12 +46,12 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
     parser.set_defaults(usual_size=size, scene_size=scenes)
 
 
-def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[Subject]]:
+def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[SampleImage]]:
     """The networks and images that the options of `add_options` name; images first, as they are read faster."""
     scenes = all(word.split(':')[0] == 'scenes' for word in args.images)
     size = args.size or (args.scene_size if scenes else args.usual_size)
     choose_device(args.device)
-    subjects = read_subjects(args.images, size, args.limit)
+    subjects = read_sample_images(args.images, size, args.limit)
     networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer, seed=args.seed,
                              allow_pickle=args.allow_pickle)
     return networks, subjects
@@ -68,7 +68,7 @@ def styles_of_networks(networks: dict[str, Network]) -> dict[str, RunStyle]:
     return run_styles(list(networks), untrained[0] if len(untrained) == 1 else None)
 
 
-def kept(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
+def cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array that `make` makes, or made in an earlier call with the same facts.
 
     Args:
@@ -76,10 +76,9 @@ def kept(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) 
         facts: All that the array depends on: numbers, words, arrays.
         make: Computes it.
     """
-    told = hashlib.sha256()
-    for fact in facts:
-        told.update(fact.tobytes() if isinstance(fact, np.ndarray) else repr(fact).encode())
-    path = folder / f'{told.hexdigest()[:24]}.npy'
+    digest = digest_of([digest_of_bytes(fact.tobytes()) if isinstance(fact, np.ndarray) else repr(fact)
+                        for fact in facts])
+    path = folder / f'{digest[:24]}.npy'
     if path.is_file():
         return np.load(path)
     content = io.BytesIO()

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_bytes
+from mmdecouple.utils.files import write_text
 from mmdecouple.version import __version__
 
 from .charts import bar_figure, histogram_figure, interval_figure, ratio_curve_figure
@@ -76,7 +76,7 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
         coupling=runs[0].coupling, version=__version__,
         made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'))
     path = out / 'report.html'
-    write_bytes(path, page.encode())
+    write_text(path, page)
     return path
 
 

@@ -105,6 +105,22 @@ def read_coupling(path: Path) -> dict:
     return coupling
 
 
+def cached_coupling(path: Path, **facts: object) -> dict | None:
+    """The measured JSON of a file, if there is one and it is of these facts; None if there is something to measure.
+
+    Args:
+        path (Path): Where it would be.
+        facts: Entries of the JSON and what they must be.
+
+    Raises:
+        UserError: See `read_coupling`.
+    """
+    if not path.is_file():
+        return None
+    found = read_coupling(path)
+    return found if all(found.get(key) == value for key, value in facts.items()) else None
+
+
 def check_same_draws(runs: list[Run]) -> None:
     """Refuse to put runs side by side that were measured on different draws.
 

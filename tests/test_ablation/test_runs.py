@@ -1,21 +1,18 @@
 """What is kept of a run, and what is still to do: on runs that are made by hand, nothing is trained."""
 import json
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-from mmdecouple.ablation import read_table, running
-from mmdecouple.ablation.finishing import figures_folder, finish, read_note
-from mmdecouple.ablation.measuring import figures_files
+from mmdecouple.ablation import execute, read_table
+from mmdecouple.ablation.execute import jobs_of
+from mmdecouple.ablation.finalize import figures_folder, finish, read_note
 from mmdecouple.ablation.plan import figures_stem, plan_runs
 from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
-from mmdecouple.ablation.running import jobs_of
+from mmdecouple.ablation.run_measures import figures_files
 
 from .tables import write_table
-
-TRAIN = Path('train.py')
 
 
 def planned(tmp_path, *changes):
@@ -40,7 +37,7 @@ def measure(run, **metrics):
 
 
 def names(runs):
-    return [job.name for job in jobs_of(list(runs), TRAIN)]
+    return [job.name for job in jobs_of(list(runs))]
 
 
 def test_a_training_done_anew_is_measured_anew(tmp_path):
@@ -64,7 +61,7 @@ def test_a_network_that_starts_from_another_runs_weights_is_measured_behind_that
     _, runs = planned(tmp_path, ('      taught:', '      start:\n        untrained: true\n'
                                  '        after: {iBOT/teacher: model.teacher.checkpoint}\n      taught:'))
     teacher, start = runs['iBOT/teacher, plain, seed 0'], runs['MaskAlign/start, plain, seed 0']
-    jobs = {job.name: job for job in jobs_of([teacher, start], TRAIN)}
+    jobs = {job.name: job for job in jobs_of([teacher, start])}
     assert list(jobs['measuring MaskAlign/start, plain, seed 0'].after) == ['training iBOT/teacher, plain, seed 0']
     train(teacher, 1.0)
     assert names([start]) == ['measuring MaskAlign/start, plain, seed 0']
@@ -98,11 +95,11 @@ def test_seeds_of_earlier_commands_are_found_again(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_made_and_held_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, '_WAIT_SECONDS', -1)
+    monkeypatch.setattr(execute, '_WAIT_SECONDS', 0)
     told = []
-    with running.alone_in(tmp_path / 'new' / 'out', told.append):
+    with execute.alone_in(tmp_path / 'new' / 'out', told.append):
         with pytest.raises(ValueError, match='another ablation works in this folder'):
-            with running.alone_in(tmp_path / 'new' / 'out', told.append):
+            with execute.alone_in(tmp_path / 'new' / 'out', told.append):
                 pass
-    with running.alone_in(tmp_path / 'new' / 'out', told.append) as lock:
+    with execute.alone_in(tmp_path / 'new' / 'out', told.append) as lock:
         assert not lock.closed

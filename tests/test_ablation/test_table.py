@@ -4,8 +4,8 @@ import pytest
 
 from mmdecouple.ablation import read_table, table_names
 from mmdecouple.ablation.plan import check_batch, plan_runs
-from mmdecouple.ablation.resolving import resolve
-from mmdecouple.utils.configs import load_config, configs_folder
+from mmdecouple.ablation.resolve import resolve
+from mmdecouple.utils.configs import configs_folder, load_config
 
 from .tables import write_table
 

@@ -2,7 +2,7 @@ import pytest
 
 from mmdecouple.ablation import read_table, table_names
 from mmdecouple.ablation.configs import config_texts
-from mmdecouple.ablation.resolving import resolve
+from mmdecouple.ablation.resolve import resolve
 from mmdecouple.utils.configs import configs_folder, load_config
 
 from .tables import write_table

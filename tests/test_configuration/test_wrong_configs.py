@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmdecouple.configuration import answering, check_config
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.registry import MODELS
+from mmdecouple.runs.launch import running
 from mmdecouple.utils.configs import apply_overrides, configs_folder, load_config
 from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
-from mmdecouple.utils.launch import running
 
 DEMO = {method: f'{method}-d_{network}-demo_scenes' for method, network in [
     ('densecl', 'resnet'), ('soco', 'resnet'), ('ibot', 'vit'), ('maskalign', 'vit'), ('leopart', 'vit')]}

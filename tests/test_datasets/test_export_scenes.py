@@ -11,6 +11,7 @@ import pytest
 
 from mmdecouple.datasets import CocoObjects, SceneObjects
 from mmdecouple.datasets.scenes import SceneSpec
+from mmdecouple.datasets.scenes import export as scenes_export
 from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools' / 'dataset_tools'
@@ -84,18 +85,16 @@ def test_an_existing_folder_is_replaced_only_by_force_and_only_if_it_is_an_expor
 
 
 def test_a_failed_export_leaves_the_earlier_one_and_no_debris(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    export_scenes = importlib.import_module('export_scenes')
     out, counts = tmp_path / 'scenes', dict(train=2, val=2)
-    export_scenes.export(out, SceneSpec(size=48), counts)
+    scenes_export.export(out, SceneSpec(size=48), counts)
     before = sorted((path, path.read_bytes()) for path in out.rglob('*') if path.is_file())
 
     def full_disk(path, content):
         raise OSError('No space left on device')
 
-    monkeypatch.setattr(export_scenes, '_dump', full_disk)
+    monkeypatch.setattr(scenes_export, '_dump', full_disk)
     with pytest.raises(OSError, match='No space left'):
-        export_scenes.export(out, SceneSpec(size=64), counts)
+        scenes_export.export(out, SceneSpec(size=64), counts)
     assert sorted((path, path.read_bytes()) for path in out.rglob('*') if path.is_file()) == before
     assert list(tmp_path.iterdir()) == [out]
 

@@ -13,7 +13,7 @@ from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.datasets.transforms import RandomResizedCropView
-from mmdecouple.visualization.subjects import read_subjects
+from mmdecouple.visualization.sample_images import read_sample_images
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)
 
@@ -85,7 +85,7 @@ def test_probes_and_figures_show_what_pillow_shows(scenes, tmp_path):
     for index, image in enumerate(source.images):
         assert is_pillows(source.pixels(image), pillow(objects.objects(index).image, (64, 64)))
     cv2.imwrite(str(tmp_path / 'a.png'), scenes[0][..., ::-1])
-    assert is_pillows(read_subjects(tmp_path / 'a.png', 96)[0].image, pillow(scenes[0], (96, 96)))
+    assert is_pillows(read_sample_images(tmp_path / 'a.png', 96)[0].image, pillow(scenes[0], (96, 96)))
 
 
 @pytest.mark.parametrize('source, size', [((160, 200), (56, 64)), ((61, 83), (40, 40)), ((30, 20), (64, 48))])

@@ -40,7 +40,6 @@ def sampler(**settings):
 CASES = dict(
     size=[transform('RandomResizedCropView', size=value)
           for value in (-1, 0, 2.5, '32', None, (32, ), (32, 0), True, 10**9)]
-    + [transform('DrawCutMask', mask=dict(type='RegionCollaborativeCutout'), size=value) for value in (7, (7, 0), 'ab')]
     + [probes(size=value) for value in (50, 0, '224', NAN)]
     + [scenes(scenes=dict(size=value)) for value in (8, 'big', None)],
     scale=[transform('RandomResizedCropView', size=32, scale=value)

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 import torchvision
 from mmengine.model import revert_sync_batchnorm
 
-from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
+from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone
 from mmdecouple.models import DenseViT
-from mmdecouple.models.backbones.vit_formats import from_ours
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats.vit import from_ours
+from mmdecouple.weights.pretrained import read_pretrained
 from tests.test_downstream.models import VIT, build, c4, fpn, segmentor, vit
 
 

@@ -6,7 +6,7 @@ import torch
 
 from mmdecouple.downstream import LoadCheckHook
 from mmdecouple.models import SoCoFPN
-from mmdecouple.models.backbones.resnet_formats import from_ours, to_ours
+from mmdecouple.weights.formats.resnet import from_ours, to_ours
 from tests.test_downstream.models import build, c4, fpn, soco_fpn
 from tests.test_downstream.test_loading import FakeRunner
 

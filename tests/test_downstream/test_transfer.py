@@ -2,21 +2,18 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
-from mmdecouple.downstream.source import describe
 from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
-
-ROOT = Path(__file__).resolve().parents[2]
+from mmdecouple.weights.source import describe
 
 
 def resnet(depth=18):
@@ -179,25 +176,23 @@ def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet1
 def test_slurm_gets_the_whole_command_and_the_config_stays_what_it_was(tmp_path, monkeypatch):
     fake, words, run = tmp_path / 'srun', tmp_path / 'words', tmp_path / 'run'
     run.mkdir()
-    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$GPUS" "$@" > {words}\n'
+    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {words}\n'
                     f'echo "load_from = 1" > {run}/transfer_config.py\n')
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long', tools=ROOT / 'tools')
+    transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long')
     transfer.folder, transfer.config = run, Config(dict(load_from=None))
-    config, descriptor = str(transfer.folder / 'transfer_config.py'), os.open(os.devnull, os.O_RDONLY)
-    own = {'train': ['--work-dir', str(transfer.folder), '--launcher', 'slurm', '--resume'],
-           'test': ['a/iter_9.pth', '--launcher', 'slurm', '--out', 'm.json', '--work-dir', str(transfer.folder)]}
-    for tool, positional, options in (('train', [], ['--resume']), ('test', ['a/iter_9.pth'], ['--out', 'm.json'])):
-        transfer._call(tool, positional, options, descriptor)
+    config = str(transfer.folder / 'transfer_config.py')
+    last = ['--work-dir', str(run), '--device', 'auto', '--launcher', 'slurm']
+    for program, arguments in (('train', ['--resume']), ('test', ['a/iter_9.pth', '--out', 'm.json'])):
+        with open(os.devnull) as lock:
+            transfer._call(program, arguments, lock)
         found = words.read_text().splitlines()
-        assert found[:6] == ['16', '-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
-        start = found.index(str(ROOT / 'tools' / f'{tool}.py'))
-        assert found[start - 2:start] == [sys.executable, '-u'] and found[start + 1] == config
-        assert [word for word in found[start + 2:] if word not in ('--device', 'auto')] == own[tool]
-        assert found[found.index('--device') + 1] == 'auto'
+        assert found[:5] == ['-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
+        start = found.index(f'mmdecouple.runs.{program}')
+        assert found[start - 3:start] == [sys.executable, '-u', '-m']
+        assert found[start + 1:] == [config, *arguments, *last]
         assert Config.fromfile(config).load_from is None
-    os.close(descriptor)
 
 
 def test_difficult_objects_are_trained():

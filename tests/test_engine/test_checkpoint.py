@@ -9,10 +9,9 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmdecouple.engine import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint,
-                               find_resumable, load_weights, read_checkpoint,
-                               weights_only_loading)
-from mmdecouple.utils.plain_pickles import TensorUnpickler
+from mmdecouple.engine import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, find_resumable, load_weights,
+                               read_checkpoint, weights_only_loading)
+from mmdecouple.weights.readers.plain_pickles import TensorUnpickler
 
 
 def checkpoint(iteration, size=64):
@@ -194,7 +193,7 @@ def test_the_last_run_of_a_folder_comes_before_an_earlier_and_longer_one(tmp_pat
 def said(monkeypatch):
     """What a search for checkpoints says."""
     lines = []
-    monkeypatch.setattr('mmdecouple.utils.checkpoint.print_log', lambda line, *_: lines.append(line))
+    monkeypatch.setattr('mmdecouple.runs.resumable.print_log', lambda line, *_: lines.append(line))
     return lines
 
 

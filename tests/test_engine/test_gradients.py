@@ -7,9 +7,10 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmdecouple.engine import LARS, CollapsedScale, NonFiniteGradient, NonFiniteLoss, PrecisionOptimWrapper, gradients
+from mmdecouple.engine import (CollapsedScale, NonFiniteGradient, NonFiniteLoss, PrecisionOptimWrapper, SoCoLARS,
+                               gradients)
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.finite import first_nonfinite
+from mmdecouple.weights.finite import first_nonfinite
 
 from .test_hooks import TellHook  # noqa: F401
 from .toy import Toy, make_runner
@@ -132,7 +133,7 @@ def test_lars_with_good_gradients_is_the_same_with_the_flag_of_the_device():
     def weights(found):
         torch.manual_seed(0)
         parameters = [nn.Parameter(torch.randn(shape)) for shape in [(4, 3), (5, )]]
-        optimizer = LARS(parameters, lr=0.3)
+        optimizer = SoCoLARS(parameters, lr=0.3)
         if found is not None:
             optimizer.found_inf = torch.tensor(found)
         for _ in range(3):
@@ -236,7 +237,7 @@ def test_the_first_tensor_that_is_not_finite_is_named(state, name):
 @pytest.mark.parametrize('kind', ['SGD', 'AdamW', 'SoCoLARS'])
 def test_a_step_on_the_gpu_judges_without_waiting(kind):
     parameters = [nn.Parameter(torch.randn(8, 8).cuda()) for _ in range(3)]
-    optimizer = dict(SGD=torch.optim.SGD, AdamW=torch.optim.AdamW, SoCoLARS=LARS)[kind](parameters, lr=0.1)
+    optimizer = dict(SGD=torch.optim.SGD, AdamW=torch.optim.AdamW, SoCoLARS=SoCoLARS)[kind](parameters, lr=0.1)
     optim = PrecisionOptimWrapper('fp32', optimizer=optimizer)
     for step in range(3):
         for p in parameters:

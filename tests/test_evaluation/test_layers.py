@@ -12,7 +12,7 @@ from mmdecouple.evaluation.networks import open_network
 from mmdecouple.evaluation.side_by_side import fingerprint
 from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones.dense_map import predict_maps
-from mmdecouple.models.backbones.vit_formats import from_ours
+from mmdecouple.weights.formats.vit import from_ours
 
 CNN = '''
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),

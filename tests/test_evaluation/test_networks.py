@@ -9,9 +9,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models import DenseViT
-from mmdecouple.models.backbones.vit_formats import from_ours
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats.vit import from_ours
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
 NAME = 'timm:vit_doll_patch14_reg4'

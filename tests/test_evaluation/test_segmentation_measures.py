@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from PIL import Image
 
 from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages
 from mmdecouple.evaluation.segmentation import (FCNSegmentation, LinearSegmentation, OverClustering, Runtime,
                                                 measure_segmentation)
-from mmdecouple.registry import DATASETS, MODELS
+from mmdecouple.registry import MODELS
 from mmdecouple.utils.files import write_json
 
 COLORS = np.array([[20, 20, 20], [220, 30, 30], [30, 220, 30], [30, 30, 220]], np.uint8)
@@ -39,7 +38,6 @@ class ColorSource:
         return self.items[index]
 
 
-@MODELS.register_module()
 class OneHotModel(BaseModel):
     """Its feature is the one-hot class of a pixel, or of a cell: whatever measures it must find 100 %."""
 
@@ -57,11 +55,6 @@ class OneHotModel(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         raise NotImplementedError
-
-
-@DATASETS.register_module()
-def ColorImages(first=0):
-    return SegmentationImages(ColorSource(first=first))
 
 
 def splits():
@@ -136,18 +129,6 @@ def test_measuring_leaves_modes_and_generators_alone():
     assert model.training and model.dropout.training
     assert random.getstate() == states[0] and (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
-
-
-def test_the_loop_of_a_config_scores_and_writes_its_report(tmp_path):
-    runner = Runner.from_cfg(dict(
-        default_scope='mmdecouple', work_dir=str(tmp_path), model=dict(type='OneHotModel'), log_level='ERROR',
-        test_dataloader=dict(batch_size=3, num_workers=0, dataset=dict(type='ColorImages', first=1),
-                             sampler=dict(type='DefaultSampler', shuffle=False)),
-        test_evaluator=[dict(type='OverClustering', clusters=['classes'], seeds=1)],
-        test_cfg=dict(type='SegmentationLoop', train=dict(type='ColorImages')),
-        experiment_name='loop'))
-    assert runner.test()['segmentation/overcluster_4_hungarian_miou'] == 1
-    assert (tmp_path / 'segmentation.json').is_file()
 
 
 @pytest.mark.parametrize('make, line', [

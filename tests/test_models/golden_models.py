@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmdecouple.decoupling import DecoupledViews, PositionSet
 from mmdecouple.decoupling.composition import mix_pixels
-from mmdecouple.models.backbones.vit_formats import to_ours
+from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import build
 from .golden import formula

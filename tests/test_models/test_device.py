@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from mmdecouple.engine import LARS
+from mmdecouple.engine import SoCoLARS
 
 from . import test_leopart, test_maskalign, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
@@ -57,7 +57,7 @@ def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, mon
 @pytest.mark.parametrize('found', [None, torch.zeros((), device='meta')], ids=['free', 'judged'])
 def test_a_step_of_socos_lars_reads_nothing_on_the_host_either(found):
     parameters = [torch.nn.Parameter(torch.ones(shape, device='meta')) for shape in ((3, 2), (4, ))]
-    optimizer = LARS(parameters, lr=0.1)
+    optimizer = SoCoLARS(parameters, lr=0.1)
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     optimizer.found_inf = found

@@ -6,7 +6,6 @@ from mmengine.structures import BaseDataElement
 
 from mmdecouple.models import Samples, Step, sinkhorn
 from mmdecouple.models.attention_mask import attention_mask
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.models.layers import EmbeddingQueue
 from mmdecouple.utils.geometry import map_boxes
 

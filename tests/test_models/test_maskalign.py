@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from mmengine.runner.checkpoint import get_state_dict
 
 from mmdecouple.models import Samples, Step
-from mmdecouple.models.backbones.vit_formats import to_ours
 from mmdecouple.registry import MODELS
+from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from mmdecouple.engine import LARS, PrecisionOptimWrapper, WarmupCosineLR
+from mmdecouple.engine import PrecisionOptimWrapper, SoCoLARS, WarmupCosineLR
 from mmdecouple.masks import MASKS, build_mask
 from mmdecouple.models.layers import Center, EmbeddingQueue, NegativeQueue
 from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
@@ -151,7 +151,7 @@ def make(config, argument, value):
     if kind in MASKS.values():
         return build_mask(dict(config, **{argument: value}))
     settings = {key: entry for key, entry in config.items() if key != 'type'}
-    if kind in (PrecisionOptimWrapper, LARS, WarmupCosineLR):
+    if kind in (PrecisionOptimWrapper, SoCoLARS, WarmupCosineLR):
         parameters = [torch.nn.Parameter(torch.zeros(2))]
         free = dict(optimizer=torch.optim.SGD(parameters, 0.1), params=parameters)
         settings |= {key: entry for key, entry in free.items() if key in settings}

@@ -6,7 +6,7 @@ from mmengine.structures import BaseDataElement
 
 from mmdecouple.decoupling import Regions
 from mmdecouple.decoupling.regions import uncut_share
-from mmdecouple.engine.lars import LARS
+from mmdecouple.engine.lars import SoCoLARS
 from mmdecouple.models import Samples, Step
 from mmdecouple.models.algorithms.soco import pair_loss
 
@@ -120,7 +120,7 @@ def test_three_steps_of_lars_equal_the_official_ones():
     parameters = {name: torch.nn.Parameter(torch.zeros(shape) if name == 'zeros' else
                                            formula.tensor(f'lars {name}', tuple(shape)))
                   for name, shape in case['shapes'].items()}
-    optimizer = LARS(list(parameters.values()), lr=1., momentum=case['momentum'], weight_decay=case['weight decay'],
+    optimizer = SoCoLARS(list(parameters.values()), lr=1., momentum=case['momentum'], weight_decay=case['weight decay'],
                      trust=case['trust'], eps=case['eps'])
     for step, (lr, expected) in enumerate(zip(case['learning rates'], case['after each step'])):
         optimizer.param_groups[0]['lr'] = lr
@@ -197,7 +197,7 @@ def test_lambda_zero_is_the_base_method_bit_for_bit():
     runs = []
     for branch in (None, {**BRANCH, 'loss_weight': 0.}):
         model = build(soco(decoupling=branch)).train()
-        optimizer = LARS([p for p in model.parameters() if p.requires_grad], 1.)
+        optimizer = SoCoLARS([p for p in model.parameters() if p.requires_grad], 1.)
         for step in range(2):
             losses = losses_of(model, data(), step)
             optimizer.zero_grad()

@@ -10,7 +10,7 @@ from .processes import fork
 
 RANK = """
 import os, signal, sys, time
-from mmdecouple.utils.agent import end_with_agent
+from mmdecouple.runs.agent import end_with_agent
 if sys.argv[2] == 'polite':
     signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1] + '.saved', 'w').close(), os._exit(0)))
 else:

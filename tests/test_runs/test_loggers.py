@@ -12,7 +12,6 @@ from mmdecouple.runs.loggers import start_backends
 from mmdecouple.utils.errors import WrongInstallation, user_message
 from tests.test_engine.toy import Toy, make_runner
 
-
 BACKENDS = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 
 

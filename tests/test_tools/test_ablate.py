@@ -74,7 +74,7 @@ def test_a_killed_table_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) 
     kill_in_training(process, out)
     assert not list(out.glob('runs/ibot_vit-demo_scenes-[!u]*/final.pth'))
 
-    text = finished(table, '--out', out, '--jobs', 2, '--resume')
+    text = finished(table, '--out', out, '--jobs', 2)
     log, = out.glob('runs/ibot_vit-demo_scenes-[!u]*/train.log')
     assert 'resumed epoch' in log.read_text()
     assert text.index('training iBOT/base, seed 0: done') < text.index('training MaskAlign/taught, seed 0: started')

@@ -4,7 +4,6 @@ import os
 import shutil
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,19 +11,20 @@ from mmengine.runner import set_random_seed
 from rich.console import Console
 
 from mmdecouple.registry import MODELS
+from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.run_folders import read_run
 from mmdecouple.visualization import comparison
 from mmdecouple.visualization.comparison import compare, figures_file, made_from
+from mmdecouple.visualization.coupling import Draws
 
 from ..test_visualization.synthetic import coupling, write_run
 from ..test_visualization.tiny import CONFIG
 from .conftest import CHECKOUT_TOOLS
 
 
-def load_tool(name: str):
+def load_tool(name: str, folder: str = 'analysis_tools'):
     """Import a tool of this checkout by its path."""
-    path = CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py'
+    path = CHECKOUT_TOOLS / folder / f'{name}.py'
     spec = importlib.util.spec_from_file_location(name, path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
@@ -194,12 +194,9 @@ def test_on_a_named_data_set_all_runs_are_measured_with_the_largest_cell(folders
     model = MODELS.build(load_config(str(folders[1] / 'toy_config.py')).model)
     torch.save(dict(state_dict=model.state_dict(), meta={}), folders[1] / 'epoch_1.pth')
 
-    def run(command: list[str], check: bool) -> SimpleNamespace:
-        asked.append(command)
-        out = Path(command[command.index('--json') + 1])
-        out.write_text(json.dumps(coupling(0.4)))
-        return SimpleNamespace(returncode=0)
-    monkeypatch.setattr(tool.subprocess, 'run', run)
+    def measure_one(word: str, path: Path, draws: Draws, *_) -> None:
+        asked.append(draws)
+        path.write_text(json.dumps(coupling(0.4)))
+    monkeypatch.setattr(tool, 'measure_one', measure_one)
     tool.main([*map(str, folders), '--dataset', 'scenes', '--out', str(tmp_path / 'out')])
-    cells = [command[command.index('--cell') + 1] for command in asked]
-    assert len(cells) == 2 and set(cells) == {'16'}
+    assert asked == [Draws('scenes', cell=16)] * 2

@@ -45,7 +45,7 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
                  'InterCouplingRatio', 'IntraCouplingRatio', 'BackgroundLeak']
     tool.main(arguments)
     printed = capsys.readouterr().out
-    for word in ('oknn_top1', 'ours: probes ', 'theirs: probes ', 'BackgroundLeak: left out', 'last layer',
+    for word in ('oknn_top1', '"ours: probes"', '"theirs: probes"', 'BackgroundLeak: left out', 'last layer',
                  'Δ: difference to ours'):
         assert word in printed
     before = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
@@ -76,18 +76,18 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     (tmp_path / 'ours.json').unlink()
     tool.main([*arguments, '--batch-size', '7', '--workers', '1'])
     printed = capsys.readouterr().out
-    assert 'theirs: already measured' in printed and 'ours: probes ' in printed
+    assert 'theirs: already measured' in printed and '"ours: probes"' in printed
     after = json.loads((tmp_path / 'ours.json').read_text())
     for name, entry in before['ours']['metrics'].items():
         assert after['metrics'][name]['value'] == pytest.approx(entry['value'], abs=1e-4), name
 
     tool.main([*arguments, '--measured', 'student'])
     printed = capsys.readouterr().out
-    assert 'ours: probes ' in printed and 'theirs: already' in printed, 'the student is another network'
+    assert '"ours: probes"' in printed and 'theirs: already' in printed, 'the student is another network'
     arguments = [*arguments[:1], *arguments[2:3], 'ours', *arguments[5:]]
     tool.main([*arguments, '--layer', 'layer2'])
     printed, layered = capsys.readouterr().out, json.loads((tmp_path / 'ours.json').read_text())
-    assert 'ours: probes ' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
+    assert '"ours: probes"' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
     assert layered['manifest_sha256'] == after['manifest_sha256'] and layered['metrics'] != after['metrics']
     assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1, '--manifest',
                                               tmp_path / 'draws.json')

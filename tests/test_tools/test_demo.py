@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdecouple.demo.stories import STORIES
 from mmdecouple.utils.configs import load_config
 
 from .conftest import CHECKOUT_TOOLS, ROOT
@@ -23,16 +23,13 @@ def demo(out: Path, *options: str) -> subprocess.Popen:
 
 
 def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
-    spec = importlib.util.spec_from_file_location('demo', CHECKOUT_TOOLS / 'demo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    told = [config for story in module.STORIES.values() for config in story.runs.values()]
+    told = [config for story in STORIES.values() for config in story.runs.values()]
     demos = {path.name for path in (ROOT / 'configs' / 'demo').glob('*_scenes.py')}
     whole_vits = {name for name in demos if '_vit-ti8_' in name}
     assert sorted(told) == sorted(demos - whole_vits)
     assert {name.replace('_vit-ti8_', '_vit-demo_') for name in whole_vits} < set(told)
-    assert len({story.report for story in module.STORIES.values()}) == len(module.STORIES)
-    for story in module.STORIES.values():
+    assert len({story.report for story in STORIES.values()}) == len(STORIES)
+    for story in STORIES.values():
         configs = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in story.runs.values()]
         before = [load_config(str(ROOT / 'configs' / 'demo' / name)) for name in (story.teacher, story.start) if name]
         assert all(config.test_dataloader == configs[0].test_dataloader for config in configs + before)
@@ -86,4 +83,4 @@ def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> N
 
     process = demo(tmp_path, '--seed', '1')
     text = process.communicate(timeout=200)[0]
-    assert process.returncode != 0 and 'holds a run of another seed or config; add --fresh' in text
+    assert process.returncode != 0 and 'holds a run of another seed, config or checkpoint; add --fresh' in text

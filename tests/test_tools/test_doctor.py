@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mmdecouple.engine import PretrainRunner
-from mmdecouple.utils import trial
+from mmdecouple.runs import abilities, trial
 
 from .conftest import CHECKOUT_TOOLS
 
@@ -45,7 +45,7 @@ def test_every_problem_is_one_line_with_its_remedy(doctor, monkeypatch, capsys):
     assert len(lines) == len(doctor.ABILITIES) and lines[0].startswith('to fix pre-training: ')
 
 
-def test_what_gives_no_answer_does_not_work(doctor, monkeypatch):
-    monkeypatch.setattr(doctor, 'LONGEST', 0.5)
-    works, note = doctor.examine(doctor.Ability('sleep', 'import time; time.sleep(60)', 'wake up'))
+def test_what_gives_no_answer_does_not_work(monkeypatch):
+    monkeypatch.setattr(abilities, 'LONGEST', 0.5)
+    works, note = abilities.examine(abilities.Ability('sleep', 'import time; time.sleep(60)', 'wake up'))
     assert not works and note == 'no answer within 0.5 seconds'

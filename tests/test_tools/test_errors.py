@@ -7,12 +7,12 @@ import sys
 import pytest
 from torch.utils.data import DataLoader
 
-from mmdecouple.utils.checkpoint import DamagedCheckpoint, read_checkpoint
+from mmdecouple.runs.launch import choose_device, existing_checkpoint
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import LONGEST, UserError, one_line, user_message
 from mmdecouple.utils.files import check_regular, check_writable, write_bytes
-from mmdecouple.utils.launch import choose_device, existing_checkpoint
-from mmdecouple.utils.weight_files import read_weights
+from mmdecouple.weights.checkpoint import DamagedCheckpoint, read_checkpoint
+from mmdecouple.weights.files import read_weights
 
 from .conftest import CHECKOUT_TOOLS, run
 

@@ -1,6 +1,5 @@
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,14 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
+from mmdecouple.runs import progress
+from mmdecouple.runs.jobs import Job, JobFailed, run_jobs
+from mmdecouple.runs.progress import State, read_line
+from mmdecouple.runs.progress_hook import ASKED
+
+from .conftest import run
 
 
 def python_job(folder: Path, name: str, code: str) -> Job:
-    def read(line: str) -> tuple[int, int] | None:
-        found = re.fullmatch(r'step (\d+)/(\d+)', line)
-        return found and (int(found[1]), int(found[2]))
-    return Job(name, [sys.executable, '-c', code], folder / f'{name}.log', read)
+    return Job(name, [sys.executable, '-c', code], folder / f'{name}.log')
 
 
 def quiet() -> Console:
@@ -51,15 +52,18 @@ def test_progress_is_read_over_torn_lines(tmp_path: Path) -> None:
     job.start(1)
     job.process.wait()
     seen = []
-    for piece in ('step 1/4\nst', 'ep 2/', '4\n', 'noise\nstep 3/4\n'):
+    first, second, third = (f'{State("steps", done, 4).line()}\n' for done in (1, 2, 3))
+    for piece in (first + second[:9], second[9:20], second[20:], 'noise\n{"progress": 5}\n' + third):
         with job.log.open('a') as sink:
             sink.write(piece)
         seen.append(job.news())
-    assert seen == [(1, 4), None, (2, 4), (3, 4)]
+    assert [state and state[:3] for state in seen] == [('steps', 1, 4), None, ('steps', 2, 4), ('steps', 3, 4)]
+    assert list(job.tail) == ['noise', '{"progress": 5}']
 
 
 def test_a_live_display_shows_a_bar_a_job_with_time_left(tmp_path: Path) -> None:
-    code = 'import time\nfor i in range(1, 9): print(f"step {i}/8", flush=True); time.sleep(0.1)'
+    code = ('import time\nfrom mmdecouple.runs.progress import Lines\nshow = Lines(0)\n'
+            'for i in range(1, 9): show("steps", i, 8); time.sleep(0.1)')
     text = StringIO()
     run_jobs('Training', [python_job(tmp_path, 'DenseCL', code)], 1,
              console=Console(file=text, width=120, force_terminal=True))
@@ -100,9 +104,9 @@ def test_an_interrupt_lets_every_child_save(sent: int, tmp_path: Path) -> None:
              'signal.signal(signal.SIGTERM, stop); print("ready", flush=True)\n'
              'time.sleep(60)')
     parent = (
-        'import sys; from pathlib import Path; from mmdecouple.utils.jobs import Job, run_jobs\n'
-        f'jobs = [Job(n, [sys.executable, "-c", {child!r}], Path({str(tmp_path)!r}) / n,'
-        ' lambda line: None) for n in "ab"]\n'
+        'import sys; from pathlib import Path; from mmdecouple.runs.jobs import Job, run_jobs\n'
+        f'jobs = [Job(n, [sys.executable, "-c", {child!r}], Path({str(tmp_path)!r}) / n)'
+        ' for n in "ab"]\n'
         'try:\n    run_jobs("Testing", jobs, 2)\nexcept KeyboardInterrupt:\n    sys.exit(130)')
     root = Path(__file__).resolve().parents[2]
     # A suite that a shell runs in the background ignores Ctrl-C, and so would its children.
@@ -146,10 +150,10 @@ def test_children_of_a_killed_process_save_and_hold_its_lock_until_then(tmp_path
              'signal.signal(signal.SIGTERM, stop); print("ready", flush=True)\n'
              'time.sleep(60)')
     log, lock = tmp_path / 'log', tmp_path / 'lock'
-    parent = ('import fcntl; from pathlib import Path; from mmdecouple.utils.jobs import Job, run_jobs\n'
+    parent = ('import fcntl; from pathlib import Path; from mmdecouple.runs.jobs import Job, run_jobs\n'
               f'held = open({str(lock)!r}, "w"); fcntl.flock(held, fcntl.LOCK_EX)\n'
               f'run_jobs("Testing", [Job("a", [{sys.executable!r}, "-c", {child!r}], Path({str(log)!r}),'
-              ' lambda line: None, held_files=[held])], 1)')
+              ' held_files=[held])], 1)')
     root = Path(__file__).resolve().parents[2]
     process = subprocess.Popen([sys.executable, '-c', parent], cwd=root, env={**os.environ, 'PYTHONPATH': str(root)})
     deadline = time.monotonic() + 60
@@ -165,7 +169,21 @@ def test_children_of_a_killed_process_save_and_hold_its_lock_until_then(tmp_path
     assert log.read_text().split()[-1] == 'saved'
 
 
-def test_log_lines_of_a_training_are_read_as_iterations_over_all_epochs():
-    read = training_progress(8)
-    assert read('11/23 10:00:00 - mmengine - INFO - Epoch(train)  [3][ 20/100]  lr: 1e-3  loss: 2.5') == (220, 800)
-    assert read('11/23 10:00:00 - mmengine - INFO - Saving checkpoint at 3 epochs') is None
+def test_lines_of_progress_tell_the_time_left_and_are_read_back(monkeypatch):
+    said, now = [], iter((0.0, 10.0, 11.0, 40.0))
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: next(now))
+    show = progress.Lines(every=5, say=said.append)
+    # Resumed at 20 of 100; the third report comes too soon to be said.
+    for done in (20, 40, 42, 100):
+        show('training', done, 100)
+    assert [read_line(line) for line in said] == [
+        State('training', 20, 100, None), State('training', 40, 100, 30.0), State('training', 100, 100, 0.0)]
+    assert read_line('11/23 10:00:00 - mmengine - INFO - Epoch(train)  [3][ 20/100]') is None
+
+
+@pytest.mark.parametrize('asked', ['0', '1'])
+def test_a_training_that_a_job_started_says_how_far_it_is(toy, tmp_path, asked):
+    said = run([sys.executable, '-m', 'mmdecouple.runs.train', toy / 'toy_line.py', '--work-dir', tmp_path / 'run'],
+               toy_folder=toy, cwd=tmp_path, extra_env={ASKED: asked})
+    states = [state[:3] for state in map(read_line, said.splitlines()) if state]
+    assert states[:1] + states[-1:] == ([('training', 0, 4), ('training', 4, 4)] if asked == '1' else [])

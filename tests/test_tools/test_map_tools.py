@@ -9,7 +9,7 @@ import torch
 
 from mmdecouple.evaluation.lsc import lsc_maps
 from mmdecouple.evaluation.networks import open_network
-from mmdecouple.visualization.subjects import normalized, read_subjects
+from mmdecouple.visualization.sample_images import normalized, read_sample_images
 
 from .conftest import CHECKOUT_TOOLS, ROOT
 
@@ -41,7 +41,7 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
     assert 'ViT, image 2 of 2: windows 36/36' in out and 'mean LSC' in out
     assert cv2.imread(str(tmp_path / 'lsc.png')).std() > 20
     arrays, told = np.load(tmp_path / 'lsc.npz'), json.loads((tmp_path / 'lsc.json').read_text())
-    network, images = open_network(VIT), [subject.image for subject in read_subjects('scenes', 48, 2)]
+    network, images = open_network(VIT), [subject.image for subject in read_sample_images('scenes', 48, 2)]
     expected = lsc_maps(network.model, normalized(network.model, images), network.cell, window=3)
     np.testing.assert_allclose(arrays['lsc_ViT'], expected, atol=1e-5)
     assert told['lsc']['ViT']['value'] == pytest.approx(expected.mean().item(), abs=1e-5)
@@ -67,7 +67,7 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     maps, = (arrays[key] for key in arrays if key.startswith('affinity_'))
     assert maps.shape == (2, 16, 16) and arrays['image_of_point'].tolist() == [0, 0] and arrays['layer'] == '2'
     assert maps[0, 12, 4] == pytest.approx(1, abs=1e-5) and maps[1, 0, 15] == pytest.approx(1, abs=1e-5)
-    network, subject = open_network(VIT, layer=2), read_subjects(photo, 61)[0]
+    network, subject = open_network(VIT, layer=2), read_sample_images(photo, 61)[0]
     dense = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
     large = torch.nn.functional.interpolate(dense, scale_factor=2, mode='bilinear')[0].double()
     expected = torch.cosine_similarity(large, large[:, 12, 4, None, None], dim=0)

@@ -13,8 +13,8 @@ import torchvision
 from mmpretrain.models import ResNet
 
 from mmdecouple.engine import load_weights
-from mmdecouple.downstream import read_pretrained
 from mmdecouple.models import SoCo, SoCoFPN
+from mmdecouple.weights.pretrained import read_pretrained
 
 from .conftest import CHECKOUT_TOOLS
 

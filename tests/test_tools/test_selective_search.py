@@ -95,7 +95,7 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_bytes(photos, call, tmp_
     for chunk in sorted(chunks.glob('[0-9]*.npz'))[1:]:
         chunk.unlink()
     code, output = call(out, '--images', photos, '--workers', '2')
-    assert code == 0 and '16 of 50 images are done already' in output and 'images/s' in output
+    assert code == 0 and '16 of 50 images are done already' in output and '"progress": "images"' in output
     assert out.read_bytes() == expected_bytes(photos, tmp_path / 'expected.npz')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['expected.npz', 'proposals.npz']
     counts = np.diff(ProposalFile.open(out).offsets)

@@ -9,36 +9,24 @@ import pytest
 import torch
 
 from mmdecouple.evaluation.networks import open_network
+from mmdecouple.table_of_truth import document, own, published
 
 from ..test_visualization.synthetic import write_run
 from ..test_visualization.tiny import CONFIG
-from .conftest import CHECKOUT_TOOLS
 from .test_compare_runs import load_tool
 
 
-@pytest.fixture
-def truth(monkeypatch):
-    monkeypatch.syspath_prepend(str(CHECKOUT_TOOLS / 'misc'))
-    import table_of_truth
-    return table_of_truth
-
-
-@pytest.fixture
-def published(truth):
-    return sys.modules['published_numbers']
-
-
-def test_the_table_is_up_to_date_and_nothing_disagrees(truth, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['table_of_truth.py', '--check'])
+def test_the_table_is_up_to_date_and_nothing_disagrees(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['table_of_document.py', '--check'])
     with pytest.raises(SystemExit) as end:
-        truth.main()
+        load_tool('table_of_truth', 'misc').main()
     assert not end.value.code, capsys.readouterr().err
-    text = truth.OUT.read_text()
+    text = document.OUT.read_text()
     line = next(line for line in text.splitlines() if '[densecl-d_r50_8xb32-800e_coco]' in line and 'VOC' in line)
-    assert '57.2 / 82.2 / 63.7' in line and 'Tables 1 and 3' in line and truth.NOT_RUN in line
+    assert '57.2 / 82.2 / 63.7' in line and 'Tables 1 and 3' in line and document.NOT_RUN in line
 
 
-def test_quotations_are_found_in_headers_readmes_and_ablations(published):
+def test_quotations_are_found_in_headers_readmes_and_ablations():
     entries = published.read_entries()
     found = list(published.quotations(entries))
     places = {place for place, *_ in found}
@@ -49,7 +37,7 @@ def test_quotations_are_found_in_headers_readmes_and_ablations(published):
         assert any(part in place for place in places), part
 
 
-def test_a_number_that_drifts_is_named_wherever_it_is_quoted(published):
+def test_a_number_that_drifts_is_named_wherever_it_is_quoted():
     entries = published.read_entries()
     path = 'configs/densecl/densecl-d_r50_8xb32-800e_coco.py'
     changed = [replace(entry, tests=[(task, place, {**metrics, **({'box AP': 39.4} if 'COCO' in place else {})})
@@ -61,8 +49,7 @@ def test_a_number_that_drifts_is_named_wherever_it_is_quoted(published):
     assert lines[0].endswith(f'box AP on COCO val2017 is 39.3, but the metafile has 39.4 for {path}')
 
 
-def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published, tmp_path):
-    own = sys.modules['own_numbers']
+def test_what_the_tools_wrote_stands_beside_what_was_published(tmp_path):
     transfer = dict(task='coco-mask-rcnn-c4', seed=0, date='2026-01-02 03:04', options={},
                     pretraining='densecl-d_r50_8xb32-800e_coco_20260101_000000, 800 epochs',
                     metrics={'coco/bbox_mAP': 0.381, 'coco/segm_mAP': 0.33, 'coco/bbox_mAP_s': 0.2})
@@ -82,7 +69,7 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
         'the table: no number was published for the task coco-mask-rcnn-c4 (scenes, a smoke run).',
         'results.jsonl, line 4 is not in the table: the task was built on resnet18, another network than the published '
         'one.']
-    lines = truth.main_table(published.read_entries(), found).splitlines()
+    lines = document.main_table(published.read_entries(), found).splitlines()
 
     def ours(config, dataset):
         line = next(line for line in lines if f'[{config}]' in line and f'| {dataset}: ' in line)
@@ -92,7 +79,7 @@ def test_what_the_tools_wrote_stands_beside_what_was_published(truth, published,
     assert source == ('results.jsonl, line 1 (seed 0, 2026-01-02); '
                       'results.jsonl, line 3 (seed 1, 2026-01-02, with options)')
     assert ours('leopart_vit-s16_2xb32-50e_coco', 'PASCAL VOC 12 val')[3] == '65.1 / – / 44.4'
-    assert ours('densecl-d_r50_8xb32-800e_coco', 'PASCAL VOC 07 test')[3] == truth.NOT_RUN
+    assert ours('densecl-d_r50_8xb32-800e_coco', 'PASCAL VOC 07 test')[3] == document.NOT_RUN
 
 
 def write_coco(root, images):
@@ -110,9 +97,9 @@ def write_coco(root, images):
             images=listed, annotations=objects, categories=[dict(id=key, name=str(key)) for key in range(2)])))
 
 
-def test_a_report_of_coupling_py_counts_for_the_whole_of_val2017_alone(truth, published, tmp_path):
+def test_a_report_of_coupling_py_counts_for_the_whole_of_val2017_alone(tmp_path):
     """The reports are those that the tool writes of a run folder, whose config carries the time of its start."""
-    stem, own = 'densecl-d_r50_8xb32-800e_coco', sys.modules['own_numbers']
+    stem = 'densecl-d_r50_8xb32-800e_coco'
     coupling, results = load_tool('coupling'), tmp_path / 'results'
     for name, images in (('coco', 5000), ('small', 4)):
         write_coco(tmp_path / name, images)
@@ -135,26 +122,25 @@ def test_a_report_of_coupling_py_counts_for_the_whole_of_val2017_alone(truth, pu
          "'query_images': 4999}."),
         ('small.json', '4 images of small-val2017 are not the 5000 of COCO val2017.'),
         ('untrained.json', 'its network is untrained.')]
-    line = next(line for line in truth.main_table(published.read_entries(), found).splitlines()
+    line = next(line for line in document.main_table(published.read_entries(), found).splitlines()
                 if f'[{stem}]' in line and 'COCO val2017 objects' in line)
     assert line.endswith('| whole.json |') and f' {100 * value:.1f} / ' in line
 
 
-def test_rows_of_an_ablation_stand_beside_the_papers_column(truth, tmp_path):
-    own = sys.modules['own_numbers']
+def test_rows_of_an_ablation_stand_beside_the_papers_column(tmp_path):
     row = dict(table='mask_type', scale='demo', group='iBOT', row='RCC', setting='', seed=0,
                metrics=dict(oknn_top1=dict(value=0.4), cr_intra_pixel=dict(value=0.05)))
     second = {**row, 'seed': 1, 'metrics': dict(oknn_top1=dict(value=0.42))}
     (tmp_path / 'rows.jsonl').write_text(f'{json.dumps(row)}\n{json.dumps(second)}\n')
     assert own.read_own_numbers(tmp_path) == ([], [])
-    text = truth.ablation_table(truth.read_table('mask_type'), own.read_ablation_rows(tmp_path))
+    text = document.ablation_table(document.read_table('mask_type'), own.read_ablation_rows(tmp_path))
     line = next(line for line in text.splitlines() if line.startswith('| iBOT/RCC |'))
     assert '42.0 / 74.1 / 1.16 / 0.04 | not run here | – / 41.0 / – / 0.05 | rows.jsonl (2 runs) |' in line
 
 
 @pytest.mark.parametrize('text, words', [
     ('{"a": 1}', 'x.json is no result of transfer.py'), ('{"a', 'no JSON'), ('[1]', 'holds a list')])
-def test_a_file_that_is_no_result_is_named(truth, tmp_path, text, words):
+def test_a_file_that_is_no_result_is_named(tmp_path, text, words):
     (tmp_path / 'x.json').write_text(text)
     with pytest.raises(ValueError, match=words):
-        sys.modules['own_numbers'].read_own_numbers(tmp_path)
+        own.read_own_numbers(tmp_path)

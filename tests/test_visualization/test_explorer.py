@@ -15,9 +15,9 @@ from mmdecouple.evaluation.lsc import lsc_maps
 from mmdecouple.evaluation.networks import Network, open_network
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.visualization.affinity import point_affinity
-from mmdecouple.visualization.explorer import (ExplorerServer, Looking, affinity_error, code_features, decode_features,
-                                               free_port, smallest_code)
-from mmdecouple.visualization.subjects import Subject, normalized, read_subjects
+from mmdecouple.visualization.explorer import (ExplorerServer, Session, affinity_error, dequantize_features, free_port,
+                                               quantize_features, quantize_smallest)
+from mmdecouple.visualization.sample_images import SampleImage, normalized, read_sample_images
 
 from ..test_tools.test_compare_runs import load_tool
 from .browsers import color_at, headless_browser
@@ -43,7 +43,7 @@ class Colors(nn.Module):
         return self.mixing(self.patches(images).relu())
 
 
-def made_subjects() -> list[Subject]:
+def made_subjects() -> list[SampleImage]:
     """Two images of four flat colors, with noise in their lower right."""
     subjects, random = [], np.random.default_rng(0)
     for name, shades in (('first', (40, 90, 140, 190)), ('second <b>', (200, 30, 120, 60))):
@@ -52,11 +52,11 @@ def made_subjects() -> list[Subject]:
             row, column = divmod(place, 2)
             image[28 * row:28 * row + 28, 28 * column:28 * column + 28] = (shade, 255 - shade, (3 * shade) % 256)
         image[36:, 36:] = random.integers(0, 256, (20, 20, 3))
-        subjects.append(Subject(name, image))
+        subjects.append(SampleImage(name, image))
     return subjects
 
 
-def expected(network: Network, subject: Subject, x: float, y: float) -> np.ndarray:
+def expected(network: Network, subject: SampleImage, x: float, y: float) -> np.ndarray:
     """What the page must show, computed without it."""
     with torch.no_grad():
         features = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
@@ -93,7 +93,7 @@ def served(networks) -> Iterator[str]:
     ready, kept = threading.Event(), []
 
     def serve() -> None:
-        kept.append(ExplorerServer(Looking(networks, made_subjects()), free_port()))
+        kept.append(ExplorerServer(Session(networks, made_subjects()), free_port()))
         ready.set()
         kept[0].run(browser=False)
 
@@ -111,28 +111,28 @@ def test_rounded_features_have_the_affinities_of_the_exact_ones(channels: int) -
     features = torch.randn(channels, 9, 11, generator=torch.Generator().manual_seed(1))
     # One channel of unusual size, as vision transformers have: rounding must not lose the others.
     features[3] = 10
-    small, error = smallest_code(features)
-    exact = code_features(features)
+    small, error = quantize_smallest(features)
+    exact = quantize_features(features)
     assert small.codes.dtype == np.int8 and exact.codes.dtype == np.int16
     assert small.codes.shape[2] == min(channels, 99)
     worst = 0.0
     for point in torch.rand(40, 1, 2, generator=torch.Generator().manual_seed(2)):
         truth = point_affinity(features[None], point)
-        worst = max(worst, (point_affinity(decode_features(small)[None], point) - truth).abs().max().item())
-        torch.testing.assert_close(point_affinity(decode_features(exact)[None], point), truth, rtol=0, atol=1e-4)
+        worst = max(worst, (point_affinity(dequantize_features(small)[None], point) - truth).abs().max().item())
+        torch.testing.assert_close(point_affinity(dequantize_features(exact)[None], point), truth, rtol=0, atol=1e-4)
     assert 0.2 * error < worst <= error + 1e-6 < 0.01
 
 
 def test_features_that_eight_bits_blur_get_sixteen() -> None:
     features = torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(0))
-    assert affinity_error(features, code_features(features, 8)) > 0.005
-    coded, error = smallest_code(features)
+    assert affinity_error(features, quantize_features(features, 8)) > 0.005
+    coded, error = quantize_smallest(features)
     assert coded.codes.dtype == np.int16 and error < 1e-3
 
 
 def test_a_network_without_finite_features_is_refused() -> None:
     with pytest.raises(ValueError, match='NaN or infinity'):
-        code_features(torch.full((2, 3, 3), float('nan')))
+        quantize_features(torch.full((2, 3, 3), float('nan')))
 
 
 def test_the_served_page_follows_a_click(served: str, networks: list[Network], tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
     load_tool('explore').main([str(tmp_path / 'tiny.py'), str(folder), '--size', '64', '--export', str(out),
                                '--names', 'a network'])
     error = float(re.search(r'largest error of an affinity (\S+)', capsys.readouterr().out)[1])
-    network, subjects = open_network(str(tmp_path / 'tiny.py')), read_subjects(str(folder), 64)
+    network, subjects = open_network(str(tmp_path / 'tiny.py')), read_sample_images(str(folder), 64)
     with headless_browser() as browser:
         context = browser.new_context(offline=True, viewport=dict(width=1000, height=800))
         page, asked, failures = context.new_page(), [], []

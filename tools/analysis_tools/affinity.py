@@ -12,13 +12,13 @@ import torch
 
 from mmdecouple.evaluation.measuring import evaluating
 from mmdecouple.evaluation.networks import Network
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import real
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays
-from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
 from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
-from mmdecouple.visualization.subjects import Subject, normalized
+from mmdecouple.visualization.sample_images import SampleImage, normalized
 
 CENTER = (0.5, 0.5)
 ARRAYS = 'affinity.npz'
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @torch.no_grad()
-def maps_of(network: Network, subject: Subject, points: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+def maps_of(network: Network, subject: SampleImage, points: Sequence[tuple[float, float]]) -> list[np.ndarray]:
     """The affinity map of every point, at twice the resolution of the network's map."""
     with evaluating(network.model):
         features = network.model.dense_features(normalized(network.model, [subject.image], network.cell))
@@ -46,7 +46,7 @@ def maps_of(network: Network, subject: Subject, points: Sequence[tuple[float, fl
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors():
+    with program():
         check_writable(args.out / ARRAYS)
         given = [tuple(point) for point in args.point or ()]
         check_points(torch.tensor(given))

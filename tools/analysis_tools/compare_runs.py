@@ -4,17 +4,14 @@ Example:
     python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained
 """
 import argparse
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmdecouple.evaluation.networks import TRUST, open_network
-from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
 from mmdecouple.visualization.comparison import compare
-
-MEASURE = Path(__file__).resolve().parent / 'coupling.py'
+from mmdecouple.visualization.coupling import Draws, Reading, measure_one
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,15 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     cell: int | None = None
 
     def measure(network: str, out: Path) -> None:
-        command = [sys.executable, str(MEASURE), network, '--json', str(out)]
-        command += ['--remeasure'] if args.remeasure else []
-        command += ['--dataset', args.dataset, '--cell', str(cell)] if args.dataset else []
-        command += ['--allow-pickle'] if args.allow_pickle else []
-        if subprocess.run(command, check=False).returncode:
-            sys.exit(f'Measuring {network} failed, as said above; '
-                     f'the command was: {" ".join(command)}')
+        measure_one(network, out, Draws(args.dataset, cell=cell), Reading(remeasure=args.remeasure), args.allow_pickle)
 
-    with one_line_errors():
+    with program():
         check_writable(args.out / 'report.html')
         if args.dataset:
             # Draws depend on the cell: runs with cells of different sizes need one for all, as in coupling.py.

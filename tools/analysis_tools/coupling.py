@@ -7,33 +7,23 @@ Example:
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
-from torch.utils.data import Dataset
 
 from mmdecouple.datasets.probe_manifest import write_manifest
-from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.inter_coupling import REMOVALS
-from mmdecouple.evaluation.networks import LAYER, TRUST, Network
-from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
-from mmdecouple.evaluation.suites import LIMITS, configured_probe, probe_config
-from mmdecouple.registry import DATASETS
+from mmdecouple.evaluation.networks import LAYER, TRUST
+from mmdecouple.evaluation.side_by_side import open_networks
+from mmdecouple.evaluation.suites import LIMITS
+from mmdecouple.runs.launch import choose_device
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import check_writable, write_json
-from mmdecouple.utils.launch import choose_device
-from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.charts import histogram_figure, ratio_curve_figure
-from mmdecouple.visualization.comparison import made_from
+from mmdecouple.utils.files import check_writable
+from mmdecouple.visualization.coupling import Draws, Reading, add_differences, draw_figures, reports_table
 from mmdecouple.visualization.map_tool import layer_title
-from mmdecouple.visualization.metrics import difference_to, metric_interval
-from mmdecouple.visualization.report import styles_of
-from mmdecouple.visualization.runs import Run, read_coupling
-from mmdecouple.visualization.style import save_png
+from mmdecouple.visualization.runs import Run
 
 DRAWS = 'draws.json'
 
@@ -75,95 +65,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def build_probes(args: argparse.Namespace, networks: dict[str, Network]) -> Dataset:
-    """The probe images that all networks are shown, drawn or read from the manifest."""
-    config = next((network.config for network in networks.values() if network.config is not None), {})
-    cell = max(network.cell for network in networks.values())
-    if not args.dataset:
-        cell = max(cell, configured_probe(config).get('cell', cell))
-    probe = probe_config(args.dataset, config, size=args.size, cell=args.cell or cell, seed=args.seed,
-                         manifest=args.manifest, measures=args.measures, limit=args.limit, removal=args.removal)
-    check_cells(networks, probe)
-    dataset = DATASETS.build(probe)
-    if args.json is None and args.manifest is None:
-        write_manifest(args.out / DRAWS, dataset.manifest)
-    return dataset
-
-
-def kept_report(path: Path, network_sha256: str, manifest_sha256: str) -> dict | None:
-    """The report that an earlier call wrote, if it is of the same weights and the same draws."""
-    if not path.is_file():
-        return None
-    report = read_coupling(path)
-    # They were to the first network of that call.
-    report.pop('differences', None)
-    same = report.get('network_sha256') == network_sha256 and report['manifest_sha256'] == manifest_sha256
-    return report if same else None
-
-
-def measure(name: str, network: Network, path: Path, dataset: Dataset, args: argparse.Namespace,
-            console: Console) -> dict:
-    """The report of one network, measured now or kept from an earlier call."""
-    weights = fingerprint(network)
-    report = None if args.remeasure else kept_report(path, weights, dataset.metainfo['manifest_sha256'])
-    if report is not None:
-        console.print(f'{name}: already measured on these draws, kept: {path}', highlight=False, soft_wrap=True)
-    else:
-        with shown_progress(f'{name}: probes') as show:
-            report = measure_model(network.model, dataset, batch_size=args.batch_size, num_workers=args.workers,
-                                   progress=show)
-    # The same network may come from other files than in the call that measured it.
-    config, checkpoint = network.config, network.checkpoint
-    report = {**report, 'config': config and config.filename, 'checkpoint': checkpoint and str(checkpoint),
-              'layer': args.layer, 'measured': args.measured, 'network_sha256': weights,
-              'made_from': made_from(config, checkpoint)}
-    write_json(path, report)
-    return report
-
-
-def differences(report: dict, reference: dict) -> dict[str, dict[str, Any]]:
-    """Every number minus that of the reference, with a paired interval where there can be one."""
-    runs = Run('', report), Run('', reference)
-    found = {key: difference_to(*runs, key) for key in report['metrics']}
-    return {key: difference._asdict() for key, difference in found.items()}
-
-
-def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
-    styles, first = styles_of(runs), runs[0].coupling
-    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, list(first['curves']), statistic)
-               for statistic in ('median', 'mean')}
-    figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
-                    for key in first['histograms']})
-    return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
-
-
-def shown(report: dict, key: str) -> str:
-    """Value, interval and difference of one number."""
-    change = report.get('differences', {}).get('metrics', {}).get(key)
-    interval = '…'.join(f'{end:.4f}' for end in metric_interval(Run('', report), key) or ()) or '–'
-    lines = [f'{report["metrics"][key]["value"]:.4f}', f'[dim]{interval}[/dim]']
-    if change:
-        paired = '' if change['low'] is None else f' [{change["low"]:+.4f}, {change["high"]:+.4f}]'
-        lines.append(f'[dim]Δ {change["value"]:+.4f}{paired}[/dim]')
-    return '\n'.join(lines)
-
-
 def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
     """Table of all numbers with their intervals and differences, then the remarks on the draws."""
     reference, first = next(iter(reports.items()))
-    table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
-                  padding=(0, 1, 0, 0))
-    table.add_column('metric', no_wrap=True)
-    for name in reports:
-        table.add_column(name, justify='right', overflow='fold', min_width=14)
-    table.add_column('count', justify='right')
-    for key, entry in first['metrics'].items():
-        table.add_row(key, *(shown(report, key) for report in reports.values()), str(entry['count']))
     if not console.is_terminal:
         # A log has no width, and rich would fold the numbers to one of 80 columns.
         console = Console(width=48 + 32 * len(reports))
-    console.print(table)
+    console.print(reports_table(reports, layer))
     if len(reports) > 1:
         console.print(f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
                       'numbers that are means over the drawn items.', highlight=False)
@@ -174,7 +82,7 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     console = Console()
-    with one_line_errors():
+    with program():
         choose_device(args.device)
         networks = open_networks(args.networks, args.names, taken=(Path(DRAWS).stem, ), measured=args.measured,
                                  layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
@@ -183,24 +91,27 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_writable(path)
         if args.manifest and not Path(args.manifest).is_file():
             check_writable(args.manifest)
-        dataset = build_probes(args, networks)
+        draws = Draws(args.dataset, args.size, args.cell, args.seed, args.manifest, args.measures, args.limit,
+                      args.removal)
+        dataset = draws.build(networks)
+        if args.json is None and args.manifest is None:
+            write_manifest(args.out / DRAWS, dataset.manifest)
+        reading = Reading(args.layer, args.measured, args.batch_size, args.workers, args.remeasure)
+        say = partial(console.print, highlight=False, soft_wrap=True)
         try:
-            reports = {name: measure(name, network, paths[name], dataset, args, console)
+            reports = {name: reading.measure(name, network, paths[name], dataset, say)
                        for name, network in networks.items()}
         except KeyboardInterrupt:
             console.print('Stopped; the same command keeps what is measured and goes on.')
             sys.exit(130)
-        (reference, first), *others = reports.items()
-        for name, report in others:
-            report['differences'] = dict(to=reference, metrics=differences(report, first))
-            write_json(paths[name], report)
+        add_differences(reports, paths)
         print_reports(reports, layer_title(args.layer), console)
         for path in paths.values():
-            console.print(f'report: {path}', highlight=False, soft_wrap=True)
+            say(f'report: {path}')
         if args.json is None:
             runs = [Run(name, reports[name], checkpoint=network.checkpoint) for name, network in networks.items()]
             for path in draw_figures(runs, args.out):
-                console.print(f'figure: {path}', highlight=False, soft_wrap=True)
+                say(f'figure: {path}')
 
 
 if __name__ == '__main__':

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdecouple.evaluation.networks import LAYER, TRUST, open_network
+from mmdecouple.runs.launch import choose_device
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, seed
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.launch import choose_device
-from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.explorer import ExplorerServer, Looking, check_count, check_page, free_port, write_page
-from mmdecouple.visualization.subjects import WORDS, read_subjects
+from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, check_page, free_port, write_page
+from mmdecouple.visualization.sample_images import WORDS, read_sample_images
 
 SIZE = 448
 LIMIT = 24
@@ -57,28 +57,28 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors():
+    with program():
         choose_device(args.device)
         port = free_port(args.port)
         if args.export:
             check_page(args.export)
         check_count(len(args.words))
-        subjects = read_subjects(args.images, args.size, args.limit)
+        subjects = read_sample_images(args.images, args.size, args.limit)
         networks = [open_network(word, measured=args.measured, layer=args.layer, seed=args.seed,
                                  allow_pickle=args.allow_pickle) for word in args.words]
         if args.names:
             networks = [replace(network, name=name) for network, name in zip(networks, args.names)]
-        looking = Looking(networks, subjects, exact=args.export is None)
+        session = Session(networks, subjects, exact=args.export is None)
         if args.export:
             with shown_progress('images') as progress:
-                size = write_page(looking, args.export, lsc=args.lsc, progress=progress)
+                size = write_page(session, args.export, lsc=args.lsc, progress=progress)
             print(f'{args.export}: {len(subjects)} images, {len(networks)} networks, {size / 2**20:.1f} MB, '
-                  f'largest error of an affinity {looking.error:.4f}')
+                  f'largest error of an affinity {session.error:.4f}')
             return
         for index in range(len(subjects) if args.lsc else 0):
             with shown_progress(f'LSC of {subjects[index].name}') as progress:
-                looking.consistency(index, progress)
-        server = ExplorerServer(looking, port)
+                session.consistency(index, progress)
+        server = ExplorerServer(session, port)
         print(f'Explorer of {len(networks)} networks on {len(subjects)} images: {server.address} (Ctrl-C ends it)',
               flush=True)
         server.run(browser=not args.no_browser)

@@ -17,13 +17,14 @@ from mmdecouple.evaluation import bootstrap, lsc_maps
 from mmdecouple.evaluation.lsc import PRECISIONS
 from mmdecouple.evaluation.networks import Network
 from mmdecouple.evaluation.side_by_side import fingerprint
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
-from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.map_tool import add_options, kept, layer_title, open_named, save_pages, styles_of_networks
+from mmdecouple.visualization.map_tool import (add_options, cached, layer_title, open_named, save_pages,
+                                               styles_of_networks)
 from mmdecouple.visualization.maps import lsc_figure
-from mmdecouple.visualization.subjects import Subject, normalized
+from mmdecouple.visualization.sample_images import SampleImage, normalized
 
 ARRAYS = 'lsc.npz'
 
@@ -48,14 +49,14 @@ def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
                  f'{common} pixels.')
 
 
-def maps_of(name: str, network: Network, subjects: Sequence[Subject], args: argparse.Namespace) -> list[np.ndarray]:
+def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: argparse.Namespace) -> list[np.ndarray]:
     """The map (h, w) of every image, computed now or kept from an earlier call."""
     weights, maps = fingerprint(network), []
     for number, subject in enumerate(subjects, 1):
         image = normalized(network.model, [subject.image], network.cell)
         facts = (weights, subject.image, tuple(image.shape), network.cell, args.window, args.upsample, args.precision)
         with shown_progress(f'{name}, image {number} of {len(subjects)}: windows') as progress:
-            maps.append(kept(args.out / 'maps', facts, lambda: lsc_maps(
+            maps.append(cached(args.out / 'maps', facts, lambda: lsc_maps(
                 network.model, image, network.cell, args.window, batch_size=args.batch_size, upsample=args.upsample,
                 precision=args.precision, progress=progress)[0].numpy()))
     return maps
@@ -80,7 +81,7 @@ def print_summaries(summaries: dict[str, dict], layer: str, console: Console) ->
 
 def main(argv: Sequence[str] | None = None) -> None:
     args, console = parse_args(argv), Console()
-    with one_line_errors():
+    with program():
         check_writable(args.out / ARRAYS)
         networks, subjects = open_named(args)
         check_upsample(networks, args.upsample)
@@ -92,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         styles, images = styles_of_networks(networks), [subject.image for subject in subjects]
         summaries = {name: summary(found) for name, found in maps.items()}
         names = [subject.name for subject in subjects]
-        told = dict(images=names, window=args.window, layer=args.layer, lsc=summaries)
-        write_json(args.out / 'lsc.json', told, indent=2)
+        report = dict(images=names, window=args.window, layer=args.layer, lsc=summaries)
+        write_json(args.out / 'lsc.json', report, indent=2)
         arrays = write_arrays(args.out / ARRAYS, image_names=names, images=images,
                               **{f'lsc_{name}': found for name, found in maps.items()})
         print_summaries(summaries, layer_title(args.layer), console)

@@ -9,31 +9,20 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.decoupling.composition import mix_pixels
-from mmdecouple.evaluation.mask_statistics import (MASK_TYPES, collaboration, draw_masks, example_masks, mask_config,
-                                                   mask_statistics)
+from mmdecouple.evaluation.mask_statistics import MASK_TYPES, mask_config, mask_statistics
 from mmdecouple.masks import PRESETS, RegionCollaborativeCutout
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, real, seed
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
-from mmdecouple.utils.progress import shown_progress
-from mmdecouple.visualization.batches import decoupled_batch_figure
-from mmdecouple.visualization.masks import collaboration_figure, mask_types_figure
+from mmdecouple.visualization.mask_figures import figure_11, figure_12, figure_13
+from mmdecouple.visualization.sample_images import WORDS
 from mmdecouple.visualization.style import save_png
-from mmdecouple.visualization.subjects import WORDS, read_subjects
 
-FIGURE_RATIO = 0.4
-FIGURE_BOXES = dict(box_area=(0.2, 1.0), aspect=(0.5, 2.0))
-FIGURE_GRIDS = (1, 2, 3, 4, 5, 6)
-FIGURE_REPEATS = 500
-PIXELS = 224
-PATCHES = (14, 14)
 MOST_CELLS = 1024
 
 
@@ -69,12 +58,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors():
+    with program():
         if args.figure:
             out = args.out or Path(f'figure_{args.figure}.png')
             for path in (out, out.with_suffix('.npz')):
                 check_writable(path)
-            figure, arrays = {11: figure_11, 12: figure_12, 13: figure_13}[args.figure](args)
+            figure, arrays = draw_figure(args)
             print(f'Figure {args.figure}: {save_png(figure, out)}')
             print(f'arrays: {write_arrays(out.with_suffix(".npz"), **arrays)}')
         else:
@@ -104,40 +93,19 @@ def settings(args: argparse.Namespace) -> tuple[tuple[int, int], dict, RegionCol
     return size, mask_config(args.mask, args.cut_ratio, **grid), RegionCollaborativeCutout(**grid)
 
 
-def figure_11(args: argparse.Namespace) -> tuple[Figure, dict]:
-    """Draw the cut ratio in a region against the number of regions."""
-    with shown_progress('numbers of regions') as progress:
-        ratios = collaboration(('rcc', 'cutout', 'rcc_printed'), FIGURE_GRIDS, FIGURE_RATIO, (PIXELS, PIXELS),
-                               FIGURE_REPEATS, args.seed, progress, **FIGURE_BOXES)
-    numbers = [grid * grid for grid in FIGURE_GRIDS]
-    for name, rows in ratios.items():
-        print(f'{name:12}', ' '.join(f'N={number}: {mean:.3f}' for number, (mean, _) in zip(numbers, rows)))
-    return collaboration_figure(numbers, ratios, FIGURE_RATIO), dict(numbers=numbers, **ratios)
-
-
-def figure_12(args: argparse.Namespace) -> tuple[Figure, dict]:
-    """Draw one mask of each type over the same 2 x 2 grid regions."""
-    types = ('rectangle', 'random', 'blockwise', 'cutout', 'rcc')
-    masks, boxes = example_masks(types, FIGURE_RATIO, PATCHES, args.seed, **FIGURE_BOXES)
-    return mask_types_figure(masks, boxes), {**masks, **{f'regions_{name}': box for name, box in boxes.items()}}
-
-
-def figure_13(args: argparse.Namespace) -> tuple[Figure, dict]:
-    """Draw images, their cut masks, and the decoupled views, each with the next image as background."""
+def draw_figure(args: argparse.Namespace) -> tuple[Figure, dict]:
+    """A figure of the paper, and the arrays behind it."""
+    if args.figure == 11:
+        with shown_progress('numbers of regions') as progress:
+            figure, arrays = figure_11(args.seed, progress)
+        for name in filter('numbers'.__ne__, arrays):
+            means = (f'N={number}: {mean:.3f}' for number, (mean, _) in zip(arrays['numbers'], arrays[name]))
+            print(f'{name:12}', ' '.join(means))
+        return figure, arrays
+    if args.figure == 12:
+        return figure_12(args.seed)
     size, config, regions = settings(args)
-    # Views are made of whole cells, as near to the usual size as they come.
-    side = size[0] * max(1, round(PIXELS / size[0]))
-    subjects = read_subjects(args.images, side, args.limit)
-    if len(subjects) < 2 or size[0] != size[1]:
-        raise SystemExit(f'masks: figure 13 wants two images or more and as many rows as columns, got {len(subjects)} '
-                         f'and {size[0]} x {size[1]} cells; name more --images or one --size.')
-    images = np.stack([subject.image for subject in subjects])
-    masks, _ = next(draw_masks(config, regions, size, len(images), args.seed))
-    rows, views = torch.arange(len(images)), torch.from_numpy(images).permute(0, 3, 1, 2)
-    partners = (rows + 1) % len(images)
-    decoupled = mix_pixels(views, rows, partners, masks).permute(0, 2, 3, 1).numpy()
-    return (decoupled_batch_figure(images, masks.numpy(), images[partners], decoupled, len(images)),
-            dict(images=images, masks=masks, decoupled=decoupled, image_names=[subject.name for subject in subjects]))
+    return figure_13(args.images, args.limit, config, regions, size, args.seed)
 
 
 if __name__ == '__main__':

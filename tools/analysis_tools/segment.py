@@ -2,12 +2,10 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Callable
 
 import torch
 from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mmdecouple.evaluation.networks import TRUST, open_network
@@ -15,12 +13,12 @@ from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.registry import DATASETS, MEASURES
+from mmdecouple.runs.launch import choose_device, require_keys
+from mmdecouple.runs.progress import shown_stages
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
-from mmdecouple.utils.launch import choose_device, require_keys
-from mmdecouple.utils.progress import plain_lines
 
 UNTRAINED = 'none'
 
@@ -83,22 +81,10 @@ def print_report(report: dict, console: Console) -> None:
                   highlight=False)
 
 
-def bar_progress(bars: Progress) -> Callable[[str, int, int], None]:
-    """One bar for every stage."""
-    tasks: dict[str, int] = {}
-
-    def show(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.update(tasks[stage], completed=done)
-
-    return show
-
-
 def main() -> None:
     args = parse_args()
     console = Console()
-    with one_line_errors():
+    with program():
         if args.json:
             check_writable(args.json)
         choose_device(args.device)
@@ -118,9 +104,7 @@ def main() -> None:
         network = args.config if args.checkpoint == UNTRAINED else f'{args.config}={args.checkpoint}'
         model = open_network(network, measured=args.network, seed=args.seed, allow_pickle=args.allow_pickle).model
         check_size(model, images['val'].size)
-        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bars:
-            show = bar_progress(bars) if sys.stdout.isatty() else plain_lines()
+        with shown_stages(console) as show:
             report = measure_segmentation(
                 model, images['train'], images['val'], measures, json=args.json, config=str(args.config),
                 checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint,

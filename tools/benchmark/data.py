@@ -10,9 +10,9 @@ import torch
 
 from mmdecouple.datasets import ImageDataset, SceneImages
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import real
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_json
 
 
@@ -69,7 +69,7 @@ def images_per_second(dataset, seconds: float) -> float:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors():
+    with program():
         if args.json:
             check_writable(args.json)
     cv2.setNumThreads(0)

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.masks import PRESETS, build_mask
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_json
 
 PRESET = PRESETS['release']
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument('--json', type=Path, help='write the figures here')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    with one_line_errors():
+    with program():
         if args.json:
             check_writable(args.json)
         result = benchmark(args.size, args.batch, args.rounds)

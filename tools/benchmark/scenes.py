@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.datasets.scenes import SceneSpec, draw_layout, draw_scene
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.errors import one_line_errors
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     table = Table('size', 'scenes/s', 'layouts/s', title='one core, default knobs')
-    with one_line_errors():
+    with program():
         specs = [SceneSpec(size=size) for size in args.sizes]
     for spec in specs:
         scenes = rate(lambda index: draw_scene(spec, 'train', index), args)

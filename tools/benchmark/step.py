@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_json
 
 PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain'), ('ibot-d', 'ibot'), ('ibot-d-release', 'ibot'),
@@ -40,7 +40,7 @@ def main() -> None:
         from measuring import measure
         print(json.dumps(measure(args.measure, args)))
         return
-    with one_line_errors():
+    with program():
         if args.json:
             check_writable(args.json)
         compare(args)

@@ -11,8 +11,8 @@ import numpy as np
 from mmdecouple.datasets.scenes import CLASSES, Scene, draw_scene
 from mmdecouple.datasets.scenes.arguments import add_scene_arguments, parse_scene_spec
 from mmdecouple.datasets.scenes.spec import SPLITS
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_bytes
 
 GAP = 6
@@ -31,7 +31,7 @@ def main() -> None:
     add_scene_arguments(parser)
     args = parser.parse_args()
     spec = parse_scene_spec(parser, args)
-    with one_line_errors():
+    with program():
         check_writable(args.out)
     tiles = [_tile(draw_scene(spec, args.split, args.start + i), args.scale, args.marks)
              for i in range(args.rows * args.columns)]

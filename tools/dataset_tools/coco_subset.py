@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 
 from mmdecouple.datasets.coco_subset import read_annotations, take_share
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, seed
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import check_writable, write_bytes
+from mmdecouple.utils.files import check_writable, write_text
 
 
 def main() -> None:
-    with one_line_errors():
+    with program():
         parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument('root', type=Path, help='folder of COCO')
         parser.add_argument('--percent', type=integer(1, 100), nargs='+', default=[1, 5, 10], metavar='P')
@@ -32,7 +32,7 @@ def main() -> None:
         content = read_annotations(source)
         for (percent, number), target in targets.items():
             share = take_share(content, percent, number)
-            write_bytes(target, json.dumps(share).encode())
+            write_text(target, json.dumps(share))
             print(f'{target}: {len(share["images"])} images, {len(share["annotations"])} objects')
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from mmengine.fileio import dump
 
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import add_overrides
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import one_line_errors
-from mmdecouple.utils.files import check_writable, write_bytes
+from mmdecouple.utils.files import check_writable, write_text
 
 ENDINGS = ('.py', '.json', '.yml', '.yaml')
 
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors():
+    with program():
         if args.save:
             check_writable(args.save)
         config = load_config(args.config, args.cfg_options)
@@ -33,7 +33,7 @@ def main() -> None:
         if args.save:
             ending = args.save.suffix[1:]
             text = config.pretty_text if ending == 'py' else dump(config.to_dict(), file_format=ending)
-            write_bytes(args.save, text.encode())
+            write_text(args.save, text)
 
 
 if __name__ == '__main__':

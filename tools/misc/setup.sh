@@ -6,8 +6,7 @@
 # It takes no arguments but --help, and these environment variables:
 #
 #   PYTHON             interpreter to use, 3.10 to 3.12 (default: python3.11, which is tested, then python3)
-#   WHEELHOUSE         folder of ready-built wheels, tried before anything is compiled (default: a folder
-#                      shared/wheels beside the checkout, if there is one; empty: none)
+#   WHEELHOUSE         folder of ready-built wheels, tried before anything is compiled (default: none)
 #   MMDECOUPLE_WHEELS  where built mmcv wheels are kept (default: .wheels)
 #   MAX_JOBS           compile jobs (default: number of cores)
 #   FORCE              any value: go through every step even when nothing seems to have changed
@@ -174,10 +173,8 @@ mend_opencv() {
 }
 
 up_to_date && { echo "set-up: up to date"; exit 0; }
-if [[ -z ${WHEELHOUSE+x} ]]; then
-    WHEELHOUSE=''
-    [[ -d ../shared/wheels ]] && WHEELHOUSE=$(cd ../shared/wheels && pwd)
-elif [[ -n $WHEELHOUSE && ! -d $WHEELHOUSE ]]; then
+WHEELHOUSE=${WHEELHOUSE:-}
+if [[ -n $WHEELHOUSE && ! -d $WHEELHOUSE ]]; then
     fail "WHEELHOUSE=$WHEELHOUSE is not a folder."
 fi
 mkdir -p "$WHEELS"

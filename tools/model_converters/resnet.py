@@ -15,14 +15,14 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.models.backbones.resnet_formats import ROLES, WRITABLE, from_ours, to_ours
-from mmdecouple.models.backbones.resnet_names import FORMATS
-from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.utils.numpy_pickles import write_numpy_pickle
-from mmdecouple.utils.weight_files import read_weights, write_weights
+from mmdecouple.weights.files import read_weights, write_weights
+from mmdecouple.weights.formats.resnet import ROLES, WRITABLE, from_ours, to_ours
+from mmdecouple.weights.formats.resnet_names import FORMATS
+from mmdecouple.weights.readers.numpy_pickles import write_numpy_pickle
 
-# The formats that hold one backbone, and what detectron2 has to be told about it.
+# The formats that hold one backbone, and what detectron2 must be given with it.
 LONE = ('torchvision', 'detectron2')
 WRITTEN = ('In detectron2 set MODEL.RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.280, '
            '103.530], MODEL.PIXEL_STD [58.395, 57.120, 57.375].')
@@ -57,7 +57,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
-    with one_line_errors():
+    with program():
         check_writable(args.out)
         source = to_ours(read_weights(args.source, args.allow_pickle), args.source_format, repr(args.source))
         out = from_ours(source, args.to, args.role)

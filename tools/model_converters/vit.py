@@ -15,11 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.models.backbones.vit_formats import (FORMATS, ROLES, WRITABLE, ViTWeights, from_ours, ibot_checkpoint,
-                                                     leopart_checkpoint, own_checkpoint, roles_of, to_ours, vit_arch)
-from mmdecouple.utils.errors import one_line_errors
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.utils.weight_files import read_weights, write_weights
+from mmdecouple.weights.files import read_weights, write_weights
+from mmdecouple.weights.formats.vit import (FORMATS, ROLES, WRITABLE, ViTWeights, from_ours, ibot_checkpoint,
+                                            leopart_checkpoint, own_checkpoint, roles_of, to_ours, vit_arch)
 
 # Formats that hold student, teacher and heads.
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
@@ -47,7 +47,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
-    with one_line_errors():
+    with program():
         check_writable(args.out)
         content = read_weights(args.source, args.allow_pickle)
         roles = roles_of(content, repr(args.source))

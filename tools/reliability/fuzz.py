@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
-from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_bytes, write_json
 
 # What is tried -> module beside this one, trials by default, trials of one child process, whether they start
@@ -44,7 +44,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 
 def main(words: list[str] | None = None) -> int:
     args = parse_args(words)
-    with one_line_errors():
+    with program():
         out = Path(args.out).resolve() / args.what
         check_writable(out / 'counts.json')
         return campaign(args, out)
@@ -54,7 +54,6 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
     """Runs the trials, prints and writes their counts; returns the exit code."""
     # Here alone: the child processes inherit what is imported, and --help needs none of it.
     import torch
-
     from trials import FAILURES, run_trials
 
     torch.set_num_threads(1)

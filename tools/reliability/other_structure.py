@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmdecouple.utils.stored_configs import plain_values
+from mmdecouple.weights.stored_configs import plain_values
 
 # The parts of a config that a mutant keeps.
 KEPT = ('model', 'train_dataloader', 'train_cfg', 'custom_imports')

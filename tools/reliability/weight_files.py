@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from damaged_bytes import damaged
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from other_structure import restructured
 from safetensors.torch import save as save_safetensors
 from torch import nn
+from trials import Accepted
 
 from mmdecouple.evaluation.networks import open_network
-from mmdecouple.models.backbones.vit_formats import from_ours
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
-
-from damaged_bytes import damaged
-from other_structure import restructured
-from trials import Accepted
+from mmdecouple.weights.formats.vit import from_ours
 
 TOOLS = Path(__file__).resolve().parents[1]
 VIT = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=384)

@@ -1,11 +1,10 @@
 """The knobs of the built-in scenes, checked once when they are set."""
-import hashlib
-import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 
 SPLITS = ('train', 'val')
@@ -92,7 +91,7 @@ class SceneSpec:
     @property
     def digest(self) -> str:
         """Eight hex digits that differ whenever a knob differs."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        return digest_of(asdict(self))[:8]
 
     def generator(self, split: str, index: int) -> np.random.Generator:
         """Return the one source of randomness of scene `index` of `split`."""

@@ -11,8 +11,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
-from mmdecouple.utils.checkpoint import AtomicLocalBackend
+from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.files import write_text
 
 _OUTDATED = 'outdated_ckpts'
 _MOST_OUTDATED = 1000
@@ -36,6 +37,8 @@ class DurableCheckpointHook(CheckpointHook):
         if unknown:
             raise UserError(f'DurableCheckpointHook has no argument {shown(unknown[0])} (config key '
                             f'default_hooks.checkpoint.{unknown[0]}); remove it or correct its name.')
+        # Runners of other packages take this hook, and with it the backend that replaces files as a whole.
+        prepare_process()
         super().__init__(*args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
@@ -68,7 +71,7 @@ class DurableCheckpointHook(CheckpointHook):
             **self.args)
         if not is_main_process():
             return
-        AtomicLocalBackend().put_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
+        write_text(osp.join(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
         if self.max_keep_ckpts > 0:
             self._delete_outdated(runner)
         with suppress(FileNotFoundError):

@@ -19,7 +19,7 @@ from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-from mmdecouple.utils.finite import first_nonfinite
+from mmdecouple.weights.finite import first_nonfinite
 
 _REMEDY = 'a lower optim_wrapper.optimizer.lr or fp32'
 
@@ -82,7 +82,7 @@ class FiniteLossHook(Hook):
         """Wraps the model's ``parse_losses`` and watches every optimizer.
 
         Raises:
-            UserError: mmengine's own wrapper for mixed precision, which leaves out steps without a word.
+            UserError: mmengine's own wrapper for mixed precision, which skips steps silently.
         """
         self._runner = runner
         self._terms = _Terms()

@@ -1,5 +1,4 @@
 """Images that cannot be read are listed once, counted, and stop the run when they are many."""
-import fcntl
 import os.path as osp
 from typing import Any
 
@@ -7,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.runs.locks import lock
 from mmdecouple.utils.errors import UserError
 
 FILE_NAME = 'unreadable_images.txt'
@@ -61,7 +61,7 @@ class QuarantineHook(Hook):
     def _write(self, found: dict[str, str]) -> tuple[list[str], int]:
         """Adds the paths that no process listed yet; returns them and how many are listed."""
         with open(self._path, 'a+') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             file.seek(0)
             listed = {line.split('\t')[0] for line in file.read().splitlines()}
             new = [path for path in found if path not in listed]

@@ -15,8 +15,7 @@ from mmdecouple.decoupling.cells import enlarge
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.settings import Settings
-
-from .vit_formats import read_vit
+from mmdecouple.weights.formats.vit import read_vit
 
 _POSITIONS = ('learned', 'sincos')
 _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')

@@ -1,8 +1,8 @@
 """An interactive page: choose a point in an image, see what every network takes for similar."""
-from .coding import CodedMap, affinity_error, code_features, decode_features, smallest_code
-from .looking import Looking, check_count
 from .page import check_page, write_page
+from .quantize import QuantizedMap, affinity_error, dequantize_features, quantize_features, quantize_smallest
 from .server import ExplorerServer, free_port
+from .session import Session, check_count
 
-__all__ = ['CodedMap', 'ExplorerServer', 'Looking', 'affinity_error', 'check_count', 'check_page', 'code_features',
-           'decode_features', 'free_port', 'smallest_code', 'write_page']
+__all__ = ['ExplorerServer', 'QuantizedMap', 'Session', 'affinity_error', 'check_count', 'check_page',
+           'dequantize_features', 'free_port', 'quantize_features', 'quantize_smallest', 'write_page']

@@ -16,9 +16,9 @@ from bokeh.resources import INLINE
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_bytes
 
-from .coding import CodedMap
-from .looking import Looking, Progress
 from .panels import browser_source, image_panel, map_panel
+from .quantize import QuantizedMap
+from .session import Progress, Session
 
 _CENTER = (0.5, 0.5)
 _START = '''window.startExplorer({state, point, image: {...image, name: 'image'},
@@ -44,16 +44,16 @@ class PageState(DataModel):
     scale = String(default='fixed', help='fixed or per_map')
 
 
-def fill_features(picture: Picture, coded: list[CodedMap]) -> None:
+def fill_features(picture: Picture, coded: list[QuantizedMap]) -> None:
     """Give a picture its features."""
     picture.features = [dict(codes=item.codes, steps=item.steps) for item in coded]
 
 
-def build_page(looking: Looking, document: Document, *, lsc: bool = True) -> PageState:
+def build_page(session: Session, document: Document, *, lsc: bool = True) -> PageState:
     """Put the page into a document.
 
     Args:
-        looking: Networks and images.
+        session: Networks and images.
         document: An empty document.
         lsc: Whether LSC maps can be had.
 
@@ -61,13 +61,13 @@ def build_page(looking: Looking, document: Document, *, lsc: bool = True) -> Pag
         PageState: What the page holds; its pictures are still without features.
     """
     pictures = [Picture(name=subject.name, url=_data_uri(subject.image), point=list([*subject.points, _CENTER][0]))
-                for subject in looking.subjects]
+                for subject in session.subjects]
     state = PageState(name='state', pictures=pictures)
     point = browser_source(x=[], y=[])
     image = image_panel('image', point)
-    maps = [map_panel(f'map{place}', point) for place in range(len(looking.networks))]
+    maps = [map_panel(f'map{place}', point) for place in range(len(session.networks))]
     start = CustomJS(code=_START, args=dict(
-        state=state, point=point, image=image._asdict(), maps=[panel._asdict() for panel in maps], names=looking.names))
+        state=state, point=point, image=image._asdict(), maps=[panel._asdict() for panel in maps], names=session.names))
     document.js_on_event(DocumentReady, start)
     refresh = CustomJS(code='window.affinityExplorer?.show()')
     for picture in pictures:
@@ -75,20 +75,20 @@ def build_page(looking: Looking, document: Document, *, lsc: bool = True) -> Pag
             picture.js_on_change(name, refresh)
     for root in (image.figure, *(panel.figure for panel in maps), state):
         document.add_root(root)
-    document.title = ' · '.join(looking.names)
+    document.title = ' · '.join(session.names)
     document.template = files(__package__).joinpath('page.html').read_text('utf-8')
     document.template_variables.update(
         script=files(__package__).joinpath('explorer.js').read_text('utf-8'), lsc=lsc,
-        pictures=[subject.name for subject in looking.subjects], columns=_columns(len(maps) + 1),
-        networks=[(name, looking.styles[name].color) for name in looking.names])
+        pictures=[subject.name for subject in session.subjects], columns=_columns(len(maps) + 1),
+        networks=[(name, session.styles[name].color) for name in session.names])
     return state
 
 
-def write_page(looking: Looking, path: Path, *, lsc: bool = False, progress: Progress | None = None) -> int:
+def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Progress | None = None) -> int:
     """Write the page as one file that needs neither a server nor a network.
 
     Args:
-        looking: Networks and images; all features are computed.
+        session: Networks and images; all features are computed.
         path: HTML file.
         lsc: Whether to compute and include LSC maps.
         progress: Called with (images done, images in all).
@@ -97,14 +97,14 @@ def write_page(looking: Looking, path: Path, *, lsc: bool = False, progress: Pro
         int: Size of the file in bytes.
     """
     document = Document()
-    pictures = build_page(looking, document, lsc=lsc).pictures
+    pictures = build_page(session, document, lsc=lsc).pictures
     for index, picture in enumerate(pictures):
-        fill_features(picture, looking.features(index))
-        picture.consistency = looking.consistency(index) if lsc else []
+        fill_features(picture, session.features(index))
+        picture.consistency = session.consistency(index) if lsc else []
         if progress is not None:
             progress(index + 1, len(pictures))
     document.template_variables['foot'] = (
-        f'Features are stored rounded: no affinity is off by more than {looking.error:.4f}, measured over all points.')
+        f'Features are stored rounded: no affinity is off by more than {session.error:.4f}, measured over all points.')
     page = file_html(document, INLINE, document.title, template=document.template,
                      template_variables=document.template_variables).encode()
     write_bytes(path, page)

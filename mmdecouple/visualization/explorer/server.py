@@ -13,8 +13,8 @@ from bokeh.server.server import Server
 from mmdecouple.evaluation.measuring import exact_float32
 from mmdecouple.utils.errors import UnwritableFile
 
-from .looking import Looking
 from .page import Picture, build_page, fill_features
+from .session import Session
 
 HOST = '127.0.0.1'
 
@@ -41,20 +41,20 @@ class ExplorerServer:
     Features are computed beside LSC maps, which take much longer, each in the order in which they were asked for.
 
     Args:
-        looking: Networks and images.
+        session: Networks and images.
         port: From :func:`free_port`.
 
     Attributes:
         address (str): Of the page.
     """
 
-    def __init__(self, looking: Looking, port: int) -> None:
-        self.looking, self.address = looking, f'http://{HOST}:{port}/'
+    def __init__(self, session: Session, port: int) -> None:
+        self.session, self.address = session, f'http://{HOST}:{port}/'
         self._stopping = threading.Event()
         exact_float32()
         self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
         # The first page must not show nothing, and a network that cannot be looked at is known before it opens.
-        looking.features(0)
+        session.features(0)
         self._server = Server({'/': Application(FunctionHandler(self._serve))}, address=HOST, port=port,
                               allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'])
         self._server.start()
@@ -83,8 +83,8 @@ class ExplorerServer:
         self._server.io_loop.add_callback(self._server.io_loop.stop)
 
     def _serve(self, document: Document) -> None:
-        state = build_page(self.looking, document)
-        fill_features(state.pictures[0], self.looking.features(0))
+        state = build_page(self.session, document)
+        fill_features(state.pictures[0], self.session.features(0))
         asked = {(0, 'features')}
 
         def ask(attribute: str, old: object, new: object) -> None:
@@ -101,8 +101,8 @@ class ExplorerServer:
 
     def _compute(self, kind: str, index: int) -> list:
         if kind == 'features':
-            return self.looking.features(index)
-        return self.looking.consistency(index, self._go_on)
+            return self.session.features(index)
+        return self.session.consistency(index, self._go_on)
 
     def _go_on(self, done: int, total: int) -> None:
         if self._stopping.is_set():

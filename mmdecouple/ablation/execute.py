@@ -1,0 +1,85 @@
+"""Runs of a plan as jobs: train what is not trained, measure what is not measured, nothing twice."""
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from mmdecouple.runs.jobs import Job
+from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.locks import alone
+from mmdecouple.utils.files import write_text
+
+from .finalize import figures_folder, finish, read_note
+from .plan import PlannedRun
+from .run_measures import UNTRAINED, figures_files
+
+_WAIT_SECONDS = 120
+
+
+def jobs_of(runs: Sequence[PlannedRun], *, gpus: int = 1, held_files: Sequence[IO] = (),
+            measured: Callable[[], None] | None = None) -> list[Job]:
+    """Jobs for all that is missing, each run's measuring right behind its training.
+
+    Args:
+        runs: Of a plan, in its order.
+        gpus: Processes a training is spread over; 1 starts no launcher.
+        held_files: See `Job`.
+        measured: Called after each measuring.
+    """
+    jobs, training, measuring = [], {}, set()
+    for run in runs:
+        if run.key not in training and read_note(run) is None:
+            if run.row.untrained:
+                finish(run)
+            else:
+                training[run.key] = f'training {run.name}'
+                jobs.append(Job(
+                    training[run.key], _training(run, gpus), run.folder / 'train.log',
+                    [training[key] for key in run.needs if key in training], partial(finish, run, gpus), held_files))
+        # A training that is done anew takes its old figures away.
+        missing = tuple(path for path in figures_files(run.probe, figures_folder(run))
+                        if run.key in training or not path.is_file())
+        if missing and missing not in measuring:
+            measuring.add(missing)
+            jobs.append(Job(
+                f'measuring {run.name}', _measuring(run), run.folder / 'measure.log',
+                [training[key] for key in (run.key, *run.needs) if key in training], measured, held_files))
+    return jobs
+
+
+def _training(run: PlannedRun, gpus: int) -> list[str]:
+    config = _write_config(run, run.folder / 'config' / f'{run.folder.name}.py')
+    return launch_command('mmdecouple.runs.train', [str(config), '--work-dir', str(run.folder), '--resume'],
+                          'pytorch' if gpus > 1 else 'none', gpus)
+
+
+def _measuring(run: PlannedRun) -> list[str]:
+    folder = figures_folder(run)
+    stems = [path.stem.rpartition('-')[2] for path in figures_files(run.probe, folder)]
+    config = _write_config(run, folder / f'probes-{"".join(stem[:4] for stem in stems)}.py')
+    weights = UNTRAINED if run.row.untrained else str(run.weights)
+    return launch_command('mmdecouple.ablation.run_measures', [str(config), weights, str(run.seed), str(folder)])
+
+
+def _write_config(run: PlannedRun, path: Path) -> Path:
+    # mmengine's own dump formats it nicely, which takes a second for each of hundreds.
+    write_text(path, ''.join(f'{key} = {value!r}\n' for key, value in run.config.to_dict().items()))
+    return path
+
+
+@contextmanager
+def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
+    """Holds the lock of a folder of runs, which children that outlive us hold on to until they have saved.
+
+    Args:
+        out: The folder; made if need be.
+        say: Called with a line if there is another process to wait for.
+
+    Raises:
+        UserError: Another process still works there after two minutes.
+    """
+    busy = f'{out}: another ablation works in this folder; wait for it, or take another with --out.'
+    waiting = f'{out}: waiting for processes of an earlier start to save and end.'
+    with alone(out / '.lock', busy, _WAIT_SECONDS, lambda: say(waiting)) as lock:
+        yield lock

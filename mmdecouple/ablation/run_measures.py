@@ -1,0 +1,55 @@
+"""Measures one run, each measure by itself: `python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`."""
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import init_default_scope
+
+from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.registry import DATASETS
+from mmdecouple.runs.progress import Lines
+from mmdecouple.runs.startup import program
+from mmdecouple.utils.configs import load_config
+
+from .plan import figures_stem
+
+UNTRAINED = 'none'
+
+
+def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
+    """File of each measure's figures -> config of a `ProbeDataset` with this measure alone."""
+    return {folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
+            for measure in probe['measures']}
+
+
+def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
+    """Measure what the config's probes ask for and `folder` lacks; a file appears when its measure is done.
+
+    Args:
+        config: Config of the run.
+        weights: Its checkpoint; `none` for the network as it is initialized.
+        seed: Of that initialization.
+        folder: Of the figures.
+    """
+    probe = configured_probe(load_config(config))
+    missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
+    network = open_network(config if weights == UNTRAINED else f'{config}={weights}', seed=seed)
+    init_default_scope('mmdecouple')
+    lines = Lines()
+
+    def show(place: int, done: int, images: int) -> None:
+        # In hundredths of a measure.
+        lines('measured', 100 * place + 100 * done // images, 100 * len(missing))
+
+    for place, (path, one) in enumerate(missing.items()):
+        metric = CouplingMetric(json=path, config=config, checkpoint=None if weights == UNTRAINED else weights)
+        measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64,
+                      progress=partial(show, place))
+
+
+if __name__ == '__main__':
+    with program():
+        measure_missing(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

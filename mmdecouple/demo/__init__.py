@@ -1,0 +1,1 @@
+"""The whole story of a method on built-in data, in minutes."""

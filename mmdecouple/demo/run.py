@@ -1,0 +1,130 @@
+"""Trains what is not trained, measures what is not measured, and writes the report."""
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from mmdecouple.evaluation.networks import UNTRAINED
+from mmdecouple.runs.contents import newest_checkpoint, read_run
+from mmdecouple.runs.jobs import Job, run_jobs
+from mmdecouple.runs.launch import cores
+from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.stamp import Stamp
+from mmdecouple.utils.configs import configs_folder, load_config
+from mmdecouple.utils.digests import digest_of
+from mmdecouple.utils.errors import UserError
+from mmdecouple.visualization.comparison import compare, figures_file, is_measured
+
+from .stories import CAUTION, Story
+
+_QUICK_TRAINING = ['train_cfg.max_epochs=2', 'train_dataloader.dataset.num_images=64']
+_QUICK_MEASURING = ['--limit', '40']
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo of one method.
+
+    Args:
+        story: Of the method.
+        out: Folder of the runs and, below it, of the report.
+        seed: Of all runs.
+        fresh: Whether to train again what is finished.
+        quick: Whether to take a few steps only, which tries the machinery and teaches nothing.
+        console: Where progress is shown.
+    """
+
+    story: Story
+    out: Path
+    seed: int
+    fresh: bool
+    quick: bool
+    console: Console
+
+    def run(self) -> None:
+        """All that is missing, then the report.
+
+        Raises:
+            JobFailed: A training or a measurement failed.
+            KeyboardInterrupt: It was stopped; every run has saved.
+        """
+        story, before, options = self.story, {}, []
+        threads = max(1, cores() // len(story.runs))
+        for name, config, key in (('Teacher', story.teacher, 'model.teacher.checkpoint'),
+                                  ('Start', story.start, 'model.backbone.weights')):
+            if config:
+                before = self._train({name: config}, cores())
+                options = [f'{key}={newest_checkpoint(before[name])}']
+        folders = self._train(story.runs, threads, options)
+        folders = before | folders if story.start else folders | before
+        run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console)
+        compare(list(folders.values()), list(folders), self.out / story.report, _never_measure, untrained=True,
+                title=f'{next(iter(story.runs))} with and without de-coupling', notes=[story.notes, CAUTION],
+                console=self.console)
+
+    def _train(self, runs: dict[str, str], threads: int, options: Sequence[str] = ()) -> dict[str, Path]:
+        """Trains what is not trained yet, several at a time.
+
+        Args:
+            runs: Name -> config in `configs/demo/`.
+            threads: OpenMP threads of each run.
+            options: More `--cfg-options`.
+
+        Returns:
+            Name -> run folder.
+        """
+        options = [*options, *(_QUICK_TRAINING if self.quick else [])]
+        folders = {name: self.out / Path(config).stem for name, config in runs.items()}
+        jobs = {name: self._training_job(name, config, folders[name], options) for name, config in runs.items()}
+        due = [job for job in jobs.values() if job is not None]
+        if len(due) < len(jobs):
+            kept = ', '.join(name for name, job in jobs.items() if job is None)
+            self.console.print(f'Already trained, kept: {kept} (--fresh trains again).', highlight=False)
+        # Three equal runs on two cores end sooner side by side than as a pair and a straggler.
+        run_jobs('Training', due, len(runs) if cores() > 1 else 1, threads, self.console)
+        return folders
+
+    def _training_job(self, name: str, config_name: str, folder: Path, options: Sequence[str]) -> Job | None:
+        """Job that trains one network to its end, or None if that has been done."""
+        path = configs_folder() / 'demo' / config_name
+        stamp = Stamp(folder, digest_of([load_config(str(path)).to_dict(), options, self.seed]))
+        if self.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        stamp.claim('add --fresh to train it again, or choose another folder with --out')
+        if stamp.finished() is not None:
+            return None
+        words = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
+        words += ['--cfg-options', *options] if options else []
+        return Job(name, launch_command('mmdecouple.runs.train', words), folder / 'train.log',
+                   done=lambda: _finish(stamp))
+
+    def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:
+        """Jobs that measure every run, and the untrained network of the first, where not done yet."""
+        runs = {name: (folder, *read_run(folder)) for name, folder in folders.items()}
+        first, start, config = next(iter(runs.values()))
+        targets = [('Untrained', first, None, config, f'{UNTRAINED}{start}')]
+        targets += [(name, folder, checkpoint, config, str(checkpoint))
+                    for name, (folder, checkpoint, config) in runs.items()]
+        jobs = []
+        for name, folder, checkpoint, config, network in targets:
+            out = figures_file(folder, checkpoint)
+            if not is_measured(out, config, checkpoint):
+                words = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
+                jobs.append(Job(name, launch_command('mmdecouple.visualization.coupling', words),
+                                out.with_suffix('.log')))
+        return jobs
+
+
+def _finish(stamp: Stamp) -> None:
+    """Notes that a run is finished, if its last checkpoint is there."""
+    checkpoint, config = read_run(stamp.folder)
+    if checkpoint.name != f'epoch_{config.train_cfg.max_epochs}.pth':
+        raise UserError(f'the run in {stamp.folder} was stopped before its end; run the same command to go on.')
+    stamp.finish()
+
+
+def _never_measure(network: str, out: Path) -> None:
+    """Stands where `compare` would measure: the demo has done it before, several at a time."""
+    raise UserError(f'{out} should hold the figures of {network} by now.')

@@ -1,0 +1,240 @@
+"""Child processes a few at a time, under one live progress display, stopped cleanly together."""
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from mmdecouple.utils.errors import PREFIX
+
+from .progress import Lines, State, bars_on, read_line
+from .progress_hook import ASKED
+
+_POLL_SECONDS = 0.25
+_STOP_SECONDS = 90
+_TAIL_LINES = 15
+_PLAIN_SECONDS = 30
+_FEW_JOBS = 12
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+# Looked up here, as a child between fork and exec must not load libraries.
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+
+
+class JobFailed(RuntimeError):
+    """A child ended with an error; `tail` holds the line in which it said why, or else the last lines it wrote."""
+
+    def __init__(self, message: str, tail: Sequence[str]) -> None:
+        super().__init__(message)
+        self.tail = list(tail)
+
+
+@dataclass
+class Job:
+    """One child process; the lines of progress in its output are shown.
+
+    Args:
+        name: Shown beside its bar.
+        command: Program and arguments.
+        log: File that takes its output; text of an earlier start is kept.
+        after: Names of jobs that must have ended well before this one starts.
+        done: Called when the child has ended well; an error it raises counts as the job's.
+        held_files: Open files that the child keeps open, and with them the locks on them.
+    """
+
+    name: str
+    command: list[str]
+    log: Path
+    after: Sequence[str] = ()
+    done: Callable[[], None] | None = None
+    held_files: Sequence[IO] = ()
+    process: subprocess.Popen | None = field(default=None, init=False)
+    tail: deque = field(default_factory=lambda: deque(maxlen=_TAIL_LINES), init=False)
+    reasons: dict[str, None] = field(default_factory=dict, init=False)
+    _output: IO | None = field(default=None, init=False)
+    _rest: str = field(default='', init=False)
+
+    def start(self, threads: int) -> None:
+        """Start the child in its own process group, so that Ctrl-C reaches it through us only.
+
+        On Linux it is asked to save and end if this process is killed.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads),
+               'PYTHONUNBUFFERED': '1', 'COLUMNS': '160', ASKED: '1'}
+        with self.log.open('ab') as sink:
+            self._output = self.log.open(encoding='utf-8', errors='replace')
+            self._output.seek(0, os.SEEK_END)
+            self.process = subprocess.Popen(self.command, stdout=sink, stderr=subprocess.STDOUT,
+                                            stdin=subprocess.DEVNULL, env=env,
+                                            start_new_session=True, preexec_fn=_end_with_parent,
+                                            pass_fds=[file.fileno() for file in self.held_files])
+
+    def news(self) -> State | None:
+        """Read what the child wrote since the last call and return the last progress in it."""
+        found = None
+        *lines, self._rest = (self._rest + self._output.read()).split('\n')
+        for line in lines:
+            state = read_line(line)
+            found = state or found
+            if line.strip() and state is None:
+                self.tail.append(line)
+            if PREFIX in line:
+                # Of several processes each says it, and a launcher writes pages after them.
+                self.reasons[line[line.index(PREFIX):]] = None
+        return found
+
+
+def run_jobs(title: str, jobs: Sequence[Job], slots: int, threads: int = 1,
+             console: Console | None = None, keep_going: bool = False) -> list[JobFailed]:
+    """Run jobs, `slots` at a time in the given order, and return when all are done.
+
+    Ctrl-C and SIGTERM are passed on as SIGTERM to every running child; they get the time to save.
+
+    Args:
+        title: What the jobs do, in front of every bar.
+        jobs: Children to run; a job stands behind those that it waits for.
+        slots: Children at a time, at least 1.
+        threads: OpenMP threads of each child.
+        console: Terminal of the display.
+        keep_going: Whether a failure leaves those running that do not wait for the failed job.
+
+    Returns:
+        With `keep_going`, the failures.
+
+    Raises:
+        JobFailed: A child failed; the others were stopped.
+        KeyboardInterrupt: After a clean stop.
+    """
+    console = console or Console()
+    waiting, running, failures = list(jobs), {}, []
+    ended: set[str] = set()
+    with _sigterm_as_interrupt(), bars_on(console) as progress:
+        display = _Display(title, jobs, progress, console)
+        try:
+            while waiting or running:
+                while len(running) < slots and (job := _next(waiting, ended)):
+                    waiting.remove(job)
+                    job.start(threads)
+                    display.started(job)
+                    running[job.name] = job
+                if not running:
+                    break
+                time.sleep(_POLL_SECONDS)
+                for job in list(running.values()):
+                    code = job.process.poll()
+                    display.news(job)
+                    if code is None:
+                        continue
+                    del running[job.name]
+                    failure = _failure(title, job, code)
+                    if failure is None:
+                        ended.add(job.name)
+                        display.ended(job)
+                    elif keep_going:
+                        failures.append(failure)
+                        display.say(f'{failure}')
+                    else:
+                        raise failure
+        finally:
+            stop(list(running.values()))
+    return failures
+
+
+def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
+    """First job that waits for none."""
+    return next((job for job in waiting if ended.issuperset(job.after)), None)
+
+
+def _failure(title: str, job: Job, code: int) -> JobFailed | None:
+    if code != 0:
+        return JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}',
+                         job.reasons or job.tail)
+    try:
+        if job.done is not None:
+            job.done()
+    except (OSError, ValueError, RuntimeError) as error:
+        return JobFailed(f'{title} {job.name} failed: {error}; whole log: {job.log}', job.tail)
+    return None
+
+
+def stop(jobs: Sequence[Job]) -> None:
+    """Ask running children to save and end; end those that have not after 90 seconds."""
+    for job in jobs:
+        if job.process.poll() is None:
+            job.process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for job in jobs:
+        try:
+            job.process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            os.killpg(job.process.pid, signal.SIGKILL)
+            job.process.wait()
+
+
+class _Display:
+    """A bar a job on a terminal, of many only those that run and one over all; lines for a log file."""
+
+    def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
+        self.title, self.progress, self.console = title, progress, console
+        self.few, self.total, self.count = len(jobs) <= _FEW_JOBS, len(jobs), 0
+        self.lines: dict[str, Lines] = {}
+        self.tasks: dict[str, TaskID] = {}
+        if self.few:
+            self.tasks = {job.name: progress.add_task(f'{title} {job.name}', total=None, start=False) for job in jobs}
+        else:
+            self.overall = progress.add_task(f'{title}: jobs', total=self.total)
+
+    def started(self, job: Job) -> None:
+        if self.few:
+            self.progress.start_task(self.tasks[job.name])
+        else:
+            self.tasks[job.name] = self.progress.add_task(f'{self.title} {job.name}', total=None)
+        self.say(f'{self.title} {job.name}: started, log in {job.log}')
+
+    def news(self, job: Job) -> None:
+        if (news := job.news()) is None:
+            return
+        self.progress.update(self.tasks[job.name], completed=news.done, total=news.total)
+        self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(f'{self.title} {job.name}', news.done,
+                                                                         news.total)
+
+    def ended(self, job: Job) -> None:
+        self.count += 1
+        task = self.tasks[job.name]
+        total = self.progress.tasks[self.progress.task_ids.index(task)].total or 1
+        self.progress.update(task, completed=total, total=total)
+        if not self.few:
+            self.progress.remove_task(task)
+            self.progress.update(self.overall, completed=self.count)
+        self.say(f'{self.title} {job.name}: done' + ('' if self.few else f' ({self.count} of {self.total} jobs)'))
+
+    def say(self, line: str) -> None:
+        if not self.console.is_terminal:
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _end_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_DEATH_SIGNAL, signal.SIGTERM)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

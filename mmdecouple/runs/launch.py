@@ -1,0 +1,154 @@
+"""What the command-line tools share: common options, and a config made ready to run."""
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmengine.config import Config
+
+from mmdecouple.utils.arguments import add_overrides
+from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.files import check_writable
+
+from .agent import end_with_agent
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that training and testing have in common."""
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    add_overrides(parser, 'overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
+    parser.add_argument(
+        '--device', choices=['auto', 'cpu', 'cuda'],
+        help='auto (default) takes CUDA when there is one')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch has passed both spellings over time.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def choose_device(device: str) -> None:
+    """Keeps CUDA from the process, or makes sure that it is there.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ValueError: `device` is none of these.
+        RuntimeError: `cuda` was asked for and no CUDA device can be used.
+    """
+    if device not in ('auto', 'cpu', 'cuda'):
+        raise UserError(f'device must be auto, cpu or cuda, got {device!r} (config key device).')
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+    elif device == 'cuda':
+        import torch
+        if not torch.cuda.is_available():
+            raise UserError(
+                f'CUDA was asked for (--device or config key device), but torch '
+                f'{torch.__version__} finds no CUDA device; use --device cpu, '
+                'or run tools/misc/doctor.py.')
+
+
+def existing_checkpoint(path: str) -> str:
+    """The path itself, when it is a file or an address that a file can be fetched from.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise MissingFile(f'checkpoint {path} does not exist.')
+    return path
+
+
+def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
+    """Checks that a config has what a tool is about to use.
+
+    Raises:
+        ValueError: A key is missing or None.
+    """
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise UserError(
+            f'config {config.filename} cannot be used for {purpose}: it has no '
+            f'{", ".join(missing)}.')
+
+
+def prepare_config(args: argparse.Namespace) -> Config:
+    """Reads the config named on the command line and puts the common options into it.
+
+    Args:
+        args: Parsed arguments with `config` and those of `add_run_options`.
+
+    Returns:
+        The config with `work_dir` and `launcher` set; the key `device` has been acted upon.
+
+    Raises:
+        OSError: Nothing can be written into `work_dir`.
+        ValueError: The config asks for what cannot be, see `mmdecouple.configuration.check_config`.
+    """
+    from mmdecouple.configuration import check_config
+
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    check_config(config, args.cfg_options)
+    choose_device(args.device or config.get('device', 'auto'))
+    config.launcher = args.launcher
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(config.filename).stem)
+    check_writable(Path(config.work_dir) / Path(config.filename).name)
+    return config
+
+
+def join_processes_without_cuda(config: Config) -> None:
+    """Joins the processes of `torchrun` with gloo where no CUDA device is there; else does nothing.
+
+    mmengine's own launcher and model wrapper name a CUDA device for every process and would fail.
+
+    Args:
+        config: Its `launcher` is read; `model_wrapper_cfg` is set so that no device is named.
+    """
+    import torch
+    if config.launcher != 'pytorch' or torch.cuda.is_available():
+        return
+    torch.distributed.init_process_group('gloo')
+    unused = config.get('find_unused_parameters', False)
+    config.setdefault('model_wrapper_cfg', dict(
+        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+        find_unused_parameters=unused))
+
+
+def build_runner(config: Config) -> 'Runner':
+    """Builds the runner that the config names by `runner_type`, or mmengine's own; ranks end with their agent."""
+    from mmengine.runner import Runner
+
+    end_with_agent()
+    join_processes_without_cuda(config)
+    from mmdecouple.registry import RUNNERS
+    from mmdecouple.weights.mmengine_loading import trust_pickles
+
+    from .startup import prepare_process
+    prepare_process()
+    trust_pickles(bool(config.get('allow_pickle_checkpoint', False)))
+    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+
+
+@contextmanager
+def running(config: Config) -> Iterator['Runner']:
+    """Builds the runner; what a value of the config makes fail until the first step is done becomes a `UserError`."""
+    from mmdecouple.configuration import answering
+
+    with answering(config):
+        yield build_runner(config)

@@ -1,0 +1,158 @@
+"""Numbers measured with this package: the files of docs/results, as the tools wrote them."""
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmdecouple.ablation.columns import COLUMNS
+from mmdecouple.registry import MEASURES
+from mmdecouple.utils.errors import UserError
+
+from .published import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Metric
+
+RESULTS = ROOT / 'docs' / 'results'
+_BOX = {'coco/bbox_mAP': 'box AP', 'coco/bbox_mAP_50': 'box AP50', 'coco/bbox_mAP_75': 'box AP75',
+        'coco/segm_mAP': 'mask AP', 'coco/segm_mAP_50': 'mask AP50', 'coco/segm_mAP_75': 'mask AP75'}
+# Task -> data set, key of the metric -> its name, factor.
+_TRANSFER = {
+    'coco-mask-rcnn-c4': (COCO, _BOX, 100), 'coco-cascade-vit': (COCO, _BOX, 100),
+    'ade-upernet': (ADE, {'mIoU': 'mIoU'}, 1),
+    'voc-faster-rcnn-c4': (VOC, {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50',
+                                 'pascal_voc/AP75': 'box AP75'}, 100)}
+# The networks of the protocols; rows of earlier versions, which had no others, do not say it.
+_ARCHS = ('resnet50', 'vit-s16')
+_OBJECTS = {'oknn_top1': 'OKNN top 1', 'oknn_top5': 'OKNN top 5', 'oknn_d_top1': 'OKNN-D top 1',
+            'oknn_d_top5': 'OKNN-D top 5', COLUMNS['CR inter'].key: 'CR inter', COLUMNS['CR intra'].key: 'CR intra'}
+_SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
+# Name of the data set -> what the table calls it, and its images: small data may bear the name of the whole.
+_SEGMENT_DATA = {'voc12-val': (VOC_SEG, 1449), 'coco-stuff15-val2017': (STUFF, 5000)}
+_OBJECT_IMAGES, _OBJECT_SIZE = 5000, 224
+
+
+class OwnNumber(NamedTuple):
+    """One number.
+
+    Args:
+        config: Stem of the pre-training config.
+        metric: Data set and name, as in the metafiles.
+        value: In the unit of the published one.
+        source: File and what else is needed to find it.
+    """
+    config: str
+    metric: Metric
+    value: float
+    source: str
+
+
+def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]]:
+    """The numbers of all rows of `transfer.py` and reports of `coupling.py` and `segment.py` in a folder.
+
+    Rows of an ablation are no part of them: `read_ablation_rows` gives those.
+
+    Returns:
+        The numbers, and a line for each result that is not comparable with the published ones: a smoke run, other data,
+        other settings, a network that was not trained here.
+
+    Raises:
+        ValueError: A file is none of these.
+    """
+    found: list[OwnNumber] = []
+    left_out: list[str] = []
+    for _, place, record in _records(folder):
+        if 'task' in record and 'metrics' in record:
+            reason, numbers = _other_task(record), _of_transfer(record, place)
+        elif str(record.get('format', '')).startswith('mmdecouple-coupling'):
+            reason, numbers = _other_network(record) or _other_objects(record), _of_report(
+                record, _OBJECTS, OBJECTS, place)
+        elif 'val' in record and 'class_iou' in record:
+            reason = _other_network(record) or _other_segments(record)
+            numbers = _of_report(record, _SEGMENTS, _SEGMENT_DATA.get(record['val']['name'], ('', 0))[0], place)
+        elif {'table', 'scale', 'row'} <= record.keys():
+            continue
+        else:
+            raise UserError(f'{place} is no result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
+        if reason:
+            left_out.append(f'{place} is not in the table: {reason}.')
+        else:
+            found += numbers
+    return found, left_out
+
+
+def read_ablation_rows(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Raw rows of `ablate.py` in a folder, each with its `source`."""
+    return [{**record, 'source': path.relative_to(folder).as_posix()} for path, _, record in _records(folder)
+            if {'table', 'scale', 'row'} <= record.keys()]
+
+
+def _records(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    for path in sorted((*folder.rglob('*.json'), *folder.rglob('*.jsonl'))):
+        name = path.relative_to(folder).as_posix()
+        texts = path.read_text().splitlines() if path.suffix == '.jsonl' else [path.read_text()]
+        for number, text in enumerate(texts, 1):
+            place = f'{name}, line {number}' if path.suffix == '.jsonl' else name
+            try:
+                record = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise UserError(f'{folder / place}: no JSON ({error}); copy the file again.') from error
+            if not isinstance(record, dict):
+                raise UserError(f'{folder / place} holds a {type(record).__name__}, not a result; remove it.')
+            yield path, place, record
+
+
+def _config(text: str) -> str:
+    """Stem of a config; the copy in a run folder carries the time of its start."""
+    return re.sub(r'_\d{8}_\d{6}$', '', Path(text).name.removesuffix('.py'))
+
+
+def _other_task(row: dict[str, Any]) -> str:
+    """Why a row is not comparable with the published numbers; empty if it is."""
+    if row['task'] not in _TRANSFER:
+        return f'no number was published for the task {row["task"]}'
+    arch = row.get('arch', _ARCHS[0])
+    return '' if arch in _ARCHS else f'the task was built on {arch}, another network than the published one'
+
+
+def _other_network(report: dict[str, Any]) -> str:
+    if not report['config']:
+        return 'its network was built from no config'
+    if not report['checkpoint']:
+        return 'its network is untrained'
+    if report.get('layer'):
+        return f'it was read at layer {report["layer"]}'
+    return f'it was measured with --measured {report["measured"]}' if report.get('measured') else ''
+
+
+def _other_objects(report: dict[str, Any]) -> str:
+    images, size = report.get('images'), report.get('size')
+    if not re.fullmatch(r'(.*[-_])?val2017', report['dataset']) or images != _OBJECT_IMAGES:
+        return f'{images} images of {report["dataset"]} are not the {_OBJECT_IMAGES} of COCO val2017'
+    if size != _OBJECT_SIZE:
+        return f'images were shown at {size} pixels, not at {_OBJECT_SIZE}'
+    changed = [config for config in report['measures']
+               if MEASURES.build(config) != MEASURES.build(dict(type=config['type']))]
+    return f'a measure had other settings than its own: {changed[0]}' if changed else ''
+
+
+def _other_segments(report: dict[str, Any]) -> str:
+    name, images = report['val']['name'], report['val']['images']
+    if name not in _SEGMENT_DATA:
+        return f'no number was published for {name}'
+    whole = _SEGMENT_DATA[name][1]
+    return '' if images == whole else f'{images} images are not the {whole} of {name}'
+
+
+def _of_transfer(row: dict[str, Any], place: str) -> Iterator[OwnNumber]:
+    dataset, names, factor = _TRANSFER[row['task']]
+    config, changed = _config(row['pretraining'].partition(',')[0]), ', with options' if row.get('options') else ''
+    for key, name in names.items():
+        if key in row['metrics']:
+            yield OwnNumber(config, (dataset, name), factor * row['metrics'][key],
+                            f'{place} (seed {row["seed"]}, {row["date"][:10]}{changed})')
+
+
+def _of_report(report: dict[str, Any], names: dict[str, str], dataset: str, place: str) -> Iterator[OwnNumber]:
+    for key, name in names.items():
+        if key in report['metrics']:
+            factor = 1 if name.startswith('CR') else 100
+            yield OwnNumber(_config(report['config']), (dataset, name), factor * report['metrics'][key]['value'], place)

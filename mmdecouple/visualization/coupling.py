@@ -1,0 +1,189 @@
+"""Measures networks on shared draws, each into a JSON of its own; what is measured on these draws is kept.
+
+`python -m mmdecouple.visualization.coupling NETWORK OUT.json [--limit N]` measures one network in a process of its own.
+"""
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+from torch.utils.data import Dataset
+
+from mmdecouple.evaluation import measure_model
+from mmdecouple.evaluation.networks import Network, open_network
+from mmdecouple.evaluation.side_by_side import check_cells, fingerprint
+from mmdecouple.evaluation.suites import configured_probe, probe_config
+from mmdecouple.registry import DATASETS
+from mmdecouple.runs.progress import shown_progress
+from mmdecouple.runs.startup import program
+from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.files import write_json
+
+from .charts import histogram_figure, ratio_curve_figure
+from .comparison import made_from
+from .metrics import difference_to, metric_interval
+from .report import styles_of
+from .runs import Run, cached_coupling
+from .style import save_png
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the networks are shown.
+
+    Attributes:
+        dataset: Word for the images; None for what the first network's config names.
+        size: Side in pixels of an image; None for the usual one.
+        cell: Side in pixels of a patch cell; None for the largest of the networks.
+        seed: Of the draws.
+        manifest: JSON of the draws, read if it exists, else written.
+        measures: Names of measures; None for all.
+        limit: Most images, pairs or objects a measure draws.
+        removal: How object A of the inter-object ratio loses cells; None for the usual one.
+    """
+
+    dataset: str | None = None
+    size: int | None = None
+    cell: int | None = None
+    seed: int = 0
+    manifest: str | None = None
+    measures: Sequence[str] | None = None
+    limit: int | None = None
+    removal: str | None = None
+
+    def build(self, networks: dict[str, Network]) -> Dataset:
+        """The probe images that all networks are shown, drawn or read from the manifest."""
+        config = next((network.config for network in networks.values() if network.config is not None), {})
+        cell = max(network.cell for network in networks.values())
+        if not self.dataset:
+            cell = max(cell, configured_probe(config).get('cell', cell))
+        probe = probe_config(self.dataset, config, size=self.size, cell=self.cell or cell, seed=self.seed,
+                             manifest=self.manifest, measures=self.measures, limit=self.limit, removal=self.removal)
+        check_cells(networks, probe)
+        return DATASETS.build(probe)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the networks are read.
+
+    Attributes:
+        layer: See `open_network`.
+        measured: See `open_network`.
+        batch_size: Images shown at a time.
+        workers: Processes that render images.
+        remeasure: Whether to measure again what is measured on the same draws.
+    """
+
+    layer: str | None = None
+    measured: str | None = None
+    batch_size: int = 32
+    workers: int = 0
+    remeasure: bool = False
+
+    def measure(self, name: str, network: Network, path: Path, dataset: Dataset, say: Callable[[str], None]) -> dict:
+        """The report of one network, measured now or kept from an earlier call; it is written to `path`."""
+        weights, draws = fingerprint(network), dataset.metainfo['manifest_sha256']
+        report = None if self.remeasure else cached_coupling(path, network_sha256=weights, manifest_sha256=draws)
+        if report is not None:
+            # They were to the first network of that call.
+            report.pop('differences', None)
+            say(f'{name}: already measured on these draws, kept: {path}')
+        else:
+            with shown_progress(f'{name}: probes') as show:
+                report = measure_model(network.model, dataset, batch_size=self.batch_size, num_workers=self.workers,
+                                       progress=show)
+        # The same network may come from other files than in the call that measured it.
+        config, checkpoint = network.config, network.checkpoint
+        report = {**report, 'config': config and config.filename, 'checkpoint': checkpoint and str(checkpoint),
+                  'layer': self.layer, 'measured': self.measured, 'network_sha256': weights,
+                  'made_from': made_from(config, checkpoint)}
+        write_json(path, report)
+        return report
+
+
+def measure_one(word: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(),
+                allow_pickle: bool = False) -> dict[str, Any]:
+    """The report of the network that a word names, which is written to a file.
+
+    Args:
+        word: See `open_network`.
+        path: JSON to write.
+        draws: What it is shown.
+        reading: How it is read.
+        allow_pickle: Whether to trust the file.
+
+    Raises:
+        UserError: See `open_network`.
+    """
+    network = open_network(word, measured=reading.measured, layer=reading.layer, seed=draws.seed,
+                           allow_pickle=allow_pickle)
+    dataset = draws.build({network.name: network})
+    return reading.measure(network.name, network, path, dataset, print)
+
+
+def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
+    """Adds to every report but the first its differences to that, and writes it again."""
+    (reference, first), *others = reports.items()
+    for name, report in others:
+        runs = Run('', report), Run('', first)
+        found = {key: difference_to(*runs, key)._asdict() for key in report['metrics']}
+        report['differences'] = dict(to=reference, metrics=found)
+        write_json(paths[name], report)
+
+
+def reports_table(reports: dict[str, dict], layer: str) -> Table:
+    """All numbers with their intervals and differences, as a terminal table.
+
+    Args:
+        reports: By name.
+        layer: Where the networks were read, for the title.
+    """
+    first = next(iter(reports.values()))
+    table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
+                  padding=(0, 1, 0, 0))
+    table.add_column('metric', no_wrap=True)
+    for name in reports:
+        table.add_column(name, justify='right', overflow='fold', min_width=14)
+    table.add_column('count', justify='right')
+    for key, entry in first['metrics'].items():
+        table.add_row(key, *(_cell(report, key) for report in reports.values()), str(entry['count']))
+    return table
+
+
+def _cell(report: dict, key: str) -> str:
+    """Value, interval and difference of one number."""
+    change = report.get('differences', {}).get('metrics', {}).get(key)
+    interval = '…'.join(f'{end:.4f}' for end in metric_interval(Run('', report), key) or ()) or '–'
+    lines = [f'{report["metrics"][key]["value"]:.4f}', f'[dim]{interval}[/dim]']
+    if change:
+        paired = '' if change['low'] is None else f' [{change["low"]:+.4f}, {change["high"]:+.4f}]'
+        lines.append(f'[dim]Δ {change["value"]:+.4f}{paired}[/dim]')
+    return '\n'.join(lines)
+
+
+def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
+    """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
+    styles, first = styles_of(runs), runs[0].coupling
+    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, list(first['curves']), statistic)
+               for statistic in ('median', 'mean')}
+    figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
+                    for key in first['histograms']})
+    return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Measures one network.')
+    parser.add_argument('network')
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--limit', type=positive)
+    args = parser.parse_args()
+    with program():
+        measure_one(args.network, args.out, Draws(limit=args.limit))
+
+
+if __name__ == '__main__':
+    main()

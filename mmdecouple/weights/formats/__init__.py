@@ -1,0 +1,1 @@
+"""Names and layouts of the tensors in the checkpoints of each project, to and from ours."""

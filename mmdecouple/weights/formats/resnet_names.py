@@ -1,0 +1,165 @@
+"""How files of different origin name the tensors of a ResNet, and those of SoCo around it."""
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .roles import ONLY, PAIRS, Pair, named_groups, plain_names, tell_apart
+
+# What precedes torchvision's names in the student, where that identifies more than the pair: MoCo's stands for DenseCL
+# and ReSim too.
+_OF_PAIR = {'encoder_q.enc.': 'plrc', 'encoder_q.backbone.': 'cp2', 'encoder_k.enc.': 'plrc',
+            'encoder_k.backbone.': 'cp2'}
+FORMATS = (*dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(
+    pair.origin for pair in PAIRS))), 'detectron2')
+MARK = 'layer1.0.conv1.weight'
+_PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
+# In a model of detectron2, conv5 of a C4 detector is part of its heads.
+_DETECTRON2 = re.compile(r'(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?(?:stem|res([2-5])\.(\d+))\.'
+                         r'(conv|shortcut)(\d?)\.(norm\.)?(\w+)')
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The ResNets in a file.
+
+    Attributes:
+        format: One of `FORMATS`.
+        student: torchvision's name -> name in the file; empty if there is no student. A network without a role is one.
+        teacher: The same of the teacher.
+        transferred: Whose backbone the authors transfer, `student` or `teacher`.
+        alone: Whether it is a network without a role.
+    """
+    format: str
+    student: dict[str, str]
+    teacher: dict[str, str]
+    transferred: str = 'student'
+    alone: bool = False
+
+
+def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networks | None:
+    """The ResNets whose tensors have these names; None if there is none that is known.
+
+    Args:
+        names: As `tensors_by_name` gives them.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: There are several, and their names do not identify the student.
+    """
+    names = set(names)
+    found = tell_apart(resnet_prefixes(names), where)
+    if not found:
+        student = {plain: name for name in sorted(names) if (plain := from_detectron2(name)) is not None}
+        return Networks('detectron2', student, {}, alone=True) if MARK in student else None
+    prefix, pair = next(iter(found.values()))
+    format = _format(prefix, pair)
+    student, teacher = (_inside(names, found[role][0]) if role in found else {} for role in ('student', 'teacher'))
+    if ONLY in found:
+        return Networks(format, _inside(names, prefix), {}, alone=True)
+    return Networks(format, student, teacher, pair.transferred)
+
+
+def _format(prefix: str, pair: Pair | None) -> str:
+    # The rest of a model is known where its backbone has just the name that we or SoCo give it.
+    whole = pair is not None and (pair.origin not in ('mmdecouple', 'soco')
+                                  or prefix in (f'{pair.student}.', f'{pair.teacher}.'))
+    return _OF_PAIR.get(prefix) or (pair.origin if whole else 'torchvision')
+
+
+def resnet_prefixes(names: Iterable[str]) -> list[str]:
+    """What precedes torchvision's names of each ResNet among names of tensors."""
+    return sorted(name.removesuffix(MARK) for name in names if name == MARK or name.endswith(f'.{MARK}'))
+
+
+def tensors_by_name(content: dict[str, Any], where: str) -> dict[str, tuple[str, Tensor]]:
+    """Name without wrappers -> (name in the file, tensor) of the part of a checkpoint that holds ResNets.
+
+    Where several parts do, their keys precede the names.
+
+    Args:
+        content: What a checkpoint file holds.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: Two tensors would have one name.
+    """
+    groups = named_groups(content, resnet_prefixes, where)
+    if groups:
+        return {lead + plain: kept for lead, group in groups.items() for plain, kept in group.tensors.items()}
+    held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
+    names = [key for key, value in held.items() if isinstance(key, str) and isinstance(value, Tensor)]
+    return {plain: (key, held[key]) for plain, key in plain_names(names, where).items()}
+
+
+def nothing_found(names: Iterable[str]) -> str:
+    """Why no ResNet was found among names, for the end of a message."""
+    names = list(names)
+    if any('_branch2' in name for name in names):
+        return ("its tensors have Caffe2's names, and such networks see BGR images and have other strides; take "
+                "detectron2's ImageNetPretrained/torchvision/R-50.pkl in its place")
+    return f'its tensors begin with {", ".join(names[:3]) or "nothing"}'
+
+
+def from_detectron2(name: str) -> str | None:
+    """torchvision's name of a tensor of a ResNet in detectron2; None for any other tensor."""
+    match = _DETECTRON2.fullmatch(name)
+    if match is None:
+        return None
+    stage, block, kind, number, norm, end = match.groups()
+    place = f'layer{int(stage) - 1}.{block}.' if stage else ''
+    if kind == 'shortcut':
+        return f'{place}downsample.{1 if norm else 0}.{end}'
+    return f'{place}{"bn" if norm else "conv"}{number}.{end}'
+
+
+def to_detectron2(name: str) -> str:
+    """detectron2's name of a tensor of torchvision's ResNet, as MoCo's converter writes it."""
+    name = re.sub(r'^layer(\d)', lambda match: f'res{int(match[1]) + 1}', name)
+    name = name if name.startswith('res') else f'stem.{name}'
+    name = re.sub(r'\bbn(\d)\.', r'conv\1.norm.', name)
+    return name.replace('downsample.0.', 'shortcut.').replace('downsample.1.', 'shortcut.norm.')
+
+
+def soco_names(pyramid: bool) -> dict[str, str]:
+    """Beginnings of our names -> those of `hologerry/SoCo`, for its model on a pyramid or on C4 features."""
+    mlp = {'fc0.': 'linear1.', 'bn0.': 'bn1.', 'fc1.': 'linear2.'}
+    table = {f'predictor.{ours}': f'predictor.{theirs}' for ours, theirs in mlp.items()}
+    for role, end in (('', ''), ('teacher.', '_k')):
+        table[f'{role}backbone.'] = f'encoder{end}.'
+        projector = f'{role}neck.projector.' if pyramid else f'{role}neck.'
+        table |= {projector + ours: f'projector{end}.{theirs}' for ours, theirs in mlp.items()}
+        for index in range(4 if pyramid else 0):
+            for kind, name in enumerate(('conv', 'bn')):
+                table[f'{role}neck.pyramid.inner_blocks.{index}.{kind}.'] = f'neck{end}.lateral_convs.{index}.{name}.'
+                table[f'{role}neck.pyramid.layer_blocks.{index}.{kind}.'] = f'neck{end}.fpn_convs.{index}.{name}.'
+                table[f'{role}neck.convs.{index}.{name}.'] = f'head{end}.{name}{index + 1}.'
+        if pyramid:
+            table[f'{role}neck.fc.'] = f'head{end}.fc1.'
+    return table
+
+
+def mmdet_names() -> dict[str, str]:
+    """Beginnings of our names of the student's pyramid and box head -> those of mmdet's FPN and 4conv1fc head.
+
+    Source: `hologerry/SoCo converter_mmdetection/convert_mmdetection_Head.py`.
+    """
+    table = {'neck.fc.': 'roi_head.bbox_head.shared_fcs.0.'}
+    for index in range(4):
+        for kind, name in enumerate(('conv', 'bn')):
+            table[f'neck.pyramid.inner_blocks.{index}.{kind}.'] = f'neck.lateral_convs.{index}.{name}.'
+            table[f'neck.pyramid.layer_blocks.{index}.{kind}.'] = f'neck.fpn_convs.{index}.{name}.'
+            table[f'neck.convs.{index}.{name}.'] = f'roi_head.bbox_head.shared_convs.{index}.{name}.'
+    return table
+
+
+def renamed(names: Iterable[str], table: dict[str, str]) -> dict[str, str]:
+    """New name -> name, for the names that begin as one of the table does."""
+    return {new + name[len(old):]: name for name in names for old, new in table.items() if name.startswith(old)}
+
+
+def _inside(names: Iterable[str], prefix: str) -> dict[str, str]:
+    return {
+        name[len(prefix):]: name for name in names if name.startswith(prefix) and _PART.match(name[len(prefix):])}

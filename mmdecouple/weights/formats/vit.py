@@ -1,0 +1,202 @@
+"""Weights of ViTs between our tensor names and those of other projects."""
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mmdecouple.utils.errors import UserError
+
+from ..files import read_weights
+from .roles import ROLES
+from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
+                        prototypes_from_ours, prototypes_to_ours)
+from .vit_names import VIT_NAMES
+from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
+
+__all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'leopart_checkpoint',
+           'own_checkpoint', 'read_vit', 'roles_of', 'to_ours', 'vit_arch']
+WRITABLE = tuple(name for name in FORMATS if name != 'clip')
+_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+
+
+@dataclass(frozen=True)
+class ViTWeights:
+    """One network of a checkpoint, in our names.
+
+    Attributes:
+        format: Format that the checkpoint was in, one of `FORMATS`.
+        backbone: Whole backbone, float32, without prefix: `cls_token` (1, 1, C), `pos_embed` (1, 1 + P, C), ...
+        rest: What else a method of ours has a place for: `neck.*`, `class_center.value`, `patch_center.value`.
+        ignored: Names in the checkpoint that were left out.
+        names: Our name (`backbone.*`, or as in `rest`) -> the name in the checkpoint.
+    """
+    format: str
+    backbone: dict[str, Tensor]
+    rest: dict[str, Tensor]
+    ignored: list[str]
+    names: dict[str, str]
+
+
+def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pickle: bool = False) -> ViTWeights:
+    """Reads one ViT from a file in any known format; see `to_ours` and `read_weights`.
+
+    Models differ in two things that weights do not tell: the eps of the norms (ours and timm 1e-6, CLIP 1e-5,
+    Hugging Face's ViT 1e-12), and the activation, which in OpenAI's CLIP is QuickGELU.
+    """
+    return to_ours(read_weights(path, allow_pickle), role, format, repr(path))
+
+
+def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'auto',
+            where: str = 'The checkpoint', heads: bool = True) -> ViTWeights:
+    """Takes one network out of a checkpoint's content and gives its tensors our names.
+
+    Args:
+        content: What a checkpoint file holds: a state dict, or a dict with `student` and `teacher` (DINO, iBOT),
+            `model` (MAE, MaskAlign) or `state_dict`; two networks under the names of any pair of `roles.py`.
+        role: `teacher` or `student`, for checkpoints that hold both; None for the teacher there. One that holds a
+            single network without a role gives that.
+        format: Expected format, or `auto` to recognize it.
+        where: What to call the checkpoint in messages.
+        heads: Whether what stands around the backbone is read, too; without it, it may have any form.
+
+    Raises:
+        UserError: If the format is unknown or not the expected one; if the network is not there, or several are and
+            their names do not identify their roles; if its backbone lacks a tensor, has one that our ViT has no place
+            for, or has shapes that contradict each other; if class and patch tokens have different heads.
+    """
+    for key, value, choices in (('role', role or ROLES[0], ROLES), ('format', format, ('auto', *FORMATS))):
+        if value not in choices:
+            raise UserError(f'{key} must be one of {", ".join(choices)}, got {value!r}.')
+    network, others = choose_network(content, role, where)
+    names, layers = recognize(network, content, format, where)
+    state, prefix = network.state, network.prefix
+    where = f'{where} (format {names.format})'
+    backbone, origin = take_backbone(state, names, prefix, layers, where)
+    if not heads:
+        rest = {}
+    elif names.format == 'mmdecouple':
+        rest = _own_rest(state, prefix)
+    elif network.pair is not None and network.pair.origin in ('dino', 'leopart'):
+        rest = {**head_to_ours(state, where), **centers_to_ours(content), **prototypes_to_ours(state)}
+    else:
+        rest = alignment_to_ours(state, getattr(content.get('args'), 'loss_weights', 'top5'))
+    taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
+    taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
+    used = {name for theirs in taken.values() for name in theirs.split(' + ')}
+    known = {network.group, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
+    beside = {key for key, value in content.items()
+              if key not in known and (network.group or not isinstance(value, Tensor))}
+    if names.format != 'mmdecouple':
+        beside |= set(others)
+    return ViTWeights(names.format, backbone, {ours: value.float() for ours, (_, value) in rest.items()},
+                      sorted(set(state) - used) + sorted(map(str, beside)), taken)
+
+
+def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
+    """Gives a backbone of ours the names and tensor shapes of another format.
+
+    A mask token is left out where the format has none.
+
+    Args:
+        backbone: As in `ViTWeights`.
+        format: One of `WRITABLE`.
+
+    Raises:
+        ValueError: If the format cannot be written or has no place for a tensor.
+    """
+    if format not in WRITABLE:
+        raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
+    table = next(names for names in VIT_NAMES if names.format == format).expand(_depth(backbone))
+    state = {}
+    for ours, value in backbone.items():
+        theirs = table.get(ours, ())
+        if not theirs and ours != 'mask_token':
+            raise UserError(f'Format {format} has no place for the backbone tensor {ours}; choose another format.')
+        if format == 'huggingface' and ours == 'mask_token':
+            value = value[None]
+        # A part of a tensor would be saved with the whole of it.
+        state.update(zip(theirs, [part.clone() for part in value.chunk(max(len(theirs), 1))]))
+    return state
+
+
+def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
+    """The checkpoint of `bytedance/ibot main_ibot.py`, without its optimizer, from both networks of ours.
+
+    Raises:
+        ValueError: If a network has no head.
+    """
+    networks = []
+    for weights, dropped in ((student, None), (teacher, 'mask_token')):
+        head = head_from_ours(weights.rest)
+        if not head:
+            raise UserError('Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
+                            'choose one network (tool: --role), and its backbone alone is written.')
+        backbone = from_ours({key: value for key, value in weights.backbone.items() if key != dropped}, 'ibot')
+        networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
+    return dict(student={f'module.{key}': value for key, value in networks[0].items()}, teacher=networks[1],
+                ibot_loss=centers_from_ours(teacher.rest))
+
+
+def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
+    """The checkpoint of `MkuuWaUjinga/leopart`, weights alone, from both networks of ours.
+
+    Raises:
+        ValueError: If a network has no head with prototypes.
+    """
+    state = {}
+    for weights, prefix in ((student, 'model.'), (teacher, 'teacher.')):
+        head = prototypes_from_ours(weights.rest)
+        if not head:
+            raise UserError('Format leopart holds student, teacher and their heads, but this checkpoint has no '
+                            'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.')
+        network = {**from_ours(weights.backbone, 'leopart'), **head}
+        state.update({prefix + key: value for key, value in network.items()})
+    return dict(state_dict=state)
+
+
+def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> dict[str, Tensor]:
+    """State dict of an algorithm of ours, from its student and, if it has one, its teacher.
+
+    A teacher without mask token gets the student's: our teacher is a copy that has one, and never uses it.
+    """
+    state = {**{f'backbone.{key}': value for key, value in student.backbone.items()}, **student.rest}
+    if teacher is not None:
+        token = {key: value for key, value in student.backbone.items() if key == 'mask_token'}
+        state.update({f'teacher.backbone.{key}': value for key, value in {**token, **teacher.backbone}.items()})
+        state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
+    return state
+
+
+def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
+    """What the shapes of a backbone's tensors tell about its architecture.
+
+    Args:
+        backbone: As in `ViTWeights`.
+
+    Returns:
+        `embed_dims`, `num_layers`, `feedforward_channels`, `patch_size` (pixels), `grid` (patches on a side),
+        `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
+
+    Raises:
+        UserError: If the position embedding is not that of a square image.
+    """
+    width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
+    grid = math.isqrt(max(patches, 0))
+    if grid**2 != patches:
+        raise UserError(f'The position embedding is for {patches} patches, which are no square grid.')
+    arch = dict(embed_dims=width, num_layers=_depth(backbone),
+                feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
+                patch_size=backbone['patch_embed.projection.weight'].shape[-1], grid=grid,
+                pre_norm='pre_norm.weight' in backbone)
+    return {**arch, 'num_heads': _HEADS[width]} if width in _HEADS else arch
+
+
+def _own_rest(state: dict[str, Tensor], prefix: str) -> dict[str, tuple[str, Tensor]]:
+    neck = prefix.removesuffix('backbone.') + 'neck.'
+    rest = {'neck.' + key.removeprefix(neck): (key, state[key]) for key in state if key.startswith(neck)}
+    return {**rest, **{key: (key, state[key]) for key in ('class_center.value', 'patch_center.value') if key in state}}
+
+
+def _depth(backbone: dict[str, Tensor]) -> int:
+    return sum(key.endswith('.attn.qkv.weight') for key in backbone)

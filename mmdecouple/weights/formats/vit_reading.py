@@ -1,0 +1,187 @@
+"""Finding a ViT among the tensors of a checkpoint, and refusing one that is not whole."""
+import math
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmdecouple.utils.errors import UserError
+
+from .roles import ONLY, ROLES, Held, held_networks
+from .vit_names import VIT_NAMES, ViTNames
+
+FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
+# These differ in what stands beside the backbone only, so a bare backbone can be any of them.
+_ALIKE = ('ibot', 'dino', 'leopart', 'timm')
+_LIMIT, _LONGEST = 6, 60
+
+
+def roles_of(content: dict[str, Any], where: str = 'The checkpoint') -> tuple[str, ...]:
+    """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network.
+
+    Raises:
+        UserError: See `held_networks`.
+    """
+    return tuple(role for role in ROLES if role in networks_of(content, where))
+
+
+def choose_network(content: dict[str, Any], role: str | None, where: str) -> tuple[Held, list[str]]:
+    """One network of a checkpoint, and what names the others.
+
+    Args: see `to_ours` of `vit_formats.py`.
+
+    Raises:
+        UserError: There is none, or none of that role.
+    """
+    networks = networks_of(content, where)
+    if not networks:
+        some = ', '.join(_some_names(content)) or 'nothing'
+        raise UserError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with '
+                        f'{some}.')
+    return pick(networks, role, where)
+
+
+def pick(networks: dict[str, Held], role: str | None, where: str) -> tuple[Held, list[str]]:
+    """The network of a role, by default the teacher, or the only one; and the names of the others.
+
+    Args:
+        networks: As `held_networks` gives them, at least one.
+        role: `teacher`, `student` or None.
+        where: What to call the file in messages.
+
+    Raises:
+        UserError: There is none of that role.
+    """
+    found = next(name for name in (role, *ROLES, ONLY) if name in networks)
+    if role is not None and found not in (role, ONLY):
+        raise UserError(f'{where} holds no {role}, only a {found} ({networks[found].root}.*).')
+    return networks[found], [other.root for name, other in networks.items() if name != found]
+
+
+def networks_of(content: dict[str, Any], where: str) -> dict[str, Held]:
+    """The ViTs of a checkpoint by role, as `held_networks` gives them."""
+    return held_networks(content, _prefixes, where, chunks=True)
+
+
+def _prefixes(names: Collection[str]) -> Collection[str]:
+    return next(filter(None, (format.blocks(list(names)) for format in VIT_NAMES)), ())
+
+
+def _some_names(content: dict[str, Any]) -> list[str]:
+    parts = [content[key] for key in ('state_dict', 'model', *ROLES) if isinstance(content.get(key), dict)]
+    held = parts[0] if parts else content
+    return [str(key)[:_LONGEST] for key, value in held.items() if isinstance(value, Tensor)][:3]
+
+
+def recognize(network: Held, content: dict[str, Any], format: str, where: str) -> tuple[ViTNames, int]:
+    """Names of the format, and the number of blocks.
+
+    Args:
+        network: As `choose_network` returns it.
+        content: The checkpoint.
+        format: Expected format, or `auto`.
+        where: What to call the checkpoint in messages.
+
+    Raises:
+        UserError: The expected format has other names.
+    """
+    names, prefixes = next((names, found) for names in VIT_NAMES if (found := names.blocks(list(network.state))))
+    found = _which_alike(network, content) if names.format in _ALIKE else names.format
+    if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
+        raise UserError(f'{where} has the tensor names of format {found}, not of {format}.')
+    if found in _ALIKE:
+        names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
+    return names, max(prefixes[network.prefix]) + 1
+
+
+def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int,
+                  where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The backbone in our names and shapes, float32, and our names -> names in the checkpoint.
+
+    Raises:
+        ValueError: If a tensor is missing, has another shape, or has no place in our ViT.
+    """
+    table = {ours: [prefix + name for name in theirs] for ours, theirs in names.expand(layers).items()}
+    if 'pre_norm.weight' in table and table['pre_norm.weight'][0] in state:
+        table.pop('patch_embed.projection.bias')
+    else:
+        table = {ours: theirs for ours, theirs in table.items() if not ours.startswith('pre_norm.')}
+    if 'mask_token' in table and table['mask_token'][0] not in state:
+        table.pop('mask_token')
+    known = [name for theirs in table.values() for name in theirs]
+    missing = [name for name in known if name not in state]
+    if missing:
+        raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks.')
+    odd = [key for key in sorted(set(state) - set(known))
+           if key.startswith(prefix) and not names.is_beside(key[len(prefix):])]
+    if odd:
+        raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
+    _check_ranks(state, table, where)
+    backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
+    backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
+    backbone['pos_embed'] = backbone['pos_embed'].reshape(1, *backbone['pos_embed'].shape[-2:])
+    if 'mask_token' in backbone:
+        backbone['mask_token'] = backbone['mask_token'].reshape(1, -1)
+    origin = {ours: ' + '.join(theirs) for ours, theirs in table.items()}
+    _check_shapes(backbone, origin, where)
+    return backbone, origin
+
+
+def _which_alike(network: Held, content: dict[str, Any]) -> str:
+    state, prefix = network.state, network.prefix
+    if 'ibot_loss' in content or f'{prefix}masked_embed' in state or 'head.last_layer2.weight_v' in state:
+        return 'ibot'
+    if f'{prefix}projection_head.0.weight' in state:
+        return 'leopart'
+    of_timm = {prefix + name for name in ('norm_pre.weight', 'head.weight', 'fc_norm.weight')}
+    return 'timm' if network.group == 'model' or of_timm & set(state) else 'dino'
+
+
+def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
+    """Refuses tensors with too many or too few axes, before anything is made of them."""
+    for ours, theirs in table.items():
+        for name in theirs:
+            shape = tuple(state[name].shape)
+            if ours == 'pos_embed':
+                side = math.isqrt(max(shape[-2] - 1, 0)) if len(shape) > 1 else 0
+                fits, needed = shape[:-2] in ((), (1, )) and side > 0 and side**2 == shape[-2] - 1, \
+                    '(1, 1 + patches of a square, width)'
+            elif ours == 'patch_embed.projection.weight':
+                fits, needed = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0, \
+                    '(width, 3, patch, patch)'
+            elif 'token' in ours:
+                fits, needed = 0 < state[name].numel() == (shape or (0, ))[-1], '(1, 1, width)'
+            else:
+                needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
+                fits = len(shape) == (2 if needed == '(out, in)' else 1)
+            if not fits:
+                raise UserError(f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
+                                'architecture, or damaged.')
+
+
+def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: str) -> None:
+    width, hidden = backbone['cls_token'].shape[-1], len(backbone['layers.0.ffn.layers.0.0.weight'])
+    shapes = {
+        'cls_token': (1, 1, width),
+        'mask_token': (1, width),
+        'pos_embed': (1, backbone['pos_embed'].shape[1], width),
+        'patch_embed.projection.weight': (width, *backbone['patch_embed.projection.weight'].shape[1:]),
+        'attn.qkv.weight': (3 * width, width),
+        'attn.qkv.bias': (3 * width, ),
+        'attn.proj.weight': (width, width),
+        'ffn.layers.0.0.weight': (hidden, width),
+        'ffn.layers.0.0.bias': (hidden, ),
+        'ffn.layers.1.weight': (width, hidden),
+    }
+    for ours, value in backbone.items():
+        part = ours.split('.', 2)[-1] if ours.startswith('layers.') else ours
+        expected = shapes.get(part, (width, ))
+        if tuple(value.shape) != expected:
+            raise UserError(f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
+                            f'{width} needs {expected}.')
+
+
+def _some(names: list[str]) -> str:
+    more = f' and {len(names) - _LIMIT} more' if len(names) > _LIMIT else ''
+    return ', '.join(names[:_LIMIT]) + more

@@ -1,0 +1,138 @@
+"""Which tensor of a downstream model comes from which tensor of a checkpoint."""
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmdecouple.utils.errors import UserError
+
+from .pretrained import Pretrained, architecture
+
+_BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
+# Where a pyramid of SoCo-FPN and the convolutions of its box head have their place, and by what that is recognized.
+_PYRAMID = {'neck.lateral_convs.0.conv.weight': ('neck.lateral_convs.', 'neck.fpn_convs.'),
+            'roi_head.bbox_head.shared_convs.0.conv.weight': ('roi_head.bbox_head.shared_', )}
+_ACCEPTED = ('loaded', 'resized', 'new', 'unused')
+_LIMIT = 4
+
+
+@dataclass(frozen=True)
+class Match:
+    """One row of the match table.
+
+    Attributes:
+        source: Name in the checkpoint; None if it has no such tensor.
+        target: Name in the model; None if it has no such tensor.
+        shape: Shape in the model, or in the checkpoint if the model has no such tensor.
+        status: `loaded`; `resized` (positions); `new` (not part of pre-training); `unused` (not part of the model);
+            `missing`; `another shape`; `differs` (right shape, other values).
+        value: What the model is to hold; None if nothing of the checkpoint.
+    """
+    source: str | None
+    target: str | None
+    shape: tuple[int, ...]
+    status: str
+    value: Tensor | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a run may start with it."""
+        return self.status in _ACCEPTED
+
+
+def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[Match]:
+    """Pairs the tensors of `backbone` and, for C4, of `roi_head.shared_head` with those of a checkpoint.
+
+    A pyramid in the checkpoint is paired with mmdet's FPN, and its box head with one that has convolutions.
+
+    Args:
+        model: Detector or segmentor.
+        weights: What `read_pretrained` gave.
+        pyramid: Whether pyramid and box head are taken.
+
+    Raises:
+        ValueError: If they are of different architectures; both are named.
+    """
+    targets = _targets(model)
+    _check_architecture(model, targets, weights)
+    if weights.pyramid and pyramid:
+        targets |= _pyramid_targets(model)
+    given = weights.state | weights.pyramid
+    rows, used = [], set()
+    for target, (name, own) in targets.items():
+        row = Match(weights.names.get(name), target, tuple(own.shape), 'loaded', given.get(name))
+        used.add(name)
+        if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
+            row = replace(row, source=None, status='new', value=None)
+        elif name == 'pos_embed' and row.value is not None:
+            row = _with_positions(row, model.backbone)
+        elif row.value is None:
+            # Old files have no counters, and nothing that reads them.
+            row = replace(row, status='new' if name.endswith('num_batches_tracked') else 'missing')
+        elif row.value.shape != own.shape:
+            row = replace(row, status='another shape', value=None)
+        rows.append(row)
+    rows += [Match(weights.names[name], None, tuple(value.shape), 'unused')
+             for name, value in given.items() if name not in used]
+    return rows
+
+
+def compare(model: nn.Module, rows: Sequence[Match]) -> list[Match]:
+    """The rows with status `differs` where the model does not hold, bit for bit, what it should."""
+    state = model.state_dict()
+    return [replace(row, status='differs') if row.value is not None and not torch.equal(
+        state[row.target].cpu(), row.value.to(state[row.target].dtype)) else row for row in rows]
+
+
+def problems(rows: Sequence[Match]) -> str:
+    """What is wrong with the rows, for one line of an error; empty if nothing is."""
+    found = []
+    for status in dict.fromkeys(row.status for row in rows if not row.accepted):
+        names = [row.target for row in rows if row.status == status]
+        more = f' and {len(names) - _LIMIT} more' if len(names) > _LIMIT else ''
+        found.append(f'{len(names)} {status} ({", ".join(names[:_LIMIT])}{more})')
+    return '; '.join(found)
+
+
+def _targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
+    """Name in the model -> (name in a backbone, tensor)."""
+    return {key: (key.removeprefix(prefix), value) for prefix in (_BACKBONE, _SHARED_HEAD)
+            for key, value in model.state_dict().items() if key.startswith(prefix)}
+
+
+def _pyramid_targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
+    """The same, of the pyramid and the box head, where the model has a place for them."""
+    state = model.state_dict()
+    prefixes = tuple(prefix for first, places in _PYRAMID.items() if first in state for prefix in places)
+    return {key: (key, value) for key, value in state.items() if prefixes and key.startswith(prefixes)}
+
+
+def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]], weights: Pretrained) -> None:
+    own = architecture({name: value for name, value in targets.values()})
+    if not targets or own != weights.architecture:
+        c4 = any(key.startswith(_SHARED_HEAD) for key in targets)
+        raise UserError(f'PretrainedBackbone: {weights.path!r} holds a {weights.architecture}, but this '
+                        f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
+                        'another checkpoint (config key model.init_cfg.checkpoint).')
+    shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
+    for key, module in (('backbone', model.backbone), ('roi_head.shared_head', shared)):
+        if getattr(module, 'style', 'pytorch') != 'pytorch':
+            raise UserError(f"PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; "
+                            f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
+
+
+def _with_positions(row: Match, backbone: nn.Module) -> Match:
+    """The position embedding on the grid of the model."""
+    side = math.isqrt(row.value.shape[1] - 1)
+    grid = tuple(backbone.patch_resolution)
+    if side**2 != row.value.shape[1] - 1 or row.shape != (1, 1 + grid[0] * grid[1], row.value.shape[2]):
+        return replace(row, status='another shape', value=None)
+    if grid == (side, side):
+        return row
+    patches = row.value[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+    patches = F.interpolate(patches.float(), size=grid, mode='bicubic', align_corners=False)
+    value = torch.cat([row.value[:, :1], patches.flatten(2).transpose(1, 2).to(row.value.dtype)], dim=1)
+    return replace(row, status='resized', value=value)

@@ -1,0 +1,147 @@
+"""The pre-trained backbone in a checkpoint of any origin."""
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from mmdecouple.utils.errors import UserError
+
+from .files import read_weights
+from .formats.resnet_names import (Networks, find_networks, mmdet_names, nothing_found, renamed, soco_names,
+                                   tensors_by_name)
+from .formats.roles import ONLY, Held
+from .formats.vit import to_ours
+from .formats.vit_reading import networks_of
+
+ROLES = ('auto', 'student', 'teacher')
+_NAMED = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50, (True, (3, 4, 23, 3)): 101,
+          (True, (3, 8, 36, 3)): 152}
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A backbone that pre-training made.
+
+    Attributes:
+        path: The checkpoint.
+        state: Tensors by the names of mmpretrain's (and mmdet's and mmseg's) ResNet, or of mmpretrain's ViT.
+        names: The same names, and those of `pyramid` -> names in the checkpoint.
+        kind: `ResNet` or `ViT`.
+        role: Whose it is: `student`, `teacher`, or `only` where the checkpoint holds one network.
+        format: Format of the checkpoint, one of `resnet_names.FORMATS` or of `vit_formats.FORMATS`.
+        pyramid: The pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for
+            all else.
+    """
+    path: str
+    state: dict[str, Tensor]
+    names: dict[str, str]
+    kind: str
+    role: str
+    format: str
+    pyramid: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> str:
+        """For messages: `ResNet-50`, `ViT of 12 blocks, width 384, patch 16`."""
+        return architecture(self.state)
+
+
+def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -> Pretrained:
+    """Reads a backbone from a checkpoint of ours or of another project.
+
+    Args:
+        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: torchvision's names, also in one
+            of two networks that `roles.py` knows, and detectron2's.
+        role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT, DINO
+            and what follows them, and the student for most others.
+        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: If it holds no backbone that is known, none of that role, or several of unknown
+            roles.
+    """
+    if role not in ROLES:
+        raise UserError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
+                        '(config key model.init_cfg.role).')
+    content = read_weights(path, allow_pickle)
+    where = f'PretrainedBackbone: {path!r}'
+    tensors = tensors_by_name(content, where)
+    networks = find_networks(tensors, where)
+    if networks is not None:
+        return _resnet(path, tensors, networks, role)
+    if any('_branch2' in key for key in tensors):
+        raise UserError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
+                        '(config key model.init_cfg.checkpoint).')
+    return _vit(path, content, role)
+
+
+def architecture(state: dict[str, Tensor]) -> str:
+    """What the names and shapes of a backbone's tensors say it is."""
+    if 'cls_token' in state and 'patch_embed.projection.weight' in state:
+        patch = state['patch_embed.projection.weight'].shape[-1]
+        count = sum(key.endswith('.attn.qkv.weight') for key in state)
+        return f'ViT of {count} blocks, width {state["cls_token"].shape[-1]}, patch {patch}'
+    found = [re.match(r'layer(\d)\.(\d+)\.', key) for key in state]
+    blocks: dict[int, int] = {}
+    for stage, block in sorted((int(match[1]), int(match[2])) for match in found if match):
+        blocks[stage] = block + 1
+    if not blocks:
+        return f'network with tensors such as {", ".join(list(state)[:2]) or "none"}'
+    bottleneck, counts = any(key.endswith('.0.conv3.weight') for key in state), tuple(blocks.values())
+    depth = _NAMED.get((bottleneck, counts))
+    if depth is not None:
+        return f'ResNet-{depth}'
+    return f'ResNet of {"-".join(map(str, counts))} {"bottleneck" if bottleneck else "basic"} blocks'
+
+
+def _resnet(path: str, tensors: dict[str, tuple[str, Tensor]], networks: Networks, role: str) -> Pretrained:
+    if role == 'auto':
+        lone = 'student' if networks.student else 'teacher'
+        role = networks.transferred if networks.student and networks.teacher else lone
+    names = networks.teacher if role == 'teacher' else networks.student
+    if not names:
+        raise UserError(f'PretrainedBackbone: {path!r} holds no {role} with a ResNet; {nothing_found(tensors)} '
+                        '(config key model.init_cfg.role).')
+    beside = _pyramid_names(tensors, networks.format, 'teacher.' if role == 'teacher' else '')
+    state, pyramid = ({name: tensors[key][1] for name, key in part.items()} for part in (names, beside))
+    found = ONLY if networks.alone else role
+    return Pretrained(path, state, {name: tensors[key][0] for name, key in (names | beside).items()}, 'ResNet', found,
+                      networks.format, pyramid)
+
+
+def _pyramid_names(tensors: Iterable[str], format: str, role: str) -> dict[str, str]:
+    """mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
+    ours = {key: key for key in tensors} if format == 'mmdecouple' else {}
+    if format == 'soco' and 'neck.fpn_convs.0.conv.weight' in tensors:
+        ours = renamed(tensors, {theirs: own for own, theirs in soco_names(pyramid=True).items()})
+    if f'{role}neck.pyramid.inner_blocks.0.0.weight' not in ours:
+        return {}
+    return {new: ours[old] for new, old in renamed(ours, {
+        role + own: mmdet for own, mmdet in mmdet_names().items()}).items()}
+
+
+def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
+    where = f'PretrainedBackbone: {path!r}'
+    roles = networks_of(content, where)
+    if role == 'teacher' and ONLY in roles:
+        raise UserError(f"{where} holds no teacher beside its network; take role='auto' (config key "
+                        'model.init_cfg.role).')
+    if role == 'auto':
+        role = _transferred(content, roles)
+    weights = to_ours(content, role, where=where, heads=False)
+    names = {key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items()
+             if key.startswith('backbone.')}
+    return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)
+
+
+def _transferred(content: dict[str, Any], networks: dict[str, Held]) -> str | None:
+    """Role of the backbone that the authors of a method transfer; None where there is a single one."""
+    if len(networks) < 2:
+        return next((role for role in networks if role != ONLY), None)
+    pair = networks['teacher'].pair
+    # iBOT of ours has a center; Leopart and MaskAlign, which transfer the student, have none.
+    ibot = pair.origin == 'mmdecouple' and 'class_center.value' in content.get('state_dict', content)
+    return 'teacher' if ibot else pair.transferred

@@ -1,0 +1,50 @@
+"""Where pre-trained weights come from: what a table of results says about a checkpoint."""
+import ast
+from contextlib import suppress
+from typing import Any
+
+from mmdecouple.utils.digests import digest_of_file
+
+from .checkpoint import read_checkpoint
+from .pretrained import read_pretrained
+
+UNKNOWN = 'unknown'
+
+
+def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: str | None = None) -> dict[str, Any]:
+    """Facts about a checkpoint, JSON-able.
+
+    Args:
+        path: Local file; see `read_pretrained`.
+        role: As for `read_pretrained`.
+        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+        method: Name of the method; None takes what the file says.
+
+    Returns:
+        `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; `unknown` for a foreign file, as several methods share a
+        format), `format`, `role`, `architecture`, `pretraining` (name of the run and epochs; empty for a foreign
+        file).
+    """
+    weights = read_pretrained(path, role, allow_pickle)
+    meta: dict[str, Any] = {}
+    with suppress(ValueError):  # numpy's pickles and safetensors hold no such thing
+        meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
+    name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
+    return dict(
+        checkpoint=path, sha256=digest_of_file(path), method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
+        format=weights.format, role=weights.role, architecture=weights.architecture,
+        pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name)
+
+
+def _method(text: str) -> str | None:
+    """The algorithm named in a config's text, which is read but not run; `-D` when it has a de-coupling branch."""
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'model' and \
+                    isinstance(node.value, ast.Call):
+                keys = {word.arg: word.value for word in node.value.keywords}
+                kind = getattr(keys.get('type'), 'value', None)
+                branch = keys.get('decoupling')
+                decoupled = branch is not None and not (isinstance(branch, ast.Constant) and branch.value is None)
+                return (f'{kind}-D' if decoupled else kind) if isinstance(kind, str) else None
+    return None

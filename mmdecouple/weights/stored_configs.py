@@ -1,0 +1,188 @@
+"""Configs that files carry: read as plain values, and built only from what a network of ours may hold."""
+import ast
+import math
+import os.path as osp
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from mmdecouple.utils.errors import UserError, shown
+
+# A type in the config of an untrusted file is built only if it is listed here. All of these compute; none reads a file.
+_METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2', 'SoCo',
+            'SoCoFPN')
+_PARTS = ('CutBoxes', 'CutViews', 'DINOHead', 'DecouplingBranch', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment',
+          'EMATeacher', 'FrozenViT', 'PrototypeHead', 'RegionPyramid', 'SplitBN')
+_MASKS = ('Blockwise', 'Cutout', 'RandomMask', 'Rectangle', 'RegionCollaborativeCutout')
+_LAYERS = ('BN', 'BN1d', 'BN2d', 'SyncBN', 'GN', 'LN', 'ReLU', 'LeakyReLU', 'GELU', 'SiLU', 'Conv2d')
+_MMPRETRAIN = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNeXt', 'VisionTransformer', 'DenseCLNeck', 'LinearNeck',
+               'MoCoV2Neck', 'NonLinearNeck', 'LN2d', 'QuickGELU')
+# Rules for random weights, of networks that are looked at untrained.
+INITIALIZERS = ('Caffe2Xavier', 'Constant', 'Kaiming', 'Normal', 'TruncNormal', 'Uniform', 'Xavier')
+_OWN = (*_METHODS, *_PARTS, *_MASKS)
+NETWORK_TYPES = frozenset((*_OWN, *_LAYERS, *(f'mmdecouple.{name}' for name in (*_METHODS, *_PARTS)),
+                           *(f'mmpretrain.{name}' for name in _MMPRETRAIN)))
+_DATA = ('CocoObjects', 'ImageDataset', 'ProbeDataset', 'SceneImages', 'SceneObjects')
+_TRANSFORMS = ('BoxViews', 'GridProposals', 'LoadProposals', 'MultiView', 'OverlapViews', 'PackViews',
+               'RandomColorJitter', 'RandomFlipView', 'RandomGaussianBlur', 'RandomGrayscale', 'RandomResizedCropView',
+               'RandomSolarize', 'WholeImageView')
+_MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCouplingRatio', 'LSC', 'OKNN')
+DATA_TYPES = frozenset((*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES,
+                        *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES))))
+# What is read of a stored config; all else in it concerns training.
+_PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
+_SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
+# Files that only the start of a training reads; the config of an untrusted file does not open them.
+_FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
+_WORD = re.compile(r'[\w+-]*')
+_LONGEST, _LARGEST, _DEEPEST = 1 << 20, 10**6, 30
+
+
+def read_stored_config(text: str, where: str, name: str | None = None, trusted: bool = False) -> Config:
+    """The config that a file carries, as plain values: nothing in it is run, nothing that it names is opened.
+
+    Args:
+        text: Python source of assignments, as mmengine stores it under `meta.cfg` and dumps it.
+        where: What to call its file in messages.
+        name: The config's own name, for reports.
+        trusted: Whether its `custom_imports` are executed and any type in it is built.
+
+    Returns:
+        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole. Training
+        data of other types are left out, as measuring needs none.
+
+    Raises:
+        UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
+    """
+    remedy = 'name its config (CONFIG.py=FILE)'
+    try:
+        found = plain_values(text, (*_SECTIONS, 'custom_imports'))
+    except ValueError as error:
+        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); '
+                        f'{remedy}.') from error
+    if not isinstance(found.get('model'), dict):
+        raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
+    imports = found.pop('custom_imports', None)
+    if imports and not trusted:
+        named = imports.get('imports', imports) if isinstance(imports, dict) else imports
+        raise UserError(f'{where}: its config imports {shown(named)}, code that is not run on the word of a file; '
+                        f'{remedy}, or trust the file (--allow-pickle).')
+    if imports:
+        try:
+            import_modules_from_strings(**imports)
+        except (ImportError, TypeError) as error:
+            raise UserError(f'{where}: what its config imports cannot be imported ({shown(str(error))}); put it on '
+                            f'PYTHONPATH, or {remedy}.') from error
+    values = _needed(found)
+    if not trusted:
+        training = dict(train_dataloader=values.pop('train_dataloader', {}))
+        with suppress(_Refused):
+            _check(training)
+            values |= training
+        try:
+            _check(values)
+        except _Refused as error:
+            raise UserError(f'{where}: its stored config is not used, because {error}; {remedy}.') from error
+    return Config(values, cfg_text=text, filename=name)
+
+
+def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """Some assignments of a config as plain values, whatever they say; for comparing, not for building.
+
+    Args:
+        text: Python source of assignments.
+        names: Those to read; what is not assigned is left out.
+
+    Raises:
+        ValueError: They hold more than plain values, or the text is no source.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f'it is {len(text)} characters long')
+    try:
+        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and node.targets[0].id in names}
+    except (SyntaxError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from error
+
+
+def starting_file(config: Config) -> str | None:
+    """The weight file with which the config's backbone begins before training, which a stored config does not open."""
+    return config.get('started_from')
+
+
+class _Refused(Exception):
+    """What no stored config of ours holds: the rest of a sentence."""
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
+        return {word.arg: _value(word.value) for word in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    return ast.literal_eval(node)
+
+
+def _needed(found: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a config that tools build, without the files that a network is not built from."""
+    values: dict[str, Any] = {'model': found['model']}
+    for part, key in _FILES:
+        inner = found['model'].get(part)
+        if isinstance(inner, dict) and inner.get(key) is not None:
+            if key == 'weights':
+                values['started_from'] = str(inner[key])
+            inner[key] = None
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        data = found[key].get('dataset') if isinstance(found.get(key), dict) else None
+        if isinstance(data, dict) and (key == 'train_dataloader' or data.get('type') in _PROBES):
+            values[key] = dict(dataset=data)
+    hooks = found.get('custom_hooks')
+    probes = [hook['probe'] for hook in (hooks if isinstance(hooks, (list, tuple)) else ())
+              if isinstance(hook, dict) and isinstance(hook.get('probe'), dict)]
+    values['custom_hooks'] = [dict(probe=probe) for probe in probes]
+    for probe in (*probes, *(values[key]['dataset'] for key in ('val_dataloader', 'test_dataloader') if key in values)):
+        # It would be written; draws of a seed are the same without it.
+        if not osp.isfile(str(probe.get('manifest'))):
+            probe.pop('manifest', None)
+    train = found.get('train_cfg')
+    values['train_cfg'] = {key: value for key, value in (train if isinstance(train, dict) else {}).items()
+                           if key == 'max_epochs' and isinstance(value, int)}
+    return values
+
+
+def _check(values: dict[str, Any]) -> None:
+    for key, part in values.items():
+        network = key == 'model'
+        for place, kind, value in _places(key, part):
+            if kind == 'type' and '.init_cfg' in place:
+                if value not in INITIALIZERS:
+                    raise _Refused(f'{place}={shown(value)} could read any file')
+            elif kind == 'type':
+                if not isinstance(value, str) or value not in (NETWORK_TYPES if network else DATA_TYPES):
+                    raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
+            elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
+                raise _Refused(f'{place} is no setting')
+            elif kind == 'pretrained' and value is not None or kind == 'init_cfg' and isinstance(value, str):
+                raise _Refused(f'{place}={shown(value)} could read any file')
+            elif isinstance(value, str) and network and (_WORD.fullmatch(value) is None or str(kind).endswith('_type')):
+                raise _Refused(f'{place}={shown(value)} is no word of its settings')
+            elif isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= _LARGEST):
+                raise _Refused(f'{place}={shown(value)} is out of range')
+            elif not isinstance(value, (dict, list, tuple, str, int, float, type(None))):
+                raise _Refused(f'{place} is a {type(value).__name__}')
+
+
+def _places(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted path, last key and value of everything inside, at every depth."""
+    if depth > _DEEPEST:
+        raise _Refused(f'{place[:40]}... is too deep')
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, item in inner:
+        yield f'{place}.{key}', key, item
+        yield from _places(f'{place}.{key}', item, depth + 1)
