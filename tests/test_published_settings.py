@@ -62,6 +62,12 @@ PUBLISHED = dict(
     FCNSegmentation=('Leopart experiments/fcn', dict(
         epochs=30, drop_at=20, batch_size=64, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, channels=512)),
     OverClustering=('Leopart experiments/overcluster', dict(clusters=(500, ), seeds=5, pca_dim=50, grid=100)),
+    DenseViT=('ibot main_ibot.py: ViT-S with learned positions', dict(
+        arch='deit-small', position='learned', mask_token=False, weights=None, with_cp=False)),
+    PlainViT=('ibot evaluation/object_detection/configs/cascade/vit_small_giou_4conv1f_coco_3x.py', dict(
+        out_indices=(3, 5, 7, 11), tap_norm='none', frozen=False)),
+    ViTPyramid=('ibot evaluation/object_detection/mmcv_custom', dict(patch_size=16)),
+    ResLayerExtraNorm=('moco detection/train_net.py: res5', dict(stage=3, style='pytorch', norm_eval=False)),
     BestAnchorAssigner=('detectron2 config/defaults.py', dict(pos_iou_thr=0.7, neg_iou_thr=0.3)),
     FloatRoIExtractor=('detectron2; FPN, eq. 1: 224 / 4', dict(finest_scale=56)),
     PreciseBNHook=('detectron2 config/defaults.py', dict(iterations=200)),

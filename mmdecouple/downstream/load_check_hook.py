@@ -26,6 +26,7 @@ from mmdecouple.weights.pretrained import Pretrained
 from .pretrained_backbone import PretrainedBackbone
 
 _PREPROCESSOR = 'model.data_preprocessor'
+_WIDEST = 1000
 # The block, the stage or the small module that a tensor is part of.
 _PART = re.compile(r'(.*?(?:layers?\.?|_convs\.)\d+|.*(?:bn|ln|norm|projection)\d?)\.')
 
@@ -130,6 +131,7 @@ def _text(rows: Sequence[Match | tuple], heading: str) -> str:
     table = Table('in the checkpoint', 'in the model', 'shape', 'status', title=heading, title_justify='left')
     for row in rows:
         table.add_row(*(_line(row) if isinstance(row, Match) else row))
-    console = Console(file=io.StringIO(), width=140)
+    # The table is as wide as its names, which would be cut on a narrower console.
+    console = Console(file=io.StringIO(), width=_WIDEST)
     console.print(table)
     return console.file.getvalue()

@@ -67,13 +67,14 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
         used.add(name)
         if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
             row = replace(row, source=None, status='new', value=None)
-        elif name == 'pos_embed' and row.value is not None:
-            row = _with_positions(row, model.backbone)
         elif row.value is None:
             # Old files have no counters, and nothing that reads them.
             row = replace(row, status='new' if name.endswith('num_batches_tracked') else 'missing')
-        elif row.value.shape != own.shape:
-            row = replace(row, status='another shape', value=None)
+        else:
+            if name == 'pos_embed':
+                row = _with_positions(row, tuple(model.backbone.patch_resolution))
+            if row.value.shape != own.shape:
+                row = replace(row, status='another shape', value=None)
         rows.append(row)
     rows += [Match(weights.names[name], None, tuple(value.shape), 'unused')
              for name, value in given.items() if name not in used]
@@ -124,12 +125,9 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
                             f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
 
 
-def _with_positions(row: Match, backbone: nn.Module) -> Match:
-    """The position embedding on the grid of the model."""
+def _with_positions(row: Match, grid: tuple[int, int]) -> Match:
+    """The position embedding, of a square of patches in the checkpoint, on the grid of the model."""
     side = math.isqrt(row.value.shape[1] - 1)
-    grid = tuple(backbone.patch_resolution)
-    if side**2 != row.value.shape[1] - 1 or row.shape != (1, 1 + grid[0] * grid[1], row.value.shape[2]):
-        return replace(row, status='another shape', value=None)
     if grid == (side, side):
         return row
     patches = row.value[:, 1:].transpose(1, 2).unflatten(2, (side, side))

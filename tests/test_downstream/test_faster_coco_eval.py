@@ -8,6 +8,9 @@ from mmdet.evaluation import CocoMetric
 from mmdet.utils import register_all_modules
 from pycocotools import mask as coco_mask
 
+from mmdecouple.downstream import tasks
+from mmdecouple.downstream.tasks import task_config, use_faster_coco_eval
+
 
 def annotated(folder, rng):
     """A COCO file of 6 images with 4 objects each, and detections that are shifted copies of them."""
@@ -50,3 +53,25 @@ def test_faster_coco_eval_gives_the_numbers_of_pycocotools(tmp_path):
         metric.process({}, samples)
         results.append(metric.evaluate(len(samples)))
     assert results[0] == pytest.approx(results[1]) and 0.2 < results[0]['coco/bbox_mAP'] < 0.95
+
+
+@pytest.mark.parametrize('task, smoke, kinds', [
+    ('coco-mask-rcnn-fpn', None, ('mmdet.FasterCocoMetric', 'mmdet.FasterCocoMetric')),
+    # A smoke run has no validation.
+    ('coco-mask-rcnn-fpn', 'scenes', (None, 'mmdet.FasterCocoMetric')),
+    ('voc-faster-rcnn-c4', None, ('mmdecouple.VOCTenMetric', 'mmdecouple.VOCTenMetric')),
+    ('voc-fcn', None, ('IoUMetric', 'IoUMetric'))])
+def test_it_takes_the_place_of_coco_metric_alone_and_keeps_its_settings(task, smoke, kinds, monkeypatch):
+    monkeypatch.setattr(tasks, 'find_spec', lambda name: name == 'faster_coco_eval' or None)
+    before, config = task_config(task, smoke), task_config(task, smoke)
+    use_faster_coco_eval(config)
+    for split, kind in zip(('val', 'test'), kinds):
+        key = f'{split}_evaluator'
+        assert config[key] == (before[key] if before[key] is None else dict(before[key], type=kind))
+    assert {key for key in before if config[key] != before[key]} <= {'val_evaluator', 'test_evaluator'}
+
+
+def test_without_the_package_it_is_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(tasks, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='faster-coco-eval is not installed; run pip install faster-coco-eval, or leave'):
+        use_faster_coco_eval(task_config('coco-mask-rcnn-fpn'))

@@ -1,4 +1,5 @@
 """What `tools/transfer.py` checks before it starts, and the table it writes."""
+import hashlib
 import json
 import os
 import sys
@@ -6,13 +7,16 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.models import ResNet
 
+from mmdecouple.downstream import PretrainedBackbone, read_pretrained
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
 from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.digests import digest_of_file
 from mmdecouple.weights.source import describe
 
 
@@ -77,6 +81,45 @@ def test_the_checkpoint_tells_its_method_without_running_its_config(resnet18, tm
     text = f"open({str(tmp_path / 'ran')!r}, 'w')\nmodel = dict(type='SoCo', decoupling=None)"
     torch.save(dict(state_dict=resnet(), meta=dict(cfg=text)), trap)
     assert describe(str(trap))['method'] == 'SoCo' and not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('text, method', [
+    ("algorithm = dict(type='Other')\nmodel = dict(type='SoCo')\nzebra = dict(type='Other')", 'SoCo'),
+    ("runs['model'] = dict(type='Other')\nmodel = dict(decoupling=dict(), type='SoCo')", 'SoCo-D'),
+    ("model = 3\nmodel = dict(type='SoCo', decoupling=branch)", 'SoCo-D'),
+    ("model = dict(type=kind)", 'unknown'), ("model = dict(type=3)", 'unknown'), ("model = dict()", 'unknown'),
+    ("models = dict(type='Other')", 'unknown'), ("model = dict(type='SoCo'", 'unknown'), ('', 'unknown')])
+def test_the_method_is_the_type_of_the_config_key_model(text, method, tmp_path):
+    torch.save(dict(state_dict=resnet(), meta=dict(cfg=text)), tmp_path / 'a.pth')
+    assert describe(str(tmp_path / 'a.pth'))['method'] == method
+
+
+@pytest.mark.parametrize('meta, told', [
+    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'), (dict(epoch=3), ''),
+    ({}, ''), (None, '')])
+def test_a_run_is_called_by_its_name_and_its_epochs_where_both_are_known(meta, told, tmp_path):
+    torch.save(dict(state_dict=resnet(), meta=meta), tmp_path / 'a.pth')
+    assert describe(str(tmp_path / 'a.pth'))['pretraining'] == told
+
+
+def test_a_checkpoint_that_holds_more_than_weights_is_read_on_request_alone(tmp_path):
+    path = str(tmp_path / 'a.pth')
+    torch.save(dict(state_dict=resnet(), meta=dict(experiment_name='mine'), hook=print), path)
+    model = torch.nn.Module()
+    model.backbone = ResNet(depth=18)
+    readers = (describe, read_pretrained, lambda path, **trust: PretrainedBackbone(path, **trust).check(model),
+               lambda path, **trust: Transfer(path, 'voc-fcn', smoke='overfit', arch='resnet18', **trust).prepare())
+    for read in readers:
+        with pytest.raises(ValueError, match='holds more than weights'):
+            read(path)
+        read(path, allow_pickle=True)
+    assert describe(path, allow_pickle=True)['pretraining'] == 'mine'
+
+
+def test_the_digest_is_that_of_the_whole_file(tmp_path):
+    path = tmp_path / 'a.bin'
+    path.write_bytes(bytes(range(256)) * 10000)
+    assert digest_of_file(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):

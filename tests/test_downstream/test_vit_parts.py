@@ -45,11 +45,14 @@ def test_the_shared_norm_is_the_final_one_on_every_tap():
         torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
 
 
-def test_an_image_that_the_patch_does_not_divide_is_padded():
-    model, image = tiny(), torch.randn(1, 3, 30, 27)
-    padded = torch.zeros(1, 3, 32, 32)
-    padded[..., :30, :27] = image
-    assert all(torch.equal(a, b) for a, b in zip(model(image), model(padded)))
+@pytest.mark.parametrize('height, width', [(30, 27), (32, 25), (9, 32), (31, 32)])
+def test_an_image_that_the_patch_does_not_divide_is_padded_to_the_right_and_below(height, width):
+    model, image = tiny(), torch.randn(1, 3, height, width)
+    padded = torch.zeros(1, 3, -(-height // 8) * 8, 32)
+    padded[..., :height, :width] = image
+    found = model(image)
+    assert all(torch.equal(a, b) for a, b in zip(found, model(padded)))
+    assert torch.equal(model.dense_map(image), found[-1])
 
 
 def test_checkpointed_activations_give_the_same_gradients():
@@ -65,7 +68,9 @@ def test_checkpointed_activations_give_the_same_gradients():
 @pytest.mark.parametrize('options, words', [
     (dict(tap_norm='each'), "tap_norm must be one of none, shared, got 'each'"),
     (dict(out_indices=(3, 4)), r'ascending indices of 4 blocks, got \[3, 4\]'),
-    (dict(out_indices=(2, 1)), 'ascending indices')])
+    (dict(out_indices=(-1, 2)), r'ascending indices of 4 blocks, got \[-1, 2\]'),
+    (dict(out_indices=()), r'ascending indices of 4 blocks, got \[\]'),
+    (dict(out_indices=(2, 2)), 'ascending indices'), (dict(out_indices=(2, 1)), 'ascending indices')])
 def test_wrong_taps_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         tiny(**options)

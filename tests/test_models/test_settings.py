@@ -23,6 +23,7 @@ NO_NUMBER = ('0.5', NAN, INF, True, [0.5])
 MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
             neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16))
 VIT = dict(type='DenseViT', arch='deit-tiny', img_size=32, patch_size=16)
+ONES = dict(embed_dims=1, num_layers=1, num_heads=1, feedforward_channels=1)
 PYRAMID = test_soco.soco_fpn()['neck']
 
 
@@ -51,6 +52,12 @@ def real(least=None, most=None, above=None, below=None):
               if limit is not None}
     return Number((*NO_NUMBER, None, *(limit + wrong[key] for key, limit in limits.items())),
                   tuple(limit + right[key] for key, limit in limits.items()))
+
+
+def sides():
+    """One side of a square, or height and width."""
+    pairs = (*((value, 1) for value in whole(1)), *((1, value) for value in whole(1)), (1, ), (1, 1, 1), [])
+    return Number((*(value for value in whole(1) if not isinstance(value, list)), *pairs), (1, (1, 1), [1, 1]))
 
 
 def maybe(number):
@@ -82,11 +89,12 @@ CASES = [
     (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
     (BRANCH, dict(mask=BLOCK, loss_weight=real(0, 1), weighting=WORD, ratio=real(above=0), background=WORD,
                   foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(1)))),
-    (dict(type='DenseViT', **{key: value for key, value in VIT.items() if key != 'type'}), dict(
-        arch=('vit-x', None, 3, dict(embed_dims=16), dict(embed_dims=0, num_layers=1, num_heads=1,
-                                                         feedforward_channels=1)),
+    # A patch of one pixel, so that both sides have their limit.
+    (dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1), dict(
+        arch=Number(('vit-x', None, 3, 'small', *(ONES | {key: value} for key in ONES for value in (*whole(1), None))),
+                    (ONES, )),
         position=WORD, mask_token=FLAG, weights=(3, '', True), with_cp=FLAG, drop_path_rate=real(0, below=1),
-        drop_rate=real(0, below=1), img_size=(0, 'big', (32, ), (32, 0)), patch_size=(0, -16, None, 'x'))),
+        drop_rate=real(0, below=1), img_size=sides(), patch_size=sides())),
     (dict(type='DINOHead', in_channels=8), dict(
         in_channels=whole(1), out_channels=whole(2), hidden_channels=whole(1), bottleneck_channels=whole(1),
         norm_last_layer=FLAG, freeze_last_layer=whole(0))),

@@ -85,6 +85,16 @@ def test_names_that_nobody_is_known_to_give_are_refused_with_what_was_found(name
         assert all(f'{name}*' in str(error.value) for name in names)
 
 
+@pytest.mark.parametrize('count', [3, 4, 5, 7])
+def test_of_many_networks_four_are_named(count):
+    names = [f'net{index}.' for index in range(count)]
+    content = {f'{name}{key}': value for name in names for key, value in network('vit', 1.).items()}
+    with pytest.raises(ValueError, match='nothing tells') as error:
+        vit_formats.to_ours(content)
+    listed = ', '.join(f'{name}*' for name in names[:4]) + (', ...' if count > 4 else '')
+    assert f'The checkpoint holds {count} networks, {listed}, and nothing tells which of them is' in str(error.value)
+
+
 def test_a_role_that_is_not_there_is_refused_with_the_reason(tmp_path):
     path = str(tmp_path / 'a.pth')
     torch.save(dict(state_dict={f'student_backbone.{key}': value for key, value in network('vit', 1.).items()}), path)

@@ -49,7 +49,7 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
     Raises:
         UserError: There are several, and their names do not identify the student.
     """
-    names = set(names)
+    names = list(names)
     found = tell_apart(resnet_prefixes(names), where)
     if not found:
         student = {plain: name for name in sorted(names) if (plain := from_detectron2(name)) is not None}

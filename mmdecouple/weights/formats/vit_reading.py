@@ -139,8 +139,9 @@ def _which_alike(network: Held, content: dict[str, Any]) -> str:
 
 
 def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
-    """Refuses tensors with too many or too few axes, before anything is made of them."""
+    """Refuses tensors with too many or too few axes, and unequal parts of one, before anything is made of them."""
     for ours, theirs in table.items():
+        first = tuple(state[theirs[0]].shape)
         for name in theirs:
             shape = tuple(state[name].shape)
             if ours == 'pos_embed':
@@ -155,6 +156,8 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
             else:
                 needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
                 fits = len(shape) == (2 if needed == '(out, in)' else 1)
+                if fits and shape != first:
+                    fits, needed = False, f'{first} as {theirs[0]} has'
             if not fits:
                 raise UserError(f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
                                 'architecture, or damaged.')
