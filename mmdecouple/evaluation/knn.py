@@ -14,7 +14,7 @@ _EXCLUDED = -2 ** 31
 def nearest(
     query: Tensor,
     bank: Tensor,
-    k: int = 20,
+    k: int,
     *,
     query_groups: Tensor | None = None,
     bank_groups: Tensor | None = None,
