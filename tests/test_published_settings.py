@@ -10,6 +10,8 @@ import mmdecouple.engine  # noqa: F401
 import mmdecouple.evaluation  # noqa: F401
 import mmdecouple.models  # noqa: F401
 from mmdecouple import registry
+from mmdecouple.evaluation import lsc_maps
+from mmdecouple.evaluation.segmentation import FCNHead
 from mmdecouple.masks import MASKS, PRESETS
 
 # Class -> where the values are published, and the values.
@@ -47,22 +49,35 @@ PUBLISHED = dict(
     RandomSolarize=('DINO main_dino.py, utils.py', dict(threshold=128, prob=0.2)),
     GridProposals=('the paper, section 4.1.1', dict(grid=3, area=(0.15, 0.4), num=9)),
     OverlapViews=('leopart_config.yml', dict(overlap=0.01)),
-    OKNN=('the paper, section 3; DINO eval_knn.py', dict(k=20, temperature=0.07, per_image=3)),
-    BackgroundLeak=('as OKNN', dict(k=20, temperature=0.07)),
-    InterCouplingRatio=('the paper, section 3.2', dict(pairs=2000, removal='mask', alone='half')),
-    IntraCouplingRatio=('the paper, section 3.2', dict(objects=5000)),
-    LSC=('the paper, eq. 20', dict(window=5)),
+    OKNN=('the paper, section 3; DINO eval_knn.py', dict(
+        k=20, temperature=0.07, per_image=3, bank_images=None, query_images=None)),
+    BackgroundLeak=('as OKNN; numbers of images of this package', dict(
+        k=20, temperature=0.07, bank=3000, queries=1000)),
+    ContextShift=('this package', dict(objects=1000)),
+    InterCouplingRatio=('the paper, section 3.2; limits of this package', dict(
+        pairs=2000, removal='mask', alone='half', min_area=0.05, max_area=0.6, min_side=64, eps=1e-2)),
+    IntraCouplingRatio=('the paper, section 3.2; limits of this package', dict(
+        objects=5000, region='rest', min_cells=32, min_part_cells=4)),
+    LSC=('the paper, eq. 20; numbers of this package', dict(window=5, images=50, cells=196, crop_feature='patches')),
     LinearSegmentation=('Leopart experiments/linear_probing', dict(
-        epochs=25, drop_at=20, batch_size=120, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100)),
+        epochs=25, drop_at=20, batch_size=120, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, eval_size=None,
+        augment=True, seeds=1)),
     FCNSegmentation=('Leopart experiments/fcn', dict(
-        epochs=30, drop_at=20, batch_size=64, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, channels=512)),
-    OverClustering=('Leopart experiments/overcluster', dict(clusters=(500, ), seeds=5, pca_dim=50, grid=100)),
+        epochs=30, drop_at=20, batch_size=64, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, eval_size=None,
+        augment=True, seeds=1, channels=512)),
+    OverClustering=('Leopart experiments/overcluster; faiss.Kmeans', dict(
+        clusters=(500, ), seeds=5, pca_dim=50, iterations=100, restarts=5, sample=256, grid=100, library='auto')),
     BestAnchorAssigner=('detectron2 config/defaults.py', dict(pos_iou_thr=0.7, neg_iou_thr=0.3)),
     FloatRoIExtractor=('detectron2; FPN, eq. 1: 224 / 4', dict(finest_scale=56)),
     PreciseBNHook=('detectron2 config/defaults.py', dict(iterations=200)),
     Blockwise=('ibot main_ibot.py', dict(cut_ratio=(0.3, 0.5))),
     RegionCollaborativeCutout=('the paper', dict(preset='paper')),
 )
+# The same of functions and of classes that no config names.
+OWN = [
+    (FCNHead, 'mmsegmentation FCNHead', dict(channels=512, dropout=0.1)),
+    (lsc_maps, 'the paper, eq. 20', dict(window=5, upsample=None, precision='fp32')),
+]
 
 
 def class_named(name: str) -> type:
@@ -74,6 +89,12 @@ def class_named(name: str) -> type:
 def test_defaults_are_the_published_values(name):
     source, values = PUBLISHED[name]
     parameters = inspect.signature(class_named(name).__init__).parameters
+    assert {key: parameters[key].default for key in values} == values, source
+
+
+@pytest.mark.parametrize('own, source, values', OWN)
+def test_defaults_of_what_no_config_names_are_the_published_values(own, source, values):
+    parameters = inspect.signature(own).parameters
     assert {key: parameters[key].default for key in values} == values, source
 
 

@@ -64,7 +64,7 @@ def test_excluded_rows_never_vote():
     bank = torch.eye(3)
     similarity, index = nearest(
         bank[:1], bank, 3, query_groups=torch.tensor([7]), bank_groups=torch.tensor([7, 7, 1]))
-    total = votes(similarity, torch.tensor([0, 1, 2])[index], 3)
+    total = votes(similarity, torch.tensor([0, 1, 2])[index], 3, temperature=0.07)
     assert index[0, 0] == 2 and total[0].tolist() == [0, 0, 1]
     assert ranks(total, torch.tensor([0])).item() == 3
 
