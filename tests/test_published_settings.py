@@ -1,5 +1,6 @@
 """What a class does without settings is what its source publishes."""
 import inspect
+from dataclasses import is_dataclass
 
 import pytest
 from mmengine.registry import Registry
@@ -88,8 +89,12 @@ def class_named(name: str) -> type:
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_defaults_are_the_published_values(name):
     source, values = PUBLISHED[name]
-    parameters = inspect.signature(class_named(name).__init__).parameters
+    kind = class_named(name)
+    parameters = inspect.signature(kind.__init__).parameters
     assert {key: parameters[key].default for key in values} == values, source
+    if is_dataclass(kind):
+        built = kind()
+        assert {key: getattr(built, key) for key in values} == values, 'defaults that the class accepts'
 
 
 @pytest.mark.parametrize('own, source, values', OWN)

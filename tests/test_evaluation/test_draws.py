@@ -15,7 +15,9 @@ from .toys import CELL, SIZE, ToyObjects, toy_probes
 DIGESTS = [
     (dict(type='OKNN'), '068068490db075fe'),
     (dict(type='OKNN', per_image=1, bank_images=9, query_images=5), '9b0d4a370c6b2e8f'),
-    (dict(type='InterCouplingRatio', pairs=15, min_side=8), '49c53723a3bd8ff1'),
+    # Of 50 pairs: drawn one by one, and from a list of all.
+    (dict(type='InterCouplingRatio', pairs=20, min_side=8), 'bfe434d9189f727e'),
+    (dict(type='InterCouplingRatio', pairs=25, min_side=8), '1d948965c982f11b'),
     (dict(type='InterCouplingRatio', pairs=40, min_side=8), 'dd617316ce28ef8d'),
     (dict(type='IntraCouplingRatio', min_cells=4, min_part_cells=1), '65e2792f6c966e73'),
     (dict(type='ContextShift', objects=7), 'f3310174fd6c4e23'),

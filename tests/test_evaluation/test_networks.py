@@ -239,8 +239,9 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
             open_network(word)
         assert line in str(caught.value) and '\n' not in str(caught.value), caught.value
-    with pytest.raises(ValueError, match='cells of 14 pixels'):
-        open_network(NAME).model.dense_features(torch.zeros(1, 3, 32, 32))
+    for size in ((32, 28), (28, 32)):
+        with pytest.raises(ValueError, match=f'{size[0]} x {size[1]} pixels does not divide into cells of 14 pixels'):
+            open_network(NAME).model.dense_features(torch.zeros(1, 3, *size))
     with pytest.raises(ValueError, match="must be 'teacher' or 'student'"):
         open_network(NAME, measured='layer3')
 

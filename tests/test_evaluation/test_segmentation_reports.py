@@ -168,7 +168,7 @@ def test_seconds_are_those_of_each_measure(monkeypatch):
 
 def test_a_loss_that_is_not_finite_names_the_epoch_and_the_rate():
     measure = LinearSegmentation(lr=1e38, epochs=3, batch_size=4, augment=False)
-    with pytest.raises(ValueError, match=r'LinearSegmentation: the loss is not finite after epoch 1; lower lr \(now 1e\+38'):
+    with pytest.raises(ValueError, match=r'the loss is not finite after epoch 1; lower lr \(now 1e\+38'):
         measure_segmentation(OneHotModel(CELL), *splits(), [measure])
 
 
