@@ -1,5 +1,6 @@
 """What a class does without settings is what its source publishes."""
 import inspect
+from dataclasses import is_dataclass
 
 import pytest
 from mmengine.registry import Registry
@@ -10,6 +11,8 @@ import mmdecouple.engine  # noqa: F401
 import mmdecouple.evaluation  # noqa: F401
 import mmdecouple.models  # noqa: F401
 from mmdecouple import registry
+from mmdecouple.evaluation import lsc_maps
+from mmdecouple.evaluation.segmentation import FCNHead
 from mmdecouple.masks import MASKS, PRESETS, grid_regions, place_regions
 
 # Class -> where the values are published, and the values.
@@ -52,16 +55,24 @@ PUBLISHED = dict(
         grid=3, area=(0.15, 0.4), aspect=(1 / 2, 2), num=9)),
     OverlapViews=('leopart_config.yml', dict(overlap=0.01)),
     BoxViews=('SoCo contrast/option.py', dict(tries=5)),
-    OKNN=('the paper, section 3; DINO eval_knn.py', dict(k=20, temperature=0.07, per_image=3)),
-    BackgroundLeak=('as OKNN', dict(k=20, temperature=0.07)),
-    InterCouplingRatio=('the paper, section 3.2', dict(pairs=2000, removal='mask', alone='half')),
-    IntraCouplingRatio=('the paper, section 3.2', dict(objects=5000)),
-    LSC=('the paper, eq. 20', dict(window=5)),
+    OKNN=('the paper, section 3; DINO eval_knn.py', dict(
+        k=20, temperature=0.07, per_image=3, bank_images=None, query_images=None)),
+    BackgroundLeak=('as OKNN; numbers of images of this package', dict(
+        k=20, temperature=0.07, bank=3000, queries=1000)),
+    ContextShift=('this package', dict(objects=1000)),
+    InterCouplingRatio=('the paper, section 3.2; limits of this package', dict(
+        pairs=2000, removal='mask', alone='half', min_area=0.05, max_area=0.6, min_side=64, eps=1e-2)),
+    IntraCouplingRatio=('the paper, section 3.2; limits of this package', dict(
+        objects=5000, region='rest', min_cells=32, min_part_cells=4)),
+    LSC=('the paper, eq. 20; numbers of this package', dict(window=5, images=50, cells=196, crop_feature='patches')),
     LinearSegmentation=('Leopart experiments/linear_probing', dict(
-        epochs=25, drop_at=20, batch_size=120, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100)),
+        epochs=25, drop_at=20, batch_size=120, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, eval_size=None,
+        augment=True, seeds=1)),
     FCNSegmentation=('Leopart experiments/fcn', dict(
-        epochs=30, drop_at=20, batch_size=64, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, channels=512)),
-    OverClustering=('Leopart experiments/overcluster', dict(clusters=(500, ), seeds=5, pca_dim=50, grid=100)),
+        epochs=30, drop_at=20, batch_size=64, lr=0.01, momentum=0.9, weight_decay=1e-4, grid=100, eval_size=None,
+        augment=True, seeds=1, channels=512)),
+    OverClustering=('Leopart experiments/overcluster; faiss.Kmeans', dict(
+        clusters=(500, ), seeds=5, pca_dim=50, iterations=100, restarts=5, sample=256, grid=100, library='auto')),
     DenseViT=('ibot main_ibot.py: ViT-S with learned positions', dict(
         arch='deit-small', position='learned', mask_token=False, weights=None, with_cp=False)),
     PlainViT=('ibot evaluation/object_detection/configs/cascade/vit_small_giou_4conv1f_coco_3x.py', dict(
@@ -75,6 +86,11 @@ PUBLISHED = dict(
     Rectangle=('the paper, section 6.1', dict(area=(0.2, 0.6))),
     RegionCollaborativeCutout=('the paper', dict(preset='paper')),
 )
+# The same of functions and of classes that no config names.
+OWN = [
+    (FCNHead, 'mmsegmentation FCNHead', dict(channels=512, dropout=0.1)),
+    (lsc_maps, 'the paper, eq. 20', dict(window=5, upsample=None, precision='fp32')),
+]
 
 
 def class_named(name: str) -> type:
@@ -85,7 +101,17 @@ def class_named(name: str) -> type:
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_defaults_are_the_published_values(name):
     source, values = PUBLISHED[name]
-    parameters = inspect.signature(class_named(name).__init__).parameters
+    kind = class_named(name)
+    parameters = inspect.signature(kind.__init__).parameters
+    assert {key: parameters[key].default for key in values} == values, source
+    if is_dataclass(kind):
+        built = kind()
+        assert {key: getattr(built, key) for key in values} == values, 'defaults that the class accepts'
+
+
+@pytest.mark.parametrize('own, source, values', OWN)
+def test_defaults_of_what_no_config_names_are_the_published_values(own, source, values):
+    parameters = inspect.signature(own).parameters
     assert {key: parameters[key].default for key in values} == values, source
 
 

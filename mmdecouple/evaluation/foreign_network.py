@@ -101,8 +101,8 @@ class TimmBackbone(nn.Module):
         indices = 1 if layer is None else [list(self.layer_strides).index(layer)]
         asked = dict(return_prefix_tokens=True) if class_token else {}
         try:
-            found = self.model.forward_intermediates(
-                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True, **asked)[-1]
+            found, = self.model.forward_intermediates(
+                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True, **asked)
             return found[1][:, 0, :, None, None] if class_token else found
         except AssertionError as error:
             # Some of timm's models, such as BEiT, are made for images of one size.

@@ -14,7 +14,7 @@ _EXCLUDED = -2 ** 31
 def nearest(
     query: Tensor,
     bank: Tensor,
-    k: int = 20,
+    k: int,
     *,
     query_groups: Tensor | None = None,
     bank_groups: Tensor | None = None,
@@ -79,7 +79,7 @@ def nearest(
 
 
 def votes(
-    similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None = 0.07,
+    similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None,
 ) -> Tensor:
     """Votes for each class: exp(similarity / temperature), or 1 a neighbor for a majority.
 

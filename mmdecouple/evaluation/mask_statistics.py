@@ -70,8 +70,8 @@ def draw_masks(config: dict,
 def mask_statistics(config: dict,
                     regions: RegionCollaborativeCutout,
                     size: tuple[int, int],
-                    count: int = 3000,
-                    seed: int = 0) -> dict[str, float]:
+                    count: int,
+                    seed: int) -> dict[str, float]:
     """Measure a kind of mask.
 
     Args:

@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
-from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone, read_pretrained
+from mmdecouple.downstream import LoadCheckHook, PretrainedBackbone
 from mmdecouple.weights.matching import match, problems
+from mmdecouple.weights.pretrained import read_pretrained
 from tests.test_downstream.models import build, c4, fpn, vit
 from tests.test_downstream.test_loading import FakeRunner, prefixed, resnet, vit_state
 

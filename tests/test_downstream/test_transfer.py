@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import ResNet
 
-from mmdecouple.downstream import PretrainedBackbone, read_pretrained
+from mmdecouple.downstream import PretrainedBackbone
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
 from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
@@ -18,6 +18,7 @@ from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.digests import digest_of_file
 from mmdecouple.weights.source import describe
+from mmdecouple.weights.pretrained import read_pretrained
 
 
 def resnet(depth=18):

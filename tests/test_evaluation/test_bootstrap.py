@@ -43,3 +43,32 @@ def test_the_same_items_give_the_same_interval():
     values = np.random.default_rng(0).normal(size=50)
     first, second = (bootstrap.estimate(bootstrap.median(values), np.arange(50)) for _ in range(2))
     assert first == second and first.low < first.value < first.high
+
+
+@pytest.mark.parametrize('settings', [{}, dict(resamples=150, level=0.8, seed=3)])
+def test_an_interval_is_that_of_a_loop_over_resamples(settings, monkeypatch):
+    rng = np.random.default_rng(0)
+    groups = rng.integers(3, 17, 40)
+    values, keys = rng.normal(size=40), sorted(set(groups))
+    draws, found = np.random.default_rng(settings.get('seed', 0)), []
+    for _ in range(settings.get('resamples', 1000)):
+        drawn = draws.integers(len(keys), size=len(keys))
+        found.append(np.mean(np.concatenate([values[groups == keys[place]] for place in drawn])))
+    low, high = np.quantile(found, [0.1, 0.9] if settings else [0.025, 0.975])
+    expected = values.mean(), low, high, 40
+    assert bootstrap.estimate(bootstrap.mean(values), groups, **settings) == pytest.approx(expected, rel=1e-9)
+    # Resamples come in parts that fit the memory: the last one here is shorter than the others.
+    monkeypatch.setattr(bootstrap, '_ELEMENTS', 40 * 40)
+    assert bootstrap.estimate(bootstrap.mean(values), groups, **settings) == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_image_has_no_width_and_no_items_are_an_error():
+    found = bootstrap.estimate(bootstrap.mean([1., 2., 6.]), [7, 7, 7])
+    assert found == (3, 3, 3, 3)
+    with pytest.raises(ValueError, match='no items'):
+        bootstrap.estimate(bootstrap.mean([]), [])
+
+
+def test_an_average_of_statistics_is_their_plain_mean():
+    parts = [bootstrap.mean(values) for values in ([1., 3.], [5., 9.], [0., 6.])]
+    assert bootstrap.average(parts)(np.array([[1., 1.], [2., 0.]])).tolist() == [4, 2]

@@ -37,11 +37,34 @@ def test_equal_neighbors_are_taken_in_the_order_of_the_bank(bank_chunk):
     assert index[0].tolist() == [1, 5, 9, 13, 17, 21, 25]
 
 
+def test_similarities_are_cosines_on_a_grid_of_2_to_the_minus_30():
+    generator = torch.Generator().manual_seed(0)
+    query, bank = (torch.randn(8, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    query[0], query[1] = bank[0], -bank[0]
+    similarity, index = nearest(query, bank, 8)
+    cosines = torch.cosine_similarity(query[:, None], bank[None], dim=-1).gather(1, index)
+    assert torch.equal(similarity * 2**30, (cosines * 2**30).round())
+    assert similarity[0, 0] == 1 and similarity[1, -1] == -1, 'opposite rows are neighbors, the last ones'
+
+
+def test_fewer_bank_rows_than_neighbors_are_all_returned():
+    similarity, index = nearest(torch.ones(2, 3), torch.eye(3), 5)
+    assert similarity.shape == (2, 3) and index.tolist() == [[0, 1, 2]] * 2
+    assert nearest(torch.ones(0, 3), torch.eye(3), 2)[1].shape == (0, 2)
+
+
+@pytest.mark.parametrize('setting', ['k', 'query_chunk', 'bank_chunk'])
+def test_numbers_of_neighbors_and_rows_are_at_least_one(setting):
+    assert len(nearest(torch.eye(3), torch.eye(3), **{'k': 2, setting: 1})[1]) == 3
+    with pytest.raises(ValueError, match='must be at least 1'):
+        nearest(torch.eye(3), torch.eye(3), **{'k': 2, setting: 0})
+
+
 def test_excluded_rows_never_vote():
     bank = torch.eye(3)
     similarity, index = nearest(
         bank[:1], bank, 3, query_groups=torch.tensor([7]), bank_groups=torch.tensor([7, 7, 1]))
-    total = votes(similarity, torch.tensor([0, 1, 2])[index], 3)
+    total = votes(similarity, torch.tensor([0, 1, 2])[index], 3, temperature=0.07)
     assert index[0, 0] == 2 and total[0].tolist() == [0, 0, 1]
     assert ranks(total, torch.tensor([0])).item() == 3
 
@@ -59,4 +82,4 @@ def test_votes_and_ranks_follow_the_formula():
 
 def test_an_empty_bank_is_an_error():
     with pytest.raises(ValueError, match='bank is empty'):
-        nearest(torch.ones(1, 2), torch.ones(0, 2))
+        nearest(torch.ones(1, 2), torch.ones(0, 2), 1)

@@ -95,6 +95,21 @@ def test_cells_that_know_nothing_of_each_other_are_consistent_away_from_the_bord
     assert report['metrics']['lsc_centered_mean']['value'] == pytest.approx(1)
 
 
+class MirrorModel(PixelModel):
+    """A crop has the opposite feature of an image; rounding takes its cosines past both ends of [-1, 1]."""
+
+    def dense_features(self, images):
+        sign = -1 if images.shape[-1] < SIZE else 1
+        return sign * torch.linspace(0.1, 0.7, 36)[None, :, None, None].expand(len(images), 36, *(
+            side // CELL for side in images.shape[-2:]))
+
+
+@pytest.mark.parametrize('window, expected', [(3, -1), (7, 1)], ids=['smaller than the image', 'as large'])
+def test_maps_end_where_cosines_do(window, expected):
+    found = lsc_maps(MirrorModel(), torch.zeros(1, 3, SIZE, SIZE), CELL, window)
+    assert found.shape == (1, 7, 7) and (found - expected).abs().max() < 1e-6 and found.abs().max() <= 1
+
+
 def test_enlarged_crops_and_half_precision_stay_close():
     model, images = SmallViT(), torch.randn(1, 3, SIZE, SIZE)
     found = lsc_maps(model, images, CELL)
@@ -106,7 +121,8 @@ def test_enlarged_crops_and_half_precision_stay_close():
 def test_images_that_do_not_fit_are_one_clear_line_or_left_out():
     model = SmallViT()
     for size, options, message in (((3, 32, 56), {}, '32 x 56 pixels is smaller than a window of 5 x 5 cells'),
-                                   ((3, 60, 60), {}, 'no whole number of cells of 8 pixels'),
+                                   ((3, 60, 56), {}, '60 x 56 pixels has no whole number of cells of 8 pixels'),
+                                   ((3, 56, 60), {}, '56 x 60 pixels has no whole number of cells of 8 pixels'),
                                    ((3, 80, 80), dict(cell=16), 'a map of 10 x 10 for an image of 5 x 5 cells'),
                                    ((3, 56, 56), dict(window=4), 'window must be an odd number'),
                                    ((3, 56, 56), dict(precision='int8'), 'precision must be one of fp32, bf16')):

@@ -1,9 +1,14 @@
 """Every word that names a network opens the same network as its makers' own code."""
+import logging
+
 import pytest
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmpretrain.models import ResNet
+from mmpretrain.models.utils.clip_generator_helper import VisionTransformer as OpenAIViT
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 
@@ -31,6 +36,18 @@ def vit_doll_patch14_reg4(pretrained=False, pretrained_cfg=None, **kwargs):
                               no_embed_class=True, init_values=0.5, global_pool='token', **kwargs)
     model.pretrained_cfg = dict(mean=MEAN, std=STD, input_size=(3, 56, 56))
     return model
+
+
+@MODELS.register_module()
+class StridelessResNet(torch.nn.Module):
+    """A backbone of which nothing is known but its maps."""
+
+    def __init__(self, **settings):
+        super().__init__()
+        self.net = ResNet(**settings)
+
+    def forward(self, images):
+        return self.net(images)
 
 
 @pytest.fixture(scope='module')
@@ -96,7 +113,8 @@ def test_a_run_opens_alike_by_folder_checkpoint_config_and_what_the_file_stores(
         assert network.name == name and network.cell == 64 // expected.shape[-1] == 8
         device = network.model.data_preprocessor.device
         torch.testing.assert_close(network.model.dense_features(images.to(device)).cpu(), expected)
-    untrained = [open_network(str(tmp_path / 'tiny.py'), seed=seed).model.state_dict() for seed in (0, 0, 1)]
+    untrained = [open_network(str(tmp_path / 'tiny.py'), **seed).model.state_dict()
+                 for seed in (dict(seed=0), dict(), dict(seed=1))]
     key = 'backbone.conv1.weight'
     assert torch.equal(untrained[0][key], untrained[1][key]) and not torch.equal(untrained[0][key], untrained[2][key])
 
@@ -112,6 +130,75 @@ def test_a_published_vit_opens_by_its_file_alone(tmp_path):
     found = network.model.dense_features(images.to(network.model.data_preprocessor.device)).cpu()
     torch.testing.assert_close(found, backbone.dense_map(images).detach(), atol=1e-5, rtol=1e-5)
     assert network.cell == 8
+
+
+@pytest.mark.parametrize('form, eps', [('timm', 1e-6), ('dino', 1e-6), ('ibot', 1e-6), ('huggingface', 1e-12)])
+def test_the_norms_of_a_published_vit_have_the_floor_of_its_makers(form, eps, tmp_path):
+    """`layer_norm_eps` of transformers' ViTConfig is 1e-12; timm, DINO and iBOT build their norms with 1e-6."""
+    arch = dict(embed_dims=192, num_layers=1, num_heads=3, feedforward_channels=192)
+    torch.save(from_ours(DenseViT(arch, img_size=32, patch_size=8).state_dict(), form), tmp_path / 'vit.pth')
+    opened = open_network(str(tmp_path / 'vit.pth')).model
+    assert {module.eps for module in opened.modules() if isinstance(module, torch.nn.LayerNorm)} == {eps}
+    assert opened.data_preprocessor.mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
+
+
+def test_clip_opens_by_its_file_alone_and_sees_images_as_its_makers_normalize_them(tmp_path):
+    torch.manual_seed(0)
+    clip = torch.nn.Module()
+    clip.visual = OpenAIViT(input_resolution=16, patch_size=8, width=192, layers=2, heads=3, output_dim=5).eval()
+    clip.register_buffer('positional_embedding', torch.zeros(7, 192))
+    # Small tokens, so that the floor of the norms, 1e-5, shows.
+    for name in ('conv1.weight', 'class_embedding', 'positional_embedding'):
+        clip.visual.get_parameter(name).data.mul_(0.02)
+    torch.save(clip.state_dict(), tmp_path / 'clip.pth')
+    network = open_network(str(tmp_path / 'clip.pth'))
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    # Of OpenAI's `clip.py`.
+    mean, std = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
+    normalized = (images / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    clip.visual.proj = None
+    with torch.no_grad():
+        tokens = clip.visual(normalized)[0]
+    found = torch.stack([sample.dense.cpu() for sample in network.model.test_step(dict(inputs=list(images)))])
+    torch.testing.assert_close(found, tokens[:, 1:].transpose(1, 2).unflatten(2, (2, 2)), rtol=1e-4, atol=1e-4)
+
+
+def test_an_opened_network_learns_nothing_and_its_loud_initialization_is_not_shown(tmp_path):
+    (tmp_path / 'tiny.py').write_text(CONFIG)
+    logger = MMLogger.get_current_instance()
+    before = logger.level
+    logger.setLevel('INFO')
+    levels = []
+    logger.addFilter(lambda record: levels.append(record.levelname) or False)
+    try:
+        for word in (str(tmp_path / 'tiny.py'), NAME):
+            model = open_network(word).model
+            assert not model.training and not any(value.requires_grad for value in model.parameters())
+        assert logger.level == logging.INFO and 'INFO' not in levels
+    finally:
+        logger.filters.pop()
+        logger.setLevel(before)
+
+
+@pytest.mark.parametrize('change, line', [
+    ("model['type'] = 'NoSuchMethod'", '(KeyError: NoSuchMethod is not in the mmdecouple::model registry)'),
+    ("model['bend'] = 1", "unexpected keyword argument 'bend'"),
+    ('del model', 'tiny-untrained: its config names no model; a network to look at needs the config key model')])
+def test_a_config_that_builds_no_network_is_one_clear_line(change, line, tmp_path):
+    (tmp_path / 'tiny.py').write_text(f'{CONFIG}\n{change}\n')
+    with pytest.raises(UserError) as caught:
+        open_network(str(tmp_path / 'tiny.py'))
+    assert line in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_backbone_that_does_not_say_its_stride_has_that_of_the_config(tmp_path):
+    config = CONFIG.replace("type='DenseCL'", "type='DenseCL', dense_stride=16").replace(
+        'mmpretrain.ResNet', 'StridelessResNet')
+    (tmp_path / 'tiny.py').write_text(config)
+    assert open_network(str(tmp_path / 'tiny.py')).cell == 16
+    (tmp_path / 'tiny.py').write_text(config.replace('dense_stride=16', 'dense_stride=None'))
+    with pytest.raises(UserError, match='the backbone does not say its stride; set the config key model.dense_stride'):
+        open_network(str(tmp_path / 'tiny.py'))
 
 
 def test_code_in_a_stored_config_is_not_run(tmp_path):
@@ -152,8 +239,9 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
             open_network(word)
         assert line in str(caught.value) and '\n' not in str(caught.value), caught.value
-    with pytest.raises(ValueError, match='cells of 14 pixels'):
-        open_network(NAME).model.dense_features(torch.zeros(1, 3, 32, 32))
+    for size in ((32, 28), (28, 32)):
+        with pytest.raises(ValueError, match=f'{size[0]} x {size[1]} pixels does not divide into cells of 14 pixels'):
+            open_network(NAME).model.dense_features(torch.zeros(1, 3, *size))
     with pytest.raises(ValueError, match="must be 'teacher' or 'student'"):
         open_network(NAME, measured='layer3')
 

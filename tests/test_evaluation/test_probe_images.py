@@ -139,6 +139,10 @@ def test_lsc_pools_windows_of_the_image_and_shows_them_alone_reflected_at_the_bo
                   weights=np.ones((1, side, side)))
 
 
+def test_the_color_of_what_is_removed_is_the_mean_of_imagenet():
+    assert MEAN_COLOR.tolist() == [round(255 * mean) for mean in (0.485, 0.456, 0.406)] and MEAN_COLOR.dtype == np.uint8
+
+
 def test_boxes_grow_to_whole_pixels_and_cells_count_by_their_center():
     boxes = np.array([[3.2, 4.7, 10.1, 9.0], [30.0, 20.5, 41.5, 30.2]], np.float32)
     expected = [[in_box(y, x, boxes) for x in range(SIZE)] for y in range(SIZE)]

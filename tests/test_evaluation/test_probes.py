@@ -1,6 +1,7 @@
 """The probe data set, its manifest, and the metric that reads it."""
 import json
 import os
+import random
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from mmdecouple.ablation.plan import figures_stem
 from mmdecouple.datasets import probe_manifest
 from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import CouplingMetric, measure_model
+from mmdecouple.evaluation.measuring import exact_float32
 from mmdecouple.evaluation.suites import coco_probe
 from mmdecouple.registry import DATASETS
 
@@ -138,16 +140,37 @@ def test_measuring_leaves_modes_buffers_and_generators_alone():
 
 def test_measuring_is_done_in_full_float32_and_puts_the_precision_back():
     model, seen, before = ConvModel(), [], torch.get_float32_matmul_precision()
-    model.net[0].register_forward_hook(
-        lambda *_: seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())))
+    cudnn = torch.backends.cudnn
+    model.net[0].register_forward_hook(lambda *_: seen.append(
+        (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, torch.get_float32_matmul_precision(),
+         torch.is_grad_enabled())))
     torch.set_float32_matmul_precision('high')
     torch.backends.cudnn.allow_tf32 = True
     try:
         measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
-        assert set(seen) == {(False, 'highest')}
+        assert set(seen) == {(True, False, True, False, 'highest', False)}
         assert torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == 'high'
+        exact_float32()
+        assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == 'highest'
     finally:
+        torch.backends.cudnn.allow_tf32 = True
         torch.set_float32_matmul_precision(before)
+
+
+def test_a_model_that_fails_leaves_modes_and_generators_alone():
+    model, states = ConvModel().train(), (random.getstate(), torch.get_rng_state())
+    model.net[0].register_forward_hook(lambda *_: random.random() + torch.rand(1) / 0 + model.nothing)
+    with pytest.raises(AttributeError):
+        measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
+    assert model.training and model.net[3].training and random.getstate() == states[0]
+    assert torch.equal(torch.get_rng_state(), states[1])
+
+
+def test_progress_counts_probes_to_the_last():
+    seen = []
+    measure_model(ConvModel(), toy_probes(measures=[dict(type='ContextShift')]), batch_size=8,
+                  progress=lambda *done: seen.append(done))
+    assert seen == [(8, 20), (16, 20), (20, 20)]
 
 
 def test_repeats_and_order_of_results_do_not_matter_but_gaps_do():

@@ -137,6 +137,27 @@ def test_every_number_of_oknn_is_that_of_loops(one_split, temperature):
     check(score, metrics, values, groups)
 
 
+def test_a_class_that_no_neighbor_has_is_not_among_the_first_five_of_three():
+    shown, draws = torch.eye(3), []
+    for role, labels in (('bank', (0, 0, 1)), ('query', (0, 1, 2))):
+        draws += [dict(role=role, image=place, objects=[place], chosen=[place], labels=[label], areas=[1.],
+                       one_split=False) for place, label in enumerate(labels)]
+    score = OKNN(k=3).score(draws, [[shown[draw['image']][None]] * 2 for draw in draws])
+    assert score.metrics['oknn_top5'].value == pytest.approx(2 / 3)
+    assert score.metrics['oknn_top1'].value == pytest.approx(1 / 3)
+    assert not any('small' in name or 'large' in name for name in score.metrics), 'all objects are of one size'
+
+
+def test_histograms_have_fifty_equal_bins_and_their_ends_hold_what_is_outside():
+    draws = [dict(image=n) for n in range(4)]
+    # Cosines 1, 0, -1 and that of the middle of the 8th bin: changes of 0, 1, 2 and 0.15.
+    angles = [0, math.pi / 2, math.pi, math.acos(1 - 0.15)]
+    rows = [[torch.tensor([[1., 0.]]), torch.tensor([[math.cos(angle), math.sin(angle)]])] * 2 for angle in angles]
+    found = IntraCouplingRatio().score(draws, rows).histograms['cr_intra_pixel']
+    assert found['edges'] == pytest.approx([place / 50 for place in range(51)])
+    assert {place: count for place, count in enumerate(found['counts']) if count} == {0: 1, 7: 1, 49: 2}
+
+
 @pytest.mark.parametrize('removal, prefix', [('mask', 'cr_inter'), ('token', 'cr_inter_token')])
 def test_every_number_of_inter_coupling_is_that_of_loops(removal, prefix):
     generator, eps = torch.Generator().manual_seed(1), 0.05

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.cluster import KMeans
 
 from mmdecouple.datasets.segmentation import IGNORE, shrink_labels, squash
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
@@ -108,6 +109,26 @@ def test_components_are_those_of_an_svd_of_standardized_tokens(dims, monkeypatch
     assert not found[:, 6:].any(), 'a constant channel has nothing to say'
 
 
+def clusters_of(points, count, seed=0, iterations=100, restarts=5, sample=256, library='sklearn'):
+    return kmeans(points, count, seed, iterations, restarts, sample, library)
+
+
+def test_without_faiss_clusters_are_those_of_scikit_learn_on_points_drawn_by_the_seed():
+    points = np.random.default_rng(1).standard_normal((200, 3)).astype(np.float32)
+    drawn = points[np.sort(np.random.default_rng(4).permutation(200)[:5 * 20])]
+    fitted = {sample: KMeans(5, init='random', n_init=3, max_iter=4, tol=0, random_state=4).fit(chosen).predict(points)
+              for sample, chosen in ((20, drawn), (40, points), (None, points))}
+    for sample, expected in fitted.items():
+        assert np.array_equal(clusters_of(points, 5, 4, iterations=4, restarts=3, sample=sample), expected)
+    assert (fitted[20] != fitted[40]).any()
+
+
+def test_as_many_clusters_as_tokens_and_fewer_different_tokens_than_clusters_are_no_obstacle(recwarn):
+    assert sorted(clusters_of(np.arange(4.)[:, None], 4)) == [0, 1, 2, 3]
+    assert len(set(clusters_of(np.repeat([[0.], [9.]], 5, 0), 4))) <= 4
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize('library', ['sklearn', 'faiss'])
 def test_tokens_go_to_their_nearest_center_and_the_centers_are_their_means(library):
     if library == 'faiss':
@@ -115,18 +136,18 @@ def test_tokens_go_to_their_nearest_center_and_the_centers_are_their_means(libra
     rng = np.random.default_rng(1)
     points = (rng.standard_normal((5, 3))[rng.integers(0, 5, 300)] * 4 + rng.standard_normal((300, 3)) * 0.3)
     points = points.astype(np.float32)
-    ids = kmeans(points, 5, seed=0, library=library)
+    ids = clusters_of(points, 5, library=library)
     centers = np.array([points[ids == k].mean(0) for k in range(5)])
     distances = ((points[:, None] - centers) ** 2).sum(-1)
     assert np.array_equal(ids, distances.argmin(1))
-    assert np.array_equal(ids, kmeans(points, 5, seed=0, library=library))
-    sampled = kmeans(points, 5, seed=0, sample=20, library=library)
+    assert np.array_equal(ids, clusters_of(points, 5, library=library))
+    sampled = clusters_of(points, 5, sample=20, library=library)
     assert sampled.shape == (300, ) and set(sampled) == set(range(5))
 
 
 def test_too_few_tokens_and_a_missing_library_are_one_clear_line(monkeypatch):
     with pytest.raises(ValueError, match='9 clusters need as many tokens, got 4'):
-        kmeans(np.zeros((4, 2)), 9, seed=0)
+        clusters_of(np.zeros((4, 2)), 9)
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     assert choose_library('auto') == 'sklearn'
     with pytest.raises(ValueError, match='faiss is not installed'):

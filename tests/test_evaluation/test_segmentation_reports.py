@@ -1,5 +1,6 @@
 """Every number of a segmentation report against loops over pixels, for heads and clusters that know nothing."""
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.datasets.segmentation import IGNORE, shrink_labels
-from mmdecouple.evaluation.segmentation import LinearSegmentation, OverClustering, measure_segmentation
+from mmdecouple.evaluation.segmentation import (FCNSegmentation, LinearSegmentation, OverClustering, Runtime,
+                                                SegmentationMeasure, SegmentationResult, measure_segmentation)
 from mmdecouple.evaluation.segmentation import over_clustering
 from mmdecouple.evaluation.segmentation.heads import LinearHead
 
@@ -46,7 +48,8 @@ def without_class(images, missing):
     return images
 
 
-def test_numbers_of_heads_are_those_of_loops_over_pixels(monkeypatch):
+@pytest.mark.parametrize('eval_size, side', [(None, SIDE), (13, 13), (SIDE, SIDE), (99, SIDE)])
+def test_numbers_of_heads_are_those_of_loops_over_pixels(eval_size, side, monkeypatch):
     train, val = splits()
     without_class(val, 2)
     heads = []
@@ -54,14 +57,15 @@ def test_numbers_of_heads_are_those_of_loops_over_pixels(monkeypatch):
         torch.manual_seed(seed)
         heads.append(LinearHead(4, CLASSES).eval())
     monkeypatch.setattr(LinearSegmentation, '_train', lambda self, *rest: heads[rest[3]])
-    report = measure_segmentation(OneHotModel(CELL), train, val, [LinearSegmentation(seeds=3, augment=False)])
+    report = measure_segmentation(OneHotModel(CELL), train, val, [
+        LinearSegmentation(seeds=3, augment=False, eval_size=eval_size)])
     model, found = OneHotModel(CELL).eval(), []
     for head in heads:
         predictions, truth = [], []
         for pixels, labels in val:
-            logits = head(model.dense_features(pixels[None].float()), SIDE)[0]
+            logits = head(model.dense_features(pixels[None].float()), side)[0]
             predictions += logits.argmax(0).flatten().tolist()
-            truth += labels.flatten().tolist()
+            truth += shrink_labels(labels[None], side).flatten().tolist()
         found.append(by_loops(predictions, truth))
     assert [name for name in report['metrics']] == ['linear_miou', 'linear_miou_present', 'linear_pixel_accuracy']
     check(report, 'linear', found)
@@ -125,3 +129,62 @@ def test_a_head_is_trained_by_the_steps_of_sgd_written_out(monkeypatch):
                         w -= (0.3 if epoch < 2 else 0.03) * v
         for ours, expected in zip(head.parameters(), weights, strict=True):
             torch.testing.assert_close(ours.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_progress_counts_every_stage_from_its_first_part_to_its_last():
+    seen = {}
+    runtime = Runtime(batch_size=4, progress=lambda stage, *done: seen.setdefault(stage, []).append(done))
+    head = dict(epochs=3, drop_at=3, batch_size=4, seeds=2)
+    measure_segmentation(OneHotModel(CELL), *splits(), [
+        LinearSegmentation(**head, augment=False), FCNSegmentation(**head, channels=2),
+        OverClustering(clusters=(6, 'classes', CLASSES), seeds=2)], runtime=runtime)
+    epochs, val = [(done, 6) for done in range(1, 7)], [(4, 7), (7, 7)]
+    assert seen == {
+        'linear: features': [(4, 10), (8, 10), (10, 10)], 'linear: epochs': epochs, 'linear: scoring': val,
+        'fcn: epochs': epochs, 'fcn: scoring': val, 'overcluster: features': val,
+        'overcluster: clusterings': [(done, 4) for done in range(1, 5)]}
+
+
+@dataclass
+class SlowMeasure(SegmentationMeasure):
+    """Takes seconds of a clock that the test holds."""
+
+    name: str
+    seconds: float
+    clock: list
+
+    def run(self, model, train, val, runtime):
+        self.clock[0] += self.seconds
+        return SegmentationResult(values={self.name: [0.5]})
+
+
+def test_seconds_are_those_of_each_measure(monkeypatch):
+    clock = [1000.]
+    monkeypatch.setattr('time.perf_counter', lambda: clock[0])
+    measures = [SlowMeasure('a', 2.126, clock), SlowMeasure('b', 7., clock)]
+    report = measure_segmentation(OneHotModel(CELL), *splits(), measures)
+    assert report['seconds'] == dict(a=2.13, b=7)
+
+
+def test_a_loss_that_is_not_finite_names_the_epoch_and_the_rate():
+    measure = LinearSegmentation(lr=1e38, epochs=3, batch_size=4, augment=False)
+    with pytest.raises(ValueError, match=r'the loss is not finite after epoch 1; lower lr \(now 1e\+38'):
+        measure_segmentation(OneHotModel(CELL), *splits(), [measure])
+
+
+def test_components_are_remarked_only_where_there_are_fewer_than_asked_for():
+    for dims, remarks in ((CLASSES, 0), (CLASSES + 1, 1)):
+        report = measure_segmentation(OneHotModel(CELL), *splits(), [OverClustering((CLASSES, ), 1, pca_dim=dims)])
+        assert sum('all components kept' in note for note in report['notes']) == remarks
+        assert not any('clusters have tokens' in note for note in report['notes'])
+
+
+def test_splits_of_other_classes_and_features_that_are_not_finite_are_one_clear_line():
+    train, val = splits()
+    val.classes = ('a', 'b', 'c')
+    with pytest.raises(ValueError, match=r'different classes \(4 and 3\)'):
+        measure_segmentation(OneHotModel(CELL), train, val, [LinearSegmentation()])
+    model = OneHotModel(CELL)
+    model.dense_features = lambda images: OneHotModel.dense_features(model, images) / 0
+    with pytest.raises(ValueError, match='features that are not finite'):
+        measure_segmentation(model, *splits(), [OverClustering((3, ), 1)])

@@ -8,6 +8,7 @@ from mmdecouple.models import Samples, Step, sinkhorn
 from mmdecouple.models.attention_mask import attention_mask
 from mmdecouple.models.layers import EmbeddingQueue
 from mmdecouple.utils.geometry import map_boxes
+from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula

@@ -90,7 +90,7 @@ def test_of_many_networks_four_are_named(count):
     names = [f'net{index}.' for index in range(count)]
     content = {f'{name}{key}': value for name in names for key, value in network('vit', 1.).items()}
     with pytest.raises(ValueError, match='nothing tells') as error:
-        vit_formats.to_ours(content)
+        vit.to_ours(content)
     listed = ', '.join(f'{name}*' for name in names[:4]) + (', ...' if count > 4 else '')
     assert f'The checkpoint holds {count} networks, {listed}, and nothing tells which of them is' in str(error.value)
 

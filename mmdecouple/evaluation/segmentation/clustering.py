@@ -57,8 +57,8 @@ def choose_library(library: str) -> str:
     return 'faiss' if present and library != 'sklearn' else 'sklearn'
 
 
-def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int = 100, restarts: int = 5,
-           sample: int | None = 256, library: str = 'sklearn') -> np.ndarray:
+def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int, restarts: int, sample: int | None,
+           library: str) -> np.ndarray:
     """Euclidean k-means from random points: the cluster of every point.
 
     Args:

@@ -75,8 +75,8 @@ class OverClustering(SegmentationMeasure):
         if points.shape[1] < self.pca_dim:
             result.notes.append(f'overcluster: features have {points.shape[1]} channels, fewer than '
                                 f'pca_dim = {self.pca_dim}; all components kept.')
-        counts = [len(val.classes) if count == AS_CLASSES else count for count in self.clusters]
-        for number, count in enumerate(dict.fromkeys(counts)):
+        counts = dict.fromkeys(len(val.classes) if count == AS_CLASSES else count for count in self.clusters)
+        for number, count in enumerate(counts):
             matching = 'hungarian' if count == len(val.classes) else 'majority'
             name, found, ious, used = f'{self.name}_{count}_{matching}', [], [], count
             for seed in range(self.seeds):
