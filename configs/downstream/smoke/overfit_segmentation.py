@@ -9,10 +9,10 @@ train_dataloader = dict(
     ]))
 test_dataloader = dict(
     dataset=dict(data_prefix=dict(img_path='train', seg_map_path='semantic/train')))
-train_cfg = dict(max_iters=250)
+train_cfg = dict(max_iters=150)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.05, by_epoch=False, begin=20, end=250),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.05, by_epoch=False, begin=20, end=150),
 ]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
 auto_scale_lr = dict(base_batch_size=4)
