@@ -17,10 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdecouple.evaluation.networks import UNTRAINED
+from mmdecouple.networks.network import UNTRAINED
 from mmdecouple.utils.arguments import seed
 from mmdecouple.utils.configs import configs_folder, load_config
-from mmdecouple.utils.errors import one_line_errors, UserError
+from mmdecouple.utils.errors import UserError, one_line_errors
 from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.jobs import Job, JobFailed, run_jobs, training_progress
 from mmdecouple.utils.run_folders import newest_checkpoint, read_run

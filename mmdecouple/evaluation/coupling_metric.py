@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
+from mmdecouple.evaluation.measures.base import Score
+from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
 from mmdecouple.registry import METRICS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-
-from .measure import Score
-from .pooling import pool_boxes, pool_weights
 
 FORMAT = 'mmdecouple-coupling/1'
 

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.evaluation.networks import UNTRAINED as UNTRAINED_WORD
+from mmdecouple.networks.network import UNTRAINED as UNTRAINED_WORD
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.run_folders import read_run
 

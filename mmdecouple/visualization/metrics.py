@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmdecouple.evaluation import bootstrap
+from mmdecouple.evaluation import stats
 
 from .runs import Run
 
@@ -165,5 +165,5 @@ def difference_to(run: Run, reference: Run, key: str) -> Difference | None:
     groups = run.coupling.get('groups', {}).get(entries, np.arange(len(change)))
     if len(np.unique(groups)) < 2:
         return Difference(here - there, None, None)
-    found = bootstrap.estimate(bootstrap.mean(change), groups)
+    found = stats.estimate(stats.mean(change), groups)
     return Difference(here - there, found.low, found.high)

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmdecouple.datasets.probe_source import ObjectSource
 from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.datasets.transforms import RandomResizedCropView
+from mmdecouple.evaluation.sources import ObjectSource
 from mmdecouple.visualization.subjects import read_subjects
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)

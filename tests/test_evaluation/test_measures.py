@@ -4,11 +4,11 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmdecouple.datasets.probe_source import ObjectSource, Sources
-from mmdecouple.evaluation import BackgroundLeak, InterCouplingRatio, OKNN, measure_model
-from mmdecouple.evaluation.canvas import MEAN_COLOR
-from mmdecouple.evaluation.foreign_network import ForeignNetwork
+from mmdecouple.evaluation import OKNN, BackgroundLeak, InterCouplingRatio, measure_model
+from mmdecouple.evaluation.measures.canvas import MEAN_COLOR
+from mmdecouple.evaluation.sources import ObjectSource, Sources
 from mmdecouple.models import DenseViT
+from mmdecouple.networks.foreign import ForeignNetwork
 
 from .toys import CELL, SIZE, ConvModel, GlobalModel, PixelModel, ToyObjects, toy_probes
 

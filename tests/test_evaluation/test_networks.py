@@ -7,9 +7,9 @@ from mmengine.registry import init_default_scope
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 
-from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones.vit_formats import from_ours
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 

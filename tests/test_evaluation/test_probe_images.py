@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from mmdecouple.evaluation.canvas import MEAN_COLOR, boxes_mask, cells_inside, shrink_object
+from mmdecouple.evaluation.measures.canvas import MEAN_COLOR, boxes_mask, cells_inside, shrink_object
 
 from .test_lsc import reflected
 from .toys import CELL, SIZE, toy_probes

@@ -8,9 +8,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages
-from mmdecouple.evaluation.segmentation import (FCNSegmentation, LinearSegmentation, OverClustering, Runtime,
-                                                measure_segmentation)
+from mmdecouple.evaluation.segmentation import (
+    IGNORE, AugmentedImages, FCNSegmentation, LinearSegmentation, OverClustering, Runtime, SegmentationImages,
+    measure_segmentation)
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.files import write_json
 

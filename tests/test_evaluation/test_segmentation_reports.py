@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from mmdecouple.datasets.seeding import derive_seeds
-from mmdecouple.datasets.segmentation import IGNORE, shrink_labels
-from mmdecouple.evaluation.segmentation import LinearSegmentation, OverClustering, measure_segmentation
-from mmdecouple.evaluation.segmentation import over_clustering
+from mmdecouple.evaluation.segmentation import (
+    IGNORE, LinearSegmentation, OverClustering, measure_segmentation, over_clustering, shrink_labels)
 from mmdecouple.evaluation.segmentation.heads import LinearHead
 
 from .test_segmentation import slow_iou

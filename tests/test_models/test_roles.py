@@ -6,8 +6,8 @@ import torchvision
 from timm.models.vision_transformer import VisionTransformer
 
 from mmdecouple.downstream import read_pretrained, reading
-from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models.backbones import resnet_formats, vit_formats
+from mmdecouple.networks.network import open_network
 
 # What each project writes: the key of the file that holds both (None: each has a key of its own), the names of student
 # and teacher there, and whose backbone the authors transfer.

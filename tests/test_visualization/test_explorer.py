@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmdecouple.evaluation.lsc import lsc_maps
-from mmdecouple.evaluation.networks import Network, open_network
+from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.models.data_preprocessor import DensePreprocessor
+from mmdecouple.networks.network import Network, open_network
 from mmdecouple.visualization.affinity import point_affinity
-from mmdecouple.visualization.explorer import (ExplorerServer, Looking, affinity_error, code_features, decode_features,
-                                               free_port, smallest_code)
+from mmdecouple.visualization.explorer import (
+    ExplorerServer, Looking, affinity_error, code_features, decode_features, free_port, smallest_code)
 from mmdecouple.visualization.subjects import Subject, normalized, read_subjects
 
 from ..test_tools.test_compare_runs import load_tool

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mmdecouple.evaluation.measuring import evaluating
-from mmdecouple.evaluation.networks import Network
+from mmdecouple.networks.inference import evaluating
+from mmdecouple.networks.network import Network
 from mmdecouple.utils.arguments import real
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable, write_arrays

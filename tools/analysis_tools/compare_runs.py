@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import TRUST, open_network
+from mmdecouple.networks.network import TRUST, open_network
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import check_writable
 from mmdecouple.visualization.comparison import compare

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import Dataset
 
-from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import measure_model
-from mmdecouple.evaluation.inter_coupling import REMOVALS
-from mmdecouple.evaluation.networks import LAYER, TRUST, Network
-from mmdecouple.evaluation.side_by_side import check_cells, fingerprint, open_networks
-from mmdecouple.evaluation.suites import LIMITS, configured_probe, probe_config
+from mmdecouple.evaluation.measures.inter_coupling import REMOVALS
+from mmdecouple.evaluation.probes.cells import check_cells
+from mmdecouple.evaluation.probes.manifest import write_manifest
+from mmdecouple.evaluation.probes.suites import LIMITS, configured_probe, probe_config
+from mmdecouple.networks.network import LAYER, TRUST, Network
+from mmdecouple.networks.open_networks import fingerprint, open_networks
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.errors import one_line_errors

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import LAYER, TRUST, open_network
+from mmdecouple.networks.network import LAYER, TRUST, open_network
 from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.launch import choose_device

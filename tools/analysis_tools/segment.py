@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmdecouple.evaluation.networks import TRUST, open_network
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.networks.network import TRUST, open_network
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.configs import load_config

@@ -13,8 +13,8 @@ from mmengine.logging import MMLogger
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models.backbones.vit_formats import from_ours
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 

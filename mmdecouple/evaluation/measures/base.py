@@ -1,22 +1,16 @@
 """What a measure is: it draws objects, renders probe images, and scores their features."""
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Hashable, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.stats import MetricValue
 from mmdecouple.utils.errors import UserError
-
-
-class MetricValue(NamedTuple):
-    """One number of a report with its bootstrap interval and the number of items behind it."""
-
-    value: float
-    low: float
-    high: float
-    count: int
 
 
 class Reference(NamedTuple):
@@ -73,16 +67,12 @@ class Score:
 
 
 class Measure(ABC):
-    """Base of all measures: a draw yields probe images, a probe a feature per region.
-
-    `sources` everywhere is a `mmdecouple.datasets.probe_source.Sources`: the query, bank and
-    single-object data sets at the probes' resolution.
-    """
+    """Base of all measures: a draw yields probe images, a probe a feature per region."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         """All random choices, made once; everything after it is deterministic."""
 
     @abstractmethod
@@ -94,7 +84,7 @@ class Measure(ABC):
         """Labels of the images of `draw`, in the order in which `score` gets their features."""
 
     @abstractmethod
-    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
         """The image of one label and what to pool from it."""
 
     @abstractmethod

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mmdecouple.models import DensePreprocessor, DenseViT
 from mmdecouple.models.backbones import dense_map, finite_map, measured_stride, predict_maps
-from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
 from mmdecouple.models.backbones.roles import held_networks
+from mmdecouple.models.backbones.vit_formats import ViTWeights, vit_arch
 from mmdecouple.models.backbones.vit_reading import pick
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD

@@ -1,19 +1,19 @@
 """Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Hashable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import (
+    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
+from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-from . import bootstrap
-from .canvas import blank, cells_inside, remove_cells, shrink_object
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
-                      histogram, no_candidate)
 
 RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
@@ -76,7 +76,7 @@ class InterCouplingRatio(Measure):
         chosen = (self.removal, 'mask'), (self.alone, 'half')
         self.name = '_'.join([self.name, *(value for value, default in chosen if value != default)])
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
         images, labels = [], []
         for image in source.images:
@@ -112,7 +112,7 @@ class InterCouplingRatio(Measure):
     def probes(self, draw: dict) -> list[Hashable]:
         return ['b', *(('a', r) for r in RATIOS), *(('ab', r) for r in RATIOS)]
 
-    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
         source, size = sources.singles, sources.size
         canvas, left = blank(size, 2 * size), 0 if self.alone == 'full' else size
         if probe == 'b':
@@ -158,8 +158,8 @@ class InterCouplingRatio(Measure):
             dcos = cos_beside - F.cosine_similarity(single - center, b - center, dim=-1).numpy()
             self._summarize(out, key, numerator, denominator, groups)
             for name, values in (('clamped_share', clamped), ('dcos', dcos)):
-                out.metrics[f'{key}_{name}'] = bootstrap.estimate(
-                    bootstrap.mean(values[:, 1:].mean(1)), groups)
+                out.metrics[f'{key}_{name}'] = stats.estimate(
+                    stats.mean(values[:, 1:].mean(1)), groups)
             out.values[f'{key}_dcos'] = dcos[:, 1:].mean(1).tolist()
             out.groups[f'{key}_dcos'] = groups.tolist()
         return out
@@ -180,12 +180,12 @@ class InterCouplingRatio(Measure):
         ratio = numerator / denominator
         steps = range(1, len(RATIOS))
         parts_of = dict(
-            mean=[bootstrap.mean(ratio[:, r]) for r in steps],
-            median=[bootstrap.median(ratio[:, r]) for r in steps],
+            mean=[stats.mean(ratio[:, r]) for r in steps],
+            median=[stats.median(ratio[:, r]) for r in steps],
             ratio_of_means=[
-                bootstrap.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
+                stats.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
         for name, parts in parts_of.items():
-            out.metrics[f'{key}_{name}'] = bootstrap.estimate(bootstrap.average(parts), groups)
+            out.metrics[f'{key}_{name}'] = stats.estimate(stats.average(parts), groups)
         out.curves[key] = dict(
             ratio=list(RATIOS),
             mean=ratio.mean(0).tolist(),

@@ -13,6 +13,8 @@ from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.backbones.vit_formats import to_ours
+from mmdecouple.networks.foreign import timm_network, vit_network
+from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.checkpoint import read_checkpoint
 from mmdecouple.utils.configs import SCOPE, load_config
@@ -21,9 +23,6 @@ from mmdecouple.utils.run_folders import newest_checkpoint, read_run, recorded_c
 from mmdecouple.utils.stored_configs import starting_file
 from mmdecouple.utils.weight_files import read_weights
 from mmdecouple.utils.weights import load_weights
-
-from .building import build_stored
-from .foreign_network import timm_network, vit_network
 
 LAYER = ('read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
          'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)')

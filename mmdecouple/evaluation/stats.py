@@ -1,14 +1,22 @@
 """Bootstrap intervals of any weighted statistic, resampling images rather than objects."""
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from mmdecouple.utils.errors import UserError
 
-from .measure import MetricValue
-
 Statistic = Callable[[np.ndarray], np.ndarray]
 _ELEMENTS = 4_000_000
+
+
+class MetricValue(NamedTuple):
+    """One number of a report with its bootstrap interval and the number of items behind it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
 
 
 def estimate(

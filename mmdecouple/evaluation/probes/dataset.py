@@ -8,12 +8,11 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
+from mmdecouple.evaluation.probes.manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
+from mmdecouple.evaluation.sources import ObjectSource, Sources
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings
-
-from .probe_manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
-from .probe_source import ObjectSource, Sources
 
 DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
                     'BackgroundLeak', 'LSC')

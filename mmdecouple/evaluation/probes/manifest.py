@@ -9,11 +9,10 @@ import numpy as np
 from msgspec import DecodeError
 from msgspec import json as strict_json
 
+from mmdecouple.datasets.annotations import read_text_file
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-
-from .annotations import read_text_file
-from .probe_source import Sources
 
 FORMAT = 'mmdecouple-manifest/1'
 RENDERING = 2
