@@ -16,10 +16,11 @@ from rich.console import Console
 from mmdecouple.ablation.configs import write_configs
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import Run, check_batch, plan_runs
+from mmdecouple.ablation.render import markdown, print_table
 from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
 from mmdecouple.ablation.running import alone_in, jobs_of
-from mmdecouple.ablation.showing import markdown, print_table
-from mmdecouple.ablation.table import SCALES, Table, read_table, table_names
+from mmdecouple.ablation.table import SCALES, Table
+from mmdecouple.ablation.yaml_table import read_table, table_names
 from mmdecouple.utils.arguments import add_overrides, positive, seed
 from mmdecouple.utils.errors import one_line_errors
 from mmdecouple.utils.files import write_bytes

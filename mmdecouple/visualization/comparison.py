@@ -5,18 +5,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from mmdecouple.networks.network import UNTRAINED as UNTRAINED_WORD
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.run_folders import read_run
 
-from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
 from .pictures import model_pictures
 from .report import write_report
 from .runs import COUPLING_FILE, Run, check_same_draws, read_coupling, read_scalars
+from .terminal import short_table
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
@@ -111,19 +109,3 @@ def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
     """Return the SHA-256 of what a network comes from: of the text of its `config`, of its `checkpoint`."""
     contents = dict(config=config and config.text.encode(), checkpoint=checkpoint and Path(checkpoint).read_bytes())
     return {role: hashlib.sha256(content).hexdigest() for role, content in contents.items() if content}
-
-
-def short_table(runs: Sequence[Run]) -> Table:
-    """Return the headline measures, with their 95 % intervals, as a terminal table."""
-    table = Table(title=f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)',
-                  title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column('')
-    for run in runs:
-        table.add_column(run.name, justify='right')
-    for spec in (spec for spec in shown_metrics(runs) if spec.key in HEADLINES):
-        cells = []
-        for run in runs:
-            interval = '…'.join(map(spec.show, metric_interval(run, spec.key) or [None]))
-            cells.append(f'{spec.show(metric_value(run, spec.key))}\n[dim]{interval}[/dim]')
-        table.add_row(spec.label + (' (%)' if spec.percent else ''), *cells)
-    return table

@@ -60,7 +60,7 @@ def reference_features(model, dataset):
             feature = [box_feature(dense, box, image.shape[2]) for box in sample.boxes.tolist()]
         else:
             feature = [part_feature(dense, weights.double().numpy()) for weights in sample.weights]
-        m, d, _ = dataset.metainfo['index'][position]
+        m, d, _ = dataset.index[position]
         rows[m][d].append(feature)
     return rows
 

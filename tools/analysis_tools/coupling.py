@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
+from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.measures.inter_coupling import REMOVALS
 from mmdecouple.evaluation.probes.cells import check_cells
 from mmdecouple.evaluation.probes.manifest import write_manifest
-from mmdecouple.evaluation.probes.suites import LIMITS, configured_probe, probe_config
+from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
+from mmdecouple.evaluation.report import difference
 from mmdecouple.networks.network import LAYER, TRUST, Network
 from mmdecouple.networks.open_networks import fingerprint, open_networks
 from mmdecouple.registry import DATASETS
@@ -31,10 +31,10 @@ from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.charts import histogram_figure, ratio_curve_figure
 from mmdecouple.visualization.comparison import made_from
 from mmdecouple.visualization.map_tool import layer_title
-from mmdecouple.visualization.metrics import difference_to, metric_interval
 from mmdecouple.visualization.report import styles_of
 from mmdecouple.visualization.runs import Run, read_coupling
 from mmdecouple.visualization.style import save_png
+from mmdecouple.visualization.terminal import full_table
 
 DRAWS = 'draws.json'
 
@@ -56,7 +56,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--manifest',
                         help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
                         f'written to {DRAWS} in --out)')
-    parser.add_argument('--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
+    parser.add_argument('--measures', nargs='+', metavar='MEASURE',
+                        help=f'of {", ".join(measure_types())}; default: all')
     parser.add_argument('--removal', choices=REMOVALS,
                         help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
                         "shrinking A, or replaced by the network's mask token (default: mask)")
@@ -124,47 +125,26 @@ def measure(name: str, network: Network, path: Path, dataset: Dataset, args: arg
 
 def differences(report: dict, reference: dict) -> dict[str, dict[str, Any]]:
     """Every number minus that of the reference, with a paired interval where there can be one."""
-    runs = Run('', report), Run('', reference)
-    found = {key: difference_to(*runs, key) for key in report['metrics']}
-    return {key: difference._asdict() for key, difference in found.items()}
+    found = {key: difference(report, reference, key) for key in report['metrics']}
+    return {key: one._asdict() for key, one in found.items()}
 
 
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
     styles, first = styles_of(runs), runs[0].coupling
-    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, list(first['curves']), statistic)
+    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic)
                for statistic in ('median', 'mean')}
     figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
                     for key in first['histograms']})
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
-def shown(report: dict, key: str) -> str:
-    """Value, interval and difference of one number."""
-    change = report.get('differences', {}).get('metrics', {}).get(key)
-    interval = '…'.join(f'{end:.4f}' for end in metric_interval(Run('', report), key) or ()) or '–'
-    lines = [f'{report["metrics"][key]["value"]:.4f}', f'[dim]{interval}[/dim]']
-    if change:
-        paired = '' if change['low'] is None else f' [{change["low"]:+.4f}, {change["high"]:+.4f}]'
-        lines.append(f'[dim]Δ {change["value"]:+.4f}{paired}[/dim]')
-    return '\n'.join(lines)
-
-
 def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
     """Table of all numbers with their intervals and differences, then the remarks on the draws."""
     reference, first = next(iter(reports.items()))
-    table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
-                  padding=(0, 1, 0, 0))
-    table.add_column('metric', no_wrap=True)
-    for name in reports:
-        table.add_column(name, justify='right', overflow='fold', min_width=14)
-    table.add_column('count', justify='right')
-    for key, entry in first['metrics'].items():
-        table.add_row(key, *(shown(report, key) for report in reports.values()), str(entry['count']))
-    if not console.is_terminal:
-        # A log has no width, and rich would fold the numbers to one of 80 columns.
-        console = Console(width=48 + 32 * len(reports))
-    console.print(table)
+    # A log has no width, and rich would fold the numbers to one of 80 columns.
+    wide = console if console.is_terminal else Console(width=48 + 32 * len(reports))
+    wide.print(full_table(reports, layer))
     if len(reports) > 1:
         console.print(f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
                       'numbers that are means over the drawn items.', highlight=False)

@@ -9,6 +9,7 @@ from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
 from mmdecouple.evaluation.measures.drawing import one_object_an_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 
@@ -32,6 +33,11 @@ class BackgroundLeak(Measure):
     """
 
     name = 'background_leak'
+    limits = ('bank', 'queries')
+    metrics = (
+        MetricSpec('background_leak', 'background leak', "Accuracy with which a k-NN reads the background's class from "
+                   'an object feature (scenes only).', 'lower', percent=True, headline=True), )
+
     bank: int = 3000
     queries: int = 1000
     k: int = 20

@@ -11,6 +11,7 @@ from mmdecouple.evaluation.measures.base import (
     Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram)
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import one_object_an_image, other_image
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 
@@ -31,6 +32,13 @@ class ContextShift(Measure):
     """
 
     name = 'context_shift'
+    limits = ('objects', )
+    metrics = (
+        MetricSpec('context_shift', 'context shift', '1 - centered cosine of an object feature when everything outside '
+                   'its box is swapped.', 'lower', headline=True, histogram='context_shift'),
+        MetricSpec('context_shift_raw', 'context shift, raw', 'Context shift without centering the features.', 'lower'),
+    )
+
     objects: int = 1000
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Random choices that several measures make: images, one object in each, another image as background."""
+"""Random choices that several measures make: images, objects in them, backgrounds, pairs."""
 from collections.abc import Callable
 from itertools import islice
 
@@ -61,3 +61,18 @@ def one_object_an_image(
             measure, f'both sides of a box at least one cell ({sources.cell} px at size '
             f'{sources.size})', source.name)
     return [(image, obj) for _, image, obj in sorted(found)]
+
+
+def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
+    n = len(labels)
+    possible = n * n - sum(int(c)**2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
+    if possible <= 2 * count:
+        every = np.argwhere(labels[:, None] != labels) if possible else np.empty((0, 2), int)
+        return [(int(a), int(b)) for a, b in every[rng.permutation(len(every))[:count]]]
+    chosen: dict[tuple[int, int], None] = {}
+    while len(chosen) < count:
+        a, b = (int(i) for i in rng.integers(n, size=2))
+        if labels[a] != labels[b]:
+            chosen[a, b] = None
+    return list(chosen)

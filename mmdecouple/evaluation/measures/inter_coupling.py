@@ -1,6 +1,7 @@
 """Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
     Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
 from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
+from mmdecouple.evaluation.measures.drawing import draw_pairs
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
@@ -19,6 +22,24 @@ RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
 ALONE = ('half', 'full')
 HISTOGRAM_END = 3.0
+
+
+def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) -> tuple[MetricSpec, ...]:
+    key = f'cr_inter_{reference}'
+
+    def spec(ending: str, label: str, statistic: str, **more: Any) -> MetricSpec:
+        return MetricSpec(f'{key}_{ending}', label, f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} '
+                          'over pairs. 1: the neighbor changes nothing.', '1', **more)
+
+    return (
+        spec('median', ratio, 'median', headline=reference == 'clean', histogram=key),
+        spec('mean', f'{ratio}, mean', 'mean'),
+        spec('ratio_of_means', f'{ratio}, ratio of means', 'ratio of means'),
+        MetricSpec(f'{key}_clamped_share', clamped, f'Share of the denominators of CR inter that met the floor, '
+                   f'{where}. Above a few percent read the pull instead.', percent=True),
+        MetricSpec(f'{key}_dcos', pull, f'Pull of the neighbor: what B itself adds to the centered cosine of A and B, '
+                   f'{where}; finite where the ratio clamps.', '0', headline=reference == 'masked'),
+    )
 
 
 @MEASURES.register_module()
@@ -58,6 +79,12 @@ class InterCouplingRatio(Measure):
     """
 
     name = 'cr_inter'
+    limits = ('pairs', )
+    metrics = (*_metrics('clean', 'A whole in the reference', 'CR inter', 'clamped', 'pull, clean'),
+               *_metrics('masked', 'A masked in the reference too', 'CR inter, masked', 'clamped, masked', 'pull'))
+    variants = {'cr_inter_shrink': 'A shrunk', 'cr_inter_token': 'mask token', 'cr_inter_full': 'full size',
+                'cr_inter_shrink_full': 'A shrunk, full size', 'cr_inter_token_full': 'mask token, full size'}
+
     pairs: int = 2000
     min_area: float = 0.05
     max_area: float = 0.6
@@ -75,6 +102,11 @@ class InterCouplingRatio(Measure):
             raise UserError(f'InterCouplingRatio: alone must be one of {", ".join(ALONE)}, got {self.alone!r}.')
         chosen = (self.removal, 'mask'), (self.alone, 'half')
         self.name = '_'.join([self.name, *(value for value, default in chosen if value != default)])
+
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """See `Measure`: scenes are small."""
+        return dict(pairs=300, min_side=side / 5)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
@@ -194,18 +226,3 @@ class InterCouplingRatio(Measure):
         out.values[key] = ratio[:, 1:].mean(1).tolist()
         out.groups[key] = groups.tolist()
         out.histograms[key] = histogram(ratio[:, 1:].mean(1), HISTOGRAM_END)
-
-
-def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
-    n = len(labels)
-    possible = n * n - sum(int(c)**2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
-    if possible <= 2 * count:
-        every = np.argwhere(labels[:, None] != labels) if possible else np.empty((0, 2), int)
-        return [(int(a), int(b)) for a, b in every[rng.permutation(len(every))[:count]]]
-    chosen: dict[tuple[int, int], None] = {}
-    while len(chosen) < count:
-        a, b = (int(i) for i in rng.integers(n, size=2))
-        if labels[a] != labels[b]:
-            chosen[a, b] = None
-    return list(chosen)

@@ -1,6 +1,7 @@
 """Intra-object coupling ratio: how a part's feature changes with the rest of its object."""
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from mmdecouple.evaluation.measures.base import (
     Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
 from mmdecouple.evaluation.measures.canvas import blank, cells_to_pixels, cells_touched, compose
 from mmdecouple.evaluation.measures.drawing import other_image
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import ObjectSource, Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
@@ -42,6 +44,15 @@ class IntraCouplingRatio(Measure):
     """
 
     name = 'cr_intra'
+    limits = ('objects', )
+    metrics = (
+        MetricSpec('cr_intra_pixel', 'CR intra', 'Intra-object coupling ratio (eq. 4): change of a part of an object '
+                   'when the rest of it is replaced, cut along pixels, so that cells on the border see both.', 'lower',
+                   histogram='cr_intra_pixel'),
+        MetricSpec('cr_intra_cell', 'CR intra, cells', 'Intra-object coupling ratio, cut along whole cells, so that '
+                   'none is mixed.', 'lower', headline=True, histogram='cr_intra_cell'),
+    )
+
     objects: int = 5000
     min_cells: float = 32
     min_part_cells: float = 4
@@ -56,6 +67,11 @@ class IntraCouplingRatio(Measure):
         if self.region not in ('rest', 'all_outside'):
             raise UserError(
                 f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
+
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """See `Measure`: objects of scenes cover few cells."""
+        return dict(objects=1000, min_cells=4, min_part_cells=1)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source, area = sources.bank, sources.cell ** 2

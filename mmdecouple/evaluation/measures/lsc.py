@@ -1,6 +1,7 @@
 """Local semantic consistency: does a place look to a network as it does when all else is cut away?"""
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.local_consistency import check_window
 from mmdecouple.evaluation.measures.base import (
     Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram)
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
@@ -36,6 +38,16 @@ class LSC(Measure):
     """
 
     name = 'lsc'
+    limits = ('images', )
+    metrics = (
+        MetricSpec('lsc_mean', 'LSC', 'Local semantic consistency (eq. 20): cosine of a window of cells in its image '
+                   'and cut out of it, mean over windows and images. 1: the rest of the image changes nothing.',
+                   'higher', headline=True, histogram='lsc'),
+        MetricSpec('lsc_centered_mean', 'LSC, centered', 'Local semantic consistency without the direction that all '
+                   'windows share.', 'higher'),
+    )
+    variants = {'lsc_class': 'class token'}
+
     images: int = 50
     window: int = 5
     cells: int = 196
@@ -48,6 +60,11 @@ class LSC(Measure):
             raise UserError(f'LSC: crop_feature must be one of {", ".join(CROP_FEATURES)}, got {self.crop_feature!r}.')
         if self.crop_feature == 'class_token':
             self.name = 'lsc_class'
+
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """See `Measure`: scenes have few cells."""
+        return dict(images=24, window=3)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         cells, images = sources.size // sources.cell, sources.query.images

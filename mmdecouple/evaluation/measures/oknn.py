@@ -12,10 +12,23 @@ from mmdecouple.evaluation.measures.base import (
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import draw_images, large_enough, other_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
+from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 
 SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 ** 2, np.inf)}
+
+
+def _accuracies(key: str, label: str, what: str, headline: bool = False) -> tuple[MetricSpec, ...]:
+    return tuple(
+        MetricSpec(f'{key}_{ending}', f'{label}{more}', f'{what}{how}.', 'higher', True, RECOGNITION,
+                   headline and ending == 'top1')
+        for ending, more, how in (('top1', '', ''), ('top5', ' top-5', '; among the first five'),
+                                  ('class_mean', ' class mean', '; averaged over classes')))
+
+
+def _accuracy(key: str, label: str, what: str) -> MetricSpec:
+    return MetricSpec(key, label, what, 'higher', True, RECOGNITION)
 
 
 @MEASURES.register_module()
@@ -43,6 +56,19 @@ class OKNN(Measure):
     """
 
     name = 'oknn'
+    limits = ('bank_images', 'query_images')
+    metrics = (
+        *_accuracies('oknn', 'OKNN', 'Share of annotated objects whose class a cosine k-NN of features finds', True),
+        *_accuracies('oknn_matched', 'OKNN matched', 'OKNN of exactly the objects that OKNN-D scores'),
+        *_accuracies('oknn_d', 'OKNN-D', 'OKNN after everything outside the drawn boxes was replaced by another image, '
+                     'in bank and queries', True),
+        _accuracy('oknn_d_query_top1', 'OKNN-D, queries only', 'OKNN-D with disturbed queries and a clean bank: closer '
+                  'to a robustness test.'),
+        *(_accuracy(f'oknn_{name}_top1', f'OKNN, {name} objects', f"OKNN of COCO's {name} objects, by the area of the "
+                    'box.') for name in SIZE_BINS),
+        MetricSpec('oknn_gap', 'gap', 'OKNN matched - OKNN-D: what depended on context.', 'lower', True, headline=True),
+    )
+
     per_image: int = 3
     k: int = 20
     temperature: float | None = 0.07
