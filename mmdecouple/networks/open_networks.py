@@ -8,12 +8,12 @@ from mmdecouple.networks.network import Network, open_network
 from mmdecouple.utils.errors import UserError
 
 
-def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (),
+def open_networks(specs: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (),
                   **settings: Any) -> dict[str, Network]:
     """Networks by names that legends and files can have.
 
     Args:
-        words: As `open_network` takes them.
+        specs: As `open_network` takes them.
         names: One for each; None takes the networks' own.
         taken: Names that a tool needs for files of its own.
         **settings: Of `open_network`.
@@ -21,9 +21,9 @@ def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, t
     Raises:
         ValueError: Names are too few, too many, alike or taken.
     """
-    if names and len(names) != len(words):
-        raise UserError(f'{len(names)} names for {len(words)} networks; give one name a network (--names).')
-    opened = [open_network(word, **settings) for word in words]
+    if names and len(names) != len(specs):
+        raise UserError(f'{len(names)} names for {len(specs)} networks; give one name a network (--names).')
+    opened = [open_network(spec, **settings) for spec in specs]
     names = [re.sub(r'[^\w.+-]+', '-', name) for name in names or [network.name for network in opened]]
     for name in names:
         if names.count(name) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from rich.console import Console
 
-from mmdecouple.networks.network import UNTRAINED as UNTRAINED_WORD
+from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.run_folders import read_run
 
@@ -31,7 +31,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
         folders (Sequence[Path]): Run folders.
         names (Sequence[str]): Their names, as many.
         out (Path): Folder of the report.
-        measure (Measurer): Called as (word that names a network, JSON to write).
+        measure (Measurer): Called as (specification of a network, JSON to write).
         dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
             apart. None = the one that the config says.
         cell (int | None): Side in pixels of the patch cells that `measure` uses; None = the config's.
@@ -64,7 +64,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
     runs = [Run(name, measured(folder, config, checkpoint, str(checkpoint)), folder, config, checkpoint,
                 str(checkpoint), scalars) for name, folder, checkpoint, config, scalars in found]
     if untrained:
-        first, network = runs[0], f'{UNTRAINED_WORD}{runs[0].checkpoint}'
+        first, network = runs[0], f'{UNTRAINED_PREFIX}{runs[0].checkpoint}'
         figures = measured(first.folder, first.config, None, network)
         runs.insert(0, Run(UNTRAINED, figures, config=first.config, network=network))
     check_same_draws(runs)

@@ -22,7 +22,7 @@ class Run:
         folder (Path | None): Run folder; None for a network that was never trained.
         config (Config | None): The config it was trained with.
         checkpoint (Path | None): The weights that were measured; None means untrained.
-        network (str): The word by which `open_network` opens it.
+        network (str): Its specification, as `open_network` takes it.
         scalars (dict[str, np.ndarray]): Term -> (N, 2) float64 array of iteration and value.
     """
 
