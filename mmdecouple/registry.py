@@ -31,7 +31,7 @@ _ENGINE = ['mmdecouple.engine']
 _EVALUATION = ['mmdecouple.evaluation']
 _VISUALIZATION = ['mmdecouple.visualization']
 
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=_DATASETS)
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=[*_DATASETS, *_EVALUATION])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=_DATASETS)
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=_DATASETS)
 FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, locations=_DATASETS)

@@ -12,7 +12,8 @@ from rich.console import Console
 from mmdecouple.ablation.configs import write_configs
 from mmdecouple.ablation.fill import Filling
 from mmdecouple.ablation.render import print_table
-from mmdecouple.ablation.table import SCALES, Table, read_table, table_names
+from mmdecouple.ablation.table import SCALES, Table
+from mmdecouple.ablation.yaml_table import read_table, table_names
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import add_overrides, positive, seed

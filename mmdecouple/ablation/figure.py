@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.visualization.style import MUTED, RULE, figure_style, new_figure, run_styles, save_png
 
-from .columns import COLUMNS
+from .columns import measured_columns
 from .rows import Figures, summarize
 from .table import Table
 
@@ -40,45 +41,44 @@ def write_figures(table: Table, rows: Sequence[dict[str, Any]], scale: str, fold
     for setting in table.settings:
         measured = [row for row in rows if row['setting'] == setting]
         keys = {key for row in measured for key in row['metrics']}
-        names = [name for name in table.columns if COLUMNS[name].key in keys]
+        specs = [spec for spec in measured_columns(table.columns).values() if spec.key in keys]
         groups = [group for group in table.groups if any(row['group'] == group for row in measured)]
         shown = {group: [Line(row.name, row.name) for row in table.rows_of(group, setting, scale)] for group in groups}
         compared = {group: [Line(f'{row} minus {other}', row, other)
                             for row, other in table.compared(group, setting, scale)] for group in groups}
         for stem, lines in (('figure', shown), ('differences', compared)):
             lines = {group: of_group for group, of_group in lines.items() if of_group}
-            if names and lines:
+            if specs and lines:
                 path = folder / (f'{stem}_{setting}.png' if setting else f'{stem}.png')
                 title = ': '.join(part for part in (table.title, setting) if part)
-                paths.append(_write(path, title, table, Figures(measured), setting, lines, names))
+                paths.append(_write(path, title, table, Figures(measured), setting, lines, specs))
     return paths
 
 
 def _write(path: Path, title: str, table: Table, figures: Figures, setting: str, shown: dict[str, list[Line]],
-           names: Sequence[str]) -> Path:
+           specs: Sequence[MetricSpec]) -> Path:
     heights = [len(lines) + 2 for lines in shown.values()]
     with figure_style():
-        figure = new_figure(1.6 + 1.6 * len(names), 0.26 * sum(heights) + 0.4)
-        grid = figure.subplots(len(shown), len(names), squeeze=False, height_ratios=heights)
+        figure = new_figure(1.6 + 1.6 * len(specs), 0.26 * sum(heights) + 0.4)
+        grid = figure.subplots(len(shown), len(specs), squeeze=False, height_ratios=heights)
         for panels, (group, lines) in zip(grid, shown.items()):
-            for axes, name in zip(panels, names):
-                _panel(axes, figures, table, group, lines, setting, name)
+            for axes, spec in zip(panels, specs):
+                _panel(axes, figures, table, group, lines, setting, spec)
                 axes.set_yticks(range(len(lines)), [''] * len(lines))
             panels[0].set_yticks(range(len(lines)), [line.label for line in lines])
             panels[0].set_ylabel(group, fontweight='bold')
-        for axes, name in zip(grid[0], names):
-            axes.set_title(name + (' (%)' if COLUMNS[name].percent else ''))
+        for axes, spec in zip(grid[0], specs):
+            axes.set_title(spec.title)
         figure.suptitle(title, fontsize=10)
         return save_png(figure, path)
 
 
 def _panel(axes: Axes, figures: Figures, table: Table, group: str, lines: Sequence[Line], setting: str,
-           name: str) -> None:
-    column = COLUMNS[name]
-    scale = 100 if column.percent else 1
+           spec: MetricSpec) -> None:
+    scale = 100 if spec.percent else 1
     styles = run_styles(list(dict.fromkeys(row.name for row in table.rows)), 'untrained')
     for place, line in enumerate(lines):
-        values = [scale * value for value in figures.paired(group, line.row, line.minus, setting, column.key)]
+        values = [scale * value for value in figures.paired(group, line.row, line.minus, setting, spec.key)]
         if not values:
             continue
         style, found = styles[line.row], summarize(values)

@@ -9,9 +9,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdecouple.configuration import check_config
-from mmdecouple.datasets.probe_manifest import RENDERING
 from mmdecouple.engine.own_hooks import OWN
-from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.evaluation.probes.manifest import RENDERING
+from mmdecouple.evaluation.probes.suites import configured_probe
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError

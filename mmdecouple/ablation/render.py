@@ -6,7 +6,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from .columns import COLUMNS, Column
+from mmdecouple.evaluation.measures.spec import MetricSpec
+
+from .columns import columns, measured_columns
 from .rows import Figures, Summary
 from .table import Row, Table
 
@@ -41,14 +43,15 @@ def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator
 
 def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures) -> Block:
     header, lines = ['row', 'seeds'], [[row.name, ''] for row in rows]
+    known = columns()
     for name in table.columns:
-        column = COLUMNS[name]
+        spec = known[name]
         published = [row.published.get(name) for row in rows]
-        if column.key is not None:
-            header.append(name + (' (%)' if column.percent else ''))
+        if spec is not None:
+            header.append(spec.title)
             for line, row in zip(lines, rows):
-                found = figures.over_seeds(row.group, row.name, setting, column.key)
-                line.append(show(found, column))
+                found = figures.over_seeds(row.group, row.name, setting, spec.key)
+                line.append(show(found, spec))
                 line[1] = str(max(found.count if found else 0, int(line[1] or 0)))
         if any(value is not None for value in published):
             header.append(f'{name}, paper')
@@ -59,28 +62,28 @@ def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures
 
 def _differences(table: Table, group: str, pairs: Sequence[tuple[str, str]], setting: str, title: str,
                  figures: Figures) -> Block:
-    names = [name for name in table.columns if COLUMNS[name].key is not None]
+    specs = measured_columns(table.columns)
     lines = [[f'{row} minus {other}', *(show_difference(
-        figures.over_seeds(group, row, setting, COLUMNS[name].key, minus=other), COLUMNS[name])
-        for name in names)] for row, other in pairs]
-    return Block(f'{title}: differences, seed by seed', ['rows', *names], lines)
+        figures.over_seeds(group, row, setting, spec.key, minus=other), spec)
+        for spec in specs.values())] for row, other in pairs]
+    return Block(f'{title}: differences, seed by seed', ['rows', *specs], lines)
 
 
-def show(found: Summary | None, column: Column) -> str:
+def show(found: Summary | None, spec: MetricSpec) -> str:
     """Mean and half width of the interval, `56.2 +- 1.1`."""
     if found is None:
         return '–'
-    factor, digits = (100, 1) if column.percent else (1, 3)
+    factor, digits = (100, 1) if spec.percent else (1, 3)
     text = f'{factor * found.mean:.{digits}f}'
     return text if found.half is None else f'{text} ± {factor * found.half:.{digits}f}'
 
 
-def show_difference(found: Summary | None, column: Column) -> str:
+def show_difference(found: Summary | None, spec: MetricSpec) -> str:
     """Signed mean, half width, and how many seeds have this sign, `-7.8 +- 0.5 (3/3)`."""
     if found is None:
         return '–'
     sign = '' if found.mean < 0 else '+'
-    return f'{sign}{show(found, column)} ({found.same}/{found.count})'
+    return f'{sign}{show(found, spec)} ({found.same}/{found.count})'
 
 
 def markdown(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> str:
@@ -106,9 +109,10 @@ def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, consol
 
 
 def _legend(table: Table) -> str:
-    lower = ', '.join(name for name in table.columns if COLUMNS[name].lower)
-    best = ', '.join(f'{name} {COLUMNS[name].best}' for name in table.columns if COLUMNS[name].best is not None)
-    keys = ', '.join(f'{name} {COLUMNS[name].key}' for name in table.columns if COLUMNS[name].key)
+    specs = measured_columns(table.columns).values()
+    lower = ', '.join(spec.label for spec in specs if spec.better == 'lower')
+    best = ', '.join(f'{spec.label} {spec.better}' for spec in specs if spec.better.isdecimal())
+    keys = ', '.join(f'{spec.label} {spec.key}' for spec in specs)
     return ('Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
             f'have this sign. Lower is less coupled: {lower or "none of these"}. No coupling gives: '
             f'{best or "none of these"}. Our figures: {keys or "none"}.')

@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.registry import init_default_scope
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
-from mmdecouple.evaluation.networks import open_network
-from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.evaluation.probes.suites import configured_probe
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS
 from mmdecouple.runs.progress import Lines
 from mmdecouple.runs.startup import program

@@ -1,12 +1,10 @@
 from mmdecouple.datasets.image_dataset import ImageDataset
 from mmdecouple.datasets.objects import CocoObjects, ObjectImage
-from mmdecouple.datasets.probes import ProbeDataset
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.sampler import EpochSampler
 from mmdecouple.datasets.scene_datasets import SceneImages, SceneObjects
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.datasets.seeding import derive_seeds, sample_rng
-from mmdecouple.datasets.segmentation import SegmentationImages
 from mmdecouple.datasets.transforms import *  # noqa: F401,F403
 
 __all__ = [
@@ -14,11 +12,9 @@ __all__ = [
     'EpochSampler',
     'ImageDataset',
     'ObjectImage',
-    'ProbeDataset',
     'SceneImages',
     'SceneObjects',
     'SeededDataset',
-    'SegmentationImages',
     'UnreadableImage',
     'derive_seeds',
     'read_image',

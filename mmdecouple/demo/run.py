@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdecouple.evaluation.networks import UNTRAINED
+from mmdecouple.networks.network import UNTRAINED
 from mmdecouple.runs.contents import newest_checkpoint, read_run
 from mmdecouple.runs.jobs import Job, run_jobs
 from mmdecouple.runs.launch import cores

@@ -1,17 +1,16 @@
-"""Measures of coupling and the metric that runs them."""
-from .background_leak import BackgroundLeak
-from .context_shift import ContextShift
-from .coupling_metric import CouplingMetric
-from .inter_coupling import InterCouplingRatio
-from .intra_coupling import IntraCouplingRatio
-from .lsc import LSC, lsc_maps
-from .measure import Measure, MetricValue, Probe, Score
-from .measuring import measure_model
-from .oknn import OKNN
-from .segmentation import FCNSegmentation, LinearSegmentation, OverClustering, measure_segmentation
+"""Measures of coupling, the images that they show to a network, and segmentation from frozen features."""
+from mmdecouple.evaluation.coupling_metric import CouplingMetric
+from mmdecouple.evaluation.local_consistency import lsc_maps
+from mmdecouple.evaluation.measures import (
+    LSC, OKNN, BackgroundLeak, ContextShift, InterCouplingRatio, IntraCouplingRatio, Measure, Probe, Score)
+from mmdecouple.evaluation.probes.dataset import ProbeDataset
+from mmdecouple.evaluation.run import measure_model
+from mmdecouple.evaluation.segmentation import (
+    FCNSegmentation, LinearSegmentation, OverClustering, SegmentationImages, measure_segmentation)
+from mmdecouple.evaluation.stats import MetricValue
 
 __all__ = [
     'LSC', 'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'FCNSegmentation', 'InterCouplingRatio',
-    'IntraCouplingRatio', 'LinearSegmentation', 'Measure', 'MetricValue', 'OverClustering', 'Probe', 'Score',
-    'lsc_maps', 'measure_model', 'measure_segmentation'
+    'IntraCouplingRatio', 'LinearSegmentation', 'Measure', 'MetricValue', 'OverClustering', 'Probe', 'ProbeDataset',
+    'Score', 'SegmentationImages', 'lsc_maps', 'measure_model', 'measure_segmentation'
 ]

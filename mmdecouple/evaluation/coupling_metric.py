@@ -1,19 +1,20 @@
 """mmengine metric over a `ProbeDataset`: pools dense maps, then scores all measures."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
-from mmdecouple.registry import METRICS
+from mmdecouple.evaluation.measures.base import Measure, Score
+from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
+from mmdecouple.evaluation.probes.manifest import probe_index
+from mmdecouple.evaluation.report import FORMAT
+from mmdecouple.registry import MEASURES, METRICS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-
-from .measure import Score
-from .pooling import pool_boxes, pool_weights
-
-FORMAT = 'mmdecouple-coupling/1'
 
 
 @METRICS.register_module()
@@ -80,20 +81,19 @@ class CouplingMetric(BaseMetric):
         Returns:
             Every metric's value by name.
         """
-        meta = self.dataset_meta
-        features = dict(results)
-        missing = len(meta['index']) - len(features)
+        meta, features = self.dataset_meta, dict(results)
+        measures = [MEASURES.build(dict(config)) for config in meta['settings']['measures']]
+        index = probe_index(measures, meta['draws'])
+        missing = len(index) - len(features)
         if missing:
             raise UserError(
-                f'CouplingMetric: {missing} of {len(meta["index"])} probes were not shown to the '
+                f'CouplingMetric: {missing} of {len(index)} probes were not shown to the '
                 'network; use a sampler that covers the whole data set without dropping any.')
         grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]
-        for position, (m, d, _) in enumerate(meta['index']):
+        for position, (m, d, _) in enumerate(index):
             grouped[m][d].append(torch.from_numpy(features[position]))
-        scores = [
-            measure.score(draws, rows, self._device)
-            for measure, draws, rows in zip(meta['measures'], meta['draws'], grouped) if draws
-        ]
+        scores = [_score(measure, draws, rows, self._device)
+                  for measure, draws, rows in zip(measures, meta['draws'], grouped) if draws]
         self.report = self._report(scores, meta)
         if self.json is not None:
             write_json(self.json, self.report)
@@ -111,3 +111,13 @@ class CouplingMetric(BaseMetric):
             }
         report['metrics'] = {name: value._asdict() for name, value in report['metrics'].items()}
         return report
+
+
+def _score(measure: Measure, draws: list[dict], features: list[list[Tensor]], device: torch.device) -> Score:
+    score = measure.score(draws, features, device)
+    known = {spec.key for spec in measure.specs()}
+    unknown = [key for key in score.metrics if key not in known]
+    if unknown:
+        raise UserError(f'{type(measure).__name__}: it gives a metric {unknown[0]!r} that it does not describe; add a '
+                        'MetricSpec to the metrics of the class.')
+    return score

@@ -6,8 +6,9 @@ from statistics import mean
 from typing import Any
 
 from mmdecouple.ablation import Row, Table, read_table, table_names
-from mmdecouple.ablation.columns import COLUMNS
+from mmdecouple.ablation.columns import measured_columns
 from mmdecouple.ablation.table import SCALES
+from mmdecouple.evaluation.measures.spec import MetricSpec
 
 from .own import OwnNumber, read_ablation_rows, read_own_numbers
 from .published import ROOT, Entry, read_entries
@@ -62,10 +63,11 @@ def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
         for setting in row.settings:
             mine = [one for one in raw if (one['table'], one['group'], one['row'], one['setting']) == (
                 table.name, row.group, row.name, setting)]
-            columns = [name for name in table.columns if name in row.published or any(
-                COLUMNS[name].key in one['metrics'] for one in mine)]
+            measured = measured_columns(table.columns)
+            columns = [name for name in table.columns if name in row.published or name in measured and any(
+                measured[name].key in one['metrics'] for one in mine)]
             if columns:
-                found = [_joined(_measured(mine, scale, name) for name in columns)
+                found = [_joined(_measured(mine, scale, measured.get(name)) for name in columns)
                          or (NOT_RUN if scale in row.bases else '') for scale in SCALES]
                 rows.append([f'{row.label}, {setting}' if setting else row.label, _config(row), ' / '.join(columns),
                              _joined(row.published.get(name) for name in columns), *found,
@@ -93,10 +95,11 @@ def _config(row: Row) -> str:
     return f'[{Path(path).stem}](../configs/{path})' if path else ''
 
 
-def _measured(rows: Sequence[dict[str, Any]], scale: str, column: str) -> float | None:
-    key, percent = COLUMNS[column].key, COLUMNS[column].percent
-    values = [one['metrics'][key]['value'] for one in rows if one['scale'] == scale and key in one['metrics']]
-    return (100 if percent else 1) * mean(values) if values else None
+def _measured(rows: Sequence[dict[str, Any]], scale: str, spec: MetricSpec | None) -> float | None:
+    if spec is None:
+        return None
+    values = [one['metrics'][spec.key]['value'] for one in rows if one['scale'] == scale and spec.key in one['metrics']]
+    return (100 if spec.percent else 1) * mean(values) if values else None
 
 
 def _joined(values: Iterable[float | None]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdecouple.ablation.columns import COLUMNS
+from mmdecouple.evaluation.measures.catalog import find_spec
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -22,8 +22,10 @@ _TRANSFER = {
                                  'pascal_voc/AP75': 'box AP75'}, 100)}
 # The networks of the protocols; rows of earlier versions, which had no others, do not say it.
 _ARCHS = ('resnet50', 'vit-s16')
+# The metafiles call the four accuracies by their full names.
 _OBJECTS = {'oknn_top1': 'OKNN top 1', 'oknn_top5': 'OKNN top 5', 'oknn_d_top1': 'OKNN-D top 1',
-            'oknn_d_top5': 'OKNN-D top 5', COLUMNS['CR inter'].key: 'CR inter', COLUMNS['CR intra'].key: 'CR intra'}
+            'oknn_d_top5': 'OKNN-D top 5',
+            **{key: find_spec(key).label for key in ('cr_inter_clean_median', 'cr_intra_pixel')}}
 _SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
 # Name of the data set -> what the table calls it, and its images: small data may bear the name of the whole.
 _SEGMENT_DATA = {'voc12-val': (VOC_SEG, 1449), 'coco-stuff15-val2017': (STUFF, 5000)}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from mmdecouple.evaluation.measuring import evaluating
+from mmdecouple.networks.inference import evaluating
 from mmdecouple.utils.errors import UserError
 
 from .maps import maps_figure

@@ -1,32 +1,31 @@
-"""Charts of measured coupling: intervals, histograms, curves over the masked share, bars."""
+"""Charts of measured coupling: intervals, histograms, curves over the masked share."""
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .metrics import HEADLINES, METRICS, RECOGNITION, MetricSpec, metric_value
+from mmdecouple.evaluation.measures.catalog import find_spec
+from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.report import metric_value, shown_metrics
+
 from .runs import Run
 from .style import INK, MUTED, RunStyle, figure_style, new_figure
 
 Styles = dict[str, RunStyle]
-_SPECS = {spec.key: spec for spec in METRICS}
 
 
-def interval_figure(runs: Sequence[Run], styles: Styles,
-                    keys: Sequence[str] = HEADLINES) -> Figure:
-    """Return one small panel a metric: a dot and its 95 % interval for every run.
+def interval_figure(runs: Sequence[Run], styles: Styles) -> Figure:
+    """Return one small panel a headline metric: a dot and its 95 % interval for every run.
 
     Args:
         runs (Sequence[Run]): Measured runs, drawn top to bottom.
         styles (dict[str, RunStyle]): From :func:`mmdecouple.visualization.style.run_styles`.
-        keys (Sequence[str]): Metrics to show; those that no run has are left out.
 
     Returns:
         Figure: Up to three panels a row.
     """
-    specs = [_SPECS[key] for key in keys
-             if any(metric_value(run, key) is not None for run in runs)]
+    specs = shown_metrics([run.coupling for run in runs], headline=True)
     columns = min(3, max(len(specs), 1))
     rows = -(-len(specs) // columns) or 1
     with figure_style():
@@ -43,10 +42,10 @@ def interval_figure(runs: Sequence[Run], styles: Styles,
 def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: Styles) -> None:
     scale = 100.0 if spec.percent else 1.0
     for row, run in enumerate(runs):
-        value = metric_value(run, spec.key)
+        value = metric_value(run.coupling, spec.key)
         if value is None:
             continue
-        low, high = metric_value(run, spec.key, 'low'), metric_value(run, spec.key, 'high')
+        low, high = (metric_value(run.coupling, spec.key, end) for end in ('low', 'high'))
         style = styles[run.name]
         if low is not None and high is not None:
             axes.plot([scale * low, scale * high], [row, row], color=style.color, lw=2.2,
@@ -60,7 +59,7 @@ def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: S
     axes.grid(axis='y', visible=False)
     axes.spines['left'].set_visible(False)
     axes.locator_params(axis='x', nbins=5)
-    axes.set_title(spec.label + (' (%)' if spec.percent else ''))
+    axes.set_title(spec.title)
     axes.set_xlabel(_direction(spec), fontsize=7.5, color=MUTED)
 
 
@@ -102,7 +101,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
             axes.stairs(shares[run.name], edges[run.name], color=color, lw=1.4)
             centers = (edges[run.name][1:] + edges[run.name][:-1]) / 2
             # The bins do not tell it: what lies beyond the last one is counted there.
-            known = [metric_value(run, name) for name in (key, f'{key}_mean')]
+            known = [metric_value(run.coupling, name) for name in (key, f'{key}_mean')]
             binned = np.average(centers, weights=shares[run.name])
             mean = next((value for value in known if value is not None), binned)
             axes.axvline(mean, color=color, lw=1.4, ls='--')
@@ -122,25 +121,20 @@ def _support(edges: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
     return float(edges[filled[0]]), float(edges[filled[-1] + 1])
 
 
-def ratio_curve_figure(runs: Sequence[Run], styles: Styles,
-                       keys: Sequence[str] = ('cr_inter_masked', 'cr_inter_clean'),
-                       statistic: str = 'median') -> Figure | None:
+def ratio_curve_figure(runs: Sequence[Run], styles: Styles, statistic: str = 'median') -> Figure | None:
     """Return CR inter against the masked share of A, one panel a reference, one line a run.
 
     Args:
         runs (Sequence[Run]): Measured runs.
         styles (dict[str, RunStyle]): Color per run.
-        keys (Sequence[str]): Keys in `curves`.
         statistic (str): `median` or `mean` over pairs.
 
     Returns:
         Figure | None: None if no run has any of the curves.
     """
-    keys = [key for key in keys if any(key in run.coupling.get('curves', {}) for run in runs)]
+    keys = list(dict.fromkeys(key for run in runs for key in run.coupling.get('curves', {})))
     if not keys:
         return None
-    titles = {'cr_inter_masked': 'A masked in the reference too',
-              'cr_inter_clean': 'Clean reference'}
     with figure_style():
         figure = new_figure(4.6 * len(keys) + 0.4, 3.3)
         grid = figure.subplots(1, len(keys), squeeze=False)[0]
@@ -153,51 +147,9 @@ def ratio_curve_figure(runs: Sequence[Run], styles: Styles,
                 style = styles[run.name]
                 axes.plot(curve['ratio'], curve[statistic], style.dash, marker=style.marker, ms=4.5,
                           color=style.color, label=run.name, lw=1.6)
-            axes.set_title(titles.get(key, key))
+            axes.set_title(find_spec(f'{key}_{statistic}').label)
             axes.set_xlabel('masked share of object A')
-        grid[0].set_ylabel(f'CR inter ({statistic} of pairs)')
+        grid[0].set_ylabel(f'{statistic} over pairs')
         figure.legend(*grid[0].get_legend_handles_labels(), loc='outside lower center',
                       ncols=min(len(runs), 5))
-    return figure
-
-
-def bar_figure(runs: Sequence[Run], styles: Styles,
-               keys: Sequence[str] = ('context_shift', 'background_leak')) -> Figure | None:
-    """Return bars with 95 % intervals, one panel a metric, from a zero base line.
-
-    Args:
-        runs (Sequence[Run]): Measured runs.
-        styles (dict[str, RunStyle]): Color per run.
-        keys (Sequence[str]): Metrics whose zero is meaningful.
-
-    Returns:
-        Figure | None: None if no run has any of the metrics.
-    """
-    specs = [_SPECS[key] for key in keys
-             if any(metric_value(run, key) is not None for run in runs)]
-    if not specs:
-        return None
-    with figure_style():
-        figure = new_figure(max(3.4, 1.1 + 0.8 * len(runs)) * len(specs), 3.2)
-        grid = figure.subplots(1, len(specs), squeeze=False)[0]
-        for axes, spec in zip(grid, specs):
-            scale = 100.0 if spec.percent else 1.0
-            for place, run in enumerate(runs):
-                value = metric_value(run, spec.key)
-                if value is None:
-                    continue
-                low = metric_value(run, spec.key, 'low')
-                high = metric_value(run, spec.key, 'high')
-                axes.bar(place, scale * value, 0.62, color=styles[run.name].color, alpha=0.85)
-                top = scale * (value if high is None else high)
-                if low is not None and high is not None:
-                    axes.plot([place, place], [scale * low, top], color=INK, lw=1.3)
-                axes.annotate(spec.show(value), (place, top), (0, 3), ha='center', fontsize=8.5,
-                              textcoords='offset points')
-            axes.set_xticks(range(len(runs)), [run.name for run in runs], color=INK,
-                            rotation=20 if len(runs) > 4 else 0)
-            axes.grid(axis='x', visible=False)
-            axes.margins(y=0.14)
-            axes.set_title(spec.label + (' (%)' if spec.percent else ''))
-            axes.set_xlabel(_direction(spec), fontsize=7.5, color=MUTED)
     return figure

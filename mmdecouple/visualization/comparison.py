@@ -4,19 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
-from mmdecouple.evaluation.networks import UNTRAINED as UNTRAINED_WORD
+from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
 from mmdecouple.utils.errors import UserError
 
-from .metrics import HEADLINES, metric_interval, metric_value, shown_metrics
 from .pictures import model_pictures
 from .report import write_report
 from .runs import COUPLING_FILE, Run, cached_coupling, check_same_draws, read_coupling, read_scalars
+from .terminal import short_table
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
@@ -33,7 +31,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
         folders (Sequence[Path]): Run folders.
         names (Sequence[str]): Their names, as many.
         out (Path): Folder of the report.
-        measure (Measurer): Called as (word that names a network, JSON to write).
+        measure (Measurer): Called as (specification of a network, JSON to write).
         dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
             apart. None = the one that the config says.
         cell (int | None): Side in pixels of the patch cells that `measure` uses; None = the config's.
@@ -66,7 +64,7 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
     runs = [Run(name, measured(folder, config, checkpoint, str(checkpoint)), folder, config, checkpoint,
                 str(checkpoint), scalars) for name, folder, checkpoint, config, scalars in found]
     if untrained:
-        first, network = runs[0], f'{UNTRAINED_WORD}{runs[0].checkpoint}'
+        first, network = runs[0], f'{UNTRAINED_PREFIX}{runs[0].checkpoint}'
         figures = measured(first.folder, first.config, None, network)
         runs.insert(0, Run(UNTRAINED, figures, config=first.config, network=network))
     check_same_draws(runs)
@@ -109,19 +107,3 @@ def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
     found = dict(config=config and config.text and digest_of_bytes(config.text.encode()),
                  checkpoint=checkpoint and digest_of_file(checkpoint))
     return {role: digest for role, digest in found.items() if digest}
-
-
-def short_table(runs: Sequence[Run]) -> Table:
-    """Return the headline measures, with their 95 % intervals, as a terminal table."""
-    table = Table(title=f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)',
-                  title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column('')
-    for run in runs:
-        table.add_column(run.name, justify='right')
-    for spec in (spec for spec in shown_metrics(runs) if spec.key in HEADLINES):
-        cells = []
-        for run in runs:
-            interval = '…'.join(map(spec.show, metric_interval(run, spec.key) or [None]))
-            cells.append(f'{spec.show(metric_value(run, spec.key))}\n[dim]{interval}[/dim]')
-        table.add_row(spec.label + (' (%)' if spec.percent else ''), *cells)
-    return table

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.table import Table
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
-from mmdecouple.evaluation.networks import Network, open_network
-from mmdecouple.evaluation.side_by_side import check_cells, fingerprint
-from mmdecouple.evaluation.suites import configured_probe, probe_config
+from mmdecouple.evaluation.probes.cells import check_cells
+from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
+from mmdecouple.evaluation.report import difference
+from mmdecouple.networks.network import Network, open_network
+from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS
 from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
@@ -24,7 +24,6 @@ from mmdecouple.utils.files import write_json
 
 from .charts import histogram_figure, ratio_curve_figure
 from .comparison import made_from
-from .metrics import difference_to, metric_interval
 from .report import styles_of
 from .runs import Run, cached_coupling
 from .style import save_png
@@ -35,7 +34,7 @@ class Draws:
     """What the networks are shown.
 
     Attributes:
-        dataset: Word for the images; None for what the first network's config names.
+        dataset: Specification of the images; None for what the first network's config names.
         size: Side in pixels of an image; None for the usual one.
         cell: Side in pixels of a patch cell; None for the largest of the networks.
         seed: Of the draws.
@@ -105,12 +104,12 @@ class Reading:
         return report
 
 
-def measure_one(word: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(),
+def measure_one(spec: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(),
                 allow_pickle: bool = False) -> dict[str, Any]:
-    """The report of the network that a word names, which is written to a file.
+    """The report of the network that a specification names, which is written to a file.
 
     Args:
-        word: See `open_network`.
+        spec: See `open_network`.
         path: JSON to write.
         draws: What it is shown.
         reading: How it is read.
@@ -119,7 +118,7 @@ def measure_one(word: str, path: Path, draws: Draws = Draws(), reading: Reading 
     Raises:
         UserError: See `open_network`.
     """
-    network = open_network(word, measured=reading.measured, layer=reading.layer, seed=draws.seed,
+    network = open_network(spec, measured=reading.measured, layer=reading.layer, seed=draws.seed,
                            allow_pickle=allow_pickle)
     dataset = draws.build({network.name: network})
     return reading.measure(network.name, network, path, dataset, print)
@@ -129,46 +128,15 @@ def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
     """Adds to every report but the first its differences to that, and writes it again."""
     (reference, first), *others = reports.items()
     for name, report in others:
-        runs = Run('', report), Run('', first)
-        found = {key: difference_to(*runs, key)._asdict() for key in report['metrics']}
+        found = {key: difference(report, first, key)._asdict() for key in report['metrics']}
         report['differences'] = dict(to=reference, metrics=found)
         write_json(paths[name], report)
-
-
-def reports_table(reports: dict[str, dict], layer: str) -> Table:
-    """All numbers with their intervals and differences, as a terminal table.
-
-    Args:
-        reports: By name.
-        layer: Where the networks were read, for the title.
-    """
-    first = next(iter(reports.values()))
-    table = Table(title=f'{first["dataset"]}, {layer} (95 % intervals)', title_justify='left', box=SIMPLE,
-                  padding=(0, 1, 0, 0))
-    table.add_column('metric', no_wrap=True)
-    for name in reports:
-        table.add_column(name, justify='right', overflow='fold', min_width=14)
-    table.add_column('count', justify='right')
-    for key, entry in first['metrics'].items():
-        table.add_row(key, *(_cell(report, key) for report in reports.values()), str(entry['count']))
-    return table
-
-
-def _cell(report: dict, key: str) -> str:
-    """Value, interval and difference of one number."""
-    change = report.get('differences', {}).get('metrics', {}).get(key)
-    interval = '…'.join(f'{end:.4f}' for end in metric_interval(Run('', report), key) or ()) or '–'
-    lines = [f'{report["metrics"][key]["value"]:.4f}', f'[dim]{interval}[/dim]']
-    if change:
-        paired = '' if change['low'] is None else f' [{change["low"]:+.4f}, {change["high"]:+.4f}]'
-        lines.append(f'[dim]Δ {change["value"]:+.4f}{paired}[/dim]')
-    return '\n'.join(lines)
 
 
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
     styles, first = styles_of(runs), runs[0].coupling
-    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, list(first['curves']), statistic)
+    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic)
                for statistic in ('median', 'mean')}
     figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
                     for key in first['histograms']})

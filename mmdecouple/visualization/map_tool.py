@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.networks import LAYER, TRUST, Network
-from mmdecouple.evaluation.side_by_side import open_networks
+from mmdecouple.networks.network import LAYER, TRUST, Network
+from mmdecouple.networks.open_networks import open_networks
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.utils.arguments import positive, seed
 from mmdecouple.utils.digests import digest_of, digest_of_bytes

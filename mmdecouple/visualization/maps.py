@@ -61,7 +61,7 @@ def lsc_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndar
 
     Args:
         images: N arrays (H, W, 3) uint8 RGB.
-        maps: Network name -> N maps (h, w), see :func:`mmdecouple.evaluation.lsc_maps`.
+        maps: Network name -> N maps (h, w), see :func:`mmdecouple.evaluation.local_consistency.lsc_maps`.
         styles: Color per network.
 
     Source: figures 17 and 18 of the paper.

@@ -12,8 +12,8 @@ from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
-from mmdecouple.evaluation.networks import open_network
-from mmdecouple.evaluation.suites import probe_config
+from mmdecouple.evaluation.probes.suites import probe_config
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.errors import UserError
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdecouple.evaluation.report import difference, metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.version import __version__
 
-from .charts import bar_figure, histogram_figure, interval_figure, ratio_curve_figure
+from .charts import histogram_figure, interval_figure, ratio_curve_figure
 from .curves import loss_figure
-from .metrics import HEADLINES, difference_to, metric_interval, metric_value, shown_metrics
 from .runs import Run, check_same_draws
 from .style import RunStyle, run_styles, save_png
 
@@ -71,7 +71,8 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
                               lstrip_blocks=True)
     page = environment.get_template('report_template.html').render(
         title=title, notes=notes, runs=runs, styles=styles, reference=reference_of(runs),
-        specs=shown_metrics(runs), value=metric_value, interval=metric_interval, difference=difference_to,
+        specs=shown_metrics([run.coupling for run in runs]), value=metric_value, interval=metric_interval,
+        difference=difference,
         exhibits=exhibits, readings=readings(runs), facts=[run_facts(run) for run in runs],
         coupling=runs[0].coupling, version=__version__,
         made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'))
@@ -100,19 +101,19 @@ def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
         (there is no interval).
     """
     reference, sorted_runs = reference_of(runs), []
-    specs = [spec for spec in shown_metrics(runs) if spec.key in HEADLINES]
+    specs = shown_metrics([run.coupling for run in runs], headline=True)
     for run in runs:
         if run is reference:
             continue
         verdict = {'better': [], 'worse': [], 'open': [], 'unpaired': []}
         for spec in specs:
-            found = difference_to(run, reference, spec.key)
+            found = difference(run.coupling, reference.coupling, spec.key)
             if found is None:
                 continue
             visible = float(spec.show(found.value).replace('−', '-')) != 0
             kind = 'unpaired' if found.low is None else 'open'
             if found.clear and visible:
-                kind = spec.verdict(metric_value(run, spec.key), metric_value(reference, spec.key))
+                kind = spec.verdict(*(metric_value(one.coupling, spec.key) for one in (run, reference)))
             verdict[kind].append(f'{spec.label} ({spec.show(found.value, sign=True)})')
         sorted_runs.append((run.name, verdict))
     return sorted_runs
@@ -136,28 +137,13 @@ def run_facts(run: Run) -> dict[str, str]:
 def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
     found = [
         ('metrics', 'Measures', 'Headline measures',
-         'Dot: value. Bar: 95 % bootstrap interval over the drawn objects.',
-         interval_figure(runs, styles)),
-        ('context_shift', 'Measures', 'How far the background reaches into an object',
-         'Left: how much an object feature moves when everything around its box is swapped. Right: '
-         'how often the background class can be told from the object feature alone.',
-         bar_figure(runs, styles)),
-        ('cr_inter', 'Measures', 'Inter-object coupling ratio',
+         'Dot: value. Bar: 95 % bootstrap interval over the drawn objects.', interval_figure(runs, styles)),
+        ('cr_inter', 'Measures', 'Inter-object coupling ratio over the masked share',
          'The more of object A is masked, the more its feature may be pulled to its neighbor B. '
          'At 1 the neighbor changes nothing.', ratio_curve_figure(runs, styles)),
-        ('cr_intra_cell', 'Measures', 'Intra-object coupling ratio, cells',
-         'How much a part of an object changes when the rest of the object is replaced, cut along '
-         'feature cells.', histogram_figure(runs, styles, 'cr_intra_cell', 'CR intra (cell)')),
-        ('cr_intra_pixel', 'Measures', 'Intra-object coupling ratio, pixel',
-         'The same cut along pixels: cells on the border see both contents, so this one can not '
-         'reach zero.', histogram_figure(runs, styles, 'cr_intra_pixel', 'CR intra (pixel)')),
-        ('cr_inter_histogram', 'Measures', 'Inter-object coupling ratio over pairs',
-         'Mean over masked shares of every pair, clean reference.',
-         histogram_figure(runs, styles, 'cr_inter_clean', 'CR inter (clean reference)')),
-        ('lsc', 'Measures', 'Local semantic consistency over windows',
-         'How alike a place looks to the network in its image and cut out of it. At 1 the rest of the '
-         'image changes nothing; a network whose features all point one way is near 1 as well.',
-         histogram_figure(runs, styles, 'lsc', 'LSC')),
+        *((f'{spec.histogram}_histogram', 'Measures', f'{spec.label}: distribution', spec.meaning,
+           histogram_figure(runs, styles, spec.histogram, spec.label))
+          for spec in shown_metrics([run.coupling for run in runs]) if spec.histogram),
         ('losses', 'Training', 'Loss curves',
          'Faint: as logged. Bold: moving average. Totals of methods with different terms can not '
          'be compared with each other.', loss_figure(runs, styles)),

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from mmdecouple.evaluation.report import FORMAT
 from mmdecouple.utils.errors import MissingFile, UserError
 
-COUPLING_FORMAT = 'mmdecouple-coupling/1'
 COUPLING_FILE = 'coupling.json'
 
 
@@ -22,7 +22,7 @@ class Run:
         folder (Path | None): Run folder; None for a network that was never trained.
         config (Config | None): The config it was trained with.
         checkpoint (Path | None): The weights that were measured; None means untrained.
-        network (str): The word by which `open_network` opens it.
+        network (str): Its specification, as `open_network` takes it.
         scalars (dict[str, np.ndarray]): Term -> (N, 2) float64 array of iteration and value.
     """
 
@@ -97,8 +97,8 @@ def read_coupling(path: Path) -> dict:
     except json.JSONDecodeError as error:
         raise UserError(f'{path}: not valid JSON ({error}); measure this run again.') from error
     found = coupling.get('format') if isinstance(coupling, dict) else None
-    if found != COUPLING_FORMAT:
-        raise UserError(f'{path}: format is {found!r}, expected {COUPLING_FORMAT!r}; '
+    if found != FORMAT:
+        raise UserError(f'{path}: format is {found!r}, expected {FORMAT!r}; '
                         'measure this run again.')
     if not coupling.get('metrics'):
         raise UserError(f'{path}: holds no metrics; measure this run again.')

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.resizing import resize
-from mmdecouple.evaluation.suites import coco_probe, scene_probe
+from mmdecouple.evaluation.probes.suites import coco_probe, scene_probe
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import MissingFile, UserError

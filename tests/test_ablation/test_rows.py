@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mmdecouple.ablation import read_table
-from mmdecouple.ablation.columns import COLUMNS
+from mmdecouple.ablation.columns import columns
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.render import markdown, show
@@ -112,8 +112,8 @@ def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
     for kappa, setting in (('0.8', 'cooccurrence'), ('0', 'none')):
         for name, column, cell in quoted(f'kappa {kappa}'):
             group, row, minus = re.fullmatch(r'(.+): (.+) minus (.+)', name).groups()
-            found = figures.over_seeds(group, row, setting, COLUMNS[column].key, minus=minus)
-            shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+            found = figures.over_seeds(group, row, setting, columns()[column].key, minus=minus)
+            shown = f'{"" if found.mean < 0 else "+"}{show(found, columns()[column])}'
             assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown), name
             compared += 1
     assert compared > 350
@@ -138,16 +138,16 @@ def test_what_the_evidence_says_of_single_settings_is_in_their_rows():
     figures = published_figures('evidence_settings')
     for name, column, cell in quoted('one seed'):
         group, row, kappa = re.fullmatch(r'(.+): (.+) at kappa (\S+)', name).groups()
-        found = figures.over_seeds(group, row, f'kappa_{kappa}', COLUMNS[column].key)
-        assert cell == show(found, COLUMNS[column]), name
+        found = figures.over_seeds(group, row, f'kappa_{kappa}', columns()[column].key)
+        assert cell == show(found, columns()[column]), name
 
 
 def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
     figures = published_figures('evidence')
     for name, column, cell in quoted('kappa 0.8 minus kappa 0'):
         group, row = name.split(': ')
-        with_it, without = (figures.per_seed(group, row, setting, COLUMNS[column].key)
+        with_it, without = (figures.per_seed(group, row, setting, columns()[column].key)
                             for setting in ('cooccurrence', 'none'))
         found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
-        shown = f'{"" if found.mean < 0 else "+"}{show(found, COLUMNS[column])}'
+        shown = f'{"" if found.mean < 0 else "+"}{show(found, columns()[column])}'
         assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)

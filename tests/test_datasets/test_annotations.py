@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 from mmdecouple.datasets import CocoObjects
 from mmdecouple.datasets.annotations import ImageFile, read_coco
 from mmdecouple.datasets.listing import list_images
-from mmdecouple.datasets.probes import ProbeDataset
 from mmdecouple.datasets.segmentations import count_pixels
+from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
 
 HEIGHT, WIDTH = 20, 30

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmdecouple.datasets.probe_source import ObjectSource
 from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.datasets.transforms import RandomResizedCropView
 from mmdecouple.visualization.sample_images import read_sample_images
+from mmdecouple.evaluation.sources import ObjectSource
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)
 

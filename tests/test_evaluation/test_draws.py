@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdecouple.evaluation.inter_coupling import draw_pairs
+from mmdecouple.evaluation.measures.inter_coupling import draw_pairs
 
 from .toys import CELL, SIZE, ToyObjects, toy_probes
 

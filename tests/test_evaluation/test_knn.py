@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.evaluation.knn import nearest, ranks, votes
+from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
 
 
 def full_sort(query, bank, k, query_groups=None, bank_groups=None):

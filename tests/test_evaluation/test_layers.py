@@ -8,11 +8,11 @@ from mmpretrain.models import ResNet
 from torch import nn
 
 from mmdecouple.evaluation import lsc_maps
-from mmdecouple.evaluation.networks import open_network
-from mmdecouple.evaluation.side_by_side import fingerprint
 from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones.dense_map import predict_maps
 from mmdecouple.weights.formats.vit import from_ours
+from mmdecouple.networks.network import open_network
+from mmdecouple.networks.open_networks import fingerprint
 
 CNN = '''
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),

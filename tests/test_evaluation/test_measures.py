@@ -4,11 +4,11 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmdecouple.datasets.probe_source import ObjectSource, Sources
-from mmdecouple.evaluation import BackgroundLeak, InterCouplingRatio, OKNN, measure_model
-from mmdecouple.evaluation.canvas import MEAN_COLOR
-from mmdecouple.evaluation.foreign_network import ForeignNetwork
+from mmdecouple.evaluation import OKNN, BackgroundLeak, InterCouplingRatio, measure_model
+from mmdecouple.evaluation.measures.canvas import MEAN_COLOR
+from mmdecouple.evaluation.sources import ObjectSource, Sources
 from mmdecouple.models import DenseViT
+from mmdecouple.networks.foreign import ForeignNetwork
 
 from .toys import CELL, SIZE, ConvModel, GlobalModel, PixelModel, ToyObjects, toy_probes
 
@@ -60,7 +60,7 @@ def reference_features(model, dataset):
             feature = [box_feature(dense, box, image.shape[2]) for box in sample.boxes.tolist()]
         else:
             feature = [part_feature(dense, weights.double().numpy()) for weights in sample.weights]
-        m, d, _ = dataset.metainfo['index'][position]
+        m, d, _ = dataset.index[position]
         rows[m][d].append(feature)
     return rows
 

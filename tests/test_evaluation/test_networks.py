@@ -12,8 +12,8 @@ from mmpretrain.models.utils.clip_generator_helper import VisionTransformer as O
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 
-from mmdecouple.evaluation.networks import open_network
 from mmdecouple.models import DenseViT
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats.vit import from_ours

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from mmdecouple.evaluation.canvas import MEAN_COLOR, boxes_mask, cells_inside, shrink_object
+from mmdecouple.evaluation.measures.canvas import MEAN_COLOR, boxes_mask, cells_inside, shrink_object
 
 from .test_lsc import reflected
 from .toys import CELL, SIZE, toy_probes
@@ -16,7 +16,7 @@ def probes_of(most=4, **measure):
     """(draw, its probes, sources) of the first draws of each role."""
     dataset = toy_probes(measures=[measure])
     draws, shown = dataset.manifest['measures'][0]['draws'], {}
-    for position, (_, number, _) in enumerate(dataset.metainfo['index']):
+    for position, (_, number, _) in enumerate(dataset.index):
         shown.setdefault(number, []).append(position)
     seen = {}
     for number, positions in shown.items():

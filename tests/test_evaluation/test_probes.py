@@ -12,11 +12,11 @@ import torch.multiprocessing as mp
 
 from mmdecouple.ablation import plan
 from mmdecouple.ablation.plan import figures_stem
-from mmdecouple.datasets import probe_manifest
-from mmdecouple.datasets.probe_manifest import write_manifest
 from mmdecouple.evaluation import CouplingMetric, measure_model
-from mmdecouple.evaluation.measuring import exact_float32
-from mmdecouple.evaluation.suites import coco_probe
+from mmdecouple.networks.inference import exact_float32
+from mmdecouple.evaluation.probes.suites import coco_probe
+from mmdecouple.evaluation.probes import manifest as probe_manifest
+from mmdecouple.evaluation.probes.manifest import write_manifest
 from mmdecouple.registry import DATASETS
 
 from .toys import CELL, SIZE, ConvModel, ToyObjects, toy_probes

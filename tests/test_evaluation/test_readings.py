@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mmdecouple.evaluation import LSC, InterCouplingRatio, measure_model
-from mmdecouple.evaluation.canvas import MEAN_COLOR
-from mmdecouple.evaluation.foreign_network import ForeignNetwork, timm_network
+from mmdecouple.evaluation.measures.canvas import MEAN_COLOR
 from mmdecouple.models import DenseViT
+from mmdecouple.networks.foreign import ForeignNetwork, timm_network
 
 from .test_measures import box_feature, cosine, knn_hits, part_feature, reference_features, values_of
 from .toys import CELL, SIZE, ConvModel, PixelModel, toy_probes

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmdecouple.evaluation import OKNN, BackgroundLeak, ContextShift, InterCouplingRatio, IntraCouplingRatio
-from mmdecouple.evaluation.lsc import LSC
+from mmdecouple.evaluation.measures.lsc import LSC
 
 CHANNELS, CLASSES = 6, 8
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.cluster import KMeans
 
-from mmdecouple.datasets.segmentation import IGNORE, shrink_labels, squash
+from mmdecouple.evaluation.segmentation import IGNORE, shrink_labels, squash
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
-from mmdecouple.evaluation.segmentation.scoring import (class_iou, count_pairs, hungarian_match, majority_match,
-                                                        merge_clusters, scores)
+from mmdecouple.evaluation.segmentation.scoring import (
+    class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores)
 
 
 @st.composite

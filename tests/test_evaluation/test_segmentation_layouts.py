@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mmdecouple.datasets.scenes import SceneSpec
-from mmdecouple.datasets.segmentation import IGNORE, SegmentationImages, open_source
-from mmdecouple.datasets.segmentation.classes import COCO_STUFF_15
+from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
+from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15
 from tests.conftest import ROOT
 
 

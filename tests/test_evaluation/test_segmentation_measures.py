@@ -7,9 +7,9 @@ import torch
 from mmengine.model import BaseModel
 from PIL import Image
 
-from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages
-from mmdecouple.evaluation.segmentation import (FCNSegmentation, LinearSegmentation, OverClustering, Runtime,
-                                                measure_segmentation)
+from mmdecouple.evaluation.segmentation import (
+    IGNORE, AugmentedImages, FCNSegmentation, LinearSegmentation, OverClustering, Runtime, SegmentationImages,
+    measure_segmentation)
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.files import write_json
 

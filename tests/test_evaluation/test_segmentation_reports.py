@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from mmdecouple.datasets.seeding import derive_seeds
-from mmdecouple.datasets.segmentation import IGNORE, shrink_labels
-from mmdecouple.evaluation.segmentation import (FCNSegmentation, LinearSegmentation, OverClustering, Runtime,
-                                                SegmentationMeasure, SegmentationResult, measure_segmentation)
-from mmdecouple.evaluation.segmentation import over_clustering
+from mmdecouple.evaluation.segmentation import (
+    IGNORE, FCNSegmentation, LinearSegmentation, OverClustering, Runtime, SegmentationMeasure, SegmentationResult,
+    measure_segmentation, over_clustering, shrink_labels)
 from mmdecouple.evaluation.segmentation.heads import LinearHead
 
 from .test_segmentation import slow_iou

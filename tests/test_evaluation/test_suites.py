@@ -2,7 +2,7 @@
 import pytest
 
 from mmdecouple.evaluation.segmentation.suites import measure_configs, scenes_of
-from mmdecouple.evaluation.suites import coco_probe, probe_config, scene_probe
+from mmdecouple.evaluation.probes.suites import coco_probe, probe_config, scene_probe
 
 SCENES = dict(type='SceneImages', scenes=dict(size=64, classes=3))
 

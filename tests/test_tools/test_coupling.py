@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmdecouple.evaluation.networks import open_network
-from mmdecouple.evaluation.suites import probe_config
+from mmdecouple.evaluation.probes.suites import probe_config
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.evaluation.lsc import lsc_maps
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.evaluation.local_consistency import lsc_maps
+from mmdecouple.networks.network import open_network
 from mmdecouple.visualization.sample_images import normalized, read_sample_images
 
 from .conftest import CHECKOUT_TOOLS, ROOT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.networks.network import open_network
 from mmdecouple.table_of_truth import document, own, published
 
 from ..test_visualization.synthetic import write_run

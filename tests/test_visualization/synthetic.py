@@ -33,7 +33,7 @@ def coupling(level: float, manifest: str = 'a' * 64, dataset: str = 'scenes', se
     edges = np.linspace(0, 1, 51)
     histograms = {key: dict(edges=edges.tolist(),
                             counts=np.histogram(values[key], edges)[0].tolist())
-                  for key in ('cr_intra_cell', 'cr_intra_pixel')}
+                  for key in ('cr_intra_cell', 'cr_intra_pixel', 'context_shift')}
     ratio = np.arange(10) / 10
     curves = {key: dict(ratio=ratio.tolist(), median=(1 + level * ratio * scale).tolist(),
                         mean=(1 + 1.3 * level * ratio * scale).tolist())

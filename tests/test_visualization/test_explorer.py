@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmdecouple.evaluation.lsc import lsc_maps
-from mmdecouple.evaluation.networks import Network, open_network
+from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.models.data_preprocessor import DensePreprocessor
+from mmdecouple.networks.network import Network, open_network
 from mmdecouple.visualization.affinity import point_affinity
 from mmdecouple.visualization.explorer import (ExplorerServer, Session, affinity_error, dequantize_features, free_port,
                                                quantize_features, quantize_smallest)

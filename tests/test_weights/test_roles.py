@@ -5,7 +5,7 @@ import torch
 import torchvision
 from timm.models.vision_transformer import VisionTransformer
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.networks.network import open_network
 from mmdecouple.weights import pretrained
 from mmdecouple.weights.formats import resnet, vit
 from mmdecouple.weights.pretrained import read_pretrained

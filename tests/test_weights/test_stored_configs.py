@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS, MEASURES, MODELS, TRANSFORMS
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.configs import configs_folder, load_config

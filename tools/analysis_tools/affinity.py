@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mmdecouple.evaluation.measuring import evaluating
-from mmdecouple.evaluation.networks import Network
+from mmdecouple.networks.inference import evaluating
+from mmdecouple.networks.network import Network
 from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import real

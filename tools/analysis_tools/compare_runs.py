@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import TRUST, open_network
+from mmdecouple.networks.network import TRUST, open_network
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
 from mmdecouple.visualization.comparison import compare

@@ -12,18 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdecouple.datasets.probe_manifest import write_manifest
-from mmdecouple.evaluation.inter_coupling import REMOVALS
-from mmdecouple.evaluation.networks import LAYER, TRUST
-from mmdecouple.evaluation.side_by_side import open_networks
-from mmdecouple.evaluation.suites import LIMITS
+from mmdecouple.evaluation.measures.catalog import measure_types
+from mmdecouple.evaluation.measures.inter_coupling import REMOVALS
+from mmdecouple.evaluation.probes.manifest import write_manifest
+from mmdecouple.networks.network import LAYER, TRUST
+from mmdecouple.networks.open_networks import open_networks
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.files import check_writable
-from mmdecouple.visualization.coupling import Draws, Reading, add_differences, draw_figures, reports_table
+from mmdecouple.visualization.coupling import Draws, Reading, add_differences, draw_figures
 from mmdecouple.visualization.map_tool import layer_title
 from mmdecouple.visualization.runs import Run
+from mmdecouple.visualization.terminal import full_table
 
 DRAWS = 'draws.json'
 
@@ -45,7 +46,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--manifest',
                         help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
                         f'written to {DRAWS} in --out)')
-    parser.add_argument('--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(LIMITS)}; default: all')
+    parser.add_argument('--measures', nargs='+', metavar='MEASURE',
+                        help=f'of {", ".join(measure_types())}; default: all')
     parser.add_argument('--removal', choices=REMOVALS,
                         help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
                         "shrinking A, or replaced by the network's mask token (default: mask)")
@@ -71,7 +73,7 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
     if not console.is_terminal:
         # A log has no width, and rich would fold the numbers to one of 80 columns.
         console = Console(width=48 + 32 * len(reports))
-    console.print(reports_table(reports, layer))
+    console.print(full_table(reports, layer))
     if len(reports) > 1:
         console.print(f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
                       'numbers that are means over the drawn items.', highlight=False)

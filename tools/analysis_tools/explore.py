@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdecouple.evaluation.networks import LAYER, TRUST, open_network
+from mmdecouple.networks.network import LAYER, TRUST, open_network
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program

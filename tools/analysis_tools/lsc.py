@@ -13,10 +13,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from mmdecouple.evaluation import bootstrap, lsc_maps
-from mmdecouple.evaluation.lsc import PRECISIONS
-from mmdecouple.evaluation.networks import Network
-from mmdecouple.evaluation.side_by_side import fingerprint
+from mmdecouple.evaluation import lsc_maps, stats
+from mmdecouple.evaluation.local_consistency import PRECISIONS
+from mmdecouple.networks.network import Network
+from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
@@ -65,7 +65,7 @@ def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: 
 def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
     """Mean over images of the mean of a map, with its bootstrap interval, the count, and the mean of every image."""
     means = [float(value.mean()) for value in maps]
-    return dict(**bootstrap.estimate(bootstrap.mean(means), range(len(means)))._asdict(), images=means)
+    return dict(**stats.estimate(stats.mean(means), range(len(means)))._asdict(), images=means)
 
 
 def print_summaries(summaries: dict[str, dict], layer: str, console: Console) -> None:

@@ -8,10 +8,10 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.evaluation.networks import TRUST, open_network
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.networks.network import TRUST, open_network
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.runs.launch import choose_device, require_keys
 from mmdecouple.runs.progress import shown_stages

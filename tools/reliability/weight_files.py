@@ -16,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 from trials import Accepted
 
-from mmdecouple.evaluation.networks import open_network
+from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 from mmdecouple.weights.formats.vit import from_ours

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.evaluation import CouplingMetric, measure_model
-from mmdecouple.evaluation.suites import configured_probe
+from mmdecouple.evaluation.probes.suites import configured_probe
 from mmdecouple.registry import DATASETS, HOOKS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings

@@ -1,11 +1,15 @@
-"""Semantic segmentation from frozen dense features: linear classifier, FCN head, over-clustering."""
-from .heads import FCNHead, LinearHead
-from .head_measures import FCNSegmentation, LinearSegmentation
-from .measure import Runtime, SegmentationMeasure, SegmentationResult
-from .measuring import measure_segmentation
-from .over_clustering import OverClustering
+"""Semantic segmentation from frozen dense features: label maps, linear classifier, FCN head, over-clustering."""
+from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure, SegmentationResult
+from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
+from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
+from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels, squash
+from mmdecouple.evaluation.segmentation.layouts import open_source
+from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.evaluation.segmentation.run import measure_segmentation
+from mmdecouple.evaluation.segmentation.sources import IGNORE, LabelFiles, SceneLabels
 
 __all__ = [
-    'FCNHead', 'FCNSegmentation', 'LinearHead', 'LinearSegmentation', 'OverClustering', 'Runtime',
-    'SegmentationMeasure', 'SegmentationResult', 'measure_segmentation'
+    'IGNORE', 'AugmentedImages', 'FCNHead', 'FCNSegmentation', 'LabelFiles', 'LinearHead', 'LinearSegmentation',
+    'OverClustering', 'Runtime', 'SceneLabels', 'SegmentationImages', 'SegmentationMeasure', 'SegmentationResult',
+    'measure_segmentation', 'open_source', 'shrink_labels', 'squash'
 ]

@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.datasets.seeding import derive_seeds
-from mmdecouple.datasets.segmentation import IGNORE, AugmentedImages, SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.base import (
+    Runtime, SegmentationMeasure, SegmentationResult, dense_features, device_of, feature_batches)
+from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
+from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
+from mmdecouple.evaluation.segmentation.sources import IGNORE
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-from .heads import FCNHead, LinearHead
-from .measure import Runtime, SegmentationMeasure, SegmentationResult, dense_features, device_of, feature_batches
-from .scoring import class_iou, count_pairs, scores
 
 
 @dataclass

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdecouple.datasets.segmentation import SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.base import (
+    Runtime, SegmentationMeasure, SegmentationResult, device_of, feature_batches)
+from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
+from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.scoring import (
+    class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores)
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-from .clustering import choose_library, kmeans, principal_components
-from .measure import Runtime, SegmentationMeasure, SegmentationResult, device_of, feature_batches
-from .scoring import class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores
 
 AS_CLASSES = 'classes'
 CHUNK = 256

@@ -4,7 +4,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mmdecouple.datasets.segmentation import IGNORE
+from mmdecouple.evaluation.segmentation.sources import IGNORE
 from mmdecouple.utils.errors import UserError
 
 

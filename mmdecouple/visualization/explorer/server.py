@@ -10,7 +10,7 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.server.server import Server
 
-from mmdecouple.evaluation.measuring import exact_float32
+from mmdecouple.networks.inference import exact_float32
 from mmdecouple.utils.errors import UnwritableFile
 
 from .page import Picture, build_page, fill_features

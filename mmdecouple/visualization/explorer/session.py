@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdecouple.evaluation.lsc import lsc_maps
-from mmdecouple.evaluation.measuring import evaluating
-from mmdecouple.evaluation.networks import Network
+from mmdecouple.evaluation.local_consistency import lsc_maps
+from mmdecouple.networks.inference import evaluating
+from mmdecouple.networks.network import Network
 from mmdecouple.utils.errors import UserError
 
 from ..map_tool import styles_of_networks

@@ -1,20 +1,22 @@
 """Intra-object coupling ratio: how a part's feature changes with the rest of its object."""
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Hashable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import (
+    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
+from mmdecouple.evaluation.measures.canvas import blank, cells_to_pixels, cells_touched, compose
+from mmdecouple.evaluation.measures.drawing import other_image
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.sources import ObjectSource, Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-from . import bootstrap
-from .canvas import blank, cells_to_pixels, cells_touched, compose
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
-                      histogram, no_candidate)
-from .oknn import other_image
 
 VARIANTS = ('pixel', 'cell')
 STATES = ('alone', 'replaced')
@@ -42,6 +44,15 @@ class IntraCouplingRatio(Measure):
     """
 
     name = 'cr_intra'
+    limits = ('objects', )
+    metrics = (
+        MetricSpec('cr_intra_pixel', 'CR intra', 'Intra-object coupling ratio (eq. 4): change of a part of an object '
+                   'when the rest of it is replaced, cut along pixels, so that cells on the border see both.', 'lower',
+                   histogram='cr_intra_pixel'),
+        MetricSpec('cr_intra_cell', 'CR intra, cells', 'Intra-object coupling ratio, cut along whole cells, so that '
+                   'none is mixed.', 'lower', headline=True, histogram='cr_intra_cell'),
+    )
+
     objects: int = 5000
     min_cells: float = 32
     min_part_cells: float = 4
@@ -57,7 +68,12 @@ class IntraCouplingRatio(Measure):
             raise UserError(
                 f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """See `Measure`: objects of scenes cover few cells."""
+        return dict(objects=1000, min_cells=4, min_part_cells=1)
+
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source, area = sources.bank, sources.cell ** 2
         candidates = []
         for image in source.images:
@@ -86,7 +102,7 @@ class IntraCouplingRatio(Measure):
         return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
 
     @staticmethod
-    def _part(source: Any, image: int, obj: int, quadrant: int) -> np.ndarray:
+    def _part(source: ObjectSource, image: int, obj: int, quadrant: int) -> np.ndarray:
         """Mask of the object in a quadrant of its box: 0, 1 top left and right, 2, 3 below."""
         mask = source.mask(image, obj)
         x1, y1, x2, y2 = source.chosen(image, [obj])[0]
@@ -106,7 +122,7 @@ class IntraCouplingRatio(Measure):
     def probes(self, draw: dict) -> list[Hashable]:
         return [(variant, state) for variant in VARIANTS for state in STATES]
 
-    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
         variant, state = probe
         source, cell = sources.bank, sources.cell
         part = self._part(source, draw['image'], draw['object'], draw['quadrant'])
@@ -129,7 +145,7 @@ class IntraCouplingRatio(Measure):
         for i, variant in enumerate(VARIANTS):
             key = f'cr_intra_{variant}'
             change = (1 - F.cosine_similarity(z[:, 2 * i], z[:, 2 * i + 1], dim=-1)).numpy()
-            out.metrics[key] = bootstrap.estimate(bootstrap.mean(change), groups)
+            out.metrics[key] = stats.estimate(stats.mean(change), groups)
             out.histograms[key] = histogram(change)
             out.values[key], out.groups[key] = change.tolist(), groups.tolist()
         return out

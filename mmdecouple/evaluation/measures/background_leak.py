@@ -1,17 +1,17 @@
 """Background leak: how well the background's class is read off an object's feature."""
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
+from mmdecouple.evaluation.measures.drawing import one_object_an_image
+from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
-
-from . import bootstrap
-from .context_shift import one_object_an_image
-from .knn import nearest, ranks, votes
-from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
 
 
 @MEASURES.register_module()
@@ -33,6 +33,11 @@ class BackgroundLeak(Measure):
     """
 
     name = 'background_leak'
+    limits = ('bank', 'queries')
+    metrics = (
+        MetricSpec('background_leak', 'background leak', "Accuracy with which a k-NN reads the background's class from "
+                   'an object feature (scenes only).', 'lower', percent=True, headline=True), )
+
     bank: int = 3000
     queries: int = 1000
     k: int = 20
@@ -43,7 +48,7 @@ class BackgroundLeak(Measure):
         if self.temperature is not None:
             check_positive(self, temperature=self.temperature)
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         for role in ('bank', 'query'):
             if sources[role].background(sources[role].images[0]) is None:
                 return Drawn([], [
@@ -70,7 +75,7 @@ class BackgroundLeak(Measure):
     def probes(self, draw: dict) -> list[str]:
         return ['clean']
 
-    def render(self, draw: dict, probe: str, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: str, sources: Sources) -> Probe:
         source = sources[draw['role']]
         return Probe(
             source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
@@ -97,5 +102,5 @@ class BackgroundLeak(Measure):
         hits = (ranks(total, labels['query']) < 1).double().numpy()
         groups = images['query'].numpy()
         return Score(
-            metrics={self.name: bootstrap.estimate(bootstrap.mean(hits), groups)},
+            metrics={self.name: stats.estimate(stats.mean(hits), groups)},
             values={self.name: hits.tolist()}, groups={self.name: groups.tolist()})

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mmdecouple.datasets.segmentation import SegmentationImages
+from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure
+from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.networks.inference import evaluating
 from mmdecouple.utils.files import write_json
-
-from ..measuring import evaluating
-from .measure import Runtime, SegmentationMeasure
 
 FORMAT = 'mmdecouple-segmentation/1'
 

@@ -12,6 +12,8 @@ from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.networks.foreign import timm_network, vit_network
+from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
 from mmdecouple.runs.contents import newest_checkpoint, read_run, recorded_config
 from mmdecouple.runs.startup import prepare_process
@@ -22,9 +24,6 @@ from mmdecouple.weights.files import read_weights
 from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
-
-from .building import build_stored
-from .foreign_network import timm_network, vit_network
 
 LAYER = ('read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
          'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)')
@@ -55,9 +54,9 @@ class Network:
     checkpoint: Path | None = None
 
 
-def open_network(word: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0,
+def open_network(spec: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0,
                  allow_pickle: bool = False) -> Network:
-    """The network that a word of the command line names, on the GPU if the process sees one.
+    """The network that a specification of the command line names, on the GPU if the process sees one.
 
     ===========================  ==========================================================================
     `CHECKPOINT.pth`             a run here; its config is the one that the file stores
@@ -71,7 +70,7 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
     ===========================  ==========================================================================
 
     Args:
-        word: As above.
+        spec: As above.
         measured: `teacher` or `student`, for what holds both; None leaves it to the config (foreign: the teacher).
         layer: Whose plain output is read: a block of a ViT by number from 1 (the last one: without the final norm), a
             stage of a CNN by name (`layer3`); None for the last, as the paper reads it. The name gains the layer.
@@ -80,14 +79,14 @@ def open_network(word: str, *, measured: str | None = None, layer: str | int | N
 
     Raises:
         FileNotFoundError: A file or folder is not there.
-        ValueError: The word, `measured` or `layer` is unknown, or the weights do not fit the network.
+        ValueError: The spec, `measured` or `layer` is unknown, or the weights do not fit the network.
     """
     if measured not in _MEASURED:
         raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
     prepare_process()
     init_default_scope(SCOPE)
     set_random_seed(seed)
-    opened = _opener(word)(word, measured, allow_pickle)
+    opened = _opener(spec)(spec, measured, allow_pickle)
     if layer is not None:
         opened = _at_layer(opened, str(layer))
     opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
@@ -104,20 +103,20 @@ def _at_layer(network: Network, layer: str) -> Network:
     return replace(network, name=f'{network.name}-{place}', cell=cell)
 
 
-def _opener(word: str) -> Callable[[str, str | None, bool], Network]:
-    if word.startswith(_TIMM):
+def _opener(spec: str) -> Callable[[str, str | None, bool], Network]:
+    if spec.startswith(_TIMM):
         return _open_timm
-    if word.startswith(UNTRAINED):
+    if spec.startswith(UNTRAINED):
         return _open_untrained
-    if Path(word).is_dir():
+    if Path(spec).is_dir():
         return _open_folder
-    if '.py=' in word and not Path(word).is_file():
+    if '.py=' in spec and not Path(spec).is_file():
         return _open_pair
-    return _open_config if word.endswith('.py') else _open_file
+    return _open_config if spec.endswith('.py') else _open_file
 
 
-def _open_timm(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    name, _, file = word.removeprefix(_TIMM).partition('=')
+def _open_timm(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    name, _, file = spec.removeprefix(_TIMM).partition('=')
     if not file:
         return _foreign(f'{name}-untrained', timm_network(name), None)
     content = read_weights(file, allow_pickle)
@@ -125,14 +124,14 @@ def _open_timm(word: str, measured: str | None, allow_pickle: bool) -> Network:
     return _foreign(f'{name}-{Path(file).stem}', model, Path(file))
 
 
-def _open_folder(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    checkpoint, config = read_run(Path(word), allow_pickle)
+def _open_folder(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    checkpoint, config = read_run(Path(spec), allow_pickle)
     content = read_weights(str(checkpoint), allow_pickle)
-    return _stored(Path(word).resolve().name, config, measured, checkpoint, content, allow_pickle)
+    return _stored(Path(spec).resolve().name, config, measured, checkpoint, content, allow_pickle)
 
 
-def _open_untrained(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    path = Path(word.removeprefix(UNTRAINED))
+def _open_untrained(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    path = Path(spec.removeprefix(UNTRAINED))
     checkpoint = newest_checkpoint(path) if path.is_dir() else path
     content = read_checkpoint(str(checkpoint), allow_pickle=allow_pickle)
     config = recorded_config(checkpoint, content, allow_pickle)
@@ -145,33 +144,33 @@ def _open_untrained(word: str, measured: str | None, allow_pickle: bool) -> Netw
     return _stored(name, config, measured, checkpoint, content, allow_pickle, untrained=True)
 
 
-def _open_pair(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    config, _, checkpoint = word.partition('.py=')
+def _open_pair(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    config, _, checkpoint = spec.partition('.py=')
     loaded = load_config(f'{config}.py')
     return _ours(_name(Path(checkpoint)), loaded, measured, Path(checkpoint), read_weights(checkpoint, allow_pickle))
 
 
-def _open_config(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    return _ours(f'{Path(word).stem}-untrained', load_config(word), measured)
+def _open_config(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    return _ours(f'{Path(spec).stem}-untrained', load_config(spec), measured)
 
 
-def _open_file(word: str, measured: str | None, allow_pickle: bool) -> Network:
-    path = Path(word)
+def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    path = Path(spec)
     if not path.is_file():
         raise MissingFile(
-            f'{word}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
+            f'{spec}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
             'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.')
-    content = read_weights(word, allow_pickle)
+    content = read_weights(spec, allow_pickle)
     config = recorded_config(path, content, allow_pickle)
     if config is not None:
         return _stored(_name(path), config, measured, path, content, allow_pickle)
     try:
-        weights = to_ours(content, measured, where=repr(word))
+        weights = to_ours(content, measured, where=repr(spec))
     except ValueError as error:
-        raise UserError(f'{error} If it belongs to a config, say CONFIG.py={word}; if to a model of timm, '
-                        f'timm:NAME={word}; convert a ResNet of another project first '
+        raise UserError(f'{error} If it belongs to a config, say CONFIG.py={spec}; if to a model of timm, '
+                        f'timm:NAME={spec}; convert a ResNet of another project first '
                         '(tools/model_converters/resnet.py).') from error
-    return _foreign(_name(path), vit_network(weights, repr(word)), path)
+    return _foreign(_name(path), vit_network(weights, repr(spec)), path)
 
 
 def _stored(name: str, config: Config, measured: str | None, checkpoint: Path, content: dict[str, Any],
@@ -180,7 +179,7 @@ def _stored(name: str, config: Config, measured: str | None, checkpoint: Path, c
     if measured is not None:
         config.model.measured = measured
     model = MODELS.build(config.model) if trusted else build_stored(config.model, content, str(checkpoint))
-    return _finished(name, model, config, None if untrained else checkpoint, content)
+    return _finalize(name, model, config, None if untrained else checkpoint, content)
 
 
 def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,
@@ -196,10 +195,10 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         reason = str(error.args[0] if error.args else error).split('. ')[0]
         raise UserError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
                         'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
-    return _finished(name, model, config, checkpoint, content)
+    return _finalize(name, model, config, checkpoint, content)
 
 
-def _finished(name: str, model: nn.Module, config: Config, checkpoint: Path | None,
+def _finalize(name: str, model: nn.Module, config: Config, checkpoint: Path | None,
               content: dict[str, Any] | None) -> Network:
     if checkpoint is None:
         # mmengine logs every single weight that it initializes.

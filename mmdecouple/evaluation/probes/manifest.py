@@ -1,19 +1,20 @@
 """The manifest: every drawn id, so that two checkpoints are measured on the same draws."""
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import DecodeError
 from msgspec import json as strict_json
 
 from mmdecouple.utils.digests import digest_of
+from mmdecouple.datasets.annotations import read_text_file
+from mmdecouple.evaluation.measures.base import Measure
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-
-from .annotations import read_text_file
-from .probe_source import Sources
 
 FORMAT = 'mmdecouple-manifest/1'
 RENDERING = 2
@@ -21,8 +22,7 @@ RENDERING = 2
 0.1.0, squashed without averaging. 2: `resize`."""
 
 
-def draw_manifest(measures: Sequence[Any], configs: Sequence[dict], sources: Sources,
-                  seed: int) -> dict:
+def draw_manifest(measures: Sequence[Measure], configs: Sequence[dict], sources: Sources, seed: int) -> dict:
     """Draws all ids of all measures.
 
     Each measure has a generator of its own, so that adding one does not change what another draws.
@@ -39,6 +39,21 @@ def draw_manifest(measures: Sequence[Any], configs: Sequence[dict], sources: Sou
         drawn = measure.draw(sources, np.random.Generator(np.random.PCG64(stream)))
         parts.append(dict(name=measure.name, config=config, notes=drawn.notes, draws=drawn.draws))
     return dict(format=FORMAT, seed=seed, **_described(sources), measures=parts)
+
+
+def probe_index(measures: Sequence[Measure], draws: Sequence[list[dict]]) -> np.ndarray:
+    """Position in the data set -> measure, draw and probe, each by its number.
+
+    Args:
+        measures: The measures.
+        draws: Of each of them.
+
+    Returns:
+        int32 `(probes, 3)`.
+    """
+    index = [(m, d, p) for m, (measure, own) in enumerate(zip(measures, draws, strict=True))
+             for d, draw in enumerate(own) for p in range(len(measure.probes(draw)))]
+    return np.array(index, dtype=np.int32).reshape(-1, 3)
 
 
 def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, seed: int) -> dict:
@@ -74,7 +89,7 @@ def write_manifest(path: str | Path, manifest: dict) -> None:
     write_json(path, {**manifest, 'sha256': digest(manifest)})
 
 
-def check_references(manifest: dict, measures: Sequence[Any], sources: Sources, where: str) -> None:
+def check_references(manifest: dict, measures: Sequence[Measure], sources: Sources, where: str) -> None:
     """Raises ValueError for the first image or object of the manifest that the data sets lack."""
     for measure, part in zip(measures, manifest['measures']):
         for draw in part['draws']:

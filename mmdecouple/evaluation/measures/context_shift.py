@@ -1,19 +1,19 @@
 """Context shift: how far an object's feature moves when everything outside its box is swapped."""
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import (
+    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram)
+from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
+from mmdecouple.evaluation.measures.drawing import one_object_an_image, other_image
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
-
-from . import bootstrap
-from .canvas import boxes_mask, compose
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
-                      histogram, no_candidate)
-from .oknn import large_enough, other_image
 
 
 @MEASURES.register_module()
@@ -32,12 +32,19 @@ class ContextShift(Measure):
     """
 
     name = 'context_shift'
+    limits = ('objects', )
+    metrics = (
+        MetricSpec('context_shift', 'context shift', '1 - centered cosine of an object feature when everything outside '
+                   'its box is swapped.', 'lower', headline=True, histogram='context_shift'),
+        MetricSpec('context_shift_raw', 'context shift, raw', 'Context shift without centering the features.', 'lower'),
+    )
+
     objects: int = 1000
 
     def __post_init__(self) -> None:
         check_positive(self, objects=self.objects)
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         draws = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
             draws.append(
@@ -53,7 +60,7 @@ class ContextShift(Measure):
     def probes(self, draw: dict) -> list[str]:
         return ['clean', 'swapped']
 
-    def render(self, draw: dict, probe: str, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: str, sources: Sources) -> Probe:
         source = sources.query
         image, boxes = source.pixels(draw['image']), source.chosen(draw['image'], [draw['object']])
         if probe == 'swapped':
@@ -71,31 +78,7 @@ class ContextShift(Measure):
         zero = torch.zeros_like(center)
         for key, shift in (('context_shift', center), ('context_shift_raw', zero)):
             change = (1 - F.cosine_similarity(z[:, 0] - shift, z[:, 1] - shift, dim=-1)).numpy()
-            out.metrics[key] = bootstrap.estimate(bootstrap.mean(change), groups)
+            out.metrics[key] = stats.estimate(stats.mean(change), groups)
             out.values[key], out.groups[key] = change.tolist(), groups.tolist()
             out.histograms[key] = histogram(change)
         return out
-
-
-def one_object_an_image(
-    measure: Measure, sources: Any, role: str, limit: int, rng: np.random.Generator,
-) -> list[tuple[int, int]]:
-    """(image id, object id) of a random object in each of up to `limit` random images.
-
-    Raises:
-        ValueError: no object has both sides of at least one cell.
-    """
-    source = sources[role]
-    found = []
-    for i in rng.permutation(len(source.images)):
-        image = source.images[i]
-        large = np.flatnonzero(large_enough(source.boxes(image), sources.cell))
-        if len(large):
-            found.append((int(i), image, int(source.info(image)['ids'][rng.choice(large)])))
-        if len(found) == limit:
-            break
-    if not found:
-        raise no_candidate(
-            measure, f'both sides of a box at least one cell ({sources.cell} px at size '
-            f'{sources.size})', source.name)
-    return [(image, obj) for _, image, obj in sorted(found)]

@@ -1,27 +1,25 @@
 """The probe images of all measures as one data set."""
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
 
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
+from mmdecouple.evaluation.measures.catalog import default_measures
+from mmdecouple.evaluation.probes.manifest import (
+    check_references, digest, draw_manifest, probe_index, read_manifest, write_manifest)
+from mmdecouple.evaluation.sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings
 
-from .probe_manifest import check_references, digest, draw_manifest, read_manifest, write_manifest
-from .probe_source import ObjectSource, Sources
-
-DEFAULT_MEASURES = ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
-                    'BackgroundLeak', 'LSC')
-
 
 @DATASETS.register_module()
 class ProbeDataset(Dataset):
-    """Every image that the measures want to show to a network, rendered when it is asked for.
+    """Every image that the measures show to a network, rendered on access.
 
     All random choices are made once, here, and kept in a manifest; rendering is deterministic.
     Items are `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`; the element has
@@ -49,9 +47,9 @@ class ProbeDataset(Dataset):
 
     def __init__(
         self,
-        objects: Any,
-        bank: Any = None,
-        singles: Any = None,
+        objects: dict | ObjectDataset,
+        bank: dict | ObjectDataset | None = None,
+        singles: dict | ObjectDataset | None = None,
         measures: Sequence[dict] | None = None,
         size: int = 224,
         cell: int = 16,
@@ -68,9 +66,7 @@ class ProbeDataset(Dataset):
             check.refuse('size', f'must be a multiple of cell, got size {size} and cell {cell}')
         if not isinstance(measures or [], (list, tuple)):
             check.refuse('measures', f'must be a list of measures, got {shown(measures)}')
-        configs = [
-            dict(config) for config in measures or [dict(type=name) for name in DEFAULT_MEASURES]
-        ]
+        configs = [dict(config) for config in measures or default_measures()]
         self.measures = [MEASURES.build(config) for config in configs]
         names = [measure.name for measure in self.measures]
         if len(set(names)) < len(names):
@@ -84,21 +80,16 @@ class ProbeDataset(Dataset):
             self.manifest = draw_manifest(self.measures, configs, self.sources, seed)
             if manifest is not None:
                 write_manifest(manifest, self.manifest)
-        index = [(m, d, p)
-                 for m, (measure, part) in enumerate(zip(self.measures, self.manifest['measures']))
-                 for d, draw in enumerate(part['draws']) for p in range(len(measure.probes(draw)))]
-        if not index:
+        self.index = probe_index(self.measures, [part['draws'] for part in self.manifest['measures']])
+        if not len(self.index):
             notes = [note for part in self.manifest['measures'] for note in part['notes']]
             raise UserError(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
-        self._index = np.array(index, dtype=np.int32).reshape(-1, 3)
 
     @property
     def metainfo(self) -> dict:
-        """What `CouplingMetric` needs: measures, draws, the place of every probe, names and settings."""
+        """What `CouplingMetric` needs, as plain values: draws and settings of the measures, names, notes."""
         return dict(
-            measures=self.measures,
             draws=[part['draws'] for part in self.manifest['measures']],
-            index=self._index,
             dataset=self.sources.query.name,
             settings=dict(
                 images=len(self.sources.query.images), size=self.sources.size, cell=self.sources.cell,
@@ -111,10 +102,10 @@ class ProbeDataset(Dataset):
         return list(dict.fromkeys(note for each in data for note in getattr(each, 'notes', ())))
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.index)
 
     def __getitem__(self, index: int) -> dict:
-        m, d, p = (int(i) for i in self._index[index])
+        m, d, p = (int(i) for i in self.index[index])
         measure, draw = self.measures[m], self.manifest['measures'][m]['draws'][d]
         probe = measure.render(draw, measure.probes(draw)[p], self.sources)
         sample = BaseDataElement(
@@ -129,9 +120,9 @@ class ProbeDataset(Dataset):
             inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
 
 
-def _build_sources(objects: Any, bank: Any, singles: Any, size: int, cell: int,
-                   cache: int) -> Sources:
-    def source(config: Any) -> ObjectSource:
+def _build_sources(objects: dict | ObjectDataset, bank: dict | ObjectDataset | None,
+                   singles: dict | ObjectDataset | None, size: int, cell: int, cache: int) -> Sources:
+    def source(config: dict | ObjectDataset) -> ObjectSource:
         return ObjectSource(
             DATASETS.build(config) if isinstance(config, dict) else config, size, cache)
 

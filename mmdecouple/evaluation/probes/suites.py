@@ -3,16 +3,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Sequence
 
+from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-LIMITS = dict(
-    OKNN=('bank_images', 'query_images'),
-    InterCouplingRatio=('pairs', ),
-    IntraCouplingRatio=('objects', ),
-    ContextShift=('objects', ),
-    BackgroundLeak=('bank', 'queries'),
-    LSC=('images', ))
 
 
 def probe_config(
@@ -58,7 +51,7 @@ def probe_config(
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(
-        probe.get('measures') or _all_measures(), measures, limit)
+        probe.get('measures') or default_measures(), measures, limit)
     if removal is not None:
         inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
         if not inter:
@@ -89,14 +82,10 @@ def configured_probe(config: dict) -> dict:
     ]
     for place in places:
         if place and place.get('type') == 'ProbeDataset':
-            return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or _all_measures()}
+            return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or default_measures()}
     reason = ('The config names no ProbeDataset (config key test_dataloader.dataset)' if config else
               'None of the networks has a config that names a ProbeDataset')
     raise UserError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
-
-
-def _all_measures() -> list[dict]:
-    return [dict(type=name) for name in LIMITS]
 
 
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
@@ -129,14 +118,7 @@ def scene_probe(config: dict, size: int | None = None) -> dict:
         singles=split('val', 400, objects=(1, 1)),
         size=side,
         cell=8,
-        measures=[
-            dict(type='OKNN'),
-            dict(type='InterCouplingRatio', pairs=300, min_side=side / 5),
-            dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1),
-            dict(type='ContextShift'),
-            dict(type='BackgroundLeak'),
-            dict(type='LSC', images=24, window=3)
-        ])
+        measures=[dict(type=name, **kind.scene_settings(side)) for name, kind in measure_types().items()])
 
 
 def _selected(configs: Sequence[dict], names: Sequence[str] | None,
@@ -148,6 +130,6 @@ def _selected(configs: Sequence[dict], names: Sequence[str] | None,
     kept = [dict(config) for config in configs if names is None or config['type'] in names]
     for config in kept if limit is not None else []:
         default = MEASURES.build(config)
-        for key in LIMITS.get(config['type'], ()):
+        for key in default.limits:
             config[key] = min(limit, getattr(default, key) or limit)
     return kept

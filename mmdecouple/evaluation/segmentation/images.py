@@ -8,9 +8,9 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-from mmdecouple.datasets.segmentation.layouts import open_source
-from mmdecouple.datasets.segmentation.sources import LabelSource
 from mmdecouple.datasets.seeding import sample_rng
+from mmdecouple.evaluation.segmentation.layouts import open_source
+from mmdecouple.evaluation.segmentation.sources import LabelSource
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.settings import Settings
 

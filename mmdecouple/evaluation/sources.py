@@ -1,12 +1,37 @@
 """Object data at the resolution of the probes: images and boxes by image id, squashed."""
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
+from mmdecouple.datasets.objects import ObjectImage
 from mmdecouple.datasets.resizing import resize
+
+
+class ObjectDataset(Protocol):
+    """Annotated images that measures draw from. `background_labels` (N,) and `notes` are optional.
+
+    Attributes:
+        name: Names the data in reports and manifests.
+        origin: Equal for two data sets that hold the same images.
+        classes: Names of the classes.
+    """
+
+    name: str
+    origin: str
+    classes: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def info(self, index: int) -> dict:
+        """Size, boxes, labels and ids of an image, without decoding it."""
+
+    def objects(self, index: int) -> ObjectImage:
+        """The image with its objects and their masks."""
 
 
 class Bounded(OrderedDict):
@@ -34,7 +59,7 @@ class ObjectSource:
     """One object data set seen at `size` x `size` pixels, with a bounded cache of decoded images.
 
     Args:
-        dataset: an object data set (`info`, `objects`, `name`, `origin`, `classes`).
+        dataset: the object data set.
         size: side of the squashed images in pixels.
         cache: number of decoded images kept, at least 1.
 
@@ -42,7 +67,7 @@ class ObjectSource:
         images: all image ids, in the order of the data set.
     """
 
-    def __init__(self, dataset: Any, size: int, cache: int = 32) -> None:
+    def __init__(self, dataset: ObjectDataset, size: int, cache: int = 32) -> None:
         self.dataset = dataset
         self.name, self.origin = dataset.name, dataset.origin
         self.size = size

@@ -1,24 +1,45 @@
 """Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Hashable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import (
+    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
+from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
+from mmdecouple.evaluation.measures.drawing import draw_pairs
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-from . import bootstrap
-from .canvas import blank, cells_inside, remove_cells, shrink_object
-from .measure import (Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note,
-                      histogram, no_candidate)
 
 RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
 ALONE = ('half', 'full')
 HISTOGRAM_END = 3.0
+
+
+def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) -> tuple[MetricSpec, ...]:
+    key = f'cr_inter_{reference}'
+
+    def spec(ending: str, label: str, statistic: str, **more: Any) -> MetricSpec:
+        return MetricSpec(f'{key}_{ending}', label, f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} '
+                          'over pairs. 1: the neighbor changes nothing.', '1', **more)
+
+    return (
+        spec('median', ratio, 'median', headline=reference == 'clean', histogram=key),
+        spec('mean', f'{ratio}, mean', 'mean'),
+        spec('ratio_of_means', f'{ratio}, ratio of means', 'ratio of means'),
+        MetricSpec(f'{key}_clamped_share', clamped, f'Share of the denominators of CR inter that met the floor, '
+                   f'{where}. Above a few percent read the pull instead.', percent=True),
+        MetricSpec(f'{key}_dcos', pull, f'Pull of the neighbor: what B itself adds to the centered cosine of A and B, '
+                   f'{where}; finite where the ratio clamps.', '0', headline=reference == 'masked'),
+    )
 
 
 @MEASURES.register_module()
@@ -58,6 +79,12 @@ class InterCouplingRatio(Measure):
     """
 
     name = 'cr_inter'
+    limits = ('pairs', )
+    metrics = (*_metrics('clean', 'A whole in the reference', 'CR inter', 'clamped', 'pull, clean'),
+               *_metrics('masked', 'A masked in the reference too', 'CR inter, masked', 'clamped, masked', 'pull'))
+    variants = {'cr_inter_shrink': 'A shrunk', 'cr_inter_token': 'mask token', 'cr_inter_full': 'full size',
+                'cr_inter_shrink_full': 'A shrunk, full size', 'cr_inter_token_full': 'mask token, full size'}
+
     pairs: int = 2000
     min_area: float = 0.05
     max_area: float = 0.6
@@ -76,7 +103,12 @@ class InterCouplingRatio(Measure):
         chosen = (self.removal, 'mask'), (self.alone, 'half')
         self.name = '_'.join([self.name, *(value for value, default in chosen if value != default)])
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """See `Measure`: scenes are small."""
+        return dict(pairs=300, min_side=side / 5)
+
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
         images, labels = [], []
         for image in source.images:
@@ -112,7 +144,7 @@ class InterCouplingRatio(Measure):
     def probes(self, draw: dict) -> list[Hashable]:
         return ['b', *(('a', r) for r in RATIOS), *(('ab', r) for r in RATIOS)]
 
-    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
         source, size = sources.singles, sources.size
         canvas, left = blank(size, 2 * size), 0 if self.alone == 'full' else size
         if probe == 'b':
@@ -158,8 +190,8 @@ class InterCouplingRatio(Measure):
             dcos = cos_beside - F.cosine_similarity(single - center, b - center, dim=-1).numpy()
             self._summarize(out, key, numerator, denominator, groups)
             for name, values in (('clamped_share', clamped), ('dcos', dcos)):
-                out.metrics[f'{key}_{name}'] = bootstrap.estimate(
-                    bootstrap.mean(values[:, 1:].mean(1)), groups)
+                out.metrics[f'{key}_{name}'] = stats.estimate(
+                    stats.mean(values[:, 1:].mean(1)), groups)
             out.values[f'{key}_dcos'] = dcos[:, 1:].mean(1).tolist()
             out.groups[f'{key}_dcos'] = groups.tolist()
         return out
@@ -180,12 +212,12 @@ class InterCouplingRatio(Measure):
         ratio = numerator / denominator
         steps = range(1, len(RATIOS))
         parts_of = dict(
-            mean=[bootstrap.mean(ratio[:, r]) for r in steps],
-            median=[bootstrap.median(ratio[:, r]) for r in steps],
+            mean=[stats.mean(ratio[:, r]) for r in steps],
+            median=[stats.median(ratio[:, r]) for r in steps],
             ratio_of_means=[
-                bootstrap.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
+                stats.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
         for name, parts in parts_of.items():
-            out.metrics[f'{key}_{name}'] = bootstrap.estimate(bootstrap.average(parts), groups)
+            out.metrics[f'{key}_{name}'] = stats.estimate(stats.average(parts), groups)
         out.curves[key] = dict(
             ratio=list(RATIOS),
             mean=ratio.mean(0).tolist(),
@@ -194,18 +226,3 @@ class InterCouplingRatio(Measure):
         out.values[key] = ratio[:, 1:].mean(1).tolist()
         out.groups[key] = groups.tolist()
         out.histograms[key] = histogram(ratio[:, 1:].mean(1), HISTOGRAM_END)
-
-
-def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
-    n = len(labels)
-    possible = n * n - sum(int(c)**2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
-    if possible <= 2 * count:
-        every = np.argwhere(labels[:, None] != labels) if possible else np.empty((0, 2), int)
-        return [(int(a), int(b)) for a, b in every[rng.permutation(len(every))[:count]]]
-    chosen: dict[tuple[int, int], None] = {}
-    while len(chosen) < count:
-        a, b = (int(i) for i in rng.integers(n, size=2))
-        if labels[a] != labels[b]:
-            chosen[a, b] = None
-    return list(chosen)

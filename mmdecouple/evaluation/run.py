@@ -1,9 +1,6 @@
 """Measuring a model: probes through the network, features through the measures."""
-import random
-from contextlib import contextmanager
-from typing import Any, Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.dist import broadcast_object_list
@@ -11,14 +8,16 @@ from mmengine.evaluator import Evaluator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .coupling_metric import CouplingMetric
+from mmdecouple.evaluation.coupling_metric import CouplingMetric
+from mmdecouple.evaluation.probes.dataset import ProbeDataset
+from mmdecouple.networks.inference import evaluating
 
 Progress = Callable[[int, int], None]
 
 
 def measure_model(
     model: nn.Module,
-    dataset: Any,
+    dataset: ProbeDataset,
     *,
     metric: CouplingMetric | None = None,
     batch_size: int = 32,
@@ -33,7 +32,7 @@ def measure_model(
     Args:
         model: has `test_step(batch) -> list` of samples with `dense` (C, h, w), as every algorithm
             here.
-        dataset: a `ProbeDataset`.
+        dataset: what to show.
         metric: where the report is also written, see `CouplingMetric`; None writes no file.
         batch_size: probes at a time on each rank.
         num_workers: processes that render probes.
@@ -62,36 +61,6 @@ def measure_model(
     report = [metric.report]
     broadcast_object_list(report)
     return report[0]
-
-
-def exact_float32() -> None:
-    """Full float32 for the rest of the process: for threads, which must not switch it under each other."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision('highest')
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode in full float32; afterwards all modules' modes, precision and random generators as before.
-
-    A GPU would run convolutions in TF32, three digits, which no other machine repeats.
-    """
-    modes = {module: module.training for module in model.modules()}
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    precision = torch.get_float32_matmul_precision()
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        torch.set_float32_matmul_precision('highest')
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-            torch.set_float32_matmul_precision(precision)
-            random.setstate(python)
-            np.random.set_state(numpy)
 
 
 def one_thread(worker: int) -> None:

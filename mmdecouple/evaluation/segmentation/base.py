@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmdecouple.datasets.segmentation import SegmentationImages
+from mmdecouple.evaluation.run import one_thread
+from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.utils.errors import UserError
-
-from ..measuring import one_thread
 
 
 def _silent(stage: str, done: int, total: int) -> None:

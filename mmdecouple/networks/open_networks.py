@@ -1,22 +1,19 @@
-"""Several networks that are to be compared: their names, the images that all can be shown, which weights they are."""
+"""Several networks that are to be compared: their names, and which weights they hold."""
 import hashlib
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from mmdecouple.networks.network import Network, open_network
 from mmdecouple.utils.errors import UserError
 
-from .lsc import LSC
-from .networks import Network, open_network
 
-
-def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (),
+def open_networks(specs: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (),
                   **settings: Any) -> dict[str, Network]:
     """Networks by names that legends and files can have.
 
     Args:
-        words: As `open_network` takes them.
+        specs: As `open_network` takes them.
         names: One for each; None takes the networks' own.
         taken: Names that a tool needs for files of its own.
         **settings: Of `open_network`.
@@ -24,9 +21,9 @@ def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, t
     Raises:
         ValueError: Names are too few, too many, alike or taken.
     """
-    if names and len(names) != len(words):
-        raise UserError(f'{len(names)} names for {len(words)} networks; give one name a network (--names).')
-    opened = [open_network(word, **settings) for word in words]
+    if names and len(names) != len(specs):
+        raise UserError(f'{len(names)} names for {len(specs)} networks; give one name a network (--names).')
+    opened = [open_network(spec, **settings) for spec in specs]
     names = [re.sub(r'[^\w.+-]+', '-', name) for name in names or [network.name for network in opened]]
     for name in names:
         if names.count(name) > 1:
@@ -35,30 +32,6 @@ def open_networks(words: Sequence[str], names: Sequence[str] | None = None, *, t
             raise UserError(f'A network cannot be called {name}, as a file of this tool is; choose another name '
                             '(--names).')
     return dict(zip(names, opened))
-
-
-def check_cells(networks: dict[str, Network], probe: dict) -> None:
-    """Refuses probe images that do not divide into the cells of every network.
-
-    Args:
-        networks: By name.
-        probe: Config of a `ProbeDataset`, as `probe_config` gives it.
-
-    Raises:
-        ValueError: The squashed images, or the crops of LSC, do not.
-    """
-    size, cell = probe.get('size', 224), probe.get('cell', 16)
-    crops = [cell * measure.get('window', LSC.window) for measure in probe['measures'] if measure['type'] == 'LSC']
-    for name, network in networks.items():
-        if size % network.cell:
-            common = math.lcm(cell, *(other.cell for other in networks.values()))
-            near = max(round(size / common), 1) * common
-            raise UserError(f'Images of {size} pixels do not divide into the cells of {name}, which are '
-                            f'{network.cell} pixels; take another --size, such as {near}.')
-        odd = next((crop for crop in crops if crop <= size and crop % network.cell), None)
-        if odd:
-            raise UserError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
-                            'measure networks of one cell together, or leave LSC out (--measures).')
 
 
 def fingerprint(network: Network) -> str:

@@ -1,23 +1,34 @@
 """Object-level k-NN accuracy, clean (OKNN) and with the surroundings swapped (OKNN-D)."""
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.measures.base import (
+    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, no_candidate)
+from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
+from mmdecouple.evaluation.measures.drawing import draw_images, large_enough, other_image
+from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
+from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
-from mmdecouple.utils.errors import UserError
-
-from . import bootstrap
-from .canvas import boxes_mask, compose
-from .knn import nearest, ranks, votes
-from .measure import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, no_candidate
 
 SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 ** 2, np.inf)}
+
+
+def _accuracies(key: str, label: str, what: str, headline: bool = False) -> tuple[MetricSpec, ...]:
+    return tuple(
+        MetricSpec(f'{key}_{ending}', f'{label}{more}', f'{what}{how}.', 'higher', True, RECOGNITION,
+                   headline and ending == 'top1')
+        for ending, more, how in (('top1', '', ''), ('top5', ' top-5', '; among the first five'),
+                                  ('class_mean', ' class mean', '; averaged over classes')))
+
+
+def _accuracy(key: str, label: str, what: str) -> MetricSpec:
+    return MetricSpec(key, label, what, 'higher', True, RECOGNITION)
 
 
 @MEASURES.register_module()
@@ -45,6 +56,19 @@ class OKNN(Measure):
     """
 
     name = 'oknn'
+    limits = ('bank_images', 'query_images')
+    metrics = (
+        *_accuracies('oknn', 'OKNN', 'Share of annotated objects whose class a cosine k-NN of features finds', True),
+        *_accuracies('oknn_matched', 'OKNN matched', 'OKNN of exactly the objects that OKNN-D scores'),
+        *_accuracies('oknn_d', 'OKNN-D', 'OKNN after everything outside the drawn boxes was replaced by another image, '
+                     'in bank and queries', True),
+        _accuracy('oknn_d_query_top1', 'OKNN-D, queries only', 'OKNN-D with disturbed queries and a clean bank: closer '
+                  'to a robustness test.'),
+        *(_accuracy(f'oknn_{name}_top1', f'OKNN, {name} objects', f"OKNN of COCO's {name} objects, by the area of the "
+                    'box.') for name in SIZE_BINS),
+        MetricSpec('oknn_gap', 'gap', 'OKNN matched - OKNN-D: what depended on context.', 'lower', True, headline=True),
+    )
+
     per_image: int = 3
     k: int = 20
     temperature: float | None = 0.07
@@ -56,7 +80,7 @@ class OKNN(Measure):
         if self.temperature is not None:
             check_positive(self, temperature=self.temperature)
 
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         draws, notes = [], []
         for role, limit in (('bank', self.bank_images), ('query', self.query_images)):
             source = sources[role]
@@ -73,11 +97,11 @@ class OKNN(Measure):
             notes += fewer_note(self, len(found), limit or 0, f'{role} images')
         return Drawn(draws, notes)
 
-    def _fits(self, sources: Any, role: str, image: int) -> bool:
+    def _fits(self, sources: Sources, role: str, image: int) -> bool:
         boxes = sources[role].boxes(image)
         return bool(len(boxes) if role == 'query' else large_enough(boxes, sources.cell).any())
 
-    def _draw_image(self, sources: Any, role: str, image: int, rng: np.random.Generator) -> dict:
+    def _draw_image(self, sources: Sources, role: str, image: int, rng: np.random.Generator) -> dict:
         source = sources[role]
         info = source.info(image)
         large = large_enough(source.boxes(image), sources.cell)
@@ -104,7 +128,7 @@ class OKNN(Measure):
     def probes(self, draw: dict) -> list[str]:
         return ['clean', 'disturbed'] if draw['chosen'] else ['clean']
 
-    def render(self, draw: dict, probe: str, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: str, sources: Sources) -> Probe:
         source = sources[draw['role']]
         image = source.pixels(draw['image'])
         if probe == 'clean':
@@ -145,16 +169,16 @@ class OKNN(Measure):
                 ('oknn', full, slice(None)),
                 ('oknn_matched', matched, chosen),
                 ('oknn_d', disturbed, chosen)):
-            out.metrics[f'{prefix}_top1'] = bootstrap.estimate(bootstrap.mean(top1), groups[rows])
-            out.metrics[f'{prefix}_top5'] = bootstrap.estimate(bootstrap.mean(top5), groups[rows])
-            out.metrics[f'{prefix}_class_mean'] = bootstrap.estimate(
-                bootstrap.class_mean(top1, labels[rows]), groups[rows])
+            out.metrics[f'{prefix}_top1'] = stats.estimate(stats.mean(top1), groups[rows])
+            out.metrics[f'{prefix}_top5'] = stats.estimate(stats.mean(top5), groups[rows])
+            out.metrics[f'{prefix}_class_mean'] = stats.estimate(
+                stats.class_mean(top1, labels[rows]), groups[rows])
             out.values[f'{prefix}_top1'] = top1.astype(float).tolist()
             out.groups[f'{prefix}_top1'] = groups[rows].tolist()
-        out.metrics['oknn_d_query_top1'] = bootstrap.estimate(
-            bootstrap.mean(query_only[0]), groups[chosen])
+        out.metrics['oknn_d_query_top1'] = stats.estimate(
+            stats.mean(query_only[0]), groups[chosen])
         gap = matched[0].astype(float) - disturbed[0]
-        out.metrics['oknn_gap'] = bootstrap.estimate(bootstrap.mean(gap), groups[chosen])
+        out.metrics['oknn_gap'] = stats.estimate(stats.mean(gap), groups[chosen])
         out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
         bins = {
             name: (query.areas >= low) & (query.areas < high)
@@ -162,8 +186,8 @@ class OKNN(Measure):
         }
         for name, rows in bins.items():
             if rows.any() and not rows.all():
-                out.metrics[f'oknn_{name}_top1'] = bootstrap.estimate(
-                    bootstrap.mean(full[0][rows]), groups[rows])
+                out.metrics[f'oknn_{name}_top1'] = stats.estimate(
+                    stats.mean(full[0][rows]), groups[rows])
         return out
 
 
@@ -181,33 +205,3 @@ class _Table:
             chosen += [start + draw['objects'].index(key) for key in draw['chosen']]
             start += len(draw['objects'])
         self.chosen = torch.tensor(chosen)
-
-
-def large_enough(boxes: np.ndarray, cell: float) -> np.ndarray:
-    """`(N,)` bool: both sides of the box `(N, 4)` are at least one cell."""
-    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= cell
-
-
-def draw_images(images: list[int], limit: int | None, rng: np.random.Generator,
-                fits: Callable[[int], bool]) -> list[int]:
-    """All images, or `limit` that fit, drawn without replacement; in the order of the data set."""
-    if limit is None or limit >= len(images):
-        return images
-    drawn = islice((i for i in rng.permutation(len(images)) if fits(images[i])), limit)
-    return [images[i] for i in sorted(drawn)]
-
-
-def other_image(source: Any, image: int, rng: np.random.Generator) -> int:
-    """A random image of the same data set that is not `image`.
-
-    Raises:
-        ValueError: the data set holds a single image.
-    """
-    images = source.images
-    if len(images) < 2:
-        raise UserError(
-            f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
-    other = image
-    while other == image:
-        other = images[int(rng.integers(len(images)))]
-    return other

@@ -1,22 +1,17 @@
 """What a measure is: it draws objects, renders probe images, and scores their features."""
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Hashable, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.stats import MetricValue
 from mmdecouple.utils.errors import UserError
-
-
-class MetricValue(NamedTuple):
-    """One number of a report with its bootstrap interval and the number of items behind it."""
-
-    value: float
-    low: float
-    high: float
-    count: int
 
 
 class Reference(NamedTuple):
@@ -75,14 +70,37 @@ class Score:
 class Measure(ABC):
     """Base of all measures: a draw yields probe images, a probe a feature per region.
 
-    `sources` everywhere is a `mmdecouple.datasets.probe_source.Sources`: the query, bank and
-    single-object data sets at the probes' resolution.
+    A measure is a dataclass whose fields are its settings. `metrics` is the one place where its metrics are named.
+
+    Attributes:
+        name: Of the measure with its present settings; its draws and the keys of its metrics begin with it.
+        metrics: Every metric that it gives with its usual settings.
+        variants: Name with other settings -> what the labels of the metrics end with then.
+        limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
     """
 
     name: ClassVar[str]
+    metrics: ClassVar[tuple[MetricSpec, ...]] = ()
+    variants: ClassVar[dict[str, str]] = {}
+    limits: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def specs(cls) -> tuple[MetricSpec, ...]:
+        """Every metric that it gives with any settings."""
+        return cls.metrics + tuple(spec.variant(cls.name, other, suffix)
+                                   for other, suffix in cls.variants.items() for spec in cls.metrics)
+
+    @classmethod
+    def scene_settings(cls, side: int) -> dict[str, Any]:
+        """Settings that differ from the defaults on built-in scenes.
+
+        Args:
+            side: Of the scenes, in pixels.
+        """
+        return {}
 
     @abstractmethod
-    def draw(self, sources: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         """All random choices, made once; everything after it is deterministic."""
 
     @abstractmethod
@@ -94,7 +112,7 @@ class Measure(ABC):
         """Labels of the images of `draw`, in the order in which `score` gets their features."""
 
     @abstractmethod
-    def render(self, draw: dict, probe: Hashable, sources: Any) -> Probe:
+    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
         """The image of one label and what to pool from it."""
 
     @abstractmethod

@@ -1,14 +1,22 @@
 """Bootstrap intervals of any weighted statistic, resampling images rather than objects."""
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from mmdecouple.utils.errors import UserError
 
-from .measure import MetricValue
-
 Statistic = Callable[[np.ndarray], np.ndarray]
 _ELEMENTS = 4_000_000
+
+
+class MetricValue(NamedTuple):
+    """One number of a report with its bootstrap interval and the number of items behind it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
 
 
 def estimate(
@@ -112,3 +120,23 @@ def class_mean(values: np.ndarray, labels: np.ndarray) -> Statistic:
 def average(statistics: Sequence[Statistic]) -> Statistic:
     """Plain mean of several statistics of the same items, resampled together."""
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+
+
+def paired_interval(values: Sequence[float], others: Sequence[float],
+                    groups: Sequence[int] | None = None) -> tuple[float, float] | None:
+    """The 95 % interval of mean_i(values_i - others_i), images resampled as a whole.
+
+    Args:
+        values: `(n,)`, one for each item.
+        others: `(n,)`, of the same items.
+        groups: `(n,)` group (image) of each item; None for items that are independent of each other.
+
+    Returns:
+        Its ends; None if all items come from one group.
+    """
+    change = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    groups = np.arange(len(change)) if groups is None else groups
+    if len(np.unique(groups)) < 2:
+        return None
+    found = estimate(mean(change), groups)
+    return found.low, found.high

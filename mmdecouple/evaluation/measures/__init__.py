@@ -1,0 +1,14 @@
+"""The measures: what each draws, shows to a network and computes from its features, and what its metrics are called."""
+from mmdecouple.evaluation.measures.background_leak import BackgroundLeak
+from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, histogram
+from mmdecouple.evaluation.measures.context_shift import ContextShift
+from mmdecouple.evaluation.measures.inter_coupling import InterCouplingRatio
+from mmdecouple.evaluation.measures.intra_coupling import IntraCouplingRatio
+from mmdecouple.evaluation.measures.lsc import LSC
+from mmdecouple.evaluation.measures.oknn import OKNN
+from mmdecouple.evaluation.measures.spec import MetricSpec
+
+__all__ = [
+    'LSC', 'OKNN', 'BackgroundLeak', 'ContextShift', 'Drawn', 'InterCouplingRatio', 'IntraCouplingRatio', 'Measure',
+    'MetricSpec', 'Probe', 'Reference', 'Score', 'histogram'
+]

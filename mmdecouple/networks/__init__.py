@@ -1,0 +1,1 @@
+"""Opening any network, ours or foreign, and running it without training it."""

@@ -1,0 +1,58 @@
+"""Measured numbers of several networks as tables of the terminal."""
+from collections.abc import Sequence
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.report import metric_interval, metric_value, shown_metrics
+
+from .runs import Run
+
+
+def short_table(runs: Sequence[Run]) -> Table:
+    """The headline metrics of runs, with their 95 % intervals."""
+    table = _empty(f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)')
+    table.add_column('')
+    for run in runs:
+        table.add_column(run.name, justify='right')
+    for spec in shown_metrics([run.coupling for run in runs], headline=True):
+        table.add_row(spec.title, *('\n'.join(_cell(spec, run.coupling)) for run in runs))
+    return table
+
+
+def full_table(reports: dict[str, dict], layer: str) -> Table:
+    """All metrics of networks, with intervals, differences to the first network, and counts.
+
+    Args:
+        reports: Name of a network -> its report; of all but the first with `differences`.
+        layer: What was read, for the heading.
+    """
+    first = next(iter(reports.values()))
+    table = _empty(f'{first["dataset"]}, {layer} (95 % intervals)')
+    table.add_column('metric', no_wrap=True)
+    for name in reports:
+        table.add_column(name, justify='right', overflow='fold', min_width=14)
+    table.add_column('count', justify='right')
+    for spec in shown_metrics([first]):
+        cells = ['\n'.join([*_cell(spec, report), *_change(spec, report)]) for report in reports.values()]
+        table.add_row(f'{spec.title}\n[dim]{spec.key}[/dim]', *cells, str(metric_value(first, spec.key, 'count')))
+    return table
+
+
+def _empty(title: str) -> Table:
+    return Table(title=title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
+
+
+def _cell(spec: MetricSpec, report: dict) -> list[str]:
+    interval = '…'.join(map(spec.show, metric_interval(report, spec.key) or [None]))
+    return [spec.show(metric_value(report, spec.key)), f'[dim]{interval}[/dim]']
+
+
+def _change(spec: MetricSpec, report: dict) -> list[str]:
+    change = report.get('differences', {}).get('metrics', {}).get(spec.key)
+    if not change:
+        return []
+    ends = [change['low'], change['high']]
+    paired = '' if None in ends else ' \\[' + ', '.join(spec.show(end, sign=True) for end in ends) + ']'
+    return [f'[dim]Δ {spec.show(change["value"], sign=True)}{paired}[/dim]']
