@@ -1,5 +1,6 @@
 """Every word that names a network opens the same network as its makers' own code."""
 import logging
+import sys
 
 import pytest
 import timm
@@ -14,6 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from mmdecouple.models import DenseViT
 from mmdecouple.networks.network import open_network
+from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats.vit import from_ours
@@ -199,6 +201,24 @@ def test_a_backbone_that_does_not_say_its_stride_has_that_of_the_config(tmp_path
     (tmp_path / 'tiny.py').write_text(config.replace('dense_stride=16', 'dense_stride=None'))
     with pytest.raises(UserError, match='the backbone does not say its stride; set the config key model.dense_stride'):
         open_network(str(tmp_path / 'tiny.py'))
+
+
+def test_a_stored_config_may_add_so_many_values_and_parts_to_those_of_its_file(monkeypatch):
+    init_default_scope('mmdecouple')
+    config = Config.fromstring(CONFIG, '.py').model
+    whole = MODELS.build(config)
+    held = {key: value for key, value in whole.state_dict().items() if 'backbone' in key}
+    added = sum(value.numel() for value in (*whole.parameters(), *whole.buffers())) - sum(
+        value.numel() for value in held.values())
+    module = sys.modules[build_stored.__module__]
+    monkeypatch.setattr(module, '_MOST_VALUES', added)
+    assert type(build_stored(config, held, 'f.pth')) is type(whole)
+    monkeypatch.setattr(module, '_MOST_VALUES', added - 1)
+    with pytest.raises(UserError, match=r'f.pth: .* values, of which the file holds \d+; name its config'):
+        build_stored(config, held, 'f.pth')
+    monkeypatch.setattr(module, '_MOST_PARTS', 20)
+    with pytest.raises(UserError, match='f.pth: .* more than 20 parts'):
+        build_stored(config, held, 'f.pth')
 
 
 def test_code_in_a_stored_config_is_not_run(tmp_path):

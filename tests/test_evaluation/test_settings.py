@@ -1,4 +1,4 @@
-"""Numbers of a measure: the smallest is accepted, zero is refused by its name; and which methods a measure must have."""
+"""Numbers of a measure: the smallest is accepted, zero is refused by name; and which methods a measure must have."""
 import pytest
 
 import mmdecouple.evaluation  # noqa: F401  registers what is built here
