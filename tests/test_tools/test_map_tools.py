@@ -38,7 +38,7 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
              '--out', tmp_path)
     tool('lsc')(*words)
     out = capsys.readouterr().out
-    assert 'ViT, image 2 of 2: windows 36/36' in out and 'mean LSC' in out
+    assert '"ViT, image 2 of 2: windows", "done": 36, "total": 36' in out and 'mean LSC' in out
     assert cv2.imread(str(tmp_path / 'lsc.png')).std() > 20
     arrays, told = np.load(tmp_path / 'lsc.npz'), json.loads((tmp_path / 'lsc.json').read_text())
     network, images = open_network(VIT), [subject.image for subject in read_sample_images('scenes', 48, 2)]

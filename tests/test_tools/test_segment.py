@@ -30,7 +30,7 @@ def test_an_untrained_network_is_scored_on_scenes_and_the_report_says_how(segmen
     segment(CONFIG, 'none', '--data', 'scenes', '--methods', 'linear', 'overcluster', '--quick', '--limit', 8,
             '--epochs', 2, '--clusters', 20, 'classes', '--json', tmp_path / 'report.json')
     shown = capsys.readouterr().out
-    for word in ('linear: epochs 2/2', 'overcluster_20_majority_miou', 'overcluster_13_hungarian_miou', 'k-means by'):
+    for word in ('"linear: epochs", "done": 2, "total": 2', 'overcluster_20_majority_miou', 'overcluster_13_hungarian_miou', 'k-means by'):
         assert word in shown
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['format'] == 'mmdecouple-segmentation/1' and report['checkpoint'] is None
