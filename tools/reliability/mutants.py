@@ -25,7 +25,7 @@ from typing import NamedTuple
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.errors import UserError, WrongInstallation, one_line_errors
 
-ROOMS = ('masks', 'models', 'evaluation', 'engine', 'datasets/transforms', 'downstream')
+ROOMS = ('masks', 'decoupling', 'models', 'networks', 'evaluation', 'engine', 'datasets/transforms', 'downstream', 'weights')
 # `is` equals `==` for what is compared here: small numbers, short words, None.
 LEFT_OUT = re.compile(r'_(Eq|NotEq|Is|IsNot)_(Is|IsNot|Eq|NotEq)$')
 # Imported before the first mutant: every run of tests is a fork of this process. None of them imports the package.
