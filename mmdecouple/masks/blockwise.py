@@ -47,8 +47,7 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
     for t in range(draws.shape[1]):
         missing = target - total
         cells = smallest + (missing - smallest) * area[t]
-        rows = (cells * ratio[t]).clamp(min=0).sqrt().round()
-        columns = (cells / ratio[t]).clamp(min=0).sqrt().round()
+        rows, columns = (cells * ratio[t]).sqrt().round(), (cells / ratio[t]).sqrt().round()
         free_rows, free_columns = height - rows, width - columns
         top = torch.minimum((down[t] * (free_rows + 1)).floor(), free_rows)
         left = torch.minimum((right[t] * (free_columns + 1)).floor(), free_columns)

@@ -46,7 +46,8 @@ def region_cells(regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor
         size: Mask size `(h, w)`.
 
     Returns:
-        `start` and `extent`, each float32 `(K, 2, B)` with x before y, whole numbers; the cells are clipped to the mask.
+        `start` and `extent`, each float32 `(K, 2, B)` with x before y, whole numbers; the cells are
+        clipped to the mask.
     """
     corners = regions.float().permute(2, 1, 0)
     start = torch.stack((corners[0], corners[1]), 1).floor().clamp(min=0)

@@ -187,7 +187,8 @@ def test_grid_proposals_lie_in_the_image_around_their_cells(num):
 
 
 @pytest.mark.parametrize('settings, area, aspect', [
-    (dict(), (0.15, 0.4), (0.5, 2)), (dict(grid=2, area=(0.02, 0.05), aspect=(0.8, 1.25), num=8), (0.02, 0.05), (0.8, 1.25))])
+    (dict(), (0.15, 0.4), (0.5, 2)),
+    (dict(grid=2, area=(0.02, 0.05), aspect=(0.8, 1.25), num=8), (0.02, 0.05), (0.8, 1.25))])
 def test_grid_proposals_fill_their_ranges_of_area_and_aspect(settings, area, aspect):
     torch.manual_seed(0)
     step, found = GridProposals(**settings), []

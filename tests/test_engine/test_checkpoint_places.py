@@ -6,6 +6,8 @@ import torch
 from mmengine.fileio import BaseStorageBackend, FileClient
 from mmengine.fileio.backends import backends, prefix_to_backends
 
+from mmdecouple.registry import HOOKS
+
 from .toy import Toy, make_runner
 
 
@@ -67,3 +69,8 @@ def test_only_the_main_process_deletes(tmp_path, monkeypatch):
     monkeypatch.setattr('mmdecouple.engine.hooks.checkpoint_hook.is_main_process', lambda: False)
     make_runner(tmp_path, Toy(), [], epochs=4, checkpoint=dict(rule), resume=True).train()
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['epoch_1.pth', 'epoch_3.pth', 'epoch_4.pth']
+
+
+def test_the_first_argument_that_the_hook_does_not_take_is_named_with_its_key():
+    with pytest.raises(ValueError, match="no argument 'intervall' .config key default_hooks.checkpoint.intervall.;"):
+        HOOKS.build(dict(type='DurableCheckpointHook', interval=1, savelast=True, intervall=2))

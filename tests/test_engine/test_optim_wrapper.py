@@ -1,9 +1,12 @@
 """One word chooses the precision, on the CPU too; gradients are clipped and dropped as the recipes ask."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from mmdecouple.engine import PrecisionOptimWrapper
+from mmdecouple.engine.gradients import skips_on_device, use_fused_kernels
 
 
 def wrapper(precision: str, model: nn.Module) -> PrecisionOptimWrapper:
@@ -157,3 +160,25 @@ def test_clipping_on_the_gpu_sees_unscaled_gradients_and_never_waits(precision):
         torch.testing.assert_close(mine.grad.cpu(), other.grad, rtol=1e-3 if precision == 'fp16' else 1e-6, atol=0)
     logged = optim.message_hub.get_scalar('train/grad_norm').current()
     assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2)**0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize('options, fused', [
+    (dict(), True), (dict(fused=False), False), (dict(foreach=True), None), (dict(foreach=False), None),
+    (dict(differentiable=True), None)])
+@pytest.mark.parametrize('kind', [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_an_optimizer_on_a_gpu_takes_fused_kernels_unless_the_config_chose(kind, options, fused):
+    """Without a GPU: its parameters only say that they are on one."""
+    on_gpu = dict(is_cuda=True, is_floating_point=lambda: True)
+
+    def kernels(**change):
+        optimizer = kind([torch.nn.Parameter(torch.zeros(2))], lr=0.1, **options)
+        optimizer.param_groups[0]['params'] = [SimpleNamespace(**on_gpu), SimpleNamespace(**on_gpu | change)]
+        use_fused_kernels(optimizer)
+        assert optimizer.defaults['fused'] == optimizer.param_groups[0]['fused']
+        assert skips_on_device(optimizer) == bool(optimizer.param_groups[0]['fused'])
+        return optimizer.param_groups[0]['fused']
+
+    unchanged = options.get('fused')
+    assert kernels() is fused
+    assert kernels(is_cuda=False) is unchanged
+    assert kernels(is_floating_point=lambda: False) is unchanged
