@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdecouple.decoupling import PositionSet
 from mmdecouple.masks import build_mask
