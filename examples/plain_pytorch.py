@@ -2,9 +2,9 @@
 
     python examples/plain_pytorch.py --steps 50
 
-The method is dense BYOL: at every position the student predicts the features that an averaged teacher has there.
-Three things make it the "-D" form: `branch.compose` makes the decoupled views, the student sees them in the same pass as
-its own view, and `branch(...)` adds their loss. The images are random blobs; put a loader of your own in their place.
+The method is dense BYOL: at every position the student predicts the features that an averaged teacher has there. Three
+things make it the "-D" form: `branch.compose` makes the decoupled views, the student sees them in the same pass as its
+own view, and `branch(...)` adds their loss. The images are random blobs; put a loader of your own in their place.
 """
 import argparse
 import copy
@@ -31,7 +31,7 @@ class DenseNetwork(nn.Module):
         return self.projection(self.trunk(images)).flatten(2).transpose(1, 2)
 
 
-class Regression:
+class DenseBYOL:
     """The dense loss of the method, 2 - 2 cos; the branch applies it to the foreground of the decoupled views."""
 
     # With targets of unit length the loss is linear in them.
@@ -55,7 +55,7 @@ def train(steps: int, batch: int = 16, size: int = 64) -> list[dict[str, float]]
     """Train for some steps; the loss terms of each."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    network, method = DenseNetwork(), Regression()
+    network, method = DenseNetwork(), DenseBYOL()
     teacher = copy.deepcopy(network).requires_grad_(False)
     student = nn.Sequential(network, nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64))
     branch = DecouplingBranch(mask=dict(type='RegionCollaborativeCutout', preset='paper'), loss_weight=0.3)

@@ -170,7 +170,8 @@ class DenseViT(VisionTransformer):
     def blocks(self, tokens: Tensor, count: int | None = None) -> list[Tensor]:
         """Output of every block, or of the first `count`, before the final norm, for any number of tokens (N, T, C)."""
         outputs = []
-        for layer in self.layers[:count]:
+        # A slice of a `ModuleList` is a new module, at which `torch.compile` breaks its graph.
+        for layer in list(self.layers)[:count]:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(layer, tokens, use_reentrant=False)
             else:
