@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
     assert len(lines) == 5 and ' a.b=2 ' in lines[0] and sum(' bf16 ' in line for line in lines) == 1
     # The standard deviation of .1, .2, .3 is .1.
     assert '| 0.2 ± 0.1 | 1 ± 0 |' in lines[3] and '| 3 seeds |' in lines[3] and ' ± ' not in lines[4]
+
+
+def test_the_table_to_read_has_every_fact_in_its_column_and_an_empty_cell_for_what_is_not_known():
+    facts = dict(sha256='0123456789abcdef', checkpoint='a|b.pth', batch='1 x 4', options={'a': 1, 'b': 'x\ny'}, seed=0)
+    rows = [row('a', 'one', AP=0.38512, AP_s=0.1) | facts, row('b', 'two', mIoU=67.5),
+            row('c', 'one', AP50=1e-5) | facts | dict(seed=1)]
+    tables = markdown(rows).split('\n## ')
+    assert tables[0] == '# Transfer results\n' and [table[:3] for table in tables[1:]] == ['one', 'two']
+    cells = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in tables[1].splitlines()[2:]]
+    header, rule, *lines = cells
+    assert header == ['method', 'AP', 'AP50', 'checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision',
+                      'options', 'config', 'sha256', 'date'] and rule == ['---'] * 14
+    told = dict(method='DenseCL', checkpoint=r'a\|b.pth', batch='1 x 4', options='a=1 b=x y', sha256='0123456789ab')
+    expected = [told | dict(AP='0.3851', seed='0'), told | dict(AP50='1e-05', seed='1'),
+                # Of a metric that not all seeds have there is no mean.
+                told | dict(seed='2 seeds', checkpoint='')]
+    assert [dict(zip(header, line)) for line in lines] == [dict.fromkeys(header, '') | one for one in expected]
 
 
 def test_a_damaged_table_is_named_with_its_line(tmp_path):
