@@ -115,8 +115,8 @@ def test_the_method_is_the_type_of_the_config_key_model(text, method, tmp_path):
 
 
 @pytest.mark.parametrize('meta, told', [
-    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'), (dict(epoch=3), ''),
-    ({}, ''), (None, '')])
+    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'),
+    (dict(epoch=3), ''), ({}, ''), (None, '')])
 def test_a_run_is_called_by_its_name_and_its_epochs_where_both_are_known(meta, told, tmp_path):
     torch.save(dict(state_dict=resnet(), meta=meta), tmp_path / 'a.pth')
     assert describe(str(tmp_path / 'a.pth'))['pretraining'] == told
