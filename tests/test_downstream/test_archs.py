@@ -80,7 +80,8 @@ def test_a_head_on_a_vit_is_as_wide_as_the_network_as_on_that_of_the_protocol(ta
     for name in (arch, None):
         config = task_config(task, arch=name)
         head, width = config.model.decode_head, ARCHS[name or TASKS[task].arch].widths[0]
-        shares.append((head.get('channels', 0) / width, [one / width for one in torch.tensor(head.in_channels).reshape(-1)]))
+        inputs = head.in_channels if isinstance(head.in_channels, list) else [head.in_channels]
+        shares.append((head.get('channels', 0) / width, [one / width for one in inputs]))
     assert shares[0] == shares[1]
 
 

@@ -1,6 +1,7 @@
 """The lr of each layer and who is free of weight decay."""
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmdecouple.downstream import LayerDecayConstructor, PlainViT, ViTPyramid
@@ -57,7 +58,16 @@ def test_tokens_are_decayed_as_published_unless_they_are_exempted():
                 if tokens & {id(p) for p in group['params']}} == {expected}
 
 
+@pytest.mark.parametrize('options', [None, {}, dict(decay_rate=1)])
+def test_all_layers_learn_alike_without_a_rate_or_at_its_limit_and_without_decay_where_the_optimizer_has_none(options):
+    constructor = LayerDecayConstructor(dict(optimizer=dict(type='AdamW', lr=1e-4)), options)
+    wrapper = constructor(Detector())
+    assert type(wrapper) is OptimWrapper
+    assert {(group['lr'], group['weight_decay']) for group in wrapper.optimizer.param_groups} == {(1e-4, 0.)}
+
+
 @pytest.mark.parametrize('model, options, words', [
+    (None, dict(decay_rate=0), r'decay_rate must lie in \(0, 1\], got 0 .*paramwise_cfg.decay_rate'),
     (None, dict(layer_decay=0.8), "decay_rate and exempt_tokens alone, got 'layer_decay'"),
     (None, dict(decay_rate=1.5), r'decay_rate must lie in \(0, 1\], got 1.5 .*paramwise_cfg.decay_rate'),
     (nn.Linear(1, 1), dict(decay_rate=0.8), 'no ViT as its backbone')])

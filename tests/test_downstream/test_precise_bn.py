@@ -93,6 +93,7 @@ def test_a_resumed_run_measures_as_the_uninterrupted_one_does(tmp_path):
 def test_no_iterations_are_refused():
     with pytest.raises(ValueError, match='iterations must be at least 1, got 0'):
         PreciseBNHook(0)
+    assert PreciseBNHook(1).iterations == 1
 
 
 def measure_in_two_processes(rank, folder):

@@ -10,9 +10,9 @@ from mmdecouple.downstream.tasks import TASKS, task_config
 REGIONS = {'train_cfg.rpn_proposal.max_per_img': 100, 'test_cfg.rpn.max_per_img': 20, 'test_cfg.rcnn.max_per_img': 20}
 NARROW = {key: 64 for key in (
     'neck.out_channels', 'rpn_head.in_channels', 'rpn_head.feat_channels', 'roi_head.bbox_roi_extractor.out_channels',
-    'roi_head.mask_roi_extractor.out_channels', 'roi_head.bbox_head.in_channels', 'roi_head.bbox_head.conv_out_channels',
-    'roi_head.mask_head.in_channels', 'roi_head.mask_head.conv_out_channels')} | {
-        'roi_head.bbox_head.fc_out_channels': 128}
+    'roi_head.mask_roi_extractor.out_channels', 'roi_head.bbox_head.in_channels',
+    'roi_head.bbox_head.conv_out_channels', 'roi_head.mask_head.in_channels',
+    'roi_head.mask_head.conv_out_channels')} | {'roi_head.bbox_head.fc_out_channels': 128}
 
 
 def flat(node, place=''):

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -68,6 +69,23 @@ def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
     assert '| 0.2 ± 0.1 | 1 ± 0 |' in lines[3] and '| 3 seeds |' in lines[3] and ' ± ' not in lines[4]
 
 
+def test_the_table_to_read_has_every_fact_in_its_column_and_an_empty_cell_for_what_is_not_known():
+    facts = dict(sha256='0123456789abcdef', checkpoint='a|b.pth', batch='1 x 4', options={'a': 1, 'b': 'x\ny'}, seed=0)
+    rows = [row('a', 'one', AP=0.38512, AP_s=0.1) | facts, row('b', 'two', mIoU=67.5),
+            row('c', 'one', AP50=1e-5) | facts | dict(seed=1)]
+    tables = markdown(rows).split('\n## ')
+    assert tables[0] == '# Transfer results\n' and [table[:3] for table in tables[1:]] == ['one', 'two']
+    cells = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in tables[1].splitlines()[2:]]
+    header, rule, *lines = cells
+    assert header == ['method', 'AP', 'AP50', 'checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision',
+                      'options', 'config', 'sha256', 'date'] and rule == ['---'] * 14
+    told = dict(method='DenseCL', checkpoint=r'a\|b.pth', batch='1 x 4', options='a=1 b=x y', sha256='0123456789ab')
+    expected = [told | dict(AP='0.3851', seed='0'), told | dict(AP50='1e-05', seed='1'),
+                # Of a metric that not all seeds have there is no mean.
+                told | dict(seed='2 seeds', checkpoint='')]
+    assert [dict(zip(header, line)) for line in lines] == [dict.fromkeys(header, '') | one for one in expected]
+
+
 def test_a_damaged_table_is_named_with_its_line(tmp_path):
     path = tmp_path / 'results.jsonl'
     path.write_text(json.dumps(row('a')) + '\n{"iden\n')
@@ -96,8 +114,8 @@ def test_the_method_is_the_type_of_the_config_key_model(text, method, tmp_path):
 
 
 @pytest.mark.parametrize('meta, told', [
-    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'), (dict(epoch=3), ''),
-    ({}, ''), (None, '')])
+    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'),
+    (dict(epoch=3), ''), ({}, ''), (None, '')])
 def test_a_run_is_called_by_its_name_and_its_epochs_where_both_are_known(meta, told, tmp_path):
     torch.save(dict(state_dict=resnet(), meta=meta), tmp_path / 'a.pth')
     assert describe(str(tmp_path / 'a.pth'))['pretraining'] == told

@@ -81,13 +81,15 @@ def test_a_run_draws_trains_and_tests_once_and_its_row_says_with_what(stage):
     assert stage.calls() == [
         ['export_scenes', None, str(folder / 'scenes'), '--train', '8', '--val', '1', '--size', '128'],
         ['train', '1', config, *tail, '--device', 'cpu'],
-        ['test', '1', config, str(folder / 'iter_5.pth'), *tail, '--out', str(folder / 'metrics.json'), '--device', 'cpu']]
+        ['test', '1', config, str(folder / 'iter_5.pth'), *tail, '--out', str(folder / 'metrics.json'), '--device',
+         'cpu']]
     assert folder == stage.folder / 'runs' / 'voc-fcn-resnet18-overfit' / f'r18-{transfer.identity}'
     facts = {key: row[key] for key in ('task', 'metrics', 'method', 'checkpoint', 'seed', 'batch', 'arch', 'precision',
                                        'config', 'options', 'device', 'role', 'format', 'architecture')}
     assert facts == dict(
-        task='voc-fcn (overfit, a smoke run)', metrics=dict(mIoU=41.5, epochs=3), method='Mine', checkpoint='../r18.pth',
-        seed=3, batch='1 x 4', arch='own', precision='fp32', config='mmdecouple::downstream/mmseg/fcn_r50_voc.py',
+        task='voc-fcn (overfit, a smoke run)', metrics=dict(mIoU=41.5, epochs=3), method='Mine',
+        checkpoint='../r18.pth', seed=3, batch='1 x 4', arch='own', precision='fp32',
+        config='mmdecouple::downstream/mmseg/fcn_r50_voc.py',
         options={'model.backbone.norm_eval': 'True'}, device='cpu', role='only', format='torchvision',
         architecture='ResNet-18')
     assert shlex.split(row['command']) == ['transfer', 'a b'] and 0 <= row['seconds'] < 60
@@ -110,7 +112,7 @@ def test_another_run_has_another_identity_and_another_name_of_the_file_has_not(s
 
 def test_a_run_that_failed_goes_on_where_it_was(stage):
     stage.fail('train')
-    with pytest.raises(ValueError, match=r'train.py ended with exit code 3; its log is in .*runs/voc-fcn.*The same command'):
+    with pytest.raises(ValueError, match='train.py ended with exit code 3; its log is in .*runs/voc-fcn.*The same'):
         stage.transfer().run()
     assert [call[0] for call in stage.calls()] == ['export_scenes', 'train']
     stage.fail('train', False), stage.fail('test')

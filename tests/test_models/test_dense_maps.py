@@ -62,7 +62,8 @@ def test_a_vit_is_mmpretrains_on_images_of_any_sides():
     upstream = partial(VisionTransformer, SIZES, img_size=32, patch_size=8)
     for options, read in ((dict(out_type='featmap'), {}), (dict(out_type='cls_token'), dict(class_token=True)),
                           (dict(out_type='featmap', out_indices=0, final_norm=False), dict(layer='1')),
-                          (dict(out_type='cls_token', out_indices=0, final_norm=False), dict(layer='1', class_token=True))):
+                          (dict(out_type='cls_token', out_indices=0, final_norm=False),
+                           dict(layer='1', class_token=True))):
         other = upstream(**options)
         other.load_state_dict(model.state_dict(), strict=False)
         other.eval()
@@ -85,7 +86,7 @@ def test_masked_patches_are_seen_through_the_token_alone():
 
 @pytest.mark.parametrize('backbone, given, words', [
     (resnet, dict(class_token=True), "ResNet has no class token; leave LSC's crop_feature at 'patches' for it."),
-    (resnet, dict(mask=torch.ones(2, 2, 2)), 'ResNet has no mask token to put in place of removed cells; remove them from'),
+    (resnet, dict(mask=torch.ones(2, 2, 2)), 'ResNet has no mask token to put in place of removed cells; remove'),
     (partial(vit, mask_token=False), dict(mask=torch.ones(2, 2, 2)), 'DenseViT has no mask token'),
     (resnet, dict(layer='layer5'), 'there is no layer layer5; the backbone has layer1, layer2, layer3, layer4 (tools'),
     (nn.Identity, dict(layer='1'), 'no layer 1; the backbone has none that can be named (tools: --layer).'),
@@ -132,16 +133,17 @@ def test_images_of_several_kinds_are_read_together_by_kind_and_given_back_in_the
         value = images.flatten(1).mean(1) + (0 if mask is None else mask.flatten(1).float().sum(1))
         return value[:, None, None, None]
 
-    kinds = [(8, False, False), (8, True, False), (16, False, False), (8, False, True), (8, True, False), (8, False, False),
-             (16, False, False), (16, False, True)]
+    kinds = [(8, False, False), (8, True, False), (16, False, False), (8, False, True), (8, True, False),
+             (8, False, False), (16, False, False), (16, False, True)]
     images = [torch.full((3, side, side), float(index)) for index, (side, *_) in enumerate(kinds)]
     samples = [BaseDataElement(**(dict(masked=torch.ones(1, index, dtype=torch.bool)[:, :1]) if masked else {}),
                                **(dict(class_token=True) if token else {}))
                for index, (_, masked, token) in enumerate(kinds)]
     expected = [index + masked for index, (_, masked, _) in enumerate(kinds)]
     assert [one.item() for one in predict_maps(read, images, samples, 'tensor')] == expected
-    assert sorted(calls) == sorted([((2, 3, 8, 8), False, False), ((2, 3, 8, 8), True, False), ((2, 3, 16, 16), False, False),
-                                    ((1, 3, 8, 8), False, True), ((1, 3, 16, 16), False, True)])
+    assert sorted(calls) == sorted([((2, 3, 8, 8), False, False), ((2, 3, 8, 8), True, False),
+                                    ((2, 3, 16, 16), False, False), ((1, 3, 8, 8), False, True),
+                                    ((1, 3, 16, 16), False, True)])
     found = predict_maps(read, images, samples, 'predict')
     assert all(one is sample for one, sample in zip(found, samples)) and [one.dense.item() for one in found] == expected
     assert [one.dense.item() for one in predict_maps(read, images, None, 'predict')] == list(range(8))

@@ -64,3 +64,34 @@ def test_moco_v2_starts_as_torchvisions_resnet_does():
     for layer in (layer for layer in model.neck.modules() if isinstance(layer, nn.Linear)):
         bound = 1 / math.sqrt(layer.in_features)
         assert is_uniform(layer.weight, bound) and is_uniform(layer.bias, bound)
+
+
+def sinusoids(side, width):
+    """MAE's fixed positions, an independent loop: of each patch first its column's half, sines before cosines."""
+    def of(place):
+        angles = [place / 10000**(4 * index / width) for index in range(width // 4)]
+        return [turn(angle) for turn in (math.sin, math.cos) for angle in angles]
+    return torch.tensor([of(column) + of(row) for row in range(side) for column in range(side)])
+
+
+@pytest.mark.parametrize('position', ['learned', 'sincos'])
+def test_a_vit_starts_as_ibots_with_learned_positions_and_as_maes_with_fixed_ones(position):
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='DenseViT', arch='base', img_size=64, patch_size=16, position=position,
+                              mask_token=True))
+    model.init_weights()
+    fixed = position == 'sincos'
+    for key, layer in model.named_modules():
+        if isinstance(layer, nn.Linear):
+            bound = math.sqrt(6 / sum(fans(layer)))
+            assert is_uniform(layer.weight, bound) if fixed else is_normal(layer.weight, 0.02), key
+            assert not layer.bias.any(), key
+    assert is_normal(model.cls_token, 0.02) and not model.mask_token.any()
+    assert model.pos_embed.requires_grad == (not fixed)
+    if fixed:
+        assert not model.pos_embed[0, 0].any()
+        torch.testing.assert_close(model.pos_embed[0, 1:], sinusoids(4, 768), atol=1e-6, rtol=1e-5)
+        # Xavier's rule on the projection as a matrix.
+        assert is_uniform(model.patch_embed.projection.weight, math.sqrt(6 / (3 * 16 * 16 + 768)))
+    else:
+        assert is_normal(model.pos_embed, 0.02)

@@ -50,8 +50,8 @@ def test_every_tensor_of_a_vit_has_one_shape(format):
     ('patch_embed.projection.weight', (C, 3, 8, 4), '(width, 3, patch, patch)'),
     ('patch_embed.projection.weight', (C, 3, 64), '(width, 3, patch, patch)'),
     ('patch_embed.projection.weight', (C, 3, 0, 0), '(width, 3, patch, patch)'),
-    ('cls_token', (2, 1, C), '(1, 1, width)'), ('cls_token', (0, ), '(1, 1, width)'), ('mask_token', (), '(1, 1, width)'),
-    ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, width)'),
+    ('cls_token', (2, 1, C), '(1, 1, width)'), ('cls_token', (0, ), '(1, 1, width)'),
+    ('mask_token', (), '(1, 1, width)'), ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, width)'),
     ('layers.0.ffn.layers.1.weight', (C, ), '(out, in)'), ('layers.1.attn.proj.weight', (C, C, 1), '(out, in)'),
     ('layers.1.attn.qkv.bias', (3 * C, 1), '(width,)'), ('ln1.weight', (1, C), '(width,)')])
 def test_a_tensor_with_other_axes_is_refused_with_those_that_it_needs(name, shape, needed):
@@ -134,7 +134,7 @@ def test_what_holds_no_vit_is_described_by_its_first_names(content, begin):
 
 
 @pytest.mark.parametrize('missing, reshaped', [(0, 1), (1, 0), (4, 4), (5, 4), (9, 6)])
-def test_a_file_of_another_architecture_is_refused_with_counts_and_the_first_four(missing, reshaped, tmp_path, monkeypatch):
+def test_a_file_of_another_network_is_refused_with_counts_and_the_first_four(missing, reshaped, tmp_path, monkeypatch):
     model = vit(mask_token=False)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     # A deeper network lacks nothing, and a network with other tensors has some of another shape.
@@ -146,15 +146,16 @@ def test_a_file_of_another_architecture_is_refused_with_counts_and_the_first_fou
     path.touch()
     monkeypatch.setattr('mmdecouple.models.backbones.vit.read_vit', lambda _: type('Weights', (), dict(backbone=held)))
     assert refusal(model.load_file, str(path), 'model.backbone.weights') == (
-        f'DenseViT: {path} does not fit the network: {missing} keys missing ({", ".join(lost[:4])}), {reshaped} of another '
-        f'shape ({", ".join(other[:4])}) (config key model.backbone.weights).')
+        f'DenseViT: {path} does not fit the network: {missing} keys missing ({", ".join(lost[:4])}), {reshaped} of '
+        f'another shape ({", ".join(other[:4])}) (config key model.backbone.weights).')
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize('format', WRITABLE)
 def test_a_format_that_is_written_is_one_that_is_read(format):
-    backbone = {key: value for key, value in vit(mask_token=False).state_dict().items()}
-    assert all(torch.equal(value, backbone[key]) for key, value in read_vit(from_ours(backbone, format)).backbone.items())
+    backbone = vit(mask_token=False).state_dict()
+    found = read_vit(from_ours(backbone, format)).backbone
+    assert found.keys() == backbone.keys() and all(torch.equal(value, backbone[key]) for key, value in found.items())
 
 
 @pytest.mark.parametrize('width, heads', [(192, 3), (384, 6), (768, 12), (1024, 16), (1280, 16), (48, None)])

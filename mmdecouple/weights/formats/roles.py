@@ -199,9 +199,8 @@ def _lone_role(prefix: str) -> tuple[str, Pair | None]:
 def _common_lead(prefixes: list[str]) -> str:
     lead = ''
     while True:
-        first = prefixes[0][len(lead):].partition('.')
-        longer = lead + first[0] + first[1]
-        if not first[1] or not all(prefix.startswith(longer) and prefix != longer for prefix in prefixes):
+        longer = lead + ''.join(prefixes[0][len(lead):].partition('.')[:2])
+        if not all(prefix.startswith(longer) and prefix != longer for prefix in prefixes):
             return lead
         lead = longer
 
