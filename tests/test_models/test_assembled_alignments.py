@@ -23,8 +23,8 @@ def smooth_l1(model, student: Tensor, target: Tensor) -> Tensor:
 
 
 def distilled(model, student: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy with the teacher's centered and sharpened prototypes."""
-    logits = model.teacher.neck(target[None])[0] - model.patch_center.value
+    """Cross-entropy with the prototypes of the teacher's bottleneck, centered and sharpened."""
+    logits = model.teacher.neck.last_layer(target[None])[0] - model.patch_center.value
     return cross_entropy((logits / 0.04).softmax(0), model.neck(student[None])[0] / 0.1)
 
 

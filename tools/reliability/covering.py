@@ -20,7 +20,7 @@ class CoveringTests:
 
     Args:
         coverage: Data file of `coverage`, with the test as the context (`--cov-context=test`).
-        durations: Output of pytest with `--durations=0`.
+        durations: Output of pytest with `--durations=0`. Tests that failed there notice nothing, and are left out.
 
     Raises:
         FileNotFoundError: If one of them is not there.
@@ -31,7 +31,9 @@ class CoveringTests:
             if not Path(file).is_file():
                 raise MissingFile(f'mutants: there is no file {file}; the command that makes it is in --help.')
         self.seconds = defaultdict(float)
-        for line in Path(durations).read_text().splitlines():
+        text = Path(durations).read_text()
+        self._failing = set(re.findall(r'^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$', text, re.M))
+        for line in text.splitlines():
             if match := re.match(r'([\d.]+)s (?:setup|call|teardown)\s+(\S.*)$', line):
                 self.seconds[match[2]] += float(match[1])
         self._database = sqlite3.connect(f'file:{coverage}?mode=ro', uri=True)
@@ -61,7 +63,7 @@ class CoveringTests:
         for context, bits in self._database.execute(
                 'SELECT context.context, line_bits.numbits FROM line_bits JOIN context ON context.id = context_id '
                 'JOIN file ON file.id = file_id WHERE file.path LIKE ?', (f'%/{file}', )):
-            if context:
+            if context and context.rsplit('|', 1)[0] not in self._failing:
                 found[context.rsplit('|', 1)[0]].update(numbits_to_nums(bits))
         return found
 

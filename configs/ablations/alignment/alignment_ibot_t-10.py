@@ -1,4 +1,4 @@
 # Alignment of the base loss: iBOT/T@10 (paper, Fig. 9, 200 epochs). Not yet run here. Written by `tools/ablate.py
 # alignment --write-configs` from ../alignment.yml.
 _base_ = ['../../ibot/ibot_vit-s16_8x64-200e_coco.py']
-model = dict(type='MisalignedIBOT', target_rank=10)
+model = dict(target_rank=10, type='MisalignedIBOT')
