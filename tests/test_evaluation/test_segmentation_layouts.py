@@ -9,6 +9,7 @@ from PIL import Image
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
 from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15
+from mmdecouple.utils.errors import LONGEST, UserError
 from tests.conftest import ROOT
 
 
@@ -61,6 +62,43 @@ def test_voc_trains_on_the_augmented_list_in_either_form_and_says_so_when_it_is_
 def test_the_stuff_table_holds_each_id_from_92_to_182_once_and_classes_in_alphabetic_order():
     assert sorted(sum(COCO_STUFF_15.values(), ())) == list(range(92, 183))
     assert list(COCO_STUFF_15) == sorted(COCO_STUFF_15) and len(COCO_STUFF_15) == 15
+
+
+# COCO-Stuff's hierarchy of names, github.com/nightrome/cocostuff.
+STUFF = {
+    'building': 'bridge building-other house roof skyscraper tent',
+    'ceiling': 'ceiling-other ceiling-tile',
+    'floor': 'carpet floor-marble floor-other floor-stone floor-tile floor-wood',
+    'food-stuff': 'food-other fruit salad vegetable',
+    'furniture-stuff': 'cabinet counter cupboard desk-stuff door-stuff furniture-other light mirror-stuff shelf stairs table',
+    'ground': 'dirt gravel ground-other mud pavement platform playingfield railroad road sand snow',
+    'plant': 'branch bush flower grass leaves moss plant-other straw tree',
+    'raw-material': 'cardboard metal paper plastic',
+    'sky': 'clouds sky-other',
+    'solid': 'hill mountain rock solid-other stone wood',
+    'structural': 'cage fence net railing structural-other',
+    'textile': 'banner blanket cloth clothes curtain mat napkin pillow rug textile-other towel',
+    'wall': 'wall-brick wall-concrete wall-other wall-panel wall-stone wall-tile wall-wood',
+    'water': 'fog river sea water-other waterdrops',
+    'window': 'window-blind window-other'}
+
+
+def test_the_stuff_table_is_the_hierarchy_of_names():
+    from mmseg.datasets import COCOStuffDataset
+    names = COCOStuffDataset.METAINFO['classes'][80:]
+    assert COCO_STUFF_15 == {group: tuple(sorted(92 + names.index(name) for name in members.split()))
+                             for group, members in STUFF.items()}
+
+
+@pytest.mark.parametrize('content', [b'{"0": "a", "2": "b"}', b'["a"]', b'{"0": 1}', b'{"0": "a"', b'\xff\xfe{',
+                                     b'{"0": ' + b'[' * 100_000], ids=str)
+def test_a_list_of_classes_that_cannot_be_used_is_refused(tmp_path, content):
+    folder = tmp_path / 'semantic'
+    folder.mkdir()
+    (folder / 'classes.json').write_bytes(content)
+    with pytest.raises(UserError, match='classes.json') as error:
+        open_source(f'scenes:{tmp_path}', 'val')
+    assert '\n' not in str(error.value) and len(str(error.value)) < LONGEST
 
 
 def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_on(tmp_path):

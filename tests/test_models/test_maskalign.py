@@ -229,6 +229,16 @@ def test_a_teacher_from_a_file_is_read_when_training_starts(tmp_path):
         assert torch.equal(model.teacher.backbone.state_dict()[name], value)
 
 
+@pytest.mark.parametrize('fusion', ['linear', 'sum'])
+def test_each_level_starts_from_its_own_block_or_from_the_mean_of_all(fusion):
+    """maskalign's `models_pretrain.py`: the identity of the last blocks plus 0.01, or equal shares."""
+    model = build(maskalign(neck=dict(NECK, fusion=fusion)))
+    model.init_weights()
+    for level, row in enumerate(model.neck.weights.tolist()):
+        own = [block == 3 - len(model.neck.weights) + level for block in range(3)]
+        assert row == pytest.approx([1.01 if here else 0.01 for here in own] if fusion == 'linear' else [1 / 3] * 3)
+
+
 def test_a_model_without_its_teachers_file_can_still_be_measured():
     model = MODELS.build(maskalign(teacher=dict(backbone=TEACHER, checkpoint='none.pth')))
     model.init_weights()

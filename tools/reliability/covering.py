@@ -13,6 +13,8 @@ from mmdecouple.utils.errors import MissingFile
 
 # Longest time of the tests of a mutant: so many seconds, and their usual time so many times.
 _SLACK, _FACTOR = 90, 4
+# Tests of defaults read signatures and run nothing of the classes.
+_DECLARED = 'tests/test_published_settings.py'
 
 
 class CoveringTests:
@@ -41,17 +43,30 @@ class CoveringTests:
     def of(self, file: str, lines: tuple[int, int], source: str) -> list[str]:
         """Tests that run the statement around some lines of a file; outside of functions, any line of the class or file.
 
-        Those whose names share most with the file's come first, and short ones before long ones.
+        To a declaration belong the tests that import its module, too. Those whose names share most with the file's come first, and short ones before long ones.
         """
-        within = _reached(ast.parse(source), *lines)
+        tree = ast.parse(source)
+        within = _reached(tree, *lines)
         found = [test for test, numbers in self._running(file).items() if numbers & within]
+        if not _in_function(tree, lines[0]):
+            found += self._reading(file)
         words = set(re.split(r'[/_.]', file)) - {'mmdecouple', 'py'}
 
         def rank(test: str) -> tuple[float, str]:
             shared = len(words & set(re.split(r'[/_.:\[\]-]', test)))
             return self.seconds[test] / 2 - shared, test
 
-        return sorted(found, key=rank)
+        return sorted(set(found), key=rank)
+
+    def _reading(self, file: str) -> list[str]:
+        """Tests that may look at a declaration without running a line of its file."""
+        module = file.removesuffix('.py').replace('/', '.')
+        known = [test for test in self.seconds if test not in self._failing]
+        texts = {path: Path(path).read_text() for path in {test.partition('::')[0] for test in known}}
+        found = {path for path, text in texts.items() if module in text or path == _DECLARED}
+        if not self._running(file):
+            found |= {path for path in texts if path.startswith(f'tests/test_{file.split("/")[1]}/')}
+        return [test for test in known if test.partition('::')[0] in found]
 
     def limit(self, tests: list[str]) -> float:
         """Seconds after which tests that still run have noticed something."""
@@ -124,13 +139,17 @@ def _reached(tree: ast.AST, first: int, last: int) -> set[int]:
     a class those of the class, else all.
     """
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and first in _span(node)]
-    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and first >= node.body[0].lineno
-               for node in around):
+    if not _in_function(tree, first):
         classes = [_span(node) for node in around if isinstance(node, ast.ClassDef)]
         return set(min(classes, key=len, default=range(1, 10**6)))
     heads = [range(node.lineno, max(node.body[0].lineno, node.lineno + 1)) if isinstance(getattr(node, 'body', None), list)
              else _span(node) for node in around]
     return set(min((head for head in heads if first in head), key=len, default=range(first, last + 1)))
+
+
+def _in_function(tree: ast.AST, line: int) -> bool:
+    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+               and node.body[0].lineno <= line <= node.end_lineno for node in ast.walk(tree))
 
 
 def _span(node: ast.stmt) -> range:
