@@ -46,7 +46,9 @@ def test_the_groups_of_a_vit_s_are_exactly_those_of_the_rule(monkeypatch):
     assert sorted(tuple(p.shape) for p in others) == [(2, 5), (4, 4, 2, 2), (4, 4, 2, 2), (4, 4, 2, 2)]
     assert sorted(p.numel() for p in groups[13, 0.]['params']) == [2, 4, 4, 4, 4, 4, 384, 384]
     assert wrapper.get_lr()['lr'][0] == 1e-4
-    assert len(printed) == 1 and 'block 11' in printed[0] and '0.0550' in printed[0]
+    names = [line.split('│')[1].strip() for line in printed[0].splitlines() if line.startswith('│')]
+    expected = ['embeddings', *(f'block {number}' for number in range(12)), 'all else']
+    assert len(printed) == 1 and sorted(names) == sorted(expected * 2) and '0.0550' in printed[0]
 
 
 def test_tokens_are_decayed_as_published_unless_they_are_exempted():
