@@ -7,6 +7,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN
 from mmpretrain.utils import register_all_modules
 
 from .conftest import BRANCH, NECK, RESNET, batch, begun, build, densecl, losses_of
+from .golden_models import ibot
 
 MOCO_NECK = dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16)
 
@@ -180,3 +181,19 @@ def test_twenty_steps_lower_the_loss(data):
         model.update_teacher(step, 20)
         values.append(total.item())
     assert sum(values[-4:]) < 0.95 * sum(values[1:5])
+
+
+@pytest.mark.parametrize('config, shuffled', [
+    (densecl(), True),
+    (dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16, neck=MOCO_NECK), True),
+    (ibot(), False)], ids=['DenseCL', 'MoCo v2', 'iBOT'])
+def test_only_teachers_with_batch_norm_see_the_batch_in_another_order(config, shuffled):
+    model, data = build(config).train(), batch(16)
+    seen = []
+    model.teacher.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    losses_of(model, data)
+    clean = model.data_preprocessor(data, False)['inputs']
+    expected = clean[1] if shuffled else torch.cat(clean)
+    order = [int((expected == image).flatten(1).all(1).nonzero()) for image in seen[0]]
+    assert len(seen) == 1 and sorted(order) == list(range(len(expected)))
+    assert (order != sorted(order)) == shuffled
