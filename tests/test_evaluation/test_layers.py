@@ -10,9 +10,10 @@ from torch import nn
 from mmdecouple.evaluation import lsc_maps
 from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones.dense_map import predict_maps
-from mmdecouple.weights.formats.vit import from_ours
+from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.networks.network import open_network
 from mmdecouple.networks.open_networks import fingerprint
+from mmdecouple.weights.formats.vit import from_ours
 
 CNN = '''
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),
@@ -159,3 +160,9 @@ def test_masked_patches_go_to_where_the_images_are():
     samples = [BaseDataElement(masked=torch.ones(4, 4, dtype=torch.bool)) for _ in range(2)]
     maps = predict_maps(read, [torch.zeros(3, 32, 32, device='meta')] * 2, samples, 'tensor')
     assert len(maps) == 2
+
+
+def test_places_of_a_cnn_have_timms_names_whatever_they_are_called():
+    backbone = TimmBackbone(timm.create_model('convnext_atto'))
+    assert backbone.layer_strides == {f'stages.{index}': 4 * 2**index for index in range(4)}
+    assert not backbone.has_class_token

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from mmdecouple.evaluation import lsc_maps, measure_model
@@ -133,3 +134,21 @@ def test_images_that_do_not_fit_are_one_clear_line_or_left_out():
     assert toy_probes(measures=measures).metainfo['notes'][-1] == left_out
     with pytest.raises(ValueError, match=f'nothing to measure: {left_out}'):
         toy_probes(measures=measures[1:])
+
+
+@pytest.mark.parametrize('side', [16, 64])
+def test_windows_are_resized_to_another_side_without_aliasing(side):
+    """As Pillow resizes them, which filters where the window shrinks."""
+    image = torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(2)) * 255
+    shown = []
+
+    class Recorder(nn.Module):
+        def dense_features(self, images):
+            shown.append(images.clone())
+            return nn.functional.avg_pool2d(images, CELL)
+
+    lsc_maps(Recorder(), image, CELL, window=3, upsample=side)
+    crop = image[0, :, 8:32, 16:40]
+    expected = [np.asarray(Image.fromarray(channel.numpy(), 'F').resize((side, side), Image.BILINEAR)) for channel in crop]
+    # Row 2, column 3 of 5 x 6 cells.
+    np.testing.assert_allclose(torch.cat(shown[1:])[2 * 6 + 3], np.stack(expected), atol=0.01)

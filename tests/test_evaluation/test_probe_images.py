@@ -163,3 +163,12 @@ def test_a_shrunken_object_stands_in_the_middle_of_its_box():
         MEAN_COLOR if 8 <= y < 28 and 12 <= x < 42 else image[y, x]))
     assert np.array_equal(shrunken, expected)
     assert np.array_equal(shrink_object(image, np.array([12., 8., 42., 28.]), 1), image)
+
+
+def test_a_shrunken_object_keeps_at_least_a_pixel():
+    image = np.full((40, 48, 3), 7, np.uint8)
+    image[8:12, 12:42] = [200, 100, 50]
+    shrunken = shrink_object(image, np.array([12., 8., 42., 12.]), 0.1)
+    expected = painted(40, 48, lambda y, x: [200, 100, 50] if y == 9 and 25 <= x < 28 else (
+        MEAN_COLOR if 8 <= y < 12 and 12 <= x < 42 else image[y, x]))
+    assert np.array_equal(shrunken, expected)

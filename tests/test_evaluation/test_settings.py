@@ -3,6 +3,7 @@ import pytest
 
 import mmdecouple.evaluation  # noqa: F401  registers what is built here
 from mmdecouple.evaluation import Measure
+from mmdecouple.evaluation.measures.catalog import metric_specs
 from mmdecouple.evaluation.segmentation import LinearSegmentation, SegmentationMeasure
 from mmdecouple.registry import MEASURES
 
@@ -45,3 +46,11 @@ def test_a_measure_without_one_of_the_methods_of_its_base_is_no_measure(base, me
         own = {name: lambda self, *_: None for name in methods - {missing}}
         with pytest.raises(TypeError, match=missing):
             type('Unfinished', (base, ), own)()
+
+
+def test_reports_lead_with_one_number_of_every_question():
+    headlines = {key for key, spec in metric_specs().items() if spec.headline}
+    variants = {key for key in headlines if any(f'cr_inter_{word}_' in key for word in ('shrink', 'token', 'full'))}
+    assert headlines - variants == {
+        'oknn_top1', 'oknn_d_top1', 'oknn_gap', 'cr_inter_clean_median', 'cr_inter_masked_dcos', 'cr_intra_cell',
+        'context_shift', 'background_leak', 'lsc_mean', 'lsc_class_mean'}

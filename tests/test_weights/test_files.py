@@ -19,6 +19,8 @@ from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.weights.checkpoint import read_checkpoint
 from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.formats.resnet_names import nothing_found
+from mmdecouple.weights.readers.numpy_pickles import read_numpy_pickle
 
 
 def same(first, second) -> bool:
@@ -217,3 +219,17 @@ def test_what_mmengine_opens_by_itself_is_not_unpickled(tmp_path):
     with pytest.raises(UnsafeCheckpoint):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))
     assert not trap.exists()
+
+
+def test_arrays_of_a_pickle_become_tensors_as_deep_as_detectron2_writes_them(tmp_path):
+    array = np.arange(3.)
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(pickle.dumps(dict(top=array, model=dict(weight=array, beside=dict(deeper=array)))))
+    content = read_numpy_pickle(str(path))
+    assert torch.equal(content['top'], torch.arange(3.).double()) and isinstance(content['model']['weight'], torch.Tensor)
+    assert isinstance(content['model']['beside']['deeper'], np.ndarray)
+
+
+@pytest.mark.parametrize('names, told', [(['a', 'b', 'c', 'd'], 'a, b, c'), ([], 'nothing')])
+def test_a_file_without_a_resnet_is_described_by_its_first_names(names, told):
+    assert nothing_found(names) == f'its tensors begin with {told}'
