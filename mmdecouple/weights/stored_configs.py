@@ -38,6 +38,8 @@ _PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
 # Files that only the start of a training reads; the config of an untrusted file does not open them.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
+# Settings of training that earlier versions had at the model, by its type; no network depends on them.
+_FORMER = {'DenseCL': ('match_rank', ), 'IBOT': ('freeze_last_layer', 'target_rank')}
 _WORD = re.compile(r'[\w+-]*')
 _LONGEST, _LARGEST, _DEEPEST = 1 << 20, 10**6, 30
 
@@ -132,6 +134,8 @@ def _value(node: ast.expr) -> Any:
 def _needed(found: dict[str, Any]) -> dict[str, Any]:
     """The parts of a config that tools build, without the files that a network is not built from."""
     values: dict[str, Any] = {'model': found['model']}
+    for key in _FORMER.get(str(found['model'].get('type')).rpartition('.')[2], ()):
+        found['model'].pop(key, None)
     for part, key in _FILES:
         inner = found['model'].get(part)
         if isinstance(inner, dict) and inner.get(key) is not None:

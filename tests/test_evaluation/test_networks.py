@@ -121,6 +121,16 @@ def test_a_run_opens_alike_by_folder_checkpoint_config_and_what_the_file_stores(
     assert torch.equal(untrained[0][key], untrained[1][key]) and not torch.equal(untrained[0][key], untrained[2][key])
 
 
+def test_a_checkpoint_whose_config_has_a_former_setting_of_training_opens(tmp_path):
+    init_default_scope('mmdecouple')
+    config = Config.fromstring(CONFIG.replace('queue_length=8', 'queue_length=8, match_rank=1'), '.py')
+    model = MODELS.build({key: value for key, value in config.model.items() if key != 'match_rank'}).eval()
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=config.pretty_text)), tmp_path / 'former.pth')
+    images, network = torch.randn(2, 3, 64, 64), open_network(str(tmp_path / 'former.pth'))
+    found = network.model.dense_features(images.to(network.model.data_preprocessor.device)).cpu()
+    torch.testing.assert_close(found, model.dense_features(images))
+
+
 def test_a_published_vit_opens_by_its_file_alone(tmp_path):
     init_default_scope('mmdecouple')
     arch = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=384)
