@@ -77,3 +77,13 @@ def test_a_source_distribution_holds_every_file_that_its_readme_shows_or_links(t
     named = re.findall(r'\]\((?!https?:|#)([^)#]+)', (ROOT / 'README.md').read_text())
     assert 'docs/images/demo_metrics.png' in named
     assert [name for name in named if not any(path == name or path.startswith(f'{name}/') for path in packed)] == []
+
+
+def test_every_path_that_a_page_names_exists():
+    missing = []
+    for page in (ROOT / 'README.md', ROOT / 'SECURITY.md', *(ROOT / 'docs').glob('*.md')):
+        text = page.read_text()
+        named = re.findall(r'`((?:mmdecouple|tools|tests|configs|docs|examples|requirements)/[\w./-]+?)`', text)
+        named += [f'tests/{name}' for name in re.findall(r'`(test_\w+/test_\w+\.py|integration/\w+\.py)`', text)]
+        missing += [f'{page.name}: {name}' for name in named if not (ROOT / name).exists()]
+    assert missing == []
