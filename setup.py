@@ -1,4 +1,5 @@
 """Packaging of `mmdecouple`: the distribution, and the files that `mim` looks for."""
+
 import atexit
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ class BuildWithMimFiles(build_py):
     """Copies tools, configs and model index into a wheel; editable installs use the checkout."""
 
     def run(self) -> None:
+        """Builds the modules, then adds the configs."""
         super().run()
         if self.editable_mode:
             return
@@ -65,4 +67,5 @@ if __name__ == '__main__':
         extras_require=extras,
         cmdclass={'build_py': BuildWithMimFiles},
         options={'build': {'build_base': scratch}, 'egg_info': {'egg_base': scratch}},
-        zip_safe=False)
+        zip_safe=False,
+    )

@@ -6,6 +6,7 @@ The method is dense BYOL: at every position the student predicts the features th
 things make it the "-D" form: `branch.compose` makes the decoupled views, the student sees them in the same pass as its
 own view, and `branch(...)` adds their loss. The images are random blobs; put a loader of your own in their place.
 """
+
 import argparse
 import copy
 

@@ -3,6 +3,7 @@
 A type is looked up here first and then in mmengine's root; a type of another package is named with its scope
 (`mmpretrain.ResNet`). Modules are imported at the first look-up, so no config needs `custom_imports`.
 """
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
@@ -37,8 +38,7 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, location
 FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, locations=_DATASETS)
 MODELS = Registry('model', parent=MMENGINE_MODELS, locations=_MODELS)
 MODEL_WRAPPERS = Registry('model wrapper', parent=MMENGINE_MODEL_WRAPPERS, locations=_MODELS)
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=_MODELS)
+WEIGHT_INITIALIZERS = Registry('weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=_MODELS)
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, locations=_MODELS)
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=_ENGINE)
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=_ENGINE)
@@ -47,9 +47,9 @@ LOG_PROCESSORS = Registry('log processor', parent=MMENGINE_LOG_PROCESSORS, locat
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, locations=_ENGINE)
 OPTIM_WRAPPERS = Registry('optim wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=_ENGINE)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optim wrapper constructor', parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, locations=_ENGINE)
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, locations=_ENGINE)
+    'optim wrapper constructor', parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, locations=_ENGINE
+)
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, locations=_ENGINE)
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=_EVALUATION)
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=_EVALUATION)
 MEASURES = Registry('measure', locations=_EVALUATION)

@@ -1,4 +1,5 @@
 """Fixtures that several rooms use."""
+
 import os
 from pathlib import Path
 

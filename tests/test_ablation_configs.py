@@ -1,4 +1,5 @@
 """The shipped ablation tables: what rows differ in, the shipped configs they must equal, the published figures."""
+
 import copy
 import re
 from functools import lru_cache
@@ -59,8 +60,11 @@ def difference(one, other, path: str = '') -> set[str]:
     if path.endswith('batch_stages') and ... not in (one, other):
         one, other = dict(enumerate(one)), dict(enumerate(other))
     if isinstance(one, dict) and isinstance(other, dict):
-        return {key for name in one.keys() | other.keys()
-                for key in difference(one.get(name, ...), other.get(name, ...), f'{path}.{name}'.strip('.'))}
+        return {
+            key
+            for name in one.keys() | other.keys()
+            for key in difference(one.get(name, ...), other.get(name, ...), f'{path}.{name}'.strip('.'))
+        }
     one, other = (list(part) if isinstance(part, tuple) else part for part in (one, other))
     return set() if one == other else {path}
 
@@ -105,8 +109,9 @@ def test_published_figures_are_those_of_the_metafiles():
     known, named = {}, {'OKNN': 'OKNN top 1', 'OKNN-D': 'OKNN-D top 1'}
     for file in (ROOT / 'configs').glob('*/metafile.yml'):
         for model in yaml.safe_load(file.read_text())['Models']:
-            known[model['Config']] = {metric: value for result in model.get('Results', ())
-                                      for metric, value in result['Metrics'].items()}
+            known[model['Config']] = {
+                metric: value for result in model.get('Results', ()) for metric, value in result['Metrics'].items()
+            }
     compared = 0
     for name in VARIED:
         for row in read_table(name).rows:
@@ -133,14 +138,17 @@ def test_equal_views_are_equal_by_the_count_of_their_table():
         for one in ('base', 'all tokens'):
             for other in ('control', '-D'):
                 assert views(f'iBOT/{one}, equal views', 'visible_tokens', scale) == views(
-                    f'iBOT/{other}', 'visible_tokens', scale)
+                    f'iBOT/{other}', 'visible_tokens', scale
+                )
 
 
 @pytest.mark.parametrize('group', VIEWS)
 def test_rows_of_the_evidence_differ_in_what_their_names_say(group):
     table = read_table('evidence')
-    rows = {row.name: row_config('evidence', row.label, 'demo', 'cooccurrence')
-            for row in table.rows_of(group, 'cooccurrence', 'demo')}
+    rows = {
+        row.name: row_config('evidence', row.label, 'demo', 'cooccurrence')
+        for row in table.rows_of(group, 'cooccurrence', 'demo')
+    }
 
     def varied(one: str, other: str) -> str:
         return ' '.join(sorted(difference(rows[one], rows[other])))
@@ -163,8 +171,11 @@ def test_rows_of_the_evidence_differ_in_what_their_names_say(group):
     for row in table.rows_of(group, 'none', 'demo'):
         config = row_config('evidence', row.label, 'demo', 'none')
         keys = difference(config, rows[row.name])
-        assert keys == {f'{loader}.dataset.{part}scenes.cooccurrence' for loader, parts in (
-            ('train_dataloader', ['']), ('test_dataloader', ['objects.', 'bank.', 'singles.'])) for part in parts}
+        assert keys == {
+            f'{loader}.dataset.{part}scenes.cooccurrence'
+            for loader, parts in (('train_dataloader', ['']), ('test_dataloader', ['objects.', 'bank.', 'singles.']))
+            for part in parts
+        }
 
 
 @pytest.mark.parametrize('scale, cells', [('full', 14), ('demo', 8)])
@@ -194,12 +205,19 @@ def first_step(table: str, label: str, scale: str) -> dict[str, torch.Tensor]:
 
 
 DEMO = [(table, label) for table, label, scale in ROWS if scale == 'demo']
-NEW = {('alignment', 'DenseCL/Rand'), ('alignment', 'iBOT/T@20'), ('schedule', 'iBOT/multi-crop'),
-       ('mask_ratio', 'SoCo/ratio=0.9'), ('rcc_augmentation', 'SoCo/RCC'), ('grid', 'iBOT/N=1 same area')}
+NEW = {
+    ('alignment', 'DenseCL/Rand'),
+    ('alignment', 'iBOT/T@20'),
+    ('schedule', 'iBOT/multi-crop'),
+    ('mask_ratio', 'SoCo/ratio=0.9'),
+    ('rcc_augmentation', 'SoCo/RCC'),
+    ('grid', 'iBOT/N=1 same area'),
+}
 
 
-@pytest.mark.parametrize('table, label', [
-    pytest.param(*row, marks=() if row in NEW else pytest.mark.slow, id=' '.join(row)) for row in DEMO])
+@pytest.mark.parametrize(
+    'table, label', [pytest.param(*row, marks=() if row in NEW else pytest.mark.slow, id=' '.join(row)) for row in DEMO]
+)
 def test_the_demo_of_a_row_takes_a_step(table, label):
     losses = first_step(table, label, 'demo')
     assert all(torch.isfinite(value) for value in losses.values())
@@ -219,7 +237,7 @@ def test_the_full_config_of_a_row_builds(table, label):
 def test_every_row_says_what_to_measure_and_its_data_have_it(name, scale, tmp_path):
     for run in plan_runs(read_table(name), scale, tmp_path, seeds=[0]):
         asked = [probe['measures'] for probe in figures_files(run.probe, tmp_path).values()]
-        types = [measure['type'] for measure, in asked]
+        types = [measure['type'] for (measure,) in asked]
         # COCO knows no classes of backgrounds: a measure that its data cannot give would fail at every start.
         assert {'OKNN', 'InterCouplingRatio'} <= set(types), run.name
         assert scale == 'demo' or 'BackgroundLeak' not in types, run.name

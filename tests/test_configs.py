@@ -1,4 +1,5 @@
 """Every shipped config builds, survives dump and reload, and is what its name and header say."""
+
 import re
 from pathlib import Path
 
@@ -75,10 +76,10 @@ def test_a_decoupled_config_differs_from_its_base_by_the_branch_alone():
         branch, shipped = ours['model'].pop('decoupling'), ours.pop('decoupling')
         if 'soco' in path.stem:
             # RCC on the same proposals takes the place of SoCo's cutout; the demo's views have smaller cells.
-            cutout, = ours['model']['data_preprocessor'].pop('batch_stages')
+            (cutout,) = ours['model']['data_preprocessor'].pop('batch_stages')
             assert base['model']['data_preprocessor'].pop('batch_stages') == [dict(type='CutBoxes')]
             assert ours.pop('batch_stages') == [dict(cutout, mask_stride=16)]
-            assert cutout['views'] == (1, ) and cutout['on_regions'] and cutout['mask'] == branch['mask']
+            assert cutout['views'] == (1,) and cutout['on_regions'] and cutout['mask'] == branch['mask']
             cell = 4 if path.parent.name == 'demo' else 16
             assert branch.pop('mask_stride') == cutout['mask_stride'] == cell and shipped.pop('mask_stride') == 16
         if '-same_' in path.stem and 'soco' in path.stem:
@@ -104,7 +105,7 @@ def test_soco_trains_as_the_authors_did():
     model.init_weights()
     block = model.backbone.layer3[1]
     assert not block.bn3.weight.any() and torch.equal(model.teacher.neck.fc0.weight, model.neck.fc0.weight)
-    assert block.conv2.weight.std().item() == pytest.approx((2 / (9 * 256))**0.5, rel=0.01)
+    assert block.conv2.weight.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.01)
 
 
 @pytest.mark.parametrize('name, width', [('clip-l14', 1024), ('dino-b16', 768)])

@@ -3,6 +3,7 @@
 Trains small networks of one method from one seed, a few at a time, measures them and the untrained network, and
 writes `report.html`. A run that is finished is not trained again, an interrupted one goes on where it stopped.
 """
+
 import argparse
 import sys
 import time
@@ -22,9 +23,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--method', choices=STORIES, default='densecl', help='whose runs (default: densecl)')
     parser.add_argument('--seed', type=seed, default=0, help='seed of all runs (default: 0)')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
-                        help='folder of the runs and, for another method than densecl in a folder of its name, of the '
-                        'report (default: work_dirs/demo)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/demo'),
+        help='folder of the runs and, for another method than densecl in a folder of its name, of the '
+        'report (default: work_dirs/demo)',
+    )
     parser.add_argument('--fresh', action='store_true', help='train again what is finished')
     parser.add_argument('--quick', action='store_true', help='a few steps: tries the machinery, teaches nothing')
     return parser.parse_args()

@@ -1,4 +1,5 @@
 """Pre-trains a model: `python tools/train.py CONFIG`."""
+
 from mmdecouple.runs.train import main
 
 if __name__ == '__main__':

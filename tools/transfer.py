@@ -9,6 +9,7 @@ sampled regions anew: it does not end in the very bits of one that was never int
 own in work_dirs/transfer/, beside results.jsonl and results.md; a result is read back by
 `mim test mmdecouple FOLDER/transfer_config.py --checkpoint FOLDER/iter_N.pth`.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -26,33 +27,57 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a pre-training run here, or a file of another project')
     parser.add_argument('--task', required=True, metavar='TASK', help=', '.join(task_names()))
-    parser.add_argument('--smoke', choices=['coco128', 'scenes', 'overfit'],
-                        help='minutes instead of the protocol: a few iterations on data/coco128 or on an export in '
-                        'data/scenes; or eight built-in scenes learned by heart, which shows that fine-tuning works')
-    parser.add_argument('--arch', metavar='ARCH',
-                        help="network in the place of the protocol's, with whose numbers it does not compare: "
-                        f'{", ".join(arch_names())}')
-    parser.add_argument('--method', metavar='NAME',
-                        help='what the table calls the method of a file of another project (default: unknown)')
-    parser.add_argument('--role', choices=['auto', 'student', 'teacher'], default='auto',
-                        help="whose weights; auto (default) takes the teacher's for iBOT, the student's for all others")
+    parser.add_argument(
+        '--smoke',
+        choices=['coco128', 'scenes', 'overfit'],
+        help='minutes instead of the protocol: a few iterations on data/coco128 or on an export in '
+        'data/scenes; or eight built-in scenes learned by heart, which shows that fine-tuning works',
+    )
+    parser.add_argument(
+        '--arch',
+        metavar='ARCH',
+        help="network in the place of the protocol's, with whose numbers it does not compare: "
+        f'{", ".join(arch_names())}',
+    )
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help='what the table calls the method of a file of another project (default: unknown)',
+    )
+    parser.add_argument(
+        '--role',
+        choices=['auto', 'student', 'teacher'],
+        default='auto',
+        help="whose weights; auto (default) takes the teacher's for iBOT, the student's for all others",
+    )
     parser.add_argument('--data-root', help="folder of the data (default: the config's)")
     parser.add_argument('--seed', type=seed, default=0, help='seed of the run (default 0)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument('--gpus', type=positive, default=1,
-                        help="processes for --launcher (default 1); they share the protocol's batch")
+    parser.add_argument(
+        '--gpus', type=positive, default=1, help="processes for --launcher (default 1); they share the protocol's batch"
+    )
     parser.add_argument('--partition', help='of Slurm')
     parser.add_argument('--work-dir', help='folder of the run (default: one below --root)')
     parser.add_argument('--root', default='work_dirs/transfer', help='folder of runs and table (default %(default)s)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
-    parser.add_argument('--precision', choices=['bf16', 'fp16', 'fp32'],
-                        help="of training (default: the protocol's, fp16 for ViTs and fp32 for ResNets)")
-    parser.add_argument('--faster-coco-eval', action='store_true',
-                        help='score COCO by the package of this name: the same results in less time')
-    parser.add_argument('--allow-pickle', action='store_true',
-                        help='trust the checkpoint: run code that is pickled in it')
-    add_overrides(parser, 'overrides of the config; with another train_dataloader.batch_size the learning rate is '
-                  'scaled in proportion, unless auto_scale_lr.enable=False')
+    parser.add_argument(
+        '--precision',
+        choices=['bf16', 'fp16', 'fp32'],
+        help="of training (default: the protocol's, fp16 for ViTs and fp32 for ResNets)",
+    )
+    parser.add_argument(
+        '--faster-coco-eval',
+        action='store_true',
+        help='score COCO by the package of this name: the same results in less time',
+    )
+    parser.add_argument(
+        '--allow-pickle', action='store_true', help='trust the checkpoint: run code that is pickled in it'
+    )
+    add_overrides(
+        parser,
+        'overrides of the config; with another train_dataloader.batch_size the learning rate is '
+        'scaled in proportion, unless auto_scale_lr.enable=False',
+    )
     args = parser.parse_args()
     if args.task not in task_names():
         parser.error(f'there is no task {args.task!r}; tasks: {", ".join(task_names())}')
@@ -80,11 +105,13 @@ def show(row: dict, console: Console, folder: Path) -> None:
 
 def task_names() -> list[str]:
     from mmdecouple.downstream.tasks import TASKS
+
     return list(TASKS)
 
 
 def arch_names() -> list[str]:
     from mmdecouple.downstream.archs import ARCHS
+
     return list(ARCHS)
 
 
@@ -96,12 +123,28 @@ def main() -> None:
             check_writable(Path(args.work_dir) / 'transfer_config.py')
         choose_device(args.device)
         from mmdecouple.downstream.transfer import Transfer
+
         transfer = Transfer(
-            args.checkpoint, args.task, args.smoke, arch=args.arch, method=args.method, role=args.role,
-            data_root=args.data_root, options=args.cfg_options, seed=args.seed, launcher=args.launcher, gpus=args.gpus,
-            partition=args.partition, work_dir=args.work_dir, root=args.root, device=args.device,
-            precision=args.precision, faster_coco_eval=args.faster_coco_eval, allow_pickle=args.allow_pickle,
-            command=['python', *sys.argv])
+            args.checkpoint,
+            args.task,
+            args.smoke,
+            arch=args.arch,
+            method=args.method,
+            role=args.role,
+            data_root=args.data_root,
+            options=args.cfg_options,
+            seed=args.seed,
+            launcher=args.launcher,
+            gpus=args.gpus,
+            partition=args.partition,
+            work_dir=args.work_dir,
+            root=args.root,
+            device=args.device,
+            precision=args.precision,
+            faster_coco_eval=args.faster_coco_eval,
+            allow_pickle=args.allow_pickle,
+            command=['python', *sys.argv],
+        )
         transfer.prepare()
         show(transfer.run(), Console(), Path(args.root))
 

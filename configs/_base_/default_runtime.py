@@ -5,9 +5,8 @@ runner_type = 'PretrainRunner'
 # A run without a seed draws one, logs it and keeps it in its checkpoints.
 randomness = dict(seed=None)
 env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
 
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
@@ -15,7 +14,8 @@ default_hooks = dict(
     sampler_seed=None,
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3))
+    checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3),
+)
 # Only what a config adds: the runner itself registers the hooks that no run can do without (engine/own_hooks.py).
 custom_hooks = []
 

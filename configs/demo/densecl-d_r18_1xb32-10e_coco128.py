@@ -6,9 +6,9 @@ model = dict(
     backbone=dict(depth=18),
     neck=dict(in_channels=512, hid_channels=512),
     teacher=dict(momentum=0.99, end_momentum=1.0),
-    queue_length=1024)
-train_dataloader = dict(
-    num_workers=1, dataset=dict(data_root=root, ann_file=None, img_prefix='train2017'))
+    queue_length=1024,
+)
+train_dataloader = dict(num_workers=1, dataset=dict(data_root=root, ann_file=None, img_prefix='train2017'))
 optim_wrapper = dict(optimizer=dict(lr=0.03))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=True, begin=0, end=10)]
 train_cfg = dict(max_epochs=10)
@@ -18,8 +18,7 @@ test_dataloader = dict(
     batch_size=16,
     num_workers=1,
     dataset=dict(
-        objects=dict(
-            ann_file=f'{root}/annotations/instances_val2017.json', img_prefix=f'{root}/val2017'),
-        bank=dict(
-            ann_file=f'{root}/annotations/instances_train2017.json',
-            img_prefix=f'{root}/train2017')))
+        objects=dict(ann_file=f'{root}/annotations/instances_val2017.json', img_prefix=f'{root}/val2017'),
+        bank=dict(ann_file=f'{root}/annotations/instances_train2017.json', img_prefix=f'{root}/train2017'),
+    ),
+)

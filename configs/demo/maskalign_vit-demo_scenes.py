@@ -10,10 +10,12 @@ optim_wrapper = dict(
     precision='bf16',
     constructor='DecayGroupsConstructor',
     paramwise_cfg=dict(free=['neck.weights']),
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05))
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
+)
 param_scheduler = [
-    dict(type='WarmupCosineLR', warmup=1, eta_min=1e-5, warmup_endpoint=False, by_epoch=True,
-         convert_to_iter_based=True),
+    dict(
+        type='WarmupCosineLR', warmup=1, eta_min=1e-5, warmup_endpoint=False, by_epoch=True, convert_to_iter_based=True
+    )
 ]
 train_cfg = dict(max_epochs=8)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4))

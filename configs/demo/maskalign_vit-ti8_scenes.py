@@ -5,4 +5,5 @@ _base_ = ['./maskalign_vit-demo_scenes.py']
 model = dict(
     backbone=dict(arch='deit-tiny'),
     neck=dict(student_depth=12, teacher_depth=12, levels=5),
-    teacher=dict(backbone=dict(arch='deit-tiny'), checkpoint='work_dirs/ibot_vit-ti8_scenes/epoch_6.pth'))
+    teacher=dict(backbone=dict(arch='deit-tiny'), checkpoint='work_dirs/ibot_vit-ti8_scenes/epoch_6.pth'),
+)

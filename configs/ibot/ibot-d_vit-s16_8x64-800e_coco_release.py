@@ -11,9 +11,5 @@
 # - colors, gray and solarization come before the blur, image by image, as in the original iBOT; there after it, by
 #   kornia on the GPU, with one order of the jitter's four operations for the whole batch.
 # The rule of the masks is that of the code, cell for cell (preset `release`).
-_base_ = [
-    './ibot_vit-s16_8x64-800e_coco.py',
-    '../_base_/decoupling/release_vit.py',
-    '../_base_/decoupling/rcc_mim.py',
-]
+_base_ = ['./ibot_vit-s16_8x64-800e_coco.py', '../_base_/decoupling/release_vit.py', '../_base_/decoupling/rcc_mim.py']
 model = dict(decoupling=_base_.decoupling, mim_mask=_base_.mim_mask)

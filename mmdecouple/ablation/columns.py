@@ -1,4 +1,5 @@
 """The columns a table may show: metrics of the measures, by their label, and figures that only papers give."""
+
 from mmdecouple.evaluation.measures.catalog import metric_specs
 from mmdecouple.evaluation.measures.spec import MetricSpec
 

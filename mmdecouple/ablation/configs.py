@@ -1,4 +1,5 @@
 """The full scale of a table as configs of their own, so that `mim train mmdecouple` finds every row."""
+
 import re
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,13 @@ def config_texts(table: Table) -> dict[str, str]:
 
 def _text(table: Table, row: Row, setting: str) -> str:
     published = ', '.join(f'{column} {value:g}' for column, value in row.published.items())
-    words = (f'{table.title}: {row.label}{f", {setting}" if setting else ""} ({table.source}). '
-             + (f'Published: {published}. ' if published else '') + 'Not yet run here. '
-             + (f'Weights come from the row {" and ".join(row.after)}. ' if row.after else '')
-             + f'Written by `tools/ablate.py {table.name} --write-configs` from ../{table.name}.yml.')
+    words = (
+        f'{table.title}: {row.label}{f", {setting}" if setting else ""} ({table.source}). '
+        + (f'Published: {published}. ' if published else '')
+        + 'Not yet run here. '
+        + (f'Weights come from the row {" and ".join(row.after)}. ' if row.after else '')
+        + f'Written by `tools/ablate.py {table.name} --write-configs` from ../{table.name}.yml.'
+    )
     lines, line = [], '#'
     for word in words.split():
         if len(line) + 1 + len(word) > _WIDTH:

@@ -1,4 +1,5 @@
 """Runs of a plan as jobs: train what is not trained, measure what is not measured, nothing twice."""
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,8 +18,13 @@ from .run_measures import UNTRAINED, figures_files
 _WAIT_SECONDS = 120
 
 
-def jobs_of(runs: Sequence[PlannedRun], *, gpus: int = 1, held_files: Sequence[IO] = (),
-            measured: Callable[[], None] | None = None) -> list[Job]:
+def jobs_of(
+    runs: Sequence[PlannedRun],
+    *,
+    gpus: int = 1,
+    held_files: Sequence[IO] = (),
+    measured: Callable[[], None] | None = None,
+) -> list[Job]:
     """Jobs for all that is missing, each run's measuring right behind its training.
 
     Args:
@@ -34,24 +40,43 @@ def jobs_of(runs: Sequence[PlannedRun], *, gpus: int = 1, held_files: Sequence[I
                 finish(run)
             else:
                 training[run.key] = f'training {run.name}'
-                jobs.append(Job(
-                    training[run.key], _training(run, gpus), run.folder / 'train.log',
-                    [training[key] for key in run.needs if key in training], partial(finish, run, gpus), held_files))
+                jobs.append(
+                    Job(
+                        training[run.key],
+                        _training(run, gpus),
+                        run.folder / 'train.log',
+                        [training[key] for key in run.needs if key in training],
+                        partial(finish, run, gpus),
+                        held_files,
+                    )
+                )
         # A training that is done anew takes its old figures away.
-        missing = tuple(path for path in figures_files(run.probe, figures_folder(run))
-                        if run.key in training or not path.is_file())
+        missing = tuple(
+            path for path in figures_files(run.probe, figures_folder(run)) if run.key in training or not path.is_file()
+        )
         if missing and missing not in measuring:
             measuring.add(missing)
-            jobs.append(Job(
-                f'measuring {run.name}', _measuring(run), run.folder / 'measure.log',
-                [training[key] for key in (run.key, *run.needs) if key in training], measured, held_files))
+            jobs.append(
+                Job(
+                    f'measuring {run.name}',
+                    _measuring(run),
+                    run.folder / 'measure.log',
+                    [training[key] for key in (run.key, *run.needs) if key in training],
+                    measured,
+                    held_files,
+                )
+            )
     return jobs
 
 
 def _training(run: PlannedRun, gpus: int) -> list[str]:
     config = _write_config(run, run.folder / 'config' / f'{run.folder.name}.py')
-    return launch_command('mmdecouple.runs.train', [str(config), '--work-dir', str(run.folder), '--resume'],
-                          'pytorch' if gpus > 1 else 'none', gpus)
+    return launch_command(
+        'mmdecouple.runs.train',
+        [str(config), '--work-dir', str(run.folder), '--resume'],
+        'pytorch' if gpus > 1 else 'none',
+        gpus,
+    )
 
 
 def _measuring(run: PlannedRun) -> list[str]:

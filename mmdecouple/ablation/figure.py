@@ -1,4 +1,5 @@
 """A table as figures: a panel for each group and measured column."""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +45,10 @@ def write_figures(table: Table, rows: Sequence[dict[str, Any]], scale: str, fold
         specs = [spec for spec in measured_columns(table.columns).values() if spec.key in keys]
         groups = [group for group in table.groups if any(row['group'] == group for row in measured)]
         shown = {group: [Line(row.name, row.name) for row in table.rows_of(group, setting, scale)] for group in groups}
-        compared = {group: [Line(f'{row} minus {other}', row, other)
-                            for row, other in table.compared(group, setting, scale)] for group in groups}
+        compared = {
+            group: [Line(f'{row} minus {other}', row, other) for row, other in table.compared(group, setting, scale)]
+            for group in groups
+        }
         for stem, lines in (('figure', shown), ('differences', compared)):
             lines = {group: of_group for group, of_group in lines.items() if of_group}
             if specs and lines:
@@ -55,8 +58,15 @@ def write_figures(table: Table, rows: Sequence[dict[str, Any]], scale: str, fold
     return paths
 
 
-def _write(path: Path, title: str, table: Table, figures: Figures, setting: str, shown: dict[str, list[Line]],
-           specs: Sequence[MetricSpec]) -> Path:
+def _write(
+    path: Path,
+    title: str,
+    table: Table,
+    figures: Figures,
+    setting: str,
+    shown: dict[str, list[Line]],
+    specs: Sequence[MetricSpec],
+) -> Path:
     heights = [len(lines) + 2 for lines in shown.values()]
     with figure_style():
         figure = new_figure(1.6 + 1.6 * len(specs), 0.26 * sum(heights) + 0.4)
@@ -73,8 +83,9 @@ def _write(path: Path, title: str, table: Table, figures: Figures, setting: str,
         return save_png(figure, path)
 
 
-def _panel(axes: Axes, figures: Figures, table: Table, group: str, lines: Sequence[Line], setting: str,
-           spec: MetricSpec) -> None:
+def _panel(
+    axes: Axes, figures: Figures, table: Table, group: str, lines: Sequence[Line], setting: str, spec: MetricSpec
+) -> None:
     scale = 100 if spec.percent else 1
     styles = run_styles(list(dict.fromkeys(row.name for row in table.rows)), 'untrained')
     for place, line in enumerate(lines):

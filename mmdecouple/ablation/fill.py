@@ -1,4 +1,5 @@
 """Fills a table: runs what is missing and writes what has been measured."""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,15 +40,17 @@ class Filling:
 
     def plan(self, seeds: Sequence[int] | None, rows: Sequence[str], settings: Sequence[str]) -> list[PlannedRun]:
         """The runs that are asked for; see `plan_runs`."""
-        runs = plan_runs(self.table, self.scale, self.out, seeds=seeds, rows=rows, settings=settings,
-                         options=self.options)
+        runs = plan_runs(
+            self.table, self.scale, self.out, seeds=seeds, rows=rows, settings=settings, options=self.options
+        )
         # What is written holds all that has been measured of the table, also by earlier commands.
         known = {*self.table.seeds, *(seeds or ()), *read_seeds(self._results(self.out) / 'rows.jsonl')}
         self.whole = plan_runs(self.table, self.scale, self.out, seeds=sorted(known), options=self.options)
         return runs
 
-    def fill(self, runs: Sequence[PlannedRun], slots: int, threads: int | None, gpus: int,
-             console: Console) -> list[JobFailed]:
+    def fill(
+        self, runs: Sequence[PlannedRun], slots: int, threads: int | None, gpus: int, console: Console
+    ) -> list[JobFailed]:
         """Trains and measures what is missing.
 
         Args:
@@ -68,8 +71,7 @@ class Filling:
         with alone_in(self.out, console.print) as lock:
             jobs = jobs_of(runs, gpus=gpus, held_files=[lock], measured=lambda: self.write(self.out))
             console.print(f'{self.table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
-            return run_jobs(self.table.name, jobs, slots, threads or max(1, cores() // slots), console,
-                            keep_going=True)
+            return run_jobs(self.table.name, jobs, slots, threads or max(1, cores() // slots), console, keep_going=True)
 
     def write(self, out: Path) -> tuple[list[dict[str, Any]], Path]:
         """Writes raw rows, table and figures of what has been measured into a folder.

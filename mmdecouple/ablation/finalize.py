@@ -1,4 +1,5 @@
 """What a finished run keeps: bare weights, and a note of how it was made."""
+
 import io
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ def finish(run: PlannedRun, processes: int = 1) -> None:
     write_bytes(run.weights, buffer.getvalue())
     meta = content['meta']
     images = meta['iter'] * run.config.train_dataloader.batch_size * processes
-    note.update(iterations=meta['iter'], images=images,
-                checkpoint_sha256=digest_of_bytes(buffer.getvalue()))
+    note.update(iterations=meta['iter'], images=images, checkpoint_sha256=digest_of_bytes(buffer.getvalue()))
     for path in figures_folder(run).glob('*.json'):
         path.unlink()  # Of an earlier training of this run, with other weights.
     stamp.finish(**note)

@@ -1,4 +1,5 @@
 """From a table to its runs: each distinct training once, those that others wait for first."""
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,17 @@ from mmdecouple.utils.errors import UserError
 from .resolve import check_scale, resolve
 from .table import Row, Table
 
-_TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'load_from',
-             'compile', 'auto_scale_lr')
+_TRAINING = (
+    'model',
+    'train_dataloader',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+    'custom_hooks',
+    'load_from',
+    'compile',
+    'auto_scale_lr',
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,16 @@ class PlannedRun:
         return self.folder / 'final.pth'
 
 
-def plan_runs(table: Table, scale: str, out: Path, *, seeds: Sequence[int] | None = None, rows: Sequence[str] = (),
-              settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> list[PlannedRun]:
+def plan_runs(
+    table: Table,
+    scale: str,
+    out: Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    rows: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> list[PlannedRun]:
     """All runs of a table: seeds outermost, then settings, then rows; none before those that it needs.
 
     Args:
@@ -112,16 +130,19 @@ def check_batch(runs: Sequence[PlannedRun], processes: int) -> None:
         batch = run.config.train_dataloader.batch_size
         wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size', batch)
         if wanted != batch * processes and not run.row.untrained:
-            raise UserError(f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
-                            f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.')
+            raise UserError(
+                f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
+                f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.'
+            )
 
 
 def _matches(row: Row, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in (row.label, row.group, row.name))
 
 
-def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, PlannedRun],
-         options: Mapping[str, Any]) -> PlannedRun:
+def _run(
+    row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, PlannedRun], options: Mapping[str, Any]
+) -> PlannedRun:
     config = resolve(row, setting, scale, options)
     if options:
         check_config(config, options)
@@ -134,8 +155,9 @@ def _run(row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[
     key = digest_of([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
     folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'
-    return PlannedRun(row, setting, seed, config, key, folder, tuple(run.key for run in before.values()),
-               configured_probe(config))
+    return PlannedRun(
+        row, setting, seed, config, key, folder, tuple(run.key for run in before.values()), configured_probe(config)
+    )
 
 
 def figures_stem(probe: dict, measure: dict) -> str:

@@ -1,4 +1,5 @@
 """A table as Markdown and on the terminal: ours beside the paper's, then differences to the reference row."""
+
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -60,12 +61,20 @@ def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures
     return Block(title, header, lines)
 
 
-def _differences(table: Table, group: str, pairs: Sequence[tuple[str, str]], setting: str, title: str,
-                 figures: Figures) -> Block:
+def _differences(
+    table: Table, group: str, pairs: Sequence[tuple[str, str]], setting: str, title: str, figures: Figures
+) -> Block:
     specs = measured_columns(table.columns)
-    lines = [[f'{row} minus {other}', *(show_difference(
-        figures.over_seeds(group, row, setting, spec.key, minus=other), spec)
-        for spec in specs.values())] for row, other in pairs]
+    lines = [
+        [
+            f'{row} minus {other}',
+            *(
+                show_difference(figures.over_seeds(group, row, setting, spec.key, minus=other), spec)
+                for spec in specs.values()
+            ),
+        ]
+        for row, other in pairs
+    ]
     return Block(f'{title}: differences, seed by seed', ['rows', *specs], lines)
 
 
@@ -113,6 +122,8 @@ def _legend(table: Table) -> str:
     lower = ', '.join(spec.label for spec in specs if spec.better == 'lower')
     best = ', '.join(f'{spec.label} {spec.better}' for spec in specs if spec.better.isdecimal())
     keys = ', '.join(f'{spec.label} {spec.key}' for spec in specs)
-    return ('Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
-            f'have this sign. Lower is less coupled: {lower or "none of these"}. No coupling gives: '
-            f'{best or "none of these"}. Our figures: {keys or "none"}.')
+    return (
+        'Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
+        f'have this sign. Lower is less coupled: {lower or "none of these"}. No coupling gives: '
+        f'{best or "none of these"}. Our figures: {keys or "none"}.'
+    )

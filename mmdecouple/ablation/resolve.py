@@ -1,9 +1,10 @@
 """A row becomes a config: its base with the overrides, each of which must fit what is there."""
+
 import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -54,7 +55,7 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
     return config
 
 
-@lru_cache(maxsize=None)
+@cache
 def _base_config(path: str) -> Config:
     return load_config(path)
 
@@ -65,8 +66,10 @@ def _check(config: ConfigDict, path: str, value: Any, where: str, base: str) -> 
     for place, part in enumerate(parts):
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
-                raise UserError(f'{where}: {".".join(done)} is a list of {len(node)} in {base}; '
-                                f'give a position below that instead of {part!r}.')
+                raise UserError(
+                    f'{where}: {".".join(done)} is a list of {len(node)} in {base}; '
+                    f'give a position below that instead of {part!r}.'
+                )
             node = node[int(part)]
         elif isinstance(node, dict):
             last = place == len(parts) - 1
@@ -100,7 +103,7 @@ def _takes(kind: Any, key: str) -> bool:
     return not {key, _ANY}.isdisjoint(_parameters(kind))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parameters(kind: Any) -> tuple[str, ...]:
     """Names that the class or function of a config `type` takes; `**` stands for any."""
     if kind is None:

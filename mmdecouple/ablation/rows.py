@@ -1,4 +1,5 @@
 """Rows of a table: one raw row a run, and over the seeds means and paired differences with intervals."""
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,12 +53,25 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
         if note is None or not files:
             continue
         reports = [json.loads(path.read_text()) for path in files]
-        rows.append(dict(
-            table=table.name, scale=scale, group=run.row.group, row=run.row.name, setting=run.setting, seed=run.seed,
-            config_sha256=run.key, base=run.row.bases[scale], folder=run.folder.name, iterations=note['iterations'],
-            images=note['images'], checkpoint_sha256=note['checkpoint_sha256'], version=note['version'],
-            manifests={next(iter(report['metrics'])): report['manifest_sha256'] for report in reports},
-            metrics={key: value for report in reports for key, value in report['metrics'].items()}))
+        rows.append(
+            dict(
+                table=table.name,
+                scale=scale,
+                group=run.row.group,
+                row=run.row.name,
+                setting=run.setting,
+                seed=run.seed,
+                config_sha256=run.key,
+                base=run.row.bases[scale],
+                folder=run.folder.name,
+                iterations=note['iterations'],
+                images=note['images'],
+                checkpoint_sha256=note['checkpoint_sha256'],
+                version=note['version'],
+                manifests={next(iter(report['metrics'])): report['manifest_sha256'] for report in reports},
+                metrics={key: value for report in reports for key, value in report['metrics'].items()},
+            )
+        )
     check_manifests(rows)
     return rows
 
@@ -69,8 +83,10 @@ def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
         for metric, manifest in row['manifests'].items():
             first = seen.setdefault((row['group'], row['setting'], metric), dict(row, manifest=manifest))
             if first['manifest'] != manifest:
-                raise UserError(f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
-                                'different draws; give all rows of a group the same test_dataloader.')
+                raise UserError(
+                    f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
+                    'different draws; give all rows of a group the same test_dataloader.'
+                )
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,4 +1,5 @@
 """Measures one run, each measure by itself: `python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`."""
+
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,10 @@ UNTRAINED = 'none'
 
 def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
     """File of each measure's figures -> config of a `ProbeDataset` with this measure alone."""
-    return {folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
-            for measure in probe['measures']}
+    return {
+        folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
+        for measure in probe['measures']
+    }
 
 
 def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
@@ -46,8 +49,7 @@ def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
 
     for place, (path, one) in enumerate(missing.items()):
         metric = CouplingMetric(json=path, config=config, checkpoint=None if weights == UNTRAINED else weights)
-        measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64,
-                      progress=partial(show, place))
+        measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64, progress=partial(show, place))
 
 
 if __name__ == '__main__':

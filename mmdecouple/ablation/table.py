@@ -31,6 +31,7 @@ Overrides are dotted keys, with list positions as numbers (`param_scheduler.1.en
 (both scales), `full` and `demo` of the table, a setting, a group and a row; what stands later in this list wins. A
 base is a path below `configs/`; a row without one for a scale does not take part at that scale.
 """
+
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,4 +1,5 @@
 """Reading the YAML of a table: checked whole, so that a mistake in it is one line before anything runs."""
+
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -85,8 +86,17 @@ def _table(name: str, content: Any) -> Table:
         for word in pair:
             _one_of(word, {row.name for row in rows}, 'contrasts')
         contrasts.append(tuple(pair))
-    table = Table(name, content['title'], content['source'], columns, seeds, tuple(settings), tuple(rows), references,
-                  tuple(contrasts))
+    table = Table(
+        name,
+        content['title'],
+        content['source'],
+        columns,
+        seeds,
+        tuple(settings),
+        tuple(rows),
+        references,
+        tuple(contrasts),
+    )
     for row in rows:
         _check_dependencies(row, table)
     return table
@@ -99,12 +109,15 @@ def _import(modules: list) -> None:
         raise UserError(f'imports: {error}; put the module on PYTHONPATH.') from error
 
 
-def _row(group: str, name: str, block: Any, group_block: dict, table: dict, settings: dict,
-         columns: tuple[str, ...]) -> Row:
+def _row(
+    group: str, name: str, block: Any, group_block: dict, table: dict, settings: dict, columns: tuple[str, ...]
+) -> Row:
     where = f'groups.{group}.rows.{name}'
     _known(block, 'row', where)
-    bases = {**_mapping(group_block.get('base') or {}, f'groups.{group}.base'),
-             **_mapping(block.get('base') or {}, f'{where}.base')}
+    bases = {
+        **_mapping(group_block.get('base') or {}, f'groups.{group}.base'),
+        **_mapping(block.get('base') or {}, f'{where}.base'),
+    }
     if not bases:
         raise UserError(f'{where}: no base, neither here nor in the group.')
     for scale, base in bases.items():
@@ -121,9 +134,14 @@ def _row(group: str, name: str, block: Any, group_block: dict, table: dict, sett
         _one_of(setting, settings, f'{where}.settings')
     parts = (table, None, group_block, block)
     options = {
-        (setting, scale): {key: value for part in parts
-                           for key, value in _overrides(settings[setting] if part is None else part, scale)}
-        for setting in settings if setting in block.get('settings', settings) for scale in bases
+        (setting, scale): {
+            key: value
+            for part in parts
+            for key, value in _overrides(settings[setting] if part is None else part, scale)
+        }
+        for setting in settings
+        if setting in block.get('settings', settings)
+        for scale in bases
     }
     after = _mapping(block.get('after') or {}, f'{where}.after')
     for label, key in after.items():

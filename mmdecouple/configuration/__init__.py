@@ -1,4 +1,5 @@
 """What a config asks for, checked before anything is built, and answers that name its keys."""
+
 from mmdecouple.configuration.check import check_config
 from mmdecouple.configuration.failures import answering
 

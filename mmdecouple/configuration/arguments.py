@@ -1,4 +1,5 @@
 """What a class or function can be called with."""
+
 import ast
 import inspect
 import textwrap
@@ -31,8 +32,11 @@ def arguments_of(called: Callable) -> Arguments:
     if not inspect.isclass(called):
         names, rest = _named(called)
         return Arguments(names, rest is not None)
-    constructors = [vars(part)['__init__'] for part in called.__mro__
-                    if part not in (nn.Module, object) and '__init__' in vars(part)]
+    constructors = [
+        vars(part)['__init__']
+        for part in called.__mro__
+        if part not in (nn.Module, object) and '__init__' in vars(part)
+    ]
     names: frozenset[str] = frozenset()
     others = False
     for constructor in constructors:
@@ -61,8 +65,13 @@ def _is_handed_on(constructor: Callable, name: str) -> bool:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(constructor))))
     except (OSError, TypeError, SyntaxError):
         return False
-    handed = {id(word.value) for call in ast.walk(tree) if isinstance(call, ast.Call) and _is_constructor(call.func)
-              for word in call.keywords if word.arg is None}
+    handed = {
+        id(word.value)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _is_constructor(call.func)
+        for word in call.keywords
+        if word.arg is None
+    }
     uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
     return bool(uses) and all(id(node) in handed for node in uses)
 

@@ -1,4 +1,5 @@
 """A walk over the blocks of a config: each `type` is known, and each argument is one of its class."""
+
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -17,9 +18,17 @@ LENIENT = {'mmpretrain', 'mmdet', 'mmseg'}
 WALKED = STRICT | LENIENT | {'mmcv'}
 # What an argument of a class is called -> what the blocks in it are, where that is not what the class itself is.
 KINDS_OF_ARGUMENTS = {
-    'pipeline': 'transform', 'transforms': 'transform', 'measures': 'measure',
-    'vis_backends': 'back end of a visualizer', 'optimizer': 'optimizer', 'backbone': 'model', 'neck': 'model',
-    'teacher': 'model', 'predictor': 'model', 'data_preprocessor': 'model', 'decoupling': 'model',
+    'pipeline': 'transform',
+    'transforms': 'transform',
+    'measures': 'measure',
+    'vis_backends': 'back end of a visualizer',
+    'optimizer': 'optimizer',
+    'backbone': 'model',
+    'neck': 'model',
+    'teacher': 'model',
+    'predictor': 'model',
+    'data_preprocessor': 'model',
+    'decoupling': 'model',
 }
 # Layers, built by functions of mmcv that take keys out of these blocks.
 LAYERS = ('norm_cfg', 'act_cfg', 'conv_cfg')
@@ -54,16 +63,26 @@ class Blocks:
             raise UserError(f'config key {key} must be a dict with a type (a {kind}), got {shown(block)}.')
         name = block.get('type', default)
         if name is None:
-            raise UserError(f'config key {key} has no type: name the {kind} that it is; it has '
-                            f'{", ".join(map(str, block)) or "no keys"}.')
+            raise UserError(
+                f'config key {key} has no type: name the {kind} that it is; it has '
+                f'{", ".join(map(str, block)) or "no keys"}.'
+            )
         if not isinstance(name, str) and not callable(name):
             raise UserError(f'config key {key}.type must be the name of a {kind}, got {shown(name)}.')
         scope = block.get('_scope_', self.scope)
         called = resolve(kind, name, scope, f'{key}.type') if isinstance(name, str) else name
         self._inside(block, key, kind, called, scope, extra)
 
-    def _inside(self, block: dict, key: str, kind: str, called: Callable, scope: str, extra: Iterable[str] = (),
-                strict: bool = True) -> None:
+    def _inside(
+        self,
+        block: dict,
+        key: str,
+        kind: str,
+        called: Callable,
+        scope: str,
+        extra: Iterable[str] = (),
+        strict: bool = True,
+    ) -> None:
         check_arguments(called, set(block) - {'type', '_scope_', *extra}, key, strict)
         packages = [part.__module__.partition('.')[0] for part in getattr(called, '__mro__', [called])]
         if packages[0] in WALKED:
@@ -107,8 +126,8 @@ def check_arguments(called: Callable, given: Iterable[str], key: str, strict: bo
     """
     known, others = arguments_of(called)
     # How near a name must be: some constructors read their other arguments themselves.
-    nearness = (0.7 if others else 0.) if strict else (1. if others else 0.85)
+    nearness = (0.7 if others else 0.0) if strict else (1.0 if others else 0.85)
     for name in sorted(set(given) - known, key=str):
-        if nearness == 0. or get_close_matches(str(name), known, 1, nearness):
+        if nearness == 0.0 or get_close_matches(str(name), known, 1, nearness):
             close = meant(close_names(str(name), known), known)
             raise UserError(f'config key {key}.{name}: {called.__name__} has no argument {name}{close}.')

@@ -1,4 +1,5 @@
 """A config is checked before anything is built: the keys that are read, their values, what its classes take."""
+
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -18,8 +19,16 @@ from mmdecouple.utils.errors import UserError
 SPLITS = ('train', 'val', 'test')
 # Keys that mmengine's builder of loaders takes, beside those of torch's loader.
 _OF_LOADERS = ('num_batch_per_epoch', 'disable_subprocess_warning')
-_OF_PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult',
-                 'flat_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate')
+_OF_PARAMWISE = (
+    'custom_keys',
+    'bias_lr_mult',
+    'bias_decay_mult',
+    'norm_decay_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'dcn_offset_lr_mult',
+    'bypass_duplicate',
+)
 
 
 def check_config(config: Config, options: Mapping[str, Any] | None = None) -> None:
@@ -44,14 +53,18 @@ def check_config(config: Config, options: Mapping[str, Any] | None = None) -> No
 
 
 def _check_what_goes_together(config: dict) -> None:
-    groups = [('train_dataloader', 'train_cfg', 'optim_wrapper'),
-              *((f'{split}_dataloader', f'{split}_cfg', f'{split}_evaluator') for split in SPLITS[1:])]
+    groups = [
+        ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+        *((f'{split}_dataloader', f'{split}_cfg', f'{split}_evaluator') for split in SPLITS[1:]),
+    ]
     for group in groups:
         there = [key for key in group if config.get(key) is not None]
         if there and len(there) < len(group):
             missing = next(key for key in group if key not in there)
-            raise UserError(f'the config has {" and ".join(there)}, but it has no {missing}: config keys '
-                            f'{", ".join(group)} go together.')
+            raise UserError(
+                f'the config has {" and ".join(there)}, but it has no {missing}: config keys '
+                f'{", ".join(group)} go together.'
+            )
 
 
 def _check_plain_block(config: dict, key: str) -> None:
@@ -149,8 +162,11 @@ def _check_optimization(config: dict, blocks: Blocks) -> None:
                 close = meant(close_names(name, _OF_PARAMWISE), _OF_PARAMWISE)
                 raise UserError(f'config key optim_wrapper.paramwise_cfg.{name} is read by nothing{close}.')
     schedulers = config.get('param_scheduler') or []
-    named = [('param_scheduler', schedulers)] if isinstance(schedulers, dict) else [
-        (f'param_scheduler.{index}', scheduler) for index, scheduler in enumerate(schedulers)]
+    named = (
+        [('param_scheduler', schedulers)]
+        if isinstance(schedulers, dict)
+        else [(f'param_scheduler.{index}', scheduler) for index, scheduler in enumerate(schedulers)]
+    )
     for key, scheduler in named:
         if 'optimizer' in wrapper:
             blocks.check(scheduler, key, 'scheduler', extra=['convert_to_iter_based', 'epoch_length'])

@@ -1,4 +1,5 @@
 """What others say about a value of a config, as one line with its key."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import extract_tb
@@ -13,13 +14,27 @@ from mmdecouple.utils.errors import UserError, user_message
 
 # Methods of mmengine's runner -> config key that they read.
 _STEPS = {
-    'setup_env': 'env_cfg', 'set_randomness': 'randomness', 'build_logger': 'log_level',
-    'build_log_processor': 'log_processor', 'build_visualizer': 'visualizer', 'add_config': 'visualizer',
-    'build_model': 'model', 'wrap_model': 'model_wrapper_cfg', 'register_default_hooks': 'default_hooks',
-    'register_custom_hooks': 'custom_hooks', 'build_train_loop': 'train_cfg', 'build_val_loop': 'val_cfg',
-    'build_test_loop': 'test_cfg', 'build_optim_wrapper': 'optim_wrapper', 'scale_lr': 'auto_scale_lr',
-    '_init_model_weights': 'model', 'build_param_scheduler': 'param_scheduler', 'build_evaluator': 'test_evaluator',
-    '_maybe_compile': 'compile', 'load_or_resume': 'load_from', 'init_dist': 'env_cfg.dist_cfg',
+    'setup_env': 'env_cfg',
+    'set_randomness': 'randomness',
+    'build_logger': 'log_level',
+    'build_log_processor': 'log_processor',
+    'build_visualizer': 'visualizer',
+    'add_config': 'visualizer',
+    'build_model': 'model',
+    'wrap_model': 'model_wrapper_cfg',
+    'register_default_hooks': 'default_hooks',
+    'register_custom_hooks': 'custom_hooks',
+    'build_train_loop': 'train_cfg',
+    'build_val_loop': 'val_cfg',
+    'build_test_loop': 'test_cfg',
+    'build_optim_wrapper': 'optim_wrapper',
+    'scale_lr': 'auto_scale_lr',
+    '_init_model_weights': 'model',
+    'build_param_scheduler': 'param_scheduler',
+    'build_evaluator': 'test_evaluator',
+    '_maybe_compile': 'compile',
+    'load_or_resume': 'load_from',
+    'init_dist': 'env_cfg.dist_cfg',
 }
 # Functions that build what a dict says -> their name for it.
 _BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
@@ -46,12 +61,13 @@ def answering(config: Config) -> Iterator[None]:
             raise
         # An assertion without a text is told by its line of code.
         reason = next(iter(str(error).strip().splitlines()), '') or extract_tb(error.__traceback__)[-1].line or ''
-        raise UserError(f'{where}: {type(error).__name__}: {_shortened(reason)} (MMDECOUPLE_TRACEBACK=1 shows '
-                        'where).') from error
+        raise UserError(
+            f'{where}: {type(error).__name__}: {_shortened(reason)} (MMDECOUPLE_TRACEBACK=1 shows where).'
+        ) from error
 
 
 def _shortened(text: str, longest: int = 140) -> str:
-    return text if len(text) <= longest else f'{text[:longest - 33]}...{text[-30:]}'
+    return text if len(text) <= longest else f'{text[: longest - 33]}...{text[-30:]}'
 
 
 def _where(error: BaseException, config: dict) -> str | None:

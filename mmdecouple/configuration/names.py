@@ -1,32 +1,33 @@
 """Close names, for messages that say what was probably meant."""
+
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 # The paper's symbols and the words of other projects, beside the names of our arguments.
 WORDS = {
-    'lambda': ('loss_weight', ),
-    'lambda_dc': ('loss_weight', ),
+    'lambda': ('loss_weight',),
+    'lambda_dc': ('loss_weight',),
     'weight': ('loss_weight', 'weight_decay'),
     'tau': ('temperature', 'student_temperature', 'teacher_temperature'),
     'temp': ('temperature', 'student_temperature', 'teacher_temperature'),
     't': ('temperature', 'student_temperature', 'teacher_temperature'),
     'k': ('queue_length', 'prototypes', 'out_channels', 'num_boxes'),
-    'queue_len': ('queue_length', ),
-    'queue_size': ('queue_length', ),
+    'queue_len': ('queue_length',),
+    'queue_size': ('queue_length',),
     'num_prototypes': ('prototypes', 'out_channels'),
-    'm': ('momentum', ),
-    'ema': ('momentum', ),
-    'r_c': ('cut_ratio', ),
-    'rc': ('cut_ratio', ),
-    'mask_ratio': ('cut_ratio', ),
-    'n': ('grid', ),
-    'num_boxes': ('grid', ),
-    'r_d': ('ratio', ),
-    'epochs': ('max_epochs', ),
-    'workers': ('num_workers', ),
-    'bs': ('batch_size', ),
-    'wd': ('weight_decay', ),
-    'learning_rate': ('lr', ),
+    'm': ('momentum',),
+    'ema': ('momentum',),
+    'r_c': ('cut_ratio',),
+    'rc': ('cut_ratio',),
+    'mask_ratio': ('cut_ratio',),
+    'n': ('grid',),
+    'num_boxes': ('grid',),
+    'r_d': ('ratio',),
+    'epochs': ('max_epochs',),
+    'workers': ('num_workers',),
+    'bs': ('batch_size',),
+    'wd': ('weight_decay',),
+    'learning_rate': ('lr',),
 }
 
 

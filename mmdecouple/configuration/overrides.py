@@ -1,4 +1,5 @@
 """Keys that nothing reads: at the root of a config file, and of `--cfg-options`."""
+
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -13,8 +14,10 @@ def check_root_keys(config: Mapping[str, Any]) -> None:
     for name in config:
         known = _misspelt(name) if name not in ROOT_KEYS else None
         if known:
-            raise UserError(f'config key {name} is read by nothing; close: {known}. A variable of your own needs '
-                            'a name that is not so near.')
+            raise UserError(
+                f'config key {name} is read by nothing; close: {known}. A variable of your own needs '
+                'a name that is not so near.'
+            )
 
 
 def _misspelt(name: str) -> str | None:
@@ -47,8 +50,10 @@ def check_overrides(config: Mapping[str, Any], options: Mapping[str, Any], load_
         if root in before:
             instead = list(_copies(before, key.split('.')))[:2] or list(_named(before, key.rpartition('.')[2]))[:2]
             remedy = f'override {" and ".join(instead)}' if instead else 'override the key that it was copied to'
-            raise UserError(f'--cfg-options {key}: nothing reads {root}, a variable of the config file that was copied '
-                            f'when the file was read; {remedy}.')
+            raise UserError(
+                f'--cfg-options {key}: nothing reads {root}, a variable of the config file that was copied '
+                f'when the file was read; {remedy}.'
+            )
         close = close_names(root, ROOT_KEYS) if root not in WORDS else []
         instead = list(_named(config, root))[:3]
         raise UserError(f'--cfg-options {key}: no key {root} is read{meant(instead or close)}.')

@@ -1,4 +1,5 @@
 """Which class a `type` of a config means."""
+
 from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -14,14 +15,27 @@ from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError, shown
 
 KINDS: dict[str, Registry] = {
-    'model': roots.MODELS, 'part of a task': roots.TASK_UTILS, 'data set': roots.DATASETS,
-    'transform': roots.TRANSFORMS, 'sampler': roots.DATA_SAMPLERS, 'function': roots.FUNCTIONS,
-    'measure': MEASURES, 'hook': roots.HOOKS, 'loop': roots.LOOPS, 'runner': roots.RUNNERS,
-    'optimizer': roots.OPTIMIZERS, 'optimizer wrapper': roots.OPTIM_WRAPPERS,
-    'constructor of optimizer wrappers': roots.OPTIM_WRAPPER_CONSTRUCTORS, 'scheduler': roots.PARAM_SCHEDULERS,
-    'metric': roots.METRICS, 'evaluator': roots.EVALUATOR, 'initializer': roots.WEIGHT_INITIALIZERS,
-    'visualizer': roots.VISUALIZERS, 'back end of a visualizer': roots.VISBACKENDS,
-    'log processor': roots.LOG_PROCESSORS, 'wrapper of models': roots.MODEL_WRAPPERS,
+    'model': roots.MODELS,
+    'part of a task': roots.TASK_UTILS,
+    'data set': roots.DATASETS,
+    'transform': roots.TRANSFORMS,
+    'sampler': roots.DATA_SAMPLERS,
+    'function': roots.FUNCTIONS,
+    'measure': MEASURES,
+    'hook': roots.HOOKS,
+    'loop': roots.LOOPS,
+    'runner': roots.RUNNERS,
+    'optimizer': roots.OPTIMIZERS,
+    'optimizer wrapper': roots.OPTIM_WRAPPERS,
+    'constructor of optimizer wrappers': roots.OPTIM_WRAPPER_CONSTRUCTORS,
+    'scheduler': roots.PARAM_SCHEDULERS,
+    'metric': roots.METRICS,
+    'evaluator': roots.EVALUATOR,
+    'initializer': roots.WEIGHT_INITIALIZERS,
+    'visualizer': roots.VISUALIZERS,
+    'back end of a visualizer': roots.VISBACKENDS,
+    'log processor': roots.LOG_PROCESSORS,
+    'wrapper of models': roots.MODEL_WRAPPERS,
 }
 """What a class is -> mmengine's root registry of such classes (the measures have none above ours)."""
 
@@ -86,8 +100,10 @@ def unknown_type(kind: str, name: str, scope: str, key: str) -> UserError:
     known = {other.removeprefix(f'{scope}.'): other for other in _names(kind)}
     elsewhere = [other for other in sorted(known, reverse=True) if other.rpartition('.')[2] == bare]
     close = elsewhere or close_names(name, known) or close_names(bare, known)
-    return UserError(f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its '
-                     'module in custom_imports.')
+    return UserError(
+        f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its '
+        'module in custom_imports.'
+    )
 
 
 def _names(kind: str) -> list[str]:

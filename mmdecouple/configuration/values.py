@@ -1,4 +1,5 @@
 """Types and ranges of the keys that mmengine's runner reads, as a table of key patterns."""
+
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ class Kind(NamedTuple):
     exception: Any = None
 
     def or_none(self) -> 'Kind':
+        """The same kind of value, or None."""
         return Kind(self.type | None, f'{self.words}, or None')
 
 
@@ -43,24 +45,48 @@ EVERY = Kind(COUNT.type, 'a whole number of at least 1, or -1 for never', -1)
 KEPT = Kind(COUNT.type, 'a whole number of at least 1, or -1 for all', -1)
 _BELOW_ONE = Annotated[float, Meta(ge=0, lt=1)]
 _NOT_NEGATIVE = Annotated[float, Meta(ge=0, le=1e300)]
-BETAS = Kind(Annotated[list[_BELOW_ONE | None], Meta(min_length=2, max_length=3)],
-             'a pair of numbers from 0 to less than 1')
+BETAS = Kind(
+    Annotated[list[_BELOW_ONE | None], Meta(min_length=2, max_length=3)], 'a pair of numbers from 0 to less than 1'
+)
 SMALL = Kind(_NOT_NEGATIVE | list[_NOT_NEGATIVE | None] | None, 'a finite number of at least 0')
-STEPS = Kind(Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)],
-             'a list of whole numbers of at least 0')
+STEPS = Kind(Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)], 'a list of whole numbers of at least 0')
 BLOCK_OR_BLOCKS = Kind(dict | list[dict] | None, 'a dict, a list of dicts, or None')
 
 _LOADER = {
-    '': BLOCK.or_none(), '.batch_size': COUNT, '.num_workers': WHOLE, '.persistent_workers': FLAG,
-    '.pin_memory': FLAG, '.drop_last': FLAG, '.prefetch_factor': COUNT.or_none(), '.timeout': NOT_NEGATIVE,
-    '.num_batch_per_epoch': COUNT.or_none(), '.dataset': BLOCK, '.sampler': BLOCK, '.batch_sampler': BLOCK.or_none(),
-    '.sampler.shuffle': FLAG, '.sampler.round_up': FLAG, '.collate_fn': BLOCK,
+    '': BLOCK.or_none(),
+    '.batch_size': COUNT,
+    '.num_workers': WHOLE,
+    '.persistent_workers': FLAG,
+    '.pin_memory': FLAG,
+    '.drop_last': FLAG,
+    '.prefetch_factor': COUNT.or_none(),
+    '.timeout': NOT_NEGATIVE,
+    '.num_batch_per_epoch': COUNT.or_none(),
+    '.dataset': BLOCK,
+    '.sampler': BLOCK,
+    '.batch_sampler': BLOCK.or_none(),
+    '.sampler.shuffle': FLAG,
+    '.sampler.round_up': FLAG,
+    '.collate_fn': BLOCK,
 }
 _SCHEDULER = {
-    '': BLOCK, '.begin': WHOLE, '.end': COUNT, '.T_max': COUNT.or_none(), '.by_epoch': FLAG,
-    '.convert_to_iter_based': FLAG, '.milestones': STEPS, '.step_size': COUNT, '.eta_min': NUMBER.or_none(),
-    '.eta_min_ratio': SHARE.or_none(), '.gamma': POSITIVE, '.power': NUMBER, '.start_factor': NOT_NEGATIVE,
-    '.end_factor': NOT_NEGATIVE, '.factor': NOT_NEGATIVE, '.warmup': NOT_NEGATIVE, '.total_steps': COUNT,
+    '': BLOCK,
+    '.begin': WHOLE,
+    '.end': COUNT,
+    '.T_max': COUNT.or_none(),
+    '.by_epoch': FLAG,
+    '.convert_to_iter_based': FLAG,
+    '.milestones': STEPS,
+    '.step_size': COUNT,
+    '.eta_min': NUMBER.or_none(),
+    '.eta_min_ratio': SHARE.or_none(),
+    '.gamma': POSITIVE,
+    '.power': NUMBER,
+    '.start_factor': NOT_NEGATIVE,
+    '.end_factor': NOT_NEGATIVE,
+    '.factor': NOT_NEGATIVE,
+    '.warmup': NOT_NEGATIVE,
+    '.total_steps': COUNT,
 }
 
 VALUES: dict[str, Kind] = {

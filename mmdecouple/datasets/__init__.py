@@ -1,3 +1,5 @@
+"""Images, their objects and proposals, and the built-in scenes."""
+
 from mmdecouple.datasets.image_dataset import ImageDataset
 from mmdecouple.datasets.objects import CocoObjects, ObjectImage
 from mmdecouple.datasets.reading import UnreadableImage, read_image
@@ -5,7 +7,7 @@ from mmdecouple.datasets.sampler import EpochSampler
 from mmdecouple.datasets.scene_datasets import SceneImages, SceneObjects
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.datasets.seeding import derive_seeds, sample_rng
-from mmdecouple.datasets.transforms import *  # noqa: F401,F403
+from mmdecouple.datasets.transforms import *  # noqa: F403
 
 __all__ = [
     'CocoObjects',

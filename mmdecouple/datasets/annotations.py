@@ -4,6 +4,7 @@
 stands twice in one record counts once, the last time, as for every reader of JSON; a list of records that stands twice
 is refused.
 """
+
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Literal, TypeVar
 
@@ -15,7 +16,7 @@ from mmdecouple.datasets.annotation_refusals import LISTS, refuse_text, refuse_t
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import check_regular
 
-Id = Annotated[int, Meta(ge=-2**63, le=2**63 - 1)]
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Side = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Meta(min_length=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -124,8 +125,9 @@ def decode_coco(data: bytes, path: str, schema: type[Content]) -> Content:
     try:
         return strict_json.decode(data, type=schema)
     except RecursionError:
-        raise UserError(f'{shown(path, 160)}: its JSON is nested too deeply for an annotation file; name another '
-                        'file.') from None
+        raise UserError(
+            f'{shown(path, 160)}: its JSON is nested too deeply for an annotation file; name another file.'
+        ) from None
     except ValidationError as error:
         refuse_value(data, path, str(error))
     except (DecodeError, UnicodeDecodeError) as error:
@@ -159,6 +161,8 @@ def _require_unique(path: str, kind: str, field: str, values: Sequence[Hashable]
     for second, value in enumerate(values):
         first = place_of.setdefault(value, second)
         if first != second:
-            raise UserError(f'{shown(path, 160)}: {kind}[{first}] and {kind}[{second}] have the same {field} '
-                            f'{shown(value)} ({repeats} repeats in all); give each record its own. Were files joined '
-                            'without renumbering?')
+            raise UserError(
+                f'{shown(path, 160)}: {kind}[{first}] and {kind}[{second}] have the same {field} '
+                f'{shown(value)} ({repeats} repeats in all); give each record its own. Were files joined '
+                'without renumbering?'
+            )

@@ -1,4 +1,5 @@
 """Lists of a few per cent of a COCO-format data set, the same wherever they are drawn."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -30,8 +31,10 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
         if len({record['id'] for record in content['images']}) < len(content['images']):
             raise ValueError('an image id stands twice')
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f'{path} is no COCO annotation file ({type(error).__name__}: {error}); '
-                        'it must have images with ids and annotations with image ids.') from error
+        raise UserError(
+            f'{path} is no COCO annotation file ({type(error).__name__}: {error}); '
+            'it must have images with ids and annotations with image ids.'
+        ) from error
     return content
 
 
@@ -53,9 +56,12 @@ def take_share(content: dict[str, Any], percent: float, seed: int) -> dict[str, 
         raise UserError(f'coco_subset: percent must lie in (0, 100], got {percent}.')
     if not content['images']:
         raise UserError('coco_subset: the annotation file has no images.')
-    ranked = sorted((record['id'] for record in content['images']),
-                    key=lambda image: hashlib.sha256(f'{seed}:{image}'.encode()).digest())
-    chosen = set(ranked[:max(1, round(len(ranked) * percent / 100))])
+    ranked = sorted(
+        (record['id'] for record in content['images']),
+        key=lambda image: hashlib.sha256(f'{seed}:{image}'.encode()).digest(),
+    )
+    chosen = set(ranked[: max(1, round(len(ranked) * percent / 100))])
     return content | dict(
         images=[record for record in content['images'] if record['id'] in chosen],
-        annotations=[record for record in content['annotations'] if record['image_id'] in chosen])
+        annotations=[record for record in content['annotations'] if record['image_id'] in chosen],
+    )

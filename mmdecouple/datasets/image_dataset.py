@@ -1,4 +1,5 @@
 """Unlabelled images: a COCO annotation file, a folder, or a list file."""
+
 from typing import Any
 
 from mmdecouple.datasets.listing import find_missing, list_images
@@ -32,14 +33,16 @@ class ImageDataset(SeededDataset):
         ValueError: If there are no images or ``max_bad_share`` is out of range.
     """
 
-    def __init__(self,
-                 pipeline: list[dict],
-                 data_root: str = '',
-                 ann_file: str | None = None,
-                 img_prefix: str = '',
-                 seed: int | None = None,
-                 max_bad_share: float = 0.01,
-                 backend_args: dict | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: list[dict],
+        data_root: str = '',
+        ann_file: str | None = None,
+        img_prefix: str = '',
+        seed: int | None = None,
+        max_bad_share: float = 0.01,
+        backend_args: dict | None = None,
+    ) -> None:
         super().__init__(pipeline, seed)
         check = Settings(self, DATASET)
         for key, value in (('data_root', data_root), ('img_prefix', img_prefix)):
@@ -54,7 +57,8 @@ class ImageDataset(SeededDataset):
             raise MissingFile(
                 f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the '
                 f'first is {missing[0]!r} (config keys data_root, ann_file and img_prefix; '
-                f'max_bad_share={max_bad_share}).')
+                f'max_bad_share={max_bad_share}).'
+            )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,6 +81,9 @@ class ImageDataset(SeededDataset):
                 img_path=path,
                 sample_idx=(index + step) % len(self),
                 ori_shape=image.shape[:2],
-                unreadable=unreadable)
-        raise UnreadableImage(f'ImageDataset: none of the {len(self)} images can be read, for '
-                              f'example {unreadable[0][0]!r}: {unreadable[0][1]}.')
+                unreadable=unreadable,
+            )
+        raise UnreadableImage(
+            f'ImageDataset: none of the {len(self)} images can be read, for '
+            f'example {unreadable[0][0]!r}: {unreadable[0][1]}.'
+        )

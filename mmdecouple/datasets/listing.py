@@ -1,4 +1,5 @@
 """Which image files an unlabelled data set holds."""
+
 import os
 import os.path as osp
 
@@ -30,8 +31,9 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
         return walk_images(folder)
     path = osp.join(data_root, ann_file)
     if '://' not in path and not osp.exists(path):
-        raise MissingFile(f'ImageDataset: there is no annotation file {shown(path, 160)} '
-                          '(config keys data_root and ann_file).')
+        raise MissingFile(
+            f'ImageDataset: there is no annotation file {shown(path, 160)} (config keys data_root and ann_file).'
+        )
     data = read_text_file(path, 'annotation file')
     if is_json(data):
         names = [image.file_name for image in decode_coco(data, path, ImageFile).images]
@@ -39,8 +41,10 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
         lines = check_utf8(data, path).replace('\r', '\n').split('\n')
         names = [name for name in map(str.strip, lines) if name]
     if not names:
-        raise UserError(f'ImageDataset: {shown(path, 160)} is empty or lists no image; write one image path a line, or '
-                        'name a COCO annotation file.')
+        raise UserError(
+            f'ImageDataset: {shown(path, 160)} is empty or lists no image; write one image path a line, or '
+            'name a COCO annotation file.'
+        )
     return join_names(folder, names)
 
 
@@ -50,6 +54,7 @@ def join_names(folder: str, names: list[str]) -> list[str]:
     A name written on Windows (``sub\1.jpg``) means the file in the subfolder, unless a file has this very name.
     Absolute names stay what they are, and ``..`` is followed.
     """
+
     def portable(name: str) -> str:
         return name if '://' in folder or osp.lexists(osp.join(folder, name)) else name.replace('\\', '/')
 

@@ -1,6 +1,8 @@
 """Object-level data for the measurements: images with boxes, exact masks and labels."""
+
 import os
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -109,8 +111,9 @@ class CocoObjects:
         owners = np.array([place_of.get(record.image_id, -1) for record in records], np.int64)
         labels = np.array([label_of.get(record.category_id, -1) for record in records], np.int64)
         for place in np.flatnonzero((owners < 0) | (labels < 0))[:1]:
-            raise UserError(f'{self._place(place, records)} names an image or category the file does not list; repair '
-                            'the file.')
+            raise UserError(
+                f'{self._place(place, records)} names an image or category the file does not list; repair the file.'
+            )
         sizes = np.array([(image.height, image.width) for image in self._images], np.int64)[owners]
         boxes, changed = _clipped([record.bbox for record in records], sizes)
         areas = np.array([record.area for record in records], np.float64).reshape(-1)
@@ -121,8 +124,9 @@ class CocoObjects:
         kept = kept[np.argsort(owners[kept], kind='stable')]
         shapes = [records[place].segmentation for place in kept.tolist()]
         if (malformed := find_malformed(shapes, sizes[kept])) is not None:
-            raise UserError(f'{self._place(kept[malformed[0]], records)} {malformed[1]}; repair the record or '
-                            'leave it out.')
+            raise UserError(
+                f'{self._place(kept[malformed[0]], records)} {malformed[1]}; repair the record or leave it out.'
+            )
         self._first = np.searchsorted(owners[kept], np.arange(len(self._images) + 1))
         self._boxes, self._labels = boxes[kept], labels[kept]
         self._areas = areas[kept].astype(np.float32)
@@ -142,14 +146,16 @@ class CocoObjects:
     def info(self, index: int) -> dict[str, Any]:
         """See ``ObjectDataset.info``."""
         image, own = self._images[index], self._own(index)
-        return dict(image_id=image.id,
-                    height=image.height,
-                    width=image.width,
-                    boxes=self._boxes[own].copy(),
-                    labels=self._labels[own].copy(),
-                    ids=self._ids[own].copy(),
-                    iscrowd=np.zeros(own.stop - own.start, bool),
-                    areas=self._areas[own].copy())
+        return dict(
+            image_id=image.id,
+            height=image.height,
+            width=image.width,
+            boxes=self._boxes[own].copy(),
+            labels=self._labels[own].copy(),
+            ids=self._ids[own].copy(),
+            iscrowd=np.zeros(own.stop - own.start, bool),
+            areas=self._areas[own].copy(),
+        )
 
     def objects(self, index: int) -> ObjectImage:
         """See ``ObjectDataset.objects``."""
@@ -159,17 +165,25 @@ class CocoObjects:
             # Annotations live in the grid of the stored pixels, whatever EXIF says.
             image = read_image(path, upright=False)
         except UnreadableImage as error:
-            raise UserError(f'CocoObjects: {shown(path, 160)} is not a readable image ({error}); replace the '
-                            'file.') from error
+            raise UserError(
+                f'CocoObjects: {shown(path, 160)} is not a readable image ({error}); replace the file.'
+            ) from error
         if image.shape[:2] != size:
             raise UserError(
                 f'CocoObjects: {path} is {image.shape[0]} x {image.shape[1]} pixels, but '
                 f'{self.ann_file} says {size[0]} x {size[1]}; use the images it was '
-                'written for.')
-        ends = self._shape_ends[own.start:own.stop + 1]
-        masks = [decode_mask(self._shapes[start:end], size) for start, end in zip(ends, ends[1:])]
-        return ObjectImage(image, info['boxes'], info['labels'],
-                           np.array(masks, bool).reshape(-1, *size), info['ids'], info['image_id'])
+                'written for.'
+            )
+        ends = self._shape_ends[own.start : own.stop + 1]
+        masks = [decode_mask(self._shapes[start:end], size) for start, end in pairwise(ends)]
+        return ObjectImage(
+            image,
+            info['boxes'],
+            info['labels'],
+            np.array(masks, bool).reshape(-1, *size),
+            info['ids'],
+            info['image_id'],
+        )
 
     def _own(self, index: int) -> slice:
         index = range(len(self._images))[index]
@@ -189,20 +203,21 @@ def _clipped(boxes: list[tuple], sizes: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     if not empty and not clipped:
         return ()
-    return (f'{name}: {empty} of {boxes} boxes lie outside their image or have no area and are left out; {clipped} '
-            'were clipped to it.', )
+    return (
+        f'{name}: {empty} of {boxes} boxes lie outside their image or have no area and are left out; {clipped} '
+        'were clipped to it.',
+    )
 
 
 def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> list[str]:
     if '://' not in img_prefix and not os.path.isdir(img_prefix):
-        raise MissingFile(
-            f'CocoObjects: image folder {img_prefix} does not exist (config key '
-            'img_prefix).')
+        raise MissingFile(f'CocoObjects: image folder {img_prefix} does not exist (config key img_prefix).')
     paths = join_names(img_prefix, names)
     missing = find_missing(paths)
     if missing:
         raise MissingFile(
             f'CocoObjects: {len(missing)} of {len(names)} images of {shown(ann_file, 100)} are not in '
             f'{shown(img_prefix, 100)}, the first is {shown(os.path.relpath(missing[0], img_prefix))} (config key '
-            'img_prefix).')
+            'img_prefix).'
+        )
     return paths

@@ -12,6 +12,7 @@ A proposal file is an `.npz` archive without pickled objects, with these arrays 
 
 It holds no date, so that equal proposals give equal bytes.
 """
+
 import io
 import json
 import os
@@ -40,8 +41,15 @@ class ProposalFile:
         all_boxes: uint16 or int32 `(N, 4)`.
     """
 
-    def __init__(self, path: str, header: dict[str, Any], names: list[str], sizes: np.ndarray,
-                 offsets: np.ndarray, boxes: np.ndarray) -> None:
+    def __init__(
+        self,
+        path: str,
+        header: dict[str, Any],
+        names: list[str],
+        sizes: np.ndarray,
+        offsets: np.ndarray,
+        boxes: np.ndarray,
+    ) -> None:
         self.path, self.header, self.names = path, header, names
         self.sizes, self.offsets, self.all_boxes = sizes, offsets, boxes
         self._places = {name: place for place, name in enumerate(names)}
@@ -56,8 +64,10 @@ class ProposalFile:
         """
         path = str(path)
         if not os.path.exists(path):
-            raise MissingFile(f'ProposalFile: there is no file {path!r}; {MAKE_ONE}, or draw random boxes with '
-                              'the transform GridProposals.')
+            raise MissingFile(
+                f'ProposalFile: there is no file {path!r}; {MAKE_ONE}, or draw random boxes with '
+                'the transform GridProposals.'
+            )
         check_regular(path, 'proposal file')
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -68,11 +78,15 @@ class ProposalFile:
         # What numpy and zipfile raise at a damaged archive is nearly anything (zlib.error, MemoryError, RuntimeError).
         except Exception as error:
             reason = (str(error).partition('\n')[0] or type(error).__name__)[:60]
-            raise UserError(f'ProposalFile: {shown(path, 120)} is no proposal file ({reason}); {MAKE_ONE} (its '
-                            "--import reads SoCo's JSON).") from error
+            raise UserError(
+                f'ProposalFile: {shown(path, 120)} is no proposal file ({reason}); {MAKE_ONE} (its '
+                "--import reads SoCo's JSON)."
+            ) from error
         if (kind, version) != (FORMAT, VERSION):
-            raise UserError(f'ProposalFile: {shown(path, 120)} has the format {shown(kind)}, version {shown(version)}; '
-                            f'this package reads {FORMAT!r}, version {VERSION}.')
+            raise UserError(
+                f'ProposalFile: {shown(path, 120)} has the format {shown(kind)}, version {shown(version)}; '
+                f'this package reads {FORMAT!r}, version {VERSION}.'
+            )
         _check(path, names, sizes, offsets, boxes)
         return cls(path, header, names, sizes, offsets, boxes)
 
@@ -92,24 +106,34 @@ class ProposalFile:
         place = self._place(name)
         if size is not None and tuple(size) != tuple(self.sizes[place].tolist()):
             height, width = self.sizes[place].tolist()
-            raise UserError(f'ProposalFile: image {name!r} is {size[0]} x {size[1]} pixels (height x width), in '
-                            f'{self.path!r} {height} x {width}; the file was made for data set '
-                            f'{self.header["dataset"]!r}: {MAKE_ONE} for these images.')
-        return self.all_boxes[self.offsets[place]:self.offsets[place + 1]].astype(np.float32)
+            raise UserError(
+                f'ProposalFile: image {name!r} is {size[0]} x {size[1]} pixels (height x width), in '
+                f'{self.path!r} {height} x {width}; the file was made for data set '
+                f'{self.header["dataset"]!r}: {MAKE_ONE} for these images.'
+            )
+        return self.all_boxes[self.offsets[place] : self.offsets[place + 1]].astype(np.float32)
 
     def _place(self, name: str) -> int:
         tail = name
         while tail not in self._places:
             _, separator, tail = tail.partition('/')
             if not separator:
-                raise UserError(f'ProposalFile: image {name!r} is not in {self.path!r}, which was made for data set '
-                                f'{self.header["dataset"]!r} ({len(self.names)} images, the first is '
-                                f'{self.names[0]!r}); {MAKE_ONE} for these images.')
+                raise UserError(
+                    f'ProposalFile: image {name!r} is not in {self.path!r}, which was made for data set '
+                    f'{self.header["dataset"]!r} ({len(self.names)} images, the first is '
+                    f'{self.names[0]!r}); {MAKE_ONE} for these images.'
+                )
         return self._places[tail]
 
 
-def write_proposals(path: str | Path, names: Sequence[str], sizes: Sequence[tuple[int, int]],
-                    boxes: Sequence[np.ndarray], dataset: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def write_proposals(
+    path: str | Path,
+    names: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    boxes: Sequence[np.ndarray],
+    dataset: str,
+    parameters: dict[str, Any],
+) -> dict[str, Any]:
     """Writes a proposal file, whole or not at all.
 
     Boxes are clipped to their image; what has less than a pixel left is dropped. Both are counted.
@@ -140,8 +164,14 @@ def write_proposals(path: str | Path, names: Sequence[str], sizes: Sequence[tupl
     changed = (clipped != wanted).any(1)
     owners = np.repeat(np.arange(len(names)), counts)[kept]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(names)))]).astype(np.int64)
-    header = dict(format=FORMAT, version=VERSION, dataset=dataset, parameters=parameters,
-                  clipped=int((changed & kept).sum()), dropped=int((~kept).sum()))
+    header = dict(
+        format=FORMAT,
+        version=VERSION,
+        dataset=dataset,
+        parameters=parameters,
+        clipped=int((changed & kept).sum()),
+        dropped=int((~kept).sum()),
+    )
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -149,7 +179,8 @@ def write_proposals(path: str | Path, names: Sequence[str], sizes: Sequence[tupl
         names=_bytes('\0'.join(names)),
         sizes=sizes,
         offsets=offsets,
-        boxes=clipped[kept].astype(np.uint16 if sizes.max() < 2**16 else np.int32))
+        boxes=clipped[kept].astype(np.uint16 if sizes.max() < 2**16 else np.int32),
+    )
     write_bytes(path, content.getvalue())
     return header
 
@@ -170,11 +201,20 @@ def _whole_numbers(values: np.ndarray, key: str) -> np.ndarray:
 
 
 def _check(path: str, names: list[str], sizes: np.ndarray, offsets: np.ndarray, boxes: np.ndarray) -> None:
-    fits = (sizes.shape == (len(names), 2) and offsets.shape == (len(names) + 1, ) and boxes.ndim == 2
-            and boxes.shape[1] == 4 and offsets[0] == 0 and offsets[-1] == len(boxes) and (np.diff(offsets) >= 0).all())
+    fits = (
+        sizes.shape == (len(names), 2)
+        and offsets.shape == (len(names) + 1,)
+        and boxes.ndim == 2
+        and boxes.shape[1] == 4
+        and offsets[0] == 0
+        and offsets[-1] == len(boxes)
+        and (np.diff(offsets) >= 0).all()
+    )
     if not fits:
-        raise UserError(f'ProposalFile: the arrays of {path!r} do not fit together ({len(names)} names, sizes '
-                        f'{sizes.shape}, offsets {offsets.shape}, boxes {boxes.shape}); {MAKE_ONE}.')
+        raise UserError(
+            f'ProposalFile: the arrays of {path!r} do not fit together ({len(names)} names, sizes '
+            f'{sizes.shape}, offsets {offsets.shape}, boxes {boxes.shape}); {MAKE_ONE}.'
+        )
     if len(set(names)) < len(names):
         raise UserError(f'ProposalFile: {shown(path, 120)} names an image twice; {MAKE_ONE}.')
     limits = np.repeat(sizes[:, ::-1], np.diff(offsets), axis=0)
@@ -182,6 +222,8 @@ def _check(path: str, names: list[str], sizes: np.ndarray, offsets: np.ndarray, 
     if bad.any():
         box = int(bad.argmax())
         image = int(np.searchsorted(offsets, box, side='right')) - 1
-        raise UserError(f'ProposalFile: box {box} of {path!r} {tuple(boxes[box].tolist())} is no box inside the image '
-                        f'{names[image]!r} of {sizes[image][1]} x {sizes[image][0]} pixels (width x height); write '
-                        'files with mmdecouple.datasets.proposals.write_proposals, which clips.')
+        raise UserError(
+            f'ProposalFile: box {box} of {path!r} {tuple(boxes[box].tolist())} is no box inside the image '
+            f'{names[image]!r} of {sizes[image][1]} x {sizes[image][0]} pixels (width x height); write '
+            'files with mmdecouple.datasets.proposals.write_proposals, which clips.'
+        )

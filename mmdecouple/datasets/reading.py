@@ -1,4 +1,5 @@
 """Image files as they are found in the wild, read to RGB or refused."""
+
 import io
 import os
 import stat
@@ -15,8 +16,23 @@ from mmdecouple.utils.errors import UserError
 MAX_PIXELS = 178_956_970  # what Pillow takes for a decompression bomb, too
 MAX_BYTES = 2**30
 # Photographs and the like. Not EPS, whose reader starts a program, nor other documents.
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'AVIF', 'DIB', 'HEIF', 'JPEG2000', 'PCX', 'PPM', 'QOI', 'SGI',
-            'TGA')
+_FORMATS = (
+    'JPEG',
+    'PNG',
+    'WEBP',
+    'BMP',
+    'TIFF',
+    'GIF',
+    'AVIF',
+    'DIB',
+    'HEIF',
+    'JPEG2000',
+    'PCX',
+    'PPM',
+    'QOI',
+    'SGI',
+    'TGA',
+)
 _JPEG = b'\xff\xd8\xff', b'\xff\xd9'
 _PNG = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _WIDE_MODES = {'I', 'F', 'I;16', 'I;16B', 'I;16L'}
@@ -157,7 +173,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
 
 def _decode_fast(data: bytes, upright: bool) -> np.ndarray | None:
     if data.startswith(_PNG[0]):
-        _check_pixels(*(int.from_bytes(data[start:start + 4], 'big') for start in (20, 16)))
+        _check_pixels(*(int.from_bytes(data[start : start + 4], 'big') for start in (20, 16)))
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -200,7 +216,7 @@ def _orientation(data: bytes) -> int:
         return 1
     exif = Image.Exif()
     try:
-        exif.load(data[start:start - 2 + int.from_bytes(data[start - 2:start], 'big')])
+        exif.load(data[start : start - 2 + int.from_bytes(data[start - 2 : start], 'big')])
         return exif.get(_EXIF_ORIENTATION, 1)
     except Exception:  # as in _load; viewers show such an image as it is stored
         return 1

@@ -1,4 +1,5 @@
 """The one resize of images, for views and for whatever a measure or a figure shows to a network."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F

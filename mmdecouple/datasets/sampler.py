@@ -1,4 +1,5 @@
 """The sampler that tells each sample its epoch and can start inside one."""
+
 import math
 from collections.abc import Iterator, Sized
 
@@ -27,11 +28,7 @@ class EpochSampler(Sampler):
         round_up: Whether the first keys are repeated so that every rank gets equally many.
     """
 
-    def __init__(self,
-                 dataset: Sized,
-                 shuffle: bool = True,
-                 seed: int | None = None,
-                 round_up: bool = True) -> None:
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True) -> None:
         if len(dataset) == 0:
             raise UserError(f'EpochSampler: {type(dataset).__name__} holds no sample.')
         check = Settings(self, 'train_dataloader.sampler')
@@ -73,4 +70,4 @@ class EpochSampler(Sampler):
             order = (order * math.ceil(total / size))[:total]
         skipped, self._skipped = self._skipped, 0
         epoch = self.epoch
-        return iter([(epoch, index) for index in order[self.rank::self.world_size][skipped:]])
+        return iter([(epoch, index) for index in order[self.rank :: self.world_size][skipped:]])

@@ -1,4 +1,5 @@
 """The built-in scenes as data sets: for training and, with boxes and masks, for measuring."""
+
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +31,14 @@ class SceneImages(SeededDataset):
         seed: Seed of the transforms' draws. None: the run's seed.
     """
 
-    def __init__(self,
-                 num_images: int,
-                 pipeline: list[dict],
-                 scenes: dict | None = None,
-                 split: str = 'train',
-                 seed: int | None = None) -> None:
+    def __init__(
+        self,
+        num_images: int,
+        pipeline: list[dict],
+        scenes: dict | None = None,
+        split: str = 'train',
+        seed: int | None = None,
+    ) -> None:
         super().__init__(pipeline, seed=seed)
         self.num_images, self.spec, self.split = _checked(self, num_images, scenes, split)
 
@@ -44,10 +47,12 @@ class SceneImages(SeededDataset):
 
     def load(self, index: int) -> dict[str, Any]:
         """See ``SeededDataset.load``."""
-        return dict(img=draw_scene(self.spec, self.split, index).image,
-                    img_path=f'scene-{self.split}-{index:06d}',
-                    sample_idx=index,
-                    ori_shape=self.spec.size)
+        return dict(
+            img=draw_scene(self.spec, self.split, index).image,
+            img_path=f'scene-{self.split}-{index:06d}',
+            sample_idx=index,
+            ori_shape=self.spec.size,
+        )
 
 
 @DATASETS.register_module()
@@ -75,31 +80,30 @@ class SceneObjects:
     @cached_property
     def background_labels(self) -> np.ndarray:
         """int64 ``(len(self),)``, index into ``BACKGROUNDS`` of each scene."""
-        return np.array([
-            draw_context(self.spec, self.spec.generator(self.split, index))[1]
-            for index in range(self.num_images)
-        ], np.int64)
+        return np.array(
+            [draw_context(self.spec, self.spec.generator(self.split, index))[1] for index in range(self.num_images)],
+            np.int64,
+        )
 
     def info(self, index: int) -> dict[str, Any]:
         """See ``ObjectDataset.info``."""
         index = self._position(index)
         layout = scene_info(self.spec, self.split, index)
         height, width = self.spec.size
-        return dict(image_id=index,
-                    height=height,
-                    width=width,
-                    iscrowd=np.zeros(len(layout.boxes), bool),
-                    areas=layout.areas.copy(),
-                    **_fields(layout, index))
+        return dict(
+            image_id=index,
+            height=height,
+            width=width,
+            iscrowd=np.zeros(len(layout.boxes), bool),
+            areas=layout.areas.copy(),
+            **_fields(layout, index),
+        )
 
     def objects(self, index: int) -> ObjectImage:
         """See ``ObjectDataset.objects``; masks hold what is visible, so they are disjoint."""
         index = self._position(index)
         scene = draw_scene(self.spec, self.split, index)
-        return ObjectImage(image=scene.image,
-                           masks=scene.layout.masks,
-                           image_id=index,
-                           **_fields(scene.layout, index))
+        return ObjectImage(image=scene.image, masks=scene.layout.masks, image_id=index, **_fields(scene.layout, index))
 
     def _position(self, index: int) -> int:
         if not -self.num_images <= index < self.num_images:
@@ -108,9 +112,7 @@ class SceneObjects:
 
 
 def _fields(layout: Layout, index: int) -> dict[str, np.ndarray]:
-    return dict(boxes=layout.boxes.copy(),
-                labels=layout.labels,
-                ids=object_ids(index, len(layout.boxes)))
+    return dict(boxes=layout.boxes.copy(), labels=layout.labels, ids=object_ids(index, len(layout.boxes)))
 
 
 def _checked(dataset: Any, num_images: int, scenes: dict | None, split: str) -> tuple:

@@ -1,4 +1,5 @@
 """What every training data set has in common: keys with an epoch, draws that depend on the key."""
+
 from abc import abstractmethod
 from typing import Any
 
@@ -29,10 +30,9 @@ class SeededDataset(Dataset):
         self.seed = check.number('seed', seed, 0, whole=True, optional=True)
         if not isinstance(pipeline, (list, tuple)):
             check.refuse('pipeline', f'must be a list of transforms, got {shown(pipeline)}')
-        self.pipeline = Compose([
-            TRANSFORMS.build(transform) if isinstance(transform, dict) else transform
-            for transform in pipeline
-        ])
+        self.pipeline = Compose(
+            [TRANSFORMS.build(transform) if isinstance(transform, dict) else transform for transform in pipeline]
+        )
 
     @property
     def metainfo(self) -> dict[str, Any]:

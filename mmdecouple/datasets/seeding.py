@@ -1,4 +1,5 @@
 """Random draws that depend on a key and on nothing else."""
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ def derive_seeds(*key: int, stream: str, count: int = 1) -> list[int]:
     Returns:
         ``count`` integers in [0, 2**32).
     """
-    sequence = np.random.SeedSequence(key, spawn_key=(STREAMS.index(stream), ))
+    sequence = np.random.SeedSequence(key, spawn_key=(STREAMS.index(stream),))
     return [int(word) for word in sequence.generate_state(count)]
 
 

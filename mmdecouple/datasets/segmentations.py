@@ -1,5 +1,7 @@
 """COCO's three ways to write a mask, checked before pycocotools draws them: malformed ones make it crash or invent."""
+
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -43,8 +45,10 @@ def find_malformed(shapes: Sequence[Raw], sizes: np.ndarray) -> tuple[int, str] 
             return place, _words(raw, str(error))
         if isinstance(shape, Rle):
             if shape.size != (height, width):
-                return place, (f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, its image has {height} '
-                               f'x {width} (height x width)')
+                return place, (
+                    f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, its image has {height} '
+                    f'x {width} (height x width)'
+                )
             if isinstance(shape.counts, str):
                 texts.append(shape.counts)
                 owners.append(place)
@@ -93,7 +97,7 @@ def count_pixels(texts: Sequence[str]) -> np.ndarray:
     ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
     cuts = np.searchsorted(ends, np.arange(_LETTERS_AT_ONCE, ends[-1] if len(ends) else 0, _LETTERS_AT_ONCE), 'right')
     bounds = np.unique([0, *cuts, len(texts)])
-    parts = [_count([text or '~' for text in texts[start:end]]) for start, end in zip(bounds, bounds[1:])]
+    parts = [_count([text or '~' for text in texts[start:end]]) for start, end in pairwise(bounds)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 

@@ -19,6 +19,7 @@ filter's limits):
 Source: `hologerry/SoCo` `selective_search/selective_search.py` and `filters.py`, after Uijlings et al., "Selective
 Search for Object Recognition".
 """
+
 import heapq
 
 import numpy as np
@@ -71,8 +72,12 @@ def selective_search(image: np.ndarray, scale: float = 300, sigma: float = 0.9, 
         near[a].add(b)
         near[b].add(a)
     # Of equally similar pairs the one that was found last merges first.
-    heap = [(-value, -order, a, b) for order, (value, a, b) in enumerate(
-        zip(similarities(first, second).tolist(), first.tolist(), second.tolist()))]
+    heap = [
+        (-value, -order, a, b)
+        for order, (value, a, b) in enumerate(
+            zip(similarities(first, second).tolist(), first.tolist(), second.tolist())
+        )
+    ]
     heapq.heapify(heap)
     order, new = len(heap), count
     while heap:
@@ -94,8 +99,13 @@ def selective_search(image: np.ndarray, scale: float = 300, sigma: float = 0.9, 
     return np.concatenate([low[:new], high[:new] + 1], axis=1)
 
 
-def filter_proposals(boxes: np.ndarray, size: tuple[int, int], min_side: int = 32, aspect: float = 3,
-                     share: tuple[float, float] = (0.3, 0.8)) -> np.ndarray:
+def filter_proposals(
+    boxes: np.ndarray,
+    size: tuple[int, int],
+    min_side: int = 32,
+    aspect: float = 3,
+    share: tuple[float, float] = (0.3, 0.8),
+) -> np.ndarray:
     """Those boxes that SoCo keeps, by its filter `ratio3size0308post`.
 
     A box needs both sides >= `min_side`, 1 / `aspect` <= w / h <= `aspect` and sqrt(w h) / sqrt(W H) in `share`. If
@@ -158,6 +168,7 @@ def _neighbors(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarra
     inside = True
     for axis in range(2):
         start, end = low[:, axis, None], high[:, axis, None]
-        inside = inside & (((start < low[:, axis]) & (low[:, axis] < end))
-                           | ((start < high[:, axis]) & (high[:, axis] < end)))
+        inside = inside & (
+            ((start < low[:, axis]) & (low[:, axis] < end)) | ((start < high[:, axis]) & (high[:, axis] < end))
+        )
     return np.nonzero(np.triu(inside, 1))

@@ -1,4 +1,5 @@
 """Reader of the JSON files in which SoCo keeps its proposals."""
+
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -10,7 +11,7 @@ from msgspec import json as strict_json
 from mmdecouple.datasets.annotations import read_text_file
 from mmdecouple.utils.errors import UserError, shown
 
-_Pixels = Annotated[float, Meta(ge=-2**31, le=2**31)]
+_Pixels = Annotated[float, Meta(ge=-(2**31), le=2**31)]
 _decode_rects = strict_json.Decoder(list[Annotated[list[_Pixels], Meta(min_length=4)]]).decode
 
 
@@ -37,14 +38,18 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
         lists = strict_json.decode(read_text_file(str(path), "file of SoCo's proposals"), type=dict[str, Raw])
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
-                        'the base name of each image to a list of (x, y, w, h).') from error
+        raise UserError(
+            f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
+            'the base name of each image to a list of (x, y, w, h).'
+        ) from error
     # SoCo's base name ends at the first dot.
     keys = [PurePosixPath(name).name.partition('.')[0] for name in names]
     missing = [name for name, key in zip(names, keys) if key not in lists]
     if missing:
-        raise UserError(f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the '
-                        f'first is {missing[0]!r}; give the images that it was made for.')
+        raise UserError(
+            f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the '
+            f'first is {missing[0]!r}; give the images that it was made for.'
+        )
     return [_to_boxes(path, key, lists[key]) for key in keys]
 
 
@@ -52,8 +57,10 @@ def _to_boxes(path: str | Path, key: str, rects: Raw) -> np.ndarray:
     try:
         found = _decode_rects(rects)
     except DecodeError as error:
-        raise UserError(f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
-                        f'{shown(bytes(rects).decode(errors="replace"))}.') from error
+        raise UserError(
+            f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
+            f'{shown(bytes(rects).decode(errors="replace"))}.'
+        ) from error
     boxes = np.array([rect[:4] for rect in found], np.float64).reshape(-1, 4).round().astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     return boxes

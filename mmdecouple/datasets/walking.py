@@ -1,4 +1,5 @@
 """Every image below a folder, each real folder once."""
+
 import heapq
 import os
 import os.path as osp
@@ -27,14 +28,17 @@ def walk_images(folder: str) -> list[str]:
         UserError: It cannot be read or holds no image.
     """
     if not osp.isdir(folder):
-        raise MissingFile(f'ImageDataset: there is no folder {shown(folder, 160)} '
-                          '(config keys data_root and img_prefix).')
+        raise MissingFile(
+            f'ImageDataset: there is no folder {shown(folder, 160)} (config keys data_root and img_prefix).'
+        )
     found, passed = Counter(), Counter()
     paths = sorted(_images_below(folder, found, passed))
     over = f'; passed over: {_counts(passed)}' if passed else ''
     if not paths:
-        raise UserError(f'ImageDataset: no image in {shown(folder, 120)}{over} (config keys data_root and img_prefix); '
-                        'known endings: .jpg, .png, .webp, .tif and what else Pillow reads.')
+        raise UserError(
+            f'ImageDataset: no image in {shown(folder, 120)}{over} (config keys data_root and img_prefix); '
+            'known endings: .jpg, .png, .webp, .tif and what else Pillow reads.'
+        )
     print_log(f'{len(paths)} images below {folder} ({_counts(found)}){over}.', 'current')
     return paths
 
@@ -54,8 +58,9 @@ def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Itera
                 inside = list(entries)
         except OSError as error:
             if folder == root:
-                raise UserError(f'ImageDataset: the folder {shown(root, 160)} cannot be read '
-                                f'({error.strerror}).') from error
+                raise UserError(
+                    f'ImageDataset: the folder {shown(root, 160)} cannot be read ({error.strerror}).'
+                ) from error
             passed['folder that cannot be read'] += 1
             continue
         for entry in inside:

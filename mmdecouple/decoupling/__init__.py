@@ -3,6 +3,7 @@
 Nothing here knows a method, a registry or a data set, and nothing but torch is imported (torchvision's RoIAlign when
 regions are pooled). `examples/plain_pytorch.py` shows its use without OpenMMLab.
 """
+
 from .alignments import ALIGNMENTS, DenseObjective
 from .branch import DecouplingBranch
 from .composition import DecoupledViews

@@ -5,6 +5,7 @@ foreground positions, and the method's loss of a pair of positions; it returns L
 views of one value per view. A view without foreground counts as zero; with no foreground at all the result is a zero
 that is still attached to the graph.
 """
+
 from typing import Protocol
 
 import torch
@@ -19,6 +20,7 @@ class DenseObjective(Protocol):
     Attributes:
         linear_in_target: Whether the loss of several targets is the loss of their mean, as for a cross-entropy.
     """
+
     linear_in_target: bool
 
     def dense_target(self, features: Tensor) -> Tensor:
@@ -52,8 +54,10 @@ def point_to_all(student: Tensor, target: Tensor, foreground: PositionSet, objec
         targets = objective.dense_target(foreground.select(target))
         value = objective.dense_loss(foreground.select(student), (share.to(targets.dtype) @ targets)[owner])
         return (value * foreground.select(foreground.weight)).sum()
-    pairs = objective.dense_loss(student.repeat_interleave(positions, 1).flatten(0, 1),
-                                 objective.dense_target(target.repeat(1, positions, 1).flatten(0, 1)))
+    pairs = objective.dense_loss(
+        student.repeat_interleave(positions, 1).flatten(0, 1),
+        objective.dense_target(target.repeat(1, positions, 1).flatten(0, 1)),
+    )
     return (pairs * (foreground.weight[:, :, None] * inside[:, None]).flatten()).sum()
 
 

@@ -1,4 +1,5 @@
 """The de-coupling branch: it turns any dense method into its "-D" form and depends on none."""
+
 from collections.abc import Sequence
 
 import torch
@@ -15,8 +16,14 @@ from .composition import DecoupledViews, draw_partners, draw_rows, mix_pixels
 from .positions import PositionSet
 from .regions import Regions, uncut_share
 
-_CHOICES = dict(weighting=('convex', 'additive'), background=('partner', 'none'), foreground=('uncut', 'half'),
-                alignment=tuple(ALIGNMENTS), partner_view=('same', 'other'), mixing=('pixel', 'embedding'))
+_CHOICES = dict(
+    weighting=('convex', 'additive'),
+    background=('partner', 'none'),
+    foreground=('uncut', 'half'),
+    alignment=tuple(ALIGNMENTS),
+    partner_view=('same', 'other'),
+    mixing=('pixel', 'embedding'),
+)
 # A region of which the mask leaves less than this share is too small to pool.
 _LEAST_COVERAGE = 1e-3
 
@@ -52,11 +59,27 @@ class DecouplingBranch:
     Source: paper section 4.1.2 and App. E.2; `ztt1024/denseSSL main_ibot.py` for the release's readings.
     """
 
-    def __init__(self, mask: dict, loss_weight: float = 0.3, weighting: str = 'convex', ratio: float = 0.25,
-                 background: str = 'partner', foreground: str = 'uncut', alignment: str = 'point_to_point',
-                 partner_view: str = 'same', mixing: str = 'pixel', mask_stride: int | None = None) -> None:
-        chosen = dict(weighting=weighting, background=background, foreground=foreground, alignment=alignment,
-                      partner_view=partner_view, mixing=mixing)
+    def __init__(
+        self,
+        mask: dict,
+        loss_weight: float = 0.3,
+        weighting: str = 'convex',
+        ratio: float = 0.25,
+        background: str = 'partner',
+        foreground: str = 'uncut',
+        alignment: str = 'point_to_point',
+        partner_view: str = 'same',
+        mixing: str = 'pixel',
+        mask_stride: int | None = None,
+    ) -> None:
+        chosen = dict(
+            weighting=weighting,
+            background=background,
+            foreground=foreground,
+            alignment=alignment,
+            partner_view=partner_view,
+            mixing=mixing,
+        )
         check = Settings(self, 'model.decoupling')
         for key, value in chosen.items():
             check.choice(key, value, _CHOICES[key])
@@ -84,8 +107,14 @@ class DecouplingBranch:
         """Whether features are averaged over the foreground before the loss, instead of compared one by one."""
         return self.align is ALIGNMENTS['average']
 
-    def compose(self, key_views: Sequence[Tensor], dense_size: tuple[int, int], generator: torch.Generator,
-                regions: Regions | None = None, bins: int = 7) -> DecoupledViews:
+    def compose(
+        self,
+        key_views: Sequence[Tensor],
+        dense_size: tuple[int, int],
+        generator: torch.Generator,
+        regions: Regions | None = None,
+        bins: int = 7,
+    ) -> DecoupledViews:
         """Draw rows, partners and masks, and make the decoupled views.
 
         Args:
@@ -103,8 +132,11 @@ class DecouplingBranch:
         batch_size, num_views = len(key_views[0]), len(key_views)
         per_view = self._per_view(batch_size, num_views)
         rows = draw_rows(batch_size, num_views, per_view, generator)
-        partners = rows if self.background == 'none' else draw_partners(
-            rows, batch_size, num_views, self.partner_view == 'other', generator)
+        partners = (
+            rows
+            if self.background == 'none'
+            else draw_partners(rows, batch_size, num_views, self.partner_view == 'other', generator)
+        )
         size = self._mask_size(key_views[0].shape[-2:], dense_size, regions is not None)
         cells = None
         if regions is not None:
@@ -122,14 +154,21 @@ class DecouplingBranch:
         foreground, device = PositionSet.of(mask), key_views[0].device
         rows, partners, cut_mask, coverage = (
             None if part is None else part.to(device, non_blocking=True)
-            for part in (rows, partners, cut_mask, coverage))
+            for part in (rows, partners, cut_mask, coverage)
+        )
         images = None
         if self.mixing == 'pixel':
             images = mix_pixels(torch.cat(list(key_views)), rows, partners, cut_mask)
         return DecoupledViews(images, cut_mask, rows, partners, foreground.to(device), coverage)
 
-    def __call__(self, base: dict[str, Tensor], student: Tensor, target: Tensor, foreground: PositionSet,
-                 objective: DenseObjective) -> dict[str, Tensor]:
+    def __call__(
+        self,
+        base: dict[str, Tensor],
+        student: Tensor,
+        target: Tensor,
+        foreground: PositionSet,
+        objective: DenseObjective,
+    ) -> dict[str, Tensor]:
         """Weigh the base terms and add the decoupling loss.
 
         Args:
@@ -159,12 +198,15 @@ class DecouplingBranch:
 
     def _per_view(self, batch_size: int, num_views: int) -> int:
         if batch_size < 2:
-            raise UserError('DecouplingBranch: a batch of one image has no other image to take a background '
-                            'from; use at least 2 images per device and drop_last=True '
-                            '(config key train_dataloader.batch_size).')
+            raise UserError(
+                'DecouplingBranch: a batch of one image has no other image to take a background '
+                'from; use at least 2 images per device and drop_last=True '
+                '(config key train_dataloader.batch_size).'
+            )
         if self.ratio > num_views:
             Settings(self, 'model.decoupling').refuse(
-                'ratio', f'must not exceed {num_views}, the decoupled views of an image, got {self.ratio}')
+                'ratio', f'must not exceed {num_views}, the decoupled views of an image, got {self.ratio}'
+            )
         return min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
 
     def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int], on_regions: bool) -> tuple[int, int]:
@@ -172,12 +214,16 @@ class DecouplingBranch:
         if self.mask_stride is None:
             size = tuple(dense_size)
             if view[0] % size[0] or view[1] % size[1]:
-                raise UserError(f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '
-                                f'divide a view of {view[0]} x {view[1]} pixels; change the view size or set '
-                                f'the config key {key}.')
+                raise UserError(
+                    f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '
+                    f'divide a view of {view[0]} x {view[1]} pixels; change the view size or set '
+                    f'the config key {key}.'
+                )
             return size
         size = mask_grid(view, self.mask_stride, 'DecouplingBranch', key)
         if not on_regions and (size[0] % dense_size[0] or size[1] % dense_size[1]):
-            raise UserError(f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
-                            f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).')
+            raise UserError(
+                f'DecouplingBranch: a mask of {size[0]} x {size[1]} cells does not divide into a '
+                f'dense output of {dense_size[0]} x {dense_size[1]} positions (config key {key}).'
+            )
         return size

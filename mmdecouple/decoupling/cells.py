@@ -1,4 +1,5 @@
 """Between pixels of a view and cells of a mask or of a dense output."""
+
 from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
@@ -7,8 +8,10 @@ from mmdecouple.utils.errors import UserError
 def mask_grid(view: tuple[int, int], stride: int, owner: str, key: str) -> tuple[int, int]:
     """Cells (h, w) of a mask over a view of (H, W) pixels; `owner` and `key` name the culprit in the error."""
     if view[0] % stride or view[1] % stride:
-        raise UserError(f'{owner}: a mask cell of {stride} pixels does not divide a view of '
-                        f'{view[0]} x {view[1]} pixels (config key {key}).')
+        raise UserError(
+            f'{owner}: a mask cell of {stride} pixels does not divide a view of '
+            f'{view[0]} x {view[1]} pixels (config key {key}).'
+        )
     return view[0] // stride, view[1] // stride
 
 

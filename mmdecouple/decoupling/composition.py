@@ -1,4 +1,5 @@
 """Making decoupled views: X^D = X (1 - M) + X^B M (the paper's eq. 5)."""
+
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ class DecoupledViews(NamedTuple):
         coverage: Where positions are regions, the share of each bin of a region that M leaves, in [0, 1],
             (D, K, bins, bins); else None.
     """
+
     images: Tensor | None
     cut_mask: Tensor
     rows: Tensor
@@ -31,12 +33,14 @@ class DecoupledViews(NamedTuple):
 
 def draw_rows(batch_size: int, num_views: int, per_view: int, generator: torch.Generator) -> Tensor:
     """Choose `per_view` images of each key view, without replacement: rows of the stacked views, (V * per_view,)."""
-    return torch.cat([torch.randperm(batch_size, generator=generator)[:per_view] + view * batch_size
-                      for view in range(num_views)])
+    return torch.cat(
+        [torch.randperm(batch_size, generator=generator)[:per_view] + view * batch_size for view in range(num_views)]
+    )
 
 
-def draw_partners(rows: Tensor, batch_size: int, num_views: int, other_view: bool,
-                  generator: torch.Generator) -> Tensor:
+def draw_partners(
+    rows: Tensor, batch_size: int, num_views: int, other_view: bool, generator: torch.Generator
+) -> Tensor:
     """Another image for each row, by one random cyclic shift of 1 .. B - 1 (no fixed point).
 
     Args:

@@ -1,4 +1,5 @@
 """Positions of dense features that a loss is computed on."""
+
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ class PositionSet(NamedTuple):
             mean over a view and then over views.
         max_per_view: Largest number of chosen positions of one view.
     """
+
     mask: Tensor
     positions: Tensor
     weight: Tensor

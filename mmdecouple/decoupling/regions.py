@@ -1,4 +1,5 @@
 """Regions (box proposals) of views, and pooling inside them."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ class Regions(NamedTuple):
         boxes: x1, y1, x2, y2 in [0, 1] of the view, as it is after its flip, (N, K, 4).
         ids: Number of the proposal that a box shows; boxes of two views with one id correspond, (N, K).
     """
+
     boxes: Tensor
     ids: Tensor
 
@@ -39,6 +41,7 @@ def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
     """RoIAlign (aligned) of boxes in [0, 1]: maps (N, C, h, w), boxes (N, K, 4) -> (N * K, C, size, size), float32."""
     # The only need of torchvision: masks and grids work without it.
     from torchvision.ops import roi_align
+
     scale = boxes.new_tensor([maps.shape[3], maps.shape[2]] * 2)
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype).repeat_interleave(boxes.shape[1])
     rows = torch.cat([index[:, None], (boxes * scale).flatten(0, 1)], dim=1)

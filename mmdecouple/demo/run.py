@@ -1,4 +1,5 @@
 """Trains what is not trained, measures what is not measured, and writes the report."""
+
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,17 +53,26 @@ class Demo:
         """
         story, before, options = self.story, {}, []
         threads = max(1, cores() // len(story.runs))
-        for name, config, key in (('Teacher', story.teacher, 'model.teacher.checkpoint'),
-                                  ('Start', story.start, 'model.backbone.weights')):
+        for name, config, key in (
+            ('Teacher', story.teacher, 'model.teacher.checkpoint'),
+            ('Start', story.start, 'model.backbone.weights'),
+        ):
             if config:
                 before = self._train({name: config}, cores())
                 options = [f'{key}={newest_checkpoint(before[name])}']
         folders = self._train(story.runs, threads, options)
         folders = before | folders if story.start else folders | before
         run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console)
-        compare(list(folders.values()), list(folders), self.out / story.report, _never_measure, untrained=True,
-                title=f'{next(iter(story.runs))} with and without de-coupling', notes=[story.notes, CAUTION],
-                console=self.console)
+        compare(
+            list(folders.values()),
+            list(folders),
+            self.out / story.report,
+            _never_measure,
+            untrained=True,
+            title=f'{next(iter(story.runs))} with and without de-coupling',
+            notes=[story.notes, CAUTION],
+            console=self.console,
+        )
 
     def _train(self, runs: dict[str, str], threads: int, options: Sequence[str] = ()) -> dict[str, Path]:
         """Trains what is not trained yet, several at a time.
@@ -97,23 +107,26 @@ class Demo:
             return None
         words = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
         words += ['--cfg-options', *options] if options else []
-        return Job(name, launch_command('mmdecouple.runs.train', words), folder / 'train.log',
-                   done=lambda: _finish(stamp))
+        return Job(
+            name, launch_command('mmdecouple.runs.train', words), folder / 'train.log', done=lambda: _finish(stamp)
+        )
 
     def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:
         """Jobs that measure every run, and the untrained network of the first, where not done yet."""
         runs = {name: (folder, *read_run(folder)) for name, folder in folders.items()}
         first, start, config = next(iter(runs.values()))
         targets = [('Untrained', first, None, config, f'{UNTRAINED}{start}')]
-        targets += [(name, folder, checkpoint, config, str(checkpoint))
-                    for name, (folder, checkpoint, config) in runs.items()]
+        targets += [
+            (name, folder, checkpoint, config, str(checkpoint)) for name, (folder, checkpoint, config) in runs.items()
+        ]
         jobs = []
         for name, folder, checkpoint, config, network in targets:
             out = figures_file(folder, checkpoint)
             if not is_measured(out, config, checkpoint):
                 words = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
-                jobs.append(Job(name, launch_command('mmdecouple.visualization.coupling', words),
-                                out.with_suffix('.log')))
+                jobs.append(
+                    Job(name, launch_command('mmdecouple.visualization.coupling', words), out.with_suffix('.log'))
+                )
         return jobs
 
 

@@ -1,4 +1,5 @@
 """What the demo of each method trains, and what its runs are to each other."""
+
 from dataclasses import dataclass
 
 
@@ -30,7 +31,9 @@ DENSECL = Story(
     },
     'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): '
     'what DenseCL-D gains over Control comes from the foreign background, what Control gains over DenseCL comes from '
-    'the extra loss at the same positions.', report='')
+    'the extra loss at the same positions.',
+    report='',
+)
 IBOT = Story(
     {
         'iBOT': 'ibot_vit-demo_scenes.py',
@@ -39,15 +42,16 @@ IBOT = Story(
     },
     'iBOT-D is iBOT plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
     'iBOT-D gains over Control comes from the foreign background, what Control gains over iBOT comes from a loss on '
-    'visible tokens, which iBOT lacks.', report='ibot')
+    'visible tokens, which iBOT lacks.',
+    report='ibot',
+)
 MASKALIGN = Story(
-    {
-        'MaskAlign': 'maskalign_vit-demo_scenes.py',
-        'MaskAlign-D': 'maskalign-d_vit-demo_scenes.py',
-    },
+    {'MaskAlign': 'maskalign_vit-demo_scenes.py', 'MaskAlign-D': 'maskalign-d_vit-demo_scenes.py'},
     'MaskAlign-D is MaskAlign plus the de-coupling branch. Teacher is the iBOT of the demo, which stays as it is while '
     'it teaches both; on real images MaskAlign takes CLIP.',
-    report='maskalign', teacher=IBOT.runs['iBOT'])
+    report='maskalign',
+    teacher=IBOT.runs['iBOT'],
+)
 SOCO = Story(
     {
         'SoCo': 'soco_resnet-demo_scenes.py',
@@ -56,15 +60,18 @@ SOCO = Story(
     },
     "SoCo-D is SoCo plus the de-coupling branch on proposals, with RCC instead of SoCo's cutout. Control is the same "
     'with nothing mixed in (Xᴰ = X): what SoCo-D gains over Control comes from the foreign background. The proposals '
-    'are random boxes.', report='soco')
+    'are random boxes.',
+    report='soco',
+)
 LEOPART = Story(
-    {
-        'Leopart': 'leopart_vit-demo_scenes.py',
-        'Leopart-D': 'leopart-d_vit-demo_scenes.py',
-    },
+    {'Leopart': 'leopart_vit-demo_scenes.py', 'Leopart-D': 'leopart-d_vit-demo_scenes.py'},
     'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, which both go on from; on real '
     'images Leopart goes on from DINO.',
-    report='leopart', start=IBOT.runs['iBOT'])
+    report='leopart',
+    start=IBOT.runs['iBOT'],
+)
 STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
-CAUTION = ('One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
-           'direction of strong effects, not the numbers of the paper.')
+CAUTION = (
+    'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
+    'direction of strong effects, not the numbers of the paper.'
+)

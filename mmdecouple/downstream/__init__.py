@@ -2,6 +2,7 @@
 
 It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
 """
+
 from .best_anchor_assigner import BestAnchorAssigner
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor
@@ -14,6 +15,17 @@ from .vit_pyramid import ViTPyramid
 from .vit_taps import PlainViT
 from .voc_metric import VOCTenMetric
 
-__all__ = ['BestAnchorAssigner', 'FloatRPNHead', 'FloatRoIExtractor', 'LayerDecayConstructor', 'LoadCheckHook',
-           'PlainViT', 'PreciseBNHook', 'PretrainedBackbone', 'ResLayerExtraNorm', 'TrainOnIgnored',
-           'VOCTenMetric', 'ViTPyramid']
+__all__ = [
+    'BestAnchorAssigner',
+    'FloatRPNHead',
+    'FloatRoIExtractor',
+    'LayerDecayConstructor',
+    'LoadCheckHook',
+    'PlainViT',
+    'PreciseBNHook',
+    'PretrainedBackbone',
+    'ResLayerExtraNorm',
+    'TrainOnIgnored',
+    'VOCTenMetric',
+    'ViTPyramid',
+]

@@ -1,4 +1,5 @@
 """Other networks than the protocol's: a task's config made to fit them."""
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ class Arch:
         backbone: What differs in the config of the backbone.
         strides: Strides of five levels of a pyramid on a ResNet.
     """
+
     network: str
     architecture: str
     widths: tuple[int, ...]
@@ -29,8 +31,12 @@ class Arch:
 
 
 def _vit(arch: str | dict, blocks: int, width: int, patch: int) -> Arch:
-    return Arch('ViT', f'ViT of {blocks} blocks, width {width}, patch {patch}', (width, ) * blocks,
-                dict(arch=arch, patch_size=patch))
+    return Arch(
+        'ViT',
+        f'ViT of {blocks} blocks, width {width}, patch {patch}',
+        (width,) * blocks,
+        dict(arch=arch, patch_size=patch),
+    )
 
 
 _DEMO = dict(_delete_=True, embed_dims=192, num_layers=4, num_heads=3, feedforward_channels=768)
@@ -39,8 +45,12 @@ ARCHS = {
     'resnet18': Arch('ResNet', 'ResNet-18', (64, 128, 256, 512), dict(depth=18)),
     # The demo's network has no last stage, and stride 8 in the one before it.
     'resnet-demo': Arch(
-        'ResNet', 'ResNet of 2-2-2 basic blocks', (64, 128, 256),
-        dict(depth=18, num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(0, 1, 2)), (4, 8, 8, 16, 32)),
+        'ResNet',
+        'ResNet of 2-2-2 basic blocks',
+        (64, 128, 256),
+        dict(depth=18, num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+        (4, 8, 8, 16, 32),
+    ),
     'vit-s16': _vit('deit-small', 12, 384, 16),
     'vit-s8': _vit('deit-small', 12, 384, 8),
     'vit-ti16': _vit('deit-tiny', 12, 192, 16),
@@ -73,8 +83,11 @@ def _set_vit(model: ConfigDict, arch: Arch) -> None:
     backbone.update(arch.backbone)
     taps = backbone.out_indices
     # Four taps are the blocks 3, 5, 7 and 11 of twelve; a ViT of four blocks has no others than its own.
-    backbone.out_indices = tuple(range(last - 3, last + 1)) if len(taps) == 4 and last < max(taps) else tuple(
-        min(tap, last) for tap in taps)
+    backbone.out_indices = (
+        tuple(range(last - 3, last + 1))
+        if len(taps) == 4 and last < max(taps)
+        else tuple(min(tap, last) for tap in taps)
+    )
     neck = model.get('neck') or []
     for part in neck if isinstance(neck, list) else [neck]:
         part.in_channels = [width] * 4 if isinstance(part.in_channels, list) else width

@@ -1,4 +1,5 @@
 """Which anchors of a region proposal network are trained on which object, by detectron2's rule."""
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
 from torch import Tensor

@@ -1,4 +1,5 @@
 """Parts of a detector that keep float32 under mixed precision, as they compute with coordinates."""
+
 from collections.abc import Sequence
 
 import torch

@@ -1,4 +1,5 @@
 """Fine-tuning of a ViT with a lr that falls from block to block towards the input."""
+
 import io
 from typing import Any
 
@@ -42,12 +43,16 @@ class LayerDecayConstructor:
         options = dict(paramwise_cfg or {})
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
-            raise UserError(f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
-                            f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).')
-        self.rate = options.get('decay_rate', 1.)
+            raise UserError(
+                f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
+                f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).'
+            )
+        self.rate = options.get('decay_rate', 1.0)
         if not 0 < self.rate <= 1:
-            raise UserError(f'LayerDecayConstructor: decay_rate must lie in (0, 1], got {self.rate} '
-                            '(config key optim_wrapper.paramwise_cfg.decay_rate).')
+            raise UserError(
+                f'LayerDecayConstructor: decay_rate must lie in (0, 1], got {self.rate} '
+                '(config key optim_wrapper.paramwise_cfg.decay_rate).'
+            )
         self.exempt_tokens = options.get('exempt_tokens', False)
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
@@ -56,11 +61,13 @@ class LayerDecayConstructor:
         bare = model.module if is_model_wrapper(model) else model
         blocks = getattr(getattr(bare, 'backbone', None), 'layers', None)
         if blocks is None:
-            raise UserError('LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
-                            "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor).")
+            raise UserError(
+                'LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
+                "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor)."
+            )
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
-        decay = optimizer_cfg.get('weight_decay', 0.)
+        decay = optimizer_cfg.get('weight_decay', 0.0)
         found: dict[tuple[int, bool], list[nn.Parameter]] = {}
         for name, parameter in bare.named_parameters():
             if parameter.requires_grad:
@@ -69,9 +76,16 @@ class LayerDecayConstructor:
         # The group of the heads comes first: its lr, the base lr, is the one that is logged.
         groups = []
         for (layer, decayed), params in sorted(found.items(), reverse=True, key=lambda item: item[0]):
-            factor = self.rate**(len(blocks) + 1 - layer)
-            groups.append(dict(params=params, lr=optimizer_cfg['lr'] * factor, lr_scale=factor, layer=layer,
-                               weight_decay=decay if decayed else 0.))
+            factor = self.rate ** (len(blocks) + 1 - layer)
+            groups.append(
+                dict(
+                    params=params,
+                    lr=optimizer_cfg['lr'] * factor,
+                    lr_scale=factor,
+                    layer=layer,
+                    weight_decay=decay if decayed else 0.0,
+                )
+            )
         self._print(groups, len(blocks))
         optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
@@ -93,14 +107,27 @@ class LayerDecayConstructor:
     def _print(self, groups: list[dict], depth: int) -> None:
         if not is_main_process():
             return
-        table = Table('layer', 'lr factor', 'lr', 'weight decay', 'tensors', 'parameters',
-                      title=f'Parameter groups: {depth} blocks, decay rate {self.rate:g}')
+        table = Table(
+            'layer',
+            'lr factor',
+            'lr',
+            'weight decay',
+            'tensors',
+            'parameters',
+            title=f'Parameter groups: {depth} blocks, decay rate {self.rate:g}',
+        )
         for group in groups:
             layer = group['layer']
             name = 'embeddings' if layer == 0 else 'all else' if layer > depth else f'block {layer - 1}'
             count = sum(p.numel() for p in group['params'])
-            table.add_row(name, f'{group["lr_scale"]:.4f}', f'{group["lr"]:.3g}', f'{group["weight_decay"]:g}',
-                          str(len(group['params'])), f'{count:,}')
+            table.add_row(
+                name,
+                f'{group["lr_scale"]:.4f}',
+                f'{group["lr"]:.3g}',
+                f'{group["weight_decay"]:g}',
+                str(len(group['params'])),
+                f'{count:,}',
+            )
         console = Console(file=io.StringIO(), width=100)
         console.print(table)
         print_log('\n' + console.file.getvalue(), 'current')

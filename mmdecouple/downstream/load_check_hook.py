@@ -1,4 +1,5 @@
 """No fine-tuning starts from weights that are not those of the checkpoint."""
+
 import io
 import os
 import re
@@ -67,9 +68,11 @@ class LoadCheckHook(Hook):
             write_text(os.path.join(runner.work_dir, 'match_table.txt'), table)
             runner.logger.info('\n' + _text(_condensed(rows), heading))
         if wrong := problems(rows):
-            raise UserError(f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
-                            'nothing but model.init_cfg may load weights, so remove the config key load_from and '
-                            'initializers that overwrite them.')
+            raise UserError(
+                f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
+                'nothing but model.init_cfg may load weights, so remove the config key load_from and '
+                'initializers that overwrite them.'
+            )
 
 
 def _tell_of_plain_norms(runner: Runner) -> None:
@@ -78,14 +81,17 @@ def _tell_of_plain_norms(runner: Runner) -> None:
         runner.logger.warning(
             f'{count} synchronized batch norms are plain ones on a single device: each sees the '
             f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, where the protocol has '
-            'those of all devices.')
+            'those of all devices.'
+        )
 
 
 def _initializer(model: nn.Module) -> PretrainedBackbone:
     cfg = getattr(model, 'init_cfg', None)
     if not isinstance(cfg, dict) or str(cfg.get('type')).rpartition('.')[2] != PretrainedBackbone.__name__:
-        raise UserError('LoadCheckHook: the model does not say which checkpoint it starts from; set the config key '
-                        "model.init_cfg to dict(type='mmdecouple.PretrainedBackbone', checkpoint=...).")
+        raise UserError(
+            'LoadCheckHook: the model does not say which checkpoint it starts from; set the config key '
+            "model.init_cfg to dict(type='mmdecouple.PretrainedBackbone', checkpoint=...)."
+        )
     return PretrainedBackbone(**{key: value for key, value in cfg.items() if key != 'type'})
 
 
@@ -97,11 +103,15 @@ def _check_normalization(model: nn.Module, weights: Pretrained) -> None:
     for key, expected in (('mean', IMAGENET_MEAN), ('std', IMAGENET_STD)):
         got = [round(value, 3) for value in getattr(given, key, torch.empty(0)).flatten().tolist()]
         if len(got) != 3 or any(abs(a - b) > 0.01 for a, b in zip(got, expected)):
-            raise UserError(f'LoadCheckHook: pre-training normalized RGB images by {key}={list(expected)}, got '
-                            f'{got or None} (config key {_PREPROCESSOR}.{key}).')
+            raise UserError(
+                f'LoadCheckHook: pre-training normalized RGB images by {key}={list(expected)}, got '
+                f'{got or None} (config key {_PREPROCESSOR}.{key}).'
+            )
     if not getattr(given, '_channel_conversion', True):
-        raise UserError('LoadCheckHook: pre-training saw RGB images and these are BGR; set the config key '
-                        f'{_PREPROCESSOR}.bgr_to_rgb to True.')
+        raise UserError(
+            'LoadCheckHook: pre-training saw RGB images and these are BGR; set the config key '
+            f'{_PREPROCESSOR}.bgr_to_rgb to True.'
+        )
 
 
 def _condensed(rows: Sequence[Match]) -> list[tuple[str, str, str, str]]:
@@ -112,13 +122,19 @@ def _condensed(rows: Sequence[Match]) -> list[tuple[str, str, str, str]]:
         part = _PART.match(name) if row.accepted else None
         groups.setdefault((part[1] if part else name, row.status), []).append(row)
     lines = []
-    for (part, status), members in groups.items():
+    for members in groups.values():
         line = _line(members[0])
         if len(members) > 1:
-            source, target = (f'{os.path.commonprefix([name or "" for name in names])}*'
-                              for names in zip(*((row.source, row.target) for row in members)))
-            line = (source if members[0].source else '-', target if members[0].target else '-',
-                    f'{len(members)} tensors', status)
+            source, target = (
+                f'{os.path.commonprefix([name or "" for name in names])}*'  # noqa: RUF071 (names, not paths)
+                for names in zip(*((row.source, row.target) for row in members))
+            )
+            line = (
+                source if members[0].source else '-',
+                target if members[0].target else '-',
+                f'{len(members)} tensors',
+                members[0].status,
+            )
         lines.append(line)
     return lines
 

@@ -1,4 +1,5 @@
 """Statistics of batch norm that belong to the final weights."""
+
 from itertools import islice
 from typing import Any
 
@@ -36,18 +37,24 @@ class PreciseBNHook(Hook):
 
     def __init__(self, iterations: int = 200) -> None:
         if iterations < 1:
-            raise UserError(f'PreciseBNHook: iterations must be at least 1, got {iterations} '
-                            '(config key custom_hooks, PreciseBNHook.iterations).')
+            raise UserError(
+                f'PreciseBNHook: iterations must be at least 1, got {iterations} '
+                '(config key custom_hooks, PreciseBNHook.iterations).'
+            )
         self.iterations = iterations
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
         """Measures after the last step."""
         if not self.is_last_train_iter(runner):
             return
         model = bare_model(runner)
-        norms = [module for module in model.modules()
-                 if isinstance(module, _BatchNorm) and module.training and module.track_running_stats]
+        norms = [
+            module
+            for module in model.modules()
+            if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+        ]
         if not norms:
             runner.logger.warning('PreciseBNHook: no batch norm of the model learns statistics; remove the hook.')
             return
@@ -84,5 +91,11 @@ class PreciseBNHook(Hook):
 
 def _another(loader: DataLoader) -> DataLoader:
     """A loader of the same batches: an epoch that is under way with workers of its own must not be disturbed."""
-    return DataLoader(loader.dataset, batch_sampler=loader.batch_sampler, num_workers=loader.num_workers,
-                      collate_fn=loader.collate_fn, worker_init_fn=loader.worker_init_fn, pin_memory=loader.pin_memory)
+    return DataLoader(
+        loader.dataset,
+        batch_sampler=loader.batch_sampler,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        worker_init_fn=loader.worker_init_fn,
+        pin_memory=loader.pin_memory,
+    )

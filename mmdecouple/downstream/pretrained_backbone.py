@@ -1,4 +1,5 @@
 """The one way by which pre-trained weights enter a detector or a segmentor."""
+
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -33,8 +34,9 @@ class PretrainedBackbone:
             whose tensors do not all come from the checkpoint, or at a place other than `model.init_cfg`.
     """
 
-    def __init__(self, checkpoint: str | None = None, role: str = 'auto', allow_pickle: bool = False,
-                 pyramid: bool = True) -> None:
+    def __init__(
+        self, checkpoint: str | None = None, role: str = 'auto', allow_pickle: bool = False, pyramid: bool = True
+    ) -> None:
         self.checkpoint, self.role, self.allow_pickle, self.pyramid = checkpoint, role, allow_pickle, pyramid
 
     def check(self, model: nn.Module) -> tuple[Pretrained, list[Match]]:
@@ -47,18 +49,24 @@ class PretrainedBackbone:
             ValueError: If it cannot be filled.
         """
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
-            raise UserError(f'PretrainedBackbone: {type(model).__name__} has no backbone to fill; the initializer of '
-                            'the whole model is the place for it (config key model.init_cfg).')
+            raise UserError(
+                f'PretrainedBackbone: {type(model).__name__} has no backbone to fill; the initializer of '
+                'the whole model is the place for it (config key model.init_cfg).'
+            )
         if not self.checkpoint:
-            raise UserError('PretrainedBackbone: no pre-trained checkpoint is given; set the config key '
-                            'model.init_cfg.checkpoint to its path.')
+            raise UserError(
+                'PretrainedBackbone: no pre-trained checkpoint is given; set the config key '
+                'model.init_cfg.checkpoint to its path.'
+            )
         check_strides(model)
         weights = read_pretrained(self.checkpoint, self.role, self.allow_pickle)
         rows = match(model, weights, self.pyramid)
         if wrong := problems(rows):
             remedy = '; model.init_cfg.pyramid=False takes the backbone alone' if weights.pyramid else ''
-            raise UserError(f'PretrainedBackbone: {self.checkpoint!r} does not fit the {weights.architecture} of the '
-                            f'model: {wrong} (config key model.init_cfg.checkpoint{remedy}).')
+            raise UserError(
+                f'PretrainedBackbone: {self.checkpoint!r} does not fit the {weights.architecture} of the '
+                f'model: {wrong} (config key model.init_cfg.checkpoint{remedy}).'
+            )
         return weights, rows
 
     @torch.no_grad()

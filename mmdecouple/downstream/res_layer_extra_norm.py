@@ -1,4 +1,5 @@
 """conv5 of a ResNet as the shared head of a C4 detector, with one more norm."""
+
 from mmcv.cnn import build_norm_layer
 from mmdet.models.backbones import ResNet
 from mmdet.models.roi_heads.shared_heads import ResLayer
@@ -25,8 +26,15 @@ class ResLayerExtraNorm(ResLayer):
     Source: `Res5ROIHeadsExtraNorm` of `facebookresearch/moco detection/train_net.py`.
     """
 
-    def __init__(self, depth: int, stage: int = 3, style: str = 'pytorch', norm_cfg: dict | None = None,
-                 norm_eval: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        depth: int,
+        stage: int = 3,
+        style: str = 'pytorch',
+        norm_cfg: dict | None = None,
+        norm_eval: bool = False,
+        **kwargs,
+    ) -> None:
         norm_cfg = norm_cfg or dict(type='SyncBN', requires_grad=True)
         super().__init__(depth, stage=stage, style=style, norm_cfg=norm_cfg, norm_eval=norm_eval, **kwargs)
         self.style = style

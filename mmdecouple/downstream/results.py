@@ -1,4 +1,5 @@
 """A table of transfer results: JSON lines to compute with, the same as Markdown to read."""
+
 import json
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,8 +11,19 @@ from mmdecouple.utils.files import write_text
 
 # COCO's AP by object size is in the JSON alone.
 _BY_SIZE = ('_s', '_m', '_l')
-_FACTS = ('checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision', 'options', 'config', 'sha256',
-          'date')
+_FACTS = (
+    'checkpoint',
+    'pretraining',
+    'role',
+    'arch',
+    'seed',
+    'batch',
+    'precision',
+    'options',
+    'config',
+    'sha256',
+    'date',
+)
 # Rows that are alike in all of these are seeds of one experiment.
 _SAME = ('method', 'sha256', 'pretraining', 'role', 'arch', 'batch', 'precision', 'options', 'config')
 
@@ -99,7 +111,7 @@ def _fact(row: dict[str, Any], name: str) -> str:
     value = row.get(name, '')
     if isinstance(value, dict):
         value = ' '.join(f'{key}={one}' for key, one in value.items())
-    return str(value)[:12 if name == 'sha256' else None].replace('|', '\\|').replace('\n', ' ')
+    return str(value)[: 12 if name == 'sha256' else None].replace('|', '\\|').replace('\n', ' ')
 
 
 def _folded(rows: list[dict[str, Any]], name: str) -> str:

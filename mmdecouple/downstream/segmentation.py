@@ -1,4 +1,5 @@
 """Parts of segmentors and their data; the one module here that imports mmseg."""
+
 from collections.abc import Sequence
 from pathlib import Path
 

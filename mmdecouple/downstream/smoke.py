@@ -1,4 +1,5 @@
 """Small runs of a task: seconds or minutes of training on small data instead of the protocol."""
+
 from collections.abc import Iterator
 
 from mmengine.config import Config, ConfigDict
@@ -8,7 +9,8 @@ from mmdecouple.utils.configs import load_config
 SMOKES = {
     'coco128': '128 + 128 images of COCO 2017 with train2017/, val2017/, annotations/ and semantic/',
     'scenes': 'an export: python tools/dataset_tools/export_scenes.py data/scenes --train 64 --val 32 --size 128',
-    'overfit': 'nothing: the scenes are drawn'}
+    'overfit': 'nothing: the scenes are drawn',
+}
 SIDE = 128
 _COCO_CLASSES = 80
 _NARROW = 64

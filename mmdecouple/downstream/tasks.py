@@ -1,4 +1,5 @@
 """The downstream tasks: their configs, their data, and whether both are there."""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,8 +15,10 @@ from .archs import ARCHS, Arch, set_arch
 from .smoke import SMOKES, shrink
 
 _COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
-_LISTS = (f'{_COCO}; the lists of few images are made by python tools/dataset_tools/coco_subset.py data/coco '
-          '--percent 1 5 10 --seed 0')
+_LISTS = (
+    f'{_COCO}; the lists of few images are made by python tools/dataset_tools/coco_subset.py data/coco '
+    '--percent 1 5 10 --seed 0'
+)
 _VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
 _VOC_SEG = 'VOC 2012 with JPEGImages/, SegmentationClass/, SegmentationClassAug/ and ImageSets/Segmentation/'
 _ADE = 'ADEChallengeData2016 with images/ and annotations/'
@@ -31,6 +34,7 @@ class Task:
         network: Kind of backbone, `ResNet` or `ViT`.
         data: What the data folder is, for messages.
     """
+
     config: str
     network: str
     data: str
@@ -110,15 +114,21 @@ def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = 
         return
     name = next((name for name, other in ARCHS.items() if other.architecture == found), None)
     if name is None:
-        raise UserError(f'transfer: {where} holds a {found}, on which {task} cannot be built (option --arch has '
-                        f'{", ".join(ARCHS)}).')
+        raise UserError(
+            f'transfer: {where} holds a {found}, on which {task} cannot be built (option --arch has '
+            f'{", ".join(ARCHS)}).'
+        )
     if row.fits(ARCHS[name]):
-        raise UserError(f'transfer: {where} holds a {found}, but {task} is to be built on a {wanted.architecture}; '
-                        f'give {"--arch " + name if name != row.arch else "no --arch"}.')
+        raise UserError(
+            f'transfer: {where} holds a {found}, but {task} is to be built on a {wanted.architecture}; '
+            f'give {"--arch " + name if name != row.arch else "no --arch"}.'
+        )
     fitting = [other for other, one in TASKS.items() if one.fits(ARCHS[name])]
     option = '' if name == TASKS[fitting[0]].arch else f' with --arch {name}'
-    raise UserError(f'transfer: {where} holds a {found}, which {task} cannot be built on; tasks that fit{option}: '
-                    f'{", ".join(fitting)}.')
+    raise UserError(
+        f'transfer: {where} holds a {found}, which {task} cannot be built on; tasks that fit{option}: '
+        f'{", ".join(fitting)}.'
+    )
 
 
 def set_data_root(config: Config, root: str) -> None:
@@ -134,7 +144,7 @@ def set_data_root(config: Config, root: str) -> None:
             dataset.data_root = root
             evaluator = config.get(f'{split}_evaluator') or {}
             if str(evaluator.get('ann_file', '')).startswith(old):
-                evaluator.ann_file = str(Path(root) / evaluator.ann_file[len(old):].lstrip('/'))
+                evaluator.ann_file = str(Path(root) / evaluator.ann_file[len(old) :].lstrip('/'))
 
 
 def check_data(config: Config, task: str, smoke: str | None = None) -> None:
@@ -154,13 +164,13 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
             root = Path(dataset.data_root)
             remedy = f'expected is {data}; put it there or give its place with --data-root'
             if not root.is_dir():
-                raise MissingFile(f'{task}: there is no data folder {root} (config key {key}.data_root); '
-                                  f'{remedy}.')
+                raise MissingFile(f'{task}: there is no data folder {root} (config key {key}.data_root); {remedy}.')
             needed = [dataset.get('ann_file') or '', *dataset.get('data_prefix', {}).values()]
             missing = next((root / name for name in needed if name and not (root / name).exists()), None)
             if missing is not None:
-                raise MissingFile(f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key '
-                                  f'{key}); {remedy}.')
+                raise MissingFile(
+                    f'{task}: the data folder {root} lacks {missing.relative_to(root)} (config key {key}); {remedy}.'
+                )
 
 
 def check_annotations(config: Config) -> None:
@@ -188,8 +198,10 @@ def use_faster_coco_eval(config: Config) -> None:
         ModuleNotFoundError: The package `faster-coco-eval` is not installed.
     """
     if find_spec('faster_coco_eval') is None:
-        raise WrongInstallation('transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
-                                'leave out --faster-coco-eval (the results are the same).')
+        raise WrongInstallation(
+            'transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
+            'leave out --faster-coco-eval (the results are the same).'
+        )
     for split in ('val', 'test'):
         evaluator = config[f'{split}_evaluator'] or {}
         if str(evaluator.get('type')).rpartition('.')[2] == 'CocoMetric':

@@ -1,4 +1,5 @@
 """Training on objects that a data set marks as difficult."""
+
 from mmcv.transforms import BaseTransform
 
 from mmdecouple.registry import TRANSFORMS

@@ -1,4 +1,5 @@
 """From a pre-trained checkpoint to a row of the table of results."""
+
 import json
 import os
 import shlex
@@ -29,8 +30,16 @@ from mmdecouple.weights.source import describe
 from .pretrained_backbone import PretrainedBackbone
 from .results import append_row, find_row
 from .smoke import SIDE
-from .tasks import (TASKS, check_annotations, check_arch, check_data, config_name, set_data_root, task_config,
-                    use_faster_coco_eval)
+from .tasks import (
+    TASKS,
+    check_annotations,
+    check_arch,
+    check_data,
+    config_name,
+    set_data_root,
+    task_config,
+    use_faster_coco_eval,
+)
 
 _CONFIG, _METRICS = 'transfer_config.py', 'metrics.json'
 
@@ -60,6 +69,7 @@ class Transfer:
         allow_pickle: Whether to trust the checkpoint and unpickle whatever it holds.
         command: What the user typed, for the table.
     """
+
     checkpoint: str
     task: str
     smoke: str | None = None
@@ -102,7 +112,8 @@ class Transfer:
         if self.faster_coco_eval:
             use_faster_coco_eval(self.config)
         self.config.model.init_cfg.update(
-            checkpoint=os.path.abspath(self.checkpoint), role=self.role, allow_pickle=self.allow_pickle)
+            checkpoint=os.path.abspath(self.checkpoint), role=self.role, allow_pickle=self.allow_pickle
+        )
         scaled = self.options.get('auto_scale_lr.enable', True)
         self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': scaled})
         if self.precision is not None:
@@ -130,8 +141,11 @@ class Transfer:
         """
         if (row := find_row(self.table, self.identity)) is not None:
             return row
-        with alone(self.folder / '.lock', f'transfer: another process is at work in {self.folder}; wait for it, or end '
-                   'it.', wait=0) as lock:
+        with alone(
+            self.folder / '.lock',
+            f'transfer: another process is at work in {self.folder}; wait for it, or end it.',
+            wait=0,
+        ) as lock:
             stamp = Stamp(self.folder, self.identity)
             stamp.claim('give another --work-dir')
             if self.smoke == 'overfit' and not (self.folder / 'scenes').is_dir():
@@ -159,8 +173,10 @@ class Transfer:
         total, key = self.config.auto_scale_lr.base_batch_size, 'train_dataloader.batch_size'
         if key not in self.options:
             if total % self.gpus:
-                raise UserError(f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
-                                f'take another --gpus, or set --cfg-options {key} (the learning rate follows).')
+                raise UserError(
+                    f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
+                    f'take another --gpus, or set --cfg-options {key} (the learning rate follows).'
+                )
             self.config.merge_from_dict({key: total // self.gpus})
         self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
 
@@ -171,29 +187,44 @@ class Transfer:
         """Trains or tests; the lock is handed on, so that it lasts as long as any of the processes."""
         config, folder = str(self.folder / _CONFIG), str(self.folder)
         command = launch_command(
-            f'mmdecouple.runs.{program}', [config, *arguments, '--work-dir', folder, '--device', self.device],
-            self.launcher, self.gpus, self.partition, f'transfer-{self.task}')
+            f'mmdecouple.runs.{program}',
+            [config, *arguments, '--work-dir', folder, '--device', self.device],
+            self.launcher,
+            self.gpus,
+            self.partition,
+            f'transfer-{self.task}',
+        )
         code = subprocess.run(command, pass_fds=[lock.fileno()]).returncode
         # mmengine's runner has written its own state, such as `load_from`, under the same name.
         self.config.dump(config)
         if code:
-            raise UserError(f'transfer: the {program}ing ended with exit code {code}; its log is in {folder}. The same '
-                            'command goes on from the last checkpoint.')
+            raise UserError(
+                f'transfer: the {program}ing ended with exit code {code}; its log is in {folder}. The same '
+                'command goes on from the last checkpoint.'
+            )
 
     def _row(self, last: Path, seconds: float) -> dict[str, Any]:
         metrics = json.loads((self.folder / _METRICS).read_text())
         versions = {name: providers[0][1] for name, providers in installed_versions().items() if providers}
         return dict(
-            identity=self.identity, task=f'{self.task} ({self.smoke}, a smoke run)' if self.smoke else self.task,
+            identity=self.identity,
+            task=f'{self.task} ({self.smoke}, a smoke run)' if self.smoke else self.task,
             metrics={key: value for key, value in metrics.items() if _is_metric(key, value)},
             **self.source | dict(checkpoint=self._relative(Path(self.checkpoint))),
-            seed=self.seed, batch=self.batch, arch='own' if self.own else self.arch or TASKS[self.task].arch,
-            precision=self.config.optim_wrapper.get('precision', 'fp32'), config=config_name(self.task),
+            seed=self.seed,
+            batch=self.batch,
+            arch='own' if self.own else self.arch or TASKS[self.task].arch,
+            precision=self.config.optim_wrapper.get('precision', 'fp32'),
+            config=config_name(self.task),
             options={key: str(value) for key, value in self.options.items()},
-            date=time.strftime('%Y-%m-%d %H:%M'), seconds=round(seconds), command=shlex.join(self.command),
-            trained=self._relative(last), trained_config=self._relative(self.folder / _CONFIG),
+            date=time.strftime('%Y-%m-%d %H:%M'),
+            seconds=round(seconds),
+            command=shlex.join(self.command),
+            trained=self._relative(last),
+            trained_config=self._relative(self.folder / _CONFIG),
             versions=dict(mmdecouple=__version__, **versions),
-            device=torch.cuda.get_device_name() if torch.cuda.is_available() and self.device != 'cpu' else 'cpu')
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() and self.device != 'cpu' else 'cpu',
+        )
 
     def _relative(self, path: Path) -> str:
         """From the folder of the table, which may be moved together with its runs."""

@@ -1,4 +1,5 @@
 """Four maps of one stride made a pyramid, for a plain vision transformer."""
+
 from collections.abc import Sequence
 
 from mmcv.cnn import build_norm_layer
@@ -34,12 +35,19 @@ class ViTPyramid(BaseModule):
 
     strides = (4, 8, 16, 32)
 
-    def __init__(self, in_channels: int, patch_size: int = 16, norm_cfg: dict | None = None,
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        patch_size: int = 16,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if patch_size not in _PATCHES:
-            raise UserError(f'ViTPyramid: patch_size must be one of {", ".join(map(str, _PATCHES))}, got '
-                            f'{patch_size!r}; no other patch gives strides 4 to 32 (config key model.neck.patch_size).')
+            raise UserError(
+                f'ViTPyramid: patch_size must be one of {", ".join(map(str, _PATCHES))}, got '
+                f'{patch_size!r}; no other patch gives strides 4 to 32 (config key model.neck.patch_size).'
+            )
         self.patch_size = patch_size
 
         def enlarge() -> nn.Module:
@@ -49,8 +57,9 @@ class ViTPyramid(BaseModule):
             self.levels = nn.ModuleList([enlarge(), nn.Identity(), nn.MaxPool2d(2), nn.MaxPool2d(4)])
             return
         norm = build_norm_layer(norm_cfg or dict(type='SyncBN'), in_channels)[1]
-        self.levels = nn.ModuleList([
-            nn.Sequential(enlarge(), norm, nn.GELU(), enlarge()), enlarge(), nn.Identity(), nn.MaxPool2d(2)])
+        self.levels = nn.ModuleList(
+            [nn.Sequential(enlarge(), norm, nn.GELU(), enlarge()), enlarge(), nn.Identity(), nn.MaxPool2d(2)]
+        )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Four maps (B, C, h, w) -> four of strides 4, 8, 16 and 32; for patch 16 the third one is (B, C, h, w).
@@ -59,6 +68,8 @@ class ViTPyramid(BaseModule):
             ValueError: If there are not four maps.
         """
         if len(maps) != len(self.levels):
-            raise UserError(f'ViTPyramid: needs four maps, got {len(maps)}; name four blocks in the config key '
-                            'model.backbone.out_indices.')
+            raise UserError(
+                f'ViTPyramid: needs four maps, got {len(maps)}; name four blocks in the config key '
+                'model.backbone.out_indices.'
+            )
         return tuple(level(x) for level, x in zip(self.levels, maps))

@@ -1,4 +1,5 @@
 """The plain vision transformer as backbone of a detector or a segmentor: feature maps of some of its blocks."""
+
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -34,16 +35,21 @@ class PlainViT(DenseViT):
         `evaluation/semantic_segmentation`.
     """
 
-    def __init__(self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', frozen: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self, *, out_indices: Sequence[int] = (3, 5, 7, 11), tap_norm: str = 'none', frozen: bool = False, **kwargs
+    ) -> None:
         if tap_norm not in _TAP_NORMS:
-            raise UserError(f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
-                            '(config key model.backbone.tap_norm).')
+            raise UserError(
+                f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
+                '(config key model.backbone.tap_norm).'
+            )
         super().__init__(final_norm=tap_norm == 'shared', **kwargs)
         taps, count = list(out_indices), len(self.layers)
         if not taps or taps != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < count:
-            raise UserError(f'PlainViT: out_indices must be ascending indices of {count} blocks, got {taps} '
-                            '(config key model.backbone.out_indices).')
+            raise UserError(
+                f'PlainViT: out_indices must be ascending indices of {count} blocks, got {taps} '
+                '(config key model.backbone.out_indices).'
+            )
         self.out_indices = taps
         self.tap_norm = tap_norm
         self.frozen = frozen

@@ -1,4 +1,5 @@
 """Detection on Pascal VOC, scored as detectron2 does."""
+
 from mmdet.evaluation import VOCMetric, eval_map
 
 from mmdecouple.registry import METRICS
@@ -23,8 +24,12 @@ class VOCTenMetric(VOCMetric):
     """
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
-        super().__init__(iou_thrs=[percent / 100 for percent in _PERCENTS], eval_mode='11points',
-                         collect_device=collect_device, prefix=prefix)
+        super().__init__(
+            iou_thrs=[percent / 100 for percent in _PERCENTS],
+            eval_mode='11points',
+            collect_device=collect_device,
+            prefix=prefix,
+        )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Scores of all images.
@@ -33,7 +38,17 @@ class VOCTenMetric(VOCMetric):
             results: For each image its annotations and, for each class, its detections (N, 5): x1, y1, x2, y2, score.
         """
         truths, detections = zip(*results)
-        scores = {f'AP{percent}': float(eval_map(detections, truths, iou_thr=percent / 100, logger='silent',
-                                                 eval_mode='11points', use_legacy_coordinate=True)[0])
-                  for percent in _PERCENTS}
+        scores = {
+            f'AP{percent}': float(
+                eval_map(
+                    detections,
+                    truths,
+                    iou_thr=percent / 100,
+                    logger='silent',
+                    eval_mode='11points',
+                    use_legacy_coordinate=True,
+                )[0]
+            )
+            for percent in _PERCENTS
+        }
         return {'mAP': sum(scores.values()) / len(scores), **scores}

@@ -1,5 +1,7 @@
+"""What training adds to mmengine: the runner, hooks, optimizer wrappers and schedules."""
+
 from mmdecouple.engine.gradients import CollapsedScale, NonFiniteGradient
-from mmdecouple.engine.hooks import *  # noqa: F401,F403
+from mmdecouple.engine.hooks import *  # noqa: F403
 from mmdecouple.engine.lars import SoCoLARS
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.engine.optim_constructor import DecayGroupsConstructor
@@ -13,8 +15,19 @@ from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 from mmdecouple.weights.loading import load_weights
 
 __all__ = [
-    'AtomicLocalBackend', 'CollapsedScale', 'DamagedCheckpoint', 'DecayGroupsConstructor', 'SoCoLARS',
-    'NonFiniteGradient', 'PrecisionOptimWrapper', 'PretrainRunner', 'ResumableEpochLoop',
-    'UnsafeCheckpoint', 'WarmupCosineLR', 'find_resumable', 'load_weights', 'read_checkpoint',
-    'weights_only_loading'
+    'AtomicLocalBackend',
+    'CollapsedScale',
+    'DamagedCheckpoint',
+    'DecayGroupsConstructor',
+    'NonFiniteGradient',
+    'PrecisionOptimWrapper',
+    'PretrainRunner',
+    'ResumableEpochLoop',
+    'SoCoLARS',
+    'UnsafeCheckpoint',
+    'WarmupCosineLR',
+    'find_resumable',
+    'load_weights',
+    'read_checkpoint',
+    'weights_only_loading',
 ]

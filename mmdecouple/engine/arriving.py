@@ -1,4 +1,5 @@
 """Numbers of the device that the host reads later, when it need not wait for them."""
+
 import torch
 from torch import Tensor
 

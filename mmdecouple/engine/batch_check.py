@@ -1,4 +1,5 @@
 """A learning rate belongs to a batch."""
+
 from mmengine.runner import Runner
 
 
@@ -23,4 +24,5 @@ def tell_of_unscaled_batch(runner: Runner) -> None:
         runner.logger.warning(
             f'A step sees {images} images x {runner.world_size} processes{accumulated} = {batch}, but the learning '
             f'rate is for {base}: set auto_scale_lr.enable=True, which scales it by {batch / base:g}, or another '
-            'train_dataloader.batch_size.')
+            'train_dataloader.batch_size.'
+        )

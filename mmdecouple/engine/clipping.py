@@ -1,4 +1,5 @@
 """Gradient clipping that torch does not have."""
+
 from collections.abc import Iterable
 
 import torch

@@ -1,4 +1,5 @@
 """Gradients are judged before they reach a weight."""
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,7 +101,8 @@ def use_fused_kernels(optimizer: Optimizer) -> None:
         return
     groups = optimizer.param_groups
     undecided = all(group[key] is None for group in groups for key in _KERNELS) and not any(
-        group['differentiable'] for group in groups)
+        group['differentiable'] for group in groups
+    )
     if undecided and all(p.is_cuda and p.is_floating_point() for group in groups for p in group['params']):
         for group in (optimizer.defaults, *groups):
             group['fused'] = True
@@ -120,10 +122,14 @@ def _keep_kernels(optimizer: Optimizer, state: dict) -> None:
 
 def _plain_report(parameters: list[nn.Parameter], place: Any) -> Exception:
     what = f'gradients of {len(parameters)} parameters' if parameters else 'norm of all gradients'
-    return NonFiniteGradient(f'PrecisionOptimWrapper: {what} not finite; no weight was changed. Use a lower '
-                             'optim_wrapper.optimizer.lr or precision fp32.')
+    return NonFiniteGradient(
+        f'PrecisionOptimWrapper: {what} not finite; no weight was changed. Use a lower '
+        'optim_wrapper.optimizer.lr or precision fp32.'
+    )
 
 
 def _plain_collapse(scale: float, skips: int) -> Exception:
-    return CollapsedScale(f'PrecisionOptimWrapper: {skips} steps in a row were left out as their gradients were not '
-                          f'finite, and the loss scale of fp16 fell to {scale:g}; use optim_wrapper.precision=bf16.')
+    return CollapsedScale(
+        f'PrecisionOptimWrapper: {skips} steps in a row were left out as their gradients were not '
+        f'finite, and the loss scale of fp16 fell to {scale:g}; use optim_wrapper.precision=bf16.'
+    )

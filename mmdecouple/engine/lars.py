@@ -1,4 +1,5 @@
 """LARS in the form that SoCo uses."""
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -35,8 +36,15 @@ class SoCoLARS(Optimizer):
 
     _step_supports_amp_scaling = True
 
-    def __init__(self, params, lr: float, momentum: float = 0.9, weight_decay: float = 1e-5, trust: float = 0.001,
-                 eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        params,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-5,
+        trust: float = 0.001,
+        eps: float = 1e-8,
+    ) -> None:
         check = Settings('SoCoLARS', 'optim_wrapper.optimizer')
         check.number('lr', lr, 0)
         check.number('momentum', momentum, 0, below=1)
@@ -67,8 +75,10 @@ class SoCoLARS(Optimizer):
         if wide:
             gradients = torch._foreach_add(gradients, parameters, alpha=group['weight_decay'])
             weights, norms = torch._foreach_norm(parameters), torch._foreach_norm(gradients)
-            ratios = [torch.where((w > 0) & (g > 0), group['trust'] * w / (g + group['eps']), 1.)
-                      for w, g in zip(weights, norms)]
+            ratios = [
+                torch.where((w > 0) & (g > 0), group['trust'] * w / (g + group['eps']), 1.0)
+                for w, g in zip(weights, norms)
+            ]
             gradients = torch._foreach_mul(gradients, ratios)
         for p in parameters:
             if 'momentum_buffer' not in self.state[p]:

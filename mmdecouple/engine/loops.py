@@ -1,4 +1,5 @@
 """The training loop that can start and stop inside an epoch."""
+
 import torch
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -26,8 +27,11 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             if self.interrupted:
                 return self.runner.model
             self._decide_current_val_interval()
-            if (self.runner.val_loop is not None and self._epoch >= self.val_begin
-                    and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)):
+            if (
+                self.runner.val_loop is not None
+                and self._epoch >= self.val_begin
+                and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+            ):
                 self.runner.val_loop.run()
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -59,8 +63,11 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'Cannot resume at epoch {self._epoch}, iteration {self._iter}: an epoch has '
                 f'{length} iterations now. Resume with the batch size, number of processes and '
                 'data set of the checkpoint, or start anew from its weights (load_from without '
-                'resume).')
+                'resume).'
+            )
         if done and not hasattr(self.dataloader.batch_sampler.sampler, 'skip'):
-            raise UserError('Cannot resume inside an epoch: the sampler cannot skip; use '
-                            "train_dataloader.sampler=dict(type='EpochSampler').")
+            raise UserError(
+                'Cannot resume inside an epoch: the sampler cannot skip; use '
+                "train_dataloader.sampler=dict(type='EpochSampler')."
+            )
         return done

@@ -1,4 +1,5 @@
 """Which parameters weight decay pulls on, and which learn faster."""
+
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -32,8 +33,9 @@ class DecayGroupsConstructor:
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
-        paramwise_cfg = Settings(self, 'optim_wrapper').block(
-            'paramwise_cfg', paramwise_cfg, optional=True, typed=False) or {}
+        paramwise_cfg = (
+            Settings(self, 'optim_wrapper').block('paramwise_cfg', paramwise_cfg, optional=True, typed=False) or {}
+        )
         self._check = Settings(self, 'optim_wrapper.paramwise_cfg')
         for key in paramwise_cfg:
             if key not in ('free', 'lr_mult'):
@@ -62,8 +64,10 @@ class DecayGroupsConstructor:
             lr = {} if factor == 1 else dict(lr=factor * optimizer_cfg['lr'])
             members = {name: p for name, p in trained.items() if self._factor(name) == factor}
             decayed = {name for name, p in members.items() if self._decays(name, p)}
-            groups += [dict(params=[p for name, p in members.items() if name in decayed], **lr),
-                       dict(params=[p for name, p in members.items() if name not in decayed], weight_decay=0.0, **lr)]
+            groups += [
+                dict(params=[p for name, p in members.items() if name in decayed], **lr),
+                dict(params=[p for name, p in members.items() if name not in decayed], weight_decay=0.0, **lr),
+            ]
         optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
         # mmengine's stand-in group for logging: auto_scale_lr passes it over, and the first group has the base lr.

@@ -1,4 +1,5 @@
 """Mixed precision on any device; judging, clipping and freezing of gradients."""
+
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from mmdecouple.utils.settings import Settings
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
 _CLIPPINGS = dict(norm='max_norm', value='clip_value', tensor='max_norm')
 # Below it the scaled loss is smaller than the loss: gradients overflow whatever the scale.
-_LEAST_SCALE = 1.
+_LEAST_SCALE = 1.0
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -54,8 +55,13 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         SettingError: For a value out of range.
     """
 
-    def __init__(self, precision: str = 'bf16', clip_grad: dict[str, Any] | None = None, accumulative_counts: int = 1,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        precision: str = 'bf16',
+        clip_grad: dict[str, Any] | None = None,
+        accumulative_counts: int = 1,
+        **kwargs: Any,
+    ) -> None:
         check = Settings(self, 'optim_wrapper')
         check.choice('precision', precision, tuple(_DTYPES))
         check.number('accumulative_counts', accumulative_counts, 1, whole=True)
@@ -77,8 +83,10 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
     def optim_context(self, model: nn.Module):
         """Autocast the forward pass, inside the context of gradient accumulation."""
         enabled = self.precision != 'fp32'
-        with OptimWrapper.optim_context(self, model), \
-                torch.autocast(self._device_type, _DTYPES[self.precision] if enabled else None, enabled):
+        with (
+            OptimWrapper.optim_context(self, model),
+            torch.autocast(self._device_type, _DTYPES[self.precision] if enabled else None, enabled),
+        ):
             yield
 
     def step(self, **kwargs: Any) -> None:

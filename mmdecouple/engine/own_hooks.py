@@ -1,10 +1,19 @@
 """The hooks that no run can do without; a config adds to them and sets them up, and cannot leave one out."""
+
 from collections.abc import Iterator
 
 from mmengine.hooks import CheckpointHook, Hook
 
-from mmdecouple.engine.hooks import (DryRunHook, DurableCheckpointHook, FiniteLossHook, GracefulStopHook,
-                                     QuarantineHook, RemarksHook, SeedHook, TeacherHook)
+from mmdecouple.engine.hooks import (
+    DryRunHook,
+    DurableCheckpointHook,
+    FiniteLossHook,
+    GracefulStopHook,
+    QuarantineHook,
+    RemarksHook,
+    SeedHook,
+    TeacherHook,
+)
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
 
@@ -12,8 +21,9 @@ OWN = (DryRunHook, FiniteLossHook, SeedHook, TeacherHook, QuarantineHook, Remark
 _CHECKPOINT = dict(type='DurableCheckpointHook', interval=1)
 
 
-def own_hooks(default_hooks: dict[str, Hook | dict | None] | None,
-              custom_hooks: list[Hook | dict] | None) -> tuple[dict[str, Hook | dict | None], list[Hook | dict]]:
+def own_hooks(
+    default_hooks: dict[str, Hook | dict | None] | None, custom_hooks: list[Hook | dict] | None
+) -> tuple[dict[str, Hook | dict | None], list[Hook | dict]]:
     """The hooks of a run: those of the config, and each of ``OWN`` once.
 
     A hook of ``custom_hooks`` that is one of ``OWN``, or a subclass of one, takes its place; of several the last
@@ -31,8 +41,10 @@ def own_hooks(default_hooks: dict[str, Hook | dict | None] | None,
     """
     defaults = dict(default_hooks or {})
     if defaults.get('param_scheduler', True) is None:
-        raise UserError('default_hooks.param_scheduler must not be None: the learning rate would never follow '
-                        'param_scheduler. Set the config key param_scheduler=None for a constant one.')
+        raise UserError(
+            'default_hooks.param_scheduler must not be None: the learning rate would never follow '
+            'param_scheduler. Set the config key param_scheduler=None for a constant one.'
+        )
     checkpoint = defaults.setdefault('checkpoint', dict(_CHECKPOINT))
     if isinstance(checkpoint, dict) and _class(checkpoint) is CheckpointHook:
         defaults['checkpoint'] = dict(checkpoint, type='DurableCheckpointHook')
@@ -59,11 +71,15 @@ def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
     if not options.get('save_optimizer', True):
         yield 'default_hooks.checkpoint.save_optimizer=False: --resume cannot go on from these checkpoints.'
     if options.get('out_dir') is not None:
-        yield ('default_hooks.checkpoint.out_dir is set: --resume looks in the work dir alone; name the checkpoint to '
-               'go on from (--resume FILE).')
+        yield (
+            'default_hooks.checkpoint.out_dir is set: --resume looks in the work dir alone; name the checkpoint to '
+            'go on from (--resume FILE).'
+        )
     if isinstance(checkpoint, Hook) and not isinstance(checkpoint, DurableCheckpointHook):
-        yield (f'default_hooks.checkpoint is a {type(checkpoint).__name__}: a kill while it saves can cost the last '
-               'checkpoint; use DurableCheckpointHook.')
+        yield (
+            f'default_hooks.checkpoint is a {type(checkpoint).__name__}: a kill while it saves can cost the last '
+            'checkpoint; use DurableCheckpointHook.'
+        )
 
 
 def _class(hook: Hook | dict) -> type:

@@ -1,9 +1,10 @@
 """The runner that loses no work: one seed for everything, safe and atomic checkpoints."""
+
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -85,8 +86,10 @@ class PretrainRunner(Runner):
         That happens here because mmengine writes the first files into the work dir right afterwards.
         """
         if diff_rank_seed:
-            raise UserError('PretrainRunner: remove the config key randomness.diff_rank_seed; '
-                            'the draws of each process differ already.')
+            raise UserError(
+                'PretrainRunner: remove the config key randomness.diff_rank_seed; '
+                'the draws of each process differ already.'
+            )
         meta = None
         if self._resume_file is not None:
             meta = read_resumable(self._resume_file, self._trusts_pickles)['meta']
@@ -128,8 +131,9 @@ class PretrainRunner(Runner):
         return visualizer
 
     @staticmethod
-    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,
-                         diff_rank_seed: bool = False) -> DataLoader:
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
         """Builds a data loader whose data sets draw from the run's seed."""
         if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
             # mmengine marks the blocks of a package's base with a scope, and hands this mark on to the function.
@@ -161,9 +165,9 @@ class PretrainRunner(Runner):
         check_batches(loop.dataloader, 'test_dataloader', self.world_size)
         return loop
 
-    def register_hooks(self,
-                       default_hooks: dict[str, Hook | dict | None] | None = None,
-                       custom_hooks: list[Hook | dict] | None = None) -> None:
+    def register_hooks(
+        self, default_hooks: dict[str, Hook | dict | None] | None = None, custom_hooks: list[Hook | dict] | None = None
+    ) -> None:
         """Registers the hooks that no run can do without, and those of the config; see ``own_hooks``."""
         defaults, custom = own_hooks(default_hooks, custom_hooks)
         super().register_hooks(defaults, custom)
@@ -186,11 +190,13 @@ class PretrainRunner(Runner):
         if self._record is not None:
             self._begin_record()
 
-    def resume(self,
-               filename: str,
-               resume_optimizer: bool = True,
-               resume_param_scheduler: bool = True,
-               map_location: str | Callable = 'cpu') -> None:
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'cpu',
+    ) -> None:
         """Restores everything a checkpoint holds; keys that do not match are an error."""
         self._resuming = True
         try:
@@ -198,17 +204,21 @@ class PretrainRunner(Runner):
         except (ValueError, KeyError) as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f'{filename!r} cannot be resumed: its optimizer or schedule does not fit the config '
-                            f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
-                            '(load_from, no --resume).') from error
+            raise UserError(
+                f'{filename!r} cannot be resumed: its optimizer or schedule does not fit the config '
+                f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
+                '(load_from, no --resume).'
+            ) from error
         self._resuming = False
         self.last_good_checkpoint = filename
 
-    def load_checkpoint(self,
-                        filename: str,
-                        map_location: str | Callable = 'cpu',
-                        strict: bool = False,
-                        revise_keys: list = [(r'^module.', '')]) -> dict:
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module.', ''),),
+    ) -> dict:
         """Loads weights; see ``read_checkpoint`` and ``load_weights`` for what is refused."""
         checkpoint = read_checkpoint(filename, map_location, self._trusts_pickles)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
@@ -217,13 +227,15 @@ class PretrainRunner(Runner):
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
 
-    def save_checkpoint(self,
-                        out_dir: str,
-                        filename: str,
-                        *args: Any,
-                        meta: dict | None = None,
-                        backend_args: dict | None = None,
-                        **kwargs: Any) -> None:
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        *args: Any,
+        meta: dict | None = None,
+        backend_args: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Saves a checkpoint; a local file appears whole or not at all.
 
         Raises:
@@ -232,17 +244,18 @@ class PretrainRunner(Runner):
         bad = [self._first_nonfinite()]
         broadcast_object_list(bad)
         if bad[0]:
-            raise UserError(f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
-                            f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
-                            'with a lower optim_wrapper.optimizer.lr.')
+            raise UserError(
+                f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
+                f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
+                'with a lower optim_wrapper.optimizer.lr.'
+            )
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
         if self._record is not None:
             # The folder may have been deleted, and taken by another run, since.
             on_main_process(lambda: hold_folder(self.work_dir))
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
-        super().save_checkpoint(
-            out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
+        super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
 
     def dump_config(self) -> None:

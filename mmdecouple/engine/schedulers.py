@@ -1,4 +1,5 @@
 """Learning rates of the recipes, equal to the official code at every iteration."""
+
 import math
 from typing import Any
 
@@ -34,22 +35,33 @@ class WarmupCosineLR(_ParamScheduler):
         `hologerry/SoCo contrast/lr_scheduler.py`.
     """
 
-    def __init__(self, optimizer: Any, warmup: int, eta_min: float, end: int, warmup_endpoint: bool = True,
-                 by_epoch: bool = True, start: float = 0.) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        warmup: int,
+        eta_min: float,
+        end: int,
+        warmup_endpoint: bool = True,
+        by_epoch: bool = True,
+        start: float = 0.0,
+    ) -> None:
         check = Settings(self, 'param_scheduler')
         check.number('warmup', warmup, 0)
         check.number('eta_min', eta_min, 0)
         check.number('start', start, 0, 1)
         check.flag('warmup_endpoint', warmup_endpoint)
         if not warmup < end:
-            raise UserError(f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
-                            f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).')
+            raise UserError(
+                f'WarmupCosineLR: warmup must be >= 0 and less than the length of the run, got {warmup} '
+                f'of {end} (config keys param_scheduler.warmup and train_cfg.max_epochs).'
+            )
         self.warmup, self.eta_min, self.warmup_endpoint, self.start = warmup, eta_min, warmup_endpoint, start
         super().__init__(optimizer, 'lr', end=end, by_epoch=by_epoch)
 
     @classmethod
-    def build_iter_from_epoch(cls, *args: Any, warmup: int, end: int, epoch_length: int, by_epoch: bool = True,
-                              **kwargs: Any) -> 'WarmupCosineLR':
+    def build_iter_from_epoch(
+        cls, *args: Any, warmup: int, end: int, epoch_length: int, by_epoch: bool = True, **kwargs: Any
+    ) -> 'WarmupCosineLR':
         """Builds it by iteration from lengths in epochs."""
         Settings(cls.__name__, 'param_scheduler').number('warmup', warmup, 0)
         return cls(*args, warmup=warmup * epoch_length, end=end * epoch_length, by_epoch=False, **kwargs)

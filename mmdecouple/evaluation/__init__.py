@@ -1,16 +1,47 @@
 """Measures of coupling, the images that they show to a network, and segmentation from frozen features."""
+
 from mmdecouple.evaluation.coupling_metric import CouplingMetric
 from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.evaluation.measures import (
-    LSC, OKNN, BackgroundLeak, ContextShift, InterCouplingRatio, IntraCouplingRatio, Measure, Probe, Score)
+    LSC,
+    OKNN,
+    BackgroundLeak,
+    ContextShift,
+    InterCouplingRatio,
+    IntraCouplingRatio,
+    Measure,
+    Probe,
+    Score,
+)
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.run import measure_model
 from mmdecouple.evaluation.segmentation import (
-    FCNSegmentation, LinearSegmentation, OverClustering, SegmentationImages, measure_segmentation)
+    FCNSegmentation,
+    LinearSegmentation,
+    OverClustering,
+    SegmentationImages,
+    measure_segmentation,
+)
 from mmdecouple.evaluation.stats import MetricValue
 
 __all__ = [
-    'LSC', 'OKNN', 'BackgroundLeak', 'ContextShift', 'CouplingMetric', 'FCNSegmentation', 'InterCouplingRatio',
-    'IntraCouplingRatio', 'LinearSegmentation', 'Measure', 'MetricValue', 'OverClustering', 'Probe', 'ProbeDataset',
-    'Score', 'SegmentationImages', 'lsc_maps', 'measure_model', 'measure_segmentation'
+    'LSC',
+    'OKNN',
+    'BackgroundLeak',
+    'ContextShift',
+    'CouplingMetric',
+    'FCNSegmentation',
+    'InterCouplingRatio',
+    'IntraCouplingRatio',
+    'LinearSegmentation',
+    'Measure',
+    'MetricValue',
+    'OverClustering',
+    'Probe',
+    'ProbeDataset',
+    'Score',
+    'SegmentationImages',
+    'lsc_maps',
+    'measure_model',
+    'measure_segmentation',
 ]

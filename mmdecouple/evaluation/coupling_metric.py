@@ -1,4 +1,5 @@
 """mmengine metric over a `ProbeDataset`: pools dense maps, then scores all measures."""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,15 @@ class CouplingMetric(BaseMetric):
             dense = sample['dense'].detach()
             self._device = dense.device
             if 'boxes' in request:
-                pooled.append(
-                    pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
+                pooled.append(pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
             else:
                 pooled.append(pool_weights(dense, request.weights))
         rows = torch.cat(pooled).cpu().numpy()
         if not np.isfinite(rows).all():
-            raise UserError('CouplingMetric: the network gives features that are not finite; '
-                            'its weights are broken, or its precision is too low for the images.')
+            raise UserError(
+                'CouplingMetric: the network gives features that are not finite; '
+                'its weights are broken, or its precision is too low for the images.'
+            )
         parts = np.split(rows, np.cumsum([len(part) for part in pooled])[:-1])
         self.results += [(int(request.probe), part) for request, part in zip(requests, parts)]
 
@@ -88,12 +90,16 @@ class CouplingMetric(BaseMetric):
         if missing:
             raise UserError(
                 f'CouplingMetric: {missing} of {len(index)} probes were not shown to the '
-                'network; use a sampler that covers the whole data set without dropping any.')
+                'network; use a sampler that covers the whole data set without dropping any.'
+            )
         grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]
         for position, (m, d, _) in enumerate(index):
             grouped[m][d].append(torch.from_numpy(features[position]))
-        scores = [_score(measure, draws, rows, self._device)
-                  for measure, draws, rows in zip(measures, meta['draws'], grouped) if draws]
+        scores = [
+            _score(measure, draws, rows, self._device)
+            for measure, draws, rows in zip(measures, meta['draws'], grouped)
+            if draws
+        ]
         self.report = self._report(scores, meta)
         if self.json is not None:
             write_json(self.json, self.report)
@@ -101,14 +107,16 @@ class CouplingMetric(BaseMetric):
 
     def _report(self, scores: list[Score], meta: dict[str, Any]) -> dict:
         report = dict(
-            format=FORMAT, config=self.config, checkpoint=self.checkpoint, dataset=meta['dataset'],
-            manifest_sha256=meta['manifest_sha256'], **meta['settings'], notes=meta['notes'])
+            format=FORMAT,
+            config=self.config,
+            checkpoint=self.checkpoint,
+            dataset=meta['dataset'],
+            manifest_sha256=meta['manifest_sha256'],
+            **meta['settings'],
+            notes=meta['notes'],
+        )
         for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
-            report[part] = {
-                name: value
-                for score in scores
-                for name, value in getattr(score, part).items()
-            }
+            report[part] = {name: value for score in scores for name, value in getattr(score, part).items()}
         report['metrics'] = {name: value._asdict() for name, value in report['metrics'].items()}
         return report
 
@@ -118,6 +126,8 @@ def _score(measure: Measure, draws: list[dict], features: list[list[Tensor]], de
     known = {spec.key for spec in measure.specs()}
     unknown = [key for key in score.metrics if key not in known]
     if unknown:
-        raise UserError(f'{type(measure).__name__}: it gives a metric {unknown[0]!r} that it does not describe; add a '
-                        'MetricSpec to the metrics of the class.')
+        raise UserError(
+            f'{type(measure).__name__}: it gives a metric {unknown[0]!r} that it does not describe; add a '
+            'MetricSpec to the metrics of the class.'
+        )
     return score

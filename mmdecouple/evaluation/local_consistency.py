@@ -1,4 +1,5 @@
 """Maps of local semantic consistency: does a place look to a network as it does when all else is cut away?"""
+
 from collections.abc import Callable
 
 import torch
@@ -13,8 +14,17 @@ Progress = Callable[[int, int], None]
 
 
 @torch.no_grad()
-def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, batch_size: int = 64,
-             upsample: int | None = None, precision: str = 'fp32', progress: Progress | None = None) -> Tensor:
+def lsc_maps(
+    model: nn.Module,
+    images: Tensor,
+    cell: int,
+    window: int = 5,
+    *,
+    batch_size: int = 64,
+    upsample: int | None = None,
+    precision: str = 'fp32',
+    progress: Progress | None = None,
+) -> Tensor:
     """Maps of local semantic consistency.
 
     LSC_ij = cos(mean z(crop_ij), mean_W(i,j) z(image)), where W(i,j) is the window of `window` x `window` cells around
@@ -43,14 +53,20 @@ def lsc_maps(model: nn.Module, images: Tensor, cell: int, window: int = 5, *, ba
         raise UserError(f'LSC: precision must be one of {", ".join(PRECISIONS)}, got {precision!r}.')
     height, width = _cells(images.shape[-2:], cell, window)
     count, margin = len(images) * height * width, window // 2 * cell
-    windows = F.pad(images, (margin, ) * 4, mode='reflect').unfold(2, window * cell, cell).unfold(
-        3, window * cell, cell).permute(0, 2, 3, 1, 4, 5)
+    windows = (
+        F.pad(images, (margin,) * 4, mode='reflect')
+        .unfold(2, window * cell, cell)
+        .unfold(3, window * cell, cell)
+        .permute(0, 2, 3, 1, 4, 5)
+    )
     cosines = []
     with evaluating(model), torch.autocast(images.device.type, torch.bfloat16, enabled=precision == 'bf16'):
         whole = model.dense_features(images).float()
         if whole.shape[-2:] != (height, width):
-            raise UserError(f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
-                            f'{height} x {width} cells of {cell} pixels; give the cell of its map.')
+            raise UserError(
+                f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
+                f'{height} x {width} cells of {cell} pixels; give the cell of its map.'
+            )
         context = F.avg_pool2d(whole, window, 1, window // 2, count_include_pad=False).permute(0, 2, 3, 1).flatten(0, 2)
         for start in range(0, count, batch_size):
             stop = min(start + batch_size, count)
@@ -74,9 +90,12 @@ def check_window(window: int) -> None:
 def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
     check_window(window)
     if size[0] % cell or size[1] % cell:
-        raise UserError(f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} '
-                        'pixels; resize it.')
+        raise UserError(
+            f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} pixels; resize it.'
+        )
     if min(size) < window * cell:
-        raise UserError(f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
-                        f'{window} cells of {cell} pixels; take larger images or a smaller window.')
+        raise UserError(
+            f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
+            f'{window} cells of {cell} pixels; take larger images or a smaller window.'
+        )
     return size[0] // cell, size[1] // cell

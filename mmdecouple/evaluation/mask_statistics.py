@@ -1,4 +1,5 @@
 """What a kind of cut mask does on average: share cut, ratio in each region, largest piece."""
+
 from collections.abc import Callable, Iterator, Sequence
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdecouple.masks import (RegionCollaborativeCutout, build_mask, masked_share, region_ratio)
+from mmdecouple.masks import RegionCollaborativeCutout, build_mask, masked_share, region_ratio
 
 MASK_TYPES = {
     'rcc': dict(type='RegionCollaborativeCutout'),
@@ -42,11 +43,9 @@ def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings:
     return config
 
 
-def draw_masks(config: dict,
-               regions: RegionCollaborativeCutout,
-               size: tuple[int, int],
-               count: int,
-               seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def draw_masks(
+    config: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], count: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw masks in batches, each with the grid regions against which it is measured.
 
     Args:
@@ -67,11 +66,9 @@ def draw_masks(config: dict,
         yield mask.sample(number, size, generator=generator, regions=boxes), boxes
 
 
-def mask_statistics(config: dict,
-                    regions: RegionCollaborativeCutout,
-                    size: tuple[int, int],
-                    count: int,
-                    seed: int) -> dict[str, float]:
+def mask_statistics(
+    config: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], count: int, seed: int
+) -> dict[str, float]:
     """Measure a kind of mask.
 
     Args:
@@ -101,9 +98,16 @@ def mask_statistics(config: dict,
     }
 
 
-def collaboration(names: Sequence[str], grids: Sequence[int], cut_ratio: float, size: tuple[int, int], count: int,
-                  seed: int, progress: Callable[[int, int], None] | None = None,
-                  **boxes: object) -> dict[str, np.ndarray]:
+def collaboration(
+    names: Sequence[str],
+    grids: Sequence[int],
+    cut_ratio: float,
+    size: tuple[int, int],
+    count: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+    **boxes: object,
+) -> dict[str, np.ndarray]:
     """Measure the share of a region that is cut, for a growing number of regions.
 
     Args:
@@ -133,8 +137,9 @@ def collaboration(names: Sequence[str], grids: Sequence[int], cut_ratio: float, 
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def example_masks(names: Sequence[str], cut_ratio: float, size: tuple[int, int], seed: int,
-                  **boxes: object) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def example_masks(
+    names: Sequence[str], cut_ratio: float, size: tuple[int, int], seed: int, **boxes: object
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Draw one mask of each type over the same 2 x 2 regions.
 
     Args:

@@ -1,4 +1,5 @@
 """Features of boxes and of soft parts, pooled from one dense map in float32."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,8 +19,7 @@ def pool_boxes(dense: Tensor, boxes: Tensor, image_size: tuple[int, int]) -> Ten
 
     Source: OKNN and coupling ratios, ICLR 2024 paper section 5.3 and appendix B.
     """
-    scale = boxes.new_tensor([dense.shape[2] / image_size[1],
-                              dense.shape[1] / image_size[0]]).repeat(2)
+    scale = boxes.new_tensor([dense.shape[2] / image_size[1], dense.shape[1] / image_size[0]]).repeat(2)
     boxes = (boxes * scale).to(device=dense.device, dtype=torch.float32)
     pooled = roi_align(dense[None].float(), [boxes], output_size=7, sampling_ratio=-1, aligned=True)
     return pooled.mean(dim=(2, 3))
@@ -37,7 +37,6 @@ def pool_weights(dense: Tensor, weights: Tensor) -> Tensor:
 
     Source: intra-object coupling ratio, ICLR 2024 paper eq. 4 and appendix B.
     """
-    cells = F.adaptive_avg_pool2d(
-        weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
+    cells = F.adaptive_avg_pool2d(weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
     total = torch.einsum('rhw,chw->rc', cells, dense.float())
     return total / cells.sum(dim=(1, 2))[:, None]

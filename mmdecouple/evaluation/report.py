@@ -1,4 +1,5 @@
 """What the report of a measured network holds: its metrics, their intervals, and its difference to another."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,4 +1,5 @@
 """Measuring a model: probes through the network, features through the measures."""
+
 from collections.abc import Callable
 
 import torch
@@ -48,8 +49,14 @@ def measure_model(
     # Both a sampler and a loader without a seed of their own would draw from the global generators.
     sampler = DefaultSampler(dataset, shuffle=False, seed=0)
     loader = DataLoader(
-        dataset, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=pseudo_collate,
-        generator=torch.Generator(), worker_init_fn=one_thread)
+        dataset,
+        batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        generator=torch.Generator(),
+        worker_init_fn=one_thread,
+    )
     done, total = 0, len(sampler)
     with evaluating(model), torch.no_grad():
         for batch in loader:

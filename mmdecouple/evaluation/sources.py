@@ -1,4 +1,5 @@
 """Object data at the resolution of the probes: images and boxes by image id, squashed."""
+
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class ObjectSource:
         for index in range(len(dataset)):
             info = _without_crowds(dataset.info(index))
             self._index[int(info['image_id'])] = index
-            self._infos.remember(int(info['image_id']), lambda: info)
+            self._infos.remember(int(info['image_id']), lambda info=info: info)
         self.images = list(self._index)
 
     def __contains__(self, image: int) -> bool:
@@ -84,15 +85,13 @@ class ObjectSource:
 
     def info(self, image: int) -> dict:
         """Size, boxes, labels and ids of an image, without crowds and without decoding pixels."""
-        return self._infos.remember(image,
-                                    lambda: _without_crowds(self.dataset.info(self._index[image])))
+        return self._infos.remember(image, lambda: _without_crowds(self.dataset.info(self._index[image])))
 
     def boxes(self, image: int) -> np.ndarray:
         """Boxes float32 `(N, 4)` in pixels of the squashed image, in the order of `ids`."""
         info = self.info(image)
         scale = self.size / np.array([info['width'], info['height']] * 2, dtype=np.float32)
-        return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(
-            np.float32)
+        return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(np.float32)
 
     def chosen(self, image: int, objects: list[int]) -> np.ndarray:
         """Boxes `(len(objects), 4)` of the objects with the given ids, in that order."""
@@ -121,7 +120,8 @@ class ObjectSource:
         pixels = resize(item.image, side)
         masks = {
             int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
-            for key, mask in zip(item.ids, item.masks)}
+            for key, mask in zip(item.ids, item.masks)
+        }
         return pixels, masks
 
 

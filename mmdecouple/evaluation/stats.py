@@ -1,4 +1,5 @@
 """Bootstrap intervals of any weighted statistic, resampling images rather than objects."""
+
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -122,8 +123,9 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
 
 
-def paired_interval(values: Sequence[float], others: Sequence[float],
-                    groups: Sequence[int] | None = None) -> tuple[float, float] | None:
+def paired_interval(
+    values: Sequence[float], others: Sequence[float], groups: Sequence[int] | None = None
+) -> tuple[float, float] | None:
     """The 95 % interval of mean_i(values_i - others_i), images resampled as a whole.
 
     Args:

@@ -4,19 +4,35 @@ A cut mask is bool `(B, h, w)`, True where a cell is cut out (taken over by the 
 here reads a file, knows a registry, waits for a device, or draws a number that its caller did not
 hand over.
 """
+
 from .blockwise import blockwise
 from .cutout import cutout
 from .random import random_cells
 from .rcc import RULES, rcc
 from .rectangle import rectangle
 from .regions import check_regions, grid_regions, pixels_to_cells, place_regions
-from .samplers import (MASKS, PRESETS, Blockwise, Cutout, RandomMask, Rectangle,
-                       RegionCollaborativeCutout, build_mask)
+from .samplers import MASKS, PRESETS, Blockwise, Cutout, RandomMask, Rectangle, RegionCollaborativeCutout, build_mask
 from .statistics import masked_share, region_ratio
 
 __all__ = [
-    'MASKS', 'PRESETS', 'RULES', 'Blockwise', 'Cutout', 'RandomMask', 'Rectangle',
-    'RegionCollaborativeCutout', 'blockwise', 'build_mask', 'check_regions', 'cutout',
-    'grid_regions', 'masked_share', 'pixels_to_cells', 'place_regions', 'random_cells', 'rcc',
-    'rectangle', 'region_ratio'
+    'MASKS',
+    'PRESETS',
+    'RULES',
+    'Blockwise',
+    'Cutout',
+    'RandomMask',
+    'Rectangle',
+    'RegionCollaborativeCutout',
+    'blockwise',
+    'build_mask',
+    'check_regions',
+    'cutout',
+    'grid_regions',
+    'masked_share',
+    'pixels_to_cells',
+    'place_regions',
+    'random_cells',
+    'rcc',
+    'rectangle',
+    'region_ratio',
 ]

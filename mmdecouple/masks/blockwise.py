@@ -1,4 +1,5 @@
 """Blockwise masking: rectangles are added until a wanted number of cells is cut."""
+
 import math
 
 import torch
@@ -36,7 +37,7 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
     """
     height, width = size
     target = per_sample(cut_ratio, draws) * (height * width)
-    smallest = float((min(height, width) // 3)**2)
+    smallest = float((min(height, width) // 3) ** 2)
     area, aspect, down, right = draws.permute(2, 1, 0).contiguous()
     ratio = (math.log(ASPECT[0]) + (math.log(ASPECT[1]) - math.log(ASPECT[0])) * aspect).exp()
 
@@ -54,8 +55,14 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
         corner, end = torch.stack((left, top)), torch.stack((left + columns, top + rows))
         block = box_cells(covers(corner, end, centers), size)
         new = (block & ~mask).flatten(0, 1).sum(0, dtype=torch.int32)
-        taken = (missing > 0) & (failures < MAX_FAILURES) & (free_rows > 0) & (free_columns > 0) & \
-            (new > 0) & (new <= missing)
+        taken = (
+            (missing > 0)
+            & (failures < MAX_FAILURES)
+            & (free_rows > 0)
+            & (free_columns > 0)
+            & (new > 0)
+            & (new <= missing)
+        )
         mask |= block & taken
         total = total + new * taken
         failures = torch.where(taken, 0, failures + 1)

@@ -10,6 +10,7 @@ order in which it is written. The rule of the authors' code has roundings of its
 The batch is the last axis here: the small per-box arrays are then read along contiguous memory,
 which makes RCC on a CPU several times faster than with the batch in front.
 """
+
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ def covers(start: Tensor, stop: Tensor, centers: Tensor) -> Tensor:
 
 def box_cells(covered: Tensor, size: tuple[int, int]) -> Tensor:
     """Indicator `(h, w, B)` of one box a sample, from what it covers along x and y `(2, L, B)`."""
-    return covered[1, :size[0]].unsqueeze(1) & covered[0, :size[1]].unsqueeze(0)
+    return covered[1, : size[0]].unsqueeze(1) & covered[0, : size[1]].unsqueeze(0)
 
 
 def region_cells(regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -74,4 +75,4 @@ def per_sample(value: float | Tensor, like: Tensor, dtype: torch.dtype = torch.f
     """A setting, one number or one a sample, as `(B,)` of `dtype` on the device of `like` (B, ...)."""
     if isinstance(value, Tensor):
         return value.to(device=like.device, dtype=dtype).expand(like.shape[0])
-    return torch.full((like.shape[0], ), value, device=like.device, dtype=dtype)
+    return torch.full((like.shape[0],), value, device=like.device, dtype=dtype)

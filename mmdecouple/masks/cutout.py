@@ -1,4 +1,5 @@
 """Proposal-level Cutout: a cut in every region, each for itself."""
+
 import torch
 from torch import Tensor
 
@@ -6,8 +7,7 @@ from .cells import cell_centers, covers, per_sample, region_cells
 
 
 @torch.no_grad()
-def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int],
-           draws: Tensor) -> Tensor:
+def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
     """Cut masks by Cutout in every region, without collaboration between the regions.
 
     In a region of W x H cells that starts at X1, Y1 a rectangle of sides sqrt(r_c) W and sqrt(r_c)
@@ -30,4 +30,4 @@ def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int],
     sides = per_sample(cut_ratio, regions).sqrt() * extent
     corner = start + draws.permute(1, 2, 0) * (extent - sides)
     covered = covers(corner, corner + sides, cell_centers(size, regions.device)).float()
-    return torch.einsum('khb,kwb->bhw', covered[:, 1, :size[0]], covered[:, 0, :size[1]]) > 0
+    return torch.einsum('khb,kwb->bhw', covered[:, 1, : size[0]], covered[:, 0, : size[1]]) > 0

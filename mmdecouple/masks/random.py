@@ -1,4 +1,5 @@
 """Random masking: single cells, anywhere."""
+
 import torch
 from torch import Tensor
 

@@ -1,4 +1,5 @@
 """Region collaborative cutout (RCC): a cut in every region that accounts for the cuts of the others."""
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,8 +29,17 @@ def _bounds(start: Tensor, extent: Tensor) -> tuple[Tensor, ...]:
     return start, start + extent, extent - 1, area, torch.cat((aspect, one), 1), torch.cat((one, aspect), 1), one
 
 
-def _whole_cells(missing: Tensor, position: Tensor, start: Tensor, end: Tensor, room: Tensor, area: Tensor,
-                 factor: Tensor, divisor: Tensor, one: Tensor) -> Edges:
+def _whole_cells(
+    missing: Tensor,
+    position: Tensor,
+    start: Tensor,
+    end: Tensor,
+    room: Tensor,
+    area: Tensor,
+    factor: Tensor,
+    divisor: Tensor,
+    one: Tensor,
+) -> Edges:
     # Operations in the order of the authors' code: another one moves a rounding now and then.
     sides = (missing * area * factor / divisor).sqrt()
     corner = position * (room - sides) + start
@@ -58,8 +68,9 @@ class _Rule(NamedTuple):
 
 RULES = {
     'area': _Rule(region_cells, lambda cut, count: cut / count, lambda *cells: cells, _inside, torch.float32),
-    'printed': _Rule(region_cells, lambda cut, count: 1 - cut / count, lambda *cells: cells, _straddling,
-                     torch.float32),
+    'printed': _Rule(
+        region_cells, lambda cut, count: 1 - cut / count, lambda *cells: cells, _straddling, torch.float32
+    ),
     'release': _Rule(rounded_cells, lambda cut, count: 1 - (count - cut) / count, _bounds, _whole_cells, torch.float64),
 }
 """`area`: cuts of the wanted area, by cell centers. `release`: the authors' code, in whole cells. `printed`: Algorithm
@@ -67,11 +78,7 @@ RULES = {
 
 
 @torch.no_grad()
-def rcc(regions: Tensor,
-        cut_ratio: float | Tensor,
-        size: tuple[int, int],
-        draws: Tensor,
-        rule: str = 'area') -> Tensor:
+def rcc(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor, rule: str = 'area') -> Tensor:
     """Cut masks by region collaborative cutout.
 
     The regions of a view are visited once, by descending area (x2 - x1)(y2 - y1), equal areas in
@@ -124,7 +131,7 @@ def rcc(regions: Tensor,
     count = (extent[:, 0] * extent[:, 1]).clamp(min=1)
     centers = cell_centers(size, regions.device).to(rule.dtype)
     columns, rows = covers(start, start + extent, centers).unbind(1)
-    held = rows[:, :size[0]].unsqueeze(2), columns[:, :size[1]].unsqueeze(1)
+    held = rows[:, : size[0]].unsqueeze(2), columns[:, : size[1]].unsqueeze(1)
 
     mask = regions.new_zeros((*size, regions.shape[0]), dtype=torch.bool)
     for row, column, number, *region in zip(*held, count, position, *rule.bounds(start, extent)):

@@ -1,4 +1,5 @@
 """One rectangle of foreground; everything outside it is cut."""
+
 import math
 
 import torch
@@ -8,8 +9,7 @@ from .cells import box_cells, cell_centers, covers
 
 
 @torch.no_grad()
-def rectangle(area: tuple[float, float], aspect: tuple[float, float], size: tuple[int, int],
-              draws: Tensor) -> Tensor:
+def rectangle(area: tuple[float, float], aspect: tuple[float, float], size: tuple[int, int], draws: Tensor) -> Tensor:
     """Cut masks whose foreground is one rectangle: the cells with centers outside it are cut.
 
     The area is uniform in `area`, the aspect (width / height, in cells) log-uniform in `aspect`; a

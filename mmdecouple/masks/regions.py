@@ -1,4 +1,5 @@
 """Regions (box proposals) inside a view: one random box per grid cell, or given boxes."""
+
 import math
 
 import torch
@@ -10,12 +11,14 @@ TOLERANCE = 1e-3
 """Cells by which a given box may reach over the edge of the view: what float32 rounding can add."""
 
 
-def place_regions(draws: Tensor,
-                  size: tuple[int, int],
-                  *,
-                  grid: int = 3,
-                  area: tuple[float, float] = (0.15, 0.4),
-                  aspect: tuple[float, float] = (0.5, 2.0)) -> Tensor:
+def place_regions(
+    draws: Tensor,
+    size: tuple[int, int],
+    *,
+    grid: int = 3,
+    area: tuple[float, float] = (0.15, 0.4),
+    aspect: tuple[float, float] = (0.5, 2.0),
+) -> Tensor:
     """One box per cell of a `grid` x `grid` division of the view, from given uniform draws.
 
     The center is uniform over the middle half of its grid cell in each axis; the area is uniform in
@@ -47,19 +50,27 @@ def place_regions(draws: Tensor,
     ratio = log_aspect.exp()
     half_width, half_height = 0.5 * (cells * ratio).sqrt(), 0.5 * (cells / ratio).sqrt()
     return torch.stack(
-        ((center_x - half_width).clamp(min=0), (center_y - half_height).clamp(min=0),
-         (center_x + half_width).clamp(max=width), (center_y + half_height).clamp(max=height)), -1)
+        (
+            (center_x - half_width).clamp(min=0),
+            (center_y - half_height).clamp(min=0),
+            (center_x + half_width).clamp(max=width),
+            (center_y + half_height).clamp(max=height),
+        ),
+        -1,
+    )
 
 
-def grid_regions(batch_size: int,
-                 size: tuple[int, int],
-                 *,
-                 grid: int = 3,
-                 area: tuple[float, float] = (0.15, 0.4),
-                 aspect: tuple[float, float] = (0.5, 2.0),
-                 generator: torch.Generator,
-                 device: torch.device | str = 'cpu',
-                 dtype: torch.dtype = torch.float32) -> Tensor:
+def grid_regions(
+    batch_size: int,
+    size: tuple[int, int],
+    *,
+    grid: int = 3,
+    area: tuple[float, float] = (0.15, 0.4),
+    aspect: tuple[float, float] = (0.5, 2.0),
+    generator: torch.Generator,
+    device: torch.device | str = 'cpu',
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """One random box per cell of a grid: `place_regions` with its draws taken from `generator`.
 
     Args:
@@ -80,8 +91,7 @@ def grid_regions(batch_size: int,
     return place_regions(draws, size, grid=grid, area=area, aspect=aspect)
 
 
-def uniform(shape: tuple[int, ...], generator: torch.Generator,
-            device: torch.device | str) -> Tensor:
+def uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str) -> Tensor:
     """Float32 draws in [0, 1) made on the generator's own device and moved to `device`."""
     draws = torch.rand(shape, generator=generator, device=generator.device)
     return draws.to(device, non_blocking=True)
@@ -118,9 +128,11 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
         ValueError: With the first offending view and box.
     """
     if regions.dim() != 3 or regions.shape[0] != batch_size or regions.shape[2] != 4:
-        raise UserError(f'regions must have the shape (B, K, 4) with B = {batch_size}, got '
-                        f'{tuple(regions.shape)}; pad every view to the same number of boxes K '
-                        '(an empty box, x1 = x2, cuts nothing).')
+        raise UserError(
+            f'regions must have the shape (B, K, 4) with B = {batch_size}, got '
+            f'{tuple(regions.shape)}; pad every view to the same number of boxes K '
+            '(an empty box, x1 = x2, cuts nothing).'
+        )
     if regions.device.type != 'cpu':
         return
     height, width = size
@@ -130,6 +142,8 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
     if not good.all():
         view, box = (~good).nonzero()[0].tolist()
         found = ', '.join(f'{value:g}' for value in regions[view, box].tolist())
-        raise UserError(f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) '
-                        f'inside the view of {width} x {height} cells (width x height); clip '
-                        'boxes to the view, and convert pixels with pixels_to_cells.')
+        raise UserError(
+            f'regions[{view}, {box}] = ({found}) is not a box (x1 <= x2, y1 <= y2) '
+            f'inside the view of {width} x {height} cells (width x height); clip '
+            'boxes to the view, and convert pixels with pixels_to_cells.'
+        )

@@ -1,4 +1,5 @@
 """Mask samplers: the settings of one kind of cut mask, and its draws from an explicit generator."""
+
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -26,10 +27,15 @@ that of the others."""
 Range = float | tuple[float, float]
 
 
-def draw_ratio(span: tuple[float, float], batch_size: int, generator: torch.Generator,
-               device: torch.device | str, dtype: torch.dtype = torch.float32) -> Tensor:
+def draw_ratio(
+    span: tuple[float, float],
+    batch_size: int,
+    generator: torch.Generator,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """One cut ratio a sample, uniform in `span`: `(B,)`."""
-    return span[0] + (span[1] - span[0]) * uniform((batch_size, ), generator, device).to(dtype)
+    return span[0] + (span[1] - span[0]) * uniform((batch_size,), generator, device).to(dtype)
 
 
 @dataclass(kw_only=True)
@@ -46,6 +52,7 @@ class _RegionMask:
         aspect: Smallest and largest width / height of a grid box. None takes the preset's.
         preset: `paper` or `release`, see `PRESETS`.
     """
+
     cut_ratio: Range | None = None
     grid: int | None = None
     box_area: Range | None = None
@@ -65,22 +72,33 @@ class _RegionMask:
         self.aspect = check.span('aspect', self.aspect, above=0)
         check.number('grid', self.grid, 1, whole=True)
 
-    def regions(self,
-                batch_size: int,
-                size: tuple[int, int],
-                *,
-                generator: torch.Generator,
-                device: torch.device | str = 'cpu') -> Tensor:
+    def regions(
+        self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator, device: torch.device | str = 'cpu'
+    ) -> Tensor:
         """Random grid regions `(B, grid * grid, 4)` in cells of a mask of size `(h, w)`."""
         if self.grid > min(size):
             Settings(self, self.config_key).refuse(
-                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}')
+                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}'
+            )
         return grid_regions(
-            batch_size, size, grid=self.grid, area=self.box_area, aspect=self.aspect,
-            generator=generator, device=device, dtype=self.dtype)
+            batch_size,
+            size,
+            grid=self.grid,
+            area=self.box_area,
+            aspect=self.aspect,
+            generator=generator,
+            device=device,
+            dtype=self.dtype,
+        )
 
-    def _draw(self, batch_size: int, size: tuple[int, int], generator: torch.Generator,
-              device: torch.device | str, regions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        device: torch.device | str,
+        regions: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Regions, one cut ratio a sample, and one pair of position draws a region."""
         if regions is None:
             regions = self.regions(batch_size, size, generator=generator, device=device)
@@ -99,19 +117,22 @@ class RegionCollaborativeCutout(_RegionMask):
         rule: `area`; `release` for the authors' code, cell for cell; `printed` for Algorithm 2 to the
             letter. None takes the preset's: `area` of `paper`.
     """
+
     rule: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.dtype = RULES[Settings(self).choice('rule', self.rule, tuple(RULES))].dtype
 
-    def sample(self,
-               batch_size: int,
-               size: tuple[int, int],
-               *,
-               generator: torch.Generator,
-               device: torch.device | str = 'cpu',
-               regions: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = 'cpu',
+        regions: Tensor | None = None,
+    ) -> Tensor:
         """Draw one mask a sample.
 
         Args:
@@ -136,8 +157,15 @@ class RegionCollaborativeCutout(_RegionMask):
 class Cutout(_RegionMask):
     """Draws Cutout masks: see `cutout` for the rule and `_RegionMask` for the settings."""
 
-    def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
-               device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = 'cpu',
+        regions: Tensor | None = None,
+    ) -> Tensor:
         """Draw one mask a sample, all as in `RegionCollaborativeCutout.sample`."""
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
         return cutout(regions, ratio, size, draws)
@@ -151,14 +179,22 @@ class Blockwise:
         cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
             uniform draw a sample.
     """
+
     cut_ratio: Range = (0.3, 0.5)
     tries: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
         self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
 
-    def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
-               device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = 'cpu',
+        regions: Tensor | None = None,
+    ) -> Tensor:
         """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
         ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
         return blockwise(ratio, size, uniform((batch_size, self.tries, 4), generator, device))
@@ -172,13 +208,21 @@ class RandomMask:
         cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
             uniform draw a sample.
     """
+
     cut_ratio: Range = (0.4, 0.6)
 
     def __post_init__(self) -> None:
         self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
 
-    def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
-               device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = 'cpu',
+        regions: Tensor | None = None,
+    ) -> Tensor:
         """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
         ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
         draws = uniform((batch_size, size[0] * size[1]), generator, device)
@@ -193,6 +237,7 @@ class Rectangle:
         area: Smallest and largest foreground as a share of the view, in (0, 1].
         aspect: Smallest and largest width / height of the foreground.
     """
+
     area: Range = (0.2, 0.6)
     aspect: Range = (2 / 3, 3 / 2)
 
@@ -201,16 +246,20 @@ class Rectangle:
         self.area = check.span('area', self.area, above=0, most=1)
         self.aspect = check.span('aspect', self.aspect, above=0)
 
-    def sample(self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator,
-               device: torch.device | str = 'cpu', regions: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        batch_size: int,
+        size: tuple[int, int],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = 'cpu',
+        regions: Tensor | None = None,
+    ) -> Tensor:
         """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
         return rectangle(self.area, self.aspect, size, uniform((batch_size, 4), generator, device))
 
 
-MASKS = {
-    kind.__name__: kind
-    for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)
-}
+MASKS = {kind.__name__: kind for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)}
 
 
 def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):

@@ -1,4 +1,5 @@
 """How much a cut mask cuts: of the view, and of each region."""
+
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def region_ratio(mask: Tensor, regions: Tensor, rule: str = 'area') -> Tensor:
     """
     start, extent = (part.float() for part in RULES[rule].cells(regions, mask.shape[1:]))
     covered = covers(start, start + extent, cell_centers(mask.shape[1:], mask.device)).float()
-    rows, columns = covered[:, 1, :mask.shape[1]], covered[:, 0, :mask.shape[2]]
+    rows, columns = covered[:, 1, : mask.shape[1]], covered[:, 0, : mask.shape[2]]
     with torch.autocast(mask.device.type, enabled=False):
         cut = torch.einsum('khb,bhw,kwb->bk', rows, mask.float(), columns)
     return cut / (extent[:, 0] * extent[:, 1]).T

@@ -1,8 +1,22 @@
+"""Methods and their parts."""
+
 from mmdecouple.decoupling import DecoupledViews, DecouplingBranch
 from mmdecouple.registry import MODELS
 
-from .algorithms import (IBOT, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MisalignedDenseCL, MisalignedIBOT, MoCoV2,
-                         SoCo, SoCoFPN, Step, ViewFlow)
+from .algorithms import (
+    IBOT,
+    DenseAlgorithm,
+    DenseCL,
+    Leopart,
+    MaskAlign,
+    MisalignedDenseCL,
+    MisalignedIBOT,
+    MoCoV2,
+    SoCo,
+    SoCoFPN,
+    Step,
+    ViewFlow,
+)
 from .backbones import DenseViT
 from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
@@ -14,8 +28,37 @@ from .teachers import EMATeacher, FrozenViT
 
 MODELS.register_module(module=DecouplingBranch)
 
-__all__ = ['Center', 'CutBoxes', 'CutViews', 'DINOHead', 'DecoupledViews', 'DecouplingBranch', 'DenseAlgorithm',
-           'DenseCL', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment', 'EMATeacher', 'EpochDependent', 'FrozenViT',
-           'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2', 'NegativeQueue',
-           'PrototypeHead', 'RegionPyramid', 'Samples', 'SoCo', 'SoCoFPN', 'SplitBN', 'Step', 'TeacherTemperature',
-           'ViewFlow', 'info_nce', 'sinkhorn']
+__all__ = [
+    'IBOT',
+    'Center',
+    'CutBoxes',
+    'CutViews',
+    'DINOHead',
+    'DecoupledViews',
+    'DecouplingBranch',
+    'DenseAlgorithm',
+    'DenseCL',
+    'DensePreprocessor',
+    'DenseViT',
+    'DynamicAlignment',
+    'EMATeacher',
+    'EpochDependent',
+    'FrozenViT',
+    'Leopart',
+    'MaskAlign',
+    'MisalignedDenseCL',
+    'MisalignedIBOT',
+    'MoCoV2',
+    'NegativeQueue',
+    'PrototypeHead',
+    'RegionPyramid',
+    'Samples',
+    'SoCo',
+    'SoCoFPN',
+    'SplitBN',
+    'Step',
+    'TeacherTemperature',
+    'ViewFlow',
+    'info_nce',
+    'sinkhorn',
+]

@@ -1,4 +1,5 @@
 """What the class token of a teacher looks at, as a binary foreground mask."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

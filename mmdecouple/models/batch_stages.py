@@ -1,4 +1,5 @@
 """Batch stages that cut views: made for the whole batch, in the training step."""
+
 from collections.abc import Sequence
 
 import torch
@@ -26,8 +27,14 @@ class CutViews:
         on_regions: Whether masks are drawn on the regions of the samples instead of a grid.
     """
 
-    def __init__(self, mask: dict, views: Sequence[int] = (0, ), mask_stride: int = 32, fill: float = 0.,
-                 on_regions: bool = False) -> None:
+    def __init__(
+        self,
+        mask: dict,
+        views: Sequence[int] = (0,),
+        mask_stride: int = 32,
+        fill: float = 0.0,
+        on_regions: bool = False,
+    ) -> None:
         check = Settings(self, _KEY)
         check.number('mask_stride', mask_stride, 1, whole=True)
         check.number('fill', fill)
@@ -67,8 +74,9 @@ class CutBoxes:
         them: the official C4 path puts them where the box was before the flip.
     """
 
-    def __init__(self, views: Sequence[int] = (1, ), prob: float = 0.5, area: tuple[float, float] = (0.1, 0.3),
-                 fill: float = 0.) -> None:
+    def __init__(
+        self, views: Sequence[int] = (1,), prob: float = 0.5, area: tuple[float, float] = (0.1, 0.3), fill: float = 0.0
+    ) -> None:
         check = Settings(self, _KEY)
         check.number('prob', prob, 0, 1)
         check.number('fill', fill)

@@ -1,4 +1,5 @@
 """From collated uint8 views to normalized views on the device, then the batch stages."""
+
 from collections.abc import Callable, Sequence
 
 import torch
@@ -32,8 +33,13 @@ class DensePreprocessor(BaseDataPreprocessor):
         batch_stages: Configs of registered batch stages, run in training only.
     """
 
-    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
-                 channels_last: bool = False, batch_stages: Sequence[dict] = ()) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        channels_last: bool = False,
+        batch_stages: Sequence[dict] = (),
+    ) -> None:
         super().__init__(non_blocking=True)
         check = Settings(self, 'model.data_preprocessor')
         mean, std = check.numbers('mean', mean, 3), check.numbers('std', std, 3, above=0)

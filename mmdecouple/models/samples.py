@@ -1,4 +1,5 @@
 """The samples of a batch, and the tensors that are stacked from them."""
+
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -39,8 +40,10 @@ class Samples(Sequence):
             UserError: For samples without boxes.
         """
         if not len(self) or not hasattr(self[0], 'boxes'):
-            raise UserError(f'{owner}: the samples have no boxes; draw the views with BoxViews and a source of '
-                            'proposals (LoadProposals or GridProposals) before it.')
+            raise UserError(
+                f'{owner}: the samples have no boxes; draw the views with BoxViews and a source of '
+                'proposals (LoadProposals or GridProposals) before it.'
+            )
         return self._regions
 
     def geometry(self, owner: str) -> Tensor:

@@ -1,4 +1,5 @@
 """Running a network without training it: evaluation mode, full float32, untouched generators."""
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +25,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     precision = torch.get_float32_matmul_precision()
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with (
+        torch.random.fork_rng(devices),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+    ):
         torch.set_float32_matmul_precision('highest')
         model.eval()
         try:

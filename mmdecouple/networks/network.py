@@ -1,4 +1,5 @@
 """One way to name a network on the command line, whoever trained it."""
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +26,10 @@ from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
 
-LAYER = ('read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
-         'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)')
+LAYER = (
+    'read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
+    'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)'
+)
 TRUST = 'trust the files: run code that they hold or that the config stored in them imports'
 UNTRAINED = 'untrained:'
 _TIMM = 'timm:'
@@ -54,8 +57,9 @@ class Network:
     checkpoint: Path | None = None
 
 
-def open_network(spec: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0,
-                 allow_pickle: bool = False) -> Network:
+def open_network(
+    spec: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0, allow_pickle: bool = False
+) -> Network:
     """The network that a specification of the command line names, on the GPU if the process sees one.
 
     ===========================  ==========================================================================
@@ -138,8 +142,10 @@ def _open_untrained(spec: str, measured: str | None, allow_pickle: bool) -> Netw
     if config is None:
         raise UserError(f'{checkpoint} does not say with which config it was trained; name that config (CONFIG.py).')
     if starting_file(config) is not None:
-        raise UserError(f'{checkpoint}: before training its backbone held {shown(starting_file(config))}, which is not '
-                        'opened on the word of a file; name its config (CONFIG.py).')
+        raise UserError(
+            f'{checkpoint}: before training its backbone held {shown(starting_file(config))}, which is not '
+            'opened on the word of a file; name its config (CONFIG.py).'
+        )
     name = f'{path.resolve().name if path.is_dir() else _name(path)}-untrained'
     return _stored(name, config, measured, checkpoint, content, allow_pickle, untrained=True)
 
@@ -159,7 +165,8 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
     if not path.is_file():
         raise MissingFile(
             f'{spec}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
-            'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.')
+            'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.'
+        )
     content = read_weights(spec, allow_pickle)
     config = recorded_config(path, content, allow_pickle)
     if config is not None:
@@ -167,14 +174,23 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
     try:
         weights = to_ours(content, measured, where=repr(spec))
     except ValueError as error:
-        raise UserError(f'{error} If it belongs to a config, say CONFIG.py={spec}; if to a model of timm, '
-                        f'timm:NAME={spec}; convert a ResNet of another project first '
-                        '(tools/model_converters/resnet.py).') from error
+        raise UserError(
+            f'{error} If it belongs to a config, say CONFIG.py={spec}; if to a model of timm, '
+            f'timm:NAME={spec}; convert a ResNet of another project first '
+            '(tools/model_converters/resnet.py).'
+        ) from error
     return _foreign(_name(path), vit_network(weights, repr(spec)), path)
 
 
-def _stored(name: str, config: Config, measured: str | None, checkpoint: Path, content: dict[str, Any],
-            trusted: bool, untrained: bool = False) -> Network:
+def _stored(
+    name: str,
+    config: Config,
+    measured: str | None,
+    checkpoint: Path,
+    content: dict[str, Any],
+    trusted: bool,
+    untrained: bool = False,
+) -> Network:
     """A network of a config that a file carries."""
     if measured is not None:
         config.model.measured = measured
@@ -182,8 +198,13 @@ def _stored(name: str, config: Config, measured: str | None, checkpoint: Path, c
     return _finalize(name, model, config, None if untrained else checkpoint, content)
 
 
-def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | None = None,
-          content: dict[str, Any] | None = None) -> Network:
+def _ours(
+    name: str,
+    config: Config,
+    measured: str | None,
+    checkpoint: Path | None = None,
+    content: dict[str, Any] | None = None,
+) -> Network:
     """A network of a config that the user names."""
     if 'model' not in config:
         raise UserError(f'{name}: its config names no model; a network to look at needs the config key model.')
@@ -193,13 +214,16 @@ def _ours(name: str, config: Config, measured: str | None, checkpoint: Path | No
         model = MODELS.build(config.model)
     except (KeyError, TypeError) as error:
         reason = str(error.args[0] if error.args else error).split('. ')[0]
-        raise UserError(f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
-                        'a whole config, with its custom_imports (CONFIG.py=FILE).') from error
+        raise UserError(
+            f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
+            'a whole config, with its custom_imports (CONFIG.py=FILE).'
+        ) from error
     return _finalize(name, model, config, checkpoint, content)
 
 
-def _finalize(name: str, model: nn.Module, config: Config, checkpoint: Path | None,
-              content: dict[str, Any] | None) -> Network:
+def _finalize(
+    name: str, model: nn.Module, config: Config, checkpoint: Path | None, content: dict[str, Any] | None
+) -> Network:
     if checkpoint is None:
         # mmengine logs every single weight that it initializes.
         logger = MMLogger.get_current_instance()
@@ -211,8 +235,10 @@ def _finalize(name: str, model: nn.Module, config: Config, checkpoint: Path | No
         load_weights(model, content, str(checkpoint))
     cell = measured_stride(model.measured_backbone) or model.dense_stride
     if cell is None:
-        raise UserError(f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
-                        'pixels of an image per dense position.')
+        raise UserError(
+            f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
+            'pixels of an image per dense position.'
+        )
     return Network(name, model, cell, config, checkpoint)
 
 

@@ -1,4 +1,5 @@
 """Several networks that are to be compared: their names, and which weights they hold."""
+
 import hashlib
 import re
 from collections.abc import Sequence
@@ -8,8 +9,9 @@ from mmdecouple.networks.network import Network, open_network
 from mmdecouple.utils.errors import UserError
 
 
-def open_networks(specs: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (),
-                  **settings: Any) -> dict[str, Network]:
+def open_networks(
+    specs: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (), **settings: Any
+) -> dict[str, Network]:
     """Networks by names that legends and files can have.
 
     Args:
@@ -29,8 +31,9 @@ def open_networks(specs: Sequence[str], names: Sequence[str] | None = None, *, t
         if names.count(name) > 1:
             raise UserError(f'Two networks are called {name}; tell them apart with --names.')
         if name in taken:
-            raise UserError(f'A network cannot be called {name}, as a file of this tool is; choose another name '
-                            '(--names).')
+            raise UserError(
+                f'A network cannot be called {name}, as a file of this tool is; choose another name (--names).'
+            )
     return dict(zip(names, opened))
 
 
@@ -53,4 +56,4 @@ def fingerprint(network: Network) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, (int, float, str)) or isinstance(value, tuple) and all(map(_is_plain, value))
+    return isinstance(value, (int, float, str)) or (isinstance(value, tuple) and all(map(_is_plain, value)))

@@ -1,4 +1,5 @@
 """Networks of configs that files carry: their size is known before any memory is spent on them."""
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -7,8 +8,10 @@ from typing import Any
 import torch
 from mmengine.config import ConfigDict
 from torch import nn
-from torch.nn.modules.module import (register_module_module_registration_hook,
-                                     register_module_parameter_registration_hook)
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from torch.overrides import TorchFunctionMode
 
 from mmdecouple.registry import MODELS
@@ -37,20 +40,25 @@ def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.
         with torch.device('meta'), _RatesOnHost(), _limited(where):
             model = MODELS.build(deepcopy(config))
         load_weights(model, content, where, dry=True)
-        held = sum(value.numel() for value in content.get('state_dict', content).values()
-                   if isinstance(value, torch.Tensor))
+        held = sum(
+            value.numel() for value in content.get('state_dict', content).values() if isinstance(value, torch.Tensor)
+        )
         size = sum(value.numel() for value in (*model.parameters(), *model.buffers()))
         if size > held + _MOST_VALUES:
-            raise UserError(f'{where}: the network of its stored config has {size} values, of which the file holds '
-                            f'{held}; name its config (CONFIG.py=FILE).')
+            raise UserError(
+                f'{where}: the network of its stored config has {size} values, of which the file holds '
+                f'{held}; name its config (CONFIG.py=FILE).'
+            )
         return MODELS.build(config)
     except UserError:
         raise
     except Exception as error:
         # Values of any kind can stand at any place, and fail there in any way.
         reason = shown(str(error.args[0] if error.args else error).split('. ')[0], 100)
-        raise UserError(f'{where}: the network of its stored config cannot be built '
-                        f'({type(error).__name__}: {reason}); name its config (CONFIG.py=FILE).') from error
+        raise UserError(
+            f'{where}: the network of its stored config cannot be built '
+            f'({type(error).__name__}: {reason}); name its config (CONFIG.py=FILE).'
+        ) from error
 
 
 class _RatesOnHost(TorchFunctionMode):
@@ -69,10 +77,15 @@ def _limited(where: str) -> Iterator[None]:
         nonlocal parts
         parts += 1
         if parts > _MOST_PARTS:
-            raise UserError(f'{where}: the network of its stored config has more than {_MOST_PARTS} parts; name its '
-                            'config (CONFIG.py=FILE).')
-    handles = [register(count) for register in (register_module_module_registration_hook,
-                                                register_module_parameter_registration_hook)]
+            raise UserError(
+                f'{where}: the network of its stored config has more than {_MOST_PARTS} parts; name its '
+                'config (CONFIG.py=FILE).'
+            )
+
+    handles = [
+        register(count)
+        for register in (register_module_module_registration_hook, register_module_parameter_registration_hook)
+    ]
     try:
         yield
     finally:

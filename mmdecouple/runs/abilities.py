@@ -1,4 +1,5 @@
 """What an installation can do, each tried in a process of its own."""
+
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ LONGEST = 300
 PIP = f'{sys.executable} -m pip'
 BUILD_OPS = (
     f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir '
-    '--force-reinstall --no-binary onedl-mmcv onedl-mmcv==2.3.6')
+    '--force-reinstall --no-binary onedl-mmcv onedl-mmcv==2.3.6'
+)
 
 
 @dataclass(frozen=True)
@@ -28,35 +30,45 @@ COMPILED_OPS = Ability(
     'compiled mmcv ops',
     'import torch, mmcv.ops as o; o.nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); '
     'print("CUDA " + o.get_compiling_cuda_version())',
-    BUILD_OPS)
+    BUILD_OPS,
+)
 ABILITIES = (
     Ability(
         'pre-training',
         'from mmdecouple.utils.versions import check_versions; check_versions(); '
         'from mmdecouple.runs.trial import try_training; print(try_training())',
-        setup_command()),
+        setup_command(),
+    ),
     Ability(
         'torchvision ops (RoIAlign, measures)',
         'import torch, torchvision; boxes = torch.tensor([[0., 0, 0, 2, 2]]); '
         'torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), boxes, 1); print("ready")',
-        f"{PIP} install --force-reinstall 'torch===2.11.0' 'torchvision===0.26.0'"),
+        f"{PIP} install --force-reinstall 'torch===2.11.0' 'torchvision===0.26.0'",
+    ),
     Ability(
         'COCO evaluation (pycocotools)',
-        'import numpy, pycocotools.mask as m; '
-        'm.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
-        f'{PIP} install pycocotools'),
+        'import numpy, pycocotools.mask as m; m.area(m.encode(numpy.ones((2, 2), "uint8", order="F"))); print("ready")',
+        f'{PIP} install pycocotools',
+    ),
     COMPILED_OPS,
     Ability(
-        'mmdet (detection transfer)', 'import mmdet.models; print("ready")',
-        f'{PIP} install onedl-mmdetection==3.5.1', needs_ops=True),
+        'mmdet (detection transfer)',
+        'import mmdet.models; print("ready")',
+        f'{PIP} install onedl-mmdetection==3.5.1',
+        needs_ops=True,
+    ),
     Ability(
-        'mmseg (segmentation transfer)', 'import mmseg.models; print("ready")',
-        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex', needs_ops=True),
+        'mmseg (segmentation transfer)',
+        'import mmseg.models; print("ready")',
+        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex',
+        needs_ops=True,
+    ),
     Ability(
         'GPU',
         'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: CPU only"); '
         'print(torch.cuda.get_device_name())',
-        'nvidia-smi   (a driver is needed; without one use --device cpu)'),
+        'nvidia-smi   (a driver is needed; without one use --device cpu)',
+    ),
 )
 
 
@@ -68,8 +80,12 @@ def examine(ability: Ability) -> tuple[bool, str]:
     """
     try:
         result = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', ability.probe], capture_output=True, text=True, timeout=LONGEST,
-            env={**os.environ, 'OMP_NUM_THREADS': '1'})
+            [sys.executable, '-W', 'ignore', '-c', ability.probe],
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        )
     except subprocess.TimeoutExpired:
         return False, f'no answer within {LONGEST} seconds'
     lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()

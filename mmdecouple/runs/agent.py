@@ -1,10 +1,12 @@
 """The processes of `torchrun` end when their agent is gone."""
+
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 _GRACE = 5.0  # seconds for a last checkpoint
@@ -19,11 +21,11 @@ def end_with_agent() -> None:
     get SIGTERM, by which a run saves a checkpoint and ends; after 5 s this process and its workers are killed.
     """
     if _OF_A_RANK in os.environ:
-        threading.Thread(target=_watch, args=(_ancestors(), ), name='agent', daemon=True).start()
+        threading.Thread(target=_watch, args=(_ancestors(),), name='agent', daemon=True).start()
 
 
 def _watch(ancestors: list[int]) -> None:
-    while all(_parent(child) == parent for child, parent in zip(ancestors, ancestors[1:])):
+    while all(_parent(child) == parent for child, parent in pairwise(ancestors)):
         time.sleep(0.5)
     print(f'mmdecouple: the agent of process {os.getpid()} is gone; the process ends.', file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,5 @@
 """What a training run leaves in its folder: checkpoints, each with the config that it was trained with."""
+
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,8 +16,9 @@ from mmdecouple.weights.stored_configs import read_stored_config
 from .resumable import find_resumable
 
 
-def recorded_config(checkpoint: Path, content: Mapping[str, Any], trusted: bool = False,
-                    in_run: bool = False) -> Config | None:
+def recorded_config(
+    checkpoint: Path, content: Mapping[str, Any], trusted: bool = False, in_run: bool = False
+) -> Config | None:
     """The config that a checkpoint was trained with, read as plain values; None where nothing says which.
 
     It is the one that the checkpoint stores. For bare weights in the folder of a single run it is the one that was
@@ -41,8 +43,10 @@ def recorded_config(checkpoint: Path, content: Mapping[str, Any], trusted: bool 
         return None
     dumped = sorted(folder.glob('*.py')) or sorted(folder.glob('*/vis_data/config.py'))
     if len(dumped) > 1:
-        raise UserError(f'{checkpoint} does not say with which config it was trained, and its folder holds '
-                        f'{len(dumped)}; name one: CONFIG.py={checkpoint}.')
+        raise UserError(
+            f'{checkpoint} does not say with which config it was trained, and its folder holds '
+            f'{len(dumped)}; name one: CONFIG.py={checkpoint}.'
+        )
     if not dumped:
         return None
     check_regular(dumped[0], 'config')
@@ -60,8 +64,10 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[Path, Config]:
     content = read_checkpoint(str(checkpoint), allow_pickle=trusted, mmap=True)
     config = recorded_config(checkpoint, content, trusted, in_run=True)
     if config is None:
-        raise MissingFile(f'{folder}: no config in this run folder; give the work_dir of a training run, '
-                          'or name one: CONFIG.py=CHECKPOINT.')
+        raise MissingFile(
+            f'{folder}: no config in this run folder; give the work_dir of a training run, '
+            'or name one: CONFIG.py=CHECKPOINT.'
+        )
     return checkpoint, config
 
 
@@ -81,5 +87,4 @@ def newest_checkpoint(folder: Path) -> Path:
         with suppress(ValueError):
             read_checkpoint(str(path), mmap=True)
             return path
-    raise MissingFile(f'{folder}: no readable checkpoint (*.pth) in this run folder; '
-                      'let the run save one first.')
+    raise MissingFile(f'{folder}: no readable checkpoint (*.pth) in this run folder; let the run save one first.')

@@ -1,4 +1,5 @@
 """One run writes into a folder at a time."""
+
 import json
 import os
 import time
@@ -68,13 +69,17 @@ def _locked(path: Path) -> IO[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = open(path, 'r+', opener=_opened)
         except OSError as error:
-            raise UserError(f'{path} cannot be opened ({error.strerror}), which keeps other runs out of this folder; '
-                            'name another work_dir.') from error
+            raise UserError(
+                f'{path} cannot be opened ({error.strerror}), which keeps other runs out of this folder; '
+                'name another work_dir.'
+            ) from error
         if not lock(file, wait=0):
             owner = _owner(file)
             file.close()
-            raise FolderInUse(f'Another run writes into {shown(str(path.parent), 100)} ({owner}). Wait for it, end it, '
-                              'or name another folder (--work-dir).')
+            raise FolderInUse(
+                f'Another run writes into {shown(str(path.parent), 100)} ({owner}). Wait for it, end it, '
+                'or name another folder (--work-dir).'
+            )
         if _is_still(file, path):
             return file
         file.close()

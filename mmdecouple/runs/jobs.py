@@ -1,4 +1,5 @@
 """Child processes a few at a time, under one live progress display, stopped cleanly together."""
+
 import ctypes
 import os
 import signal
@@ -69,15 +70,27 @@ class Job:
         On Linux it is asked to save and end if this process is killed.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads),
-               'PYTHONUNBUFFERED': '1', 'COLUMNS': '160', ASKED: '1'}
+        env = {
+            **os.environ,
+            'OMP_NUM_THREADS': str(threads),
+            'MKL_NUM_THREADS': str(threads),
+            'PYTHONUNBUFFERED': '1',
+            'COLUMNS': '160',
+            ASKED: '1',
+        }
         with self.log.open('ab') as sink:
             self._output = self.log.open(encoding='utf-8', errors='replace')
             self._output.seek(0, os.SEEK_END)
-            self.process = subprocess.Popen(self.command, stdout=sink, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, env=env,
-                                            start_new_session=True, preexec_fn=_end_with_parent,
-                                            pass_fds=[file.fileno() for file in self.held_files])
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=env,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+                pass_fds=[file.fileno() for file in self.held_files],
+            )
 
     def news(self) -> State | None:
         """Read what the child wrote since the last call and return the last progress in it."""
@@ -90,12 +103,18 @@ class Job:
                 self.tail.append(line)
             if PREFIX in line:
                 # Of several processes each says it, and a launcher writes pages after them.
-                self.reasons[line[line.index(PREFIX):]] = None
+                self.reasons[line[line.index(PREFIX) :]] = None
         return found
 
 
-def run_jobs(title: str, jobs: Sequence[Job], slots: int, threads: int = 1,
-             console: Console | None = None, keep_going: bool = False) -> list[JobFailed]:
+def run_jobs(
+    title: str,
+    jobs: Sequence[Job],
+    slots: int,
+    threads: int = 1,
+    console: Console | None = None,
+    keep_going: bool = False,
+) -> list[JobFailed]:
     """Run jobs, `slots` at a time in the given order, and return when all are done.
 
     Ctrl-C and SIGTERM are passed on as SIGTERM to every running child; they get the time to save.
@@ -157,8 +176,9 @@ def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
 
 def _failure(title: str, job: Job, code: int) -> JobFailed | None:
     if code != 0:
-        return JobFailed(f'{title} {job.name} failed with exit code {code}; whole log: {job.log}',
-                         job.reasons or job.tail)
+        return JobFailed(
+            f'{title} {job.name} failed with exit code {code}; whole log: {job.log}', job.reasons or job.tail
+        )
     try:
         if job.done is not None:
             job.done()
@@ -205,8 +225,9 @@ class _Display:
         if (news := job.news()) is None:
             return
         self.progress.update(self.tasks[job.name], completed=news.done, total=news.total)
-        self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(f'{self.title} {job.name}', news.done,
-                                                                         news.total)
+        self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(
+            f'{self.title} {job.name}', news.done, news.total
+        )
 
     def ended(self, job: Job) -> None:
         self.count += 1

@@ -1,4 +1,5 @@
 """What the command-line tools share: common options, and a config made ready to run."""
+
 import argparse
 import os
 from collections.abc import Iterator
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing have in common."""
-    parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     add_overrides(parser, 'overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
-    parser.add_argument(
-        '--device', choices=['auto', 'cpu', 'cuda'],
-        help='auto (default) takes CUDA when there is one')
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], help='auto (default) takes CUDA when there is one')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torch.distributed.launch has passed both spellings over time.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -53,11 +51,13 @@ def choose_device(device: str) -> None:
         os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
     elif device == 'cuda':
         import torch
+
         if not torch.cuda.is_available():
             raise UserError(
                 f'CUDA was asked for (--device or config key device), but torch '
                 f'{torch.__version__} finds no CUDA device; use --device cpu, '
-                'or run tools/misc/doctor.py.')
+                'or run tools/misc/doctor.py.'
+            )
 
 
 def existing_checkpoint(path: str) -> str:
@@ -79,9 +79,7 @@ def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise UserError(
-            f'config {config.filename} cannot be used for {purpose}: it has no '
-            f'{", ".join(missing)}.')
+        raise UserError(f'config {config.filename} cannot be used for {purpose}: it has no {", ".join(missing)}.')
 
 
 def prepare_config(args: argparse.Namespace) -> Config:
@@ -121,13 +119,15 @@ def join_processes_without_cuda(config: Config) -> None:
         config: Its `launcher` is read; `model_wrapper_cfg` is set so that no device is named.
     """
     import torch
+
     if config.launcher != 'pytorch' or torch.cuda.is_available():
         return
     torch.distributed.init_process_group('gloo')
     unused = config.get('find_unused_parameters', False)
-    config.setdefault('model_wrapper_cfg', dict(
-        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
-        find_unused_parameters=unused))
+    config.setdefault(
+        'model_wrapper_cfg',
+        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
+    )
 
 
 def build_runner(config: Config) -> 'Runner':
@@ -140,6 +140,7 @@ def build_runner(config: Config) -> 'Runner':
     from mmdecouple.weights.mmengine_loading import trust_pickles
 
     from .startup import prepare_process
+
     prepare_process()
     trust_pickles(bool(config.get('allow_pickle_checkpoint', False)))
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)

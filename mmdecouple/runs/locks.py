@@ -1,4 +1,5 @@
 """Locks of the kernel: whoever dies lets go of them at once."""
+
 import fcntl
 import math
 import time
@@ -37,8 +38,11 @@ def lock(file: IO, wait: float = math.inf, on_wait: Callable[[], None] | None = 
             if time.monotonic() >= deadline:
                 return False
         except OSError as error:
-            warnings.warn(f'{file.name}: this file system has no locks ({error.strerror}); nothing keeps a second '
-                          'process from writing into the same folder.')
+            warnings.warn(
+                f'{file.name}: this file system has no locks ({error.strerror}); nothing keeps a second '
+                'process from writing into the same folder.',
+                stacklevel=2,
+            )
             return True
         if on_wait is not None:
             on_wait()

@@ -1,4 +1,5 @@
 """A log that fails is reported once and does not end a training."""
+
 import functools
 import logging
 import os
@@ -33,15 +34,19 @@ def start_backends(backends: dict[str, BaseVisBackend]) -> None:
         kind = type(backend).__name__
         try:
             # mmengine sets a back end up when this is first asked for.
-            backend.experiment
+            _ = backend.experiment
         except ImportError as error:
             package = getattr(error.__context__, 'name', None) or error.name
             remedy = f'pip install {package.partition(".")[0]}' if package else str(error)
-            raise WrongInstallation(f'{kind} needs a package that is not installed: {remedy}, or take it out of the '
-                                    'config key visualizer.vis_backends.') from error
+            raise WrongInstallation(
+                f'{kind} needs a package that is not installed: {remedy}, or take it out of the '
+                'config key visualizer.vis_backends.'
+            ) from error
         except Exception as error:
-            raise UserError(f'{kind} cannot start ({type(error).__name__}: {error}); repair it, or take it out of the '
-                            'config key visualizer.vis_backends.') from error
+            raise UserError(
+                f'{kind} cannot start ({type(error).__name__}: {error}); repair it, or take it out of the '
+                'config key visualizer.vis_backends.'
+            ) from error
         warn = _once(kind, lambda text: print_log(text, 'current', logging.WARNING))
         restarts = iter(range(_RESTARTS))
         for method in _RECORDING:
@@ -74,7 +79,6 @@ def keep_lines() -> '_EarlyLines':
 
 
 class _EarlyLines(MemoryHandler):
-
     def __init__(self) -> None:
         super().__init__(capacity=10_000, flushLevel=sys.maxsize)
         self.said_to = MMLogger.get_current_instance()
@@ -90,7 +94,6 @@ class _EarlyLines(MemoryHandler):
 
 
 class _SteadyFileHandler(WatchedFileHandler):
-
     def emit(self, record: logging.LogRecord) -> None:
         try:
             os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
@@ -124,8 +127,11 @@ def _once(what: str, say: Callable[[str], None]) -> Callable[[BaseException | No
     def warn(error: BaseException | None) -> None:
         if not said:
             said.append(True)
-            say(one_line(f'{what} cannot record any more ({type(error).__name__}: {error}); training goes on '
-                         'without it.'))
+            say(
+                one_line(
+                    f'{what} cannot record any more ({type(error).__name__}: {error}); training goes on without it.'
+                )
+            )
 
     return warn
 

@@ -1,4 +1,5 @@
 """What the processes of a run agree on, and how its data loader workers end."""
+
 import os
 import signal
 import threading
@@ -42,7 +43,7 @@ def start_worker(inner: Callable | None, worker_id: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, args=(os.getppid(), ), daemon=True).start()
+    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
     if inner is not None:
         inner(worker_id)
 

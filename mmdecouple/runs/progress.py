@@ -1,7 +1,8 @@
 """How far a long computation is: bars on a terminal, JSON lines elsewhere, which whoever started the process reads.
 
-    {"progress": "training", "done": 220, "total": 800, "seconds_left": 41.5}
+{"progress": "training", "done": 220, "total": 800, "seconds_left": 41.5}
 """
+
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,15 @@ from functools import partial
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn,
-                           TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 # (title, done, total)
 Show = Callable[[str, int, int], None]
@@ -27,6 +35,7 @@ class State(NamedTuple):
         total: Steps in all.
         seconds_left: Estimate from the steps done so far; None before the second report.
     """
+
     title: str
     done: int
     total: int
@@ -49,6 +58,9 @@ def read_line(line: str) -> State | None:
         return None
 
 
+_print = partial(print, flush=True)
+
+
 class Lines:
     """Prints progress as JSON lines.
 
@@ -57,7 +69,7 @@ class Lines:
         say: Takes a line.
     """
 
-    def __init__(self, every: float = 2.0, say: Callable[[str], None] = partial(print, flush=True)) -> None:
+    def __init__(self, every: float = 2.0, say: Callable[[str], None] = _print) -> None:
         self._every, self._say = every, say
         self._last = float('-inf')
         self._starts: dict[str, tuple[float, int]] = {}
@@ -93,8 +105,14 @@ class Bars:
 
 def bars_on(console: Console) -> Progress:
     """Bars with steps, time and time left; nothing where the console is no terminal."""
-    columns = (TextColumn('{task.description}'), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn('left'), TimeRemainingColumn())
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('left'),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 

@@ -1,4 +1,5 @@
 """The progress of a training that another process started and shows."""
+
 import os
 
 from mmengine.dist import is_main_process
@@ -21,8 +22,9 @@ class ProgressHook(Hook):
         self._show = Lines()
         self._report(runner, runner.iter)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None,
-                         outputs: object = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
+    ) -> None:
         """Counts an iteration."""
         self._report(runner, runner.iter + 1)
 

@@ -1,4 +1,5 @@
 """Selective search over a whole data set, in chunks that survive a kill, and the conversion of SoCo's own files."""
+
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ class ProposalSearch:
         self.out, self.images, self.names, self.dataset = out, images, names, dataset
         self.search, self.keep = search, keep
         self.folder = out.with_name(f'.{out.name}.partial')
-        self.chunks = [names[start:start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+        self.chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
 
     def run(self, workers: int, console: Console, restart: bool = False) -> dict[str, Any]:
         """Searches what no earlier run has finished, writes the file, and returns its header.
@@ -63,13 +64,20 @@ class ProposalSearch:
         return header
 
     def _claim(self, restart: bool) -> None:
-        plan = dict(images=digest_of_bytes('\0'.join(self.names).encode()), folder=os.path.abspath(self.images),
-                    chunk=_CHUNK, **self.search, **self.keep)
+        plan = dict(
+            images=digest_of_bytes('\0'.join(self.names).encode()),
+            folder=os.path.abspath(self.images),
+            chunk=_CHUNK,
+            **self.search,
+            **self.keep,
+        )
         path = self.folder / 'plan.json'
         if path.exists() and json.loads(path.read_text()) != plan:
             if not restart:
-                raise UserError(f'{self.folder} holds an unfinished search with other images or parameters; '
-                                'repeat its command, or drop it with --force.')
+                raise UserError(
+                    f'{self.folder} holds an unfinished search with other images or parameters; '
+                    'repeat its command, or drop it with --force.'
+                )
             for chunk in self.folder.glob('*.npz'):
                 chunk.unlink()
         write_json(path, plan)
@@ -81,18 +89,22 @@ class ProposalSearch:
             return
         if done:
             console.print(f'{done} of {len(self.names)} images are done already.')
-        with ProcessPoolExecutor(min(workers, len(missing)), initializer=_start_worker,
-                                 initargs=(os.getpid(), )) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(missing)), initializer=_start_worker, initargs=(os.getpid(),)
+        ) as pool:
             futures = {
-                pool.submit(search_chunk, self._chunk_path(number), self.images, self.chunks[number], self.search,
-                            self.keep): number for number in missing
+                pool.submit(
+                    search_chunk, self._chunk_path(number), self.images, self.chunks[number], self.search, self.keep
+                ): number
+                for number in missing
             }
             try:
                 with shown_stages(console) as show:
                     for future in as_completed(futures):
                         for name, reason in future.result():
-                            console.print(f'{name} cannot be read ({reason}); it gets no boxes.', highlight=False,
-                                          soft_wrap=True)
+                            console.print(
+                                f'{name} cannot be read ({reason}); it gets no boxes.', highlight=False, soft_wrap=True
+                            )
                         done += len(self.chunks[futures[future]])
                         show('images', done, len(self.names))
             except BaseException:

@@ -1,4 +1,5 @@
 """What a checkpoint says about its run, and how a resume differs from it."""
+
 import os.path as osp
 import platform
 import zlib
@@ -24,21 +25,42 @@ _PROMISED = dict(
     images='the number of images of train_dataloader.dataset',
     batches='the number of iterations of an epoch',
     loop='what the loop counts (train_cfg)',
-    optimizer='optim_wrapper.optimizer.type')
+    optimizer='optim_wrapper.optimizer.type',
+)
 # What decides the last bit of a result, but not what the run is.
 _CIRCUMSTANCES = ('data', 'threads', 'device', 'precision', 'torch', 'mmengine', 'mmdecouple', 'python')
 # Parts of a config that say what a run computes.
-_COMPARED = ('model', 'data_preprocessor', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
-             'auto_scale_lr', 'default_hooks', 'custom_hooks', 'env_cfg', 'compile', 'activation_checkpointing',
-             'val_dataloader', 'val_cfg', 'val_evaluator')
+_COMPARED = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'default_hooks',
+    'custom_hooks',
+    'env_cfg',
+    'compile',
+    'activation_checkpointing',
+    'val_dataloader',
+    'val_cfg',
+    'val_evaluator',
+)
 # A checkpoint brings these back, over the config.
-_RESTORED = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.constructor', 'param_scheduler',
-             'auto_scale_lr')
+_RESTORED = (
+    'optim_wrapper.optimizer.',
+    'optim_wrapper.paramwise_cfg',
+    'optim_wrapper.constructor',
+    'param_scheduler',
+    'auto_scale_lr',
+)
 _MOST_LINES = 40
 
 
-def record_of(loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg: dict, processes: int,
-              seed: int) -> dict[str, int | str | None]:
+def record_of(
+    loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg: dict, processes: int, seed: int
+) -> dict[str, int | str | None]:
     """The record of a run, plain values by name, which its checkpoints keep as ``meta.record``.
 
     Args:
@@ -72,7 +94,8 @@ def record_of(loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg:
         torch=str(torch.__version__),
         mmengine=mmengine.__version__,
         mmdecouple=__version__,
-        python=platform.python_version())
+        python=platform.python_version(),
+    )
 
 
 def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, where: str) -> list[str]:
@@ -92,22 +115,35 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
     """
     name, lines = osp.basename(where), []
     before, now = _plain(meta.get('cfg')), _plain(config.pretty_text)
-    if before is None and meta.get('cfg') or now is None:
-        lines.append(f'Resume: the config of {name} cannot be compared with the present one; one of them holds more '
-                     'than plain values.')
+    if (before is None and meta.get('cfg')) or now is None:
+        lines.append(
+            f'Resume: the config of {name} cannot be compared with the present one; one of them holds more '
+            'than plain values.'
+        )
     stored = meta.get('record')
     if not isinstance(stored, dict):
-        lines.append(f'Resume: {name} holds no record of its run (an older version wrote it); whether this start '
-                     'continues it exactly cannot be checked. Keep its processes and its data.')
+        lines.append(
+            f'Resume: {name} holds no record of its run (an older version wrote it); whether this start '
+            'continues it exactly cannot be checked. Keep its processes and its data.'
+        )
         stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
-    changed = [f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
-               for key, what in _PROMISED.items() if key in stored and stored[key] != record[key]]
+    changed = [
+        f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
+        for key, what in _PROMISED.items()
+        if key in stored and stored[key] != record[key]
+    ]
     if changed:
-        raise UserError(f'Cannot resume {name}: {"; ".join(changed[:2])}. Set it back, or start anew '
-                        f'from the weights alone (load_from={shown(where, 80)}, no --resume).')
-    lines += [f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so the run is not '
-              'the same to the last bit.' for key in _CIRCUMSTANCES if key in stored and stored[key] != record[key]]
+        raise UserError(
+            f'Cannot resume {name}: {"; ".join(changed[:2])}. Set it back, or start anew '
+            f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
+        )
+    lines += [
+        f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so the run is not '
+        'the same to the last bit.'
+        for key in _CIRCUMSTANCES
+        if key in stored and stored[key] != record[key]
+    ]
     differing = []
     if before and now:
         for key in _COMPARED:
@@ -123,8 +159,10 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
 
 def _said(key: str, before: Any, now: Any) -> str:
     restored = key.startswith(_RESTORED) or key == 'randomness.seed'
-    return (f'Resume: {key} was {_value(before)} in the checkpoint and is {_value(now)} in the config; the '
-            f'{"checkpoint" if restored else "config"}\'s is used.')
+    return (
+        f'Resume: {key} was {_value(before)} in the checkpoint and is {_value(now)} in the config; the '
+        f"{'checkpoint' if restored else 'config'}'s is used."
+    )
 
 
 def _value(value: Any) -> str:
@@ -183,5 +221,5 @@ def _data(dataset: Any) -> str:
     kind = type(dataset).__name__
     if not paths:
         return kind
-    names = [osp.basename(path) for path in paths[::max(1, len(paths) // 1000)]]
+    names = [osp.basename(path) for path in paths[:: max(1, len(paths) // 1000)]]
     return f'{kind} {names[0]} .. {osp.basename(paths[-1])} ({zlib.crc32(chr(0).join(names).encode()):08x})'

@@ -1,4 +1,5 @@
 """The checkpoints of a run that a resume can continue from."""
+
 import logging
 import os.path as osp
 from glob import escape, glob
@@ -54,8 +55,11 @@ def find_resumable(work_dir: str) -> str | None:
             _pass_over(path, str(error))
             continue
         if current is not None and not belongs:
-            print_log(f'{path!r} is of an earlier run: the last one in this folder left no checkpoint.', 'current',
-                      logging.WARNING)
+            print_log(
+                f'{path!r} is of an earlier run: the last one in this folder left no checkpoint.',
+                'current',
+                logging.WARNING,
+            )
         return path
     return None
 
@@ -69,8 +73,10 @@ def read_resumable(filename: str, allow_pickle: bool = False) -> dict[str, Any]:
     checkpoint = read_checkpoint(filename, allow_pickle=allow_pickle, mmap=not allow_pickle)
     lack = _lack(checkpoint)
     if lack:
-        raise UserError(f'{filename!r} cannot be resumed: {lack}. Start anew from its weights (load_from, no '
-                        '--resume), or name another checkpoint.')
+        raise UserError(
+            f'{filename!r} cannot be resumed: {lack}. Start anew from its weights (load_from, no '
+            '--resume), or name another checkpoint.'
+        )
     return checkpoint
 
 

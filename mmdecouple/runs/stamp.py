@@ -1,4 +1,5 @@
 """Which run a folder holds, and whether it has ended."""
+
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,10 @@ class Stamp:
         try:
             found = json.loads(path.read_text())
             # Before, an ablation wrote its stamp at its end, a transfer at its start.
-            return dict(found, identity=found.get('identity') or found['key'],
-                        finished=found.get('finished', 'key' in found))
+            return dict(
+                found, identity=found.get('identity') or found['key'], finished=found.get('finished', 'key' in found)
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f'{path} does not say which run the folder holds ({error}); remove the folder to run it '
-                            'again.') from error
+            raise UserError(
+                f'{path} does not say which run the folder holds ({error}); remove the folder to run it again.'
+            ) from error

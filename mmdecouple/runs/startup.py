@@ -1,4 +1,5 @@
 """What a process needs before its first work. Every entry point comes past here: tools, runners, opened networks."""
+
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def prepare_process() -> None:
     import cv2
 
     from mmdecouple.weights.mmengine_loading import install_safe_loading
+
     register_backend('atomic', AtomicLocalBackend, force=True)
     install_safe_loading()
     # OpenCV prints its own lines for files that UnreadableImage reports.

@@ -1,4 +1,5 @@
 """A run that would take no step, or measure nothing, is refused before it starts."""
+
 from collections.abc import Sized
 from typing import Any
 
@@ -39,10 +40,14 @@ def check_batches(loader: DataLoader, key: str, processes: int) -> None:
         return
     images = len(loader.dataset)
     if images == 0:
-        raise UserError(f'{key}.dataset holds no image (after {key}.dataset.indices, if given): there is nothing to '
-                        'train on or to measure.')
+        raise UserError(
+            f'{key}.dataset holds no image (after {key}.dataset.indices, if given): there is nothing to '
+            'train on or to measure.'
+        )
     batch = loader.batch_size
     too_few = loader.drop_last and batch is not None and images < batch * processes
     if too_few or (len(loader) == 0 and not isinstance(loader.sampler, InfiniteSampler)):
-        raise UserError(f'An epoch has no whole batch: {images} images in {processes} process(es) for {key}.batch_size='
-                        f'{batch} ({key}.drop_last={loader.drop_last}); lower the batch size or add images.')
+        raise UserError(
+            f'An epoch has no whole batch: {images} images in {processes} process(es) for {key}.batch_size='
+            f'{batch} ({key}.drop_last={loader.drop_last}); lower the batch size or add images.'
+        )

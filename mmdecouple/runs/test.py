@@ -2,6 +2,7 @@
 
 It is what `tools/test.py` runs.
 """
+
 import argparse
 
 from mmengine.fileio import dump
@@ -13,6 +14,7 @@ from .startup import program
 
 
 def parse_args() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition(':')[0] + '.')
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     parser.add_argument('checkpoint', help='file or address of the checkpoint to measure')
@@ -22,6 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Runs the program from the command line."""
     args = parse_args()
     with program():
         if args.out is not None:

@@ -2,6 +2,7 @@
 
 It is what `tools/train.py` runs.
 """
+
 import argparse
 
 from mmdecouple.utils.arguments import seed
@@ -12,17 +13,23 @@ from .startup import program
 
 
 def parse_args() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition(':')[0] + '.')
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder')
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder',
+    )
     parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
+    """Runs the program from the command line."""
     args = parse_args()
     with program():
         config = prepare_config(args)

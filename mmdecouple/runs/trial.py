@@ -1,4 +1,5 @@
 """A pre-training run in small, which shows that everything it needs works together."""
+
 import tempfile
 from pathlib import Path
 
@@ -10,10 +11,19 @@ from mmdecouple.weights.checkpoint import read_checkpoint
 from .launch import build_runner
 
 _SMALL = {
-    'model.queue_length': 8, 'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 8,
-    'model.neck.in_channels': 32, 'model.neck.hid_channels': 16, 'train_dataloader.batch_size': 4,
-    'train_dataloader.dataset.num_images': 4, 'train_cfg.max_epochs': 2, 'default_hooks.checkpoint.interval': 1,
-    'param_scheduler': None, 'randomness.seed': 0, 'visualizer.vis_backends': [], 'log_level': 'ERROR',
+    'model.queue_length': 8,
+    'model.backbone.base_channels': 8,
+    'model.backbone.stem_channels': 8,
+    'model.neck.in_channels': 32,
+    'model.neck.hid_channels': 16,
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.dataset.num_images': 4,
+    'train_cfg.max_epochs': 2,
+    'default_hooks.checkpoint.interval': 1,
+    'param_scheduler': None,
+    'randomness.seed': 0,
+    'visualizer.vis_backends': [],
+    'log_level': 'ERROR',
 }
 
 

@@ -1,4 +1,5 @@
 """The table of truth as Markdown."""
+
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -38,19 +39,31 @@ def main_table(entries: Sequence[Entry], own: Sequence[OwnNumber]) -> str:
     rows = []
     for entry in entries:
         head = [entry.collection, f'[{Path(entry.path).stem}](../{entry.path})', str(entry.epochs)]
-        mine = {number.metric: [other for other in own if other[:2] == number[:2]] for number in own
-                if number.config == Path(entry.path).stem}
+        mine = {
+            number.metric: [other for other in own if other[:2] == number[:2]]
+            for number in own
+            if number.config == Path(entry.path).stem
+        }
         tests = {dataset: metrics for _, dataset, metrics in entry.tests}
         for dataset in dict.fromkeys([*(dataset for dataset, _ in mine), *tests]):
-            published = {name: value for _, place, metrics in entry.tests if place == dataset
-                         for name, value in metrics.items()}
+            published = {
+                name: value for _, place, metrics in entry.tests if place == dataset for name, value in metrics.items()
+            }
             names = list(dict.fromkeys([*published, *(name for place, name in mine if place == dataset)]))
             values = [mine.get((dataset, name), []) for name in names]
             sources = dict.fromkeys(number.source for numbers in values for number in numbers)
-            rows.append([*head, f'{dataset}: {" / ".join(names)}', _joined(published.get(name) for name in names),
-                         entry.origin.removeprefix('published ').strip('()') if published else '',
-                         _joined(mean(n.value for n in numbers) if numbers else None for numbers in values)
-                         if sources else NOT_RUN, '; '.join(sources)])
+            rows.append(
+                [
+                    *head,
+                    f'{dataset}: {" / ".join(names)}',
+                    _joined(published.get(name) for name in names),
+                    entry.origin.removeprefix('published ').strip('()') if published else '',
+                    _joined(mean(n.value for n in numbers) if numbers else None for numbers in values)
+                    if sources
+                    else NOT_RUN,
+                    '; '.join(sources),
+                ]
+            )
         if not entry.tests and not mine:
             rows.append([*head, 'nothing published', '', '', NOT_RUN, ''])
     return _markdown(['method', 'config', 'epochs', 'test', 'published', 'where', 'ours', 'source'], rows)
@@ -61,18 +74,37 @@ def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
     rows = []
     for row in table.rows:
         for setting in row.settings:
-            mine = [one for one in raw if (one['table'], one['group'], one['row'], one['setting']) == (
-                table.name, row.group, row.name, setting)]
+            mine = [
+                one
+                for one in raw
+                if (one['table'], one['group'], one['row'], one['setting'])
+                == (table.name, row.group, row.name, setting)
+            ]
             measured = measured_columns(table.columns)
-            columns = [name for name in table.columns if name in row.published or name in measured and any(
-                measured[name].key in one['metrics'] for one in mine)]
+            columns = [
+                name
+                for name in table.columns
+                if name in row.published
+                or (name in measured and any(measured[name].key in one['metrics'] for one in mine))
+            ]
             if columns:
-                found = [_joined(_measured(mine, scale, measured.get(name)) for name in columns)
-                         or (NOT_RUN if scale in row.bases else '') for scale in SCALES]
-                rows.append([f'{row.label}, {setting}' if setting else row.label, _config(row), ' / '.join(columns),
-                             _joined(row.published.get(name) for name in columns), *found,
-                             '; '.join(f'{name} ({count} runs)' for name, count in Counter(
-                                 one['source'] for one in mine).items())])
+                found = [
+                    _joined(_measured(mine, scale, measured.get(name)) for name in columns)
+                    or (NOT_RUN if scale in row.bases else '')
+                    for scale in SCALES
+                ]
+                rows.append(
+                    [
+                        f'{row.label}, {setting}' if setting else row.label,
+                        _config(row),
+                        ' / '.join(columns),
+                        _joined(row.published.get(name) for name in columns),
+                        *found,
+                        '; '.join(
+                            f'{name} ({count} runs)' for name, count in Counter(one['source'] for one in mine).items()
+                        ),
+                    ]
+                )
     left = sum(len(row.settings) for row in table.rows) - len(rows)
     text = f'\n### {table.title}\n\n`{table.name}`; published: {table.source}.'
     text += f' {left} rows have no number yet.\n' if left else '\n'
@@ -84,10 +116,18 @@ def document() -> tuple[str, list[str]]:
     """The whole file, and a line for each of our results that is not in it."""
     entries, raw, (own, left_out) = read_entries(), read_ablation_rows(), read_own_numbers()
     configs = {Path(entry.path).stem for entry in entries}
-    left_out += dict.fromkeys(f'{number.source} is not in the table: no metafile has the config {number.config}.'
-                              for number in own if number.config not in configs)
-    return (HEAD + '\n' + main_table(entries, own) + ABLATIONS
-            + ''.join(ablation_table(read_table(name), raw) for name in table_names())), left_out
+    left_out += dict.fromkeys(
+        f'{number.source} is not in the table: no metafile has the config {number.config}.'
+        for number in own
+        if number.config not in configs
+    )
+    return (
+        HEAD
+        + '\n'
+        + main_table(entries, own)
+        + ABLATIONS
+        + ''.join(ablation_table(read_table(name), raw) for name in table_names())
+    ), left_out
 
 
 def _config(row: Row) -> str:

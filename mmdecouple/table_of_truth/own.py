@@ -1,4 +1,5 @@
 """Numbers measured with this package: the files of docs/results, as the tools wrote them."""
+
 import json
 import re
 from collections.abc import Iterator
@@ -12,20 +13,35 @@ from mmdecouple.utils.errors import UserError
 from .published import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Metric
 
 RESULTS = ROOT / 'docs' / 'results'
-_BOX = {'coco/bbox_mAP': 'box AP', 'coco/bbox_mAP_50': 'box AP50', 'coco/bbox_mAP_75': 'box AP75',
-        'coco/segm_mAP': 'mask AP', 'coco/segm_mAP_50': 'mask AP50', 'coco/segm_mAP_75': 'mask AP75'}
+_BOX = {
+    'coco/bbox_mAP': 'box AP',
+    'coco/bbox_mAP_50': 'box AP50',
+    'coco/bbox_mAP_75': 'box AP75',
+    'coco/segm_mAP': 'mask AP',
+    'coco/segm_mAP_50': 'mask AP50',
+    'coco/segm_mAP_75': 'mask AP75',
+}
 # Task -> data set, key of the metric -> its name, factor.
 _TRANSFER = {
-    'coco-mask-rcnn-c4': (COCO, _BOX, 100), 'coco-cascade-vit': (COCO, _BOX, 100),
+    'coco-mask-rcnn-c4': (COCO, _BOX, 100),
+    'coco-cascade-vit': (COCO, _BOX, 100),
     'ade-upernet': (ADE, {'mIoU': 'mIoU'}, 1),
-    'voc-faster-rcnn-c4': (VOC, {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50',
-                                 'pascal_voc/AP75': 'box AP75'}, 100)}
+    'voc-faster-rcnn-c4': (
+        VOC,
+        {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50', 'pascal_voc/AP75': 'box AP75'},
+        100,
+    ),
+}
 # The networks of the protocols; rows of earlier versions, which had no others, do not say it.
 _ARCHS = ('resnet50', 'vit-s16')
 # The metafiles call the four accuracies by their full names.
-_OBJECTS = {'oknn_top1': 'OKNN top 1', 'oknn_top5': 'OKNN top 5', 'oknn_d_top1': 'OKNN-D top 1',
-            'oknn_d_top5': 'OKNN-D top 5',
-            **{key: find_spec(key).label for key in ('cr_inter_clean_median', 'cr_intra_pixel')}}
+_OBJECTS = {
+    'oknn_top1': 'OKNN top 1',
+    'oknn_top5': 'OKNN top 5',
+    'oknn_d_top1': 'OKNN-D top 1',
+    'oknn_d_top5': 'OKNN-D top 5',
+    **{key: find_spec(key).label for key in ('cr_inter_clean_median', 'cr_intra_pixel')},
+}
 _SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
 # Name of the data set -> what the table calls it, and its images: small data may bear the name of the whole.
 _SEGMENT_DATA = {'voc12-val': (VOC_SEG, 1449), 'coco-stuff15-val2017': (STUFF, 5000)}
@@ -41,6 +57,7 @@ class OwnNumber(NamedTuple):
         value: In the unit of the published one.
         source: File and what else is needed to find it.
     """
+
     config: str
     metric: Metric
     value: float
@@ -65,8 +82,10 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
         if 'task' in record and 'metrics' in record:
             reason, numbers = _other_task(record), _of_transfer(record, place)
         elif str(record.get('format', '')).startswith('mmdecouple-coupling'):
-            reason, numbers = _other_network(record) or _other_objects(record), _of_report(
-                record, _OBJECTS, OBJECTS, place)
+            reason, numbers = (
+                _other_network(record) or _other_objects(record),
+                _of_report(record, _OBJECTS, OBJECTS, place),
+            )
         elif 'val' in record and 'class_iou' in record:
             reason = _other_network(record) or _other_segments(record)
             numbers = _of_report(record, _SEGMENTS, _SEGMENT_DATA.get(record['val']['name'], ('', 0))[0], place)
@@ -83,8 +102,11 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
 
 def read_ablation_rows(folder: Path = RESULTS) -> list[dict[str, Any]]:
     """Raw rows of `ablate.py` in a folder, each with its `source`."""
-    return [{**record, 'source': path.relative_to(folder).as_posix()} for path, _, record in _records(folder)
-            if {'table', 'scale', 'row'} <= record.keys()]
+    return [
+        {**record, 'source': path.relative_to(folder).as_posix()}
+        for path, _, record in _records(folder)
+        if {'table', 'scale', 'row'} <= record.keys()
+    ]
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
@@ -131,8 +153,9 @@ def _other_objects(report: dict[str, Any]) -> str:
         return f'{images} images of {report["dataset"]} are not the {_OBJECT_IMAGES} of COCO val2017'
     if size != _OBJECT_SIZE:
         return f'images were shown at {size} pixels, not at {_OBJECT_SIZE}'
-    changed = [config for config in report['measures']
-               if MEASURES.build(config) != MEASURES.build(dict(type=config['type']))]
+    changed = [
+        config for config in report['measures'] if MEASURES.build(config) != MEASURES.build(dict(type=config['type']))
+    ]
     return f'a measure had other settings than its own: {changed[0]}' if changed else ''
 
 
@@ -149,8 +172,12 @@ def _of_transfer(row: dict[str, Any], place: str) -> Iterator[OwnNumber]:
     config, changed = _config(row['pretraining'].partition(',')[0]), ', with options' if row.get('options') else ''
     for key, name in names.items():
         if key in row['metrics']:
-            yield OwnNumber(config, (dataset, name), factor * row['metrics'][key],
-                            f'{place} (seed {row["seed"]}, {row["date"][:10]}{changed})')
+            yield OwnNumber(
+                config,
+                (dataset, name),
+                factor * row['metrics'][key],
+                f'{place} (seed {row["seed"]}, {row["date"][:10]}{changed})',
+            )
 
 
 def _of_report(report: dict[str, Any], names: dict[str, str], dataset: str, place: str) -> Iterator[OwnNumber]:

@@ -1,4 +1,5 @@
 """Published numbers, which the metafiles hold, and the other places that repeat them: headers, READMEs, ablations."""
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,18 +22,39 @@ _INTER, _INTRA = (OBJECTS, 'CR inter'), (OBJECTS, 'CR intra')
 _LINEAR, _FCN, _K500 = ((VOC_SEG, f'mIoU {name}') for name in ('linear', 'FCN', 'K=500'))
 _STUFF_LINEAR, _STUFF_K500 = (STUFF, 'mIoU linear'), (STUFF, 'mIoU K=500')
 LABELS: dict[str, tuple[Metric, ...]] = {
-    'VOC AP': ((VOC, 'box AP'), ), 'box AP': (_BOX, ), 'COCO box AP': (_BOX, ), 'mask AP': (_MASK, ),
-    'COCO mask AP': (_MASK, ), 'COCO box / mask AP': (_BOX, _MASK), 'ADE20K mIoU': ((ADE, 'mIoU'), ),
-    'mIoU': ((ADE, 'mIoU'), ), 'OKNN': (_TOP1, ), 'OKNN top-1': (_TOP1, ), 'OKNN-D': (_TOP1_D, ),
-    'OKNN top-5': ((OBJECTS, 'OKNN top 5'), ), 'OKNN-D top-5': ((OBJECTS, 'OKNN-D top 5'), ), 'CR inter': (_INTER, ),
-    'CR intra': (_INTRA, ), 'CR inter / intra': (_INTER, _INTRA), 'VOC12 linear': (_LINEAR, ), 'FCN': (_FCN, ),
-    'VOC12 FCN': (_FCN, ), 'K=500': (_K500, ), 'VOC12 K=500': (_K500, ), 'VOC linear / FCN / K=500':
-    (_LINEAR, _FCN, _K500), 'COCO-Stuff linear': (_STUFF_LINEAR, ), 'COCO-Stuff K=500': (_STUFF_K500, ),
-    'COCO-Stuff linear / K=500': (_STUFF_LINEAR, _STUFF_K500)}
+    'VOC AP': ((VOC, 'box AP'),),
+    'box AP': (_BOX,),
+    'COCO box AP': (_BOX,),
+    'mask AP': (_MASK,),
+    'COCO mask AP': (_MASK,),
+    'COCO box / mask AP': (_BOX, _MASK),
+    'ADE20K mIoU': ((ADE, 'mIoU'),),
+    'mIoU': ((ADE, 'mIoU'),),
+    'OKNN': (_TOP1,),
+    'OKNN top-1': (_TOP1,),
+    'OKNN-D': (_TOP1_D,),
+    'OKNN top-5': ((OBJECTS, 'OKNN top 5'),),
+    'OKNN-D top-5': ((OBJECTS, 'OKNN-D top 5'),),
+    'CR inter': (_INTER,),
+    'CR intra': (_INTRA,),
+    'CR inter / intra': (_INTER, _INTRA),
+    'VOC12 linear': (_LINEAR,),
+    'FCN': (_FCN,),
+    'VOC12 FCN': (_FCN,),
+    'K=500': (_K500,),
+    'VOC12 K=500': (_K500,),
+    'VOC linear / FCN / K=500': (_LINEAR, _FCN, _K500),
+    'COCO-Stuff linear': (_STUFF_LINEAR,),
+    'COCO-Stuff K=500': (_STUFF_K500,),
+    'COCO-Stuff linear / K=500': (_STUFF_LINEAR, _STUFF_K500),
+}
 # Downstream configs name every method of a table with the same numbers, after the same pre-training.
 _DOWNSTREAM = {
-    'faster-rcnn_r50-c4_24k_voc0712': 'VOC AP', 'mask-rcnn_r50-c4_90k_coco': 'COCO box / mask AP',
-    'cascade-mask-rcnn_vit-s16_1x_coco': 'COCO box / mask AP', 'upernet_vit-s16_160k_ade20k': 'ADE20K mIoU'}
+    'faster-rcnn_r50-c4_24k_voc0712': 'VOC AP',
+    'mask-rcnn_r50-c4_90k_coco': 'COCO box / mask AP',
+    'cascade-mask-rcnn_vit-s16_1x_coco': 'COCO box / mask AP',
+    'upernet_vit-s16_160k_ade20k': 'ADE20K mIoU',
+}
 _LONGEST = 800
 
 
@@ -47,6 +69,7 @@ class Entry:
         origin: Where the numbers stand.
         tests: (task, data set, metric -> number) in the metafile's order.
     """
+
     path: str
     collection: str
     epochs: int
@@ -66,11 +89,17 @@ class Entry:
 
 def read_entries() -> list[Entry]:
     """The configs of all metafiles."""
-    return [Entry(model['Config'], model['In Collection'], model['Metadata']['Epochs'],
-                  model['Metadata']['Origin of Results'],
-                  [(result['Task'], result['Dataset'], result['Metrics']) for result in model.get('Results', [])])
-            for path in sorted(CONFIGS.glob('*/metafile.yml'))
-            for model in yaml.safe_load(path.read_text())['Models']]
+    return [
+        Entry(
+            model['Config'],
+            model['In Collection'],
+            model['Metadata']['Epochs'],
+            model['Metadata']['Origin of Results'],
+            [(result['Task'], result['Dataset'], result['Metrics']) for result in model.get('Results', [])],
+        )
+        for path in sorted(CONFIGS.glob('*/metafile.yml'))
+        for model in yaml.safe_load(path.read_text())['Models']
+    ]
 
 
 def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float]]:
@@ -81,8 +110,9 @@ def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float
             yield entry.path, entry, metric, value
     for path in (ROOT / 'README.md', *sorted(CONFIGS.glob('*/README.md'))):
         for cells in _table_rows(path.read_text()):
-            config = next((by_file[name] for name in re.findall(r'[\w.-]+\.py', cells.get('config', ''))
-                           if name in by_file), None)
+            config = next(
+                (by_file[name] for name in re.findall(r'[\w.-]+\.py', cells.get('config', '')) if name in by_file), None
+            )
             entry = config or _find(entries, next(iter(cells.values())), cells.get('epochs', ''))
             for label, cell in cells.items() if entry else ():
                 for metric, value in _pairs(re.sub(r' / 50 / 75$| \(.*\)$', '', label), cell):
@@ -107,14 +137,18 @@ def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float
 
 def disagreements(entries: list[Entry]) -> list[str]:
     """A line for every repeated number that is not the metafile's."""
-    return [f'{place}: {metric[1]} on {metric[0]} is {value}, but the metafile has {entry.numbers.get(metric)} for '
-            f'{entry.path}'
-            for place, entry, metric, value in quotations(entries) if entry.numbers.get(metric) != value]
+    return [
+        f'{place}: {metric[1]} on {metric[0]} is {value}, but the metafile has {entry.numbers.get(metric)} for '
+        f'{entry.path}'
+        for place, entry, metric, value in quotations(entries)
+        if entry.numbers.get(metric) != value
+    ]
 
 
 def _find(entries: list[Entry], method: str, epochs: str) -> Entry | None:
-    return next((entry for entry in entries if entry.method == method.strip().lower() and str(entry.epochs) == epochs),
-                None)
+    return next(
+        (entry for entry in entries if entry.method == method.strip().lower() and str(entry.epochs) == epochs), None
+    )
 
 
 def _sources(text: str) -> set[str]:
@@ -144,7 +178,7 @@ def _pairs(label: str, cell: str) -> list[tuple[Metric, float]]:
     """Metrics and numbers of a cell; none for a label that is no metric's."""
     metrics, numbers = LABELS.get(label, ()), [float(number) for number in re.findall(r'\d+\.\d+', cell)]
     if len(metrics) == 1:
-        (dataset, name), = metrics
+        ((dataset, name),) = metrics
         metrics = ((dataset, name), (dataset, f'{name}50'), (dataset, f'{name}75'))
     return list(zip(metrics, numbers))
 

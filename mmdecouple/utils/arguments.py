@@ -1,4 +1,5 @@
 """Values of the command line that all tools check alike: a wrong one ends the program with a line that names it."""
+
 import argparse
 import math
 from collections.abc import Callable, Sequence
@@ -62,8 +63,13 @@ def add_overrides(parser: argparse.ArgumentParser, help: str = 'overrides of the
 class _Overrides(DictAction):
     """mmengine's reader, with a line where that would end in a traceback."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Sequence[str],
-                 option_string: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
         for value in values:
             key, separator, _ = value.partition('=')
             if not (key and separator):
@@ -72,4 +78,5 @@ class _Overrides(DictAction):
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, RecursionError):
                 raise argparse.ArgumentError(
-                    self, f'the value of {value} cannot be read; check its brackets and commas') from None
+                    self, f'the value of {value} cannot be read; check its brackets and commas'
+                ) from None

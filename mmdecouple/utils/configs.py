@@ -1,4 +1,5 @@
 """Loading of configs whose bases live in other packages (`_base_ = 'mmseg::...'`)."""
+
 import os
 from copy import deepcopy
 from difflib import get_close_matches
@@ -31,7 +32,8 @@ def _own_config(path: str) -> str:
     close = get_close_matches(name, known, n=3, cutoff=0.4)
     raise MissingFile(
         f'{SCOPE}::{path} is no config of this package'
-        + (f'; close names: {", ".join(close)}.' if close else f' (looked in {folder}).'))
+        + (f'; close names: {", ".join(close)}.' if close else f' (looked in {folder}).')
+    )
 
 
 def register_config_scopes() -> None:
@@ -74,8 +76,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if separator and scope == SCOPE:
         path = _own_config(own)
     if not Path(path).exists():
-        raise MissingFile(
-            f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
+        raise MissingFile(f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
     check_regular(path, 'config')
     try:
         config = Config.fromfile(path)
@@ -104,8 +105,10 @@ def apply_overrides(config: Config, options: dict) -> None:
         config.merge_from_dict(options)
     except _MISFITS as error:
         culprit = next((key for key in options if not _fits(config, key, options[key])), next(iter(options)))
-        raise UserError(f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; '
-                        'check each part of the key.') from error
+        raise UserError(
+            f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; '
+            'check each part of the key.'
+        ) from error
     _derive_loader_options(config)
 
 

@@ -1,4 +1,5 @@
 """SHA-256 of plain values and of files: by these, runs, results and draws are recognized."""
+
 import hashlib
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
 """One line for a mistake of the user, the whole traceback for a mistake of ours."""
+
 import os
 import re
 import sys
@@ -87,7 +88,7 @@ def _shortened(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     tail = (longest - 3) // 3
-    return f'{text[:longest - 3 - tail]}...{text[len(text) - tail:]}'
+    return f'{text[: longest - 3 - tail]}...{text[len(text) - tail :]}'
 
 
 @contextmanager

@@ -4,11 +4,11 @@ A view's geometry is (x, y, w, h, flip, source height, source width): its crop w
 pixels, whether it was mirrored left to right, and the source's size. Points are continuous: pixel
 i covers [i, i + 1).
 """
+
 import torch
 
 
-def view_to_source(points: torch.Tensor, geometry: torch.Tensor,
-                   size: tuple[int, int]) -> torch.Tensor:
+def view_to_source(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Where points of views lie in their source images.
 
     Args:
@@ -24,8 +24,7 @@ def view_to_source(points: torch.Tensor, geometry: torch.Tensor,
     return torch.stack(torch.broadcast_tensors(x, points[..., 1]), dim=-1) * scale + corner
 
 
-def source_to_view(points: torch.Tensor, geometry: torch.Tensor,
-                   size: tuple[int, int]) -> torch.Tensor:
+def source_to_view(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Where points of source images lie in their views; inverse of ``view_to_source``.
 
     Args:
@@ -42,8 +41,7 @@ def source_to_view(points: torch.Tensor, geometry: torch.Tensor,
     return torch.stack([x, inside[..., 1]], dim=-1)
 
 
-def map_boxes(boxes: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int],
-              to: str) -> torch.Tensor:
+def map_boxes(boxes: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int], to: str) -> torch.Tensor:
     """Boxes of views in their source images, or of source images in their views.
 
     Args:
@@ -60,8 +58,7 @@ def map_boxes(boxes: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int]
     return torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
 
 
-def _frame(geometry: torch.Tensor,
-           size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _frame(geometry: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     corner = geometry[..., None, 0:2]
     scale = geometry[..., None, 2:4] / geometry.new_tensor([size[1], size[0]])
     return corner, scale, geometry[..., None, 4] > 0.5

@@ -1,4 +1,5 @@
 """Checks of settings: one clear line for each wrong value, with the config key and what is allowed."""
+
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -41,9 +42,18 @@ class Settings:
         self.owner = owner if isinstance(owner, str) else type(owner).__name__
         self.where = where
 
-    def number(self, setting: str, value: Any, least: float | None = None, most: float | None = None, *,
-               above: float | None = None, below: float | None = None, whole: bool = False,
-               optional: bool = False) -> Any:
+    def number(
+        self,
+        setting: str,
+        value: Any,
+        least: float | None = None,
+        most: float | None = None,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        whole: bool = False,
+        optional: bool = False,
+    ) -> Any:
         """A finite number within limits.
 
         Args:
@@ -60,9 +70,14 @@ class Settings:
             return value
         kind = Integral if whole else Real
         typed = isinstance(value, kind) and not isinstance(value, bool)
-        if not (typed and abs(value) < math.inf and (least is None or value >= least)
-                and (most is None or value <= most) and (above is None or value > above)
-                and (below is None or value < below)):
+        if not (
+            typed
+            and abs(value) < math.inf
+            and (least is None or value >= least)
+            and (most is None or value <= most)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        ):
             self._refuse(setting, _rule(least, most, above, below, whole, optional, typed), value)
         return value
 
@@ -138,13 +153,23 @@ class Settings:
         self.refuse(setting, f'{rule}, got {shown(value)}')
 
 
-def _rule(least: float | None, most: float | None, above: float | None, below: float | None, whole: bool,
-          optional: bool, typed: bool) -> str:
+def _rule(
+    least: float | None,
+    most: float | None,
+    above: float | None,
+    below: float | None,
+    whole: bool,
+    optional: bool,
+    typed: bool,
+) -> str:
     kind = f'{"a whole number" if whole else "a number"}{" or None" * optional}'
     low, high = (least, above)[above is not None], (most, below)[below is not None]
     if low is not None and high is not None:
-        span = f'{"[(" [above is not None]}{low:g}, {high:g}{"])" [below is not None]}'
+        span = f'{"[("[above is not None]}{low:g}, {high:g}{"])"[below is not None]}'
         return f'must lie in {span}' if typed else f'must be {kind} in {span}'
-    limits = [f'{word} {limit:g}' for word, limit in (('of at least', least), ('above', above), ('of at most', most),
-                                                     ('below', below)) if limit is not None]
+    limits = [
+        f'{word} {limit:g}'
+        for word, limit in (('of at least', least), ('above', above), ('of at most', most), ('below', below))
+        if limit is not None
+    ]
     return ' '.join([f'must be {kind}', *limits])

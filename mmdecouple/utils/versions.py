@@ -1,4 +1,5 @@
 """Which versions work together, and one clear line when the installed ones do not."""
+
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def check_versions() -> None:
         if len(providers) > 1:
             names = ' and '.join(f'{name} {number}' for name, number in providers)
             raise WrongInstallation(
-                f'{names} both provide {module}; uninstall one: pip uninstall {providers[1][0]}, '
-                f'then {remedy}')
+                f'{names} both provide {module}; uninstall one: pip uninstall {providers[1][0]}, then {remedy}'
+            )
         if not providers:
             if module in REQUIRED:
                 raise WrongInstallation(f'{module} is not installed; {remedy}')
@@ -82,17 +83,19 @@ def check_versions() -> None:
         name, number = providers[0]
         if not SpecifierSet(SUPPORTED[module], prereleases=True).contains(number):
             raise WrongInstallation(
-                f'{name} {number} is installed, mmdecouple needs {name}{SUPPORTED[module]}; {remedy}')
+                f'{name} {number} is installed, mmdecouple needs {name}{SUPPORTED[module]}; {remedy}'
+            )
     families = {module: found[module][0][0] for module in FAMILIES if found[module]}
     maintained = sorted(name for name in families.values() if name.startswith('onedl-'))
     original = sorted(name for name in families.values() if not name.startswith('onedl-'))
     if maintained and original:
         raise WrongInstallation(
             f'two OpenMMLab families are mixed: {", ".join(maintained)} with '
-            f'{", ".join(original)}; keep one: pip uninstall {" ".join(original)}, then {remedy}')
+            f'{", ".join(original)}; keep one: pip uninstall {" ".join(original)}, then {remedy}'
+        )
     torch, torchvision = found['torch'][0][1], found['torchvision'][0][1]
     wanted = SpecifierSet(_torch_of_torchvision(), prereleases=True)
     if not wanted.contains(torch.partition('+')[0]):
         raise WrongInstallation(
-            f'torchvision {torchvision} was built for torch{wanted}, but torch {torch} is '
-            f'installed; {remedy}')
+            f'torchvision {torchvision} was built for torch{wanted}, but torch {torch} is installed; {remedy}'
+        )

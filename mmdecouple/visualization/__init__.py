@@ -1,4 +1,5 @@
 """Figures of masks, batches, affinity and coupling, and the report that holds them."""
+
 from .report import Exhibit, write_report
 from .runs import Run
 from .style import run_styles

@@ -1,4 +1,5 @@
 """Point affinity: how alike the feature of one point is to the features of all others."""
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,10 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
     Source: appendix H.1 of the paper (28 x 28 map enlarged to 56 x 56).
     """
     if points.shape != (len(features), 2):
-        raise UserError(f'point_affinity: expected points of shape ({len(features)}, 2), one for '
-                        f'each image, got {tuple(points.shape)}.')
+        raise UserError(
+            f'point_affinity: expected points of shape ({len(features)}, 2), one for '
+            f'each image, got {tuple(points.shape)}.'
+        )
     check_points(points)
     features = functional.interpolate(features.float(), scale_factor=upsample, mode='bilinear')
     features = functional.normalize(features, dim=1)
@@ -62,13 +65,14 @@ def check_points(points: Tensor) -> None:
         ValueError: One is below 0 or above 1.
     """
     if points.numel() and not (points.min() >= 0 and points.max() <= 1):
-        raise UserError('point_affinity: points are shares of width and height in [0, 1], got '
-                        f'{points.min().item():.3g} to {points.max().item():.3g}.')
+        raise UserError(
+            'point_affinity: points are shares of width and height in [0, 1], got '
+            f'{points.min().item():.3g} to {points.max().item():.3g}.'
+        )
 
 
 @torch.no_grad()
-def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor,
-                  scale: int = 2) -> Tensor:
+def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor, scale: int = 2) -> Tensor:
     """Return the affinity maps of a model with `dense_features`, on images enlarged by `scale`.
 
     Args:
@@ -98,15 +102,19 @@ def largest_instance_point(item: 'ObjectImage') -> tuple[float, float]:
         raise UserError(f'largest_instance_point: image {item.image_id} has no instance.')
     mask = item.masks[int(item.masks.reshape(len(item.masks), -1).sum(1).argmax())]
     rows, columns = np.nonzero(mask)
-    distance = (rows - rows.mean())**2 + (columns - columns.mean())**2
+    distance = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
     nearest = int(distance.argmin())
     height, width = mask.shape
     return (columns[nearest] + 0.5) / width, (rows[nearest] + 0.5) / height
 
 
-def affinity_figure(images: Sequence[np.ndarray], points: Sequence[tuple[float, float]],
-                    maps: dict[str, np.ndarray], styles: dict[str, RunStyle],
-                    scale: str = 'fixed') -> Figure:
+def affinity_figure(
+    images: Sequence[np.ndarray],
+    points: Sequence[tuple[float, float]],
+    maps: dict[str, np.ndarray],
+    styles: dict[str, RunStyle],
+    scale: str = 'fixed',
+) -> Figure:
     """Return the images with their points beside every model's affinity map.
 
     Args:

@@ -1,4 +1,5 @@
 """What the student gets to see: key views, cut masks, background views and decoupled views."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,7 @@ def to_uint8(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.
         np.ndarray: (B, H, W, 3) uint8 RGB.
     """
     images = images.detach().float().cpu()
-    mean, std = (torch.as_tensor(item, dtype=torch.float32).reshape(1, 3, 1, 1)
-                 for item in (mean, std))
+    mean, std = (torch.as_tensor(item, dtype=torch.float32).reshape(1, 3, 1, 1) for item in (mean, std))
     pixels = (images * std + mean).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).numpy()
 
@@ -42,13 +42,14 @@ def tint_cut(images: np.ndarray, cut_masks: np.ndarray, strength: float = 0.72) 
     rows = np.arange(height) * cut_masks.shape[1] // height
     columns = np.arange(width) * cut_masks.shape[2] // width
     cut = np.asarray(cut_masks, bool)[:, rows][:, :, columns, None]
-    tint = np.array([int(CUT_COLOR[index:index + 2], 16) for index in (1, 3, 5)], np.float32)
+    tint = np.array([int(CUT_COLOR[index : index + 2], 16) for index in (1, 3, 5)], np.float32)
     tinted = (1 - strength) * images.astype(np.float32) + strength * tint
     return np.where(cut, tinted.round().astype(np.uint8), images)
 
 
-def decoupled_batch_figure(key_views: np.ndarray, cut_masks: np.ndarray, backgrounds: np.ndarray,
-                           decoupled: np.ndarray, limit: int = 6) -> Figure:
+def decoupled_batch_figure(
+    key_views: np.ndarray, cut_masks: np.ndarray, backgrounds: np.ndarray, decoupled: np.ndarray, limit: int = 6
+) -> Figure:
     """Return four rows: key view, its cut mask, the background view, the decoupled view.
 
     Args:
@@ -63,9 +64,12 @@ def decoupled_batch_figure(key_views: np.ndarray, cut_masks: np.ndarray, backgro
     """
     count = min(limit, len(key_views))
     shares = np.asarray(cut_masks, np.float64).reshape(len(cut_masks), -1).mean(1)
-    rows = {'key view $X$\n(teacher)': key_views, 'cut mask $M$\n(colored = cut)':
-            tint_cut(key_views, cut_masks), 'background\nview $X^B$': backgrounds,
-            'decoupled\nview $X^D$ (student)': decoupled}
+    rows = {
+        'key view $X$\n(teacher)': key_views,
+        'cut mask $M$\n(colored = cut)': tint_cut(key_views, cut_masks),
+        'background\nview $X^B$': backgrounds,
+        'decoupled\nview $X^D$ (student)': decoupled,
+    }
     with figure_style():
         figure = new_figure(1.5 * count + 1.5, 6.3)
         grid = figure.subplots(len(rows), count, squeeze=False)

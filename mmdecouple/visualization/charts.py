@@ -1,4 +1,5 @@
 """Charts of measured coupling: intervals, histograms, curves over the masked share."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def interval_figure(runs: Sequence[Run], styles: Styles) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, spec in zip(grid.flat, specs):
             _interval_panel(axes, spec, runs, styles)
-        for axes in grid.flat[len(specs):]:
+        for axes in grid.flat[len(specs) :]:
             axes.set_visible(False)
     return figure
 
@@ -48,11 +49,19 @@ def _interval_panel(axes: Axes, spec: MetricSpec, runs: Sequence[Run], styles: S
         low, high = (metric_value(run.coupling, spec.key, end) for end in ('low', 'high'))
         style = styles[run.name]
         if low is not None and high is not None:
-            axes.plot([scale * low, scale * high], [row, row], color=style.color, lw=2.2,
-                      alpha=0.45, solid_capstyle='round')
+            axes.plot(
+                [scale * low, scale * high], [row, row], color=style.color, lw=2.2, alpha=0.45, solid_capstyle='round'
+            )
         axes.plot(scale * value, row, style.marker, color=style.color, ms=6.5)
-        axes.annotate(spec.show(value), (scale * value, row), (0, 7), ha='center', fontsize=7.5,
-                      textcoords='offset points', color=INK)
+        axes.annotate(
+            spec.show(value),
+            (scale * value, row),
+            (0, 7),
+            ha='center',
+            fontsize=7.5,
+            textcoords='offset points',
+            color=INK,
+        )
     axes.set_yticks(range(len(runs)), [run.name for run in runs], color=INK)
     axes.set_ylim(len(runs) - 0.5, -0.75)
     axes.margins(x=0.16)
@@ -145,11 +154,18 @@ def ratio_curve_figure(runs: Sequence[Run], styles: Styles, statistic: str = 'me
                 if curve is None:
                     continue
                 style = styles[run.name]
-                axes.plot(curve['ratio'], curve[statistic], style.dash, marker=style.marker, ms=4.5,
-                          color=style.color, label=run.name, lw=1.6)
+                axes.plot(
+                    curve['ratio'],
+                    curve[statistic],
+                    style.dash,
+                    marker=style.marker,
+                    ms=4.5,
+                    color=style.color,
+                    label=run.name,
+                    lw=1.6,
+                )
             axes.set_title(find_spec(f'{key}_{statistic}').label)
             axes.set_xlabel('masked share of object A')
         grid[0].set_ylabel(f'{statistic} over pairs')
-        figure.legend(*grid[0].get_legend_handles_labels(), loc='outside lower center',
-                      ncols=min(len(runs), 5))
+        figure.legend(*grid[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(runs), 5))
     return figure

@@ -1,4 +1,5 @@
 """From run folders to the report: find what each run left, measure what is missing, draw, write."""
+
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,10 +22,21 @@ UNTRAINED_FILE = 'untrained.json'
 Measurer = Callable[[str, Path], None]
 
 
-def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: Measurer, *,
-            dataset: str | None = None, cell: int | None = None, untrained: bool = False,
-            remeasure: bool = False, allow_pickle: bool = False, title: str = 'Coupling report',
-            notes: Sequence[str] = (), console: Console | None = None) -> Path:
+def compare(
+    folders: Sequence[Path],
+    names: Sequence[str],
+    out: Path,
+    measure: Measurer,
+    *,
+    dataset: str | None = None,
+    cell: int | None = None,
+    untrained: bool = False,
+    remeasure: bool = False,
+    allow_pickle: bool = False,
+    title: str = 'Coupling report',
+    notes: Sequence[str] = (),
+    console: Console | None = None,
+) -> Path:
     """Write the report of some run folders, measuring first what was not measured yet.
 
     Args:
@@ -59,10 +71,22 @@ def compare(folders: Sequence[Path], names: Sequence[str], out: Path, measure: M
             measure(network, path)
         return read_coupling(path)
 
-    found = [(name, folder, *read_run(folder, allow_pickle), read_scalars(folder))
-             for name, folder in zip(names, map(Path, folders))]
-    runs = [Run(name, measured(folder, config, checkpoint, str(checkpoint)), folder, config, checkpoint,
-                str(checkpoint), scalars) for name, folder, checkpoint, config, scalars in found]
+    found = [
+        (name, folder, *read_run(folder, allow_pickle), read_scalars(folder))
+        for name, folder in zip(names, map(Path, folders))
+    ]
+    runs = [
+        Run(
+            name,
+            measured(folder, config, checkpoint, str(checkpoint)),
+            folder,
+            config,
+            checkpoint,
+            str(checkpoint),
+            scalars,
+        )
+        for name, folder, checkpoint, config, scalars in found
+    ]
     if untrained:
         first, network = runs[0], f'{UNTRAINED_PREFIX}{runs[0].checkpoint}'
         figures = measured(first.folder, first.config, None, network)
@@ -104,6 +128,8 @@ def is_measured(path: Path, config: Config, checkpoint: Path | None, cell: int |
 
 def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
     """Return the SHA-256 of what a network comes from: of the text of its `config`, of its `checkpoint`."""
-    found = dict(config=config and config.text and digest_of_bytes(config.text.encode()),
-                 checkpoint=checkpoint and digest_of_file(checkpoint))
+    found = dict(
+        config=config and config.text and digest_of_bytes(config.text.encode()),
+        checkpoint=checkpoint and digest_of_file(checkpoint),
+    )
     return {role: digest for role, digest in found.items() if digest}

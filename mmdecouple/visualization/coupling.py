@@ -2,6 +2,7 @@
 
 `python -m mmdecouple.visualization.coupling NETWORK OUT.json [--limit N]` measures one network in a process of its own.
 """
+
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,8 +60,17 @@ class Draws:
         cell = max(network.cell for network in networks.values())
         if not self.dataset:
             cell = max(cell, configured_probe(config).get('cell', cell))
-        probe = probe_config(self.dataset, config, size=self.size, cell=self.cell or cell, seed=self.seed,
-                             manifest=self.manifest, measures=self.measures, limit=self.limit, removal=self.removal)
+        probe = probe_config(
+            self.dataset,
+            config,
+            size=self.size,
+            cell=self.cell or cell,
+            seed=self.seed,
+            manifest=self.manifest,
+            measures=self.measures,
+            limit=self.limit,
+            removal=self.removal,
+        )
         check_cells(networks, probe)
         return DATASETS.build(probe)
 
@@ -93,19 +103,27 @@ class Reading:
             say(f'{name}: already measured on these draws, kept: {path}')
         else:
             with shown_progress(f'{name}: probes') as show:
-                report = measure_model(network.model, dataset, batch_size=self.batch_size, num_workers=self.workers,
-                                       progress=show)
+                report = measure_model(
+                    network.model, dataset, batch_size=self.batch_size, num_workers=self.workers, progress=show
+                )
         # The same network may come from other files than in the call that measured it.
         config, checkpoint = network.config, network.checkpoint
-        report = {**report, 'config': config and config.filename, 'checkpoint': checkpoint and str(checkpoint),
-                  'layer': self.layer, 'measured': self.measured, 'network_sha256': weights,
-                  'made_from': made_from(config, checkpoint)}
+        report = {
+            **report,
+            'config': config and config.filename,
+            'checkpoint': checkpoint and str(checkpoint),
+            'layer': self.layer,
+            'measured': self.measured,
+            'network_sha256': weights,
+            'made_from': made_from(config, checkpoint),
+        }
         write_json(path, report)
         return report
 
 
-def measure_one(spec: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(),
-                allow_pickle: bool = False) -> dict[str, Any]:
+def measure_one(
+    spec: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(), allow_pickle: bool = False
+) -> dict[str, Any]:
     """The report of the network that a specification names, which is written to a file.
 
     Args:
@@ -118,8 +136,9 @@ def measure_one(spec: str, path: Path, draws: Draws = Draws(), reading: Reading 
     Raises:
         UserError: See `open_network`.
     """
-    network = open_network(spec, measured=reading.measured, layer=reading.layer, seed=draws.seed,
-                           allow_pickle=allow_pickle)
+    network = open_network(
+        spec, measured=reading.measured, layer=reading.layer, seed=draws.seed, allow_pickle=allow_pickle
+    )
     dataset = draws.build({network.name: network})
     return reading.measure(network.name, network, path, dataset, print)
 
@@ -136,14 +155,17 @@ def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
     styles, first = styles_of(runs), runs[0].coupling
-    figures = {f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic)
-               for statistic in ('median', 'mean')}
-    figures.update({f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' '))
-                    for key in first['histograms']})
+    figures = {
+        f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
+    }
+    figures.update(
+        {f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' ')) for key in first['histograms']}
+    )
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
 def main() -> None:
+    """Runs the program from the command line."""
     parser = argparse.ArgumentParser(description='Measures one network.')
     parser.add_argument('network')
     parser.add_argument('out', type=Path)

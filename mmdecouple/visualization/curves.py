@@ -1,4 +1,5 @@
 """Training curves: one panel a loss term, one line a run."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,9 +8,13 @@ from matplotlib.figure import Figure
 from .runs import Run
 from .style import RunStyle, figure_style, new_figure
 
-_TITLES = {'loss': 'Total (as optimized)', 'loss_global': 'Global term (weighted)',
-           'loss_dense': 'Dense term (weighted)', 'loss_decoupling': 'De-coupling term (weighted)',
-           'decoupling': 'De-coupling loss (unweighted)'}
+_TITLES = {
+    'loss': 'Total (as optimized)',
+    'loss_global': 'Global term (weighted)',
+    'loss_dense': 'Dense term (weighted)',
+    'loss_decoupling': 'De-coupling term (weighted)',
+    'decoupling': 'De-coupling loss (unweighted)',
+}
 
 
 def smooth(values: np.ndarray, share: float = 0.04) -> np.ndarray:
@@ -58,14 +63,18 @@ def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | No
                     continue
                 style = styles[run.name]
                 axes.plot(curve[:, 0], curve[:, 1], color=style.color, lw=0.8, alpha=0.25)
-                handles[run.name], = axes.plot(curve[:, 0], smooth(curve[:, 1]), style.dash,
-                                               color=style.color, lw=1.7,
-                                               marker='.' if len(curve) < 3 else '')
+                (handles[run.name],) = axes.plot(
+                    curve[:, 0],
+                    smooth(curve[:, 1]),
+                    style.dash,
+                    color=style.color,
+                    lw=1.7,
+                    marker='.' if len(curve) < 3 else '',
+                )
             axes.set_title(_TITLES.get(term, term))
             axes.set_xlabel('iteration')
             axes.margins(x=0.01)
-        for axes in grid.flat[len(order):]:
+        for axes in grid.flat[len(order) :]:
             axes.set_visible(False)
-        figure.legend(handles.values(), handles.keys(), loc='outside lower center',
-                      ncols=min(len(handles), 5))
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=min(len(handles), 5))
     return figure

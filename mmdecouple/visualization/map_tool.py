@@ -1,4 +1,5 @@
 """What the tools that draw maps share: their options, what they name, and maps that need not be computed twice."""
+
 import argparse
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -29,14 +30,22 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
         scenes: The same for built-in scenes.
         out: Folder.
     """
-    parser.add_argument('networks', nargs='+', metavar='NETWORK',
-                        help='CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, timm:NAME, '
-                        'timm:NAME=FILE, or a weight file of a published ViT')
+    parser.add_argument(
+        'networks',
+        nargs='+',
+        metavar='NETWORK',
+        help='CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, timm:NAME, '
+        'timm:NAME=FILE, or a weight file of a published ViT',
+    )
     parser.add_argument('--images', nargs='+', required=True, metavar='IMAGES', help=WORDS)
     parser.add_argument('--names', nargs='+', help='names of the networks, in order (default: files and folders)')
     parser.add_argument('--out', type=Path, default=Path(out), help=f'folder of figures and arrays (default: {out})')
-    parser.add_argument('--size', type=positive, help='side in pixels at which networks see the images; they take the '
-                        f'nearest multiple of their cell (default: {size}, scenes {scenes})')
+    parser.add_argument(
+        '--size',
+        type=positive,
+        help='side in pixels at which networks see the images; they take the '
+        f'nearest multiple of their cell (default: {size}, scenes {scenes})',
+    )
     parser.add_argument('--limit', type=positive, default=6, help='most images (default: 6)')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
     parser.add_argument('--layer', help=LAYER)
@@ -52,8 +61,14 @@ def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[Sampl
     size = args.size or (args.scene_size if scenes else args.usual_size)
     choose_device(args.device)
     subjects = read_sample_images(args.images, size, args.limit)
-    networks = open_networks(args.networks, args.names, measured=args.measured, layer=args.layer, seed=args.seed,
-                             allow_pickle=args.allow_pickle)
+    networks = open_networks(
+        args.networks,
+        args.names,
+        measured=args.measured,
+        layer=args.layer,
+        seed=args.seed,
+        allow_pickle=args.allow_pickle,
+    )
     return networks, subjects
 
 
@@ -76,8 +91,9 @@ def cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]
         facts: All that the array depends on: numbers, words, arrays.
         make: Computes it.
     """
-    digest = digest_of([digest_of_bytes(fact.tobytes()) if isinstance(fact, np.ndarray) else repr(fact)
-                        for fact in facts])
+    digest = digest_of(
+        [digest_of_bytes(fact.tobytes()) if isinstance(fact, np.ndarray) else repr(fact) for fact in facts]
+    )
     path = folder / f'{digest[:24]}.npy'
     if path.is_file():
         return np.load(path)

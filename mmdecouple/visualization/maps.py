@@ -1,4 +1,5 @@
 """Maps of several networks beside each other, under the images they are of."""
+
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
@@ -12,9 +13,16 @@ Point = tuple[float, float]
 _NAME = 18  # letters of a name in a line
 
 
-def maps_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, RunStyle],
-                label: str, *, limits: tuple[float, float] | None = (0.0, 1.0), points: Sequence[Point] | None = None,
-                captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
+def maps_figure(
+    images: Sequence[np.ndarray],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    styles: Mapping[str, RunStyle],
+    label: str,
+    *,
+    limits: tuple[float, float] | None = (0.0, 1.0),
+    points: Sequence[Point] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
     """Return images in a row, and below them a row of maps for every network.
 
     Args:
@@ -55,8 +63,9 @@ def maps_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.nda
     return figure
 
 
-def lsc_figure(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]],
-               styles: Mapping[str, RunStyle]) -> Figure:
+def lsc_figure(
+    images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, RunStyle]
+) -> Figure:
     """Return the LSC maps of networks with their means, all on one color scale from 0 to 1.
 
     Args:

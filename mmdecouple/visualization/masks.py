@@ -1,4 +1,5 @@
 """Cut masks drawn as the paper draws them: collaboration (its figure 11), kinds of mask (12)."""
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,16 +9,18 @@ from matplotlib.patches import Rectangle
 from .style import CUT_COLOR, INK, MUTED, bare, figure_style, new_figure
 
 LABELS = {
-    'rcc': 'RCC', 'rcc_printed': 'RCC, Algorithm 2 as printed', 'cutout': 'Cutout',
-    'blockwise': 'Blockwise', 'random': 'Random', 'rectangle': 'Rectangle',
+    'rcc': 'RCC',
+    'rcc_printed': 'RCC, Algorithm 2 as printed',
+    'cutout': 'Cutout',
+    'blockwise': 'Blockwise',
+    'random': 'Random',
+    'rectangle': 'Rectangle',
 }
-_LINES = {'rcc': ('#0072B2', 'o', '-'), 'cutout': ('#D55E00', 's', '--'),
-          'rcc_printed': ('#7b8794', '^', ':')}
+_LINES = {'rcc': ('#0072B2', 'o', '-'), 'cutout': ('#D55E00', 's', '--'), 'rcc_printed': ('#7b8794', '^', ':')}
 _KEPT_COLOR = '#EEF2F5'
 
 
-def collaboration_figure(numbers: Sequence[int], ratios: Mapping[str, np.ndarray],
-                         cut_ratio: float) -> Figure:
+def collaboration_figure(numbers: Sequence[int], ratios: Mapping[str, np.ndarray], cut_ratio: float) -> Figure:
     """Return the share of a region that ends up cut, against the number of regions.
 
     Args:
@@ -34,16 +37,39 @@ def collaboration_figure(numbers: Sequence[int], ratios: Mapping[str, np.ndarray
         figure = new_figure(6.0, 3.7)
         axes = figure.subplots()
         axes.axhline(cut_ratio, color=INK, linewidth=0.9, linestyle=(0, (1, 1.5)))
-        axes.annotate(f'wanted: {cut_ratio:g}', (1, cut_ratio), (3, 0), color=INK, fontsize=8,
-                      xycoords=('axes fraction', 'data'), textcoords='offset points',
-                      ha='left', va='center', annotation_clip=False)
+        axes.annotate(
+            f'wanted: {cut_ratio:g}',
+            (1, cut_ratio),
+            (3, 0),
+            color=INK,
+            fontsize=8,
+            xycoords=('axes fraction', 'data'),
+            textcoords='offset points',
+            ha='left',
+            va='center',
+            annotation_clip=False,
+        )
         for name, values in ratios.items():
             color, marker, dash = _LINES[name]
             mean, deviation = np.asarray(values).T
-            axes.fill_between(numbers, (mean - deviation).clip(0), (mean + deviation).clip(max=1),
-                              color=color, alpha=0.13, linewidth=0)
-            axes.plot(numbers, mean, color=color, marker=marker, linestyle=dash, markersize=5,
-                      linewidth=1.8, label=LABELS[name])
+            axes.fill_between(
+                numbers,
+                (mean - deviation).clip(0),
+                (mean + deviation).clip(max=1),
+                color=color,
+                alpha=0.13,
+                linewidth=0,
+            )
+            axes.plot(
+                numbers,
+                mean,
+                color=color,
+                marker=marker,
+                linestyle=dash,
+                markersize=5,
+                linewidth=1.8,
+                label=LABELS[name],
+            )
         axes.set_xticks(numbers)
         axes.set_ylim(0, 1)
         axes.set_xlabel('number of regions in a view')
@@ -73,16 +99,17 @@ def mask_types_figure(masks: Mapping[str, np.ndarray], regions: Mapping[str, np.
             colors = np.where(mask[..., None], _rgb(CUT_COLOR), _rgb(_KEPT_COLOR))
             bare(axes).imshow(colors, extent=(0, width, height, 0), interpolation='nearest')
             for x1, y1, x2, y2 in regions.get(name, ()):
-                axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=INK,
-                                         linewidth=0.9, linestyle=(0, (3, 2))))
-            axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor=MUTED,
-                                     linewidth=0.8, clip_on=False))
+                axes.add_patch(
+                    Rectangle(
+                        (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=INK, linewidth=0.9, linestyle=(0, (3, 2))
+                    )
+                )
+            axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor=MUTED, linewidth=0.8, clip_on=False))
             axes.set_title(LABELS[name].replace(', ', ',\n'), fontsize=8.5, loc='center')
             axes.set_xlabel(f'{100 * mask.mean():.0f} % cut', fontsize=8)
-        figure.supxlabel('colored: cut, shows the background image      dashed: regions',
-                         fontsize=8, color=MUTED)
+        figure.supxlabel('colored: cut, shows the background image      dashed: regions', fontsize=8, color=MUTED)
     return figure
 
 
 def _rgb(color: str) -> np.ndarray:
-    return np.array([int(color[index:index + 2], 16) for index in (1, 3, 5)], np.uint8)
+    return np.array([int(color[index : index + 2], 16) for index in (1, 3, 5)], np.uint8)

@@ -1,4 +1,5 @@
 """Figures that need networks or masks at hand: a decoupled batch, RCC against Cutout, affinity."""
+
 from collections.abc import Sequence
 from functools import partial
 
@@ -32,8 +33,9 @@ _GRIDS = (1, 2, 3, 4, 5, 6)
 _REPEATS = 60
 
 
-def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
-                   ) -> tuple[list[Exhibit], list[str]]:
+def model_pictures(
+    runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
+) -> tuple[list[Exhibit], list[str]]:
     """Draw what the networks of some runs see and do.
 
     Args:
@@ -45,8 +47,11 @@ def model_pictures(runs: Sequence[Run], dataset: str | None = None, allow_pickle
         tuple[list[Exhibit], list[str]]: The figures, and one line for each that could not be drawn
         because its data are not there.
     """
-    makers = {'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
-              'masks': mask_comparison, 'affinity': partial(affinity, runs, dataset, allow_pickle)}
+    makers = {
+        'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
+        'masks': mask_comparison,
+        'affinity': partial(affinity, runs, dataset, allow_pickle),
+    }
     exhibits, missing = [], []
     for name, maker in makers.items():
         try:
@@ -70,18 +75,26 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
     preprocessor = model.data_preprocessor
     preprocessor.set_step(_SEED, 0, 0)
     step = model.begin(**preprocessor(default_collate(items), training=True))
-    decoupled, views = step.decoupled, step.stacked(model.flow.teacher[:model.flow.decoupled])
+    decoupled, views = step.decoupled, step.stacked(model.flow.teacher[: model.flow.decoupled])
     keys, partners, mixed = (
         to_uint8(images, preprocessor.mean.flatten(), preprocessor.std.flatten())
-        for images in (views[decoupled.rows], views[decoupled.partners],
-                       mix_pixels(views, decoupled.rows, decoupled.partners, decoupled.cut_mask)))
-    figure = decoupled_batch_figure(keys, decoupled.cut_mask.cpu().numpy(), partners, mixed,
-                                    _COLUMNS)
-    return [Exhibit(
-        'decoupled_batch', 'Pictures', f'A decoupled batch of {run.name}',
-        'The teacher sees the key view only. The student also sees the decoupled view, in which '
-        'the cut cells show another image of the batch; the de-coupling loss stands on the rest.',
-        figure)]
+        for images in (
+            views[decoupled.rows],
+            views[decoupled.partners],
+            mix_pixels(views, decoupled.rows, decoupled.partners, decoupled.cut_mask),
+        )
+    )
+    figure = decoupled_batch_figure(keys, decoupled.cut_mask.cpu().numpy(), partners, mixed, _COLUMNS)
+    return [
+        Exhibit(
+            'decoupled_batch',
+            'Pictures',
+            f'A decoupled batch of {run.name}',
+            'The teacher sees the key view only. The student also sees the decoupled view, in which '
+            'the cut cells show another image of the batch; the de-coupling loss stands on the rest.',
+            figure,
+        )
+    ]
 
 
 def mask_comparison() -> list[Exhibit]:
@@ -91,12 +104,21 @@ def mask_comparison() -> list[Exhibit]:
     masks, boxes = example_masks(names, _RATIO, _CELLS, _SEED)
     numbers = [grid * grid for grid in _GRIDS]
     return [
-        Exhibit('rcc_and_cutout_ratio', 'Pictures', 'RCC masks against Cutout: the ratio',
-                'Share of a region that is cut when regions overlap. Cutout cuts every region for '
-                'itself and takes ever more; RCC lets them share. Band: one standard deviation.',
-                collaboration_figure(numbers, ratios, _RATIO)),
-        Exhibit('rcc_and_cutout_masks', 'Pictures', 'RCC masks against Cutout: one example',
-                f'The same four regions, wanted ratio {_RATIO:g}.', mask_types_figure(masks, boxes)),
+        Exhibit(
+            'rcc_and_cutout_ratio',
+            'Pictures',
+            'RCC masks against Cutout: the ratio',
+            'Share of a region that is cut when regions overlap. Cutout cuts every region for '
+            'itself and takes ever more; RCC lets them share. Band: one standard deviation.',
+            collaboration_figure(numbers, ratios, _RATIO),
+        ),
+        Exhibit(
+            'rcc_and_cutout_masks',
+            'Pictures',
+            'RCC masks against Cutout: one example',
+            f'The same four regions, wanted ratio {_RATIO:g}.',
+            mask_types_figure(masks, boxes),
+        ),
     ]
 
 
@@ -111,18 +133,28 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
     for run in runs:
         model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model
         normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
-        maps[run.name] = affinity_maps(model, torch.stack(list(normalized)),
-                                       torch.tensor(points)).numpy()
-    figures = {scale: affinity_figure([item.image for item in items], points, maps, styles_of(runs),
-                                      scale) for scale in ('fixed', 'per_map')}
+        maps[run.name] = affinity_maps(model, torch.stack(list(normalized)), torch.tensor(points)).numpy()
+    figures = {
+        scale: affinity_figure([item.image for item in items], points, maps, styles_of(runs), scale)
+        for scale in ('fixed', 'per_map')
+    }
     return [
-        Exhibit('affinity', 'Pictures', 'Point affinity, same points for every network',
-                'Cosine between the feature at the dot (center of the largest object) and every '
-                'other place, one scale from 0 to 1 for all. A feature that keeps to its object is '
-                'bright on the object and dark elsewhere.', figures['fixed']),
-        Exhibit('affinity_stretched', 'Pictures', 'Point affinity, each map stretched',
-                'The same maps, each from its own lowest to its own highest value: compare shapes '
-                'here, not levels.', figures['per_map']),
+        Exhibit(
+            'affinity',
+            'Pictures',
+            'Point affinity, same points for every network',
+            'Cosine between the feature at the dot (center of the largest object) and every '
+            'other place, one scale from 0 to 1 for all. A feature that keeps to its object is '
+            'bright on the object and dark elsewhere.',
+            figures['fixed'],
+        ),
+        Exhibit(
+            'affinity_stretched',
+            'Pictures',
+            'Point affinity, each map stretched',
+            'The same maps, each from its own lowest to its own highest value: compare shapes here, not levels.',
+            figures['per_map'],
+        ),
     ]
 
 
@@ -145,7 +177,9 @@ def _pictured(objects: ObjectDataset, size: int) -> list[ObjectImage]:
     items = []
     for index in chosen:
         item = objects.objects(int(index))
-        masks = [cv2.resize(mask.astype(np.uint8), (size, size),
-                            interpolation=cv2.INTER_NEAREST).astype(bool) for mask in item.masks]
+        masks = [
+            cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST).astype(bool)
+            for mask in item.masks
+        ]
         items.append(item._replace(image=resize(item.image, (size, size)), masks=np.stack(masks)))
     return items

@@ -1,7 +1,8 @@
 """The report: one self-contained HTML page, with the PNGs it shows beside it."""
+
 import base64
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,13 @@ class Exhibit(NamedTuple):
     figure: Figure
 
 
-def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (),
-                 title: str = 'Coupling report', notes: Sequence[str] = ()) -> Path:
+def write_report(
+    out: Path,
+    runs: Sequence[Run],
+    pictures: Sequence[Exhibit] = (),
+    title: str = 'Coupling report',
+    notes: Sequence[str] = (),
+) -> Path:
     """Write `report.html` and its PNGs and return the path of the page.
 
     Args:
@@ -64,18 +70,37 @@ def write_report(out: Path, runs: Sequence[Run], pictures: Sequence[Exhibit] = (
     for exhibit in [*_charts(runs, styles), *pictures]:
         png = save_png(exhibit.figure, out / f'{exhibit.slug}.png')
         data = base64.b64encode(png.read_bytes()).decode('ascii')
-        exhibits.append({**exhibit._asdict(), 'src': f'data:image/png;base64,{data}',
-                         'width': round(_PIXELS_AN_INCH * exhibit.figure.get_figwidth())})
-    environment = Environment(loader=PackageLoader('mmdecouple.visualization', '.'),
-                              autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)
+        exhibits.append(
+            {
+                **exhibit._asdict(),
+                'src': f'data:image/png;base64,{data}',
+                'width': round(_PIXELS_AN_INCH * exhibit.figure.get_figwidth()),
+            }
+        )
+    environment = Environment(
+        loader=PackageLoader('mmdecouple.visualization', '.'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page = environment.get_template('report_template.html').render(
-        title=title, notes=notes, runs=runs, styles=styles, reference=reference_of(runs),
-        specs=shown_metrics([run.coupling for run in runs]), value=metric_value, interval=metric_interval,
+        title=title,
+        notes=notes,
+        runs=runs,
+        styles=styles,
+        reference=reference_of(runs),
+        specs=shown_metrics([run.coupling for run in runs]),
+        value=metric_value,
+        interval=metric_interval,
         difference=difference,
-        exhibits=exhibits, readings=readings(runs), facts=[run_facts(run) for run in runs],
-        coupling=runs[0].coupling, version=__version__,
-        made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'))
+        exhibits=exhibits,
+        readings=readings(runs),
+        facts=[run_facts(run) for run in runs],
+        coupling=runs[0].coupling,
+        version=__version__,
+        made=datetime.now(UTC).strftime('%Y-%m-%d %H:%M UTC'),
+    )
     path = out / 'report.html'
     write_text(path, page)
     return path
@@ -136,16 +161,39 @@ def run_facts(run: Run) -> dict[str, str]:
 
 def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
     found = [
-        ('metrics', 'Measures', 'Headline measures',
-         'Dot: value. Bar: 95 % bootstrap interval over the drawn objects.', interval_figure(runs, styles)),
-        ('cr_inter', 'Measures', 'Inter-object coupling ratio over the masked share',
-         'The more of object A is masked, the more its feature may be pulled to its neighbor B. '
-         'At 1 the neighbor changes nothing.', ratio_curve_figure(runs, styles)),
-        *((f'{spec.histogram}_histogram', 'Measures', f'{spec.label}: distribution', spec.meaning,
-           histogram_figure(runs, styles, spec.histogram, spec.label))
-          for spec in shown_metrics([run.coupling for run in runs]) if spec.histogram),
-        ('losses', 'Training', 'Loss curves',
-         'Faint: as logged. Bold: moving average. Totals of methods with different terms can not '
-         'be compared with each other.', loss_figure(runs, styles)),
+        (
+            'metrics',
+            'Measures',
+            'Headline measures',
+            'Dot: value. Bar: 95 % bootstrap interval over the drawn objects.',
+            interval_figure(runs, styles),
+        ),
+        (
+            'cr_inter',
+            'Measures',
+            'Inter-object coupling ratio over the masked share',
+            'The more of object A is masked, the more its feature may be pulled to its neighbor B. '
+            'At 1 the neighbor changes nothing.',
+            ratio_curve_figure(runs, styles),
+        ),
+        *(
+            (
+                f'{spec.histogram}_histogram',
+                'Measures',
+                f'{spec.label}: distribution',
+                spec.meaning,
+                histogram_figure(runs, styles, spec.histogram, spec.label),
+            )
+            for spec in shown_metrics([run.coupling for run in runs])
+            if spec.histogram
+        ),
+        (
+            'losses',
+            'Training',
+            'Loss curves',
+            'Faint: as logged. Bold: moving average. Totals of methods with different terms can not '
+            'be compared with each other.',
+            loss_figure(runs, styles),
+        ),
     ]
     return [Exhibit(*parts) for parts in found if parts[-1] is not None]

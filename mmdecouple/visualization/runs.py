@@ -1,4 +1,5 @@
 """What a run folder says about itself: its config, its loss curves, its measured coupling."""
+
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,8 +43,11 @@ class Run:
     @property
     def losses(self) -> dict[str, np.ndarray]:
         """The curves that are losses: `loss`, `loss_*` and the unweighted `decoupling`."""
-        return {key: curve for key, curve in self.scalars.items()
-                if key == 'loss' or key.startswith('loss_') or key == 'decoupling'}
+        return {
+            key: curve
+            for key, curve in self.scalars.items()
+            if key == 'loss' or key.startswith('loss_') or key == 'decoupling'
+        }
 
 
 def read_scalars(folder: Path) -> dict[str, np.ndarray]:
@@ -77,9 +81,9 @@ def read_scalars(folder: Path) -> dict[str, np.ndarray]:
     if not points:
         raise MissingFile(
             f'{folder}: no loss in <timestamp>/vis_data/scalars.json; did this run train, '
-            'and was LocalVisBackend among its vis_backends?')
-    return {key: np.array(sorted(curve.items()), dtype=np.float64)
-            for key, curve in points.items()}
+            'and was LocalVisBackend among its vis_backends?'
+        )
+    return {key: np.array(sorted(curve.items()), dtype=np.float64) for key, curve in points.items()}
 
 
 def read_coupling(path: Path) -> dict:
@@ -90,16 +94,14 @@ def read_coupling(path: Path) -> dict:
         ValueError: The file is not JSON of format `mmdecouple-coupling/1`.
     """
     if not path.is_file():
-        raise MissingFile(
-            f'{path}: not there; make it with tools/analysis_tools/coupling.py.')
+        raise MissingFile(f'{path}: not there; make it with tools/analysis_tools/coupling.py.')
     try:
         coupling = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise UserError(f'{path}: not valid JSON ({error}); measure this run again.') from error
     found = coupling.get('format') if isinstance(coupling, dict) else None
     if found != FORMAT:
-        raise UserError(f'{path}: format is {found!r}, expected {FORMAT!r}; '
-                        'measure this run again.')
+        raise UserError(f'{path}: format is {found!r}, expected {FORMAT!r}; measure this run again.')
     if not coupling.get('metrics'):
         raise UserError(f'{path}: holds no metrics; measure this run again.')
     return coupling
@@ -139,4 +141,5 @@ def check_same_draws(runs: list[Run]) -> None:
                 f'{first.name} and {run.name} were measured on different draws: manifest '
                 f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
                 f'({run.coupling.get("dataset")}); measure them alike with --remeasure, and if their '
-                'configs measure on different data, with --dataset.')
+                'configs measure on different data, with --dataset.'
+            )

@@ -1,4 +1,5 @@
 """Images to look at: files, folders, COCO or built-in scenes, all at one size, with points where objects are known."""
+
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,8 +37,9 @@ class SampleImage(NamedTuple):
     points: tuple[tuple[float, float], ...] = ()
 
 
-def read_sample_images(words: str | Path | Sequence[str | Path], size: int,
-                       limit: int | None = None) -> list[SampleImage]:
+def read_sample_images(
+    words: str | Path | Sequence[str | Path], size: int, limit: int | None = None
+) -> list[SampleImage]:
     """Read images, squashed to squares.
 
     Args:
@@ -113,5 +115,5 @@ def _objects(config: dict, size: int) -> Iterator[SampleImage]:
     for index in range(len(dataset)):
         if len(dataset.info(index)['ids']):
             item = dataset.objects(index)
-            points = (largest_instance_point(item), ) if item.masks.any() else ()
+            points = (largest_instance_point(item),) if item.masks.any() else ()
             yield SampleImage(f'{dataset.name}-{item.image_id}', resize(item.image, (size, size)), points)

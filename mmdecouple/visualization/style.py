@@ -1,4 +1,5 @@
 """One look for every figure: a color-blind safe color, marker and dash per run, always the same."""
+
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -23,14 +24,33 @@ _DASHES = ('-', '--', ':', '-.')
 _DPI = 160
 
 _RC = {
-    'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9.0,
-    'text.color': INK, 'axes.labelcolor': INK, 'axes.edgecolor': '#9aa5b1', 'axes.linewidth': 0.8,
-    'axes.titlesize': 9.5, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left',
-    'axes.titlepad': 8.0, 'axes.spines.top': False, 'axes.spines.right': False,
-    'axes.axisbelow': True, 'axes.grid': True, 'grid.color': RULE, 'grid.linewidth': 0.7,
-    'xtick.color': MUTED, 'ytick.color': MUTED, 'xtick.labelsize': 8.0, 'ytick.labelsize': 8.0,
-    'xtick.major.size': 0.0, 'ytick.major.size': 0.0, 'legend.frameon': False,
-    'legend.fontsize': 8.5, 'figure.facecolor': 'white', 'savefig.facecolor': 'white',
+    'font.family': 'sans-serif',
+    'font.sans-serif': ['DejaVu Sans'],
+    'font.size': 9.0,
+    'text.color': INK,
+    'axes.labelcolor': INK,
+    'axes.edgecolor': '#9aa5b1',
+    'axes.linewidth': 0.8,
+    'axes.titlesize': 9.5,
+    'axes.titleweight': 'bold',
+    'axes.titlelocation': 'left',
+    'axes.titlepad': 8.0,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.axisbelow': True,
+    'axes.grid': True,
+    'grid.color': RULE,
+    'grid.linewidth': 0.7,
+    'xtick.color': MUTED,
+    'ytick.color': MUTED,
+    'xtick.labelsize': 8.0,
+    'ytick.labelsize': 8.0,
+    'xtick.major.size': 0.0,
+    'ytick.major.size': 0.0,
+    'legend.frameon': False,
+    'legend.fontsize': 8.5,
+    'figure.facecolor': 'white',
+    'savefig.facecolor': 'white',
 }
 
 

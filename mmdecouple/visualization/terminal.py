@@ -1,4 +1,5 @@
 """Measured numbers of several networks as tables of the terminal."""
+
 from collections.abc import Sequence
 
 from rich.box import SIMPLE

@@ -1,4 +1,5 @@
 """Checkpoints that are read without running code in them."""
+
 import argparse
 import os
 import os.path as osp
@@ -26,8 +27,14 @@ _SCALAR, _ = np.float64(0).__reduce__()
 # What checkpoints hold beside tensors and plain containers, for files that torch itself reads: arrays, log curves,
 # and the options of a run.
 SAFE_GLOBALS = [
-    _RECONSTRUCT, _SCALAR, np.ndarray, np.dtype, HistoryBuffer, (statistic_of, 'builtins.getattr'), argparse.Namespace,
-    *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd')
+    _RECONSTRUCT,
+    _SCALAR,
+    np.ndarray,
+    np.dtype,
+    HistoryBuffer,
+    (statistic_of, 'builtins.getattr'),
+    argparse.Namespace,
+    *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd'),
 ]
 
 
@@ -57,10 +64,9 @@ def refusing_code(words: Callable[[str], str]) -> Iterator[None]:
             os.environ[key] = before
 
 
-def read_checkpoint(filename: str,
-                    map_location: str | torch.device = 'cpu',
-                    allow_pickle: bool = False,
-                    mmap: bool = False) -> dict[str, Any]:
+def read_checkpoint(
+    filename: str, map_location: str | torch.device = 'cpu', allow_pickle: bool = False, mmap: bool = False
+) -> dict[str, Any]:
     """Reads a checkpoint without running code that is in it, and refuses one that is not sound.
 
     Args:
@@ -101,7 +107,8 @@ def read_checkpoint(filename: str,
         meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
         reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
         raise DamagedCheckpoint(
-            f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.') from error
+            f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.'
+        ) from error
     if not mmap:
         check_content(content, repr(filename))
     if isinstance(content, dict) and isinstance(content.get('meta'), dict) and not allow_pickle:
@@ -146,5 +153,7 @@ def _moved(content: Any, device: str | torch.device) -> Any:
 
 
 def _refusal(name: str, what: str) -> str:
-    return (f'{name} holds more than weights ({what[:160]}) and loading it could run code in it; '
-            'if you trust its origin, set the config key allow_pickle_checkpoint=True.')
+    return (
+        f'{name} holds more than weights ({what[:160]}) and loading it could run code in it; '
+        'if you trust its origin, set the config key allow_pickle_checkpoint=True.'
+    )

@@ -1,4 +1,5 @@
 """Checks that apply to weight files of every form: sound values, plain tensors, expected containers."""
+
 from typing import Any
 
 import torch
@@ -35,8 +36,9 @@ def check_content(content: Any, where: str) -> None:
         raise DamagedCheckpoint(f'{where} holds a {type(content).__name__}, not a dict of weights; name another file.')
     for key, kinds in (('state_dict', dict), ('meta', (dict, type(None)))):
         if key in content and not isinstance(content[key], kinds):
-            raise DamagedCheckpoint(f'{where} is no checkpoint: its {key} is {shown(content[key])}, not a dict; name '
-                                    'another file.')
+            raise DamagedCheckpoint(
+                f'{where} is no checkpoint: its {key} is {shown(content[key])}, not a dict; name another file.'
+            )
     waiting: list[tuple[str, Any]] = [('', content)]
     seen: set[int] = set()
     storages: dict[int, int] = {}
@@ -54,24 +56,32 @@ def check_content(content: Any, where: str) -> None:
         seen.add(id(value))
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(item, Tensor) and isinstance(value, dict) and not isinstance(key, str):
-                raise DamagedCheckpoint(f'{where} holds a tensor under {shown(key)}, which is no name; name another '
-                                        'file.')
+                raise DamagedCheckpoint(
+                    f'{where} holds a tensor under {shown(key)}, which is no name; name another file.'
+                )
             if isinstance(item, (Tensor, dict, list, tuple)):
                 waiting.append((f'{name}.{key}' if name else str(key), item))
     if used > _MOST_SHARING * sum(storages.values()):
-        raise DamagedCheckpoint(f'{where} gives {used} bytes of tensors out of {sum(storages.values())} stored ones; '
-                                'name another file.')
+        raise DamagedCheckpoint(
+            f'{where} gives {used} bytes of tensors out of {sum(storages.values())} stored ones; name another file.'
+        )
 
 
 def _check_tensor(value: Tensor, name: str, where: str) -> None:
     # A quantized or sparse tensor has no plain storage to look into.
-    kinds = dict(quantized=value.is_quantized, sparse=value.layout != torch.strided, complex=value.is_complex(),
-                 empty=value.is_meta)
+    kinds = dict(
+        quantized=value.is_quantized,
+        sparse=value.layout != torch.strided,
+        complex=value.is_complex(),
+        empty=value.is_meta,
+    )
     kind = next((kind for kind, found in kinds.items() if found), None)
     if kind is None and value.numel() * value.element_size() > value.untyped_storage().nbytes():
         kind = f'{"x".join(map(str, value.shape))} without as many values'
     if kind:
         raise DamagedCheckpoint(f'{where}: the tensor {shown(name)} is {kind}; name a file of plain weights.')
     if value.is_floating_point() and value.numel() and not is_finite(value.detach()):
-        raise DamagedCheckpoint(f'{where}: the tensor {shown(name, 100)} holds NaN or infinity, so its training went '
-                                'wrong or the file is damaged; take an earlier checkpoint, or copy it again.')
+        raise DamagedCheckpoint(
+            f'{where}: the tensor {shown(name, 100)} holds NaN or infinity, so its training went '
+            'wrong or the file is damaged; take an earlier checkpoint, or copy it again.'
+        )

@@ -1,4 +1,5 @@
 """Weight files of any origin: pickled by torch or with numpy arrays, TorchScript, or safetensors."""
+
 import io
 import os.path as osp
 from typing import Any
@@ -44,8 +45,9 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         try:
             return read_checkpoint(path, allow_pickle=allow_pickle)
         except UnsafeCheckpoint as error:
-            raise UnsafeCheckpoint(f'{str(error).rpartition(";")[0]}; if you trust its origin, allow it '
-                                   '(tool: --allow-pickle).') from error
+            raise UnsafeCheckpoint(
+                f'{str(error).rpartition(";")[0]}; if you trust its origin, allow it (tool: --allow-pickle).'
+            ) from error
     check_content(content, repr(path))
     return content
 
@@ -73,5 +75,6 @@ def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
     except Exception as error:
         # Beside its own error the library passes on whatever a damaged header makes of torch.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DamagedCheckpoint(f'{path!r} is truncated or no safetensors file ({reason}); copy it again, or name '
-                                'another file.') from error
+        raise DamagedCheckpoint(
+            f'{path!r} is truncated or no safetensors file ({reason}); copy it again, or name another file.'
+        ) from error

@@ -1,4 +1,5 @@
 """Whether all numbers of a state are finite."""
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,4 +1,5 @@
 """Weights of a checkpoint into a model, with every key that does not match named."""
+
 import logging
 import re
 from typing import Any
@@ -9,12 +10,14 @@ from mmengine.logging import print_log
 from mmdecouple.utils.errors import UserError
 
 
-def load_weights(model: torch.nn.Module,
-                 checkpoint: dict[str, Any],
-                 name: str,
-                 strict: bool = False,
-                 revise_keys: list[tuple[str, str]] | None = None,
-                 dry: bool = False) -> None:
+def load_weights(
+    model: torch.nn.Module,
+    checkpoint: dict[str, Any],
+    name: str,
+    strict: bool = False,
+    revise_keys: list[tuple[str, str]] | None = None,
+    dry: bool = False,
+) -> None:
     """Loads the weights whose names and shapes match and lists the others.
 
     Args:
@@ -37,24 +40,27 @@ def load_weights(model: torch.nn.Module,
     expected = model.state_dict()
     missing = [key for key in expected if key not in weights]
     unexpected = [key for key in weights if key not in expected]
-    reshaped = [
-        key for key, value in expected.items()
-        if key in weights and value.shape != weights[key].shape
-    ]
+    reshaped = [key for key, value in expected.items() if key in weights and value.shape != weights[key].shape]
     found = ', '.join(
         f'{len(keys)} {what} ({_some(keys)})'
-        for what, keys in (('missing', missing), ('unexpected', unexpected),
-                           ('of another shape', reshaped)) if keys)
+        for what, keys in (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
+        if keys
+    )
     teacher = 'teacher.backbone.'
     has_both = any(key.startswith(teacher) for key in weights) and any(key.startswith(teacher) for key in expected)
-    whole = ('backbone.', teacher) if has_both else ('backbone.', )
+    whole = ('backbone.', teacher) if has_both else ('backbone.',)
     # A network that masks nothing has no place for the token that stands for masked patches.
-    broken = [key for key in missing + reshaped + unexpected
-              if key.startswith(whole) and not (key in unexpected and key.endswith('.mask_token'))]
+    broken = [
+        key
+        for key in missing + reshaped + unexpected
+        if key.startswith(whole) and not (key in unexpected and key.endswith('.mask_token'))
+    ]
     if broken or (strict and found):
-        raise UserError(f'The checkpoint {name!r} does not fit the model: {found}; choose the '
-                        'config it was trained with, or another checkpoint (config key '
-                        'load_from).')
+        raise UserError(
+            f'The checkpoint {name!r} does not fit the model: {found}; choose the '
+            'config it was trained with, or another checkpoint (config key '
+            'load_from).'
+        )
     if dry:
         return
     if found:

@@ -1,4 +1,5 @@
 """Which tensor of a downstream model comes from which tensor of a checkpoint."""
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,10 @@ from .pretrained import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
 # Where a pyramid of SoCo-FPN and the convolutions of its box head have their place, and by what that is recognized.
-_PYRAMID = {'neck.lateral_convs.0.conv.weight': ('neck.lateral_convs.', 'neck.fpn_convs.'),
-            'roi_head.bbox_head.shared_convs.0.conv.weight': ('roi_head.bbox_head.shared_', )}
+_PYRAMID = {
+    'neck.lateral_convs.0.conv.weight': ('neck.lateral_convs.', 'neck.fpn_convs.'),
+    'roi_head.bbox_head.shared_convs.0.conv.weight': ('roi_head.bbox_head.shared_',),
+}
 _ACCEPTED = ('loaded', 'resized', 'new', 'unused')
 _LIMIT = 4
 
@@ -31,6 +34,7 @@ class Match:
             `missing`; `another shape`; `differs` (right shape, other values).
         value: What the model is to hold; None if nothing of the checkpoint.
     """
+
     source: str | None
     target: str | None
     shape: tuple[int, ...]
@@ -76,16 +80,23 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
             if row.value.shape != own.shape:
                 row = replace(row, status='another shape', value=None)
         rows.append(row)
-    rows += [Match(weights.names[name], None, tuple(value.shape), 'unused')
-             for name, value in given.items() if name not in used]
+    rows += [
+        Match(weights.names[name], None, tuple(value.shape), 'unused')
+        for name, value in given.items()
+        if name not in used
+    ]
     return rows
 
 
 def compare(model: nn.Module, rows: Sequence[Match]) -> list[Match]:
     """The rows with status `differs` where the model does not hold, bit for bit, what it should."""
     state = model.state_dict()
-    return [replace(row, status='differs') if row.value is not None and not torch.equal(
-        state[row.target].cpu(), row.value.to(state[row.target].dtype)) else row for row in rows]
+    return [
+        replace(row, status='differs')
+        if row.value is not None and not torch.equal(state[row.target].cpu(), row.value.to(state[row.target].dtype))
+        else row
+        for row in rows
+    ]
 
 
 def problems(rows: Sequence[Match]) -> str:
@@ -100,8 +111,12 @@ def problems(rows: Sequence[Match]) -> str:
 
 def _targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
     """Name in the model -> (name in a backbone, tensor)."""
-    return {key: (key.removeprefix(prefix), value) for prefix in (_BACKBONE, _SHARED_HEAD)
-            for key, value in model.state_dict().items() if key.startswith(prefix)}
+    return {
+        key: (key.removeprefix(prefix), value)
+        for prefix in (_BACKBONE, _SHARED_HEAD)
+        for key, value in model.state_dict().items()
+        if key.startswith(prefix)
+    }
 
 
 def _pyramid_targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
@@ -112,17 +127,21 @@ def _pyramid_targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
 
 
 def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]], weights: Pretrained) -> None:
-    own = architecture({name: value for name, value in targets.values()})
+    own = architecture(dict(targets.values()))
     if not targets or own != weights.architecture:
         c4 = any(key.startswith(_SHARED_HEAD) for key in targets)
-        raise UserError(f'PretrainedBackbone: {weights.path!r} holds a {weights.architecture}, but this '
-                        f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
-                        'another checkpoint (config key model.init_cfg.checkpoint).')
+        raise UserError(
+            f'PretrainedBackbone: {weights.path!r} holds a {weights.architecture}, but this '
+            f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
+            'another checkpoint (config key model.init_cfg.checkpoint).'
+        )
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     for key, module in (('backbone', model.backbone), ('roi_head.shared_head', shared)):
         if getattr(module, 'style', 'pytorch') != 'pytorch':
-            raise UserError(f"PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; "
-                            f"set the config key model.{key}.style to 'pytorch', got {module.style!r}.")
+            raise UserError(
+                f'PretrainedBackbone: {weights.path!r} was trained with stride in the 3 x 3 convolutions; '
+                f"set the config key model.{key}.style to 'pytorch', got {module.style!r}."
+            )
 
 
 def _with_positions(row: Match, grid: tuple[int, int]) -> Match:

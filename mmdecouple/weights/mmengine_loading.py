@@ -1,4 +1,5 @@
 """The files that mmengine itself opens are read as safely as ours."""
+
 from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader, load_from_http
@@ -17,8 +18,9 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     So every file comes through `read_checkpoint` that a runner of mmengine or a `Pretrained` of a config opens.
     """
-    return read_checkpoint(filename, 'cpu' if map_location is None or callable(map_location) else map_location,
-                           allow_pickle=_trust.given)
+    return read_checkpoint(
+        filename, 'cpu' if map_location is None or callable(map_location) else map_location, allow_pickle=_trust.given
+    )
 
 
 def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """The pre-trained backbone in a checkpoint of any origin."""
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,15 +10,27 @@ from torch import Tensor
 from mmdecouple.utils.errors import UserError
 
 from .files import read_weights
-from .formats.resnet_names import (Networks, find_networks, mmdet_names, nothing_found, renamed, soco_names,
-                                   tensors_by_name)
+from .formats.resnet_names import (
+    Networks,
+    find_networks,
+    mmdet_names,
+    nothing_found,
+    renamed,
+    soco_names,
+    tensors_by_name,
+)
 from .formats.roles import ONLY, Held
 from .formats.vit import to_ours
 from .formats.vit_reading import networks_of
 
 ROLES = ('auto', 'student', 'teacher')
-_NAMED = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50, (True, (3, 4, 23, 3)): 101,
-          (True, (3, 8, 36, 3)): 152}
+_NAMED = {
+    (False, (2, 2, 2, 2)): 18,
+    (False, (3, 4, 6, 3)): 34,
+    (True, (3, 4, 6, 3)): 50,
+    (True, (3, 4, 23, 3)): 101,
+    (True, (3, 8, 36, 3)): 152,
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class Pretrained:
         pyramid: The pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for
             all else.
     """
+
     path: str
     state: dict[str, Tensor]
     names: dict[str, str]
@@ -64,8 +78,10 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
             roles.
     """
     if role not in ROLES:
-        raise UserError(f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
-                        '(config key model.init_cfg.role).')
+        raise UserError(
+            f'PretrainedBackbone: role must be one of {", ".join(ROLES)}, got {role!r} '
+            '(config key model.init_cfg.role).'
+        )
     content = read_weights(path, allow_pickle)
     where = f'PretrainedBackbone: {path!r}'
     tensors = tensors_by_name(content, where)
@@ -73,8 +89,10 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
     if networks is not None:
         return _resnet(path, tensors, networks, role)
     if any('_branch2' in key for key in tensors):
-        raise UserError(f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
-                        '(config key model.init_cfg.checkpoint).')
+        raise UserError(
+            f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
+            '(config key model.init_cfg.checkpoint).'
+        )
     return _vit(path, content, role)
 
 
@@ -103,37 +121,50 @@ def _resnet(path: str, tensors: dict[str, tuple[str, Tensor]], networks: Network
         role = networks.transferred if networks.student and networks.teacher else lone
     names = networks.teacher if role == 'teacher' else networks.student
     if not names:
-        raise UserError(f'PretrainedBackbone: {path!r} holds no {role} with a ResNet; {nothing_found(tensors)} '
-                        '(config key model.init_cfg.role).')
+        raise UserError(
+            f'PretrainedBackbone: {path!r} holds no {role} with a ResNet; {nothing_found(tensors)} '
+            '(config key model.init_cfg.role).'
+        )
     beside = _pyramid_names(tensors, networks.format, 'teacher.' if role == 'teacher' else '')
     state, pyramid = ({name: tensors[key][1] for name, key in part.items()} for part in (names, beside))
     found = ONLY if networks.alone else role
-    return Pretrained(path, state, {name: tensors[key][0] for name, key in (names | beside).items()}, 'ResNet', found,
-                      networks.format, pyramid)
+    return Pretrained(
+        path,
+        state,
+        {name: tensors[key][0] for name, key in (names | beside).items()},
+        'ResNet',
+        found,
+        networks.format,
+        pyramid,
+    )
 
 
 def _pyramid_names(tensors: Iterable[str], format: str, role: str) -> dict[str, str]:
-    """mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
+    """Mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
     ours = {key: key for key in tensors} if format == 'mmdecouple' else {}
     if format == 'soco' and 'neck.fpn_convs.0.conv.weight' in tensors:
         ours = renamed(tensors, {theirs: own for own, theirs in soco_names(pyramid=True).items()})
     if f'{role}neck.pyramid.inner_blocks.0.0.weight' not in ours:
         return {}
-    return {new: ours[old] for new, old in renamed(ours, {
-        role + own: mmdet for own, mmdet in mmdet_names().items()}).items()}
+    return {
+        new: ours[old]
+        for new, old in renamed(ours, {role + own: mmdet for own, mmdet in mmdet_names().items()}).items()
+    }
 
 
 def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
     where = f'PretrainedBackbone: {path!r}'
     roles = networks_of(content, where)
     if role == 'teacher' and ONLY in roles:
-        raise UserError(f"{where} holds no teacher beside its network; take role='auto' (config key "
-                        'model.init_cfg.role).')
+        raise UserError(
+            f"{where} holds no teacher beside its network; take role='auto' (config key model.init_cfg.role)."
+        )
     if role == 'auto':
         role = _transferred(content, roles)
     weights = to_ours(content, role, where=where, heads=False)
-    names = {key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items()
-             if key.startswith('backbone.')}
+    names = {
+        key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items() if key.startswith('backbone.')
+    }
     return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)
 
 

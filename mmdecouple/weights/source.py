@@ -1,4 +1,5 @@
 """Where pre-trained weights come from: what a table of results says about a checkpoint."""
+
 import ast
 from contextlib import suppress
 from typing import Any
@@ -31,17 +32,25 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: 
         meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
     name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
     return dict(
-        checkpoint=path, sha256=digest_of_file(path), method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
-        format=weights.format, role=weights.role, architecture=weights.architecture,
-        pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name)
+        checkpoint=path,
+        sha256=digest_of_file(path),
+        method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
+        format=weights.format,
+        role=weights.role,
+        architecture=weights.architecture,
+        pretraining=f'{name}, {epochs} epochs' if name and epochs is not None else name,
+    )
 
 
 def _method(text: str) -> str | None:
     """The algorithm named in a config's text, which is read but not run; `-D` when it has a de-coupling branch."""
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'model' and \
-                    isinstance(node.value, ast.Call):
+            if (
+                isinstance(node, ast.Assign)
+                and getattr(node.targets[0], 'id', '') == 'model'
+                and isinstance(node.value, ast.Call)
+            ):
                 keys = {word.arg: word.value for word in node.value.keywords}
                 kind = getattr(keys.get('type'), 'value', None)
                 branch = keys.get('decoupling')

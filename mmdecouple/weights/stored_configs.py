@@ -1,4 +1,5 @@
 """Configs that files carry: read as plain values, and built only from what a network of ours may hold."""
+
 import ast
 import math
 import os.path as osp
@@ -13,33 +14,84 @@ from mmengine.utils import import_modules_from_strings
 from mmdecouple.utils.errors import UserError, shown
 
 # A type in the config of an untrusted file is built only if it is listed here. All of these compute; none reads a file.
-_METHODS = ('DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2', 'SoCo',
-            'SoCoFPN')
-_PARTS = ('CutBoxes', 'CutViews', 'DINOHead', 'DecouplingBranch', 'DensePreprocessor', 'DenseViT', 'DynamicAlignment',
-          'EMATeacher', 'FrozenViT', 'PrototypeHead', 'RegionPyramid', 'SplitBN')
+_METHODS = (
+    'DenseCL',
+    'IBOT',
+    'Leopart',
+    'MaskAlign',
+    'MisalignedDenseCL',
+    'MisalignedIBOT',
+    'MoCoV2',
+    'SoCo',
+    'SoCoFPN',
+)
+_PARTS = (
+    'CutBoxes',
+    'CutViews',
+    'DINOHead',
+    'DecouplingBranch',
+    'DensePreprocessor',
+    'DenseViT',
+    'DynamicAlignment',
+    'EMATeacher',
+    'FrozenViT',
+    'PrototypeHead',
+    'RegionPyramid',
+    'SplitBN',
+)
 _MASKS = ('Blockwise', 'Cutout', 'RandomMask', 'Rectangle', 'RegionCollaborativeCutout')
 _LAYERS = ('BN', 'BN1d', 'BN2d', 'SyncBN', 'GN', 'LN', 'ReLU', 'LeakyReLU', 'GELU', 'SiLU', 'Conv2d')
-_MMPRETRAIN = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNeXt', 'VisionTransformer', 'DenseCLNeck', 'LinearNeck',
-               'MoCoV2Neck', 'NonLinearNeck', 'LN2d', 'QuickGELU')
+_MMPRETRAIN = (
+    'ResNet',
+    'ResNetV1c',
+    'ResNetV1d',
+    'ResNeXt',
+    'VisionTransformer',
+    'DenseCLNeck',
+    'LinearNeck',
+    'MoCoV2Neck',
+    'NonLinearNeck',
+    'LN2d',
+    'QuickGELU',
+)
 # Rules for random weights, of networks that are looked at untrained.
 INITIALIZERS = ('Caffe2Xavier', 'Constant', 'Kaiming', 'Normal', 'TruncNormal', 'Uniform', 'Xavier')
 _OWN = (*_METHODS, *_PARTS, *_MASKS)
-NETWORK_TYPES = frozenset((*_OWN, *_LAYERS, *(f'mmdecouple.{name}' for name in (*_METHODS, *_PARTS)),
-                           *(f'mmpretrain.{name}' for name in _MMPRETRAIN)))
+NETWORK_TYPES = frozenset(
+    (
+        *_OWN,
+        *_LAYERS,
+        *(f'mmdecouple.{name}' for name in (*_METHODS, *_PARTS)),
+        *(f'mmpretrain.{name}' for name in _MMPRETRAIN),
+    )
+)
 _DATA = ('CocoObjects', 'ImageDataset', 'ProbeDataset', 'SceneImages', 'SceneObjects')
-_TRANSFORMS = ('BoxViews', 'GridProposals', 'LoadProposals', 'MultiView', 'OverlapViews', 'PackViews',
-               'RandomColorJitter', 'RandomFlipView', 'RandomGaussianBlur', 'RandomGrayscale', 'RandomResizedCropView',
-               'RandomSolarize', 'WholeImageView')
+_TRANSFORMS = (
+    'BoxViews',
+    'GridProposals',
+    'LoadProposals',
+    'MultiView',
+    'OverlapViews',
+    'PackViews',
+    'RandomColorJitter',
+    'RandomFlipView',
+    'RandomGaussianBlur',
+    'RandomGrayscale',
+    'RandomResizedCropView',
+    'RandomSolarize',
+    'WholeImageView',
+)
 _MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCouplingRatio', 'LSC', 'OKNN')
-DATA_TYPES = frozenset((*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES,
-                        *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES))))
+DATA_TYPES = frozenset(
+    (*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES, *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES)))
+)
 # What is read of a stored config; all else in it concerns training.
 _PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
 # Files that only the start of a training reads; the config of an untrusted file does not open them.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
 # Settings of training that earlier versions had at the model, by its type; no network depends on them.
-_FORMER = {'DenseCL': ('match_rank', ), 'IBOT': ('freeze_last_layer', 'target_rank')}
+_FORMER = {'DenseCL': ('match_rank',), 'IBOT': ('freeze_last_layer', 'target_rank')}
 _WORD = re.compile(r'[\w+-]*')
 _LONGEST, _LARGEST, _DEEPEST = 1 << 20, 10**6, 30
 
@@ -64,21 +116,26 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
     try:
         found = plain_values(text, (*_SECTIONS, 'custom_imports'))
     except ValueError as error:
-        raise UserError(f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); '
-                        f'{remedy}.') from error
+        raise UserError(
+            f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); {remedy}.'
+        ) from error
     if not isinstance(found.get('model'), dict):
         raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
     imports = found.pop('custom_imports', None)
     if imports and not trusted:
         named = imports.get('imports', imports) if isinstance(imports, dict) else imports
-        raise UserError(f'{where}: its config imports {shown(named)}, code that is not run on the word of a file; '
-                        f'{remedy}, or trust the file (--allow-pickle).')
+        raise UserError(
+            f'{where}: its config imports {shown(named)}, code that is not run on the word of a file; '
+            f'{remedy}, or trust the file (--allow-pickle).'
+        )
     if imports:
         try:
             import_modules_from_strings(**imports)
         except (ImportError, TypeError) as error:
-            raise UserError(f'{where}: what its config imports cannot be imported ({shown(str(error))}); put it on '
-                            f'PYTHONPATH, or {remedy}.') from error
+            raise UserError(
+                f'{where}: what its config imports cannot be imported ({shown(str(error))}); put it on '
+                f'PYTHONPATH, or {remedy}.'
+            ) from error
     values = _needed(found)
     if not trusted:
         training = dict(train_dataloader=values.pop('train_dataloader', {}))
@@ -105,8 +162,11 @@ def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     if len(text) > _LONGEST:
         raise ValueError(f'it is {len(text)} characters long')
     try:
-        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
-                if isinstance(node, ast.Assign) and node.targets[0].id in names}
+        return {
+            node.targets[0].id: _value(node.value)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign) and node.targets[0].id in names
+        }
     except (SyntaxError, AttributeError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(str(error)) from error
 
@@ -147,16 +207,22 @@ def _needed(found: dict[str, Any]) -> dict[str, Any]:
         if isinstance(data, dict) and (key == 'train_dataloader' or data.get('type') in _PROBES):
             values[key] = dict(dataset=data)
     hooks = found.get('custom_hooks')
-    probes = [hook['probe'] for hook in (hooks if isinstance(hooks, (list, tuple)) else ())
-              if isinstance(hook, dict) and isinstance(hook.get('probe'), dict)]
+    probes = [
+        hook['probe']
+        for hook in (hooks if isinstance(hooks, (list, tuple)) else ())
+        if isinstance(hook, dict) and isinstance(hook.get('probe'), dict)
+    ]
     values['custom_hooks'] = [dict(probe=probe) for probe in probes]
     for probe in (*probes, *(values[key]['dataset'] for key in ('val_dataloader', 'test_dataloader') if key in values)):
         # It would be written; draws of a seed are the same without it.
         if not osp.isfile(str(probe.get('manifest'))):
             probe.pop('manifest', None)
     train = found.get('train_cfg')
-    values['train_cfg'] = {key: value for key, value in (train if isinstance(train, dict) else {}).items()
-                           if key == 'max_epochs' and isinstance(value, int)}
+    values['train_cfg'] = {
+        key: value
+        for key, value in (train if isinstance(train, dict) else {}).items()
+        if key == 'max_epochs' and isinstance(value, int)
+    }
     return values
 
 
@@ -172,7 +238,7 @@ def _check(values: dict[str, Any]) -> None:
                     raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
             elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
                 raise _Refused(f'{place} is no setting')
-            elif kind == 'pretrained' and value is not None or kind == 'init_cfg' and isinstance(value, str):
+            elif (kind == 'pretrained' and value is not None) or (kind == 'init_cfg' and isinstance(value, str)):
                 raise _Refused(f'{place}={shown(value)} could read any file')
             elif isinstance(value, str) and network and (_WORD.fullmatch(value) is None or str(kind).endswith('_type')):
                 raise _Refused(f'{place}={shown(value)} is no word of its settings')

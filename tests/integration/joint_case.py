@@ -2,6 +2,7 @@
 
 `EpochSampler` deals an epoch's images out in turn: image b of process r is image b * processes + r of the joint batch.
 """
+
 import dataclasses
 import json
 from pathlib import Path
@@ -98,8 +99,13 @@ class JointBranch(DecouplingBranch):
 
     def compose(self, key_views, *args):
         views, sample = len(key_views), self.mask.sample
-        masks = mock.patch.object(self.mask, 'sample', lambda count, *args, regions, **kwargs: own_part(
-            sample(count * get_world_size(), *args, regions=in_joint(regions, views), **kwargs), views))
+        masks = mock.patch.object(
+            self.mask,
+            'sample',
+            lambda count, *args, regions, **kwargs: own_part(
+                sample(count * get_world_size(), *args, regions=in_joint(regions, views), **kwargs), views
+            ),
+        )
         with masks, mock.patch.multiple(branch, draw_rows=own_rows, draw_partners=own_partners):
             return super().compose(key_views, *args)
 

@@ -1,4 +1,5 @@
 """A tiny run of each method for the tests of interruptions and processes, and hooks that interrupt it."""
+
 import multiprocessing
 import os
 import signal
@@ -48,9 +49,12 @@ optim_wrapper = dict(precision='fp32')
 param_scheduler = [dict(_base_.param_scheduler[0], warmup=1), *_base_.param_scheduler[1:]]
 """
 
-IBOT = """
+IBOT = (
+    """
 _base_ = ['mmdecouple::_base_/default_runtime.py', 'mmdecouple::_base_/schedules/adamw_ibot_200e.py']
-""" + VIT + """
+"""
+    + VIT
+    + """
 local_view = [dict(type='RandomResizedCropView', size=16, interpolation='bicubic'), *view[1:]]
 transforms = [dict(type='MultiView', views=[view, local_view], num_views=[2, 2])]
 model = dict(
@@ -61,11 +65,15 @@ model = dict(
     teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0),
     mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5)))
 """
+)
 
-MASKALIGN = """
+MASKALIGN = (
+    """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
           'mmdecouple::_base_/schedules/adamw_maskalign_200e.py']
-""" + VIT + """
+"""
+    + VIT
+    + """
 transforms = [dict(type='MultiView', views=[view], num_views=[1])]
 model = dict(
     type='MaskAlign',
@@ -74,11 +82,15 @@ model = dict(
               teacher_depth=2, levels=2),
     teacher=dict(type='FrozenViT', backbone=vit, checkpoint='random'))
 """
+)
 
-LEOPART = """
+LEOPART = (
+    """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
           'mmdecouple::_base_/schedules/adamw_leopart_50e.py']
-""" + VIT.replace('warmup=1', 'warmup=0') + """
+"""
+    + VIT.replace('warmup=1', 'warmup=0')
+    + """
 local_view = [dict(type='RandomResizedCropView', size=16, scale=(0.05, 0.25)), *view[1:2]]
 transforms = [dict(type='OverlapViews', views=[view[:2], local_view], num_views=[2, 2])]
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
@@ -89,6 +101,7 @@ model = dict(
               out_channels=8),
     teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
 """
+)
 
 SOCO = """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
@@ -144,8 +157,7 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 
 CONFIGS = {
     name + suffix: method + branch + RUN
-    for name, method in dict(densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART,
-                             soco=SOCO).items()
+    for name, method in dict(densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }
 
@@ -201,5 +213,4 @@ class PoisonHook(Hook):
         if runner.iter == self.iteration and runner.rank == self.rank:
             model = getattr(runner.model, 'module', runner.model)
             base_loss = model.base_loss
-            model.base_loss = lambda *args: {
-                name: value * float('nan') for name, value in base_loss(*args).items()}
+            model.base_loss = lambda *args: {name: value * float('nan') for name, value in base_loss(*args).items()}

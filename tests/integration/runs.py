@@ -1,4 +1,5 @@
 """Runs of the tiny cases through `tools/train.py`, each in processes of its own."""
+
 import os
 import subprocess
 import sys
@@ -25,21 +26,42 @@ def write_case(folder: Path) -> Path:
     return folder
 
 
-def train(case: Path, work_dir: str, *arguments: str, method: str = 'densecl-d', options: tuple = (),
-          processes: int = 1, hook: dict | None = None) -> subprocess.CompletedProcess:
+def train(
+    case: Path,
+    work_dir: str,
+    *arguments: str,
+    method: str = 'densecl-d',
+    options: tuple = (),
+    processes: int = 1,
+    hook: dict | None = None,
+) -> subprocess.CompletedProcess:
     """Train a case in a work folder below it, if asked with one more hook or in several gloo processes."""
     config = case / f'{method}.py'
     if hook is not None:
         config = case / f'{work_dir}.py'
-        config.write_text(f"_base_ = ['{method}.py']\n"
-                          f'custom_hooks = _base_.custom_hooks + [{hook!r}]\n')
+        config.write_text(f"_base_ = ['{method}.py']\ncustom_hooks = _base_.custom_hooks + [{hook!r}]\n")
     program = [sys.executable]
     if processes > 1:
         program += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
         arguments = (*arguments, '--launcher', 'pytorch')
     return subprocess.run(
-        [*program, str(ROOT / 'tools/train.py'), str(config), '--work-dir',
-         str(case / work_dir), '--device', 'cpu', *arguments, '--cfg-options',
-         'randomness.seed=5', 'env_cfg.dist_cfg.backend=gloo', *options],
-        cwd=ROOT, capture_output=True, text=True, timeout=280,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+        [
+            *program,
+            str(ROOT / 'tools/train.py'),
+            str(config),
+            '--work-dir',
+            str(case / work_dir),
+            '--device',
+            'cpu',
+            *arguments,
+            '--cfg-options',
+            'randomness.seed=5',
+            'env_cfg.dist_cfg.backend=gloo',
+            *options,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+    )

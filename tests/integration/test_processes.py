@@ -1,4 +1,5 @@
 """Two processes learn what one learns from the joint batch; no process searches for unused parameters."""
+
 import json
 
 import pytest
@@ -12,23 +13,27 @@ from tests.integration.runs import train, write_case
 def trained(case, method, processes):
     """Losses of each of six iterations, and the last weights."""
     work_dir = f'{method}_{processes}'
-    options = (f'train_dataloader.batch_size={8 // processes}', )
+    options = (f'train_dataloader.batch_size={8 // processes}',)
     done = train(case, work_dir, method=f'joint_{method}', options=options, processes=processes)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads((case / work_dir / 'losses.json').read_text()), \
-        read_checkpoint(str(case / work_dir / 'iter_6.pth'))['state_dict']
+    return json.loads((case / work_dir / 'losses.json').read_text()), read_checkpoint(
+        str(case / work_dir / 'iter_6.pth')
+    )['state_dict']
 
 
-@pytest.mark.parametrize('method', [
-    'ibot-d',
-    pytest.param('ibot', marks=pytest.mark.slow),
-    pytest.param('maskalign', marks=pytest.mark.slow),
-    pytest.param('maskalign-d', marks=pytest.mark.slow),
-    pytest.param('soco', marks=pytest.mark.slow),
-    'soco-d',
-    pytest.param('leopart', marks=pytest.mark.slow),
-    pytest.param('leopart-d', marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    'method',
+    [
+        'ibot-d',
+        pytest.param('ibot', marks=pytest.mark.slow),
+        pytest.param('maskalign', marks=pytest.mark.slow),
+        pytest.param('maskalign-d', marks=pytest.mark.slow),
+        pytest.param('soco', marks=pytest.mark.slow),
+        'soco-d',
+        pytest.param('leopart', marks=pytest.mark.slow),
+        pytest.param('leopart-d', marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_lose_what_one_loses_on_the_joint_batch(tmp_path, method):
     case = write_case(tmp_path)
     (case / f'joint_{method}.py').write_text(JOINT.replace('{method}', method))

@@ -27,24 +27,25 @@ def last(case, work_dir):
 def differing(first, second, path=''):
     """Paths at which two nested states are not equal to the last bit."""
     if torch.is_tensor(first):
-        same = first.dtype == second.dtype and first.shape == second.shape and \
-            first.numpy().tobytes() == second.numpy().tobytes()
+        same = (
+            first.dtype == second.dtype
+            and first.shape == second.shape
+            and first.numpy().tobytes() == second.numpy().tobytes()
+        )
         return [] if same else [path]
     if isinstance(first, dict):
         if first.keys() != second.keys():
             return [f'{path} keys']
         return [p for key in first for p in differing(first[key], second[key], f'{path}.{key}')]
     if isinstance(first, (list, tuple)):
-        return [p for i, (a, b) in enumerate(zip(first, second, strict=True))
-                for p in differing(a, b, f'{path}[{i}]')]
+        return [p for i, (a, b) in enumerate(zip(first, second, strict=True)) for p in differing(a, b, f'{path}[{i}]')]
     return [] if first == second else [path]
 
 
 def assert_same_run(first, second):
     for part in ('state_dict', 'optimizer', 'param_schedulers'):
         assert differing(first[part], second[part], part) == []
-    curves = [run['message_hub']['log_scalars']['train/loss']._log_history
-              for run in (first, second)]
+    curves = [run['message_hub']['log_scalars']['train/loss']._log_history for run in (first, second)]
     assert np.array_equal(*curves)
 
 
@@ -67,25 +68,42 @@ def uninterrupted(whole_run):
     return whole_run('densecl-d')
 
 
-@pytest.mark.parametrize('method, workers', [
-    ('densecl-d', 0),
-    ('densecl-d', 2),
-    ('ibot-d', 2),
-    ('maskalign-d', 2),
-    ('soco-d', 2),
-    ('leopart-d', 2),
-    *(pytest.param(*combination, marks=pytest.mark.slow)
-      for combination in [('ibot-d', 0), ('maskalign-d', 0), ('ibot', 0), ('ibot', 2), ('maskalign', 0),
-                          ('maskalign', 2), ('soco-d', 0), ('leopart-d', 0), ('soco', 0), ('soco', 2), ('leopart', 0),
-                          ('leopart', 2)]),
-])
+@pytest.mark.parametrize(
+    'method, workers',
+    [
+        ('densecl-d', 0),
+        ('densecl-d', 2),
+        ('ibot-d', 2),
+        ('maskalign-d', 2),
+        ('soco-d', 2),
+        ('leopart-d', 2),
+        *(
+            pytest.param(*combination, marks=pytest.mark.slow)
+            for combination in [
+                ('ibot-d', 0),
+                ('maskalign-d', 0),
+                ('ibot', 0),
+                ('ibot', 2),
+                ('maskalign', 0),
+                ('maskalign', 2),
+                ('soco-d', 0),
+                ('leopart-d', 0),
+                ('soco', 0),
+                ('soco', 2),
+                ('leopart', 0),
+                ('leopart', 2),
+            ]
+        ),
+    ],
+)
 def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_run, method, workers):
     work_dir = f'killed_{method}_{workers}'
     # In the middle of an epoch, as is the last checkpoint before.
     at = random.Random(work_dir).choice([8, 9, 10, 16])
-    options = (f'train_dataloader.num_workers={workers}', )
-    killed = train(case, work_dir, method=method, options=options,
-                   hook=dict(type='SignalHook', iteration=at, name='SIGKILL'))
+    options = (f'train_dataloader.num_workers={workers}',)
+    killed = train(
+        case, work_dir, method=method, options=options, hook=dict(type='SignalHook', iteration=at, name='SIGKILL')
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     assert not (case / work_dir / f'iter_{ITERATIONS}.pth').exists()
     resumed = train(case, work_dir, '--resume', method=method, options=options)
@@ -97,8 +115,7 @@ def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_r
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
 def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(case, uninterrupted, name):
     options = ('train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True')
-    stopped = train(case, name, options=options,
-                    hook=dict(type='SignalHook', iteration=9, name=name))
+    stopped = train(case, name, options=options, hook=dict(type='SignalHook', iteration=9, name=name))
     assert stopped.returncode == 0, stopped.stderr[-3000:]
     said = stopped.stdout + stopped.stderr
     assert f'Stopped by {name} after iteration 10 of {ITERATIONS}' in said and '--resume' in said
@@ -127,11 +144,12 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 @pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case):
-    options = ('train_dataloader.batch_size=2', )
+    options = ('train_dataloader.batch_size=2',)
     whole = train(case, 'two', options=options, processes=2)
     assert whole.returncode == 0, whole.stderr[-3000:]
-    stopped = train(case, 'two_stopped', options=options, processes=2,
-                    hook=dict(type='SignalHook', iteration=3, name='SIGTERM'))
+    stopped = train(
+        case, 'two_stopped', options=options, processes=2, hook=dict(type='SignalHook', iteration=3, name='SIGTERM')
+    )
     assert stopped.returncode == 0, stopped.stderr[-3000:]
     assert (case / 'two_stopped' / 'interrupted.pth').exists()
     resumed = train(case, 'two_stopped', '--resume', options=options, processes=2)
@@ -141,8 +159,13 @@ def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case):
 
 @pytest.mark.slow
 def test_a_nan_on_one_process_stops_all(case):
-    done = train(case, 'two_nan', options=('train_dataloader.batch_size=2', ), processes=2,
-                 hook=dict(type='PoisonHook', iteration=6, rank=1))
+    done = train(
+        case,
+        'two_nan',
+        options=('train_dataloader.batch_size=2',),
+        processes=2,
+        hook=dict(type='PoisonHook', iteration=6, rank=1),
+    )
     assert done.returncode != 0
     assert (case / 'two_nan' / 'nonfinite_loss_rank0.json').exists()
     assert (case / 'two_nan' / 'nonfinite_loss_rank1.json').exists()
@@ -150,8 +173,13 @@ def test_a_nan_on_one_process_stops_all(case):
 
 @pytest.mark.slow
 def test_a_gradient_that_is_nan_on_one_process_stops_all_with_one_line_each(case):
-    done = train(case, 'two_gradient', options=('train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2'),
-                 processes=2, hook=dict(type='GradientHook', iteration=17, rank=1))
+    done = train(
+        case,
+        'two_gradient',
+        options=('train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2'),
+        processes=2,
+        hook=dict(type='GradientHook', iteration=17, rank=1),
+    )
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if 'FiniteLossHook: gradient of ' in line]
     assert sorted(line.partition(', rank ')[2][0] for line in lines) == ['0', '1']

@@ -1,4 +1,5 @@
 """Every way to train that the README names, tried on a tiny DenseCL-D through the runner."""
+
 from pathlib import Path
 
 import pytest
@@ -48,17 +49,20 @@ def plain(tmp_path_factory) -> tuple[dict, dict, float]:
 
 def deviation(trained: dict, start: dict, end: dict) -> float:
     """Distance from the end of the plain run over the way that run went."""
-    off = sum(((trained[name] - end[name])**2).sum() for name in end)
-    way = sum(((start[name] - end[name])**2).sum() for name in end)
+    off = sum(((trained[name] - end[name]) ** 2).sum() for name in end)
+    way = sum(((start[name] - end[name]) ** 2).sum() for name in end)
     return (off / way).sqrt().item()
 
 
-@pytest.mark.parametrize('options, bound', [
-    pytest.param({}, 0, id='again'),
-    pytest.param({'model.data_preprocessor.channels_last': True}, 0.01, id='channels_last'),
-    pytest.param({'model.backbone.with_cp': True}, 0.01, id='activation_checkpointing'),
-    pytest.param({'compile.backend': 'aot_eager'}, 0.01, id='compile', marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    'options, bound',
+    [
+        pytest.param({}, 0, id='again'),
+        pytest.param({'model.data_preprocessor.channels_last': True}, 0.01, id='channels_last'),
+        pytest.param({'model.backbone.with_cp': True}, 0.01, id='activation_checkpointing'),
+        pytest.param({'compile.backend': 'aot_eager'}, 0.01, id='compile', marks=pytest.mark.slow),
+    ],
+)
 def test_option_goes_the_same_way_within_its_rounding(plain, tmp_path, options, bound):
     start, end, loss = plain
     trained, first = train(tmp_path, options)

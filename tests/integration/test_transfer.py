@@ -1,4 +1,5 @@
 """From a checkpoint of pre-training to a row of numbers, through processes of its own, also when one is killed."""
+
 import json
 import math
 import os
@@ -44,24 +45,36 @@ def wait_for(found, process, seconds=240):
 
 def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_reads_back(case):
     words = command(case, 'coco-mask-rcnn-fpn')
-    process = subprocess.Popen(words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     wait_for(lambda: list((case / 'out').glob('*/*/iter_4.pth')), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not rows(case)
     text = run(words)
     assert 'resumed epoch: 0, iter: ' in text
-    row, = rows(case)
+    (row,) = rows(case)
     assert row['method'] == 'DenseCL-D' and row['role'] == 'student' and row['batch'] == '1 x 2'
     assert 0 <= row['metrics']['coco/bbox_mAP'] <= 1 and 'coco/segm_mAP' in row['metrics']
     assert '| DenseCL-D |' in (case / 'out' / 'results.md').read_text()
     again = run(words)
     assert 'Iter(' not in again and rows(case) == [row]
     out = case / 'again.json'
-    run([words[0], str(ROOT / 'tools/test.py'), str(case / 'out' / row['trained_config']),
-         str(case / 'out' / row['trained']), '--device', 'cpu', '--out',
-         str(out), '--work-dir', str(case / 'again')])
+    run(
+        [
+            words[0],
+            str(ROOT / 'tools/test.py'),
+            str(case / 'out' / row['trained_config']),
+            str(case / 'out' / row['trained']),
+            '--device',
+            'cpu',
+            '--out',
+            str(out),
+            '--work-dir',
+            str(case / 'again'),
+        ]
+    )
     assert json.loads(out.read_text())['coco/bbox_mAP'] == row['metrics']['coco/bbox_mAP']
     # Training can be repeated from it.
     config = load_config(str(case / 'out' / row['trained_config']))
@@ -69,8 +82,15 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
 
 
 def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(case):
-    run(command(case, 'ade-upernet', '--precision', 'fp16', options=(
-        'optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.')))
+    run(
+        command(
+            case,
+            'ade-upernet',
+            '--precision',
+            'fp16',
+            options=('optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.'),
+        )
+    )
     row = rows(case)[-1]
     assert (row['method'], row['role']) == ('IBOT', 'teacher') and 'mIoU' in row['metrics']
     before = torch.load(checkpoint(case, 'ibot'), weights_only=False)['state_dict']
@@ -83,9 +103,19 @@ def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(
 def test_two_processes_train_a_larger_batch_in_bf16_at_a_rate_in_proportion(case):
     # Norms are synchronized on GPUs only.
     parts = ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head')
-    text = run(command(case, 'coco-mask-rcnn-fpn', '--launcher', 'pytorch', '--gpus', '2', '--precision', 'bf16',
-                       options=('train_cfg.max_iters=2',
-                                *(f'model.{part}.norm_cfg.type=BN' for part in parts))))
+    text = run(
+        command(
+            case,
+            'coco-mask-rcnn-fpn',
+            '--launcher',
+            'pytorch',
+            '--gpus',
+            '2',
+            '--precision',
+            'bf16',
+            options=('train_cfg.max_iters=2', *(f'model.{part}.norm_cfg.type=BN' for part in parts)),
+        )
+    )
     assert 'Traceback' not in text
     row = rows(case)[-1]
     assert row['batch'] == '2 x 2'
@@ -96,8 +126,15 @@ def test_two_processes_train_a_larger_batch_in_bf16_at_a_rate_in_proportion(case
 
 @pytest.mark.parametrize('task, metric', [('coco-mask-rcnn-fpn', 'coco/segm_mAP'), ('ade-upernet', 'mIoU')])
 def test_real_images_give_a_row_too(case, coco128, task, metric):
-    run(command(case, task, smoke='coco128', data=coco128, options=(
-        'train_cfg.max_iters=2', 'test_dataloader.dataset.indices=4')))
+    run(
+        command(
+            case,
+            task,
+            smoke='coco128',
+            data=coco128,
+            options=('train_cfg.max_iters=2', 'test_dataloader.dataset.indices=4'),
+        )
+    )
     row = rows(case)[-1]
     assert row['task'] == f'{task} (coco128, a smoke run)' and metric in row['metrics']
 
@@ -113,12 +150,29 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize('method, task, arch, metric, least', [
-    ('densecl', 'coco-mask-rcnn-fpn', 'resnet-demo', 'coco/bbox_mAP', 0.5),
-    ('ibot', 'ade-upernet', 'vit-demo', 'mIoU', 30)])
+@pytest.mark.parametrize(
+    'method, task, arch, metric, least',
+    [
+        ('densecl', 'coco-mask-rcnn-fpn', 'resnet-demo', 'coco/bbox_mAP', 0.5),
+        ('ibot', 'ade-upernet', 'vit-demo', 'mIoU', 30),
+    ],
+)
 def test_eight_scenes_are_learned_by_heart(demo, method, task, arch, metric, least):
-    words = [sys.executable, str(ROOT / 'tools/transfer.py'), str(demo / f'{method}.pth'), '--task', task, '--arch',
-             arch, '--smoke', 'overfit', '--root', str(demo / 'out'), '--device', 'cpu']
+    words = [
+        sys.executable,
+        str(ROOT / 'tools/transfer.py'),
+        str(demo / f'{method}.pth'),
+        '--task',
+        task,
+        '--arch',
+        arch,
+        '--smoke',
+        'overfit',
+        '--root',
+        str(demo / 'out'),
+        '--device',
+        'cpu',
+    ]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=880)
     assert done.returncode == 0, done.stderr[-3000:]
     row = json.loads((demo / 'out' / 'results.jsonl').read_text().splitlines()[-1])

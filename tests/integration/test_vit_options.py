@@ -1,4 +1,5 @@
 """Every way to train that the README names, tried on the tiny ViT methods through the runner."""
+
 import functools
 
 import pytest
@@ -57,7 +58,7 @@ def test_bf16_loses_the_same_within_its_rounding(trained, method):
 
 @both
 def test_accumulated_gradients_wait_for_the_second_iteration(trained, method):
-    still_losses, still = trained(method, optim_wrapper__optimizer__lr=0.)
+    still_losses, still = trained(method, optim_wrapper__optimizer__lr=0.0)
     losses, weights = trained(method, optim_wrapper__accumulative_counts=2)
     assert losses == still_losses != trained(method)[0]
     assert not same(weights, still) and not same(weights, trained(method)[1])

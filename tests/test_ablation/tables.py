@@ -1,4 +1,5 @@
 """A small table for the tests, and its parts to break."""
+
 from pathlib import Path
 
 TABLE = """

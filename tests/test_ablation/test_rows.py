@@ -19,8 +19,14 @@ from .tables import write_table
 
 
 def row(name, seed, group='DenseCL', setting='plain', manifest='m', **metrics):
-    return dict(group=group, row=name, setting=setting, seed=seed, manifests={'OKNN': manifest},
-                metrics={key: dict(value=value, low=value, high=value, count=9) for key, value in metrics.items()})
+    return dict(
+        group=group,
+        row=name,
+        setting=setting,
+        seed=seed,
+        manifests={'OKNN': manifest},
+        metrics={key: dict(value=value, low=value, high=value, count=9) for key, value in metrics.items()},
+    )
 
 
 BASE, OURS = (0.40, 0.43, 0.41), (0.45, 0.42, 0.50)
@@ -62,10 +68,16 @@ def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_pa
     contrasted = read_table(write_table(tmp_path, ('seeds: [0, 1]', 'contrasts: [[base, D], [untrained, D]]')))
     shown = markdown(contrasted, ROWS, 'demo').splitlines()
     assert [line.split(' | ')[0] for line in shown if ' minus ' in line][:4] == [
-        '| D minus base', '| untrained minus base', '| base minus D', '| untrained minus D']
+        '| D minus base',
+        '| untrained minus base',
+        '| base minus D',
+        '| untrained minus D',
+    ]
     assert any(line.startswith('| base minus D | -4.3 ±') for line in shown)
     assert [path.name for path in write_figures(table, ROWS, 'demo', tmp_path)] == [
-        'figure_plain.png', 'differences_plain.png']
+        'figure_plain.png',
+        'differences_plain.png',
+    ]
 
 
 def test_rows_of_other_draws_are_not_put_beside_each_other():
@@ -122,7 +134,7 @@ def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
 def quoted(head):
     """Row, column and cell of the one table of the evidence whose first head is this."""
     text = (ROOT / 'docs' / 'evidence.md').read_text()
-    (header, lines), = re.findall(rf'\| {re.escape(head)} \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
+    ((header, lines),) = re.findall(rf'\| {re.escape(head)} \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
     for line in lines.splitlines():
         name, *cells = line.strip('| ').split(' | ')
         for column, cell in zip(header.split(' | '), cells, strict=True):
@@ -146,8 +158,9 @@ def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
     figures = published_figures('evidence')
     for name, column, cell in quoted('kappa 0.8 minus kappa 0'):
         group, row = name.split(': ')
-        with_it, without = (figures.per_seed(group, row, setting, columns()[column].key)
-                            for setting in ('cooccurrence', 'none'))
+        with_it, without = (
+            figures.per_seed(group, row, setting, columns()[column].key) for setting in ('cooccurrence', 'none')
+        )
         found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
         shown = f'{"" if found.mean < 0 else "+"}{show(found, columns()[column])}'
         assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)

@@ -1,4 +1,5 @@
 """What is kept of a run, and what is still to do: on runs that are made by hand, nothing is trained."""
+
 import json
 from functools import partial
 
@@ -23,8 +24,10 @@ def planned(tmp_path, *changes):
 def train(run, weight):
     """What a training to its end leaves, and what `finish` makes of it."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(meta=dict(iter=7, epoch=1), state_dict=dict(weight=torch.tensor(weight)), optimizer={}),
-               run.folder / 'epoch_1.pth')
+    torch.save(
+        dict(meta=dict(iter=7, epoch=1), state_dict=dict(weight=torch.tensor(weight)), optimizer={}),
+        run.folder / 'epoch_1.pth',
+    )
     (run.folder / 'last_checkpoint').write_text('epoch_1.pth')
     finish(run)
 
@@ -58,8 +61,14 @@ def test_a_training_done_anew_is_measured_anew(tmp_path):
 
 
 def test_a_network_that_starts_from_another_runs_weights_is_measured_behind_that_run(tmp_path):
-    _, runs = planned(tmp_path, ('      taught:', '      start:\n        untrained: true\n'
-                                 '        after: {iBOT/teacher: model.teacher.checkpoint}\n      taught:'))
+    _, runs = planned(
+        tmp_path,
+        (
+            '      taught:',
+            '      start:\n        untrained: true\n'
+            '        after: {iBOT/teacher: model.teacher.checkpoint}\n      taught:',
+        ),
+    )
     teacher, start = runs['iBOT/teacher, plain, seed 0'], runs['MaskAlign/start, plain, seed 0']
     jobs = {job.name: job for job in jobs_of([teacher, start])}
     assert list(jobs['measuring MaskAlign/start, plain, seed 0'].after) == ['training iBOT/teacher, plain, seed 0']
@@ -77,12 +86,14 @@ def test_figures_are_kept_by_all_settings_of_a_measure_also_those_left_out(tmp_p
 
 def test_two_measures_of_one_type_both_stand_in_the_row(tmp_path):
     inter = '{type: InterCouplingRatio, pairs: 9}, {type: InterCouplingRatio, pairs: 9, removal: token}'
-    table, runs = planned(tmp_path, ('demo: {train_dataloader.dataset.num_images: 128}',
-                                     f'demo: {{test_dataloader.dataset.measures: [{inter}]}}'))
+    table, runs = planned(
+        tmp_path,
+        ('demo: {train_dataloader.dataset.num_images: 128}', f'demo: {{test_dataloader.dataset.measures: [{inter}]}}'),
+    )
     base = runs['DenseCL/base, plain, seed 0']
     train(base, 1.0)
     measure(base, shared=dict(value=2.0))
-    row, = raw_rows(table, 'demo', list(runs.values()))
+    (row,) = raw_rows(table, 'demo', list(runs.values()))
     assert set(row['metrics']) == {'metric_0', 'metric_1', 'shared'}
     assert row['manifests'] == {'metric_0': 'm', 'metric_1': 'm'} and (row['iterations'], row['images']) == (7, 448)
 

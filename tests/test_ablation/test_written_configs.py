@@ -11,12 +11,16 @@ FULL = [name for name in table_names() if any('full' in row.bases for row in rea
 
 
 def test_a_written_config_is_its_base_with_the_overrides(tmp_path):
-    options = ("{train_cfg.max_epochs: 20}", "{train_cfg.max_epochs: 20, param_scheduler.0.begin: 2, "
-               "train_dataloader.dataset.pipeline.0.views.0.0.scale: [0.5, 1.0]}")
+    options = (
+        '{train_cfg.max_epochs: 20}',
+        '{train_cfg.max_epochs: 20, param_scheduler.0.begin: 2, '
+        'train_dataloader.dataset.pipeline.0.views.0.0.scale: [0.5, 1.0]}',
+    )
     table = read_table(write_table(tmp_path, options))
     texts = config_texts(table)
-    assert list(texts) == [f'small_densecl_{row}_{setting}.py'
-                           for row in ('base', 'd') for setting in ('plain', 'long')]
+    assert list(texts) == [
+        f'small_densecl_{row}_{setting}.py' for row in ('base', 'd') for setting in ('plain', 'long')
+    ]
     folder = configs_folder() / 'ablations' / 'small'
     for name, text in texts.items():
         assert "_base_ = ['../../densecl/densecl" in text

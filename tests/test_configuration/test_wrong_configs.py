@@ -1,4 +1,5 @@
 """Whatever is wrong in a config is answered with one line that names its key, before or while the run is built."""
+
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,16 @@ from mmdecouple.runs.launch import running
 from mmdecouple.utils.configs import apply_overrides, configs_folder, load_config
 from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
 
-DEMO = {method: f'{method}-d_{network}-demo_scenes' for method, network in [
-    ('densecl', 'resnet'), ('soco', 'resnet'), ('ibot', 'vit'), ('maskalign', 'vit'), ('leopart', 'vit')]}
+DEMO = {
+    method: f'{method}-d_{network}-demo_scenes'
+    for method, network in [
+        ('densecl', 'resnet'),
+        ('soco', 'resnet'),
+        ('ibot', 'vit'),
+        ('maskalign', 'vit'),
+        ('leopart', 'vit'),
+    ]
+}
 D, S, I, M, L = DEMO
 
 # config, override, value, what the line must say: the key, and more where something is to be suggested.
@@ -56,8 +65,12 @@ CHECKED = [
     (D, 'model.decoupling.mask.r_c', 0.3, 'model.decoupling.mask.r_c: cut_ratio'),
     (D, 'model.decoupling.mask.n', 3, 'model.decoupling.mask.n: grid'),
     (I, 'model.mim_mask.ratio', 0.3, 'model.mim_mask.ratio: cut_ratio'),
-    (S, 'model.data_preprocessor.batch_stages.0.stride', 4,
-     'model.data_preprocessor.batch_stages.0.stride: mask_stride'),
+    (
+        S,
+        'model.data_preprocessor.batch_stages.0.stride',
+        4,
+        'model.data_preprocessor.batch_stages.0.stride: mask_stride',
+    ),
     (S, 'model.predictor.hidden', 4, 'model.predictor.hidden'),
     (D, 'train_dataloader.batchsize', 4, 'train_dataloader.batchsize: batch_size'),
     (D, 'train_dataloader.workers', 4, 'train_dataloader.workers: num_workers'),
@@ -65,10 +78,18 @@ CHECKED = [
     (D, 'train_dataloader.sampler.shufle', True, 'train_dataloader.sampler.shufle: shuffle'),
     (D, 'train_dataloader.collate_fn.pad', True, 'train_dataloader.collate_fn.pad'),
     (D, 'train_dataloader.dataset.pipeline.0.num_view', [2], 'train_dataloader.dataset.pipeline.0.num_view: num_views'),
-    (D, 'train_dataloader.dataset.pipeline.0.views.0.0.sizes', 3,
-     'train_dataloader.dataset.pipeline.0.views.0.0.sizes: size'),
-    (D, 'train_dataloader.dataset.pipeline.0.views.0.1.bright', 0.4,
-     'train_dataloader.dataset.pipeline.0.views.0.1.bright: brightness'),
+    (
+        D,
+        'train_dataloader.dataset.pipeline.0.views.0.0.sizes',
+        3,
+        'train_dataloader.dataset.pipeline.0.views.0.0.sizes: size',
+    ),
+    (
+        D,
+        'train_dataloader.dataset.pipeline.0.views.0.1.bright',
+        0.4,
+        'train_dataloader.dataset.pipeline.0.views.0.1.bright: brightness',
+    ),
     (D, 'test_dataloader.dataset.measures.1.pair', 4, 'test_dataloader.dataset.measures.1.pair: pairs'),
     (D, 'test_dataloader.dataset.bank.num_image', 4, 'test_dataloader.dataset.bank.num_image: num_images'),
     (D, 'test_evaluator.prefixx', 'a', 'test_evaluator.prefixx: prefix'),
@@ -77,7 +98,7 @@ CHECKED = [
     (D, 'optim_wrapper.optimizer.momentum', 0.9, 'optim_wrapper.optimizer.momentum'),
     (D, 'optim_wrapper.precison', 'fp16', 'optim_wrapper.precison: precision'),
     (D, 'optim_wrapper.accumulative_count', 2, 'optim_wrapper.accumulative_count: accumulative_counts'),
-    (D, 'optim_wrapper.paramwise_cfg.bias_lr', 2., 'optim_wrapper.paramwise_cfg.bias_lr: bias_lr_mult'),
+    (D, 'optim_wrapper.paramwise_cfg.bias_lr', 2.0, 'optim_wrapper.paramwise_cfg.bias_lr: bias_lr_mult'),
     (D, 'param_scheduler.1.tmax', 3, 'param_scheduler.1.tmax: T_max'),
     (I, 'param_scheduler.0.warm_up', 3, 'param_scheduler.0.warm_up: warmup'),
     (D, 'train_cfg.epochs', 3, 'train_cfg.epochs: max_epochs'),
@@ -108,8 +129,12 @@ CHECKED = [
     (D, 'model.decoupling.mask.type', 'Rectangel', 'model.decoupling.mask.type: Rectangle'),
     (D, 'train_dataloader.dataset.type', 'SceneImage', 'train_dataloader.dataset.type: SceneImages'),
     (D, 'train_dataloader.dataset.pipeline.1.type', 'PackView', 'train_dataloader.dataset.pipeline.1.type: PackViews'),
-    (D, 'train_dataloader.dataset.pipeline.0.views.0.0.type', 'RandomResizedCropViews',
-     'train_dataloader.dataset.pipeline.0.views.0.0.type: RandomResizedCropView'),
+    (
+        D,
+        'train_dataloader.dataset.pipeline.0.views.0.0.type',
+        'RandomResizedCropViews',
+        'train_dataloader.dataset.pipeline.0.views.0.0.type: RandomResizedCropView',
+    ),
     (D, 'train_dataloader.sampler.type', 'EpochSamplr', 'train_dataloader.sampler.type: EpochSampler'),
     (D, 'train_dataloader.collate_fn.type', 'default_colate', 'train_dataloader.collate_fn.type: default_collate'),
     (D, 'test_dataloader.dataset.measures.0.type', 'OKN', 'test_dataloader.dataset.measures.0.type: OKNN'),
@@ -175,7 +200,7 @@ CHECKED = [
     (D, 'optim_wrapper.optimizer.lr', float('inf'), 'optim_wrapper.optimizer.lr inf'),
     (D, 'optim_wrapper.optimizer.weight_decay', -0.1, 'optim_wrapper.optimizer.weight_decay -0.1'),
     (D, 'optim_wrapper.optimizer.betas', (0.9, 1.5), 'optim_wrapper.optimizer.betas 1.5'),
-    (D, 'optim_wrapper.optimizer.betas', (0.9, ), 'optim_wrapper.optimizer.betas 0.9'),
+    (D, 'optim_wrapper.optimizer.betas', (0.9,), 'optim_wrapper.optimizer.betas 0.9'),
     (D, 'optim_wrapper.clip_grad', dict(max_norm=0), 'optim_wrapper.clip_grad.max_norm 0'),
     (D, 'randomness.seed', -1, 'randomness.seed -1'),
     (D, 'randomness.seed', 2**32, 'randomness.seed 4294967296'),
@@ -194,7 +219,7 @@ CHECKED = [
 BUILT = [
     (D, 'model.backbone.depth', 17, 'model.backbone 17'),
     (D, 'model.backbone.strides', (1, 2), 'model.backbone strides'),
-    (D, 'model.backbone.out_indices', (9, ), 'model.backbone out_indices'),
+    (D, 'model.backbone.out_indices', (9,), 'model.backbone out_indices'),
     (D, 'model.backbone', 3, 'model.backbone'),
     (S, 'model.decoupling', [], 'model'),
     (D, 'model.neck', dict(_delete_=True, type='mmpretrain.DenseCLNeck'), 'model.neck in_channels'),
@@ -247,8 +272,13 @@ def test_what_a_constructor_complains_about_is_told_with_its_key(method, key, va
     says(caught, wanted)
 
 
-SMALL = {'train_dataloader.batch_size': 4, 'train_dataloader.dataset.num_images': 8, 'model.queue_length': 16,
-         'train_cfg.max_epochs': 1, 'launcher': 'none'}
+SMALL = {
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.dataset.num_images': 8,
+    'model.queue_length': 16,
+    'train_cfg.max_epochs': 1,
+    'launcher': 'none',
+}
 
 
 def small(folder: Path) -> dict:
@@ -270,8 +300,7 @@ def test_what_fails_after_the_first_step_keeps_its_traceback(tmp_path, monkeypat
         raise ValueError('a bug')
 
     monkeypatch.setattr(ResumableEpochLoop, 'run_iter', lambda self, *args: setattr(self, '_iter', 1) or fail())
-    with pytest.raises(ValueError, match='a bug') as caught, running(
-            changed(D, small(tmp_path))) as runner:
+    with pytest.raises(ValueError, match='a bug') as caught, running(changed(D, small(tmp_path))) as runner:
         runner.train()
     assert not isinstance(caught.value, UserError)
 
@@ -281,12 +310,15 @@ def test_a_mistake_in_code_keeps_its_traceback_while_a_run_is_built():
         raise NameError('undefined')
 
 
-@pytest.mark.parametrize('options, wanted', [
-    ({'custom_hooks.99.type': 'X', 'train_cfg.max_epochs': 1}, 'custom_hooks.99.type'),
-    ({'model.queue_length.x': 3}, 'model.queue_length.x'),
-    ({'custom_hooks': dict(type='TeacherHook')}, 'custom_hooks'),
-    ({'train_dataloader.dataset.pipeline.x.type': 'A'}, 'train_dataloader.dataset.pipeline.x.type'),
-])
+@pytest.mark.parametrize(
+    'options, wanted',
+    [
+        ({'custom_hooks.99.type': 'X', 'train_cfg.max_epochs': 1}, 'custom_hooks.99.type'),
+        ({'model.queue_length.x': 3}, 'model.queue_length.x'),
+        ({'custom_hooks': dict(type='TeacherHook')}, 'custom_hooks'),
+        ({'train_dataloader.dataset.pipeline.x.type': 'A'}, 'train_dataloader.dataset.pipeline.x.type'),
+    ],
+)
 def test_an_override_that_leads_nowhere_is_named(options, wanted):
     with pytest.raises(UserError) as caught:
         changed(D, options)

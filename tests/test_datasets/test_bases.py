@@ -1,4 +1,5 @@
 """The data set bases give the views that the methods' papers and repositories name."""
+
 import json
 
 import pytest
@@ -24,7 +25,8 @@ SIDES = dict(
     scenes_ibot=[64] * 2,
     scenes_maskalign=[64],
     scenes_soco=[48] * 2,
-    scenes_leopart=[64] * 2 + [32] * 4)
+    scenes_leopart=[64] * 2 + [32] * 4,
+)
 BOXES = dict(coco_soco_c4=(2, 4, 4), coco_soco_fpn=(2, 2, 4, 4), scenes_soco=(2, 4, 4))
 
 
@@ -41,8 +43,14 @@ def quarters(coco128, folder):
     annotations = coco128 / 'annotations' / 'instances_train2017.json'
     images = json.loads(annotations.read_text())['images']
     file = folder / 'proposals.npz'
-    write_proposals(file, [image['file_name'] for image in images], [(i['height'], i['width']) for i in images],
-                    [[(0, 0, i['width'] // 2, i['height'] // 2)] for i in images], 'coco128', {})
+    write_proposals(
+        file,
+        [image['file_name'] for image in images],
+        [(i['height'], i['width']) for i in images],
+        [[(0, 0, i['width'] // 2, i['height'] // 2)] for i in images],
+        'coco128',
+        {},
+    )
     return str(file)
 
 
@@ -79,29 +87,32 @@ def test_a_scene_base_trains_and_measures_on_scenes_of_its_size(name):
     assert data.singles.scenes == dict(data.objects.scenes, objects=(1, 1))
 
 
-@pytest.mark.parametrize('name, scales, hue', [
-    ('coco_ibot', [(0.14, 1)] * 2, 0.1),
-    ('coco_ibot_multicrop', [(0.25, 1)] * 2 + [(0.05, 0.25)], 0.1),
-    ('scenes_ibot', [(0.3, 1)] * 2, 0.04),
-])
+@pytest.mark.parametrize(
+    'name, scales, hue',
+    [
+        ('coco_ibot', [(0.14, 1)] * 2, 0.1),
+        ('coco_ibot_multicrop', [(0.25, 1)] * 2 + [(0.05, 0.25)], 0.1),
+        ('scenes_ibot', [(0.3, 1)] * 2, 0.04),
+    ],
+)
 def test_ibot_views_follow_the_official_steps_in_the_official_order(name, scales, hue):
     pipeline = base(name).train_dataloader.dataset.pipeline[0]
     ends = GLOBALS + [LOCAL] * (len(scales) - 2)
-    assert pipeline.num_views == [1, 1, 4][:len(scales)]
+    assert pipeline.num_views == [1, 1, 4][: len(scales)]
     for view, scale, (blur, solarize) in zip(pipeline.views, scales, ends, strict=True):
         crop, flip, jitter, gray, blurring, *rest = view
         assert crop.type == 'RandomResizedCropView' and crop.interpolation == 'bicubic'
         assert tuple(crop.scale) == scale
         assert flip == dict(type='RandomFlipView', prob=0.5)
-        assert jitter == dict(
-            type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
+        assert jitter == dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
         assert gray == dict(type='RandomGrayscale', prob=0.2)
         assert blurring.type == 'RandomGaussianBlur' and blurring.prob == blur
         assert rest == ([dict(type='RandomSolarize', threshold=128, prob=solarize)] if solarize else [])
 
 
-@pytest.mark.parametrize('name, scale, hue', [('coco_soco_c4', 0.6, 0.1), ('coco_soco_fpn', 0.5, 0.1),
-                                              ('scenes_soco', 0.6, 0.04)])
+@pytest.mark.parametrize(
+    'name, scale, hue', [('coco_soco_c4', 0.6, 0.1), ('coco_soco_fpn', 0.5, 0.1), ('scenes_soco', 0.6, 0.04)]
+)
 def test_soco_views_follow_the_official_steps_in_the_official_order(name, scale, hue):
     pipeline = base(name).train_dataloader.dataset.pipeline[1]
     assert pipeline.type == 'BoxViews' and pipeline.num_boxes == 4
@@ -111,8 +122,7 @@ def test_soco_views_follow_the_official_steps_in_the_official_order(name, scale,
         crop, flip, jitter, gray, blurring, *rest = view
         assert place == 0 or (crop.type, *crop.scale) == ('RandomResizedCropView', scale, 1)
         assert flip == dict(type='RandomFlipView', prob=0.5)
-        assert jitter == dict(
-            type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
+        assert jitter == dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
         assert gray == dict(type='RandomGrayscale', prob=0.2)
         assert blurring.type == 'RandomGaussianBlur' and blurring.prob == blur
         assert rest == ([dict(type='RandomSolarize', threshold=128, prob=solarize)] if solarize else [])

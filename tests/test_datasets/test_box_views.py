@@ -1,4 +1,5 @@
 """Boxes lie where their view shows the proposal, and ids tell which boxes are one proposal."""
+
 import json
 from pathlib import Path
 
@@ -29,8 +30,13 @@ def flip(prob=0.5):
 
 def sample(seed, proposals, views, counts, size=(150, 200), image=None, **options):
     image = np.zeros((*size, 3), np.uint8) if image is None else image
-    results = dict(img=image, img_path='a.jpg', sample_idx=0, ori_shape=image.shape[:2],
-                   proposals=np.array(proposals, np.float32).reshape(-1, 4))
+    results = dict(
+        img=image,
+        img_path='a.jpg',
+        sample_idx=0,
+        ori_shape=image.shape[:2],
+        proposals=np.array(proposals, np.float32).reshape(-1, 4),
+    )
     with sample_rng(seed, 0, 0):
         results = BoxViews(views, counts, **options)(results)
     packed = PackViews()(results)
@@ -38,15 +44,20 @@ def sample(seed, proposals, views, counts, size=(150, 200), image=None, **option
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), corner=st.tuples(st.integers(0, 150), st.integers(0, 100)),
-       sides=st.tuples(st.integers(12, 120), st.integers(12, 120)), prob=st.sampled_from([0.0, 0.5, 1.0]))
+@given(
+    seed=st.integers(0, 10**6),
+    corner=st.tuples(st.integers(0, 150), st.integers(0, 100)),
+    sides=st.tuples(st.integers(12, 120), st.integers(12, 120)),
+    prob=st.sampled_from([0.0, 0.5, 1.0]),
+)
 def test_a_painted_box_is_shown_where_its_mapped_box_says_flips_included(seed, corner, sides, prob):
     x1, y1 = corner
     x2, y2 = min(x1 + sides[0], 200), min(y1 + sides[1], 150)
     image = np.zeros((150, 200, 3), np.uint8)
     image[y1:y2, x1:x2] = 255
-    inputs, packed, _ = sample(seed, [(x1, y1, x2, y2)], [[whole(), flip(prob)], [crop(), flip(prob)]], [1, 1],
-                               image=image, num_boxes=2)
+    inputs, packed, _ = sample(
+        seed, [(x1, y1, x2, y2)], [[whole(), flip(prob)], [crop(), flip(prob)]], [1, 1], image=image, num_boxes=2
+    )
     if packed.remarks:
         return
     rows, columns = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing='ij')
@@ -107,10 +118,16 @@ def test_windows_are_drawn_anew_until_enough_proposals_are_common(monkeypatch):
     def draw_window(height, width):
         drawn.append(windows[len(drawn)])
         return drawn[-1]
+
     monkeypatch.setattr(transform.crops[1], 'draw_window', draw_window)
     # 0 of the 4 asked for, then 1 of 2, then 2 of 1.
-    results = transform(dict(img=np.zeros((150, 200, 3), np.uint8), ori_shape=(150, 200), proposals=np.array(
-        [(30, 30, 45, 38), (60, 60, 90, 90), (100, 100, 120, 120)], np.float32)))
+    results = transform(
+        dict(
+            img=np.zeros((150, 200, 3), np.uint8),
+            ori_shape=(150, 200),
+            proposals=np.array([(30, 30, 45, 38), (60, 60, 90, 90), (100, 100, 120, 120)], np.float32),
+        )
+    )
     assert len(drawn) == 3 and results['remarks'] == ()
     assert set(results['box_ids'].ravel().tolist()) == {2, 3}
 
@@ -119,17 +136,22 @@ def test_a_pair_without_a_common_proposal_gets_the_whole_views_and_a_remark(monk
     transform = BoxViews([[whole()], [crop()]], [1, 1])
     calls = []
     monkeypatch.setattr(transform.crops[1], 'draw_window', lambda *size: calls.append(size) or (0, 0, 30, 30))
-    results = transform(dict(img=np.zeros((150, 200, 3), np.uint8), ori_shape=(150, 200),
-                             proposals=np.array([(100, 100, 120, 120)], np.float32)))
-    assert len(calls) == 5 and results['remarks'] == ('no overlap', )
+    results = transform(
+        dict(
+            img=np.zeros((150, 200, 3), np.uint8),
+            ori_shape=(150, 200),
+            proposals=np.array([(100, 100, 120, 120)], np.float32),
+        )
+    )
+    assert len(calls) == 5 and results['remarks'] == ('no overlap',)
     assert (results['boxes'] == [0, 0, 1, 1]).all() and (results['box_ids'] == 1).all()
 
 
 def test_an_image_without_proposals_is_its_own_proposal_and_remarked():
     _, packed, results = sample(5, [], [[whole()], [crop((0.6, 0.8))]], [1, 1])
-    assert packed.remarks == ('no proposal', ) and (packed.box_ids == 1).all()
+    assert packed.remarks == ('no proposal',) and (packed.box_ids == 1).all()
     # The crop lies inside the image, so both boxes fill their views.
-    assert (packed.boxes == torch.tensor([0., 0., 1., 1.])).all()
+    assert (packed.boxes == torch.tensor([0.0, 0.0, 1.0, 1.0])).all()
 
 
 def test_several_pairs_have_boxes_of_their_own_and_jitter_moves_the_first_views_only():
@@ -160,8 +182,7 @@ def test_boxes_move_by_given_draws_as_in_the_official_code(monkeypatch):
 
     monkeypatch.setattr(np.random, 'uniform', draws)
     monkeypatch.setattr(np.random, 'permutation', np.asarray)
-    _, packed, _ = sample(0, case['boxes'] + beyond_last_pixel, [[whole()]], [2], jitter_prob=1.0,
-                          jitter=case['ratio'])
+    _, packed, _ = sample(0, case['boxes'] + beyond_last_pixel, [[whole()]], [2], jitter_prob=1.0, jitter=case['ratio'])
     sides = np.array([200, 150, 200, 150])
     np.testing.assert_allclose(packed.boxes[0], (case['moved'] + beyond_last_pixel) / sides, atol=1e-6)
     np.testing.assert_allclose(packed.boxes[1], (case['boxes'] + beyond_last_pixel) / sides, atol=1e-6)
@@ -218,8 +239,12 @@ def test_a_window_that_never_fits_is_centered_on_the_common_part_as_far_as_the_i
     results = step(dict(img=np.zeros((60, 100, 3), np.uint8)))
     # The common part of the two global windows is (30, 20, 20, 20), with its center at (40, 30).
     assert [view['crop_window'] for view in results['views']] == [
-        *drawn[:2], (40 - 8, 30 - 4, 16, 8), (40 - 5, 30 - 5, 10, 10), drawn[4]]
-    assert calls == [0, 1, 2, 2, 2, 3, 3, 3, 4] and results['remarks'] == ('no overlap', ) * 2
+        *drawn[:2],
+        (40 - 8, 30 - 4, 16, 8),
+        (40 - 5, 30 - 5, 10, 10),
+        drawn[4],
+    ]
+    assert calls == [0, 1, 2, 2, 2, 3, 3, 3, 4] and results['remarks'] == ('no overlap',) * 2
 
 
 @pytest.mark.parametrize('overlap, redrawn', [(0.0999, False), (0.1, True)])
@@ -232,20 +257,23 @@ def test_two_global_windows_share_more_than_twice_the_overlap_and_others_more_th
         monkeypatch.setattr(step.crops[view], 'draw_window', lambda *size, view=view: calls.append(view) or drawn[view])
     results = step(dict(img=np.zeros((50, 100, 3), np.uint8)))
     assert calls == ([0, 1, 1, 2, 2] if redrawn else [0, 1, 2])
-    assert results['remarks'] == ('no overlap', ) * (2 * redrawn)
+    assert results['remarks'] == ('no overlap',) * (2 * redrawn)
 
 
-@pytest.mark.parametrize('config, word', [
-    (dict(type='BoxViews', views=[[flip()]], num_views=[2]), 'RandomFlipView'),
-    (dict(type='BoxViews', views=[[crop()]], num_views=[2], pairs=[(0, 2)]), 'pairs'),
-    (dict(type='BoxViews', views=[[crop()]], num_views=[2], num_boxes=0), 'num_boxes'),
-    (dict(type='BoxViews', views=[[crop()]], num_views=[2], common=5), 'common'),
-    (dict(type='BoxViews', views=[[crop()]], num_views=[2], jitter=0.5), 'jitter'),
-    (dict(type='OverlapViews', views=[[flip()]], num_views=[2]), 'RandomFlipView'),
-    (dict(type='OverlapViews', views=[[crop()]], num_views=[2], overlap=0.6), 'overlap'),
-    (dict(type='OverlapViews', views=[[crop()]], num_views=[2], tries=0), 'tries'),
-    (dict(type='WholeImageView', size=0), 'WholeImageView: size'),
-])
+@pytest.mark.parametrize(
+    'config, word',
+    [
+        (dict(type='BoxViews', views=[[flip()]], num_views=[2]), 'RandomFlipView'),
+        (dict(type='BoxViews', views=[[crop()]], num_views=[2], pairs=[(0, 2)]), 'pairs'),
+        (dict(type='BoxViews', views=[[crop()]], num_views=[2], num_boxes=0), 'num_boxes'),
+        (dict(type='BoxViews', views=[[crop()]], num_views=[2], common=5), 'common'),
+        (dict(type='BoxViews', views=[[crop()]], num_views=[2], jitter=0.5), 'jitter'),
+        (dict(type='OverlapViews', views=[[flip()]], num_views=[2]), 'RandomFlipView'),
+        (dict(type='OverlapViews', views=[[crop()]], num_views=[2], overlap=0.6), 'overlap'),
+        (dict(type='OverlapViews', views=[[crop()]], num_views=[2], tries=0), 'tries'),
+        (dict(type='WholeImageView', size=0), 'WholeImageView: size'),
+    ],
+)
 def test_a_setting_that_cannot_work_is_named(config, word):
     with pytest.raises(ValueError, match=word):
         TRANSFORMS.build(config)

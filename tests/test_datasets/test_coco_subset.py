@@ -1,4 +1,5 @@
 """Lists of few images are the same everywhere, nested, and whole COCO files."""
+
 import importlib
 import json
 import random
@@ -15,11 +16,19 @@ from tests.conftest import ROOT
 def write(folder, count=200):
     (folder / 'annotations').mkdir()
     path = folder / 'annotations' / 'instances_train2017.json'
-    path.write_text(json.dumps(dict(
-        info=dict(year=2017), categories=[dict(id=7, name='cat')],
-        images=[dict(id=10 * index, file_name=f'{index}.jpg', height=4, width=6) for index in range(count)],
-        annotations=[dict(id=index, image_id=10 * (index % count), category_id=7, bbox=[0, 0, 2, 2], area=4, iscrowd=0)
-                     for index in range(1, 3 * count)])))
+    path.write_text(
+        json.dumps(
+            dict(
+                info=dict(year=2017),
+                categories=[dict(id=7, name='cat')],
+                images=[dict(id=10 * index, file_name=f'{index}.jpg', height=4, width=6) for index in range(count)],
+                annotations=[
+                    dict(id=index, image_id=10 * (index % count), category_id=7, bbox=[0, 0, 2, 2], area=4, iscrowd=0)
+                    for index in range(1, 3 * count)
+                ],
+            )
+        )
+    )
     return path
 
 
@@ -50,8 +59,17 @@ def test_the_tool_writes_files_that_pycocotools_reads(tmp_path, monkeypatch, cap
     assert '10 images' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('text', ['[]', '{', '{"images": [{"id": "a"}], "annotations": []}', '{"images": [{}]}',
-                                  '{"images": [{"id": 1}, {"id": 1}], "annotations": []}', '[' * 100000])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[]',
+        '{',
+        '{"images": [{"id": "a"}], "annotations": []}',
+        '{"images": [{}]}',
+        '{"images": [{"id": 1}, {"id": 1}], "annotations": []}',
+        '[' * 100000,
+    ],
+)
 def test_a_file_that_is_no_coco_file_is_refused_in_one_line(tmp_path, text):
     (tmp_path / 'a.json').write_text(text)
     with pytest.raises(UserError, match='is no COCO annotation file') as caught:

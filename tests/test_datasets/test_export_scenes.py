@@ -1,4 +1,5 @@
 """Exported scenes read back exactly, and nothing is ever half-written."""
+
 import importlib
 import json
 import subprocess
@@ -22,8 +23,18 @@ SCENES = dict(size=(48, 64), seed=4, max_overlap=0.5, objects=(2, 6))
 @pytest.fixture(scope='module')
 def export(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('export') / 'scenes'
-    command = [sys.executable, str(TOOLS / 'export_scenes.py'), str(out), '--train', '70', '--val',
-               '5', '--workers', '2', *KNOBS]
+    command = [
+        sys.executable,
+        str(TOOLS / 'export_scenes.py'),
+        str(out),
+        '--train',
+        '70',
+        '--val',
+        '5',
+        '--workers',
+        '2',
+        *KNOBS,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return out
@@ -70,8 +81,7 @@ def test_index_images_hold_class_plus_one_and_zero_for_background(export):
         assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), expected)
 
 
-def test_an_existing_folder_is_replaced_only_by_force_and_only_if_it_is_an_export(
-        export, tmp_path, run, capsys):
+def test_an_existing_folder_is_replaced_only_by_force_and_only_if_it_is_an_export(export, tmp_path, run, capsys):
     few = ('--train', 1, '--val', 1, '--size', 48)
     assert run('export_scenes', export, *few) == 2
     line = capsys.readouterr().err
@@ -101,6 +111,5 @@ def test_a_failed_export_leaves_the_earlier_one_and_no_debris(tmp_path, monkeypa
 
 def test_a_sheet_of_scenes_has_the_size_asked_for(tmp_path, run):
     out = tmp_path / 'sheet.png'
-    assert run('browse_scenes', '--out', out, '--rows', 2, '--columns', 3, '--size', 48,
-               '--marks') == 0
+    assert run('browse_scenes', '--out', out, '--rows', 2, '--columns', 3, '--size', 48, '--marks') == 0
     assert cv2.imread(str(out)).shape == (2 * 108, 3 * 108, 3)

@@ -13,7 +13,7 @@ from mmdecouple.datasets.reading import decode_image, readable_endings
 
 PIPELINE = [
     dict(type='MultiView', views=[[dict(type='RandomResizedCropView', size=16)]], num_views=[2]),
-    dict(type='PackViews')
+    dict(type='PackViews'),
 ]
 
 
@@ -52,8 +52,7 @@ def odd_files():
     return {
         'cmyk.jpg': (cmyk.getvalue(), image),
         'wide.png': (wide, image),
-        'wide.tif': (cv2.imencode('.tif', image[..., ::-1].astype(np.uint16) * 257)[1].tobytes(),
-                     image),
+        'wide.tif': (cv2.imencode('.tif', image[..., ::-1].astype(np.uint16) * 257)[1].tobytes(), image),
         'gray.jpg': (encoded(image[..., 0], 'JPEG', quality=98), image[..., :1].repeat(3, 2)),
         'alpha.png': (encoded(alpha, 'PNG'), image),
         'trailing.jpg': (encoded(image, 'JPEG', quality=98) + b'camera notes', image),
@@ -84,7 +83,7 @@ def test_the_exif_orientation_is_applied(tmp_path, kind):
 def test_a_truncated_file_is_refused(tmp_path, kind, share):
     data = encoded(pixels(), kind)
     with pytest.raises(UnreadableImage):
-        read_image(write(tmp_path, 'cut', data[:int(len(data) * share)]))
+        read_image(write(tmp_path, 'cut', data[: int(len(data) * share)]))
 
 
 @pytest.mark.parametrize('options', [dict(), dict(progressive=True), dict(subsampling=0), dict(optimize=True)], ids=str)
@@ -96,7 +95,7 @@ def test_a_cut_jpeg_with_an_end_mark_appended_is_refused(tmp_path, options, mode
     data = buffer.getvalue()
     assert read_image(write(tmp_path, 'whole.jpg', data)).shape == (240, 320, 3)
     with pytest.raises(UnreadableImage, match='premature end'):
-        read_image(write(tmp_path, 'cut.jpg', data[:int(len(data) * share)] + b'\xff\xd9'))
+        read_image(write(tmp_path, 'cut.jpg', data[: int(len(data) * share)] + b'\xff\xd9'))
 
 
 @pytest.mark.parametrize('orientation', range(10))
@@ -128,7 +127,7 @@ def test_what_is_no_ordinary_file_is_refused_without_being_opened(tmp_path):
 def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
     jpeg = bytearray(encoded(pixels(), 'JPEG'))
     frame = jpeg.index(b'\xff\xc0')
-    jpeg[frame + 5:frame + 9] = b'\xff\xff\xff\xff'
+    jpeg[frame + 5 : frame + 9] = b'\xff\xff\xff\xff'
     png = bytearray(encoded(pixels(), 'PNG'))
     png[16:24] = b'\0\0\xff\xff' * 2
     png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, 'big')
@@ -185,15 +184,18 @@ def test_an_unreadable_image_is_replaced_by_the_next_readable_one_and_named(fold
     assert dataset[(5, 1)]['data_samples'].unreadable == []
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(ann_file='absent.json'), 'no annotation file'),
-    (dict(img_prefix='absent'), 'no folder'),
-    (dict(img_prefix='empty'), 'no image'),
-    (dict(ann_file='ann.json', img_prefix='elsewhere'), '3 of the 3 images do not exist'),
-    (dict(ann_file='bare.json'), 'is no COCO annotation file: it has no images'),
-    (dict(ann_file='empty.txt'), 'is empty'),
-    (dict(max_bad_share=3), 'max_bad_share must lie in'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(ann_file='absent.json'), 'no annotation file'),
+        (dict(img_prefix='absent'), 'no folder'),
+        (dict(img_prefix='empty'), 'no image'),
+        (dict(ann_file='ann.json', img_prefix='elsewhere'), '3 of the 3 images do not exist'),
+        (dict(ann_file='bare.json'), 'is no COCO annotation file: it has no images'),
+        (dict(ann_file='empty.txt'), 'is empty'),
+        (dict(max_bad_share=3), 'max_bad_share must lie in'),
+    ],
+)
 def test_input_that_cannot_be_used_is_named_before_training(folder, options, message):
     (folder / 'empty').mkdir()
     images = [dict(file_name=f'images/{index}.jpg') for index in range(3)]

@@ -1,4 +1,5 @@
 """COCO objects: masks and boxes as the file says, and clear words when it cannot be used."""
+
 import json
 
 import cv2
@@ -37,18 +38,22 @@ def tiny(tmp_path):
     ]
     common = dict(image_id=7, bbox=[6, 4, 10, 6], area=60, iscrowd=0)
     content = dict(
-        images=[dict(id=9, file_name='b.png', height=20, width=30),
-                dict(id=7, file_name='a.png', height=20, width=30)],
-        annotations=[dict(common, id=10 + k, category_id=(5, 2, 5)[k], segmentation=shape)
-                     for k, shape in enumerate(shapes)]
-        + [dict(common, id=20, category_id=2, iscrowd=1, segmentation=shapes[1]),
-           dict(common, id=21, category_id=2, bbox=[6, 4, 0, 6], segmentation=shapes[1])],
-        categories=[dict(id=5, name='five'), dict(id=2, name='two')])
+        images=[dict(id=9, file_name='b.png', height=20, width=30), dict(id=7, file_name='a.png', height=20, width=30)],
+        annotations=[
+            dict(common, id=10 + k, category_id=(5, 2, 5)[k], segmentation=shape) for k, shape in enumerate(shapes)
+        ]
+        + [
+            dict(common, id=20, category_id=2, iscrowd=1, segmentation=shapes[1]),
+            dict(common, id=21, category_id=2, bbox=[6, 4, 0, 6], segmentation=shapes[1]),
+        ],
+        categories=[dict(id=5, name='five'), dict(id=2, name='two')],
+    )
 
     def build(**changes):
         (tmp_path / 'objects.json').write_text(json.dumps({**content, **changes}))
-        return DATASETS.build(dict(type='CocoObjects', ann_file=str(tmp_path / 'objects.json'),
-                                   img_prefix=str(tmp_path / 'images')))
+        return DATASETS.build(
+            dict(type='CocoObjects', ann_file=str(tmp_path / 'objects.json'), img_prefix=str(tmp_path / 'images'))
+        )
 
     return tmp_path, content, build
 
@@ -89,8 +94,7 @@ def test_what_cannot_be_used_is_one_line(tiny):
     with pytest.raises(FileNotFoundError, match="annotation file 'nowhere.json' cannot be opened"):
         DATASETS.build(dict(type='CocoObjects', ann_file='nowhere.json', img_prefix=str(root)))
     with pytest.raises(FileNotFoundError, match='image folder .*nowhere does not exist'):
-        DATASETS.build(dict(type='CocoObjects', ann_file=str(root / 'objects.json'),
-                            img_prefix=str(root / 'nowhere')))
+        DATASETS.build(dict(type='CocoObjects', ann_file=str(root / 'objects.json'), img_prefix=str(root / 'nowhere')))
 
 
 def test_an_image_of_another_size_than_annotated_is_refused(tiny):
@@ -106,8 +110,7 @@ def test_an_image_of_another_size_than_annotated_is_refused(tiny):
 def test_real_masks_agree_with_the_panoptic_annotation(coco128):
     """The semantic images come from COCO's panoptic set, drawn apart from the instance masks."""
     ann_file = coco128 / 'annotations' / 'instances_val2017.json'
-    data = DATASETS.build(
-        dict(type='CocoObjects', ann_file=str(ann_file), img_prefix=str(coco128 / 'val2017')))
+    data = DATASETS.build(dict(type='CocoObjects', ann_file=str(ann_file), img_prefix=str(coco128 / 'val2017')))
     categories = sorted(json.loads(ann_file.read_text())['categories'], key=lambda c: c['id'])
     assert [category['name'] for category in categories] == list(data.classes)
     agree = total = 0

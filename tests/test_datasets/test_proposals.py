@@ -1,4 +1,5 @@
 """Proposal files, SoCo's JSON files, and the transforms that give an image its proposals."""
+
 import json
 import os
 import re
@@ -78,12 +79,15 @@ def test_a_wrong_file_or_image_gives_one_line_that_says_what_to_do(file, tmp_pat
     one_line(lambda: write_proposals(other, ['a', 'a'], SIZES[:2], [[], []], 'x', {}), "'a'")
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(boxes=[[0, 0, 80, 60], [5, 6, 7, 8], [1, 2, 31, 30]]), ['box 2', "'c.jpg'", '30 x 30']),
-    (dict(boxes=[[0, 0, 80, 60], [5, 6, 5, 8], [1, 2, 30, 30]]), ['box 1', "'a/1.jpg'"]),
-    (dict(offsets=[0, 2, 2, 4]), ['do not fit together']),
-    (dict(offsets=[0, 2, 1, 3]), ['do not fit together']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(boxes=[[0, 0, 80, 60], [5, 6, 7, 8], [1, 2, 31, 30]]), ['box 2', "'c.jpg'", '30 x 30']),
+        (dict(boxes=[[0, 0, 80, 60], [5, 6, 5, 8], [1, 2, 30, 30]]), ['box 1', "'a/1.jpg'"]),
+        (dict(offsets=[0, 2, 2, 4]), ['do not fit together']),
+        (dict(offsets=[0, 2, 1, 3]), ['do not fit together']),
+    ],
+)
 def test_a_damaged_file_is_refused_with_its_place(change, words, file):
     with np.load(file) as arrays:
         content = {key: arrays[key] for key in arrays}
@@ -92,13 +96,16 @@ def test_a_damaged_file_is_refused_with_its_place(change, words, file):
     one_line(lambda: ProposalFile.open(file), *words)
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(offsets=np.array([0, 2, 1, 3], np.uint64)), ['do not fit together']),
-    (dict(offsets=np.array([0, 2, 2, 3], np.float64)), ['no proposal file', 'offsets holds float64']),
-    (dict(boxes=np.full((3, 4), np.nan)), ['no proposal file', 'boxes holds float64']),
-    (dict(names=np.frombuffer(b'c.jpg\0c.jpg\0c.jpg', np.uint8)), ['names an image twice']),
-    (dict(header=np.frombuffer(b'[]', np.uint8)), ['no proposal file']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(offsets=np.array([0, 2, 1, 3], np.uint64)), ['do not fit together']),
+        (dict(offsets=np.array([0, 2, 2, 3], np.float64)), ['no proposal file', 'offsets holds float64']),
+        (dict(boxes=np.full((3, 4), np.nan)), ['no proposal file', 'boxes holds float64']),
+        (dict(names=np.frombuffer(b'c.jpg\0c.jpg\0c.jpg', np.uint8)), ['names an image twice']),
+        (dict(header=np.frombuffer(b'[]', np.uint8)), ['no proposal file']),
+    ],
+)
 def test_arrays_of_another_kind_are_refused(change, words, file):
     with np.load(file) as arrays:
         content = {**{key: arrays[key] for key in arrays}, **change}
@@ -113,7 +120,7 @@ def test_changed_bytes_and_what_is_no_file_are_one_line_or_the_same_boxes(file, 
         changed = bytearray(whole)
         for place in rng.integers(len(whole), size=rng.integers(1, 4)):
             changed[place] = rng.integers(256)
-        file.write_bytes(changed[:rng.integers(1, len(whole))] if rng.random() < 0.2 else changed)
+        file.write_bytes(changed[: rng.integers(1, len(whole))] if rng.random() < 0.2 else changed)
         try:
             assert np.array_equal(ProposalFile.open(file).all_boxes, expected)
         except UserError as error:
@@ -137,7 +144,7 @@ def test_soco_boxes_show_the_pixels_that_soco_shows(tmp_path):
     boxes = read_soco_json(path, ['b/1.jpg', 'c.jpg'])
     # x, y, w, h with x2 = x + w - 1, the last pixel shown.
     shown = np.zeros((60, 60), bool)
-    shown[20:20 + 6, 10:10 + 5] = True
+    shown[20 : 20 + 6, 10 : 10 + 5] = True
     ours = np.zeros((60, 60), bool)
     x1, y1, x2, y2 = boxes[0][0]
     ours[y1:y2, x1:x2] = True
@@ -145,16 +152,19 @@ def test_soco_boxes_show_the_pixels_that_soco_shows(tmp_path):
     assert boxes[0][1].tolist() == [0, 0, 40, 50] and boxes[1].shape == (0, 4)
 
 
-@pytest.mark.parametrize('text, words', [
-    ('no json', ['no JSON object']),
-    ('[[1, 2, 3, 4]]', ['no JSON object']),
-    ('{"c": []}', ['1 of the 2 images', "'b/1.jpg'"]),
-    ('{"1": [{"bbox": [1, 2, 3, 4]}], "c": []}', ["entry '1'", 'bbox']),
-    ('{"1": [[1, 2, 3]], "c": []}', ["entry '1'"]),
-    ('{"1": [[1, 2, 3, 1e300]], "c": []}', ["entry '1'"]),
-    ('{"1": [[1, 2, 3, NaN]], "c": []}', ['no JSON object']),
-    ('{"1": ' + '[' * 10**5, ['no JSON object']),
-])
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('no json', ['no JSON object']),
+        ('[[1, 2, 3, 4]]', ['no JSON object']),
+        ('{"c": []}', ['1 of the 2 images', "'b/1.jpg'"]),
+        ('{"1": [{"bbox": [1, 2, 3, 4]}], "c": []}', ["entry '1'", 'bbox']),
+        ('{"1": [[1, 2, 3]], "c": []}', ["entry '1'"]),
+        ('{"1": [[1, 2, 3, 1e300]], "c": []}', ["entry '1'"]),
+        ('{"1": [[1, 2, 3, NaN]], "c": []}', ['no JSON object']),
+        ('{"1": ' + '[' * 10**5, ['no JSON object']),
+    ],
+)
 def test_a_json_of_another_layout_gives_one_line(text, words, tmp_path):
     path = tmp_path / 'soco.json'
     path.write_text(text)
@@ -186,9 +196,13 @@ def test_grid_proposals_lie_in_the_image_around_their_cells(num):
     assert counts.min() > 0.04 and counts.max() < 0.25
 
 
-@pytest.mark.parametrize('settings, area, aspect', [
-    (dict(), (0.15, 0.4), (0.5, 2)),
-    (dict(grid=2, area=(0.02, 0.05), aspect=(0.8, 1.25), num=8), (0.02, 0.05), (0.8, 1.25))])
+@pytest.mark.parametrize(
+    'settings, area, aspect',
+    [
+        (dict(), (0.15, 0.4), (0.5, 2)),
+        (dict(grid=2, area=(0.02, 0.05), aspect=(0.8, 1.25), num=8), (0.02, 0.05), (0.8, 1.25)),
+    ],
+)
 def test_grid_proposals_fill_their_ranges_of_area_and_aspect(settings, area, aspect):
     torch.manual_seed(0)
     step, found = GridProposals(**settings), []
@@ -211,7 +225,9 @@ def test_every_whole_grid_gives_a_box_to_each_of_its_cells(grid, num):
     assert len(boxes) == num and cells.min() == num // grid**2 and cells.max() == -(-num // grid**2)
 
 
-@pytest.mark.parametrize('setting, word', [(dict(num=0), 'num'), (dict(grid=0), 'grid'), (dict(area=(0.5, 0.2)), 'area'),
-                                           (dict(aspect=(0, 2)), 'aspect')])
+@pytest.mark.parametrize(
+    'setting, word',
+    [(dict(num=0), 'num'), (dict(grid=0), 'grid'), (dict(area=(0.5, 0.2)), 'area'), (dict(aspect=(0, 2)), 'aspect')],
+)
 def test_a_grid_setting_out_of_range_is_named(setting, word):
     assert re.match('GridProposals: .*' + word, one_line(lambda: GridProposals(**setting)))

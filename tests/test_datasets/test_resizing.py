@@ -1,4 +1,5 @@
 """Resized images against Pillow's, whose filters the authors of all methods use."""
+
 from itertools import islice
 
 import cv2
@@ -12,8 +13,8 @@ from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.datasets.transforms import RandomResizedCropView
-from mmdecouple.visualization.sample_images import read_sample_images
 from mmdecouple.evaluation.sources import ObjectSource
+from mmdecouple.visualization.sample_images import read_sample_images
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)
 
@@ -28,7 +29,7 @@ def detail(image):
 
 
 def is_pillows(ours, theirs):
-    return (abs(ours.astype(int) - theirs).mean() <= 0.5 and detail(ours) == pytest.approx(detail(theirs), rel=0.02))
+    return abs(ours.astype(int) - theirs).mean() <= 0.5 and detail(ours) == pytest.approx(detail(theirs), rel=0.02)
 
 
 @pytest.fixture(scope='module')
@@ -43,17 +44,22 @@ def photos(coco128):
 
 
 crops = dict(
-    index=st.integers(0, 10**6), side=st.integers(32, 64), zoom=st.tuples(*[st.floats(0.8, 4.5)] * 2),
-    place=st.tuples(*[st.floats(0, 1)] * 2), interpolation=st.sampled_from(sorted(FILTERS)))
+    index=st.integers(0, 10**6),
+    side=st.integers(32, 64),
+    zoom=st.tuples(*[st.floats(0.8, 4.5)] * 2),
+    place=st.tuples(*[st.floats(0, 1)] * 2),
+    interpolation=st.sampled_from(sorted(FILTERS)),
+)
 EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def check_crop(image, side, zoom, place, interpolation):
     height, width = (max(1, min(round(side * factor), limit)) for factor, limit in zip(zoom, image.shape))
     y, x = (round(share * (limit - used)) for share, limit, used in zip(place, image.shape, (height, width)))
-    crop = image[y:y + height, x:x + width]
-    assert is_pillows(resize(crop, (side, side), interpolation),
-                      pillow(np.ascontiguousarray(crop), (side, side), interpolation))
+    crop = image[y : y + height, x : x + width]
+    assert is_pillows(
+        resize(crop, (side, side), interpolation), pillow(np.ascontiguousarray(crop), (side, side), interpolation)
+    )
 
 
 @EXAMPLES
@@ -76,7 +82,7 @@ def test_views_are_those_of_pillow(scenes, zoom):
         window = (3, 5, round(0.9 * zoom * side), round(zoom * side))
         shown = view.show(dict(img=image), window)['img']
         x, y, w, h = window
-        assert is_pillows(shown, pillow(np.ascontiguousarray(image[y:y + h, x:x + w]), (side, side)))
+        assert is_pillows(shown, pillow(np.ascontiguousarray(image[y : y + h, x : x + w]), (side, side)))
 
 
 def test_probes_and_figures_show_what_pillow_shows(scenes, tmp_path):

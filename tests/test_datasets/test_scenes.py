@@ -1,4 +1,5 @@
 """The built-in scenes: exact, deterministic, and as coupled as their knobs say."""
+
 import hashlib
 import subprocess
 import sys
@@ -32,8 +33,10 @@ def test_a_scene_has_the_same_bytes_in_any_order_and_process():
     here = digest(spec, 'val', range(6))
     np.random.seed(1)
     assert digest(spec, 'val', reversed(range(6))) == here
-    program = ('from tests.test_datasets.test_scenes import *; '
-               "print(digest(SceneSpec(seed=3, size=64), 'val', [5, 2, 0, 1, 4, 3]))")
+    program = (
+        'from tests.test_datasets.test_scenes import *; '
+        "print(digest(SceneSpec(seed=3, size=64), 'val', [5, 2, 0, 1, 4, 3]))"
+    )
     there = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     assert there.stdout.strip() == here, there.stderr
 
@@ -48,7 +51,8 @@ def test_seed_split_and_index_each_give_other_scenes():
     spec = SceneSpec(size=48)
     seen = [
         draw_scene(which, split, index).image.tobytes()
-        for which in (spec, replace(spec, seed=1)) for split in ('train', 'val')
+        for which in (spec, replace(spec, seed=1))
+        for split in ('train', 'val')
         for index in range(50)
     ]
     assert len(set(seen)) == 200
@@ -97,15 +101,20 @@ def test_every_scene_holds_the_drawn_number_of_objects_even_when_they_must_shrin
     counts = np.bincount([len(layout.labels) for layout in free], minlength=5)
     assert counts[:2].sum() == 0 and counts[2:].min() > 60  # 100 each expected, deviation 8
     radii = [placement.radius for layout in free for placement in layout.placements]
-    assert 6.3 <= min(radii) and max(radii) <= 9.7  # nothing shrank: 0.2 to 0.3 of 64, halved
+    assert min(radii) >= 6.3 and max(radii) <= 9.7  # nothing shrank: 0.2 to 0.3 of 64, halved
 
 
 def test_rasters_have_the_area_of_their_polygon():
     radius, half = 40.0, 0.36
     arm = np.sqrt(1 - half**2)
     areas = dict(
-        disc=np.pi, square=2.0, triangle=3 * np.sqrt(3) / 4, ring=np.pi * (1 - 0.25),
-        star=5 * 0.45 * np.sin(np.pi / 5), cross=4 * half * (2 * arm - half))
+        disc=np.pi,
+        square=2.0,
+        triangle=3 * np.sqrt(3) / 4,
+        ring=np.pi * (1 - 0.25),
+        star=5 * 0.45 * np.sin(np.pi / 5),
+        cross=4 * half * (2 * arm - half),
+    )
     assert set(areas) == set(OUTLINES) == {kind.shape for kind in CLASSES}
     for shape, area in areas.items():
         coverage, _ = rasterize(shape, radius, 1.0, 0.3, (0.25, 0.75))
@@ -165,8 +174,7 @@ def mean_hues(data):
     return np.array(hues), np.array(labels)
 
 
-@pytest.mark.parametrize('color_tells, low, high', [(1.0, 0.85, 1.0), (0.7, 0.21, 0.35),
-                                                    (0.0, 0.05, 0.12)])
+@pytest.mark.parametrize('color_tells, low, high', [(1.0, 0.85, 1.0), (0.7, 0.21, 0.35), (0.0, 0.05, 0.12)])
 def test_color_alone_tells_the_class_as_much_as_the_knob_says(color_tells, low, high):
     # The nearest class hue is right with probability (1/12) / (1 - color_tells): .28 at .7.
     data = SceneObjects(350, scenes=dict(size=48, color_tells=color_tells, **CLEAN))
@@ -194,8 +202,7 @@ def test_the_vocabulary_is_what_the_scenes_promise():
 
 def test_background_labels_equal_the_layouts():
     data = SceneObjects(15, scenes=dict(size=48))
-    assert data.background_labels.tolist() == [
-        layout.background for layout in layouts(data.spec, 15, 'val')]
+    assert data.background_labels.tolist() == [layout.background for layout in layouts(data.spec, 15, 'val')]
 
 
 def test_training_scenes_are_samples_of_a_seeded_dataset():

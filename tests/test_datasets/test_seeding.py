@@ -27,8 +27,9 @@ def draw(results):
 def epochs_of_draws(workers, persistent=False, epochs=3):
     dataset = Draws([draw], seed=7)
     sampler = EpochSampler(dataset, seed=7)
-    loader = DataLoader(dataset, sampler=sampler, batch_size=3, num_workers=workers,
-                        persistent_workers=persistent, collate_fn=list)
+    loader = DataLoader(
+        dataset, sampler=sampler, batch_size=3, num_workers=workers, persistent_workers=persistent, collate_fn=list
+    )
     drawn = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
@@ -63,16 +64,17 @@ def test_the_generators_outside_do_not_notice():
 
 def test_streams_and_keys_give_different_seeds():
     keys = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (0, 1, 3)]
-    seeds = [tuple(derive_seeds(*key, stream=stream, count=3))
-             for key in keys for stream in ('sample', 'order', 'iteration')]
+    seeds = [
+        tuple(derive_seeds(*key, stream=stream, count=3)) for key in keys for stream in ('sample', 'order', 'iteration')
+    ]
     assert len({seed for triple in seeds for seed in triple}) == 36
 
 
 def test_the_runner_gives_its_seed_to_data_sets_that_have_none():
     def loader(seed):
         return PretrainRunner.build_dataloader(
-            dict(dataset=Draws([draw], seed=seed), sampler=dict(type='mmdecouple.EpochSampler'),
-                 batch_size=2), seed=41)
+            dict(dataset=Draws([draw], seed=seed), sampler=dict(type='mmdecouple.EpochSampler'), batch_size=2), seed=41
+        )
 
     assert loader(None).dataset.seed == loader(None).sampler.seed == 41
     assert loader(3).dataset.seed == 3

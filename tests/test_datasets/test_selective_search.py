@@ -1,4 +1,5 @@
 """Selective search and its filter are SoCo's."""
+
 import json
 from pathlib import Path
 
@@ -27,12 +28,14 @@ def test_one_color_is_one_region():
 def test_the_filter_falls_back_from_size_to_aspect_to_the_smallest_side():
     def box(w, h):
         return [5, 5, 5 + w + 1, 5 + h + 1]
+
     middle, small, large = box(100, 60), box(32, 32), box(190, 190)
     long, thin = box(180, 40), box(190, 31)
     size = 200, 200
 
     def kept(*boxes):
         return filter_proposals(np.array(boxes), size).tolist()
+
     assert kept(middle, small, large, long, thin) == [middle]
     assert kept(small, large, long, thin) == [small, large]
     assert kept(thin, long) == [long]

@@ -6,8 +6,7 @@ from PIL import Image, ImageFilter, ImageOps
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from mmdecouple.datasets.transforms import (MultiView, PackViews, map_boxes, photometric,
-                                            source_to_view, view_to_source)
+from mmdecouple.datasets.transforms import MultiView, PackViews, map_boxes, photometric, source_to_view, view_to_source
 from mmdecouple.registry import TRANSFORMS
 
 CROP_AND_FLIP = [dict(type='RandomResizedCropView', size=(40, 56)), dict(type='RandomFlipView')]
@@ -20,8 +19,7 @@ def coordinate_image(height, width):
 
 
 def packed(image, pipelines, counts):
-    results = MultiView(pipelines, counts)(
-        dict(img=image, sample_idx=3, img_path='a.jpg', ori_shape=image.shape[:2]))
+    results = MultiView(pipelines, counts)(dict(img=image, sample_idx=3, img_path='a.jpg', ori_shape=image.shape[:2]))
     return PackViews()(results)
 
 
@@ -47,13 +45,12 @@ def test_a_view_shows_the_source_pixels_that_its_geometry_names(size):
 def test_views_of_one_image_differ_and_flips_happen():
     torch.manual_seed(0)
     np.random.seed(0)
-    flips = torch.cat([
-        packed(coordinate_image(60, 80), [CROP_AND_FLIP], [2])['data_samples'].geometry
-        for _ in range(100)
-    ])
+    flips = torch.cat(
+        [packed(coordinate_image(60, 80), [CROP_AND_FLIP], [2])['data_samples'].geometry for _ in range(100)]
+    )
     assert 60 < flips[:, 4].sum() < 140
     assert (flips[0::2, :4] != flips[1::2, :4]).any(1).all()
-    assert (flips[:, 5:] == torch.tensor([60., 80.])).all()
+    assert (flips[:, 5:] == torch.tensor([60.0, 80.0])).all()
 
 
 @pytest.mark.parametrize('scale, ratio', [((0.2, 1.0), (3 / 4, 4 / 3)), ((0.05, 0.14), (0.5, 3.0))])
@@ -69,7 +66,7 @@ def test_windows_are_those_of_torchvision_draw_for_draw(size, scale, ratio):
 
 
 def test_a_mirrored_view_says_so_and_mirrored_twice_it_is_itself():
-    flip = TRANSFORMS.build(dict(type='RandomFlipView', prob=1.))
+    flip = TRANSFORMS.build(dict(type='RandomFlipView', prob=1.0))
     image = coordinate_image(5, 7)
     once = flip(dict(img=image, flip=False))
     assert once['flip'] is True and np.array_equal(once['img'], image[:, ::-1])
@@ -87,10 +84,10 @@ def test_source_to_view_is_the_inverse_of_view_to_source():
 
 
 def test_a_box_around_the_whole_view_is_the_crop_window():
-    geometry = torch.tensor([[5., 7., 20., 30., 1., 100., 100.]])
-    box = map_boxes(torch.tensor([[[0., 0., 56., 40.]]]), geometry, (40, 56), to='source')
-    assert box.tolist() == [[[5., 7., 25., 37.]]]
-    assert map_boxes(box, geometry, (40, 56), to='view').tolist() == [[[0., 0., 56., 40.]]]
+    geometry = torch.tensor([[5.0, 7.0, 20.0, 30.0, 1.0, 100.0, 100.0]])
+    box = map_boxes(torch.tensor([[[0.0, 0.0, 56.0, 40.0]]]), geometry, (40, 56), to='source')
+    assert box.tolist() == [[[5.0, 7.0, 25.0, 37.0]]]
+    assert map_boxes(box, geometry, (40, 56), to='view').tolist() == [[[0.0, 0.0, 56.0, 40.0]]]
 
 
 def test_a_packed_sample_is_what_the_collate_and_the_preprocessor_expect():
@@ -107,15 +104,14 @@ def test_views_of_different_sizes_collate_by_view_and_keep_their_geometry():
     sides = [32, 32, 16, 16, 16]
     crop = dict(type='RandomResizedCropView', scale=(0.3, 1), interpolation='bicubic')
     pipelines = [[dict(crop, size=side), dict(type='RandomFlipView')] for side in (32, 16)]
-    batch = default_collate([
-        packed(coordinate_image(*size), pipelines, [2, 3]) for size in ((90, 70), (64, 120))])
+    batch = default_collate([packed(coordinate_image(*size), pipelines, [2, 3]) for size in ((90, 70), (64, 120))])
     assert [tuple(view.shape) for view in batch['inputs']] == [(2, 3, side, side) for side in sides]
     geometry = torch.stack([sample.geometry for sample in batch['data_samples']])
     assert geometry.shape == (2, 5, 7)
     for index, (view, side) in enumerate(zip(batch['inputs'], sides)):
         center = torch.full((1, 2), side / 2)
         expected = view_to_source(center, geometry[:, index], (side, side))[:, 0] - 0.5
-        middle = view[:, :2, side // 2 - 1:side // 2 + 1, side // 2 - 1:side // 2 + 1]
+        middle = view[:, :2, side // 2 - 1 : side // 2 + 1, side // 2 - 1 : side // 2 + 1]
         # The crop window's middle is where the four middle pixels meet, whatever the view's size.
         assert (middle.float().mean((2, 3)) - expected).abs().max() <= 0.6
 
@@ -126,10 +122,17 @@ def natural_image():
     return small.resize((96, 72), Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize('name, amount, tolerance', [
-    ('brightness', 0.6, 1), ('brightness', 1.4, 1), ('contrast', 0.6, 1), ('contrast', 1.4, 1),
-    ('saturation', 0.6, 2), ('saturation', 1.4, 2)
-])
+@pytest.mark.parametrize(
+    'name, amount, tolerance',
+    [
+        ('brightness', 0.6, 1),
+        ('brightness', 1.4, 1),
+        ('contrast', 0.6, 1),
+        ('contrast', 1.4, 1),
+        ('saturation', 0.6, 2),
+        ('saturation', 1.4, 2),
+    ],
+)
 def test_color_changes_equal_torchvision_on_pillow_images(name, amount, tolerance):
     image = natural_image()
     ours = getattr(photometric, f'adjust_{name}')(np.asarray(image), amount).astype(int)
@@ -164,15 +167,18 @@ def test_solarization_equals_pillow_bit_for_bit(threshold):
     np.testing.assert_array_equal(ours, np.asarray(ImageOps.solarize(Image.fromarray(image), threshold)))
 
 
-@pytest.mark.parametrize('config, word', [
-    (dict(type='RandomResizedCropView', size=0), 'size'),
-    (dict(type='RandomResizedCropView', size=8, scale=(0.5, 1.5)), 'scale'),
-    (dict(type='RandomResizedCropView', size=8, interpolation='cubic'), 'bilinear, bicubic'),
-    (dict(type='RandomFlipView', prob=2), 'prob'),
-    (dict(type='RandomColorJitter', hue=0.7), 'hue'),
-    (dict(type='RandomGaussianBlur', sigma=(2, 1)), 'sigma'),
-    (dict(type='RandomSolarize', threshold=300), 'threshold'),
-])
+@pytest.mark.parametrize(
+    'config, word',
+    [
+        (dict(type='RandomResizedCropView', size=0), 'size'),
+        (dict(type='RandomResizedCropView', size=8, scale=(0.5, 1.5)), 'scale'),
+        (dict(type='RandomResizedCropView', size=8, interpolation='cubic'), 'bilinear, bicubic'),
+        (dict(type='RandomFlipView', prob=2), 'prob'),
+        (dict(type='RandomColorJitter', hue=0.7), 'hue'),
+        (dict(type='RandomGaussianBlur', sigma=(2, 1)), 'sigma'),
+        (dict(type='RandomSolarize', threshold=300), 'threshold'),
+    ],
+)
 def test_a_setting_out_of_range_is_named(config, word):
     with pytest.raises(ValueError, match=word):
         TRANSFORMS.build(config)

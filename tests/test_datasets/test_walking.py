@@ -1,4 +1,5 @@
 """A folder is walked once, whatever links it holds, and the log says what was found and what was passed over."""
+
 import os
 
 import pytest
@@ -27,8 +28,14 @@ def found(folder):
 def test_links_to_the_folder_itself_to_each_other_and_upwards_add_nothing(tmp_path, said):
     root = tmp_path / 'all' / 'train'
     make(tmp_path / 'all', 'val/secret.jpg', 'train/1.jpg', 'train/a/2.jpg', 'train/b/3.jpg')
-    for link, target in (('self', '.'), ('a/up', '..'), ('a/to_b', '../b'), ('b/to_a', '../a'), ('z', '../..'),
-                         ('ring', 'ring')):
+    for link, target in (
+        ('self', '.'),
+        ('a/up', '..'),
+        ('a/to_b', '../b'),
+        ('b/to_a', '../a'),
+        ('z', '../..'),
+        ('ring', 'ring'),
+    ):
         (root / link).symlink_to(target)
     assert found(root) == ['1.jpg', 'a/2.jpg', 'b/3.jpg']
     assert 'link to a folder listed already or above 5' in said[0]
@@ -57,8 +64,14 @@ def test_one_line_says_what_was_found_and_what_was_passed_over(tmp_path, said):
     (tmp_path / 'zero.jpg').symlink_to('/dev/zero')
     assert found(tmp_path) == ['1.jpg', '2.JPG', 'c.jp2', 'd.tga']
     assert len(said) == 1 and said[0].startswith(f'4 images below {tmp_path} (.jpg 2, .jp2 1, .tga 1); passed over: ')
-    for part in ('.txt 1', '.pdf 1', '.eps 1', 'name without ending 1', 'name with a leading dot 2',
-                 'broken link or no ordinary file 3'):
+    for part in (
+        '.txt 1',
+        '.pdf 1',
+        '.eps 1',
+        'name without ending 1',
+        'name with a leading dot 2',
+        'broken link or no ordinary file 3',
+    ):
         assert part in said[0]
 
 

@@ -1,4 +1,5 @@
 """A wrong argument of a data set, sampler or transform is one line that names it, before an image is read."""
+
 import re
 
 import pytest
@@ -30,7 +31,9 @@ def images(**settings):
 
 
 def probes(**settings):
-    return lambda: DATASETS.build({'type': 'ProbeDataset', 'objects': dict(type='SceneObjects', num_images=1), **settings})
+    return lambda: DATASETS.build(
+        {'type': 'ProbeDataset', 'objects': dict(type='SceneObjects', num_images=1), **settings}
+    )
 
 
 def sampler(**settings):
@@ -38,16 +41,23 @@ def sampler(**settings):
 
 
 CASES = dict(
-    size=[transform('RandomResizedCropView', size=value)
-          for value in (-1, 0, 2.5, '32', None, (32, ), (32, 0), True, 10**9)]
+    size=[
+        transform('RandomResizedCropView', size=value)
+        for value in (-1, 0, 2.5, '32', None, (32,), (32, 0), True, 10**9)
+    ]
     + [probes(size=value) for value in (50, 0, '224', NAN)]
     + [scenes(scenes=dict(size=value)) for value in (8, 'big', None)],
-    scale=[transform('RandomResizedCropView', size=32, scale=value)
-           for value in ((2, 1), (0.5, 0.2), (0, 1), 0.5, (NAN, 1))],
+    scale=[
+        transform('RandomResizedCropView', size=32, scale=value)
+        for value in ((2, 1), (0.5, 0.2), (0, 1), 0.5, (NAN, 1))
+    ],
     ratio=[transform('RandomResizedCropView', size=32, ratio=value) for value in ((2, 1), (0, 1), (1, float('inf')))],
     interpolation=[transform('RandomResizedCropView', size=32, interpolation=value) for value in ('cubic', 3)],
-    prob=[transform(kind, prob=value) for value in (2, -0.1, NAN, '0.5', None) for kind in (
-        'RandomFlipView', 'RandomGrayscale', 'RandomGaussianBlur', 'RandomSolarize', 'RandomColorJitter')],
+    prob=[
+        transform(kind, prob=value)
+        for value in (2, -0.1, NAN, '0.5', None)
+        for kind in ('RandomFlipView', 'RandomGrayscale', 'RandomGaussianBlur', 'RandomSolarize', 'RandomColorJitter')
+    ],
     hue=[transform('RandomColorJitter', hue=value) for value in (0.6, -1, 'red')],
     contrast=[transform('RandomColorJitter', contrast=value) for value in (2, None)],
     sigma=[transform('RandomGaussianBlur', sigma=value) for value in (1, (2, 1), (0, 1))],
@@ -59,7 +69,7 @@ CASES = dict(
     tries=[views(kind, tries=value) for kind in ('OverlapViews', 'BoxViews') for value in (0, 1.5, None)],
     num_boxes=[views('BoxViews', num_boxes=value) for value in (0, '4', 2.0)],
     common=[views('BoxViews', common=value) for value in (0, 5, 'two')],
-    pairs=[views('BoxViews', pairs=value) for value in ((), 3, [(0, 2)], [(0, )], [(-1, 0)], [('a', 'b')])],
+    pairs=[views('BoxViews', pairs=value) for value in ((), 3, [(0, 2)], [(0,)], [(-1, 0)], [('a', 'b')])],
     jitter=[views('BoxViews', jitter=value) for value in (0.5, -0.1, NAN)],
     jitter_prob=[views('BoxViews', jitter_prob=value) for value in (2, None)],
     grid=[transform('GridProposals', grid=value) for value in (0, 1.5, None)],
@@ -79,11 +89,13 @@ CASES = dict(
     backend_args=[images(backend_args='s3')],
     cell=[probes(cell=value) for value in (0, None, 1.5)],
     cache=[probes(cache=value) for value in (0, 'all')],
-    measures=[probes(measures=dict(type='OKNN'))])
+    measures=[probes(measures=dict(type='OKNN'))],
+)
 
 
-@pytest.mark.parametrize('setting, number', [(setting, i) for setting, builds in CASES.items()
-                                             for i in range(len(builds))])
+@pytest.mark.parametrize(
+    'setting, number', [(setting, i) for setting, builds in CASES.items() for i in range(len(builds))]
+)
 def test_a_wrong_value_is_one_line_that_names_the_setting(setting, number):
     with pytest.raises(UserError, match=setting) as caught:
         CASES[setting][number]()
@@ -96,11 +108,17 @@ LIMITS = dict(
     + [probes(size=1, cell=1), transform('WholeImageView', size=1)],
     scale=[transform('RandomResizedCropView', size=32, scale=value) for value in ((1e-3, 1), (1, 1))],
     ratio=[transform('RandomResizedCropView', size=32, ratio=(1e-3, 1e-3))],
-    prob=[transform(kind, prob=value) for value in (0, 1) for kind in (
-        'RandomFlipView', 'RandomGrayscale', 'RandomGaussianBlur', 'RandomSolarize', 'RandomColorJitter')],
+    prob=[
+        transform(kind, prob=value)
+        for value in (0, 1)
+        for kind in ('RandomFlipView', 'RandomGrayscale', 'RandomGaussianBlur', 'RandomSolarize', 'RandomColorJitter')
+    ],
     hue=[transform('RandomColorJitter', hue=value) for value in (0, 0.5)],
-    brightness=[transform('RandomColorJitter', **{key: value}) for value in (0, 1)
-                for key in ('brightness', 'contrast', 'saturation')],
+    brightness=[
+        transform('RandomColorJitter', **{key: value})
+        for value in (0, 1)
+        for key in ('brightness', 'contrast', 'saturation')
+    ],
     sigma=[transform('RandomGaussianBlur', sigma=(1e-3, 1e-3))],
     threshold=[transform('RandomSolarize', threshold=value) for value in (0, 256)],
     num_views=[views('MultiView', num_views=[1])],
@@ -118,11 +136,13 @@ LIMITS = dict(
     seed=[scenes(seed=0), sampler(seed=0), probes(seed=0)],
     max_bad_share=[images(max_bad_share=value) for value in (0, 1)],
     cell=[probes(cell=1)],
-    cache=[probes(cache=1)])
+    cache=[probes(cache=1)],
+)
 
 
-@pytest.mark.parametrize('setting, number', [(setting, i) for setting, builds in LIMITS.items()
-                                             for i in range(len(builds))])
+@pytest.mark.parametrize(
+    'setting, number', [(setting, i) for setting, builds in LIMITS.items() for i in range(len(builds))]
+)
 def test_a_value_at_its_limit_is_accepted(setting, number):
     try:
         LIMITS[setting][number]()

@@ -1,4 +1,5 @@
 """Networks that a task can be built on are what the table says of them, and the heads on them fit."""
+
 import mmengine.registry as root
 import pytest
 import torch
@@ -10,9 +11,9 @@ from mmseg.utils import register_all_modules as register_segmentation
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from mmdecouple.downstream.archs import ARCHS
-from mmdecouple.weights.pretrained import architecture
 from mmdecouple.downstream.strides import check_strides
 from mmdecouple.downstream.tasks import TASKS, check_arch, task_config
+from mmdecouple.weights.pretrained import architecture
 
 
 def build(task, arch):
@@ -24,12 +25,26 @@ def build(task, arch):
 
 
 # Every network, and every kind of head on another network than the protocol's.
-@pytest.mark.parametrize('task, arch', [
-    ('coco-mask-rcnn-c4', 'resnet18'), ('voc-faster-rcnn-c4', 'resnet50'), ('coco-mask-rcnn-fpn', 'resnet-demo'),
-    ('coco-mask-rcnn-fpn', 'resnet18'), ('voc-fcn', 'resnet-demo'), ('voc-fcn', 'resnet18'), ('voc-fcn', 'resnet50'),
-    ('coco-cascade-vit', 'vit-demo'), ('coco-cascade-vit', 'vit-ti16'), ('coco-cascade-vit', 'vit-s8'),
-    ('ade-upernet', 'vit-b16'), ('ade-upernet', 'vit-b8'), ('ade-linear-4taps', 'vit-ti8'),
-    ('ade-linear-last', 'vit-demo'), ('ade-linear-last', 'vit-s16')])
+@pytest.mark.parametrize(
+    'task, arch',
+    [
+        ('coco-mask-rcnn-c4', 'resnet18'),
+        ('voc-faster-rcnn-c4', 'resnet50'),
+        ('coco-mask-rcnn-fpn', 'resnet-demo'),
+        ('coco-mask-rcnn-fpn', 'resnet18'),
+        ('voc-fcn', 'resnet-demo'),
+        ('voc-fcn', 'resnet18'),
+        ('voc-fcn', 'resnet50'),
+        ('coco-cascade-vit', 'vit-demo'),
+        ('coco-cascade-vit', 'vit-ti16'),
+        ('coco-cascade-vit', 'vit-s8'),
+        ('ade-upernet', 'vit-b16'),
+        ('ade-upernet', 'vit-b8'),
+        ('ade-linear-4taps', 'vit-ti8'),
+        ('ade-linear-last', 'vit-demo'),
+        ('ade-linear-last', 'vit-s16'),
+    ],
+)
 def test_every_head_takes_the_maps_of_the_network_that_the_table_describes(task, arch):
     model, row = build(task, arch), ARCHS[arch]
     images = torch.empty(2, 3, 128, 128, device='meta')
@@ -73,8 +88,9 @@ def check_regions(roi, maps):
             head(roi.shared_head(regions) if c4 else regions)
 
 
-@pytest.mark.parametrize('task, arch', [('ade-linear-4taps', 'vit-ti16'), ('ade-linear-last', 'vit-b16'),
-                                        ('ade-upernet', 'vit-ti8')])
+@pytest.mark.parametrize(
+    'task, arch', [('ade-linear-4taps', 'vit-ti16'), ('ade-linear-last', 'vit-b16'), ('ade-upernet', 'vit-ti8')]
+)
 def test_a_head_on_a_vit_is_as_wide_as_the_network_as_on_that_of_the_protocol(task, arch):
     shares = []
     for name in (arch, None):
@@ -92,9 +108,15 @@ def test_the_depth_of_every_resnet_of_torchvision_is_recognized(depth):
     assert architecture(state) == f'ResNet-{depth}'
 
 
-@pytest.mark.parametrize('block, blocks, name', [
-    (BasicBlock, (2, 2, 2, 1), '2-2-2-1 basic'), (Bottleneck, (2, 2, 2, 2), '2-2-2-2 bottleneck'),
-    (Bottleneck, (3, 4, 36, 3), '3-4-36-3 bottleneck'), (BasicBlock, (3, 4, 23, 3), '3-4-23-3 basic')])
+@pytest.mark.parametrize(
+    'block, blocks, name',
+    [
+        (BasicBlock, (2, 2, 2, 1), '2-2-2-1 basic'),
+        (Bottleneck, (2, 2, 2, 2), '2-2-2-2 bottleneck'),
+        (Bottleneck, (3, 4, 36, 3), '3-4-36-3 bottleneck'),
+        (BasicBlock, (3, 4, 23, 3), '3-4-23-3 basic'),
+    ],
+)
 def test_a_resnet_without_a_name_is_called_by_its_blocks(block, blocks, name):
     with torch.device('meta'):
         state = ResNet(block, list(blocks)).state_dict()
@@ -121,5 +143,8 @@ def test_a_network_is_accepted_on_just_the_tasks_of_its_kind(arch):
         else:
             fitting.append(task)
     vit, stages = arch.startswith('vit'), 3 if arch == 'resnet-demo' else 4
-    assert fitting == named == [task for task in TASKS if (TASKS[task].network == 'ViT') == vit
-                                and (stages == 4 or 'c4' not in task)]
+    assert (
+        fitting
+        == named
+        == [task for task in TASKS if (TASKS[task].network == 'ViT') == vit and (stages == 4 or 'c4' not in task)]
+    )

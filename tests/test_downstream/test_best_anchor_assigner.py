@@ -1,4 +1,5 @@
 """Anchors are given to objects as detectron2 does it, and not as mmdet does."""
+
 import numpy as np
 import pytest
 import torch
@@ -32,8 +33,13 @@ def assign(assigner, anchors, boxes):
 def test_random_overlaps_are_assigned_by_the_rule_of_detectron2(data):
     # Few values, so that ties are common.
     shape = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 8))
-    values = data.draw(st.lists(st.sampled_from([0., 0.1, 0.29, 0.3, 0.5, 0.7, 0.9]), min_size=shape[0] * shape[1],
-                                max_size=shape[0] * shape[1]))
+    values = data.draw(
+        st.lists(
+            st.sampled_from([0.0, 0.1, 0.29, 0.3, 0.5, 0.7, 0.9]),
+            min_size=shape[0] * shape[1],
+            max_size=shape[0] * shape[1],
+        )
+    )
     overlaps = torch.tensor(values).reshape(shape)
     labels = torch.arange(shape[0]) + 10
     result = BestAnchorAssigner().assign_wrt_overlaps(overlaps, labels)
@@ -64,8 +70,9 @@ def test_on_real_boxes_every_object_has_an_anchor_and_mmdet_leaves_some_without(
         assert not found[~near].any()
         best = overlaps == overlaps.max(1, keepdim=True).values
         assert all((found[row] > 0).all() for row in best)
-        stock = assign(MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=dict(type='mmdet.BboxOverlaps2D')), anchors,
-                       boxes).gt_inds
+        stock = assign(
+            MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=dict(type='mmdet.BboxOverlaps2D')), anchors, boxes
+        ).gt_inds
         counts['objects'] += len(boxes)
         counts['without'] += sum(index + 1 not in stock for index in range(len(boxes)))
     assert counts['objects'] > 100 and counts['without'] > 0

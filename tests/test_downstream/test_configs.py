@@ -1,4 +1,5 @@
 """Every downstream config builds in a fresh process, and is the protocol that its header names."""
+
 import json
 import os
 import re
@@ -67,16 +68,22 @@ print('FACTS' + json.dumps(facts))
 
 def build(paths):
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, '-c', BUILD, *map(str, paths)], cwd=ROOT, env=env, capture_output=True,
-                          text=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, '-c', BUILD, *map(str, paths)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.rpartition('FACTS')[2])
 
 
 # One of mmdet and one of mmseg; all others take minutes.
-@pytest.mark.parametrize('paths', [
-    [path for path in CONFIGS if path.stem.startswith(('faster', 'linear-last'))],
-    pytest.param(CONFIGS, marks=[pytest.mark.slow, pytest.mark.timeout(700)])], ids=['two', 'all'])
+@pytest.mark.parametrize(
+    'paths',
+    [
+        [path for path in CONFIGS if path.stem.startswith(('faster', 'linear-last'))],
+        pytest.param(CONFIGS, marks=[pytest.mark.slow, pytest.mark.timeout(700)]),
+    ],
+    ids=['two', 'all'],
+)
 def test_configs_build_in_a_fresh_process_with_all_norms_trained(paths):
     facts = build(paths)
     assert len(facts) == len(paths) > 1
@@ -85,7 +92,7 @@ def test_configs_build_in_a_fresh_process_with_all_norms_trained(paths):
         assert not found['norm_eval'] and not found['plain'], path
         assert found['frozen'] == (['backbone'] if linear else []), path
         assert not linear or found['trained'] == ['decode_head'], path
-        decay = [5e-4] if 'fcn' in path else [1e-4] if 'linear-last' in path else [] if linear else [0.]
+        decay = [5e-4] if 'fcn' in path else [1e-4] if 'linear-last' in path else [] if linear else [0.0]
         assert found['norm_decay'] == decay, path
         assert found['scaled'] == [0.25] * len(found['scaled']), path
         assert found['base'] == (32 if 'cascade' in path else 8 if 'cityscapes' in path else 16), path
@@ -154,11 +161,12 @@ def test_vit_tasks_follow_ibot():
 def rates(name, steps):
     """Factors of the learning rate that a config's schedules give at some iterations."""
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1.)
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
     optimizer.step()
     config = load_config(f'mmdecouple::downstream/{name}.py')
-    schedules = [PARAM_SCHEDULERS.build(dict(one, optimizer=optimizer)) for one in config.param_scheduler
-                 if not one.by_epoch]
+    schedules = [
+        PARAM_SCHEDULERS.build(dict(one, optimizer=optimizer)) for one in config.param_scheduler if not one.by_epoch
+    ]
     found = {}
     for step in range(max(steps) + 1):
         if step in steps:
@@ -180,11 +188,15 @@ def test_learning_rates_are_those_of_mmcv_1_and_of_detectron2_at_every_iteration
     expected = [warmed(step, 1500, 1e-6) * (1 - step / 40000) for step in steps]
     assert rates('mmseg/linear-last_vit-s16_40k_ade20k', steps) == pytest.approx(expected, rel=1e-9)
     for name, last in (('fcn_r50_voc', 20000), ('fcn_r50_40k_cityscapes', 40000)):
-        expected = [1e-4 + (1 - 1e-4) * (1 - step / last)**0.9 for step in steps]
+        expected = [1e-4 + (1 - 1e-4) * (1 - step / last) ** 0.9 for step in steps]
         assert rates(f'mmseg/{name}', steps) == pytest.approx(expected, rel=1e-9)
     steps = [0, 50, 99, 100, 999, 1000]
-    for name, iterations in (('mask-rcnn_r50-fpn_1pct_coco', 1000), ('mask-rcnn_r50-c4_90k_coco', 1000),
-                             ('faster-rcnn_r50-c4_24k_voc0712', 100), ('cascade-mask-rcnn_vit-s16_1x_coco', 500)):
+    for name, iterations in (
+        ('mask-rcnn_r50-fpn_1pct_coco', 1000),
+        ('mask-rcnn_r50-c4_90k_coco', 1000),
+        ('faster-rcnn_r50-c4_24k_voc0712', 100),
+        ('cascade-mask-rcnn_vit-s16_1x_coco', 500),
+    ):
         expected = [warmed(step, iterations, 1e-3) for step in steps]
         assert rates(f'mmdet/{name}', steps) == pytest.approx(expected, rel=1e-9), name
 
@@ -205,12 +217,26 @@ def test_resnet_detectors_give_every_object_an_anchor_and_no_proposal_a_low_qual
     assert train.rcnn.assigner.match_low_quality is False
 
 
-_TOP = dict(model='MODELS', optim_wrapper='OPTIM_WRAPPERS', param_scheduler='PARAM_SCHEDULERS', custom_hooks='HOOKS',
-            default_hooks='HOOKS', visualizer='VISUALIZERS', log_processor='LOG_PROCESSORS')
+_TOP = dict(
+    model='MODELS',
+    optim_wrapper='OPTIM_WRAPPERS',
+    param_scheduler='PARAM_SCHEDULERS',
+    custom_hooks='HOOKS',
+    default_hooks='HOOKS',
+    visualizer='VISUALIZERS',
+    log_processor='LOG_PROCESSORS',
+)
 _SPLIT = dict(dataloader=None, evaluator='METRICS', cfg='LOOPS')
-_INNER = dict(dataset='DATASETS', datasets='DATASETS', pipeline='TRANSFORMS', transforms='TRANSFORMS',
-              sampler='DATA_SAMPLERS', batch_sampler='DATA_SAMPLERS', optimizer='OPTIMIZERS',
-              vis_backends='VISBACKENDS')
+_INNER = dict(
+    dataset='DATASETS',
+    datasets='DATASETS',
+    pipeline='TRANSFORMS',
+    transforms='TRANSFORMS',
+    sampler='DATA_SAMPLERS',
+    batch_sampler='DATA_SAMPLERS',
+    optimizer='OPTIMIZERS',
+    vis_backends='VISBACKENDS',
+)
 
 
 def classes(node, registry, scope, place):
@@ -237,8 +263,11 @@ def classes(node, registry, scope, place):
 
 def all_classes(config):
     blocks = _TOP | {f'{split}_{name}': kind for split in ('train', 'val', 'test') for name, kind in _SPLIT.items()}
-    return {place: kind for key, registry in blocks.items()
-            for place, kind in classes(config.get(key), registry, config.default_scope, key).items()}
+    return {
+        place: kind
+        for key, registry in blocks.items()
+        for place, kind in classes(config.get(key), registry, config.default_scope, key).items()
+    }
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -257,11 +286,27 @@ def test_a_config_names_the_same_classes_however_it_is_inherited(path, tmp_path)
 
 
 def test_every_type_is_named_with_its_scope_unless_mmengine_mmcv_or_torch_has_it():
-    shared = {'AdamW', 'CosineAnnealingLR', 'DefaultSampler', 'InfiniteSampler', 'IterBasedTrainLoop', 'LinearLR',
-              'LoadImageFromFile', 'MultiStepLR', 'OptimWrapper', 'PolyLR', 'RandomChoiceResize', 'RandomResize', 'SGD',
-              'SyncBN'}
-    names = {name for path in (ROOT / 'configs' / 'downstream').rglob('*.py')
-             for name in re.findall(r"type='([\w.]+)'", path.read_text())}
+    shared = {
+        'AdamW',
+        'CosineAnnealingLR',
+        'DefaultSampler',
+        'InfiniteSampler',
+        'IterBasedTrainLoop',
+        'LinearLR',
+        'LoadImageFromFile',
+        'MultiStepLR',
+        'OptimWrapper',
+        'PolyLR',
+        'RandomChoiceResize',
+        'RandomResize',
+        'SGD',
+        'SyncBN',
+    }
+    names = {
+        name
+        for path in (ROOT / 'configs' / 'downstream').rglob('*.py')
+        for name in re.findall(r"type='([\w.]+)'", path.read_text())
+    }
     assert {name for name in names if '.' not in name} == shared
     assert {name.partition('.')[0] for name in names - shared} == {'mmdecouple', 'mmdet', 'mmseg'}
 
@@ -272,8 +317,13 @@ def heads(model):
     return [head for part in parts if part for head in (part if isinstance(part, list) else [part])]
 
 
-@pytest.mark.parametrize('task, smoke', [*((task, 'overfit') for task in TASKS), *(
-    (task, smoke) for task in ('coco-cascade-vit', 'voc-faster-rcnn-c4', 'ade-linear-last') for smoke in SMOKES)])
+@pytest.mark.parametrize(
+    'task, smoke',
+    [
+        *((task, 'overfit') for task in TASKS),
+        *((task, smoke) for task in ('coco-cascade-vit', 'voc-faster-rcnn-c4', 'ade-linear-last') for smoke in SMOKES),
+    ],
+)
 def test_a_smoke_run_is_short_tests_few_images_once_and_knows_its_classes(task, smoke):
     config = task_config(task, smoke)
     detects = 'roi_head' in config.model
@@ -288,10 +338,18 @@ def test_a_smoke_run_is_short_tests_few_images_once_and_knows_its_classes(task, 
     assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
 
 
-@pytest.mark.parametrize('task, arch', [
-    ('coco-mask-rcnn-c4', 'resnet18'), ('coco-mask-rcnn-fpn', 'resnet-demo'), ('voc-fcn', 'resnet-demo'),
-    ('coco-cascade-vit', 'vit-demo'), ('ade-upernet', 'vit-b16'), ('ade-linear-4taps', 'vit-ti8'),
-    ('ade-linear-last', 'vit-demo')])
+@pytest.mark.parametrize(
+    'task, arch',
+    [
+        ('coco-mask-rcnn-c4', 'resnet18'),
+        ('coco-mask-rcnn-fpn', 'resnet-demo'),
+        ('voc-fcn', 'resnet-demo'),
+        ('coco-cascade-vit', 'vit-demo'),
+        ('ade-upernet', 'vit-b16'),
+        ('ade-linear-4taps', 'vit-ti8'),
+        ('ade-linear-last', 'vit-demo'),
+    ],
+)
 def test_every_network_gives_a_model_that_takes_a_step(task, arch):
     register_detection(init_default_scope=False)
     register_segmentation(init_default_scope=False)

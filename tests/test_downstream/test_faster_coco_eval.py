@@ -1,4 +1,5 @@
 """The fast evaluation of COCO gives pycocotools' numbers."""
+
 import json
 
 import numpy as np
@@ -22,28 +23,48 @@ def annotated(folder, rng):
             x, y, w, h = rng.integers((0, 0, 12, 12), (50, 40, 40, 36)).tolist()
             label = int(rng.integers(2))
             mask = np.zeros((80, 96), np.uint8)
-            mask[y:y + h, x:x + w] = 1
+            mask[y : y + h, x : x + w] = 1
             run = coco_mask.encode(np.asfortranarray(mask))
-            annotations.append(dict(id=len(annotations) + 1, image_id=image, category_id=label + 1, iscrowd=0, area=w * h,
-                                    bbox=[x, y, w, h], segmentation=dict(run, counts=run['counts'].decode())))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image,
+                    category_id=label + 1,
+                    iscrowd=0,
+                    area=w * h,
+                    bbox=[x, y, w, h],
+                    segmentation=dict(run, counts=run['counts'].decode()),
+                )
+            )
             shift = int(rng.integers(-4, 5))
             boxes.append([x + shift, y, x + shift + w, y + h])
             masks.append(np.roll(mask, shift, 1))
             labels.append(label)
-        samples.append(dict(
-            img_id=image, ori_shape=(80, 96),
-            pred_instances=dict(bboxes=torch.tensor(boxes).float(), labels=torch.tensor(labels),
-                                scores=torch.from_numpy(rng.random(4)).float(),
-                                masks=torch.from_numpy(np.stack(masks)).bool())))
+        samples.append(
+            dict(
+                img_id=image,
+                ori_shape=(80, 96),
+                pred_instances=dict(
+                    bboxes=torch.tensor(boxes).float(),
+                    labels=torch.tensor(labels),
+                    scores=torch.from_numpy(rng.random(4)).float(),
+                    masks=torch.from_numpy(np.stack(masks)).bool(),
+                ),
+            )
+        )
     path = folder / 'instances.json'
-    path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=[
-        dict(id=1, name='disc'), dict(id=2, name='ring')])))
+    path.write_text(
+        json.dumps(
+            dict(images=images, annotations=annotations, categories=[dict(id=1, name='disc'), dict(id=2, name='ring')])
+        )
+    )
     return str(path), samples
 
 
 def test_faster_coco_eval_gives_the_numbers_of_pycocotools(tmp_path):
     pytest.importorskip('faster_coco_eval')
     from mmdet.evaluation import FasterCocoMetric
+
     register_all_modules(init_default_scope=False)
     path, samples = annotated(tmp_path, np.random.default_rng(0))
     results = []
@@ -55,12 +76,16 @@ def test_faster_coco_eval_gives_the_numbers_of_pycocotools(tmp_path):
     assert results[0] == pytest.approx(results[1]) and 0.2 < results[0]['coco/bbox_mAP'] < 0.95
 
 
-@pytest.mark.parametrize('task, smoke, kinds', [
-    ('coco-mask-rcnn-fpn', None, ('mmdet.FasterCocoMetric', 'mmdet.FasterCocoMetric')),
-    # A smoke run has no validation.
-    ('coco-mask-rcnn-fpn', 'scenes', (None, 'mmdet.FasterCocoMetric')),
-    ('voc-faster-rcnn-c4', None, ('mmdecouple.VOCTenMetric', 'mmdecouple.VOCTenMetric')),
-    ('voc-fcn', None, ('IoUMetric', 'IoUMetric'))])
+@pytest.mark.parametrize(
+    'task, smoke, kinds',
+    [
+        ('coco-mask-rcnn-fpn', None, ('mmdet.FasterCocoMetric', 'mmdet.FasterCocoMetric')),
+        # A smoke run has no validation.
+        ('coco-mask-rcnn-fpn', 'scenes', (None, 'mmdet.FasterCocoMetric')),
+        ('voc-faster-rcnn-c4', None, ('mmdecouple.VOCTenMetric', 'mmdecouple.VOCTenMetric')),
+        ('voc-fcn', None, ('IoUMetric', 'IoUMetric')),
+    ],
+)
 def test_it_takes_the_place_of_coco_metric_alone_and_keeps_its_settings(task, smoke, kinds, monkeypatch):
     monkeypatch.setattr(tasks, 'find_spec', lambda name: name == 'faster_coco_eval' or None)
     before, config = task_config(task, smoke), task_config(task, smoke)

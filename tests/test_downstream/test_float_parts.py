@@ -1,4 +1,5 @@
 """Coordinates under mixed precision."""
+
 import pytest
 import torch
 from mmdet.models.dense_heads import RPNHead
@@ -14,7 +15,7 @@ def case():
     torch.manual_seed(0)
     maps = [torch.randn(2, 4, side, side).bfloat16().float() for side in (260, 130)]
     corners = torch.tensor([[0, 901.3], [1, 517.7], [1, 3.1]])
-    far = corners[:, 1:] + torch.tensor([[90.], [130.], [30.]])
+    far = corners[:, 1:] + torch.tensor([[90.0], [130.0], [30.0]])
     return maps, torch.cat([corners, corners[:, 1:], far, far], dim=1)
 
 
@@ -38,8 +39,11 @@ def test_boxes_and_sampling_keep_their_precision(dtype):
 
 def test_proposals_are_those_of_mmdet_and_under_mixed_precision_in_float32():
     settings = dict(
-        in_channels=4, feat_channels=4, bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-        anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[4, 8]))
+        in_channels=4,
+        feat_channels=4,
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+        anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[4, 8]),
+    )
     with DefaultScope.overwrite_default_scope('mmdet'):
         maps, (ours, theirs) = case()[0], (FloatRPNHead(**settings), RPNHead(**settings))
     theirs.load_state_dict(ours.state_dict())

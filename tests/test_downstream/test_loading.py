@@ -1,4 +1,5 @@
 """What is in a detector after initialization is what was in the checkpoint, or nothing starts."""
+
 import logging
 import re
 from types import SimpleNamespace
@@ -21,28 +22,39 @@ def resnet(depth, seed):
     torch.manual_seed(seed)
     state = getattr(torchvision.models, f'resnet{depth}')().state_dict()
     # A fresh network has the same norms in every seed.
-    return {key: torch.randn_like(value) if value.is_floating_point() and value.ndim == 1 else value
-            for key, value in state.items() if not key.startswith('fc.')}
+    return {
+        key: torch.randn_like(value) if value.is_floating_point() and value.ndim == 1 else value
+        for key, value in state.items()
+        if not key.startswith('fc.')
+    }
 
 
 def vit_state(seed):
     torch.manual_seed(seed)
-    return {key: torch.randn_like(value) for key, value in DenseViT(
-        arch=VIT, img_size=32, patch_size=8, mask_token=True).state_dict().items()}
+    return {
+        key: torch.randn_like(value)
+        for key, value in DenseViT(arch=VIT, img_size=32, patch_size=8, mask_token=True).state_dict().items()
+    }
 
 
 def prefixed(**networks):
-    return {f'{prefix.replace("_", ".")}{key}': value for prefix, state in networks.items()
-            for key, value in state.items()}
+    return {
+        f'{prefix.replace("_", ".")}{key}': value for prefix, state in networks.items() for key, value in state.items()
+    }
 
 
 def dino(states):
     """A whole file of DINO with a batch norm in its head."""
-    head = {'head.mlp.0.weight': torch.zeros(2, 2), 'head.mlp.1.weight': torch.zeros(2),
-            'head.mlp.1.running_mean': torch.zeros(2)}
+    head = {
+        'head.mlp.0.weight': torch.zeros(2, 2),
+        'head.mlp.1.weight': torch.zeros(2),
+        'head.mlp.1.running_mean': torch.zeros(2),
+    }
     networks = {role: prefixed(backbone_=states[seed]) | head for role, seed in (('student', 1), ('teacher', 2))}
-    return dict(epoch=1, **{role: {f'module.{key}': value for key, value in network.items()}
-                            for role, network in networks.items()})
+    return dict(
+        epoch=1,
+        **{role: {f'module.{key}': value for key, value in network.items()} for role, network in networks.items()},
+    )
 
 
 @pytest.fixture(scope='module')
@@ -54,17 +66,29 @@ def files(tmp_path_factory):
     both = prefixed(backbone_=vits[1], teacher_backbone_=vits[2])
     center = {'class_center.value': torch.zeros(1, 4)}
     contents = dict(
-        densecl=dict(meta=dict(epoch=1), state_dict={
-            **prefixed(backbone_=r50[1], teacher_backbone_=r50[2]), 'neck.mlp.0.weight': torch.zeros(2)}),
+        densecl=dict(
+            meta=dict(epoch=1),
+            state_dict={**prefixed(backbone_=r50[1], teacher_backbone_=r50[2]), 'neck.mlp.0.weight': torch.zeros(2)},
+        ),
         small=dict(state_dict=prefixed(backbone_=r18[1], teacher_backbone_=r18[2])),
-        moco=dict(state_dict={f'module.encoder_{key}': value for key, value in {
-            **{f'q.{key}': value for key, value in r18[1].items()}, 'q.fc.0.weight': torch.zeros(2),
-            **{f'k.{key}': value for key, value in r18[2].items()}}.items()}),
-        torchvision=r18[1], ibot=dict(state_dict={**both, **center}), leopart=dict(state_dict=both),
+        moco=dict(
+            state_dict={
+                f'module.encoder_{key}': value
+                for key, value in {
+                    **{f'q.{key}': value for key, value in r18[1].items()},
+                    'q.fc.0.weight': torch.zeros(2),
+                    **{f'k.{key}': value for key, value in r18[2].items()},
+                }.items()
+            }
+        ),
+        torchvision=r18[1],
+        ibot=dict(state_dict={**both, **center}),
+        leopart=dict(state_dict=both),
         maskalign=dict(state_dict=prefixed(backbone_=vits[1])),
         # A head with batch norms, as DINO has for some of its networks.
         dino=dino({seed: r18[seed] for seed in (1, 2)}),
-        normed=dino({seed: from_ours(vits[seed], 'dino') for seed in (1, 2)}))
+        normed=dino({seed: from_ours(vits[seed], 'dino') for seed in (1, 2)}),
+    )
     for name, content in contents.items():
         torch.save(content, folder / f'{name}.pth')
     return folder, dict(r50=r50, r18=r18, vit=vits)
@@ -84,8 +108,11 @@ def test_every_tensor_of_a_resnet_50_is_the_checkpoints(files, cfg, conv5):
 def test_every_tensor_of_a_vit_is_the_checkpoints_and_positions_are_resized(files, tap_norm):
     folder, states = files
     model = build(vit(tap_norm=tap_norm), str(folder / 'ibot.pth')).backbone.state_dict()
-    expected = {key: value for key, value in states['vit'][2].items()
-                if key != 'mask_token' and (tap_norm == 'shared' or not key.startswith('ln1'))}
+    expected = {
+        key: value
+        for key, value in states['vit'][2].items()
+        if key != 'mask_token' and (tap_norm == 'shared' or not key.startswith('ln1'))
+    }
     patches = expected['pos_embed'][:, 1:].reshape(1, 4, 4, 32).permute(0, 3, 1, 2)
     patches = F.interpolate(patches, (4, 8), mode='bicubic').permute(0, 2, 3, 1).reshape(1, 32, 32)
     expected['pos_embed'] = torch.cat([expected['pos_embed'][:, :1], patches], dim=1)
@@ -94,11 +121,22 @@ def test_every_tensor_of_a_vit_is_the_checkpoints_and_positions_are_resized(file
         assert torch.equal(model[key], value), key
 
 
-@pytest.mark.parametrize('name, role, kind, seed', [
-    ('densecl', 'auto', 'r50', 1), ('moco', 'auto', 'r18', 1), ('moco', 'teacher', 'r18', 2),
-    ('torchvision', 'auto', 'r18', 1), ('ibot', 'auto', 'vit', 2), ('ibot', 'student', 'vit', 1),
-    ('dino', 'auto', 'r18', 2), ('dino', 'student', 'r18', 1), ('normed', 'auto', 'vit', 2),
-    ('leopart', 'auto', 'vit', 1), ('maskalign', 'auto', 'vit', 1)])
+@pytest.mark.parametrize(
+    'name, role, kind, seed',
+    [
+        ('densecl', 'auto', 'r50', 1),
+        ('moco', 'auto', 'r18', 1),
+        ('moco', 'teacher', 'r18', 2),
+        ('torchvision', 'auto', 'r18', 1),
+        ('ibot', 'auto', 'vit', 2),
+        ('ibot', 'student', 'vit', 1),
+        ('dino', 'auto', 'r18', 2),
+        ('dino', 'student', 'r18', 1),
+        ('normed', 'auto', 'vit', 2),
+        ('leopart', 'auto', 'vit', 1),
+        ('maskalign', 'auto', 'vit', 1),
+    ],
+)
 def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kind, seed):
     folder, states = files
     found, expected = read_pretrained(str(folder / f'{name}.pth'), role).state, states[kind][seed]
@@ -108,16 +146,30 @@ def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kin
     assert set(found) == set(expected) and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-@pytest.mark.parametrize('name, cfg, options, words', [
-    ('maskalign', c4(18), {}, 'holds a ViT of 4 blocks, width 32, patch 8, but this C4 task is built on a ResNet-18'),
-    ('densecl', fpn(18), {}, 'holds a ResNet-50, but this model is built on a ResNet-18; choose'),
-    ('small', vit(), {}, 'holds a ResNet-18, but this model is built on a ViT of 4 blocks'),
-    ('small', c4(18, 'caffe'), {}, "set the config key model.backbone.style to 'pytorch', got 'caffe'"),
-    ('small', segmentor(stem=True), {}, 'does not fit the ResNet-18 of the model: .* missing .backbone.stem.0.weight'),
-    ('maskalign', vit(), dict(role='teacher'), 'holds no teacher beside its network'),
-    ('torchvision', c4(18), dict(role='teacher'), 'holds no teacher with a ResNet'),
-    ('small', c4(18), dict(role='both'), "role must be one of auto, student, teacher, got 'both'"),
-    ('nothing', c4(18), {}, "no weight file '.*nothing.pth'")])
+@pytest.mark.parametrize(
+    'name, cfg, options, words',
+    [
+        (
+            'maskalign',
+            c4(18),
+            {},
+            'holds a ViT of 4 blocks, width 32, patch 8, but this C4 task is built on a ResNet-18',
+        ),
+        ('densecl', fpn(18), {}, 'holds a ResNet-50, but this model is built on a ResNet-18; choose'),
+        ('small', vit(), {}, 'holds a ResNet-18, but this model is built on a ViT of 4 blocks'),
+        ('small', c4(18, 'caffe'), {}, "set the config key model.backbone.style to 'pytorch', got 'caffe'"),
+        (
+            'small',
+            segmentor(stem=True),
+            {},
+            'does not fit the ResNet-18 of the model: .* missing .backbone.stem.0.weight',
+        ),
+        ('maskalign', vit(), dict(role='teacher'), 'holds no teacher beside its network'),
+        ('torchvision', c4(18), dict(role='teacher'), 'holds no teacher with a ResNet'),
+        ('small', c4(18), dict(role='both'), "role must be one of auto, student, teacher, got 'both'"),
+        ('nothing', c4(18), {}, "no weight file '.*nothing.pth'"),
+    ],
+)
 def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(files, name, cfg, options, words):
     model = build(cfg)
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -132,9 +184,13 @@ def test_no_checkpoint_at_all_is_named():
         build(c4(18)).init_weights()
 
 
-@pytest.mark.parametrize('key, change, words', [
-    ('backbone.layer4.0.bn1.bias', None, '1 missing .roi_head.shared_head.layer4.0.bn1.bias'),
-    ('backbone.layer1.0.conv1.weight', torch.zeros(2), '1 another shape .backbone.layer1.0.conv1.weight')])
+@pytest.mark.parametrize(
+    'key, change, words',
+    [
+        ('backbone.layer4.0.bn1.bias', None, '1 missing .roi_head.shared_head.layer4.0.bn1.bias'),
+        ('backbone.layer1.0.conv1.weight', torch.zeros(2), '1 another shape .backbone.layer1.0.conv1.weight'),
+    ],
+)
 def test_one_missing_or_reshaped_tensor_is_enough(files, tmp_path, key, change, words):
     content = torch.load(files[0] / 'small.pth')
     content['state_dict'].pop(key)
@@ -156,8 +212,7 @@ class FakeRunner:
         self.auto_scale_lr, self.world_size, self.optim_wrapper = None, 2, None
 
 
-@pytest.mark.parametrize('name, cfg', [
-    ('small', c4(18)), ('small', fpn(18)), ('small', segmentor()), ('ibot', vit())])
+@pytest.mark.parametrize('name, cfg', [('small', c4(18)), ('small', fpn(18)), ('small', segmentor()), ('ibot', vit())])
 def test_the_hook_lets_a_filled_model_pass_and_writes_the_table(files, tmp_path, caplog, name, cfg):
     with caplog.at_level(logging.INFO):
         LoadCheckHook().before_train(FakeRunner(build(cfg, str(files[0] / f'{name}.pth')), tmp_path))
@@ -199,10 +254,14 @@ def test_the_hook_stops_positions_that_are_not_on_the_models_grid(files, tmp_pat
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(mean=[103.53, 116.28, 123.675]), r'by mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]'),
-    (dict(std=[1., 1., 1.]), r'by std=.*got \[1.0, 1.0, 1.0\]'),
-    (dict(bgr_to_rgb=False), 'bgr_to_rgb to True')])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(mean=[103.53, 116.28, 123.675]), r'by mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]'),
+        (dict(std=[1.0, 1.0, 1.0]), r'by std=.*got \[1.0, 1.0, 1.0\]'),
+        (dict(bgr_to_rgb=False), 'bgr_to_rgb to True'),
+    ],
+)
 def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, change, words):
     cfg = c4(18)
     model = build({**cfg, 'data_preprocessor': {**cfg['data_preprocessor'], **change}}, str(files[0] / 'small.pth'))
@@ -210,20 +269,34 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
 
 
-@pytest.mark.parametrize('cfg, words', [
-    (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
-    (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps')])
+@pytest.mark.parametrize(
+    'cfg, words',
+    [
+        (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
+        (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps'),
+    ],
+)
 def test_anchors_that_are_not_on_the_strides_of_the_pyramid_are_refused(files, cfg, words):
     with pytest.raises(UserError, match=words) as caught:
         build(cfg, str(files[0] / 'ibot.pth'))
     assert len(str(caught.value)) < 280
 
 
-@pytest.mark.parametrize('scale, wrapper, words', [
-    (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*by 0.375'),
-    (dict(base_batch_size=16), SimpleNamespace(_accumulative_counts=2), '2 processes x 2 accumulated iterations = 12'),
-    (dict(base_batch_size=12), SimpleNamespace(_accumulative_counts=2), None),
-    (dict(base_batch_size=16, enable=True), None, None), (dict(base_batch_size=6), None, None), ({}, None, None)])
+@pytest.mark.parametrize(
+    'scale, wrapper, words',
+    [
+        (dict(base_batch_size=16), None, '3 images x 2 processes = 6, but the learning rate is for 16: .*by 0.375'),
+        (
+            dict(base_batch_size=16),
+            SimpleNamespace(_accumulative_counts=2),
+            '2 processes x 2 accumulated iterations = 12',
+        ),
+        (dict(base_batch_size=12), SimpleNamespace(_accumulative_counts=2), None),
+        (dict(base_batch_size=16, enable=True), None, None),
+        (dict(base_batch_size=6), None, None),
+        ({}, None, None),
+    ],
+)
 def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, caplog, scale, wrapper, words):
     runner = FakeRunner(build(c4(18), str(files[0] / 'small.pth')), tmp_path)
     runner.auto_scale_lr, runner.optim_wrapper = scale, wrapper

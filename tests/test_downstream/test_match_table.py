@@ -1,4 +1,5 @@
 """The table of a load check says of every tensor where it comes from; the log says the same in fewer lines."""
+
 import logging
 import re
 
@@ -15,16 +16,20 @@ from tests.test_downstream.test_loading import FakeRunner, prefixed, resnet, vit
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp('checkpoints')
-    states = dict(small=dict(backbone_=resnet(18, 1), teacher_backbone_=resnet(18, 2)),
-                  maskalign=dict(backbone_=vit_state(1)))
+    states = dict(
+        small=dict(backbone_=resnet(18, 1), teacher_backbone_=resnet(18, 2)), maskalign=dict(backbone_=vit_state(1))
+    )
     for name, networks in states.items():
         torch.save(dict(state_dict=prefixed(**networks)), folder / f'{name}.pth')
     return folder
 
 
 def rows_of(text):
-    return [tuple(cell.strip() for cell in line.strip().strip('│').split('│'))
-            for line in text.splitlines() if line.strip().startswith('│')]
+    return [
+        tuple(cell.strip() for cell in line.strip().strip('│').split('│'))
+        for line in text.splitlines()
+        if line.strip().startswith('│')
+    ]
 
 
 def checked(folder, name, cfg, tmp_path, caplog):
@@ -51,11 +56,13 @@ def test_the_table_has_a_row_for_every_tensor_of_either_side(files, tmp_path, ca
             status = 'new' if new else 'resized' if plain == 'pos_embed' else 'loaded'
             expected.add(('-' if new else f'backbone.{plain}', target, shape(value), status))
     if name == 'maskalign':
-        expected |= {(f'backbone.{key}', '-', size, 'unused') for key, size in (
-            ('mask_token', '1 x 32'), ('ln1.weight', '32'), ('ln1.bias', '32'))}
+        expected |= {
+            (f'backbone.{key}', '-', size, 'unused')
+            for key, size in (('mask_token', '1 x 32'), ('ln1.weight', '32'), ('ln1.bias', '32'))
+        }
     assert set(rows) == expected and len(rows) == len(expected)
     network = 'ResNet-18, student' if name == 'small' else 'ViT of 4 blocks, width 32, patch 8, only'
-    heading = re.sub(r'\s+', ' ', text[:text.index('┏')])
+    heading = re.sub(r'\s+', ' ', text[: text.index('┏')])
     assert heading.strip().endswith(f'{name}.pth: {network} network (names: mmdecouple)')
 
 
@@ -80,9 +87,12 @@ def test_the_log_counts_every_row_of_the_table_once_under_names_that_begin_alike
 @pytest.mark.parametrize('count, more', [(1, ''), (4, ''), (5, ' and 1 more'), (7, ' and 3 more')])
 def test_the_first_four_tensors_that_do_not_fit_are_named_and_the_others_counted(files, tmp_path, count, more):
     content = torch.load(files / 'small.pth')
-    names = [f'layer1.{block}.{kind}' for block in (0, 1) for kind in (
-        'conv1.weight', 'bn1.weight', 'bn1.bias', 'bn1.running_mean', 'bn1.running_var', 'conv2.weight')]
-    lost = names[1:1 + count]
+    names = [
+        f'layer1.{block}.{kind}'
+        for block in (0, 1)
+        for kind in ('conv1.weight', 'bn1.weight', 'bn1.bias', 'bn1.running_mean', 'bn1.running_var', 'conv2.weight')
+    ]
+    lost = names[1 : 1 + count]
     for name in lost:
         content['state_dict'].pop(f'backbone.{name}')
     torch.save(content, tmp_path / 'cut.pth')
@@ -101,7 +111,8 @@ def test_a_tensor_of_another_shape_is_no_match_whether_larger_or_smaller(files, 
     rows = match(build(fpn(18)), read_pretrained(str(tmp_path / 'other.pth')))
     wrong = [row for row in rows if not row.accepted]
     assert [(row.target, row.shape, row.status, row.value) for row in wrong] == [
-        (f'backbone.{key}', tuple(value.shape), 'another shape', None)]
+        (f'backbone.{key}', tuple(value.shape), 'another shape', None)
+    ]
     assert problems(rows) == f'1 another shape (backbone.{key})'
 
 

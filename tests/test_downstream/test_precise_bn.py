@@ -1,4 +1,5 @@
 """Running statistics after training: the mean over batches, at the final weights, before anything is saved."""
+
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -19,8 +20,11 @@ class Net(BaseModel):
 
     def __init__(self):
         super().__init__(BaseDataPreprocessor())
-        self.conv, self.bn, self.frozen, self.idle = nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), *(
-            nn.BatchNorm2d(3) for _ in range(2))
+        self.conv, self.bn, self.frozen, self.idle = (
+            nn.Conv2d(3, 2, 1),
+            nn.BatchNorm2d(2),
+            *(nn.BatchNorm2d(3) for _ in range(2)),
+        )
         self.seen = []
 
     def train(self, mode=True):
@@ -40,26 +44,41 @@ def train(work_dir, loop, iterations, workers=0, **options):
     torch.manual_seed(1)
     items = [dict(inputs=image, data_samples=0) for image in DATA]
     runner = Runner(
-        model=Net(), work_dir=str(work_dir), train_cfg=loop, experiment_name=work_dir.name + str(iterations),
+        model=Net(),
+        work_dir=str(work_dir),
+        train_cfg=loop,
+        experiment_name=work_dir.name + str(iterations),
         train_dataloader=DataLoader(items, batch_size=4, num_workers=workers, persistent_workers=workers > 0),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=loop.get('by_epoch', True)),
-                           sampler_seed=None, logger=None),
-        custom_hooks=[dict(type='mmdecouple.PreciseBNHook', iterations=iterations)], **options)
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=loop.get('by_epoch', True)),
+            sampler_seed=None,
+            logger=None,
+        ),
+        custom_hooks=[dict(type='mmdecouple.PreciseBNHook', iterations=iterations)],
+        **options,
+    )
     return runner.train()
 
 
-@pytest.mark.parametrize('loop, workers', [
-    (dict(by_epoch=True, max_epochs=2), 0), (dict(by_epoch=True, max_epochs=2), 1),
-    (dict(by_epoch=False, max_iters=7), 0)])
+@pytest.mark.parametrize(
+    'loop, workers',
+    [
+        (dict(by_epoch=True, max_epochs=2), 0),
+        (dict(by_epoch=True, max_epochs=2), 1),
+        (dict(by_epoch=False, max_iters=7), 0),
+    ],
+)
 def test_statistics_are_the_mean_over_batches_and_are_in_the_last_checkpoint(tmp_path, loop, workers):
     model = train(tmp_path, loop, 200, workers)
     last = 'epoch_2.pth' if loop['by_epoch'] else 'iter_7.pth'
     saved = torch.load(tmp_path / last, weights_only=False)['state_dict']
     with torch.no_grad():
-        batches = [model.conv(batch / (1 + 1e-5)**0.5) for batch in DATA.split(4)]
-    expected = dict(running_mean=torch.stack([x.mean((0, 2, 3)) for x in batches]).mean(0),
-                    running_var=torch.stack([x.var((0, 2, 3)) for x in batches]).mean(0))
+        batches = [model.conv(batch / (1 + 1e-5) ** 0.5) for batch in DATA.split(4)]
+    expected = dict(
+        running_mean=torch.stack([x.mean((0, 2, 3)) for x in batches]).mean(0),
+        running_var=torch.stack([x.var((0, 2, 3)) for x in batches]).mean(0),
+    )
     for key, value in expected.items():
         torch.testing.assert_close(getattr(model.bn, key), value)
         assert torch.equal(saved[f'bn.{key}'], getattr(model.bn, key))
@@ -109,12 +128,12 @@ def measure_in_two_processes(rank, folder):
 
 @pytest.mark.slow
 def test_statistics_are_the_mean_over_processes(tmp_path):
-    torch.multiprocessing.spawn(measure_in_two_processes, (str(tmp_path), ), nprocs=2)
+    torch.multiprocessing.spawn(measure_in_two_processes, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     torch.manual_seed(1)
     conv = Net().conv
     with torch.no_grad():
-        outputs = [conv(batch / (1 + 1e-5)**0.5) for rank in range(2) for batch in DATA[rank::2].split(3)]
+        outputs = [conv(batch / (1 + 1e-5) ** 0.5) for rank in range(2) for batch in DATA[rank::2].split(3)]
     torch.testing.assert_close(first['bn.running_mean'], torch.stack([x.mean((0, 2, 3)) for x in outputs]).mean(0))
     torch.testing.assert_close(first['bn.running_var'], torch.stack([x.var((0, 2, 3)) for x in outputs]).mean(0))
     assert all(torch.equal(first[key], second[key]) for key in first)

@@ -1,4 +1,5 @@
 """The shared head of a C4 detector."""
+
 import torch
 import torchvision
 
@@ -13,9 +14,11 @@ def test_the_head_is_conv5_of_torchvision_and_one_norm():
     torch.nn.init.normal_(head.norm.weight), torch.nn.init.normal_(head.norm.running_mean)
     head.eval()
     regions = torch.randn(2, 1024, 6, 6)
-    shift = head.norm.weight * head.norm.running_mean * (1 + 1e-5)**-0.5
+    shift = head.norm.weight * head.norm.running_mean * (1 + 1e-5) ** -0.5
     with torch.no_grad():
-        expected = network.layer4(regions) * (head.norm.weight * (1 + 1e-5)**-0.5)[:, None, None] - shift[:, None, None]
+        expected = (
+            network.layer4(regions) * (head.norm.weight * (1 + 1e-5) ** -0.5)[:, None, None] - shift[:, None, None]
+        )
         torch.testing.assert_close(head(regions), expected, rtol=1e-4, atol=1e-4)
     assert expected.shape == (2, 2048, 3, 3)
 

@@ -1,4 +1,5 @@
 """The pyramid and the box head that SoCo-FPN pre-trained go into mmdet's, tensor by tensor."""
+
 import logging
 
 import pytest
@@ -16,15 +17,33 @@ NORM = dict(type='BN')
 @pytest.fixture(scope='module')
 def pretrained():
     """A SoCo-FPN with random values."""
+
     def mlp(channels):
-        return dict(type='mmpretrain.NonLinearNeck', in_channels=channels, hid_channels=6, out_channels=5,
-                    with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
-                    norm_cfg=dict(type='BN1d'))
+        return dict(
+            type='mmpretrain.NonLinearNeck',
+            in_channels=channels,
+            hid_channels=6,
+            out_channels=5,
+            with_bias=True,
+            with_last_bias=True,
+            with_last_bn=False,
+            with_avg_pool=False,
+            norm_cfg=dict(type='BN1d'),
+        )
+
     torch.manual_seed(0)
     model = SoCoFPN(
-        predictor=mlp(5), backbone=dict(type='mmpretrain.ResNet', depth=18, norm_cfg=NORM, out_indices=(0, 1, 2, 3)),
-        neck=dict(type='RegionPyramid', in_channels=[64, 128, 256, 512], projector=mlp(7), channels=4, fc_channels=7,
-                  norm_cfg=NORM))
+        predictor=mlp(5),
+        backbone=dict(type='mmpretrain.ResNet', depth=18, norm_cfg=NORM, out_indices=(0, 1, 2, 3)),
+        neck=dict(
+            type='RegionPyramid',
+            in_channels=[64, 128, 256, 512],
+            projector=mlp(7),
+            channels=4,
+            fc_channels=7,
+            norm_cfg=NORM,
+        ),
+    )
     for value in model.state_dict().values():
         value.random_(1, 9) if value.dtype == torch.long else value.uniform_(0.5, 1.5)
     return model.eval()
@@ -78,10 +97,14 @@ def test_where_there_is_no_place_or_no_wish_the_backbone_comes_alone(pretrained,
         assert 'unused' in line
 
 
-@pytest.mark.parametrize('cfg, words', [
-    (fpn(18), '8 another shape .*; 8 missing .neck.lateral_convs.0.conv.bias'),
-    (soco_fpn(channels=8), 'another shape .neck.lateral_convs.0'),
-    (soco_fpn(fc_channels=8), '2 another shape .roi_head.bbox_head.shared_fcs.0.weight')])
+@pytest.mark.parametrize(
+    'cfg, words',
+    [
+        (fpn(18), '8 another shape .*; 8 missing .neck.lateral_convs.0.conv.bias'),
+        (soco_fpn(channels=8), 'another shape .neck.lateral_convs.0'),
+        (soco_fpn(fc_channels=8), '2 another shape .roi_head.bbox_head.shared_fcs.0.weight'),
+    ],
+)
 def test_a_pyramid_of_another_form_is_refused_with_the_way_out(files, cfg, words):
     with pytest.raises(ValueError, match=f'{words}.*model.init_cfg.pyramid=False takes the backbone alone'):
         build(cfg, files['mmdecouple'])

@@ -1,4 +1,5 @@
 """What `tools/transfer.py` checks before it starts, and the table it writes."""
+
 import hashlib
 import json
 import os
@@ -18,20 +19,24 @@ from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.models import DenseViT
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.digests import digest_of_file
-from mmdecouple.weights.source import describe
 from mmdecouple.weights.pretrained import read_pretrained
+from mmdecouple.weights.source import describe
 
 
 def resnet(depth=18):
     from torchvision.models import get_model
-    return {f'backbone.{key}': value for key, value in get_model(f'resnet{depth}').state_dict().items()
-            if not key.startswith('fc.')}
+
+    return {
+        f'backbone.{key}': value
+        for key, value in get_model(f'resnet{depth}').state_dict().items()
+        if not key.startswith('fc.')
+    }
 
 
 @pytest.fixture(scope='module')
 def resnet18(tmp_path_factory):
     path = tmp_path_factory.mktemp('weights') / 'epoch_3.pth'
-    text = "model = dict(\n    backbone=dict(depth=18),\n    decoupling=dict(type='DecouplingBranch'),\n    type='DenseCL')\n"
+    text = "model = dict(backbone=dict(depth=18), decoupling=dict(type='DecouplingBranch'), type='DenseCL')\n"
     torch.save(dict(state_dict=resnet(), meta=dict(cfg=text, epoch=3, experiment_name='mine')), path)
     return str(path)
 
@@ -60,9 +65,15 @@ def test_a_finished_run_has_one_row_however_often_it_is_added(tmp_path):
 
 def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
     same = dict(sha256='1' * 64, config='c', options={'a.b': 2})
-    rows = [row(name, AP=value, mIoU=1) | same | more for name, value, more in (
-        ('a', 0.1, dict(seed=0)), ('b', 0.2, dict(seed=1)), ('c', 0.6, dict(seed=1, precision='bf16')),
-        ('d', 0.3, dict(seed=2)))]
+    rows = [
+        row(name, AP=value, mIoU=1) | same | more
+        for name, value, more in (
+            ('a', 0.1, dict(seed=0)),
+            ('b', 0.2, dict(seed=1)),
+            ('c', 0.6, dict(seed=1, precision='bf16')),
+            ('d', 0.3, dict(seed=2)),
+        )
+    ]
     lines = [line for line in markdown(rows).splitlines() if line.startswith('| DenseCL')]
     assert len(lines) == 5 and ' a.b=2 ' in lines[0] and sum(' bf16 ' in line for line in lines) == 1
     # The standard deviation of .1, .2, .3 is .1.
@@ -71,18 +82,42 @@ def test_rows_are_told_apart_by_options_and_precision_and_seeds_are_folded():
 
 def test_the_table_to_read_has_every_fact_in_its_column_and_an_empty_cell_for_what_is_not_known():
     facts = dict(sha256='0123456789abcdef', checkpoint='a|b.pth', batch='1 x 4', options={'a': 1, 'b': 'x\ny'}, seed=0)
-    rows = [row('a', 'one', AP=0.38512, AP_s=0.1) | facts, row('b', 'two', mIoU=67.5),
-            row('c', 'one', AP50=1e-5) | facts | dict(seed=1)]
+    rows = [
+        row('a', 'one', AP=0.38512, AP_s=0.1) | facts,
+        row('b', 'two', mIoU=67.5),
+        row('c', 'one', AP50=1e-5) | facts | dict(seed=1),
+    ]
     tables = markdown(rows).split('\n## ')
     assert tables[0] == '# Transfer results\n' and [table[:3] for table in tables[1:]] == ['one', 'two']
     cells = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in tables[1].splitlines()[2:]]
     header, rule, *lines = cells
-    assert header == ['method', 'AP', 'AP50', 'checkpoint', 'pretraining', 'role', 'arch', 'seed', 'batch', 'precision',
-                      'options', 'config', 'sha256', 'date'] and rule == ['---'] * 14
+    assert (
+        header
+        == [
+            'method',
+            'AP',
+            'AP50',
+            'checkpoint',
+            'pretraining',
+            'role',
+            'arch',
+            'seed',
+            'batch',
+            'precision',
+            'options',
+            'config',
+            'sha256',
+            'date',
+        ]
+        and rule == ['---'] * 14
+    )
     told = dict(method='DenseCL', checkpoint=r'a\|b.pth', batch='1 x 4', options='a=1 b=x y', sha256='0123456789ab')
-    expected = [told | dict(AP='0.3851', seed='0'), told | dict(AP50='1e-05', seed='1'),
-                # Of a metric that not all seeds have there is no mean.
-                told | dict(seed='2 seeds', checkpoint='')]
+    expected = [
+        told | dict(AP='0.3851', seed='0'),
+        told | dict(AP50='1e-05', seed='1'),
+        # Of a metric that not all seeds have there is no mean.
+        told | dict(seed='2 seeds', checkpoint=''),
+    ]
     assert [dict(zip(header, line)) for line in lines] == [dict.fromkeys(header, '') | one for one in expected]
 
 
@@ -95,27 +130,46 @@ def test_a_damaged_table_is_named_with_its_line(tmp_path):
 
 def test_the_checkpoint_tells_its_method_without_running_its_config(resnet18, tmp_path):
     facts = describe(resnet18)
-    assert (facts['method'], facts['architecture'], facts['pretraining']) == ('DenseCL-D', 'ResNet-18', 'mine, 3 epochs')
+    assert (facts['method'], facts['architecture'], facts['pretraining']) == (
+        'DenseCL-D',
+        'ResNet-18',
+        'mine, 3 epochs',
+    )
     trap = tmp_path / 'trap.pth'
     text = f"open({str(tmp_path / 'ran')!r}, 'w')\nmodel = dict(type='SoCo', decoupling=None)"
     torch.save(dict(state_dict=resnet(), meta=dict(cfg=text)), trap)
     assert describe(str(trap))['method'] == 'SoCo' and not (tmp_path / 'ran').exists()
 
 
-@pytest.mark.parametrize('text, method', [
-    ("algorithm = dict(type='Other')\nmodel = dict(type='SoCo')\nzebra = dict(type='Other')", 'SoCo'),
-    ("runs['model'] = dict(type='Other')\nmodel = dict(decoupling=dict(), type='SoCo')", 'SoCo-D'),
-    ("model = 3\nmodel = dict(type='SoCo', decoupling=branch)", 'SoCo-D'),
-    ("model = dict(type=kind)", 'unknown'), ("model = dict(type=3)", 'unknown'), ("model = dict()", 'unknown'),
-    ("models = dict(type='Other')", 'unknown'), ("model = dict(type='SoCo'", 'unknown'), ('', 'unknown')])
+@pytest.mark.parametrize(
+    'text, method',
+    [
+        ("algorithm = dict(type='Other')\nmodel = dict(type='SoCo')\nzebra = dict(type='Other')", 'SoCo'),
+        ("runs['model'] = dict(type='Other')\nmodel = dict(decoupling=dict(), type='SoCo')", 'SoCo-D'),
+        ("model = 3\nmodel = dict(type='SoCo', decoupling=branch)", 'SoCo-D'),
+        ('model = dict(type=kind)', 'unknown'),
+        ('model = dict(type=3)', 'unknown'),
+        ('model = dict()', 'unknown'),
+        ("models = dict(type='Other')", 'unknown'),
+        ("model = dict(type='SoCo'", 'unknown'),
+        ('', 'unknown'),
+    ],
+)
 def test_the_method_is_the_type_of_the_config_key_model(text, method, tmp_path):
     torch.save(dict(state_dict=resnet(), meta=dict(cfg=text)), tmp_path / 'a.pth')
     assert describe(str(tmp_path / 'a.pth'))['method'] == method
 
 
-@pytest.mark.parametrize('meta, told', [
-    (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'), (dict(experiment_name='mine'), 'mine'),
-    (dict(epoch=3), ''), ({}, ''), (None, '')])
+@pytest.mark.parametrize(
+    'meta, told',
+    [
+        (dict(experiment_name='mine', epoch=0), 'mine, 0 epochs'),
+        (dict(experiment_name='mine'), 'mine'),
+        (dict(epoch=3), ''),
+        ({}, ''),
+        (None, ''),
+    ],
+)
 def test_a_run_is_called_by_its_name_and_its_epochs_where_both_are_known(meta, told, tmp_path):
     torch.save(dict(state_dict=resnet(), meta=meta), tmp_path / 'a.pth')
     assert describe(str(tmp_path / 'a.pth'))['pretraining'] == told
@@ -126,8 +180,12 @@ def test_a_checkpoint_that_holds_more_than_weights_is_read_on_request_alone(tmp_
     torch.save(dict(state_dict=resnet(), meta=dict(experiment_name='mine'), hook=print), path)
     model = torch.nn.Module()
     model.backbone = ResNet(depth=18)
-    readers = (describe, read_pretrained, lambda path, **trust: PretrainedBackbone(path, **trust).check(model),
-               lambda path, **trust: Transfer(path, 'voc-fcn', smoke='overfit', arch='resnet18', **trust).prepare())
+    readers = (
+        describe,
+        read_pretrained,
+        lambda path, **trust: PretrainedBackbone(path, **trust).check(model),
+        lambda path, **trust: Transfer(path, 'voc-fcn', smoke='overfit', arch='resnet18', **trust).prepare(),
+    )
     for read in readers:
         with pytest.raises(ValueError, match='holds more than weights'):
             read(path)
@@ -142,8 +200,11 @@ def test_the_digest_is_that_of_the_whole_file(tmp_path):
 
 
 def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
-    with pytest.raises(ValueError, match='holds a ResNet-18, which coco-cascade-vit cannot be built on; tasks that fit '
-                                         'with --arch resnet18: coco-mask-rcnn-c4, coco-mask-rcnn-fpn'):
+    with pytest.raises(
+        ValueError,
+        match='holds a ResNet-18, which coco-cascade-vit cannot be built on; tasks that fit '
+        'with --arch resnet18: coco-mask-rcnn-c4, coco-mask-rcnn-fpn',
+    ):
         Transfer(resnet18, 'coco-cascade-vit').prepare()
     with pytest.raises(ValueError, match='to be built on a ResNet-50; give --arch resnet18'):
         Transfer(resnet18, 'coco-mask-rcnn-c4', data_root=coco(tmp_path)).prepare()
@@ -152,15 +213,18 @@ def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
 
 
 def small_vit(folder):
-    model = DenseViT(arch=dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64), patch_size=8,
-                     img_size=32)
+    model = DenseViT(
+        arch=dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64), patch_size=8, img_size=32
+    )
     path = str(folder / 'vit.pth')
     torch.save({f'backbone.{key}': value for key, value in model.state_dict().items()}, path)
     return path
 
 
 def test_a_network_that_no_task_knows_is_refused_with_those_that_there_are(tmp_path):
-    with pytest.raises(ValueError, match='ViT of 4 blocks, width 32, patch 8, on which ade-upernet cannot be .*vit-demo'):
+    with pytest.raises(
+        ValueError, match='ViT of 4 blocks, width 32, patch 8, on which ade-upernet cannot be .*vit-demo'
+    ):
         Transfer(small_vit(tmp_path), 'ade-upernet').prepare()
 
 
@@ -190,8 +254,9 @@ def test_a_file_of_another_project_has_no_method_unless_it_is_named(tmp_path):
     assert describe(path, method='SwAV')['method'] == 'SwAV'
 
 
-@pytest.mark.parametrize('lost, message', [
-    ('annotations', 'lacks annotations/instances_train2017.json'), ('val2017', r'lacks val2017')])
+@pytest.mark.parametrize(
+    'lost, message', [('annotations', 'lacks annotations/instances_train2017.json'), ('val2017', r'lacks val2017')]
+)
 def test_missing_data_are_named_with_the_remedy(tmp_path, lost, message):
     root = coco(tmp_path)
     (tmp_path / lost).rename(tmp_path / 'elsewhere')
@@ -208,8 +273,16 @@ def test_another_data_root_reaches_every_data_set_and_evaluator(tmp_path):
     for task in ('coco-mask-rcnn-fpn', 'voc-faster-rcnn-c4', 'ade-upernet', 'voc-fcn'):
         config = load_config(config_name(task))
         set_data_root(config, str(tmp_path))
-        text = Config(dict(data=[config[f'{part}_{kind}'] for part in ('train', 'val', 'test')
-                                 for kind in ('dataloader', 'evaluator') if f'{part}_{kind}' in config])).pretty_text
+        text = Config(
+            dict(
+                data=[
+                    config[f'{part}_{kind}']
+                    for part in ('train', 'val', 'test')
+                    for kind in ('dataloader', 'evaluator')
+                    if f'{part}_{kind}' in config
+                ]
+            )
+        ).pretty_text
         assert 'data/' not in text and str(tmp_path) in text
 
 
@@ -238,8 +311,7 @@ def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet1
 def test_slurm_gets_the_whole_command_and_the_config_stays_what_it_was(tmp_path, monkeypatch):
     fake, words, run = tmp_path / 'srun', tmp_path / 'words', tmp_path / 'run'
     run.mkdir()
-    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {words}\n'
-                    f'echo "load_from = 1" > {run}/transfer_config.py\n')
+    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {words}\necho "load_from = 1" > {run}/transfer_config.py\n')
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
     transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long')
@@ -252,12 +324,13 @@ def test_slurm_gets_the_whole_command_and_the_config_stays_what_it_was(tmp_path,
         found = words.read_text().splitlines()
         assert found[:5] == ['-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
         start = found.index(f'mmdecouple.runs.{program}')
-        assert found[start - 3:start] == [sys.executable, '-u', '-m']
-        assert found[start + 1:] == [config, *arguments, *last]
+        assert found[start - 3 : start] == [sys.executable, '-u', '-m']
+        assert found[start + 1 :] == [config, *arguments, *last]
         assert Config.fromfile(config).load_from is None
 
 
 def test_difficult_objects_are_trained():
     import numpy as np
+
     results = dict(gt_ignore_flags=np.array([True, False, True]))
     assert not TrainOnIgnored()(results)['gt_ignore_flags'].any()

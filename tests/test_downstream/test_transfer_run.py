@@ -1,4 +1,5 @@
 """A transfer trains, tests and leaves one row; what is done is not done again. Training and test are stand-ins."""
+
 import fcntl
 import json
 import shlex
@@ -15,25 +16,34 @@ from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.version import __version__
 
 
-
 class Stage:
-    """A folder of transfers; training and test are stand-ins that note their words, and fail where they are asked to."""
+    """A folder of transfers; training and test are stand-ins that note their arguments, and fail on request."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.failing, self._calls = folder, None, []
         torch.save({key: value for key, value in network().state_dict().items() if 'fc' not in key}, folder / 'r18.pth')
 
     def transfer(self, **settings) -> Transfer:
-        made = Transfer(**dict(
-            checkpoint=str(self.folder / 'r18.pth'), task='voc-fcn', smoke='overfit', arch='resnet18', device='cpu',
-            method='Mine', root=str(self.folder / 'runs'), command=('transfer', 'a b')) | settings)
+        made = Transfer(
+            **dict(
+                checkpoint=str(self.folder / 'r18.pth'),
+                task='voc-fcn',
+                smoke='overfit',
+                arch='resnet18',
+                device='cpu',
+                method='Mine',
+                root=str(self.folder / 'runs'),
+                command=('transfer', 'a b'),
+            )
+            | settings
+        )
         made.prepare()
         return made
 
     def start(self, command: list[str], pass_fds: list[int]) -> SimpleNamespace:
         """In place of `subprocess.run`."""
-        place, = (index for index, word in enumerate(command) if word.startswith('mmdecouple.runs.'))
-        program, words = command[place].rpartition('.')[2], command[place + 1:]
+        (place,) = (index for index, word in enumerate(command) if word.startswith('mmdecouple.runs.'))
+        program, words = command[place].rpartition('.')[2], command[place + 1 :]
         self._calls.append((program, command[:place], words))
         folder = Path(words[words.index('--work-dir') + 1])
         assert len(list((folder / 'scenes' / 'train').iterdir())) == 8
@@ -41,8 +51,9 @@ class Stage:
             (folder / 'iter_5.pth').touch()
             (folder / 'last_checkpoint').write_text('/elsewhere/iter_5.pth')
         else:
-            Path(words[words.index('--out') + 1]).write_text(json.dumps(
-                dict(mIoU=41.5, epochs=3, aAcc=float('nan'), time=0.5, data_time=0.1, kind='all')))
+            Path(words[words.index('--out') + 1]).write_text(
+                json.dumps(dict(mIoU=41.5, epochs=3, aAcc=float('nan'), time=0.5, data_time=0.1, kind='all'))
+            )
         return SimpleNamespace(returncode=3 if self.failing == program else 0)
 
     def calls(self) -> list[tuple[str, list[str], list[str]]]:
@@ -65,16 +76,44 @@ def test_a_run_draws_trains_and_tests_once_and_its_row_says_with_what(stage):
     tail = ['--work-dir', str(folder)]
     assert [(program, words) for program, _, words in stage.calls()] == [
         ('train', [config, *tail, '--device', 'cpu']),
-        ('test', [config, str(folder / 'iter_5.pth'), '--out', str(folder / 'metrics.json'), *tail, '--device', 'cpu'])]
+        ('test', [config, str(folder / 'iter_5.pth'), '--out', str(folder / 'metrics.json'), *tail, '--device', 'cpu']),
+    ]
     assert folder == stage.folder / 'runs' / 'voc-fcn-resnet18-overfit' / f'r18-{transfer.identity}'
-    facts = {key: row[key] for key in ('task', 'metrics', 'method', 'checkpoint', 'seed', 'batch', 'arch', 'precision',
-                                       'config', 'options', 'device', 'role', 'format', 'architecture')}
+    facts = {
+        key: row[key]
+        for key in (
+            'task',
+            'metrics',
+            'method',
+            'checkpoint',
+            'seed',
+            'batch',
+            'arch',
+            'precision',
+            'config',
+            'options',
+            'device',
+            'role',
+            'format',
+            'architecture',
+        )
+    }
     assert facts == dict(
-        task='voc-fcn (overfit, a smoke run)', metrics=dict(mIoU=41.5, epochs=3), method='Mine',
-        checkpoint='../r18.pth', seed=3, batch='1 x 4', arch='own', precision='fp32',
+        task='voc-fcn (overfit, a smoke run)',
+        metrics=dict(mIoU=41.5, epochs=3),
+        method='Mine',
+        checkpoint='../r18.pth',
+        seed=3,
+        batch='1 x 4',
+        arch='own',
+        precision='fp32',
         config='mmdecouple::downstream/mmseg/fcn_r50_voc.py',
-        options={'model.backbone.norm_eval': 'True'}, device='cpu', role='only', format='torchvision',
-        architecture='ResNet-18')
+        options={'model.backbone.norm_eval': 'True'},
+        device='cpu',
+        role='only',
+        format='torchvision',
+        architecture='ResNet-18',
+    )
     assert shlex.split(row['command']) == ['transfer', 'a b'] and 0 <= row['seconds'] < 60
     runs = stage.folder / 'runs'
     assert (runs / row['trained']).samefile(folder / 'iter_5.pth') and (runs / row['trained_config']).samefile(config)
@@ -83,8 +122,9 @@ def test_a_run_draws_trains_and_tests_once_and_its_row_says_with_what(stage):
     assert stage.transfer(seed=3, options={'model.backbone.norm_eval': True}).run() == row and not stage.calls()
 
 
-@pytest.mark.parametrize('change', [dict(seed=1), dict(options={'train_dataloader.batch_size': 2}),
-                                    dict(precision='bf16')])
+@pytest.mark.parametrize(
+    'change', [dict(seed=1), dict(options={'train_dataloader.batch_size': 2}), dict(precision='bf16')]
+)
 def test_another_run_has_another_identity_and_another_name_of_the_file_has_not(stage, change):
     first, other = stage.transfer(), stage.transfer(**change)
     assert first.identity != other.identity and other.run()['batch'] == f'1 x {4 - 2 * ("options" in change)}'
@@ -113,7 +153,9 @@ def test_a_folder_belongs_to_one_run_and_to_one_process(stage):
     first = stage.transfer(work_dir=str(folder))
     first.run()
     assert first.folder == folder and len(stage.calls()) == 2
-    with pytest.raises(ValueError, match='mine holds a run of another seed, config or checkpoint; give another --work-dir'):
+    with pytest.raises(
+        ValueError, match='mine holds a run of another seed, config or checkpoint; give another --work-dir'
+    ):
         stage.transfer(work_dir=str(folder), seed=1).run()
     with (folder / '.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

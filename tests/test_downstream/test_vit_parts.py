@@ -1,4 +1,5 @@
 """Taps and pyramid against mmpretrain's and mmseg's own modules."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,15 @@ def tiny(**options):
 
 
 def reference(model, **options):
-    other = VisionTransformer(SIZES, img_size=model.img_size, patch_size=8, out_indices=[0, 2, 3], final_norm=False,
-                              out_type='featmap', **options)
+    other = VisionTransformer(
+        SIZES,
+        img_size=model.img_size,
+        patch_size=8,
+        out_indices=[0, 2, 3],
+        final_norm=False,
+        out_type='featmap',
+        **options,
+    )
     other.eval()
     other.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith('ln1')})
     return other
@@ -41,7 +49,7 @@ def test_the_shared_norm_is_the_final_one_on_every_tap():
     model, images = tiny(tap_norm='shared'), torch.randn(1, 3, 32, 32)
     torch.nn.init.normal_(model.ln1.weight)
     for found, plain in zip(model(images), reference(model)(images)):
-        expected = F.layer_norm(plain.permute(0, 2, 3, 1), (32, ), model.ln1.weight, model.ln1.bias, 1e-6)
+        expected = F.layer_norm(plain.permute(0, 2, 3, 1), (32,), model.ln1.weight, model.ln1.bias, 1e-6)
         torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
 
 
@@ -65,12 +73,17 @@ def test_checkpointed_activations_give_the_same_gradients():
     assert all(torch.equal(a, b) for a, b in zip(*gradients))
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(tap_norm='each'), "tap_norm must be one of none, shared, got 'each'"),
-    (dict(out_indices=(3, 4)), r'ascending indices of 4 blocks, got \[3, 4\]'),
-    (dict(out_indices=(-1, 2)), r'ascending indices of 4 blocks, got \[-1, 2\]'),
-    (dict(out_indices=()), r'ascending indices of 4 blocks, got \[\]'),
-    (dict(out_indices=(2, 2)), 'ascending indices'), (dict(out_indices=(2, 1)), 'ascending indices')])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(tap_norm='each'), "tap_norm must be one of none, shared, got 'each'"),
+        (dict(out_indices=(3, 4)), r'ascending indices of 4 blocks, got \[3, 4\]'),
+        (dict(out_indices=(-1, 2)), r'ascending indices of 4 blocks, got \[-1, 2\]'),
+        (dict(out_indices=()), r'ascending indices of 4 blocks, got \[\]'),
+        (dict(out_indices=(2, 2)), 'ascending indices'),
+        (dict(out_indices=(2, 1)), 'ascending indices'),
+    ],
+)
 def test_wrong_taps_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         tiny(**options)
@@ -114,8 +127,14 @@ def test_a_frozen_backbone_stays_in_evaluation_mode_and_gets_no_gradient():
 
 
 def test_the_linear_head_is_a_batch_norm_and_a_convolution_of_one_pixel():
-    head = NormedLinearHead(in_channels=6, in_index=1, num_classes=4, dropout_ratio=0, align_corners=False,
-                            loss_decode=dict(type='mmseg.CrossEntropyLoss')).eval()
+    head = NormedLinearHead(
+        in_channels=6,
+        in_index=1,
+        num_classes=4,
+        dropout_ratio=0,
+        align_corners=False,
+        loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+    ).eval()
     torch.nn.init.uniform_(head.bn.running_mean)
     maps = [torch.randn(2, 6, 3, 5) for _ in range(2)]
     normed = (maps[1] - head.bn.running_mean[:, None, None]) / (head.bn.running_var[:, None, None] + head.bn.eps).sqrt()

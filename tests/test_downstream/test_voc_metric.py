@@ -1,4 +1,5 @@
 """VOC's AP against a plain reading of the development kit's rule."""
+
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
@@ -23,8 +24,16 @@ def images(seed=0):
         difficult = rng.random(5) < 0.2
         extra, extra_labels = scene(rng, 3)
         detections = np.vstack([boxes + rng.normal(0, 2, boxes.shape), boxes + rng.normal(0, 5, boxes.shape), extra])
-        found.append((boxes, labels, difficult, detections, np.hstack([labels, labels, extra_labels]),
-                      rng.random(len(detections))))
+        found.append(
+            (
+                boxes,
+                labels,
+                difficult,
+                detections,
+                np.hstack([labels, labels, extra_labels]),
+                rng.random(len(detections)),
+            )
+        )
     return found
 
 
@@ -35,8 +44,15 @@ def overlap(a, b):
 
 
 def average_precision(data, label, threshold):
-    ranked = sorted(((score, index, box) for index, (_, _, _, boxes, labels, scores) in enumerate(data)
-                     for box, own, score in zip(boxes, labels, scores) if own == label), key=lambda item: -item[0])
+    ranked = sorted(
+        (
+            (score, index, box)
+            for index, (_, _, _, boxes, labels, scores) in enumerate(data)
+            for box, own, score in zip(boxes, labels, scores)
+            if own == label
+        ),
+        key=lambda item: -item[0],
+    )
     total = sum(((labels == label) & ~difficult).sum() for _, labels, difficult, *_ in data)
     taken, hits, outcomes = set(), 0, []
     for _, index, box in ranked:
@@ -50,7 +66,7 @@ def average_precision(data, label, threshold):
             taken.add((index, best))
     hits = np.cumsum(outcomes)
     recall, precision = hits / total, hits / np.arange(1, len(hits) + 1)
-    return np.mean([max(precision[recall >= level], default=0) for level in np.arange(0., 1.1, 0.1)])
+    return np.mean([max(precision[recall >= level], default=0) for level in np.arange(0.0, 1.1, 0.1)])
 
 
 def score(data):
@@ -59,9 +75,19 @@ def score(data):
     for boxes, labels, difficult, detections, found, scores in data:
         as_tensors = {
             key: dict(bboxes=torch.tensor(boxes[chosen]), labels=torch.tensor(labels[chosen]))
-            for key, chosen in (('gt_instances', ~difficult), ('ignored_instances', difficult))}
-        metric.process({}, [dict(as_tensors, pred_instances=dict(
-            bboxes=torch.tensor(detections), labels=torch.tensor(found), scores=torch.tensor(scores)))])
+            for key, chosen in (('gt_instances', ~difficult), ('ignored_instances', difficult))
+        }
+        metric.process(
+            {},
+            [
+                dict(
+                    as_tensors,
+                    pred_instances=dict(
+                        bboxes=torch.tensor(detections), labels=torch.tensor(found), scores=torch.tensor(scores)
+                    ),
+                )
+            ],
+        )
     return metric.evaluate(len(data))
 
 
@@ -69,8 +95,9 @@ def test_ap_is_the_mean_of_ten_eleven_point_aps(monkeypatch):
     monkeypatch.setattr('mmdet.evaluation.functional.mean_ap.Pool', ThreadPool)
     data = images()
     found = score(data)
-    expected = [np.mean([average_precision(data, label, percent / 100) for label in (0, 1)])
-                for percent in range(50, 100, 5)]
+    expected = [
+        np.mean([average_precision(data, label, percent / 100) for label in (0, 1)]) for percent in range(50, 100, 5)
+    ]
     names = [f'pascal_voc/AP{percent}' for percent in range(50, 100, 5)]
     assert list(found) == ['pascal_voc/mAP', *names]
     assert [found[name] for name in names] == pytest.approx(expected, abs=1e-6)

@@ -9,8 +9,15 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmdecouple.engine import (AtomicLocalBackend, DamagedCheckpoint, UnsafeCheckpoint, find_resumable, load_weights,
-                               read_checkpoint, weights_only_loading)
+from mmdecouple.engine import (
+    AtomicLocalBackend,
+    DamagedCheckpoint,
+    UnsafeCheckpoint,
+    find_resumable,
+    load_weights,
+    read_checkpoint,
+    weights_only_loading,
+)
 from mmdecouple.weights.readers.plain_pickles import TensorUnpickler
 
 
@@ -19,8 +26,10 @@ def checkpoint(iteration, size=64):
         meta=dict(iter=iteration, epoch=0, seed=3, saved_at=float(iteration)),
         state_dict=dict(weight=torch.full((size, 1000), float(iteration))),
         optimizer=dict(state={}),
-        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1., 2.], [1, 1])),
-                         info=np.arange(3), value=np.float64(2)))
+        message_hub=dict(
+            log_scalars=dict(loss=HistoryBuffer([1.0, 2.0], [1, 1])), info=np.arange(3), value=np.float64(2)
+        ),
+    )
 
 
 def save(folder, iteration, size=64):
@@ -34,12 +43,11 @@ def save(folder, iteration, size=64):
 
 
 class Hostile:
-
     def __init__(self, path):
         self.path = path
 
     def __reduce__(self):
-        return os.mkdir, (self.path, )
+        return os.mkdir, (self.path,)
 
 
 def test_what_our_checkpoints_hold_survives_the_safe_reader(tmp_path):
@@ -52,8 +60,7 @@ def test_what_our_checkpoints_hold_survives_the_safe_reader(tmp_path):
 @pytest.mark.parametrize('legacy', [False, True])
 def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, legacy):
     path, trap = str(tmp_path / 'hostile.pth'), str(tmp_path / 'trap')
-    torch.save(dict(state_dict={}, meta=Hostile(trap)), path,
-               _use_new_zipfile_serialization=not legacy)
+    torch.save(dict(state_dict={}, meta=Hostile(trap)), path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(UnsafeCheckpoint, match='allow_pickle_checkpoint=True') as caught:
         read_checkpoint(path)
     assert '\n' not in str(caught.value)
@@ -65,7 +72,6 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, legacy):
 
 
 class Reaching:
-
     def __reduce__(self):
         return getattr, (HistoryBuffer, '__init__')
 
@@ -99,7 +105,7 @@ def test_resume_takes_the_newest_whole_checkpoint(tmp_path):
     torch.save(dict(state_dict={}), tmp_path / 'best.pth')
     assert find_resumable(str(tmp_path)).endswith('iter_4.pth')
     whole = (tmp_path / 'iter_4.pth').read_bytes()
-    (tmp_path / 'iter_4.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'iter_4.pth').write_bytes(whole[: len(whole) // 2])
     flipped = bytearray((tmp_path / 'iter_3.pth').read_bytes())
     flipped[len(flipped) // 2] ^= 1
     (tmp_path / 'iter_3.pth').write_bytes(flipped)
@@ -199,24 +205,42 @@ def said(monkeypatch):
 
 def make_socket(path):
     import socket
+
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
 
 
-@pytest.mark.parametrize('make', [
-    pytest.param(lambda path: path.mkdir(), id='folder'),
-    pytest.param(lambda path: os.mkfifo(path), id='fifo'),
-    pytest.param(make_socket, id='socket'),
-    pytest.param(lambda path: path.symlink_to('/nonexistent/x'), id='dangling link'),
-    pytest.param(lambda path: path.symlink_to('/dev/zero'), id='device'),
-    pytest.param(lambda path: path.symlink_to(path.name), id='link to itself'),
-    *(pytest.param(lambda path, meta=meta: torch.save(dict(checkpoint(1), meta=meta), path), id=f'meta {meta}')
-      for meta in (None, [], 'x', {}, dict(iter=3), dict(iter=None, epoch=0), dict(iter='9', epoch=0),
-                   dict(iter=-1, epoch=0), dict(iter=10**30, epoch=0), dict(iter=2.5, epoch=0),
-                   dict(iter=True, epoch=0), dict(iter=9, epoch=-1), dict(iter=9, epoch=0, seed='x'))),
-    pytest.param(lambda path: torch.save(dict(checkpoint(9), optimizer=None), path), id='no optimizer'),
-    pytest.param(lambda path: torch.save([1, 2], path), id='list'),
-])
+@pytest.mark.parametrize(
+    'make',
+    [
+        pytest.param(lambda path: path.mkdir(), id='folder'),
+        pytest.param(lambda path: os.mkfifo(path), id='fifo'),
+        pytest.param(make_socket, id='socket'),
+        pytest.param(lambda path: path.symlink_to('/nonexistent/x'), id='dangling link'),
+        pytest.param(lambda path: path.symlink_to('/dev/zero'), id='device'),
+        pytest.param(lambda path: path.symlink_to(path.name), id='link to itself'),
+        *(
+            pytest.param(lambda path, meta=meta: torch.save(dict(checkpoint(1), meta=meta), path), id=f'meta {meta}')
+            for meta in (
+                None,
+                [],
+                'x',
+                {},
+                dict(iter=3),
+                dict(iter=None, epoch=0),
+                dict(iter='9', epoch=0),
+                dict(iter=-1, epoch=0),
+                dict(iter=10**30, epoch=0),
+                dict(iter=2.5, epoch=0),
+                dict(iter=True, epoch=0),
+                dict(iter=9, epoch=-1),
+                dict(iter=9, epoch=0, seed='x'),
+            )
+        ),
+        pytest.param(lambda path: torch.save(dict(checkpoint(9), optimizer=None), path), id='no optimizer'),
+        pytest.param(lambda path: torch.save([1, 2], path), id='list'),
+    ],
+)
 def test_what_is_no_checkpoint_is_passed_over_with_one_line(tmp_path, monkeypatch, said, make):
     monkeypatch.chdir(tmp_path)
     save(tmp_path, 2)

@@ -1,4 +1,5 @@
 """Where checkpoints are written, by which backend, and which of them a resumed run deletes."""
+
 import io
 
 import pytest
@@ -39,16 +40,22 @@ def stored(monkeypatch):
     return Memory.stored
 
 
-@pytest.mark.parametrize('folder, backend_args, label', [
-    ('memory://bucket', None, 'none'), ('memory://bucket', dict(backend='memory', label='own'), 'own'),
-    ('local', dict(backend='memory', label='own'), 'own')])
-def test_a_checkpoint_goes_to_the_storage_that_its_folder_or_the_config_names(tmp_path, stored, folder, backend_args,
-                                                                              label):
+@pytest.mark.parametrize(
+    'folder, backend_args, label',
+    [
+        ('memory://bucket', None, 'none'),
+        ('memory://bucket', dict(backend='memory', label='own'), 'own'),
+        ('local', dict(backend='memory', label='own'), 'own'),
+    ],
+)
+def test_a_checkpoint_goes_to_the_storage_that_its_folder_or_the_config_names(
+    tmp_path, stored, folder, backend_args, label
+):
     folder = folder if '://' in folder else str(tmp_path / folder)
     runner = make_runner(tmp_path, Toy(), [])
     runner.train()
     runner.save_checkpoint(folder, 'a.pth', backend_args=backend_args)
-    (found, content), = stored.values()
+    ((found, content),) = stored.values()
     assert list(stored) == [f'{folder}/a.pth'] and found == label
     assert torch.load(io.BytesIO(content), weights_only=False)['meta']['seed'] == 11
     assert runner.last_good_checkpoint == f'{folder}/a.pth'

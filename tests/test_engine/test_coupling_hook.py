@@ -1,4 +1,5 @@
 """The coupling hook measures while training and changes nothing of it."""
+
 import json
 from pathlib import Path
 
@@ -40,10 +41,8 @@ def train(folder, hooks, workers=0, **config):
         work_dir=str(folder),
         cfg=Config(config),
         train_dataloader=dict(
-            batch_size=4,
-            num_workers=workers,
-            dataset=Noise(),
-            sampler=dict(type='DefaultSampler', shuffle=True)),
+            batch_size=4, num_workers=workers, dataset=Noise(), sampler=dict(type='DefaultSampler', shuffle=True)
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         custom_hooks=hooks,
@@ -51,8 +50,8 @@ def train(folder, hooks, workers=0, **config):
         default_scope='mmdecouple',
         experiment_name=Path(folder).name,
         default_hooks=dict(checkpoint=None),
-        visualizer=dict(
-            type='Visualizer', name=str(folder), vis_backends=[dict(type='LocalVisBackend')]))
+        visualizer=dict(type='Visualizer', name=str(folder), vis_backends=[dict(type='LocalVisBackend')]),
+    )
     runner.train()
     return runner.model
 
@@ -65,7 +64,8 @@ def toy_probe():
         singles=dict(type='ToyObjects', num_images=6, first=2, counts=(1, 1)),
         size=SIZE,
         cell=CELL,
-        measures=list(MEASURES))
+        measures=list(MEASURES),
+    )
 
 
 def hook(**settings):
@@ -87,10 +87,7 @@ def test_every_nth_epoch_is_measured_logged_and_written(tmp_path):
     written = sorted(path.name for path in (tmp_path / 'run' / 'coupling').iterdir())
     assert written == ['epoch_2.json', 'manifest.json']
     report = json.loads((tmp_path / 'run' / 'coupling' / 'epoch_2.json').read_text())
-    lines = [
-        json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json')
-        for line in path.open()
-    ]
+    lines = [json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json') for line in path.open()]
     logged = [line for line in lines if 'coupling/oknn_top1' in line]
     assert len(logged) == 1 and logged[0]['step'] == 4
     assert logged[0]['coupling/context_shift'] == report['metrics']['context_shift']['value']
@@ -99,8 +96,9 @@ def test_every_nth_epoch_is_measured_logged_and_written(tmp_path):
 def test_without_probes_of_its_own_it_measures_those_of_the_test(tmp_path):
     train(tmp_path / 'own', [hook(interval=3)])
     train(tmp_path / 'tested', [dict(type='CouplingHook', interval=3)], test_dataloader=dict(dataset=toy_probe()))
-    own, tested = (json.loads((tmp_path / name / 'coupling' / 'epoch_3.json').read_text())
-                   for name in ('own', 'tested'))
+    own, tested = (
+        json.loads((tmp_path / name / 'coupling' / 'epoch_3.json').read_text()) for name in ('own', 'tested')
+    )
     assert own['manifest_sha256'] == tested['manifest_sha256'] and own['metrics'] == tested['metrics']
     with pytest.raises(ValueError, match='CouplingHook: the config names no ProbeDataset .*name one'):
         train(tmp_path / 'none', [dict(type='CouplingHook')])

@@ -2,6 +2,7 @@
 
 The other process is played by the exchange: `all_reduce` gives the largest flag of both.
 """
+
 import os
 import signal
 
@@ -22,7 +23,7 @@ class OtherProcess:
 
     def all_reduce(self, flag, op, async_op):
         assert self.open is None, 'an exchange begins before the last one was read'
-        assert op is torch.distributed.ReduceOp.MAX and async_op and flag.shape == (1, )
+        assert op is torch.distributed.ReduceOp.MAX and async_op and flag.shape == (1,)
         self.exchanges.append(self.now)
         self.open = flag
         flag.fill_(max(flag.item(), float(self.told is not None and self.now >= self.told)))
@@ -57,9 +58,20 @@ def run(work_dir, monkeypatch, told=None, own=None, interval=3, epochs=4, accumu
         assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize('told, own, stopped', [
-    # Flags are exchanged after iterations 0, 3, 6, ... and read after the next.
-    (0, None, 2), (1, None, 5), (3, None, 5), (5, None, 8), (None, 1, 5), (None, 3, 5), (None, 4, 8), (7, 4, 8)])
+@pytest.mark.parametrize(
+    'told, own, stopped',
+    [
+        # Flags are exchanged after iterations 0, 3, 6, ... and read after the next.
+        (0, None, 2),
+        (1, None, 5),
+        (3, None, 5),
+        (5, None, 8),
+        (None, 1, 5),
+        (None, 3, 5),
+        (None, 4, 8),
+        (7, 4, 8),
+    ],
+)
 def test_a_signal_to_one_process_stops_all_after_the_next_exchange(tmp_path, monkeypatch, told, own, stopped):
     other, found = run(tmp_path, monkeypatch, told, own)
     assert found == stopped
@@ -80,6 +92,7 @@ def test_an_agreed_stop_waits_for_the_gradients_that_accumulate(tmp_path, monkey
 @pytest.mark.parametrize('interval', [1, 0])
 def test_an_exchange_needs_an_iteration_to_be_read_in(interval):
     from mmdecouple.registry import HOOKS
+
     HOOKS.build(dict(type='GracefulStopHook', interval=2))
     with pytest.raises(ValueError, match=f'interval must be > 1, got {interval}'):
         HOOKS.build(dict(type='GracefulStopHook', interval=interval))

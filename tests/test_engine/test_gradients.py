@@ -1,4 +1,5 @@
 """A gradient that is not finite reaches no weight, no state of an optimizer and no checkpoint."""
+
 import copy
 import json
 
@@ -7,17 +8,25 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmdecouple.engine import (CollapsedScale, NonFiniteGradient, NonFiniteLoss, PrecisionOptimWrapper, SoCoLARS,
-                               gradients)
+from mmdecouple.engine import (
+    CollapsedScale,
+    NonFiniteGradient,
+    NonFiniteLoss,
+    PrecisionOptimWrapper,
+    SoCoLARS,
+    gradients,
+)
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.finite import first_nonfinite
 
 from .test_hooks import TellHook  # noqa: F401
 from .toy import Toy, make_runner
 
-CLIPPINGS = [None, dict(max_norm=1.), dict(type='value', clip_value=1.), dict(type='tensor', max_norm=1.)]
-IMAGES = [dict(inputs=torch.ones(2) * index, data_samples=BaseDataElement(metainfo=dict(img_path=f'{index}.jpg')))
-          for index in range(8)]
+CLIPPINGS = [None, dict(max_norm=1.0), dict(type='value', clip_value=1.0), dict(type='tensor', max_norm=1.0)]
+IMAGES = [
+    dict(inputs=torch.ones(2) * index, data_samples=BaseDataElement(metainfo=dict(img_path=f'{index}.jpg')))
+    for index in range(8)
+]
 
 
 class Rough(Toy):
@@ -38,9 +47,13 @@ class Rough(Toy):
 
 def runner_of(work_dir, model, hooks=(), wrapper='PrecisionOptimWrapper', optimizer=None, **options):
     from mmengine.dataset import default_collate
-    wrapper = dict(type=wrapper, clip_grad=options.pop('clip_grad', None),
-                   accumulative_counts=options.pop('accumulate', 1),
-                   **({'precision': options.pop('precision', 'fp32')} if wrapper == 'PrecisionOptimWrapper' else {}))
+
+    wrapper = dict(
+        type=wrapper,
+        clip_grad=options.pop('clip_grad', None),
+        accumulative_counts=options.pop('accumulate', 1),
+        **({'precision': options.pop('precision', 'fp32')} if wrapper == 'PrecisionOptimWrapper' else {}),
+    )
     runner = make_runner(work_dir, model, [dict(type='FiniteLossHook'), dict(type='TeacherHook'), *hooks], **options)
     runner._train_dataloader = torch.utils.data.DataLoader(IMAGES, batch_size=2, collate_fn=default_collate)
     runner.optim_wrapper = dict(wrapper, optimizer=optimizer or dict(type='AdamW', lr=0.1))
@@ -60,8 +73,9 @@ def assert_stopped_untouched(model, runner, at):
 def test_a_bad_gradient_with_a_finite_loss_reaches_no_weight(tmp_path, clip_grad, precision, factor):
     model = Rough({2}, factor)
     runner = runner_of(tmp_path, model, clip_grad=clip_grad, precision=precision)
-    with pytest.raises(NonFiniteGradient, match='gradient of other not finite at epoch 0, iteration 2, rank 0; no weig'
-                       ) as error:
+    with pytest.raises(
+        NonFiniteGradient, match='gradient of other not finite at epoch 0, iteration 2, rank 0; no weig'
+    ) as error:
         runner.train()
     assert_stopped_untouched(model, runner, 2)
     capture = json.loads((tmp_path / 'nonfinite_gradient_rank0.json').read_text())
@@ -104,35 +118,50 @@ def test_good_gradients_train_to_the_bit_as_without_a_judge(tmp_path, monkeypatc
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
-@pytest.mark.parametrize('optimizer', [dict(type='AdamW', lr=0.1, fused=True), dict(type='SoCoLARS', lr=0.1),
-                                       dict(type='SGD', lr=0.1, momentum=0.9, fused=True)], ids=lambda cfg: cfg['type'])
+@pytest.mark.parametrize(
+    'optimizer',
+    [
+        dict(type='AdamW', lr=0.1, fused=True),
+        dict(type='SoCoLARS', lr=0.1),
+        dict(type='SGD', lr=0.1, momentum=0.9, fused=True),
+    ],
+    ids=lambda cfg: cfg['type'],
+)
 @pytest.mark.parametrize('bad, saves', [(2, 2), (3, 100)], ids=['settled by the next step', 'settled at the end'])
 def test_the_device_leaves_the_step_out_and_the_run_ends_at_the_next_look(tmp_path, monkeypatch, optimizer, bad, saves):
     monkeypatch.setattr(gradients, '_on_host', lambda tensor: False)
     model = Rough({bad})
-    runner = runner_of(tmp_path, model, optimizer=optimizer,
-                       checkpoint=dict(type='DurableCheckpointHook', interval=saves, by_epoch=False, save_last=False))
+    runner = runner_of(
+        tmp_path,
+        model,
+        optimizer=optimizer,
+        checkpoint=dict(type='DurableCheckpointHook', interval=saves, by_epoch=False, save_last=False),
+    )
     with pytest.raises(NonFiniteGradient, match=f'gradient of other not finite at epoch 0, iteration {bad},'):
         runner.train()
     assert len(model.seen) == 4
     assert all(torch.equal(value, model.seen[bad][name]) for name, value in model.state_dict().items())
     assert first_nonfinite(runner.optim_wrapper.optimizer.state_dict()) is None
-    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_2.pth'][:saves == 2]
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_2.pth'][: saves == 2]
 
 
 def test_a_checkpoint_settles_the_step_before_it(tmp_path, monkeypatch):
     monkeypatch.setattr(gradients, '_on_host', lambda tensor: False)
     model = Rough({1})
     with pytest.raises(NonFiniteGradient, match='iteration 1,'):
-        runner_of(tmp_path, model, optimizer=dict(type='SGD', lr=0.1, fused=True), checkpoint=dict(
-            type='DurableCheckpointHook', interval=2, by_epoch=False)).train()
+        runner_of(
+            tmp_path,
+            model,
+            optimizer=dict(type='SGD', lr=0.1, fused=True),
+            checkpoint=dict(type='DurableCheckpointHook', interval=2, by_epoch=False),
+        ).train()
     assert len(model.seen) == 2 and list(tmp_path.glob('*.pth')) == []
 
 
 def test_lars_with_good_gradients_is_the_same_with_the_flag_of_the_device():
     def weights(found):
         torch.manual_seed(0)
-        parameters = [nn.Parameter(torch.randn(shape)) for shape in [(4, 3), (5, )]]
+        parameters = [nn.Parameter(torch.randn(shape)) for shape in [(4, 3), (5,)]]
         optimizer = SoCoLARS(parameters, lr=0.3)
         if found is not None:
             optimizer.found_inf = torch.tensor(found)
@@ -142,8 +171,8 @@ def test_lars_with_good_gradients_is_the_same_with_the_flag_of_the_device():
             optimizer.step()
         return parameters
 
-    assert all(torch.equal(*pair) for pair in zip(weights(None), weights(0.)))
-    skipped = weights(1.)
+    assert all(torch.equal(*pair) for pair in zip(weights(None), weights(0.0)))
+    skipped = weights(1.0)
     torch.manual_seed(0)
     assert all(torch.equal(p, torch.randn(p.shape)) for p in skipped)
 
@@ -172,8 +201,11 @@ def test_a_checkpoint_with_a_tensor_that_is_not_finite_is_never_written(tmp_path
             model.state_dict()[name].fill_(float('inf'))
 
     checkpoint = dict(type='DurableCheckpointHook', interval=1, by_epoch=False)
-    with pytest.raises(UserError, match=f'state_dict.{name} is not finite after iteration 3; iter_3.pth was not '
-                                        'written. Last good checkpoint: .*iter_2.pth'):
+    with pytest.raises(
+        UserError,
+        match=f'state_dict.{name} is not finite after iteration 3; iter_3.pth was not '
+        'written. Last good checkpoint: .*iter_2.pth',
+    ):
         runner_of(tmp_path, model, [dict(type='TellHook', call=poison, priority='HIGH')], checkpoint=checkpoint).train()
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
 
@@ -199,8 +231,9 @@ def test_a_poisoned_checkpoint_is_not_resumed(tmp_path):
     stored['optimizer']['state'][0]['exp_avg'][0] = float('nan')
     torch.save(stored, tmp_path / 'epoch_1.pth')
     with pytest.raises(UserError, match='epoch_1.pth.*exp_avg.* holds NaN'):
-        runner_of(tmp_path, Rough(), checkpoint=checkpoint, epochs=2, resume=True,
-                  load_from=str(tmp_path / 'epoch_1.pth')).train()
+        runner_of(
+            tmp_path, Rough(), checkpoint=checkpoint, epochs=2, resume=True, load_from=str(tmp_path / 'epoch_1.pth')
+        ).train()
 
 
 def test_steps_that_fp16_leaves_out_are_counted_and_the_teacher_waits(tmp_path):
@@ -224,11 +257,18 @@ def test_a_collapsed_scale_of_fp16_ends_the_run(tmp_path):
     assert len(str(e.value).replace(str(tmp_path), 'work_dirs/densecl')) <= 250
 
 
-@pytest.mark.parametrize('state, name', [
-    ({'a': torch.ones(2), 'b': [torch.ones(2), (torch.tensor([1., float('inf')]), )]}, 'b.1.0'),
-    ({'a': {'c': torch.tensor(float('nan'), dtype=torch.bfloat16)}}, 'a.c'),
-    ({'a': torch.full((3, ), 3e38), 'b': torch.tensor([2**62]), 'c': torch.ones(0), 'd': float('nan'), 'e': None}, None),
-    ({'a': torch.tensor([1e300], dtype=torch.float64), 'b': torch.tensor([complex(1, float('inf'))])}, 'b')])
+@pytest.mark.parametrize(
+    'state, name',
+    [
+        ({'a': torch.ones(2), 'b': [torch.ones(2), (torch.tensor([1.0, float('inf')]),)]}, 'b.1.0'),
+        ({'a': {'c': torch.tensor(float('nan'), dtype=torch.bfloat16)}}, 'a.c'),
+        (
+            {'a': torch.full((3,), 3e38), 'b': torch.tensor([2**62]), 'c': torch.ones(0), 'd': float('nan'), 'e': None},
+            None,
+        ),
+        ({'a': torch.tensor([1e300], dtype=torch.float64), 'b': torch.tensor([complex(1, float('inf'))])}, 'b'),
+    ],
+)
 def test_the_first_tensor_that_is_not_finite_is_named(state, name):
     assert first_nonfinite(state) == name
 
@@ -241,7 +281,7 @@ def test_a_step_on_the_gpu_judges_without_waiting(kind):
     optim = PrecisionOptimWrapper('fp32', optimizer=optimizer)
     for step in range(3):
         for p in parameters:
-            p.grad = torch.full_like(p, 1. if step < 2 else float('nan'))
+            p.grad = torch.full_like(p, 1.0 if step < 2 else float('nan'))
         before = [p.detach().clone() for p in parameters]
         torch.cuda.set_sync_debug_mode('error')
         try:

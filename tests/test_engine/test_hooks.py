@@ -33,9 +33,11 @@ def test_the_teacher_moves_once_for_each_optimizer_step(tmp_path):
 
 
 def test_a_nan_leaves_the_weights_of_the_step_before(tmp_path):
-    model, seen = Toy(bad_at=(2, )), []
-    hooks = [dict(type='FiniteLossHook'),
-             dict(type='TellHook', call=lambda runner, _: seen.append(model.weight.clone()))]
+    model, seen = Toy(bad_at=(2,)), []
+    hooks = [
+        dict(type='FiniteLossHook'),
+        dict(type='TellHook', call=lambda runner, _: seen.append(model.weight.clone())),
+    ]
     with pytest.raises(NonFiniteLoss, match='loss_main and 1 more not finite at epoch 0, iteration 2'):
         make_runner(tmp_path, model, hooks).train()
     assert len(seen) == 2
@@ -43,7 +45,7 @@ def test_a_nan_leaves_the_weights_of_the_step_before(tmp_path):
 
 
 def test_a_nan_that_only_accumulates_stops_too(tmp_path):
-    model = Toy(bad_at=(1, ))
+    model = Toy(bad_at=(1,))
     with pytest.raises(NonFiniteLoss, match='iteration 1'):
         make_runner(tmp_path, model, [dict(type='FiniteLossHook')], accumulate=4).train()
     assert torch.equal(model.weight, torch.zeros(2))
@@ -52,13 +54,13 @@ def test_a_nan_that_only_accumulates_stops_too(tmp_path):
 @pytest.mark.cuda
 @pytest.mark.parametrize('precision', ['fp32', 'bf16', 'fp16'])
 def test_a_nan_on_the_gpu_leaves_the_weights_of_the_step_before(tmp_path, precision):
-    model, seen = Toy(bad_at=(2, )), []
-    hooks = [dict(type='FiniteLossHook'),
-             dict(type='TellHook', call=lambda _, outputs: seen.append(
-                 (model.weight.clone(), dict(outputs))))]
+    model, seen = Toy(bad_at=(2,)), []
+    hooks = [
+        dict(type='FiniteLossHook'),
+        dict(type='TellHook', call=lambda _, outputs: seen.append((model.weight.clone(), dict(outputs)))),
+    ]
     runner = make_runner(tmp_path, model, hooks)
-    runner.optim_wrapper = dict(type='PrecisionOptimWrapper', precision=precision,
-                                optimizer=dict(type='SGD', lr=0.1))
+    runner.optim_wrapper = dict(type='PrecisionOptimWrapper', precision=precision, optimizer=dict(type='SGD', lr=0.1))
     with pytest.raises(NonFiniteLoss, match='iteration 2'):
         runner.train()
     assert model.weight.is_cuda and torch.equal(model.weight, seen[-1][0])
@@ -67,8 +69,10 @@ def test_a_nan_on_the_gpu_leaves_the_weights_of_the_step_before(tmp_path, precis
 
 def test_a_log_value_that_is_no_loss_may_be_nan(tmp_path):
     logged = []
-    hooks = [dict(type='FiniteLossHook'),
-             dict(type='TellHook', call=lambda runner, outputs: logged.append(dict(outputs)))]
+    hooks = [
+        dict(type='FiniteLossHook'),
+        dict(type='TellHook', call=lambda runner, outputs: logged.append(dict(outputs))),
+    ]
     make_runner(tmp_path, Toy(), hooks).train()
     assert [type(value) for value in logged[0].values()] == [float, float, float]
     assert logged[0]['loss'] == logged[0]['loss_main'] == 0.5
@@ -90,8 +94,10 @@ def test_a_gpu_is_seeded_from_seed_rank_and_iteration_too(tmp_path, monkeypatch)
     monkeypatch.setattr(torch.cuda, 'manual_seed', seeds.append)
     make_runner(tmp_path, Toy(), [dict(type='SeedHook')]).train()
     stream = STREAMS.index('iteration')
-    expected = [int(np.random.SeedSequence((11, 0, iteration), spawn_key=(stream, )).generate_state(1)[0])
-                for iteration in range(4)]
+    expected = [
+        int(np.random.SeedSequence((11, 0, iteration), spawn_key=(stream,)).generate_state(1)[0])
+        for iteration in range(4)
+    ]
     assert seeds[-4:] == expected and len(set(expected)) == 4
 
 
@@ -111,8 +117,9 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(KeyboardInterrupt):
-            make_runner(tmp_path, Toy(), [dict(type='GracefulStopHook'),
-                                          dict(type='TellHook', call=interrupt_twice)]).train()
+            make_runner(
+                tmp_path, Toy(), [dict(type='GracefulStopHook'), dict(type='TellHook', call=interrupt_twice)]
+            ).train()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -136,14 +143,13 @@ def test_the_newest_checkpoint_is_on_disk_before_the_old_one_goes(tmp_path):
     present = []
 
     class Watching(Toy):
-
         def state_dict(self, *args, **kwargs):
             present.append(sorted(path.name for path in tmp_path.glob('*.pth')))
             return super().state_dict(*args, **kwargs)
 
     checkpoint = dict(type='DurableCheckpointHook', interval=1, max_keep_ckpts=1)
     make_runner(tmp_path, Watching(), [], epochs=3, checkpoint=checkpoint).train()
-    assert list(dict.fromkeys(map(tuple, present)))[-3:] == [(), ('epoch_1.pth', ), ('epoch_2.pth', )]
+    assert list(dict.fromkeys(map(tuple, present)))[-3:] == [(), ('epoch_1.pth',), ('epoch_2.pth',)]
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_3.pth')
 
@@ -177,8 +183,10 @@ def run_frozen(work_dir, wrapper='PrecisionOptimWrapper', **options):
     hooks = [dict(type='TeacherHook'), dict(type='TellHook', call=compare)]
     runner = make_runner(work_dir, model, hooks, **options)
     runner.optim_wrapper = dict(
-        type=wrapper, optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.5),
-        **(dict(precision='fp32') if wrapper == 'PrecisionOptimWrapper' else {}))
+        type=wrapper,
+        optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.5),
+        **(dict(precision='fp32') if wrapper == 'PrecisionOptimWrapper' else {}),
+    )
     runner.train()
     return model, moved
 
@@ -209,22 +217,26 @@ class BadImages(list):
 
     def __init__(self, bad):
         super().__init__(
-            dict(inputs=torch.ones(2), data_samples=BaseDataElement(metainfo=dict(
-                unreadable=[(f'{index}.jpg', 'cut')] if index in bad else [])))
-            for index in range(8))
+            dict(
+                inputs=torch.ones(2),
+                data_samples=BaseDataElement(
+                    metainfo=dict(unreadable=[(f'{index}.jpg', 'cut')] if index in bad else [])
+                ),
+            )
+            for index in range(8)
+        )
 
 
 class Sampled(Toy):
-
     def forward(self, inputs, data_samples, mode='loss'):
         return super().forward(inputs, mode)
 
 
 def run_with(bad, work_dir, epochs=2):
     from mmengine.dataset import default_collate
+
     runner = make_runner(work_dir, Sampled(), [dict(type='QuarantineHook')], epochs=epochs)
-    runner._train_dataloader = torch.utils.data.DataLoader(
-        BadImages(bad), batch_size=2, collate_fn=default_collate)
+    runner._train_dataloader = torch.utils.data.DataLoader(BadImages(bad), batch_size=2, collate_fn=default_collate)
     runner.train()
 
 

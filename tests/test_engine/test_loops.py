@@ -15,8 +15,9 @@ class Items(SeededDataset):
     """Items that are their (index, draw)."""
 
     def __init__(self):
-        super().__init__([lambda results: dict(inputs=torch.cat(
-            [torch.full((1, ), float(results['index'])), torch.rand(1)]))], seed=0)
+        super().__init__(
+            [lambda results: dict(inputs=torch.cat([torch.full((1,), float(results['index'])), torch.rand(1)]))], seed=0
+        )
 
     def load(self, index):
         return dict(index=index)
@@ -40,10 +41,16 @@ class Seeing(Toy):
 def run_items(work_dir, epochs, every, resume=False):
     items, model = Items(), Seeing()
     make_runner(
-        work_dir, model, [], epochs=epochs, resume=resume,
+        work_dir,
+        model,
+        [],
+        epochs=epochs,
+        resume=resume,
         loader=DataLoader(items, batch_size=2, sampler=EpochSampler(items, seed=3)),
-        checkpoint=dict(type='DurableCheckpointHook', interval=every, by_epoch=False,
-                        save_last=False, max_keep_ckpts=1)).train()
+        checkpoint=dict(
+            type='DurableCheckpointHook', interval=every, by_epoch=False, save_last=False, max_keep_ckpts=1
+        ),
+    ).train()
     return model.seen
 
 
@@ -68,15 +75,31 @@ class NotingLoop(BaseLoop):
         self.runner.model.ran.append(self.runner.epoch)
 
 
-@pytest.mark.parametrize('options, epochs, expected', [
-    (dict(), 3, [1, 2, 3]), (dict(val_interval=2), 5, [2, 4, 5]), (dict(val_begin=3, val_interval=2), 7, [4, 6, 7]),
-    (dict(val_begin=4), 5, [4, 5]), (dict(val_interval=9), 3, [3]), (dict(val_begin=3, val_interval=3), 3, [3]),
-    (dict(val_begin=5), 4, [])])
+@pytest.mark.parametrize(
+    'options, epochs, expected',
+    [
+        (dict(), 3, [1, 2, 3]),
+        (dict(val_interval=2), 5, [2, 4, 5]),
+        (dict(val_begin=3, val_interval=2), 7, [4, 6, 7]),
+        (dict(val_begin=4), 5, [4, 5]),
+        (dict(val_interval=9), 3, [3]),
+        (dict(val_begin=3, val_interval=3), 3, [3]),
+        (dict(val_begin=5), 4, []),
+    ],
+)
 def test_validation_follows_its_interval_and_the_last_epoch(tmp_path, options, epochs, expected):
     model = Toy()
     model.ran = []
-    make_runner(tmp_path, model, [], epochs=epochs, train=options, val_evaluator=[],
-                val_dataloader=DataLoader([dict(inputs=torch.ones(2))]), val_cfg=dict(type='NotingLoop')).train()
+    make_runner(
+        tmp_path,
+        model,
+        [],
+        epochs=epochs,
+        train=options,
+        val_evaluator=[],
+        val_dataloader=DataLoader([dict(inputs=torch.ones(2))]),
+        val_cfg=dict(type='NotingLoop'),
+    ).train()
     assert model.ran == expected
 
 

@@ -1,4 +1,5 @@
 """One word chooses the precision, on the CPU too; gradients are clipped and dropped as the recipes ask."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +14,9 @@ def wrapper(precision: str, model: nn.Module) -> PrecisionOptimWrapper:
     return PrecisionOptimWrapper(precision, optimizer=torch.optim.SGD(model.parameters(), 0.1))
 
 
-@pytest.mark.parametrize('precision, dtype', [
-    ('bf16', torch.bfloat16), ('fp16', torch.float16), ('fp32', torch.float32)])
+@pytest.mark.parametrize(
+    'precision, dtype', [('bf16', torch.bfloat16), ('fp16', torch.float16), ('fp32', torch.float32)]
+)
 def test_forward_runs_in_the_chosen_precision_and_weights_stay_in_float32(precision, dtype):
     model = nn.Linear(4, 4)
     optim = wrapper(precision, model)
@@ -62,10 +64,11 @@ def test_fp16_steps_on_the_cpu_as_fp32_does_and_leaves_out_a_step_that_overflows
 def gradients():
     """Parameters of several shapes with gradient norms on both sides of 3, one without a gradient."""
     torch.manual_seed(0)
-    parameters = [nn.Parameter(torch.randn(shape)) for shape in [(8, 8), (4, ), (2, 3, 4), (1, 1), (5, )]]
+    parameters = [nn.Parameter(torch.randn(shape)) for shape in [(8, 8), (4,), (2, 3, 4), (1, 1), (5,)]]
     for parameter, size in zip(parameters[:-1], (9.0, 0.5, 3.1, 0.0)):
         parameter.grad = size * nn.functional.normalize(torch.randn(parameter.shape).flatten(), dim=0).view(
-            parameter.shape)
+            parameter.shape
+        )
     return parameters
 
 
@@ -92,13 +95,17 @@ def test_each_tensor_is_clipped_by_its_own_norm_as_dino_does():
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-6, atol=0)
     assert ours[-1].grad is None and torch.equal(ours[1].grad, gradients()[1].grad)
     logged = optim.message_hub.get_scalar('train/grad_norm').current()
-    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2)**0.5, rel=1e-6)
+    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2) ** 0.5, rel=1e-6)
 
 
-@pytest.mark.parametrize('clip_grad, clip_like_torch', [
-    (dict(max_norm=2.0), lambda ps: nn.utils.clip_grad_norm_(ps, 2.0)),
-    (dict(type='norm', max_norm=1.0, norm_type='inf'), lambda ps: nn.utils.clip_grad_norm_(ps, 1.0, 'inf')),
-    (dict(type='value', clip_value=0.1), lambda ps: nn.utils.clip_grad_value_(ps, 0.1))])
+@pytest.mark.parametrize(
+    'clip_grad, clip_like_torch',
+    [
+        (dict(max_norm=2.0), lambda ps: nn.utils.clip_grad_norm_(ps, 2.0)),
+        (dict(type='norm', max_norm=1.0, norm_type='inf'), lambda ps: nn.utils.clip_grad_norm_(ps, 1.0, 'inf')),
+        (dict(type='value', clip_value=0.1), lambda ps: nn.utils.clip_grad_value_(ps, 0.1)),
+    ],
+)
 def test_the_clippings_of_mmengine_still_work(clip_grad, clip_like_torch):
     ours, theirs = gradients(), gradients()
     clip(ours, **clip_grad)
@@ -106,12 +113,16 @@ def test_the_clippings_of_mmengine_still_work(clip_grad, clip_like_torch):
     assert all(torch.equal(mine.grad, other.grad) for mine, other in zip(ours[:-1], theirs))
 
 
-@pytest.mark.parametrize('clip_grad, words', [
-    (dict(type='global', max_norm=1.), "must be one of norm, value, tensor, got 'global'"),
-    (dict(type='tensor'), 'clip_grad.max_norm must be a number above 0, got None'),
-    (dict(type='value', clip_value=0.), 'clip_grad.clip_value must be a number above 0, got 0.0'),
-    (dict(type='norm', max_norm='1'), "clip_grad.max_norm must be a number above 0, got '1'"),
-    (dict(type='tensor', max_norm=1., norm_type=1), 'takes max_norm alone, got type, max_norm, norm_type')])
+@pytest.mark.parametrize(
+    'clip_grad, words',
+    [
+        (dict(type='global', max_norm=1.0), "must be one of norm, value, tensor, got 'global'"),
+        (dict(type='tensor'), 'clip_grad.max_norm must be a number above 0, got None'),
+        (dict(type='value', clip_value=0.0), 'clip_grad.clip_value must be a number above 0, got 0.0'),
+        (dict(type='norm', max_norm='1'), "clip_grad.max_norm must be a number above 0, got '1'"),
+        (dict(type='tensor', max_norm=1.0, norm_type=1), 'takes max_norm alone, got type, max_norm, norm_type'),
+    ],
+)
 def test_a_clipping_that_cannot_be_meant_is_refused(clip_grad, words):
     with pytest.raises(ValueError, match=words):
         clip(gradients(), **clip_grad)
@@ -120,8 +131,9 @@ def test_a_clipping_that_cannot_be_meant_is_refused(clip_grad, words):
 @pytest.mark.parametrize('accumulate', [1, 2])
 def test_a_frozen_parameter_feels_neither_the_step_nor_weight_decay(accumulate):
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    optim = PrecisionOptimWrapper('fp32', optimizer=torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.5),
-                                  accumulative_counts=accumulate)
+    optim = PrecisionOptimWrapper(
+        'fp32', optimizer=torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.5), accumulative_counts=accumulate
+    )
     before = [p.detach().clone() for p in model.parameters()]
 
     def moved():
@@ -142,8 +154,9 @@ def test_a_frozen_parameter_feels_neither_the_step_nor_weight_decay(accumulate):
 @pytest.mark.parametrize('precision', ['fp32', 'fp16'])
 def test_clipping_on_the_gpu_sees_unscaled_gradients_and_never_waits(precision):
     parameters = [nn.Parameter(p.detach().cuda()) for p in gradients()]
-    optim = PrecisionOptimWrapper(precision, clip_grad=dict(type='tensor', max_norm=3.0),
-                                  optimizer=torch.optim.SGD(parameters, 0.0))
+    optim = PrecisionOptimWrapper(
+        precision, clip_grad=dict(type='tensor', max_norm=3.0), optimizer=torch.optim.SGD(parameters, 0.0)
+    )
     weights = [p.grad for p in gradients()]
     for _ in range(3):
         optim.zero_grad()
@@ -159,12 +172,19 @@ def test_clipping_on_the_gpu_sees_unscaled_gradients_and_never_waits(precision):
     for mine, other in zip(parameters[:-1], expected):
         torch.testing.assert_close(mine.grad.cpu(), other.grad, rtol=1e-3 if precision == 'fp16' else 1e-6, atol=0)
     logged = optim.message_hub.get_scalar('train/grad_norm').current()
-    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2)**0.5, rel=1e-3)
+    assert logged == pytest.approx((9**2 + 0.5**2 + 3.1**2) ** 0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize('options, fused', [
-    (dict(), True), (dict(fused=False), False), (dict(foreach=True), None), (dict(foreach=False), None),
-    (dict(differentiable=True), None)])
+@pytest.mark.parametrize(
+    'options, fused',
+    [
+        (dict(), True),
+        (dict(fused=False), False),
+        (dict(foreach=True), None),
+        (dict(foreach=False), None),
+        (dict(differentiable=True), None),
+    ],
+)
 @pytest.mark.parametrize('kind', [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
 def test_an_optimizer_on_a_gpu_takes_fused_kernels_unless_the_config_chose(kind, options, fused):
     """Without a GPU: its parameters only say that they are on one."""

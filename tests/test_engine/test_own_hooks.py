@@ -24,11 +24,16 @@ def names(runner):
     return [type(hook).__name__ for hook in runner.hooks]
 
 
-@pytest.mark.parametrize('custom', [
-    None, [], [dict(type='EMAHook')],
-    # What a config looks like that was written when the shipped one listed them.
-    [dict(type=name) for name in NAMES] + [dict(type='EMAHook')],
-])
+@pytest.mark.parametrize(
+    'custom',
+    [
+        None,
+        [],
+        [dict(type='EMAHook')],
+        # What a config looks like that was written when the shipped one listed them.
+        [dict(type=name) for name in NAMES] + [dict(type='EMAHook')],
+    ],
+)
 def test_custom_hooks_only_add(tmp_path, custom):
     runner = make_runner(tmp_path, Toy(), custom)
     found = names(runner)
@@ -40,8 +45,11 @@ def test_custom_hooks_only_add(tmp_path, custom):
 
 
 def test_a_hook_that_every_run_has_is_set_up_by_naming_it(tmp_path):
-    hooks = [dict(type='GracefulStopHook', interval=3), dict(type='mmdecouple.GracefulStopHook', interval=7),
-             dict(type='PatientLossHook')]
+    hooks = [
+        dict(type='GracefulStopHook', interval=3),
+        dict(type='mmdecouple.GracefulStopHook', interval=7),
+        dict(type='PatientLossHook'),
+    ]
     runner = make_runner(tmp_path, Toy(), hooks)
     stops = [hook for hook in runner.hooks if isinstance(hook, GracefulStopHook)]
     assert [hook.interval for hook in stops] == [7]
@@ -49,7 +57,7 @@ def test_a_hook_that_every_run_has_is_set_up_by_naming_it(tmp_path):
 
 
 def test_a_config_that_replaces_the_list_keeps_the_teacher_and_the_check(tmp_path):
-    model = Toy(bad_at=(3, ))
+    model = Toy(bad_at=(3,))
     with pytest.raises(NonFiniteLoss):
         make_runner(tmp_path, model, [dict(type='EMAHook')]).train()
     assert model.updates == [(0, 4), (1, 4), (2, 4)] and len(model.data_preprocessor.steps) == 4
@@ -57,8 +65,10 @@ def test_a_config_that_replaces_the_list_keeps_the_teacher_and_the_check(tmp_pat
 
 def test_the_shipped_configs_list_none_of_them_and_can_be_added_to(tmp_path):
     path = tmp_path / 'child.py'
-    path.write_text("_base_ = 'mmdecouple::_base_/default_runtime.py'\n"
-                    "custom_hooks = _base_.custom_hooks + [dict(type='EMAHook')]\n")
+    path.write_text(
+        "_base_ = 'mmdecouple::_base_/default_runtime.py'\n"
+        "custom_hooks = _base_.custom_hooks + [dict(type='EMAHook')]\n"
+    )
     assert load_config(str(path)).custom_hooks == [dict(type='EMAHook')]
 
 
@@ -72,7 +82,6 @@ def test_mmengines_checkpoint_hook_becomes_the_durable_one():
 
 
 class Lines(logging.Handler):
-
     def __init__(self):
         super().__init__()
         self.lines = []
@@ -81,14 +90,17 @@ class Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-@pytest.mark.parametrize('checkpoint, said', [
-    (None, 'this run saves nothing'),
-    (dict(type='DurableCheckpointHook', interval=-1, save_last=False), 'this run saves nothing'),
-    (dict(type='DurableCheckpointHook', interval=-1), 'its last checkpoint alone'),
-    (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot go on'),
-    (CheckpointHook(interval=1), 'a kill while it saves'),
-    (DurableCheckpointHook(interval=1), None),
-])
+@pytest.mark.parametrize(
+    'checkpoint, said',
+    [
+        (None, 'this run saves nothing'),
+        (dict(type='DurableCheckpointHook', interval=-1, save_last=False), 'this run saves nothing'),
+        (dict(type='DurableCheckpointHook', interval=-1), 'its last checkpoint alone'),
+        (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot go on'),
+        (CheckpointHook(interval=1), 'a kill while it saves'),
+        (DurableCheckpointHook(interval=1), None),
+    ],
+)
 def test_a_run_that_keeps_less_than_it_seems_says_so(tmp_path, checkpoint, said):
     runner = make_runner(tmp_path, Toy(), [])
     lines = Lines()
@@ -108,13 +120,13 @@ def test_a_loop_of_iterations_and_mmengines_epochs_stop_at_a_signal_too(tmp_path
 
     @HOOKS.register_module(force=True)
     class SecondStepHook(Hook):
-
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
             if runner.iter == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    for name, loop in dict(iterations=dict(type='IterBasedTrainLoop', max_iters=9),
-                           epochs=dict(type='EpochBasedTrainLoop', max_epochs=9)).items():
+    for name, loop in dict(
+        iterations=dict(type='IterBasedTrainLoop', max_iters=9), epochs=dict(type='EpochBasedTrainLoop', max_epochs=9)
+    ).items():
         model = Toy()
         runner = make_runner(tmp_path / name, model, [dict(type='SecondStepHook'), dict(type='SeedHook')])
         runner._train_loop = loop

@@ -1,4 +1,5 @@
 """Remarks of the pipelines reach the log once an epoch, over all processes."""
+
 import logging
 from types import SimpleNamespace
 
@@ -27,12 +28,14 @@ def test_each_epoch_counts_its_own_remarks_by_image(runner, caplog):
     caplog.set_level(logging.INFO, 'remarks')
     hook = RemarksHook(max_share=0.5)
     hook.before_train_iter(runner, 0, batch((), ('no overlap', 'no overlap'), ()))
-    hook.before_train_iter(runner, 1, batch(('no proposal', ), ('no proposal', 'no overlap'), ('no proposal', )))
+    hook.before_train_iter(runner, 1, batch(('no proposal',), ('no proposal', 'no overlap'), ('no proposal',)))
     hook.after_train_epoch(runner)
-    assert lines(caplog) == [('INFO', '2 of 6 images in this epoch: no overlap'),
-                             ('INFO', '3 of 6 images in this epoch: no proposal')]
-    hook.before_train_iter(runner, 0, batch(('no proposal', ), ()))
-    hook.before_train_iter(runner, 1, batch(('no proposal', )))
+    assert lines(caplog) == [
+        ('INFO', '2 of 6 images in this epoch: no overlap'),
+        ('INFO', '3 of 6 images in this epoch: no proposal'),
+    ]
+    hook.before_train_iter(runner, 0, batch(('no proposal',), ()))
+    hook.before_train_iter(runner, 1, batch(('no proposal',)))
     hook.after_train_epoch(runner)
     assert lines(caplog) == [('WARNING', '2 of 3 images in this epoch: no proposal')]
 
@@ -50,7 +53,7 @@ def test_counts_of_all_processes_are_added(runner, caplog, monkeypatch):
     caplog.set_level(logging.INFO, 'remarks')
     monkeypatch.setattr('mmdecouple.engine.hooks.remarks_hook.all_gather_object', lambda mine: [mine, mine])
     hook = RemarksHook(max_share=1.0)
-    hook.before_train_iter(runner, 0, batch(('no proposal', ), ()))
+    hook.before_train_iter(runner, 0, batch(('no proposal',), ()))
     hook.after_train_epoch(runner)
     assert lines(caplog) == [('INFO', '2 of 4 images in this epoch: no proposal')]
 

@@ -1,4 +1,5 @@
 """Learning rate, weight decay and teacher momentum follow the official formulas at every iteration."""
+
 import json
 from pathlib import Path
 
@@ -73,8 +74,12 @@ class RatesHook(Hook):
         self.rates = rates
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.rates.append((runner.iter, *((group['lr'], group['weight_decay'])
-                                          for group in runner.optim_wrapper.optimizer.param_groups)))
+        self.rates.append(
+            (
+                runner.iter,
+                *((group['lr'], group['weight_decay']) for group in runner.optim_wrapper.optimizer.param_groups),
+            )
+        )
 
 
 @HOOKS.register_module()
@@ -96,19 +101,28 @@ def run(work_dir, recipe, hooks=(), epochs=None, model=None, resume=False, every
     config = load_config(str(SCHEDULES / f'{recipe}.py'), changes)
     rates, items = [], Items()
     runner = make_runner(
-        work_dir, model or Layered(), [dict(type='RatesHook', rates=rates), *hooks], resume=resume,
-        epochs=epochs or config.train_cfg.max_epochs, param_scheduler=config.param_scheduler,
+        work_dir,
+        model or Layered(),
+        [dict(type='RatesHook', rates=rates), *hooks],
+        resume=resume,
+        epochs=epochs or config.train_cfg.max_epochs,
+        param_scheduler=config.param_scheduler,
         auto_scale_lr=config.auto_scale_lr,
         loader=DataLoader(items, batch_size=batch, sampler=EpochSampler(items, seed=3)),
-        checkpoint=dict(type='DurableCheckpointHook', interval=every, by_epoch=False, save_last=False))
+        checkpoint=dict(type='DurableCheckpointHook', interval=every, by_epoch=False, save_last=False),
+    )
     runner.optim_wrapper = config.optim_wrapper
     runner.train()
     return rates
 
 
-@pytest.mark.parametrize('recipe, lr, decay', [
-    ('adamw_ibot_200e', dino(2e-3, 1e-6, 400, 20), dino(0.04, 0.4, 400)),
-    ('adamw_maskalign_200e', maskalign(1.2e-3, 1e-5, 400, 40), np.full(400, 0.05))])
+@pytest.mark.parametrize(
+    'recipe, lr, decay',
+    [
+        ('adamw_ibot_200e', dino(2e-3, 1e-6, 400, 20), dino(0.04, 0.4, 400)),
+        ('adamw_maskalign_200e', maskalign(1.2e-3, 1e-5, 400, 40), np.full(400, 0.05)),
+    ],
+)
 def test_a_run_of_200_epochs_follows_the_official_schedule(tmp_path, recipe, lr, decay):
     rates = run(tmp_path, recipe, batch=4)
     assert [entry[0] for entry in rates] == list(range(400))
@@ -126,7 +140,7 @@ def golden(method):
 
 def test_soco_follows_the_authors_schedules(tmp_path):
     official, momentum = (golden('soco')[name] for name in ('learning rate', 'teacher momentum'))
-    assert (official['warmup_epochs'], official['iterations_per_epoch'], official['base']) == (10, 7, 8.)
+    assert (official['warmup_epochs'], official['iterations_per_epoch'], official['base']) == (10, 7, 8.0)
     rates = run(tmp_path, 'soco_lars_800e', epochs=70, batch=4, model=Calm(), **{'param_scheduler.0.warmup': 35})
     found = np.array([entry[1][0] for entry in rates])[official['points']]
     np.testing.assert_allclose(found, official['values'], rtol=1e-8)
@@ -140,26 +154,34 @@ def test_leopart_follows_the_authors_schedules_in_four_groups(tmp_path):
     rates = run(tmp_path, 'adamw_leopart_50e', epochs=70, batch=4)
     assert len(rates) == official['epochs'] * official['iterations_per_epoch'] == 140
     found = np.array([entry[1:] for entry in rates])[official['points']]
-    for group, (name, decayed) in enumerate((name, decayed) for name in ('the backbone', 'head and prototypes')
-                                            for decayed in (True, False)):
+    for group, (name, decayed) in enumerate(
+        (name, decayed) for name in ('the backbone', 'head and prototypes') for decayed in (True, False)
+    ):
         np.testing.assert_allclose(found[:, group, 0], official[f'learning rate of {name}'], rtol=1e-8)
         expected = official['weight decay'] if decayed else np.zeros(10)
         np.testing.assert_allclose(found[:, group, 1], expected, rtol=1e-8)
     teacher = EMATeacher(dict(backbone=nn.Linear(2, 2)), momentum=0.9995, end_momentum=1.0)
-    np.testing.assert_allclose([teacher.momentum_at(i, 140) for i in official['points']], official['teacher momentum'],
-                               rtol=1e-8)
+    np.testing.assert_allclose(
+        [teacher.momentum_at(i, 140) for i in official['points']], official['teacher momentum'], rtol=1e-8
+    )
 
 
-@pytest.mark.parametrize('kind, endpoint, official, warmup', [
-    ('ibot', True, dino, 10), ('maskalign', False, maskalign, 40)])
+@pytest.mark.parametrize(
+    'kind, endpoint, official, warmup', [('ibot', True, dino, 10), ('maskalign', False, maskalign, 40)]
+)
 def test_ten_points_of_800_epochs_of_coco_are_the_official_ones(kind, endpoint, official, warmup):
     length = 231 if kind == 'ibot' else 115
     config = load_config(str(SCHEDULES / f'adamw_{kind}_800e.py'))
     base, final = config.optim_wrapper.optimizer.lr, config.param_scheduler[0].eta_min
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=base)
     schedule = WarmupCosineLR.build_iter_from_epoch(
-        optimizer, warmup=config.param_scheduler[0].warmup, eta_min=final, end=800, epoch_length=length,
-        warmup_endpoint=config.param_scheduler[0].get('warmup_endpoint', True))
+        optimizer,
+        warmup=config.param_scheduler[0].warmup,
+        eta_min=final,
+        end=800,
+        epoch_length=length,
+        warmup_endpoint=config.param_scheduler[0].get('warmup_endpoint', True),
+    )
     expected = official(base, final, 800 * length, warmup * length)
     start = warmup * length
     for point in (0, 1, start // 2, start - 1, start, start + 1, 20_000, 50_000, 90_000, 800 * length - 1):
@@ -214,8 +236,10 @@ def test_a_batch_that_the_learning_rate_is_not_for_is_told_in_pre_training(tmp_p
         assert log.count(words) == (name == 'told')
 
 
-@pytest.mark.parametrize('recipe, peaks', [('soco_lars_800e', [8. * 2 / 1024]),
-                                           ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2)])
+@pytest.mark.parametrize(
+    'recipe, peaks',
+    [('soco_lars_800e', [8.0 * 2 / 1024]), ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2)],
+)
 def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path, recipe, peaks):
     short = {'param_scheduler.0.warmup': 1 if 'soco' in recipe else 0}
     rates = run(tmp_path, recipe, epochs=2, **short, **{'auto_scale_lr.enable': True})
@@ -223,9 +247,13 @@ def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path,
     assert found == pytest.approx(peaks, rel=1e-12)
 
 
-@pytest.mark.parametrize('changes, words', [
-    ({}, 'got 40 of 8 .*train_cfg.max_epochs'),
-    ({'param_scheduler.0.warmup': 1, 'param_scheduler.0.start': 1.5}, r'start must lie in \[0, 1\], got 1.5')])
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({}, 'got 40 of 8 .*train_cfg.max_epochs'),
+        ({'param_scheduler.0.warmup': 1, 'param_scheduler.0.start': 1.5}, r'start must lie in \[0, 1\], got 1.5'),
+    ],
+)
 def test_a_warm_up_that_does_not_fit_is_refused(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         run(tmp_path, 'adamw_ibot_200e', epochs=2, **changes)

@@ -1,4 +1,5 @@
 """A model of two numbers whose loss can be told to go wrong."""
+
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.runner import Runner
@@ -28,7 +29,7 @@ class Toy(BaseModel):
         self.updates, self.draws = [], []
 
     def forward(self, inputs, mode='loss'):
-        loss = ((self.weight - inputs.float())**2).mean()
+        loss = ((self.weight - inputs.float()) ** 2).mean()
         if self.calls in self.bad_at:
             loss = loss * float('nan')
         self.calls += 1
@@ -39,20 +40,22 @@ class Toy(BaseModel):
         self.updates.append((iteration, max_iters))
 
 
-def make_runner(work_dir, model, hooks, epochs=1, accumulate=1, checkpoint=None, loader=None,
-                seed=11, train=None, **options) -> Runner:
+def make_runner(
+    work_dir, model, hooks, epochs=1, accumulate=1, checkpoint=None, loader=None, seed=11, train=None, **options
+) -> Runner:
     return PretrainRunner(
         model=model,
         work_dir=str(work_dir),
-        train_dataloader=loader or DataLoader(
-            [dict(inputs=torch.ones(2) * index) for index in range(8)], batch_size=2),
+        train_dataloader=loader or DataLoader([dict(inputs=torch.ones(2) * index) for index in range(8)], batch_size=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate),
         train_cfg=dict(max_epochs=epochs, **(train or {})),
         default_hooks=dict(
-            checkpoint=checkpoint or dict(type='DurableCheckpointHook', interval=100,
-                                          save_last=False), sampler_seed=None),
+            checkpoint=checkpoint or dict(type='DurableCheckpointHook', interval=100, save_last=False),
+            sampler_seed=None,
+        ),
         custom_hooks=hooks,
         default_scope='mmdecouple',
         randomness=dict(seed=seed),
         experiment_name=str(work_dir).replace('/', '_'),
-        **options)
+        **options,
+    )

@@ -1,4 +1,5 @@
 """The measure of `docs/add_a_measure.md` appears in every output by being imported, and the docs list every metric."""
+
 import importlib
 import json
 import re
@@ -40,7 +41,7 @@ groups:
 @pytest.fixture
 def measure(tmp_path, monkeypatch):
     """The module of the page, on the path and not yet imported."""
-    code, = re.findall(r'```python\n(# my_measure\.py.*?)```', (DOCS / 'add_a_measure.md').read_text(), re.S)
+    (code,) = re.findall(r'```python\n(# my_measure\.py.*?)```', (DOCS / 'add_a_measure.md').read_text(), re.S)
     assert len(code.splitlines()) <= 40
     (tmp_path / 'my_measure.py').write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -60,8 +61,14 @@ def test_the_measure_of_the_page_is_in_every_output(measure, tmp_path):
     probe = probe_config('scenes', {}, measures=['OKNN', 'MirrorShift'], limit=7)
     assert probe['measures'][-1] == dict(type='MirrorShift', objects=7)
     dataset = toy_probes(measures=[dict(type='OKNN', k=5, bank_images=4, query_images=4), dict(type='MirrorShift')])
-    runs = [Run(model.__name__, measure_model(model(), dataset, metric=CouplingMetric(json=tmp_path / 'r.json')),
-                checkpoint=Path('x.pth')) for model in (ConvModel, GlobalModel, PixelModel)]
+    runs = [
+        Run(
+            model.__name__,
+            measure_model(model(), dataset, metric=CouplingMetric(json=tmp_path / 'r.json')),
+            checkpoint=Path('x.pth'),
+        )
+        for model in (ConvModel, GlobalModel, PixelModel)
+    ]
     assert json.loads((tmp_path / 'r.json').read_text())['metrics']['mirror_shift']['count'] == 10
     shift = [run.coupling['metrics']['mirror_shift']['value'] for run in runs]
     assert shift[0] > 0.01 and shift[1:] == pytest.approx([0, 0], abs=1e-6), 'the mean of an image has no sides'
@@ -86,8 +93,19 @@ def test_a_table_of_ablations_names_the_module_and_shows_the_measure(measure, tm
         read_table(str(path))
     path.write_text(TABLE)
     table = read_table(str(path))
-    rows = [dict(table='mine', scale='demo', group='iBOT', row=name, setting='', seed=0, manifests={},
-                 metrics=dict(mirror_shift=dict(value=value))) for name, value in (('base', 0.25), ('other', 0.125))]
+    rows = [
+        dict(
+            table='mine',
+            scale='demo',
+            group='iBOT',
+            row=name,
+            setting='',
+            seed=0,
+            manifests={},
+            metrics=dict(mirror_shift=dict(value=value)),
+        )
+        for name, value in (('base', 0.25), ('other', 0.125))
+    ]
     text = markdown(table, rows, 'demo')
     assert '| row | seeds | OKNN (%) | mirror shift |' in text and '| other minus base | – | -0.125 (1/1) |' in text
     assert 'mirror shift mirror_shift' in text and 'Lower is less coupled: mirror shift.' in text
@@ -97,10 +115,16 @@ def test_a_table_of_ablations_names_the_module_and_shows_the_measure(measure, tm
 def test_every_metric_that_a_measure_gives_has_a_spec_and_the_docs_list_it():
     assert markdown_table() in (DOCS / 'measuring_coupling.md').read_text(), 'run python tools/misc/metrics_table.py'
     few = dict(type='InterCouplingRatio', pairs=2, min_side=8)
-    settings = [dict(type='OKNN', k=5, bank_images=3, query_images=3), few, dict(few, removal='shrink'),
-                dict(few, alone='full'), dict(type='IntraCouplingRatio', objects=2, min_cells=4, min_part_cells=1),
-                dict(type='ContextShift', objects=2), dict(type='BackgroundLeak', bank=3, queries=2, k=1),
-                dict(type='LSC', images=2, window=3, cells=4)]
+    settings = [
+        dict(type='OKNN', k=5, bank_images=3, query_images=3),
+        few,
+        dict(few, removal='shrink'),
+        dict(few, alone='full'),
+        dict(type='IntraCouplingRatio', objects=2, min_cells=4, min_part_cells=1),
+        dict(type='ContextShift', objects=2),
+        dict(type='BackgroundLeak', bank=3, queries=2, k=1),
+        dict(type='LSC', images=2, window=3, cells=4),
+    ]
     report = measure_model(ConvModel(), toy_probes(measures=settings))
     specs = metric_specs()
     assert set(report['metrics']) <= set(specs)
@@ -127,7 +151,7 @@ def test_a_metric_without_a_spec_and_two_of_one_name_are_refused(monkeypatch):
     monkeypatch.setattr(ContextShift, 'metrics', ContextShift.metrics[1:])
     with pytest.raises(ValueError, match="ContextShift: it gives a metric 'context_shift' that it does not describe"):
         measure_model(PixelModel(), toy_probes(measures=[dict(type='ContextShift')]))
-    monkeypatch.setattr(ContextShift, 'metrics', (replace(find_spec('oknn_gap'), key='context_shift'), ))
+    monkeypatch.setattr(ContextShift, 'metrics', (replace(find_spec('oknn_gap'), key='context_shift'),))
     with pytest.raises(ValueError, match="Measures OKNN and ContextShift both have a metric 'gap'"):
         metric_specs()
 

@@ -13,10 +13,8 @@ def test_weighted_statistics_equal_those_of_repeated_items():
         weights = times[None].astype(float)
         assert stats.mean(values)(weights)[0] == pytest.approx(v.mean())
         assert stats.median(values)(weights)[0] == pytest.approx(np.median(v))
-        assert stats.ratio_of_means(values,
-                                        other)(weights)[0] == pytest.approx(v.mean() / o.mean())
-        per_class = np.mean([(v[y == c] if c in y else values[labels == c]).mean()
-                             for c in set(labels)])
+        assert stats.ratio_of_means(values, other)(weights)[0] == pytest.approx(v.mean() / o.mean())
+        per_class = np.mean([(v[y == c] if c in y else values[labels == c]).mean() for c in set(labels)])
         assert stats.class_mean(values, labels)(weights)[0] == pytest.approx(per_class)
 
 
@@ -25,9 +23,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     hits = 0
     for trial in range(300):
         images = np.repeat(np.arange(40), 3)
-        values = (rng.normal(size=40)[images] + 0.3 * rng.normal(size=120))
-        _, low, high, _ = stats.estimate(
-            stats.mean(values), images, resamples=300, seed=trial)
+        values = rng.normal(size=40)[images] + 0.3 * rng.normal(size=120)
+        _, low, high, _ = stats.estimate(stats.mean(values), images, resamples=300, seed=trial)
         hits += low <= 0 <= high
     assert 0.88 <= hits / 300 <= 0.99
 
@@ -63,12 +60,12 @@ def test_an_interval_is_that_of_a_loop_over_resamples(settings, monkeypatch):
 
 
 def test_one_image_has_no_width_and_no_items_are_an_error():
-    found = stats.estimate(stats.mean([1., 2., 6.]), [7, 7, 7])
+    found = stats.estimate(stats.mean([1.0, 2.0, 6.0]), [7, 7, 7])
     assert found == (3, 3, 3, 3)
     with pytest.raises(ValueError, match='no items'):
         stats.estimate(stats.mean([]), [])
 
 
 def test_an_average_of_statistics_is_their_plain_mean():
-    parts = [stats.mean(values) for values in ([1., 3.], [5., 9.], [0., 6.])]
-    assert stats.average(parts)(np.array([[1., 1.], [2., 0.]])).tolist() == [4, 2]
+    parts = [stats.mean(values) for values in ([1.0, 3.0], [5.0, 9.0], [0.0, 6.0])]
+    assert stats.average(parts)(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist() == [4, 2]

@@ -1,4 +1,5 @@
 """What measures draw: as many as asked for, all that their filters let pass, and the same in every version."""
+
 import hashlib
 import json
 
@@ -29,7 +30,7 @@ DIGESTS = [
 def drawn(images=None, /, **measure):
     """The draws of one measure and its notes; of the same images in all roles, where they are given."""
     same = dict(objects=images, bank=images, singles=images) if images else {}
-    part, = toy_probes(measures=[measure], **same).manifest['measures']
+    (part,) = toy_probes(measures=[measure], **same).manifest['measures']
     return part['draws'], part['notes']
 
 
@@ -39,29 +40,40 @@ def test_the_same_seed_draws_the_same_in_every_version(measure, digest):
     assert hashlib.sha256(json.dumps(draws, sort_keys=True).encode()).hexdigest()[:16] == digest
 
 
-@pytest.mark.parametrize('measure, numbers', [
-    (dict(type='OKNN', bank_images=1, query_images=1), dict(bank=1, query=1)),
-    (dict(type='OKNN', bank_images=4, query_images=6), dict(bank=4, query=6)),
-    (dict(type='OKNN', bank_images=14, query_images=10), dict(bank=14, query=10)),
-    (dict(type='InterCouplingRatio', pairs=1, min_side=8), {None: 1}),
-    (dict(type='InterCouplingRatio', pairs=13, min_side=8), {None: 13}),
-    (dict(type='IntraCouplingRatio', objects=1, min_cells=4, min_part_cells=1), {None: 1}),
-    (dict(type='IntraCouplingRatio', objects=5, min_cells=4, min_part_cells=1), {None: 5}),
-    (dict(type='ContextShift', objects=1), {None: 1}),
-    (dict(type='ContextShift', objects=10), {None: 10}),
-    (dict(type='BackgroundLeak', bank=14, queries=3), dict(bank=14, query=3)),
-    (dict(type='LSC', images=1, window=3), {None: 1}),
-    (dict(type='LSC', images=10, window=7), {None: 10})])
+@pytest.mark.parametrize(
+    'measure, numbers',
+    [
+        (dict(type='OKNN', bank_images=1, query_images=1), dict(bank=1, query=1)),
+        (dict(type='OKNN', bank_images=4, query_images=6), dict(bank=4, query=6)),
+        (dict(type='OKNN', bank_images=14, query_images=10), dict(bank=14, query=10)),
+        (dict(type='InterCouplingRatio', pairs=1, min_side=8), {None: 1}),
+        (dict(type='InterCouplingRatio', pairs=13, min_side=8), {None: 13}),
+        (dict(type='IntraCouplingRatio', objects=1, min_cells=4, min_part_cells=1), {None: 1}),
+        (dict(type='IntraCouplingRatio', objects=5, min_cells=4, min_part_cells=1), {None: 5}),
+        (dict(type='ContextShift', objects=1), {None: 1}),
+        (dict(type='ContextShift', objects=10), {None: 10}),
+        (dict(type='BackgroundLeak', bank=14, queries=3), dict(bank=14, query=3)),
+        (dict(type='LSC', images=1, window=3), {None: 1}),
+        (dict(type='LSC', images=10, window=7), {None: 10}),
+    ],
+)
 def test_as_many_are_drawn_as_asked_for_without_a_remark(measure, numbers):
     draws, notes = drawn(**measure)
     roles = [draw.get('role') for draw in draws]
     assert {role: roles.count(role) for role in roles} == numbers and notes == []
 
 
-@pytest.mark.parametrize('measure, note', [
-    (dict(type='ContextShift', objects=11), 'ContextShift: 10 of 11 objects asked for; used what there is.'),
-    (dict(type='LSC', images=11), 'LSC: 10 of 11 images asked for; used what there is.'),
-    (dict(type='BackgroundLeak', bank=14, queries=11), 'BackgroundLeak: 10 of 11 query images asked for; used what')])
+@pytest.mark.parametrize(
+    'measure, note',
+    [
+        (dict(type='ContextShift', objects=11), 'ContextShift: 10 of 11 objects asked for; used what there is.'),
+        (dict(type='LSC', images=11), 'LSC: 10 of 11 images asked for; used what there is.'),
+        (
+            dict(type='BackgroundLeak', bank=14, queries=11),
+            'BackgroundLeak: 10 of 11 query images asked for; used what',
+        ),
+    ],
+)
 def test_fewer_than_asked_for_are_remarked(measure, note):
     assert [found.startswith(note) for found in drawn(**measure)[1]] == [True]
 
@@ -90,9 +102,10 @@ def of_boxes(*boxes):
     for index, item in enumerate(data.items):
         x, y, width, height = boxes[index // 2]
         mask = np.zeros((1, SIZE, SIZE), bool)
-        mask[0, round(y):round(y + height), round(x):round(x + width)] = True
-        data.items[index] = item._replace(boxes=np.array([[x, y, x + width, y + height]], np.float32), masks=mask,
-                                          labels=np.array([index % 2]))
+        mask[0, round(y) : round(y + height), round(x) : round(x + width)] = True
+        data.items[index] = item._replace(
+            boxes=np.array([[x, y, x + width, y + height]], np.float32), masks=mask, labels=np.array([index % 2])
+        )
     return data
 
 
@@ -105,8 +118,9 @@ def test_pairs_are_of_images_with_one_object_at_or_within_the_limits_of_area_and
     draws, _ = drawn(data, **limits, min_area=0.2, max_area=0.3)
     assert {draw[key] for draw in draws for key in 'ab'} == set(range(10))
     item = data.items[0]
-    data.items[0] = item._replace(**{key: np.repeat(getattr(item, key), 2, 0) for key in ('boxes', 'labels', 'masks')},
-                                  ids=np.array([100, 101]))
+    data.items[0] = item._replace(
+        **{key: np.repeat(getattr(item, key), 2, 0) for key in ('boxes', 'labels', 'masks')}, ids=np.array([100, 101])
+    )
     draws, _ = drawn(data, **limits, min_area=0.2, max_area=0.3)
     assert {draw[key] for draw in draws for key in 'ab'} == set(range(1, 10)), 'an image of two objects is left out'
 
@@ -143,7 +157,7 @@ def test_another_image_is_the_other_one_of_two_and_a_single_image_has_none():
 
 
 def test_cells_of_lsc_are_drawn_only_where_there_are_more_than_asked_for():
-    cells = (SIZE // CELL)**2
+    cells = (SIZE // CELL) ** 2
     assert not any('places' in draw for draw in drawn(type='LSC', images=3, window=7, cells=cells)[0])
     for draw in drawn(type='LSC', images=3, cells=cells - 1)[0]:
         assert len(set(draw['places'])) == cells - 1 and draw['places'] == sorted(draw['places'])

@@ -23,8 +23,7 @@ def test_neighbors_equal_a_full_sort_whatever_the_chunks(chunks):
     query, bank = torch.randn(23, 9), torch.randn(61, 9)
     groups = torch.randint(0, 5, (23,)), torch.randint(0, 5, (61,))
     for kwargs in ({}, dict(query_groups=groups[0], bank_groups=groups[1])):
-        similarity, index = nearest(
-            query, bank, 6, query_chunk=chunks[0], bank_chunk=chunks[1], **kwargs)
+        similarity, index = nearest(query, bank, 6, query_chunk=chunks[0], bank_chunk=chunks[1], **kwargs)
         for i, row in enumerate(full_sort(query, bank, 6, *kwargs.values())):
             assert index[i].tolist() == [j for j, _ in row]
             assert similarity[i].tolist() == pytest.approx([s for _, s in row], abs=2e-9)
@@ -62,8 +61,7 @@ def test_numbers_of_neighbors_and_rows_are_at_least_one(setting):
 
 def test_excluded_rows_never_vote():
     bank = torch.eye(3)
-    similarity, index = nearest(
-        bank[:1], bank, 3, query_groups=torch.tensor([7]), bank_groups=torch.tensor([7, 7, 1]))
+    similarity, index = nearest(bank[:1], bank, 3, query_groups=torch.tensor([7]), bank_groups=torch.tensor([7, 7, 1]))
     total = votes(similarity, torch.tensor([0, 1, 2])[index], 3, temperature=0.07)
     assert index[0, 0] == 2 and total[0].tolist() == [0, 0, 1]
     assert ranks(total, torch.tensor([0])).item() == 3

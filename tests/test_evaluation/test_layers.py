@@ -1,4 +1,5 @@
 """An earlier layer is what a hook, an upstream class or timm gives at that place, with cells of its own."""
+
 import pytest
 import timm
 import torch
@@ -15,19 +16,19 @@ from mmdecouple.networks.network import open_network
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.weights.formats.vit import from_ours
 
-CNN = '''
+CNN = """
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),
              neck=dict(type='mmpretrain.DenseCLNeck', in_channels=32, hid_channels=8, out_channels=8, num_grid=None),
              queue_length=8)
-'''
-VIT = '''
+"""
+VIT = """
 arch = dict(embed_dims=48, num_layers=1, num_heads={heads}, feedforward_channels=48)
 model = dict(type='DenseCL', data_preprocessor=dict(type='DensePreprocessor', mean=[{mean}] * 3),
              backbone=dict(type='DenseViT', arch=arch, img_size=32, patch_size=8),
              neck=dict(type='mmpretrain.DenseCLNeck', in_channels=48, hid_channels=8, out_channels=8, num_grid=None),
              queue_length=8)
-'''
-ARCH = dict(depth=18, stem_channels=4, base_channels=4, strides=(1, 2, 2, 2), out_indices=(3, ))
+"""
+ARCH = dict(depth=18, stem_channels=4, base_channels=4, strides=(1, 2, 2, 2), out_indices=(3,))
 
 
 @pytest.fixture(scope='module')
@@ -65,8 +66,9 @@ def as_map(tokens, grid):
 def test_a_block_of_a_vit_is_what_a_hook_on_it_sees_and_the_last_one_lacks_only_the_norm(vit):
     word, backbone = vit
     seen, images = [], torch.randn(2, 3, 24, 40)
-    hooks = [layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
-             for layer in backbone.layers]
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output)) for layer in backbone.layers
+    ]
     with torch.no_grad():
         backbone(images)
     for hook in hooks:
@@ -101,8 +103,13 @@ def test_a_layer_of_timm_is_what_timm_gives():
     for parameter in network.model.parameters():
         nn.init.normal_(parameter, std=0.1)
     found = network.model.dense_features(images.to(network.model.data_preprocessor.device)).cpu()
-    expected = network.model.backbone.model.get_intermediate_layers(
-        images.to(network.model.data_preprocessor.device), n=[2], reshape=True)[0].detach().cpu()
+    expected = (
+        network.model.backbone.model.get_intermediate_layers(
+            images.to(network.model.data_preprocessor.device), n=[2], reshape=True
+        )[0]
+        .detach()
+        .cpu()
+    )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     network, found = read('timm:test_resnet', images[:, :, :40, :72], 'layer2')
     backbone = timm.create_model('test_resnet', features_only=True, out_indices=[2]).eval()
@@ -124,7 +131,7 @@ def test_maps_are_of_the_layer_and_told_apart_by_it(cnn):
 def test_a_fingerprint_sees_settings_without_weights(tmp_path):
     """Heads, strides and image statistics change what is computed, but no tensor that a file holds."""
     found, weights = set(), tmp_path / 'weights.pth'
-    for place, (heads, mean) in enumerate(((3, 118.), (6, 118.), (3, 120.), (3, 118.))):
+    for place, (heads, mean) in enumerate(((3, 118.0), (6, 118.0), (3, 120.0), (3, 118.0))):
         config = tmp_path / f'{place}.py'
         config.write_text(VIT.format(heads=heads, mean=mean))
         if not weights.exists():
@@ -133,19 +140,28 @@ def test_a_fingerprint_sees_settings_without_weights(tmp_path):
     assert len(found) == 3
 
 
-@pytest.mark.parametrize('layer, line', [
-    ('0', '-dino: there is no layer 0; the backbone has 1, 2, 3 (tools: --layer).'), (4, 'no layer 4'),
-    ('layer3', 'no layer layer3')])
+@pytest.mark.parametrize(
+    'layer, line',
+    [
+        ('0', '-dino: there is no layer 0; the backbone has 1, 2, 3 (tools: --layer).'),
+        (4, 'no layer 4'),
+        ('layer3', 'no layer layer3'),
+    ],
+)
 def test_an_unknown_block_is_one_line_that_lists_them(vit, layer, line):
     with pytest.raises(ValueError) as caught:
         open_network(vit[0], layer=layer)
     assert line in str(caught.value) and '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('word, line', [
-    (None, 'cnn-untrained: there is no layer 9; the backbone has layer1, layer2, layer3, layer4 (tools: --layer).'),
-    ('timm:test_resnet', 'there is no layer 9; the backbone has act1, layer1, layer2, layer3, layer4 (tools'),
-    ('timm:test_vit', 'the backbone has 1, 2, 3, 4, 5, 6 (tools')])
+@pytest.mark.parametrize(
+    'word, line',
+    [
+        (None, 'cnn-untrained: there is no layer 9; the backbone has layer1, layer2, layer3, layer4 (tools: --layer).'),
+        ('timm:test_resnet', 'there is no layer 9; the backbone has act1, layer1, layer2, layer3, layer4 (tools'),
+        ('timm:test_vit', 'the backbone has 1, 2, 3, 4, 5, 6 (tools'),
+    ],
+)
 def test_an_unknown_layer_is_one_line_that_names_the_network(cnn, word, line):
     with pytest.raises(ValueError) as caught:
         open_network(word or cnn, layer='9')

@@ -1,4 +1,5 @@
 """Local semantic consistency against loops in float64 and on networks known by construction."""
+
 import numpy as np
 import pytest
 import torch
@@ -44,8 +45,12 @@ def slow_map(model, image, cell, window):
             rows = [reflected(y, image.shape[1]) for y in range((i - reach) * cell, (i + reach + 1) * cell)]
             columns = [reflected(x, image.shape[2]) for x in range((j - reach) * cell, (j + reach + 1) * cell)]
             alone = model.dense_features(image[:, rows][:, :, columns][None])[0].double().numpy().mean((1, 2))
-            near = [whole[:, y, x] for y in range(height) for x in range(width)
-                    if abs(y - i) <= reach and abs(x - j) <= reach]
+            near = [
+                whole[:, y, x]
+                for y in range(height)
+                for x in range(width)
+                if abs(y - i) <= reach and abs(x - j) <= reach
+            ]
             context = np.mean(near, axis=0)
             out[i, j] = alone @ context / np.linalg.norm(alone) / np.linalg.norm(context)
     return out
@@ -101,8 +106,9 @@ class MirrorModel(PixelModel):
 
     def dense_features(self, images):
         sign = -1 if images.shape[-1] < SIZE else 1
-        return sign * torch.linspace(0.1, 0.7, 36)[None, :, None, None].expand(len(images), 36, *(
-            side // CELL for side in images.shape[-2:]))
+        return sign * torch.linspace(0.1, 0.7, 36)[None, :, None, None].expand(
+            len(images), 36, *(side // CELL for side in images.shape[-2:])
+        )
 
 
 @pytest.mark.parametrize('window, expected', [(3, -1), (7, 1)], ids=['smaller than the image', 'as large'])
@@ -121,12 +127,14 @@ def test_enlarged_crops_and_half_precision_stay_close():
 
 def test_images_that_do_not_fit_are_one_clear_line_or_left_out():
     model = SmallViT()
-    for size, options, message in (((3, 32, 56), {}, '32 x 56 pixels is smaller than a window of 5 x 5 cells'),
-                                   ((3, 60, 56), {}, '60 x 56 pixels has no whole number of cells of 8 pixels'),
-                                   ((3, 56, 60), {}, '56 x 60 pixels has no whole number of cells of 8 pixels'),
-                                   ((3, 80, 80), dict(cell=16), 'a map of 10 x 10 for an image of 5 x 5 cells'),
-                                   ((3, 56, 56), dict(window=4), 'window must be an odd number'),
-                                   ((3, 56, 56), dict(precision='int8'), 'precision must be one of fp32, bf16')):
+    for size, options, message in (
+        ((3, 32, 56), {}, '32 x 56 pixels is smaller than a window of 5 x 5 cells'),
+        ((3, 60, 56), {}, '60 x 56 pixels has no whole number of cells of 8 pixels'),
+        ((3, 56, 60), {}, '56 x 60 pixels has no whole number of cells of 8 pixels'),
+        ((3, 80, 80), dict(cell=16), 'a map of 10 x 10 for an image of 5 x 5 cells'),
+        ((3, 56, 56), dict(window=4), 'window must be an odd number'),
+        ((3, 56, 56), dict(precision='int8'), 'precision must be one of fp32, bf16'),
+    ):
         with pytest.raises(ValueError, match=message):
             lsc_maps(model, torch.zeros(1, *size), **{'cell': CELL, **options})
     measures = [dict(type='ContextShift'), dict(type='LSC', window=9)]
@@ -149,6 +157,8 @@ def test_windows_are_resized_to_another_side_without_aliasing(side):
 
     lsc_maps(Recorder(), image, CELL, window=3, upsample=side)
     crop = image[0, :, 8:32, 16:40]
-    expected = [np.asarray(Image.fromarray(channel.numpy(), 'F').resize((side, side), Image.BILINEAR)) for channel in crop]
+    expected = [
+        np.asarray(Image.fromarray(channel.numpy(), 'F').resize((side, side), Image.BILINEAR)) for channel in crop
+    ]
     # Row 2, column 3 of 5 x 6 cells.
     np.testing.assert_allclose(torch.cat(shown[1:])[2 * 6 + 3], np.stack(expected), atol=0.01)

@@ -1,4 +1,5 @@
 """Every measure against naive float64 computations and on networks known by construction."""
+
 import numpy as np
 import pytest
 import torch
@@ -30,8 +31,9 @@ def box_feature(dense, box, width):
             top, left = min(int(y), h - 1), min(int(x), w - 1)
             bottom, right = min(top + 1, h - 1), min(left + 1, w - 1)
             dy, dx = y - top, x - left
-            total += ((1 - dy) * ((1 - dx) * dense[:, top, left] + dx * dense[:, top, right])
-                      + dy * ((1 - dx) * dense[:, bottom, left] + dx * dense[:, bottom, right]))
+            total += (1 - dy) * ((1 - dx) * dense[:, top, left] + dx * dense[:, top, right]) + dy * (
+                (1 - dx) * dense[:, bottom, left] + dx * dense[:, bottom, right]
+            )
     return total / (49 * nx * ny)
 
 
@@ -42,7 +44,7 @@ def part_feature(dense, weights):
     total, mass = np.zeros(channels), 0.0
     for i in range(h):
         for j in range(w):
-            share = weights[i * step:(i + 1) * step, j * step:(j + 1) * step].mean()
+            share = weights[i * step : (i + 1) * step, j * step : (j + 1) * step].mean()
             total, mass = total + share * dense[:, i, j], mass + share
     return total / mass
 
@@ -69,12 +71,22 @@ def cosine(a, b):
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def knn_hits(bank, bank_labels, queries, labels, k, top=1, bank_images=None, images=None,
-             weight=lambda similarity: np.exp(similarity / 0.07)):
+def knn_hits(
+    bank,
+    bank_labels,
+    queries,
+    labels,
+    k,
+    top=1,
+    bank_images=None,
+    images=None,
+    weight=lambda similarity: np.exp(similarity / 0.07),
+):
     hits = []
     for i, query in enumerate(queries):
-        order = sorted((-cosine(query, row), j) for j, row in enumerate(bank)
-                       if images is None or bank_images[j] != images[i])[:k]
+        order = sorted(
+            (-cosine(query, row), j) for j, row in enumerate(bank) if images is None or bank_images[j] != images[i]
+        )[:k]
         score = {}
         for negative, j in order:
             score[bank_labels[j]] = score.get(bank_labels[j], 0) + weight(-negative)
@@ -104,14 +116,12 @@ def test_oknn_equals_the_naive_computation(measured):
     full = knn_hits(clean_bank, bank_labels, [z for _, f in query for z in f[0]], labels, 5)
     assert got['oknn_top1'] == pytest.approx(full.mean())
     classes = sorted(set(labels))
-    assert got['oknn_class_mean'] == pytest.approx(
-        np.mean([full[np.array(labels) == c].mean() for c in classes]))
+    assert got['oknn_class_mean'] == pytest.approx(np.mean([full[np.array(labels) == c].mean() for c in classes]))
     kept = [key in d['chosen'] for d, _ in query for key in d['objects']]
     assert got['oknn_matched_top1'] == pytest.approx(full[kept].mean())
     chosen_labels = [d['labels'][d['objects'].index(key)] for d, _ in query for key in d['chosen']]
     disturbed_query = [z for _, f in query for z in f[1]]
-    disturbed = knn_hits([z for _, f in bank for z in f[1]], bank_labels, disturbed_query,
-                         chosen_labels, 5)
+    disturbed = knn_hits([z for _, f in bank for z in f[1]], bank_labels, disturbed_query, chosen_labels, 5)
     assert got['oknn_d_top1'] == pytest.approx(disturbed.mean())
     assert got['oknn_gap'] == pytest.approx(full[kept].mean() - disturbed.mean())
     only = knn_hits(clean_bank, bank_labels, disturbed_query, chosen_labels, 5)
@@ -133,14 +143,16 @@ def test_inter_coupling_equals_the_naive_computation(measured):
             top = [closeness(p[11 + r], p[0]) for p in pairs]
             bottom = [closeness(p[1 if reference == 'clean' else 1 + r], p[0]) for p in pairs]
             cr = np.array(top) / np.array(bottom)
-            means.append(cr.mean()), medians.append(np.median(cr)), ratios.append(
-                np.mean(top) / np.mean(bottom))
+            means.append(cr.mean()), medians.append(np.median(cr)), ratios.append(np.mean(top) / np.mean(bottom))
             dcos.append(
-                np.mean([
-                    cosine(p[11 + r] - center, p[0] - center) -
-                    cosine(p[1 if reference == 'clean' else 1 + r] - center, p[0] - center)
-                    for p in pairs
-                ]))
+                np.mean(
+                    [
+                        cosine(p[11 + r] - center, p[0] - center)
+                        - cosine(p[1 if reference == 'clean' else 1 + r] - center, p[0] - center)
+                        for p in pairs
+                    ]
+                )
+            )
         key = f'cr_inter_{reference}'
         assert got[f'{key}_mean'] == pytest.approx(np.mean(means), abs=1e-5)
         assert got[f'{key}_median'] == pytest.approx(np.mean(medians), abs=1e-5)
@@ -161,9 +173,9 @@ def test_intra_coupling_and_shift_equal_the_naive_computation(measured):
     shifted = [[np.asarray(rows[0]) for rows in draw] for draw in features[3]]
     center = np.mean([z[0] for z in shifted], axis=0)
     assert got['context_shift'] == pytest.approx(
-        np.mean([1 - cosine(z[0] - center, z[1] - center) for z in shifted]), abs=1e-5)
-    assert got['context_shift_raw'] == pytest.approx(
-        np.mean([1 - cosine(*z) for z in shifted]), abs=1e-5)
+        np.mean([1 - cosine(z[0] - center, z[1] - center) for z in shifted]), abs=1e-5
+    )
+    assert got['context_shift_raw'] == pytest.approx(np.mean([1 - cosine(*z) for z in shifted]), abs=1e-5)
 
 
 def test_background_leak_equals_the_naive_computation_and_leaves_out_the_own_image():
@@ -172,11 +184,15 @@ def test_background_leak_equals_the_naive_computation_and_leaves_out_the_own_ima
     features = [rows[0][0] for rows in reference_features(model, dataset)[0]]
     bank = [(d, z) for d, z in zip(draws, features) if d['role'] == 'bank']
     query = [(d, z) for d, z in zip(draws, features) if d['role'] == 'query']
-    hits = knn_hits([z for _, z in bank], [d['label'] for d, _ in bank], [z for _, z in query],
-                    [d['label'] for d, _ in query],
-                    3,
-                    bank_images=[d['image'] for d, _ in bank],
-                    images=[d['image'] for d, _ in query])
+    hits = knn_hits(
+        [z for _, z in bank],
+        [d['label'] for d, _ in bank],
+        [z for _, z in query],
+        [d['label'] for d, _ in query],
+        3,
+        bank_images=[d['image'] for d, _ in bank],
+        images=[d['image'] for d, _ in query],
+    )
     assert values_of(measure_model(model, dataset))['background_leak'] == pytest.approx(hits.mean())
 
 
@@ -199,8 +215,9 @@ def test_a_network_that_averages_the_image_couples_strongly():
 
 
 def test_shrinking_replaces_masking_on_request():
-    report = measure_model(PixelModel(), toy_probes(
-        measures=[dict(type='InterCouplingRatio', pairs=5, min_side=8, removal='shrink')]))
+    report = measure_model(
+        PixelModel(), toy_probes(measures=[dict(type='InterCouplingRatio', pairs=5, min_side=8, removal='shrink')])
+    )
     assert values_of(report)['cr_inter_shrink_masked_mean'] == 1
     assert report['metrics']['cr_inter_shrink_clean_mean']['count'] == 5
 
@@ -215,8 +232,10 @@ def test_the_mask_token_stands_where_the_removed_cells_are():
         torch.nn.init.normal_(parameter, std=0.2)
     model = ForeignNetwork(backbone, MEAN_COLOR.tolist())
     backbone.mask_token.data.copy_(backbone.patch_embed.projection.bias[None])
-    painted, replaced = (toy_probes(measures=[
-        dict(type='InterCouplingRatio', pairs=5, min_side=8, removal=removal)]) for removal in ('mask', 'token'))
+    painted, replaced = (
+        toy_probes(measures=[dict(type='InterCouplingRatio', pairs=5, min_side=8, removal=removal)])
+        for removal in ('mask', 'token')
+    )
     replaced.manifest['measures'][0]['draws'][:] = painted.manifest['measures'][0]['draws']
     found = values_of(measure_model(model, replaced))
     for name, value in values_of(measure_model(model, painted)).items():
@@ -263,10 +282,8 @@ def test_bad_settings_and_empty_filters_are_one_clear_line():
         BackgroundLeak(temperature=0)
     with pytest.raises(ValueError, match="removal must be one of mask, shrink, token, got 'blur'"):
         InterCouplingRatio(removal='blur')
-    with pytest.raises(
-            ValueError, match='no candidate in data set toy2 passes the filter.*min_side'):
+    with pytest.raises(ValueError, match='no candidate in data set toy2 passes the filter.*min_side'):
         toy_probes(measures=[dict(type='InterCouplingRatio')])
     source = ObjectSource(ToyObjects(backgrounds=False), SIZE, cache=1)
-    drawn = BackgroundLeak().draw(
-        Sources(SIZE, CELL, source, source, source), np.random.default_rng(0))
+    drawn = BackgroundLeak().draw(Sources(SIZE, CELL, source, source, source), np.random.default_rng(0))
     assert drawn.draws == [] and 'left out' in drawn.notes[0]

@@ -1,4 +1,5 @@
 """Every word that names a network opens the same network as its makers' own code."""
+
 import logging
 import sys
 
@@ -22,20 +23,30 @@ from mmdecouple.weights.formats.vit import from_ours
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
 NAME = 'timm:vit_doll_patch14_reg4'
-CONFIG = '''
+CONFIG = """
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4,
                                            num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),
              neck=dict(type='mmpretrain.DenseCLNeck', in_channels=16, hid_channels=8, out_channels=8, num_grid=None),
              queue_length=8)
-'''
+"""
 
 
 @register_model
 def vit_doll_patch14_reg4(pretrained=False, pretrained_cfg=None, **kwargs):
     """A DINOv2 of a doll's size, with registers, in timm's own class."""
     kwargs = {key: kwargs[key] for key in ('num_classes', 'dynamic_img_size') if key in kwargs}
-    model = VisionTransformer(img_size=56, patch_size=14, embed_dim=48, depth=2, num_heads=3, reg_tokens=4,
-                              no_embed_class=True, init_values=0.5, global_pool='token', **kwargs)
+    model = VisionTransformer(
+        img_size=56,
+        patch_size=14,
+        embed_dim=48,
+        depth=2,
+        num_heads=3,
+        reg_tokens=4,
+        no_embed_class=True,
+        init_values=0.5,
+        global_pool='token',
+        **kwargs,
+    )
     model.pretrained_cfg = dict(mean=MEAN, std=STD, input_size=(3, 56, 56))
     return model
 
@@ -62,21 +73,33 @@ def doll():
 
 
 def official(state):
-    """timm's DINOv2 in the names and shapes of its authors: the class token has a position of its own."""
+    """Timm's DINOv2 in the names and shapes of its authors: the class token has a position of its own."""
     position = torch.randn(1, 1, 48)
     state = dict(state)
     return {
-        'cls_token': state.pop('cls_token') - position, 'register_tokens': state.pop('reg_token'),
-        'mask_token': torch.zeros(1, 48), 'pos_embed': torch.cat([position, state.pop('pos_embed')], 1), **state}
+        'cls_token': state.pop('cls_token') - position,
+        'register_tokens': state.pop('reg_token'),
+        'mask_token': torch.zeros(1, 48),
+        'pos_embed': torch.cat([position, state.pop('pos_embed')], 1),
+        **state,
+    }
 
 
 @pytest.mark.parametrize('form', ['timm', 'official', 'dino'])
 def test_a_model_of_timm_gives_the_patch_tokens_that_timm_gives(doll, tmp_path, form):
     state = doll.state_dict()
     noise = {f'module.backbone.{key}': torch.randn_like(value) for key, value in state.items()}
-    content = dict(timm=state, official=official(state), dino=dict(
-        student=noise, teacher={**{f'module.backbone.{key}': value for key, value in state.items()},
-                                'module.head.last_layer.weight': torch.zeros(3)}))[form]
+    content = dict(
+        timm=state,
+        official=official(state),
+        dino=dict(
+            student=noise,
+            teacher={
+                **{f'module.backbone.{key}': value for key, value in state.items()},
+                'module.head.last_layer.weight': torch.zeros(3),
+            },
+        ),
+    )[form]
     torch.save(content, tmp_path / 'w.pth')
     network = open_network(f'{NAME}={tmp_path / "w.pth"}')
     images = torch.randint(0, 256, (2, 3, 28, 70), dtype=torch.uint8)
@@ -90,8 +113,9 @@ def test_a_model_of_timm_gives_the_patch_tokens_that_timm_gives(doll, tmp_path, 
     assert network.cell == 14 and network.name == 'vit_doll_patch14_reg4-w' and not network.model.training
     if form == 'dino':
         student = open_network(f'{NAME}={tmp_path / "w.pth"}', measured='student').model
-        assert not torch.allclose(student.dense_features(normalized.to(network.model.data_preprocessor.device)).cpu(),
-                                  expected, atol=0.1)
+        assert not torch.allclose(
+            student.dense_features(normalized.to(network.model.data_preprocessor.device)).cpu(), expected, atol=0.1
+        )
 
 
 def test_a_run_opens_alike_by_folder_checkpoint_config_and_what_the_file_stores(tmp_path):
@@ -107,16 +131,21 @@ def test_a_run_opens_alike_by_folder_checkpoint_config_and_what_the_file_stores(
     torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=config.pretty_text)), tmp_path / 'alone.pth')
     images = torch.randn(2, 3, 64, 64)
     expected = model.dense_features(images)
-    words = {str(folder): 'run', str(folder / 'epoch_1.pth'): 'run-epoch_1',
-             f'{tmp_path / "tiny.py"}={folder / "epoch_1.pth"}': 'run-epoch_1',
-             str(tmp_path / 'alone.pth'): f'{tmp_path.name}-alone'}
+    words = {
+        str(folder): 'run',
+        str(folder / 'epoch_1.pth'): 'run-epoch_1',
+        f'{tmp_path / "tiny.py"}={folder / "epoch_1.pth"}': 'run-epoch_1',
+        str(tmp_path / 'alone.pth'): f'{tmp_path.name}-alone',
+    }
     for word, name in words.items():
         network = open_network(word)
         assert network.name == name and network.cell == 64 // expected.shape[-1] == 8
         device = network.model.data_preprocessor.device
         torch.testing.assert_close(network.model.dense_features(images.to(device)).cpu(), expected)
-    untrained = [open_network(str(tmp_path / 'tiny.py'), **seed).model.state_dict()
-                 for seed in (dict(seed=0), dict(), dict(seed=1))]
+    untrained = [
+        open_network(str(tmp_path / 'tiny.py'), **seed).model.state_dict()
+        for seed in (dict(seed=0), dict(), dict(seed=1))
+    ]
     key = 'backbone.conv1.weight'
     assert torch.equal(untrained[0][key], untrained[1][key]) and not torch.equal(untrained[0][key], untrained[2][key])
 
@@ -192,10 +221,14 @@ def test_an_opened_network_learns_nothing_and_its_loud_initialization_is_not_sho
         logger.setLevel(before)
 
 
-@pytest.mark.parametrize('change, line', [
-    ("model['type'] = 'NoSuchMethod'", '(KeyError: NoSuchMethod is not in the mmdecouple::model registry)'),
-    ("model['bend'] = 1", "unexpected keyword argument 'bend'"),
-    ('del model', 'tiny-untrained: its config names no model; a network to look at needs the config key model')])
+@pytest.mark.parametrize(
+    'change, line',
+    [
+        ("model['type'] = 'NoSuchMethod'", '(KeyError: NoSuchMethod is not in the mmdecouple::model registry)'),
+        ("model['bend'] = 1", "unexpected keyword argument 'bend'"),
+        ('del model', 'tiny-untrained: its config names no model; a network to look at needs the config key model'),
+    ],
+)
 def test_a_config_that_builds_no_network_is_one_clear_line(change, line, tmp_path):
     (tmp_path / 'tiny.py').write_text(f'{CONFIG}\n{change}\n')
     with pytest.raises(UserError) as caught:
@@ -205,7 +238,8 @@ def test_a_config_that_builds_no_network_is_one_clear_line(change, line, tmp_pat
 
 def test_a_backbone_that_does_not_say_its_stride_has_that_of_the_config(tmp_path):
     config = CONFIG.replace("type='DenseCL'", "type='DenseCL', dense_stride=16").replace(
-        'mmpretrain.ResNet', 'StridelessResNet')
+        'mmpretrain.ResNet', 'StridelessResNet'
+    )
     (tmp_path / 'tiny.py').write_text(config)
     assert open_network(str(tmp_path / 'tiny.py')).cell == 16
     (tmp_path / 'tiny.py').write_text(config.replace('dense_stride=16', 'dense_stride=None'))
@@ -219,7 +253,8 @@ def test_a_stored_config_may_add_so_many_values_and_parts_to_those_of_its_file(m
     whole = MODELS.build(config)
     held = {key: value for key, value in whole.state_dict().items() if 'backbone' in key}
     added = sum(value.numel() for value in (*whole.parameters(), *whole.buffers())) - sum(
-        value.numel() for value in held.values())
+        value.numel() for value in held.values()
+    )
     module = sys.modules[build_stored.__module__]
     monkeypatch.setattr(module, '_MOST_VALUES', added)
     assert type(build_stored(config, held, 'f.pth')) is type(whole)
@@ -247,25 +282,27 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         small={**state, 'patch_embed.proj.weight': torch.zeros(48, 3, 8, 8)},
         wide={**state, 'norm.weight': torch.zeros(64)},
         odd=dict(state_dict={}, meta=dict(cfg="model = dict(type='NoSuchMethod')")),
-        headless=dict(state_dict={'neck.weight': torch.zeros(2)}, meta={}))
+        headless=dict(state_dict={'neck.weight': torch.zeros(2)}, meta={}),
+    )
     for name, content in files.items():
         torch.save(content, tmp_path / f'{name}.pth')
     (tmp_path / 'tiny.py').write_text(CONFIG)
     (tmp_path / 'empty').mkdir()
     path = {name: str(tmp_path / f'{name}.pth') for name in files}
     for word, line in (
-            ('timm:vit_doll_patch14_reg', "has no model 'vit_doll_patch14_reg'; close names: vit_doll_patch14_reg4"),
-            (f'{NAME}={path["short"]}', '1 missing (blocks.1.mlp.fc2.bias)'),
-            (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
-            (f'{NAME}={path["small"]}', 'has patches of 8 pixels, but those of timm:vit_doll_patch14_reg4 have 14'),
-            (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
-            (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
-            (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
-            (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
-            (path['headless'], f'say CONFIG.py={path["headless"]}'),
-            (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
-            (str(tmp_path / 'empty'), 'no readable checkpoint'),
-            ('nothing.py', 'config nothing.py does not exist')):
+        ('timm:vit_doll_patch14_reg', "has no model 'vit_doll_patch14_reg'; close names: vit_doll_patch14_reg4"),
+        (f'{NAME}={path["short"]}', '1 missing (blocks.1.mlp.fc2.bias)'),
+        (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
+        (f'{NAME}={path["small"]}', 'has patches of 8 pixels, but those of timm:vit_doll_patch14_reg4 have 14'),
+        (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
+        (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
+        (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
+        (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
+        (path['headless'], f'say CONFIG.py={path["headless"]}'),
+        (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
+        (str(tmp_path / 'empty'), 'no readable checkpoint'),
+        ('nothing.py', 'config nothing.py does not exist'),
+    ):
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
             open_network(word)
         assert line in str(caught.value) and '\n' not in str(caught.value), caught.value

@@ -1,4 +1,5 @@
 """What each probe shows to the network and what is pooled from it, pixel by pixel in plain loops."""
+
 import math
 
 import numpy as np
@@ -42,8 +43,7 @@ def check(probe, image, boxes=None, weights=None):
 
 def in_box(y, x, boxes):
     """Whether a pixel lies in one of the boxes grown to whole pixels."""
-    return any(math.floor(x1) <= x < math.ceil(x2) and math.floor(y1) <= y < math.ceil(y2)
-               for x1, y1, x2, y2 in boxes)
+    return any(math.floor(x1) <= x < math.ceil(x2) and math.floor(y1) <= y < math.ceil(y2) for x1, y1, x2, y2 in boxes)
 
 
 def box_of(source, image, key):
@@ -67,7 +67,7 @@ def test_context_shift_swaps_all_outside_the_box_and_background_leak_shows_the_i
         boxes = [box_of(sources.query, draw['image'], draw['object'])]
         check(clean, image, boxes)
         check(swapped, painted(SIZE, SIZE, lambda y, x: (image if in_box(y, x, boxes) else other)[y, x]), boxes)
-    for draw, (clean, ), sources in probes_of(type='BackgroundLeak'):
+    for draw, (clean,), sources in probes_of(type='BackgroundLeak'):
         source = sources[draw['role']]
         check(clean, source.pixels(draw['image']), [box_of(source, draw['image'], draw['object'])])
         assert draw['label'] == source.background(draw['image'])
@@ -77,20 +77,25 @@ def test_inter_coupling_shows_b_right_and_a_left_without_its_first_cells():
     for draw, shown, sources in probes_of(2, type='InterCouplingRatio', pairs=5, min_side=8):
         a, b = (sources.singles.pixels(draw[name]) for name in 'ab')
         box_a, box_b = (box_of(sources.singles, draw[name], draw[f'{name}_object']) for name in 'ab')
-        check(shown[0], painted(SIZE, 2 * SIZE, lambda y, x: MEAN_COLOR if x < SIZE else b[y, x - SIZE]),
-              [[box_b[0] + SIZE, box_b[1], box_b[2] + SIZE, box_b[3]]])
-        inside = {row * CELLS + column for row in range(CELLS) for column in range(CELLS)
-                  if in_center(box_a, row, column)}
+        check(
+            shown[0],
+            painted(SIZE, 2 * SIZE, lambda y, x: MEAN_COLOR if x < SIZE else b[y, x - SIZE]),
+            [[box_b[0] + SIZE, box_b[1], box_b[2] + SIZE, box_b[3]]],
+        )
+        inside = {
+            row * CELLS + column for row in range(CELLS) for column in range(CELLS) if in_center(box_a, row, column)
+        }
         assert set(draw['cells']) == inside and len(draw['cells']) == len(inside)
         for r in range(10):
-            gone = draw['cells'][:round(r / 10 * len(draw['cells']))]
+            gone = draw['cells'][: round(r / 10 * len(draw['cells']))]
 
             def left(y, x, gone=gone):
                 return MEAN_COLOR if y // CELL * CELLS + x // CELL in gone else a[y, x]
 
             check(shown[1 + r], painted(SIZE, 2 * SIZE, lambda y, x: left(y, x) if x < SIZE else MEAN_COLOR), [box_a])
-            check(shown[11 + r], painted(SIZE, 2 * SIZE, lambda y, x: left(y, x) if x < SIZE else b[y, x - SIZE]),
-                  [box_a])
+            check(
+                shown[11 + r], painted(SIZE, 2 * SIZE, lambda y, x: left(y, x) if x < SIZE else b[y, x - SIZE]), [box_a]
+            )
 
 
 def in_center(box, row, column):
@@ -120,23 +125,32 @@ def test_intra_coupling_replaces_the_rest_and_pools_the_part(region):
                 whole_cells[cell] = rest[cell].any() and not part[cell].any()
         for probes, replaced in ((shown[:2], rest), (shown[2:], whole_cells)):
             alone, swapped = probes
-            check(alone, painted(SIZE, SIZE, lambda y, x: MEAN_COLOR if replaced[y, x] else image[y, x]),
-                  weights=[part])
-            check(swapped, painted(SIZE, SIZE, lambda y, x: (other if replaced[y, x] else image)[y, x]),
-                  weights=[part])
+            check(
+                alone, painted(SIZE, SIZE, lambda y, x: MEAN_COLOR if replaced[y, x] else image[y, x]), weights=[part]
+            )
+            check(swapped, painted(SIZE, SIZE, lambda y, x: (other if replaced[y, x] else image)[y, x]), weights=[part])
 
 
 def test_lsc_pools_windows_of_the_image_and_shows_them_alone_reflected_at_the_border():
     for draw, (whole, *crops), sources in probes_of(2, type='LSC', images=2, window=3, cells=9):
         image = sources.query.pixels(draw['image'])
         places = [divmod(place, CELLS) for place in draw['places']]
-        check(whole, image, weights=[[[abs(y // CELL - row) <= 1 and abs(x // CELL - column) <= 1
-                                       for x in range(SIZE)] for y in range(SIZE)] for row, column in places])
+        check(
+            whole,
+            image,
+            weights=[
+                [[abs(y // CELL - row) <= 1 and abs(x // CELL - column) <= 1 for x in range(SIZE)] for y in range(SIZE)]
+                for row, column in places
+            ],
+        )
         side = 3 * CELL
         for crop, (row, column) in zip(crops, places, strict=True):
             top, left = (row - 1) * CELL, (column - 1) * CELL
-            check(crop, painted(side, side, lambda y, x: image[reflected(top + y, SIZE), reflected(left + x, SIZE)]),
-                  weights=np.ones((1, side, side)))
+            check(
+                crop,
+                painted(side, side, lambda y, x: image[reflected(top + y, SIZE), reflected(left + x, SIZE)]),
+                weights=np.ones((1, side, side)),
+            )
 
 
 def test_the_color_of_what_is_removed_is_the_mean_of_imagenet():
@@ -148,27 +162,39 @@ def test_boxes_grow_to_whole_pixels_and_cells_count_by_their_center():
     expected = [[in_box(y, x, boxes) for x in range(SIZE)] for y in range(SIZE)]
     assert np.array_equal(boxes_mask(boxes, SIZE), expected)
     # Its edges run through centers of cells: the first ones are inside, the last ones are not.
-    box = np.array([4., 12., 20., 28.])
+    box = np.array([4.0, 12.0, 20.0, 28.0])
     expected = [row * CELLS + column for row in range(CELLS) for column in range(CELLS) if in_center(box, row, column)]
     assert cells_inside(box, SIZE, CELL).tolist() == expected == [7, 8, 14, 15]
-    assert cells_inside(np.array([5., 5., 11., 7.]), SIZE, CELL).tolist() == [0, 1], 'no center: all it touches'
+    assert cells_inside(np.array([5.0, 5.0, 11.0, 7.0]), SIZE, CELL).tolist() == [0, 1], 'no center: all it touches'
 
 
 def test_a_shrunken_object_stands_in_the_middle_of_its_box():
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
     image[8:28, 12:42] = [200, 100, 50]
-    shrunken = shrink_object(image, np.array([12., 8., 42., 28.]), 0.4)
+    shrunken = shrink_object(image, np.array([12.0, 8.0, 42.0, 28.0]), 0.4)
     # 30 x 20 pixels become 12 x 8, with 9 and 6 pixels of the mean color on either side.
-    expected = painted(40, 48, lambda y, x: [200, 100, 50] if 14 <= y < 22 and 21 <= x < 33 else (
-        MEAN_COLOR if 8 <= y < 28 and 12 <= x < 42 else image[y, x]))
+    expected = painted(
+        40,
+        48,
+        lambda y, x: (
+            [200, 100, 50]
+            if 14 <= y < 22 and 21 <= x < 33
+            else (MEAN_COLOR if 8 <= y < 28 and 12 <= x < 42 else image[y, x])
+        ),
+    )
     assert np.array_equal(shrunken, expected)
-    assert np.array_equal(shrink_object(image, np.array([12., 8., 42., 28.]), 1), image)
+    assert np.array_equal(shrink_object(image, np.array([12.0, 8.0, 42.0, 28.0]), 1), image)
 
 
 def test_a_shrunken_object_keeps_at_least_a_pixel():
     image = np.full((40, 48, 3), 7, np.uint8)
     image[8:12, 12:42] = [200, 100, 50]
-    shrunken = shrink_object(image, np.array([12., 8., 42., 12.]), 0.1)
-    expected = painted(40, 48, lambda y, x: [200, 100, 50] if y == 9 and 25 <= x < 28 else (
-        MEAN_COLOR if 8 <= y < 12 and 12 <= x < 42 else image[y, x]))
+    shrunken = shrink_object(image, np.array([12.0, 8.0, 42.0, 12.0]), 0.1)
+    expected = painted(
+        40,
+        48,
+        lambda y, x: (
+            [200, 100, 50] if y == 9 and 25 <= x < 28 else (MEAN_COLOR if 8 <= y < 12 and 12 <= x < 42 else image[y, x])
+        ),
+    )
     assert np.array_equal(shrunken, expected)

@@ -1,4 +1,5 @@
 """The probe data set, its manifest, and the metric that reads it."""
+
 import json
 import os
 import random
@@ -13,10 +14,10 @@ import torch.multiprocessing as mp
 from mmdecouple.ablation import plan
 from mmdecouple.ablation.plan import figures_stem
 from mmdecouple.evaluation import CouplingMetric, measure_model
-from mmdecouple.networks.inference import exact_float32
-from mmdecouple.evaluation.probes.suites import coco_probe
 from mmdecouple.evaluation.probes import manifest as probe_manifest
 from mmdecouple.evaluation.probes.manifest import write_manifest
+from mmdecouple.evaluation.probes.suites import coco_probe
+from mmdecouple.networks.inference import exact_float32
 from mmdecouple.registry import DATASETS
 
 from .toys import CELL, SIZE, ConvModel, ToyObjects, toy_probes
@@ -45,8 +46,7 @@ def test_numbers_of_the_same_draws_in_other_pixels_do_not_pass_for_the_same(monk
 def test_draws_depend_on_the_seed_and_not_on_the_other_measures():
     alone = toy_probes(measures=[dict(type='ContextShift')]).manifest['measures'][0]['draws']
     together = toy_probes().manifest['measures'][3]['draws']
-    other = toy_probes(
-        measures=[dict(type='ContextShift')], seed=1).manifest['measures'][0]['draws']
+    other = toy_probes(measures=[dict(type='ContextShift')], seed=1).manifest['measures'][0]['draws']
     assert alone == together != other
 
 
@@ -97,18 +97,32 @@ def write_noise(root, images=40, classes=5):
     for key in range(images):
         cv2.imwrite(str(root / 'mine' / f'{key}.png'), rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
         listed.append(dict(id=key, file_name=f'{key}.png', height=SIZE, width=SIZE))
-        objects.append(dict(id=key + 1, image_id=key, category_id=int(rng.integers(classes)), bbox=[14, 7, 28, 35],
-                            area=980, iscrowd=0, segmentation=[[14, 7, 42, 7, 42, 42, 14, 42]]))
+        objects.append(
+            dict(
+                id=key + 1,
+                image_id=key,
+                category_id=int(rng.integers(classes)),
+                bbox=[14, 7, 28, 35],
+                area=980,
+                iscrowd=0,
+                segmentation=[[14, 7, 42, 7, 42, 42, 14, 42]],
+            )
+        )
     names = [dict(id=key, name=f'class {key}') for key in range(classes)]
     (root / 'annotations' / 'instances_mine.json').write_text(
-        json.dumps(dict(images=listed, annotations=objects, categories=names)))
+        json.dumps(dict(images=listed, annotations=objects, categories=names))
+    )
 
 
 def test_with_a_single_split_no_object_is_its_own_neighbor(tmp_path):
     """Of labels drawn by chance nobody can tell more than chance, unless an object finds itself."""
     write_noise(tmp_path)
-    probe = {**coco_probe(str(tmp_path), 'mine', 'mine'), 'size': SIZE, 'cell': CELL,
-                'measures': [dict(type='OKNN', k=1), dict(type='InterCouplingRatio', pairs=20, min_side=8)]}
+    probe = {
+        **coco_probe(str(tmp_path), 'mine', 'mine'),
+        'size': SIZE,
+        'cell': CELL,
+        'measures': [dict(type='OKNN', k=1), dict(type='InterCouplingRatio', pairs=20, min_side=8)],
+    }
     (tmp_path / 'link').symlink_to(tmp_path)
     bank = {**probe['bank'], 'ann_file': str(tmp_path / 'link' / 'annotations' / 'instances_mine.json')}
     for one in (None, probe['bank'], bank):
@@ -122,8 +136,10 @@ def test_with_a_single_split_no_object_is_its_own_neighbor(tmp_path):
 
 def test_batch_size_and_workers_change_no_number():
     dataset, model = toy_probes(), ConvModel()
-    reports = [measure_model(model, dataset, batch_size=size, num_workers=workers)
-               for size, workers in ((1, 0), (7, 0), (64, 2))]
+    reports = [
+        measure_model(model, dataset, batch_size=size, num_workers=workers)
+        for size, workers in ((1, 0), (7, 0), (64, 2))
+    ]
     assert reports[0] == reports[1] == reports[2]
 
 
@@ -141,9 +157,18 @@ def test_measuring_leaves_modes_buffers_and_generators_alone():
 def test_measuring_is_done_in_full_float32_and_puts_the_precision_back():
     model, seen, before = ConvModel(), [], torch.get_float32_matmul_precision()
     cudnn = torch.backends.cudnn
-    model.net[0].register_forward_hook(lambda *_: seen.append(
-        (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, torch.get_float32_matmul_precision(),
-         torch.is_grad_enabled())))
+    model.net[0].register_forward_hook(
+        lambda *_: seen.append(
+            (
+                cudnn.enabled,
+                cudnn.benchmark,
+                cudnn.deterministic,
+                cudnn.allow_tf32,
+                torch.get_float32_matmul_precision(),
+                torch.is_grad_enabled(),
+            )
+        )
+    )
     torch.set_float32_matmul_precision('high')
     torch.backends.cudnn.allow_tf32 = True
     try:
@@ -168,8 +193,12 @@ def test_a_model_that_fails_leaves_modes_and_generators_alone():
 
 def test_progress_counts_probes_to_the_last():
     seen = []
-    measure_model(ConvModel(), toy_probes(measures=[dict(type='ContextShift')]), batch_size=8,
-                  progress=lambda *done: seen.append(done))
+    measure_model(
+        ConvModel(),
+        toy_probes(measures=[dict(type='ContextShift')]),
+        batch_size=8,
+        progress=lambda *done: seen.append(done),
+    )
     assert seen == [(8, 20), (16, 20), (20, 20)]
 
 
@@ -177,8 +206,7 @@ def test_repeats_and_order_of_results_do_not_matter_but_gaps_do():
     dataset = toy_probes(measures=[dict(type='ContextShift')])
     metric = CouplingMetric()
     metric.dataset_meta = dataset.metainfo
-    rows = [(i, torch.randn(1, 4, generator=torch.Generator().manual_seed(i)).numpy())
-            for i in range(len(dataset))]
+    rows = [(i, torch.randn(1, 4, generator=torch.Generator().manual_seed(i)).numpy()) for i in range(len(dataset))]
     expected = metric.compute_metrics(rows)
     assert metric.compute_metrics(rows[::-1] + rows[:3]) == expected
     with pytest.raises(ValueError, match='1 of 20 probes were not shown'):
@@ -194,18 +222,15 @@ def test_features_that_are_not_finite_are_an_error():
 
 def test_the_report_holds_all_that_was_promised(tmp_path):
     path = tmp_path / 'coupling.json'
-    report = measure_model(
-        ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))
+    report = measure_model(ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))
     saved = json.loads(path.read_text())
     assert saved == report and saved['format'] == 'mmdecouple-coupling/1'
     assert saved['config'] == 'c.py' and saved['checkpoint'] is None and saved['dataset'] == 'toy0'
     for entry in saved['metrics'].values():
         assert set(entry) == {'value', 'low', 'high', 'count'} and entry['low'] <= entry['high']
     for name, histogram in saved['histograms'].items():
-        assert len(histogram['edges']) == 51 and sum(histogram['counts']) == len(
-            saved['values'][name])
-    assert all(
-        len(saved['groups'][name]) == len(values) for name, values in saved['values'].items())
+        assert len(histogram['edges']) == 51 and sum(histogram['counts']) == len(saved['values'][name])
+    assert all(len(saved['groups'][name]) == len(values) for name, values in saved['values'].items())
     assert len(saved['curves']['cr_inter_clean']['ratio']) == 10
 
 
@@ -232,11 +257,11 @@ def test_a_limit_counts_images_that_have_objects():
     empty = {2, 3, 5, 7, 11}
     for index in empty:
         item = few.items[index]
-        few.items[index] = item._replace(
-            **{key: getattr(item, key)[:0] for key in ('boxes', 'labels', 'masks', 'ids')})
+        few.items[index] = item._replace(**{key: getattr(item, key)[:0] for key in ('boxes', 'labels', 'masks', 'ids')})
     for seed in range(5):
         part, images = drawn(bank_images=4, query_images=4)
         assert len(part['draws']) == 8 and not images & empty and part['notes'] == []
     part, images = drawn(bank_images=9, query_images=9)
     assert len(images) == 7 and part['notes'] == [
-        f'OKNN: 7 of 9 {role} images asked for; used what there is.' for role in ('bank', 'query')]
+        f'OKNN: 7 of 9 {role} images asked for; used what there is.' for role in ('bank', 'query')
+    ]

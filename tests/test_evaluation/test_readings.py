@@ -1,4 +1,5 @@
 """The other readings of measures that the paper leaves open, against naive computations."""
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,9 @@ def small_vit(**settings):
 
 
 def normalized(pixels):
-    return torch.from_numpy((pixels - MEAN_COLOR.astype(np.float32)) / np.float32([58.395, 57.12, 57.375])).permute(2, 0, 1)
+    return torch.from_numpy((pixels - MEAN_COLOR.astype(np.float32)) / np.float32([58.395, 57.12, 57.375])).permute(
+        2, 0, 1
+    )
 
 
 def test_objects_alone_at_full_size_equal_the_naive_computation():
@@ -45,9 +48,9 @@ def test_objects_alone_at_full_size_equal_the_naive_computation():
         seen_b, rows = feature(b, box_b), []
         for step in range(10):
             removed = a.copy()
-            for cell in draw['cells'][:round(step / 10 * len(draw['cells']))]:
+            for cell in draw['cells'][: round(step / 10 * len(draw['cells']))]:
                 y, x = (CELL * place for place in divmod(cell, SIZE // CELL))
-                removed[y:y + CELL, x:x + CELL] = MEAN_COLOR
+                removed[y : y + CELL, x : x + CELL] = MEAN_COLOR
             beside = np.concatenate([removed, b], axis=1)
             rows.append((close(feature(beside, box_a), seen_b), close(feature(removed, box_a), seen_b)))
         closeness.append(rows)
@@ -78,7 +81,10 @@ def test_the_mask_token_lies_on_the_grid_of_the_object_alone():
 
 
 def test_the_class_token_of_a_crop_equals_a_loop_over_the_cells():
-    dataset, model = toy_probes(measures=[dict(type='LSC', images=3, window=3, crop_feature='class_token')]), small_vit()
+    dataset, model = (
+        toy_probes(measures=[dict(type='LSC', images=3, window=3, crop_feature='class_token')]),
+        small_vit(),
+    )
     report = measure_model(model, dataset, batch_size=13)
     expected = []
     for draw in dataset.manifest['measures'][0]['draws']:
@@ -88,9 +94,9 @@ def test_the_class_token_of_a_crop_equals_a_loop_over_the_cells():
         values = []
         for i in range(SIZE // CELL):
             for j in range(SIZE // CELL):
-                crop = padded[i * CELL:(i + 3) * CELL, j * CELL:(j + 3) * CELL]
+                crop = padded[i * CELL : (i + 3) * CELL, j * CELL : (j + 3) * CELL]
                 tokens = model.backbone(normalized(crop)[None])[0][0].detach().double().numpy()
-                near = whole[:, max(i - 1, 0):i + 2, max(j - 1, 0):j + 2].reshape(len(whole), -1).mean(1)
+                near = whole[:, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].reshape(len(whole), -1).mean(1)
                 values.append(cosine(tokens[0], near))
         expected.append(np.mean(values))
     assert report['values']['lsc_class_mean'] == pytest.approx(expected, abs=1e-5)
@@ -101,12 +107,16 @@ def test_the_class_token_of_a_crop_equals_a_loop_over_the_cells():
 def test_a_majority_of_neighbors_equals_the_naive_vote():
     dataset, model = toy_probes(measures=[dict(type='OKNN', k=6, temperature=None)]), ConvModel()
     report, rows = measure_model(model, dataset), reference_features(model, dataset)[0]
-    bank, query = ([(draw, row) for draw, row in zip(dataset.manifest['measures'][0]['draws'], rows)
-                    if draw['role'] == role] for role in ('bank', 'query'))
-    tables = [([label for draw, _ in part for label in draw['labels']], [z for _, row in part for z in row[0]])
-              for part in (bank, query)]
+    bank, query = (
+        [(draw, row) for draw, row in zip(dataset.manifest['measures'][0]['draws'], rows) if draw['role'] == role]
+        for role in ('bank', 'query')
+    )
+    tables = [
+        ([label for draw, _ in part for label in draw['labels']], [z for _, row in part for z in row[0]])
+        for part in (bank, query)
+    ]
     (bank_labels, bank_rows), (labels, queries) = tables
-    hits = knn_hits(bank_rows, bank_labels, queries, labels, 6, weight=lambda similarity: 1.)
+    hits = knn_hits(bank_rows, bank_labels, queries, labels, 6, weight=lambda similarity: 1.0)
     assert report['values']['oknn_top1'] == hits.astype(float).tolist()
     assert (hits != knn_hits(bank_rows, bank_labels, queries, labels, 6)).any()
 
@@ -120,8 +130,11 @@ def test_all_outside_the_part_is_replaced_where_that_is_asked_for():
         x1, y1, x2, y2 = source.chosen(draw['image'], [draw['object']])[0]
         middle = round(float(x1 + x2) / 2), round(float(y1 + y2) / 2)
         rows, columns = np.mgrid[:SIZE, :SIZE]
-        part = source.mask(draw['image'], draw['object']) & ((rows >= middle[1]) == (draw['quadrant'] >= 2)) & (
-            (columns >= middle[0]) == draw['quadrant'] % 2)
+        part = (
+            source.mask(draw['image'], draw['object'])
+            & ((rows >= middle[1]) == (draw['quadrant'] >= 2))
+            & ((columns >= middle[0]) == draw['quadrant'] % 2)
+        )
         features = []
         for outside in (np.broadcast_to(MEAN_COLOR, image.shape), other):
             shown = torch.from_numpy(np.where(part[..., None], image, outside)).permute(2, 0, 1)
@@ -138,5 +151,7 @@ def test_an_unknown_reading_or_a_network_without_a_class_token_is_one_clear_line
     with pytest.raises(ValueError, match="crop_feature must be one of patches, class_token, got 'cls'"):
         LSC(crop_feature='cls')
     with pytest.raises(ValueError, match='TimmBackbone has no class token'):
-        measure_model(timm_network('resnet18'), toy_probes(
-            measures=[dict(type='LSC', images=1, window=1, crop_feature='class_token')], size=96, cell=32))
+        measure_model(
+            timm_network('resnet18'),
+            toy_probes(measures=[dict(type='LSC', images=1, window=1, crop_feature='class_token')], size=96, cell=32),
+        )

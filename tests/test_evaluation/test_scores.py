@@ -3,6 +3,7 @@
 Random features differ in every column, so a wrong column, probe or subset cannot hide, as it can behind the small
 differences between the features of a real network.
 """
+
 import math
 from statistics import median
 
@@ -40,9 +41,11 @@ def histogram(values, upper=1.0):
 def check(score, metrics, values, groups, histograms=None, curves=None):
     """All that is published and nothing else; a metric is its value and the number of items behind it."""
     assert {name: entry.value for name, entry in score.metrics.items()} == pytest.approx(
-        {name: value for name, (value, _) in metrics.items()}, rel=1e-9, abs=1e-12)
+        {name: value for name, (value, _) in metrics.items()}, rel=1e-9, abs=1e-12
+    )
     assert {name: entry.count for name, entry in score.metrics.items()} == {
-        name: count for name, (_, count) in metrics.items()}
+        name: count for name, (_, count) in metrics.items()
+    }
     assert all(entry.low <= entry.high for entry in score.metrics.values())
     assert set(score.values) == set(values) and score.groups == groups
     for name, expected in values.items():
@@ -52,7 +55,8 @@ def check(score, metrics, values, groups, histograms=None, curves=None):
         for line, points in expected.items():
             assert score.curves[name][line] == pytest.approx(points, rel=1e-9), (name, line)
     assert {name: set(lines) for name, lines in score.curves.items()} == {
-        name: set(lines) for name, lines in (curves or {}).items()}
+        name: set(lines) for name, lines in (curves or {}).items()
+    }
 
 
 def rank(bank, labels, query, label, k, temperature, allowed):
@@ -72,13 +76,22 @@ def objects(generator, rng, role, images, one_split):
     for image in images:
         count = int(rng.integers(1, 5))
         ids = [100 * image + i for i in range(count)]
-        chosen = [int(key) for key in rng.permutation(ids)[:int(rng.integers(0, 3))]]
+        chosen = [int(key) for key in rng.permutation(ids)[: int(rng.integers(0, 3))]]
         if role == 'bank':
             chosen = chosen or ids[:1]
             ids = chosen
-        draws.append(dict(role=role, image=image, objects=ids, chosen=chosen, background=0, one_split=one_split,
-                          labels=rng.integers(0, CLASSES, len(ids)).tolist(),
-                          areas=[float(area) for area in rng.choice([1023, 1024, 5000, 9215, 9216, 20000], len(ids))]))
+        draws.append(
+            dict(
+                role=role,
+                image=image,
+                objects=ids,
+                chosen=chosen,
+                background=0,
+                one_split=one_split,
+                labels=rng.integers(0, CLASSES, len(ids)).tolist(),
+                areas=[float(area) for area in rng.choice([1023, 1024, 5000, 9215, 9216, 20000], len(ids))],
+            )
+        )
         shown = [features(generator, len(ids))] + ([features(generator, len(chosen))] if chosen else [])
         rows.append(shown)
     return draws, rows
@@ -140,8 +153,10 @@ def test_every_number_of_oknn_is_that_of_loops(one_split, temperature):
 def test_a_class_that_no_neighbor_has_is_not_among_the_first_five_of_three():
     shown, draws = torch.eye(3), []
     for role, labels in (('bank', (0, 0, 1)), ('query', (0, 1, 2))):
-        draws += [dict(role=role, image=place, objects=[place], chosen=[place], labels=[label], areas=[1.],
-                       one_split=False) for place, label in enumerate(labels)]
+        draws += [
+            dict(role=role, image=place, objects=[place], chosen=[place], labels=[label], areas=[1.0], one_split=False)
+            for place, label in enumerate(labels)
+        ]
     score = OKNN(k=3).score(draws, [[shown[draw['image']][None]] * 2 for draw in draws])
     assert score.metrics['oknn_top5'].value == pytest.approx(2 / 3)
     assert score.metrics['oknn_top1'].value == pytest.approx(1 / 3)
@@ -152,7 +167,7 @@ def test_histograms_have_fifty_equal_bins_and_their_ends_hold_what_is_outside():
     draws = [dict(image=n) for n in range(4)]
     # Cosines 1, 0, -1 and that of the middle of the 8th bin: changes of 0, 1, 2 and 0.15.
     angles = [0, math.pi / 2, math.pi, math.acos(1 - 0.15)]
-    rows = [[torch.tensor([[1., 0.]]), torch.tensor([[math.cos(angle), math.sin(angle)]])] * 2 for angle in angles]
+    rows = [[torch.tensor([[1.0, 0.0]]), torch.tensor([[math.cos(angle), math.sin(angle)]])] * 2 for angle in angles]
     found = IntraCouplingRatio().score(draws, rows).histograms['cr_intra_pixel']
     assert found['edges'] == pytest.approx([place / 50 for place in range(51)])
     assert {place: count for place, count in enumerate(found['counts']) if count} == {0: 1, 7: 1, 49: 2}
@@ -188,7 +203,8 @@ def test_every_number_of_inter_coupling_is_that_of_loops(removal, prefix):
             ratio=[r / 10 for r in range(10)],
             mean=[mean(row[r] for row in ratio) for r in range(10)],
             median=[median(row[r] for row in ratio) for r in range(10)],
-            ratio_of_means=[mean(row[r] for row in top) / mean(row[r] for row in bottom) for r in range(10)])
+            ratio_of_means=[mean(row[r] for row in top) / mean(row[r] for row in bottom) for r in range(10)],
+        )
         for name in ('mean', 'median', 'ratio_of_means'):
             metrics[f'{key}_{name}'] = mean(curves[key][name][1:]), 12
         for name, table in (('clamped_share', clamped), ('dcos', dcos)):
@@ -204,10 +220,17 @@ def test_every_number_of_intra_coupling_is_that_of_loops():
     generator = torch.Generator().manual_seed(2)
     draws = [dict(image=n // 2) for n in range(9)]
     rows = [[features(generator, 1) for _ in range(4)] for _ in draws]
-    values = {key: [1 - cosine(shown[i][0].double(), shown[i + 1][0].double()) for shown in rows]
-              for key, i in (('cr_intra_pixel', 0), ('cr_intra_cell', 2))}
-    check(IntraCouplingRatio().score(draws, rows), {key: (mean(part), 9) for key, part in values.items()}, values,
-          {key: [n // 2 for n in range(9)] for key in values}, {key: histogram(part) for key, part in values.items()})
+    values = {
+        key: [1 - cosine(shown[i][0].double(), shown[i + 1][0].double()) for shown in rows]
+        for key, i in (('cr_intra_pixel', 0), ('cr_intra_cell', 2))
+    }
+    check(
+        IntraCouplingRatio().score(draws, rows),
+        {key: (mean(part), 9) for key, part in values.items()},
+        values,
+        {key: [n // 2 for n in range(9)] for key in values},
+        {key: histogram(part) for key, part in values.items()},
+    )
 
 
 def test_every_number_of_context_shift_is_that_of_loops():
@@ -215,27 +238,54 @@ def test_every_number_of_context_shift_is_that_of_loops():
     draws = [dict(image=n + 5) for n in range(9)]
     rows = [[features(generator, 1) for _ in range(2)] for _ in draws]
     center = sum(shown[0][0].double() for shown in rows) / 9
-    values = {key: [1 - cosine(*(row[0].double() - shift for row in shown)) for shown in rows]
-              for key, shift in (('context_shift', center), ('context_shift_raw', 0))}
-    check(ContextShift().score(draws, rows), {key: (mean(part), 9) for key, part in values.items()}, values,
-          {key: [n + 5 for n in range(9)] for key in values}, {key: histogram(part) for key, part in values.items()})
+    values = {
+        key: [1 - cosine(*(row[0].double() - shift for row in shown)) for shown in rows]
+        for key, shift in (('context_shift', center), ('context_shift_raw', 0))
+    }
+    check(
+        ContextShift().score(draws, rows),
+        {key: (mean(part), 9) for key, part in values.items()},
+        values,
+        {key: [n + 5 for n in range(9)] for key in values},
+        {key: histogram(part) for key, part in values.items()},
+    )
 
 
 @pytest.mark.parametrize('one_split, temperature', [(False, 0.07), (True, 0.2), (True, None)])
 def test_every_number_of_background_leak_is_that_of_loops(one_split, temperature):
     generator, rng = torch.Generator().manual_seed(4), np.random.default_rng(4)
     labels, shown = rng.integers(0, CLASSES, 50).tolist(), features(generator, 50)
-    draws = [dict(role=role, image=image, label=labels[image], one_split=one_split)
-             for role, images in (('query', range(20, 50)), ('bank', range(40))) for image in images]
+    draws = [
+        dict(role=role, image=image, label=labels[image], one_split=one_split)
+        for role, images in (('query', range(20, 50)), ('bank', range(40)))
+        for image in images
+    ]
     # Of one image the bank has nearly the same feature: the nearest one, if it were not left out.
     rows = [[shown[draw['image']] + 0.01 * features(generator, 1)] for draw in draws]
     bank = [(draw, shown[0][0].double()) for draw, shown in zip(draws, rows) if draw['role'] == 'bank']
-    hits = [float(rank([row for _, row in bank], [d['label'] for d, _ in bank], shown[0][0].double(), draw['label'], 7,
-                       temperature, [not one_split or d['image'] != draw['image'] for d, _ in bank]) == 0)
-            for draw, shown in zip(draws, rows) if draw['role'] == 'query']
+    hits = [
+        float(
+            rank(
+                [row for _, row in bank],
+                [d['label'] for d, _ in bank],
+                shown[0][0].double(),
+                draw['label'],
+                7,
+                temperature,
+                [not one_split or d['image'] != draw['image'] for d, _ in bank],
+            )
+            == 0
+        )
+        for draw, shown in zip(draws, rows)
+        if draw['role'] == 'query'
+    ]
     assert 0 < mean(hits) < 1
-    check(BackgroundLeak(k=7, temperature=temperature).score(draws, rows), {'background_leak': (mean(hits), 30)},
-          {'background_leak': hits}, {'background_leak': list(range(20, 50))})
+    check(
+        BackgroundLeak(k=7, temperature=temperature).score(draws, rows),
+        {'background_leak': (mean(hits), 30)},
+        {'background_leak': hits},
+        {'background_leak': list(range(20, 50))},
+    )
 
 
 def test_every_number_of_lsc_is_that_of_loops():
@@ -250,5 +300,10 @@ def test_every_number_of_lsc_is_that_of_loops():
         maps = [[cosine(a - shift, w - shift) for a, w in zip(*image)] for image in zip(alone, windows)]
         values[f'{key}_mean'] = [mean(image) for image in maps]
         histograms[key] = histogram([value for image in maps for value in image])
-    check(LSC().score(draws, rows), {key: (mean(part), 4) for key, part in values.items()}, values,
-          {key: [n + 3 for n in range(4)] for key in values}, histograms)
+    check(
+        LSC().score(draws, rows),
+        {key: (mean(part), 4) for key, part in values.items()},
+        values,
+        {key: [n + 3 for n in range(4)] for key in values},
+        histograms,
+    )

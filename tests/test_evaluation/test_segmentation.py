@@ -1,4 +1,5 @@
 """Scores, matchings, components, clusters and label sizes against slow code that is obviously right."""
+
 import itertools
 
 import numpy as np
@@ -14,7 +15,13 @@ from mmdecouple.evaluation.segmentation import IGNORE, shrink_labels, squash
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.scoring import (
-    class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores)
+    class_iou,
+    count_pairs,
+    hungarian_match,
+    majority_match,
+    merge_clusters,
+    scores,
+)
 
 
 @st.composite
@@ -70,8 +77,10 @@ def test_majority_is_the_best_of_all_many_to_one_matchings_by_correct_pixels(cas
     predictions = [int(match[i]) for i in ids]
     assert np.array_equal(merge_clusters(counts, match), table(predictions, labels, classes, classes))
     if clusters <= 4:
-        best = max(sum(counts[k, c] for k, c in enumerate(chosen))
-                   for chosen in itertools.product(range(classes), repeat=clusters))
+        best = max(
+            sum(counts[k, c] for k, c in enumerate(chosen))
+            for chosen in itertools.product(range(classes), repeat=clusters)
+        )
         assert np.trace(merge_clusters(counts, match)) == best
 
 
@@ -82,8 +91,9 @@ def test_hungarian_is_the_best_of_all_permutations_by_iou(case):
     counts = table([i % classes for i in ids], labels, classes, classes)
     match = hungarian_match(counts)
     assert sorted(match) == list(range(classes))
-    best = max(class_iou(merge_clusters(counts, np.array(chosen))).sum()
-               for chosen in itertools.permutations(range(classes)))
+    best = max(
+        class_iou(merge_clusters(counts, np.array(chosen))).sum() for chosen in itertools.permutations(range(classes))
+    )
     assert class_iou(merge_clusters(counts, match)).sum() == pytest.approx(best)
 
 
@@ -96,7 +106,7 @@ def test_one_to_one_matching_of_unequal_numbers_is_refused():
 def test_components_are_those_of_an_svd_of_standardized_tokens(dims, monkeypatch):
     monkeypatch.setattr('mmdecouple.evaluation.segmentation.clustering.CHUNK', 37)
     rng = np.random.default_rng(0)
-    tokens = (rng.standard_normal((200, 6)) @ rng.standard_normal((6, 6)) * 10**rng.uniform(-2, 2, 6) + 50)
+    tokens = rng.standard_normal((200, 6)) @ rng.standard_normal((6, 6)) * 10 ** rng.uniform(-2, 2, 6) + 50
     tokens = np.concatenate([tokens, np.full((200, 1), 0.1)], 1).astype(np.float32)
     found = principal_components(torch.from_numpy(tokens), dims).numpy()
     informative = tokens[:, :6].astype(float)
@@ -115,17 +125,19 @@ def clusters_of(points, count, seed=0, iterations=100, restarts=5, sample=256, l
 
 def test_without_faiss_clusters_are_those_of_scikit_learn_on_points_drawn_by_the_seed():
     points = np.random.default_rng(1).standard_normal((200, 3)).astype(np.float32)
-    drawn = points[np.sort(np.random.default_rng(4).permutation(200)[:5 * 20])]
-    fitted = {sample: KMeans(5, init='random', n_init=3, max_iter=4, tol=0, random_state=4).fit(chosen).predict(points)
-              for sample, chosen in ((20, drawn), (40, points), (None, points))}
+    drawn = points[np.sort(np.random.default_rng(4).permutation(200)[: 5 * 20])]
+    fitted = {
+        sample: KMeans(5, init='random', n_init=3, max_iter=4, tol=0, random_state=4).fit(chosen).predict(points)
+        for sample, chosen in ((20, drawn), (40, points), (None, points))
+    }
     for sample, expected in fitted.items():
         assert np.array_equal(clusters_of(points, 5, 4, iterations=4, restarts=3, sample=sample), expected)
     assert (fitted[20] != fitted[40]).any()
 
 
 def test_as_many_clusters_as_tokens_and_fewer_different_tokens_than_clusters_are_no_obstacle(recwarn):
-    assert sorted(clusters_of(np.arange(4.)[:, None], 4)) == [0, 1, 2, 3]
-    assert len(set(clusters_of(np.repeat([[0.], [9.]], 5, 0), 4))) <= 4
+    assert sorted(clusters_of(np.arange(4.0)[:, None], 4)) == [0, 1, 2, 3]
+    assert len(set(clusters_of(np.repeat([[0.0], [9.0]], 5, 0), 4))) <= 4
     assert not recwarn.list
 
 
@@ -134,7 +146,7 @@ def test_tokens_go_to_their_nearest_center_and_the_centers_are_their_means(libra
     if library == 'faiss':
         pytest.importorskip('faiss')
     rng = np.random.default_rng(1)
-    points = (rng.standard_normal((5, 3))[rng.integers(0, 5, 300)] * 4 + rng.standard_normal((300, 3)) * 0.3)
+    points = rng.standard_normal((5, 3))[rng.integers(0, 5, 300)] * 4 + rng.standard_normal((300, 3)) * 0.3
     points = points.astype(np.float32)
     ids = clusters_of(points, 5, library=library)
     centers = np.array([points[ids == k].mean(0) for k in range(5)])
@@ -142,7 +154,7 @@ def test_tokens_go_to_their_nearest_center_and_the_centers_are_their_means(libra
     assert np.array_equal(ids, distances.argmin(1))
     assert np.array_equal(ids, clusters_of(points, 5, library=library))
     sampled = clusters_of(points, 5, sample=20, library=library)
-    assert sampled.shape == (300, ) and set(sampled) == set(range(5))
+    assert sampled.shape == (300,) and set(sampled) == set(range(5))
 
 
 def test_too_few_tokens_and_a_missing_library_are_one_clear_line(monkeypatch):

@@ -1,4 +1,5 @@
 """Data sets in their published layouts, made small."""
+
 import importlib
 import os
 
@@ -70,7 +71,8 @@ STUFF = {
     'ceiling': 'ceiling-other ceiling-tile',
     'floor': 'carpet floor-marble floor-other floor-stone floor-tile floor-wood',
     'food-stuff': 'food-other fruit salad vegetable',
-    'furniture-stuff': 'cabinet counter cupboard desk-stuff door-stuff furniture-other light mirror-stuff shelf stairs table',
+    'furniture-stuff': 'cabinet counter cupboard desk-stuff door-stuff furniture-other light mirror-stuff shelf stairs '
+    'table',
     'ground': 'dirt gravel ground-other mud pavement platform playingfield railroad road sand snow',
     'plant': 'branch bush flower grass leaves moss plant-other straw tree',
     'raw-material': 'cardboard metal paper plastic',
@@ -80,18 +82,24 @@ STUFF = {
     'textile': 'banner blanket cloth clothes curtain mat napkin pillow rug textile-other towel',
     'wall': 'wall-brick wall-concrete wall-other wall-panel wall-stone wall-tile wall-wood',
     'water': 'fog river sea water-other waterdrops',
-    'window': 'window-blind window-other'}
+    'window': 'window-blind window-other',
+}
 
 
 def test_the_stuff_table_is_the_hierarchy_of_names():
     from mmseg.datasets import COCOStuffDataset
+
     names = COCOStuffDataset.METAINFO['classes'][80:]
-    assert COCO_STUFF_15 == {group: tuple(sorted(92 + names.index(name) for name in members.split()))
-                             for group, members in STUFF.items()}
+    assert {
+        group: tuple(sorted(92 + names.index(name) for name in members.split())) for group, members in STUFF.items()
+    } == COCO_STUFF_15
 
 
-@pytest.mark.parametrize('content', [b'{"0": "a", "2": "b"}', b'["a"]', b'{"0": 1}', b'{"0": "a"', b'\xff\xfe{',
-                                     b'{"0": ' + b'[' * 100_000], ids=str)
+@pytest.mark.parametrize(
+    'content',
+    [b'{"0": "a", "2": "b"}', b'["a"]', b'{"0": 1}', b'{"0": "a"', b'\xff\xfe{', b'{"0": ' + b'[' * 100_000],
+    ids=str,
+)
 def test_a_list_of_classes_that_cannot_be_used_is_refused(tmp_path, content):
     folder = tmp_path / 'semantic'
     folder.mkdir()
@@ -105,8 +113,10 @@ def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_o
     for split, count in (('train', 20), ('val', 2)):
         for i in range(count):
             photo(tmp_path / f'{split}2017' / f'{i:012d}.jpg', (1, 6))
-            write(tmp_path / 'annotations' / f'stuff_{split}2017_pixelmaps' / f'{i:012d}.png',
-                  [[0, 92, 182, 183, 124, 106]])
+            write(
+                tmp_path / 'annotations' / f'stuff_{split}2017_pixelmaps' / f'{i:012d}.png',
+                [[0, 92, 182, 183, 124, 106]],
+            )
     train, val = (open_source(f'coco-stuff:{tmp_path}', split) for split in ('train', 'val'))
     assert len(train) == 2 and len(val) == 2 and train.pairs == open_source(f'coco-stuff:{tmp_path}', 'train').pairs
     names = [val.classes[v] if v != IGNORE else None for v in np.asarray(val.read(1)[1])[0]]
@@ -161,8 +171,16 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     refused('fifo', f'voc:{voc}')
     (base / 'ImageSets' / 'Segmentation' / 'val.txt').write_bytes(b'x3\n\xe9\n')
     refused('list', f'voc:{voc}')
-    for kind, part in dict(word="got 'ade:x'", path='has not the expected layout', split="'train' or 'val'",
-                           value='holds the value 40', size='8 x 5 pixels, its image 8 x 6', mode='mode RGB',
-                           broken='is not a readable label map', missing='1 of 1 label maps do not exist',
-                           fifo='not an ordinary file', list='is not UTF-8: byte 3').items():
+    for kind, part in dict(
+        word="got 'ade:x'",
+        path='has not the expected layout',
+        split="'train' or 'val'",
+        value='holds the value 40',
+        size='8 x 5 pixels, its image 8 x 6',
+        mode='mode RGB',
+        broken='is not a readable label map',
+        missing='1 of 1 label maps do not exist',
+        fifo='not an ordinary file',
+        list='is not UTF-8: byte 3',
+    ).items():
         assert part in lines[kind], kind

@@ -1,4 +1,5 @@
 """Whole measures on networks whose segmentation is known by construction."""
+
 import random
 
 import numpy as np
@@ -8,8 +9,15 @@ from mmengine.model import BaseModel
 from PIL import Image
 
 from mmdecouple.evaluation.segmentation import (
-    IGNORE, AugmentedImages, FCNSegmentation, LinearSegmentation, OverClustering, Runtime, SegmentationImages,
-    measure_segmentation)
+    IGNORE,
+    AugmentedImages,
+    FCNSegmentation,
+    LinearSegmentation,
+    OverClustering,
+    Runtime,
+    SegmentationImages,
+    measure_segmentation,
+)
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.files import write_json
 
@@ -51,7 +59,7 @@ class OneHotModel(BaseModel):
         colors = torch.from_numpy(COLORS).float()
         distance = (images[:, None] - colors[None, :, :, None, None]).square().sum(2)
         one_hot = torch.nn.functional.one_hot(distance.argmin(1), 4).permute(0, 3, 1, 2).float()
-        return self.dropout(one_hot)[..., ::self.stride, ::self.stride]
+        return self.dropout(one_hot)[..., :: self.stride, :: self.stride]
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         raise NotImplementedError
@@ -62,6 +70,7 @@ def splits():
 
 
 HEAD = dict(epochs=4, drop_at=3, batch_size=4, lr=0.5, augment=False, seeds=2)
+
 
 def test_features_that_are_the_class_give_100_percent_by_a_linear_head():
     report = measure_segmentation(OneHotModel(), *splits(), [LinearSegmentation(**HEAD)])
@@ -95,7 +104,7 @@ def test_features_without_content_get_the_most_frequent_class_alone():
     train, val = splits()
     labels = torch.stack([labels for _, labels in val])
     shares = torch.stack([(labels == c).sum() for c in range(4)]) / (labels != IGNORE).sum()
-    report = measure_segmentation(BlindModel(), train, val, [OverClustering(clusters=(5, ), seeds=1)])
+    report = measure_segmentation(BlindModel(), train, val, [OverClustering(clusters=(5,), seeds=1)])
     assert report['metrics']['overcluster_5_majority_miou']['value'] == pytest.approx(float(shares.max()) / 4)
     assert report['metrics']['overcluster_5_majority_pixel_accuracy']['value'] == pytest.approx(float(shares.max()))
 
@@ -125,18 +134,24 @@ def test_heads_learn_from_crops_too_and_batches_of_reading_change_nothing():
 def test_measuring_leaves_modes_and_generators_alone():
     model = OneHotModel().train()
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    measure_segmentation(model, *splits(), [LinearSegmentation(epochs=1, augment=True), OverClustering((3, ), seeds=1)])
+    measure_segmentation(model, *splits(), [LinearSegmentation(epochs=1, augment=True), OverClustering((3,), seeds=1)])
     assert model.training and model.dropout.training
     assert random.getstate() == states[0] and (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
 
 
-@pytest.mark.parametrize('make, line', [
-    (lambda: LinearSegmentation(lr=0), 'LinearSegmentation: lr must be positive, got 0'),
-    (lambda: OverClustering(clusters=('few', )), "clusters must be positive numbers or 'classes', got 'few'"),
-    (lambda: OverClustering(seeds=0), 'OverClustering: seeds must be at least 1, got 0'),
-    (lambda: SegmentationImages('scenes', limit=0), 'SegmentationImages: limit must be a whole number or None of at least 1, got 0'),
-])
+@pytest.mark.parametrize(
+    'make, line',
+    [
+        (lambda: LinearSegmentation(lr=0), 'LinearSegmentation: lr must be positive, got 0'),
+        (lambda: OverClustering(clusters=('few',)), "clusters must be positive numbers or 'classes', got 'few'"),
+        (lambda: OverClustering(seeds=0), 'OverClustering: seeds must be at least 1, got 0'),
+        (
+            lambda: SegmentationImages('scenes', limit=0),
+            'SegmentationImages: limit must be a whole number or None of at least 1, got 0',
+        ),
+    ],
+)
 def test_settings_out_of_range_are_one_clear_line(make, line):
     with pytest.raises(ValueError) as error:
         make()
@@ -144,6 +159,6 @@ def test_settings_out_of_range_are_one_clear_line(make, line):
 
 
 def test_a_report_without_a_file_is_json_all_the_same(tmp_path):
-    report = measure_segmentation(OneHotModel(), *splits(), [OverClustering((3, ), seeds=1)])
+    report = measure_segmentation(OneHotModel(), *splits(), [OverClustering((3,), seeds=1)])
     write_json(tmp_path / 'report.json', report)
-    assert report['format'] == 'mmdecouple-segmentation/1' and report['measures']['overcluster']['clusters'] == (3, )
+    assert report['format'] == 'mmdecouple-segmentation/1' and report['measures']['overcluster']['clusters'] == (3,)

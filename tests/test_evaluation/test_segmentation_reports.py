@@ -1,4 +1,5 @@
 """Every number of a segmentation report against loops over pixels, for heads and clusters that know nothing."""
+
 import itertools
 from dataclasses import dataclass
 
@@ -8,8 +9,17 @@ import torch
 
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.evaluation.segmentation import (
-    IGNORE, FCNSegmentation, LinearSegmentation, OverClustering, Runtime, SegmentationMeasure, SegmentationResult,
-    measure_segmentation, over_clustering, shrink_labels)
+    IGNORE,
+    FCNSegmentation,
+    LinearSegmentation,
+    OverClustering,
+    Runtime,
+    SegmentationMeasure,
+    SegmentationResult,
+    measure_segmentation,
+    over_clustering,
+    shrink_labels,
+)
 from mmdecouple.evaluation.segmentation.heads import LinearHead
 
 from .test_segmentation import slow_iou
@@ -23,8 +33,11 @@ def by_loops(predictions, labels):
     iou = slow_iou(predictions, labels, CLASSES)
     known = [(p, y) for p, y in zip(predictions, labels) if y != IGNORE]
     present = [iou[c] for c in sorted({y for _, y in known})]
-    return iou, dict(miou=sum(iou) / CLASSES, miou_present=sum(present) / len(present),
-                     pixel_accuracy=sum(p == y for p, y in known) / len(known))
+    return iou, dict(
+        miou=sum(iou) / CLASSES,
+        miou_present=sum(present) / len(present),
+        pixel_accuracy=sum(p == y for p, y in known) / len(known),
+    )
 
 
 def check(report, name, found):
@@ -33,9 +46,10 @@ def check(report, name, found):
         seeds = [scores[key] for _, scores in found]
         assert 0 < max(seeds) < 1 and len(set(seeds)) > 1
         middle = sum(seeds) / len(seeds)
-        spread = (sum((value - middle)**2 for value in seeds) / len(seeds))**0.5
+        spread = (sum((value - middle) ** 2 for value in seeds) / len(seeds)) ** 0.5
         assert report['metrics'][f'{name}_{key}'] == dict(
-            value=pytest.approx(middle), std=pytest.approx(spread), seeds=pytest.approx(seeds))
+            value=pytest.approx(middle), std=pytest.approx(spread), seeds=pytest.approx(seeds)
+        )
     expected = [sum(iou[c] for iou, _ in found) / len(found) for c in range(CLASSES)]
     assert list(report['class_iou'][name].values()) == pytest.approx(expected)
 
@@ -56,8 +70,9 @@ def test_numbers_of_heads_are_those_of_loops_over_pixels(eval_size, side, monkey
         torch.manual_seed(seed)
         heads.append(LinearHead(4, CLASSES).eval())
     monkeypatch.setattr(LinearSegmentation, '_train', lambda self, *rest: heads[rest[3]])
-    report = measure_segmentation(OneHotModel(CELL), train, val, [
-        LinearSegmentation(seeds=3, augment=False, eval_size=eval_size)])
+    report = measure_segmentation(
+        OneHotModel(CELL), train, val, [LinearSegmentation(seeds=3, augment=False, eval_size=eval_size)]
+    )
     model, found = OneHotModel(CELL).eval(), []
     for head in heads:
         predictions, truth = [], []
@@ -66,7 +81,7 @@ def test_numbers_of_heads_are_those_of_loops_over_pixels(eval_size, side, monkey
             predictions += logits.argmax(0).flatten().tolist()
             truth += shrink_labels(labels[None], side).flatten().tolist()
         found.append(by_loops(predictions, truth))
-    assert [name for name in report['metrics']] == ['linear_miou', 'linear_miou_present', 'linear_pixel_accuracy']
+    assert list(report['metrics']) == ['linear_miou', 'linear_miou_present', 'linear_pixel_accuracy']
     check(report, 'linear', found)
 
 
@@ -80,7 +95,7 @@ def test_numbers_of_clusterings_are_those_of_loops_over_pixels(clusters, name, m
         return np.random.default_rng(seed).integers(0, count, len(val) * cells**2)
 
     monkeypatch.setattr(over_clustering, 'kmeans', lambda points, number, seed, *rest: drawn(seed))
-    report = measure_segmentation(OneHotModel(CELL), train, val, [OverClustering(clusters=(clusters, ), seeds=2)])
+    report = measure_segmentation(OneHotModel(CELL), train, val, [OverClustering(clusters=(clusters,), seeds=2)])
     found = []
     for seed in range(2):
         ids = drawn(seed).reshape(len(val), cells, cells)
@@ -91,10 +106,14 @@ def test_numbers_of_clusterings_are_those_of_loops_over_pixels(clusters, name, m
                 truth.append(int(labels[y, x]))
         pixels = [[sum(k == i and y == c for i, y in zip(own, truth)) for c in range(CLASSES)] for k in range(count)]
         if clusters == 'classes':
-            union = [[sum(pixels[k]) + sum(row[c] for row in pixels) - pixels[k][c] for c in range(CLASSES)]
-                     for k in range(count)]
-            match = max(itertools.permutations(range(CLASSES)), key=lambda chosen: sum(
-                pixels[k][c] / max(union[k][c], 1) for k, c in enumerate(chosen)))
+            union = [
+                [sum(pixels[k]) + sum(row[c] for row in pixels) - pixels[k][c] for c in range(CLASSES)]
+                for k in range(count)
+            ]
+            match = max(
+                itertools.permutations(range(CLASSES)),
+                key=lambda chosen: sum(pixels[k][c] / max(union[k][c], 1) for k, c in enumerate(chosen)),
+            )
         else:
             match = [row.index(max(row)) for row in pixels]
         found.append(by_loops([match[i] for i in own], truth))
@@ -134,14 +153,26 @@ def test_progress_counts_every_stage_from_its_first_part_to_its_last():
     seen = {}
     runtime = Runtime(batch_size=4, progress=lambda stage, *done: seen.setdefault(stage, []).append(done))
     head = dict(epochs=3, drop_at=3, batch_size=4, seeds=2)
-    measure_segmentation(OneHotModel(CELL), *splits(), [
-        LinearSegmentation(**head, augment=False), FCNSegmentation(**head, channels=2),
-        OverClustering(clusters=(6, 'classes', CLASSES), seeds=2)], runtime=runtime)
+    measure_segmentation(
+        OneHotModel(CELL),
+        *splits(),
+        [
+            LinearSegmentation(**head, augment=False),
+            FCNSegmentation(**head, channels=2),
+            OverClustering(clusters=(6, 'classes', CLASSES), seeds=2),
+        ],
+        runtime=runtime,
+    )
     epochs, val = [(done, 6) for done in range(1, 7)], [(4, 7), (7, 7)]
     assert seen == {
-        'linear: features': [(4, 10), (8, 10), (10, 10)], 'linear: epochs': epochs, 'linear: scoring': val,
-        'fcn: epochs': epochs, 'fcn: scoring': val, 'overcluster: features': val,
-        'overcluster: clusterings': [(done, 4) for done in range(1, 5)]}
+        'linear: features': [(4, 10), (8, 10), (10, 10)],
+        'linear: epochs': epochs,
+        'linear: scoring': val,
+        'fcn: epochs': epochs,
+        'fcn: scoring': val,
+        'overcluster: features': val,
+        'overcluster: clusterings': [(done, 4) for done in range(1, 5)],
+    }
 
 
 @dataclass
@@ -158,9 +189,9 @@ class SlowMeasure(SegmentationMeasure):
 
 
 def test_seconds_are_those_of_each_measure(monkeypatch):
-    clock = [1000.]
+    clock = [1000.0]
     monkeypatch.setattr('time.perf_counter', lambda: clock[0])
-    measures = [SlowMeasure('a', 2.126, clock), SlowMeasure('b', 7., clock)]
+    measures = [SlowMeasure('a', 2.126, clock), SlowMeasure('b', 7.0, clock)]
     report = measure_segmentation(OneHotModel(CELL), *splits(), measures)
     assert report['seconds'] == dict(a=2.13, b=7)
 
@@ -173,7 +204,7 @@ def test_a_loss_that_is_not_finite_names_the_epoch_and_the_rate():
 
 def test_components_are_remarked_only_where_there_are_fewer_than_asked_for():
     for dims, remarks in ((CLASSES, 0), (CLASSES + 1, 1)):
-        report = measure_segmentation(OneHotModel(CELL), *splits(), [OverClustering((CLASSES, ), 1, pca_dim=dims)])
+        report = measure_segmentation(OneHotModel(CELL), *splits(), [OverClustering((CLASSES,), 1, pca_dim=dims)])
         assert sum('all components kept' in note for note in report['notes']) == remarks
         assert not any('clusters have tokens' in note for note in report['notes'])
 
@@ -186,4 +217,4 @@ def test_splits_of_other_classes_and_features_that_are_not_finite_are_one_clear_
     model = OneHotModel(CELL)
     model.dense_features = lambda images: OneHotModel.dense_features(model, images) / 0
     with pytest.raises(ValueError, match='features that are not finite'):
-        measure_segmentation(model, *splits(), [OverClustering((3, ), 1)])
+        measure_segmentation(model, *splits(), [OverClustering((3,), 1)])

@@ -1,8 +1,9 @@
 """What short names stand for: numbers of two reports are comparable where they mean the same probes."""
+
 import pytest
 
-from mmdecouple.evaluation.segmentation.suites import measure_configs, scenes_of
 from mmdecouple.evaluation.probes.suites import coco_probe, probe_config, scene_probe
+from mmdecouple.evaluation.segmentation.suites import measure_configs, scenes_of
 
 SCENES = dict(type='SceneImages', scenes=dict(size=64, classes=3))
 
@@ -13,17 +14,34 @@ def scenes(split, count, size, **knobs):
 
 def test_scenes_are_measured_with_limits_that_fit_their_small_images():
     assert scene_probe({}) == dict(
-        type='ProbeDataset', size=96, cell=8, objects=scenes('val', 1000, 96), bank=scenes('train', 3000, 96),
+        type='ProbeDataset',
+        size=96,
+        cell=8,
+        objects=scenes('val', 1000, 96),
+        bank=scenes('train', 3000, 96),
         singles=scenes('val', 400, 96, objects=(1, 1)),
-        measures=[dict(type='OKNN'), dict(type='InterCouplingRatio', pairs=300, min_side=96 / 5),
-                  dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1),
-                  dict(type='ContextShift'), dict(type='BackgroundLeak'), dict(type='LSC', images=24, window=3)])
+        measures=[
+            dict(type='OKNN'),
+            dict(type='InterCouplingRatio', pairs=300, min_side=96 / 5),
+            dict(type='IntraCouplingRatio', objects=1000, min_cells=4, min_part_cells=1),
+            dict(type='ContextShift'),
+            dict(type='BackgroundLeak'),
+            dict(type='LSC', images=24, window=3),
+        ],
+    )
 
 
-@pytest.mark.parametrize('trained, asked, size, knobs', [
-    (SCENES, None, 64, dict(classes=3)), (SCENES, 48, 48, dict(classes=3)),
-    (dict(type='SceneImages', scenes=dict(size=(80, 112))), None, 80, {}), (dict(type='SceneImages'), None, 96, {}),
-    (dict(type='ImageDataset', scenes=dict(size=64)), None, 96, {}), (None, 40, 40, {})])
+@pytest.mark.parametrize(
+    'trained, asked, size, knobs',
+    [
+        (SCENES, None, 64, dict(classes=3)),
+        (SCENES, 48, 48, dict(classes=3)),
+        (dict(type='SceneImages', scenes=dict(size=(80, 112))), None, 80, {}),
+        (dict(type='SceneImages'), None, 96, {}),
+        (dict(type='ImageDataset', scenes=dict(size=64)), None, 96, {}),
+        (None, 40, 40, {}),
+    ],
+)
 def test_scenes_are_those_that_the_config_trains_on_at_the_size_asked_for(trained, asked, size, knobs):
     probe = probe_config('scenes', dict(train_dataloader=trained and dict(dataset=trained)), size=asked)
     assert probe['size'] == size and probe['objects'] == scenes('val', 1000, size, **knobs)
@@ -32,28 +50,62 @@ def test_scenes_are_those_that_the_config_trains_on_at_the_size_asked_for(traine
 
 
 def test_coco_is_found_in_its_standard_layout():
-    assert coco_probe() == coco_probe('data/coco', 'train2017', 'val2017') == dict(
-        type='ProbeDataset',
-        objects=dict(type='CocoObjects', ann_file='data/coco/annotations/instances_val2017.json',
-                     img_prefix='data/coco/val2017', name='coco-val2017'),
-        bank=dict(type='CocoObjects', ann_file='data/coco/annotations/instances_train2017.json',
-                  img_prefix='data/coco/train2017', name='coco-train2017'))
-    for word, parts in (('coco', ()), ('coco:a', ('a', )), ('coco:a:b:c', ('a', 'b', 'c'))):
-        measures = [dict(type=name) for name in ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift',
-                                                 'BackgroundLeak', 'LSC')]
+    assert (
+        coco_probe()
+        == coco_probe('data/coco', 'train2017', 'val2017')
+        == dict(
+            type='ProbeDataset',
+            objects=dict(
+                type='CocoObjects',
+                ann_file='data/coco/annotations/instances_val2017.json',
+                img_prefix='data/coco/val2017',
+                name='coco-val2017',
+            ),
+            bank=dict(
+                type='CocoObjects',
+                ann_file='data/coco/annotations/instances_train2017.json',
+                img_prefix='data/coco/train2017',
+                name='coco-train2017',
+            ),
+        )
+    )
+    for word, parts in (('coco', ()), ('coco:a', ('a',)), ('coco:a:b:c', ('a', 'b', 'c'))):
+        measures = [
+            dict(type=name)
+            for name in ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift', 'BackgroundLeak', 'LSC')
+        ]
         assert probe_config(word, {}) == {**coco_probe(*parts), 'measures': measures}
 
 
 def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
-    found = probe_config('coco', {}, size=64, cell=8, seed=0, manifest='m.json', measures=['LSC', 'InterCouplingRatio'],
-                         limit=60, removal='token')
-    assert found == {**coco_probe(), 'size': 64, 'cell': 8, 'seed': 0, 'manifest': 'm.json', 'measures': [
-        dict(type='InterCouplingRatio', pairs=60, removal='token'), dict(type='LSC', images=50)]}
+    found = probe_config(
+        'coco',
+        {},
+        size=64,
+        cell=8,
+        seed=0,
+        manifest='m.json',
+        measures=['LSC', 'InterCouplingRatio'],
+        limit=60,
+        removal='token',
+    )
+    assert found == {
+        **coco_probe(),
+        'size': 64,
+        'cell': 8,
+        'seed': 0,
+        'manifest': 'm.json',
+        'measures': [dict(type='InterCouplingRatio', pairs=60, removal='token'), dict(type='LSC', images=50)],
+    }
     limited = probe_config('coco', {}, limit=1)['measures']
     assert limited == [
-        dict(type='OKNN', bank_images=1, query_images=1), dict(type='InterCouplingRatio', pairs=1),
-        dict(type='IntraCouplingRatio', objects=1), dict(type='ContextShift', objects=1),
-        dict(type='BackgroundLeak', bank=1, queries=1), dict(type='LSC', images=1)]
+        dict(type='OKNN', bank_images=1, query_images=1),
+        dict(type='InterCouplingRatio', pairs=1),
+        dict(type='IntraCouplingRatio', objects=1),
+        dict(type='ContextShift', objects=1),
+        dict(type='BackgroundLeak', bank=1, queries=1),
+        dict(type='LSC', images=1),
+    ]
 
 
 def test_a_quick_look_at_segmentation_is_the_same_short_schedule_every_time():
@@ -61,7 +113,8 @@ def test_a_quick_look_at_segmentation_is_the_same_short_schedule_every_time():
     assert measure_configs(['linear', 'fcn', 'overcluster'], quick=True) == [
         dict(type='LinearSegmentation', **head, eval_size=100),
         dict(type='FCNSegmentation', **head, eval_size=28, channels=64),
-        dict(type='OverClustering', seeds=1, restarts=1, iterations=50)]
+        dict(type='OverClustering', seeds=1, restarts=1, iterations=50),
+    ]
 
 
 @pytest.mark.parametrize('epochs, drop_at', [(1, 1), (4, 3), (25, 20), (100, 80)])
@@ -71,9 +124,15 @@ def test_the_rate_falls_after_four_fifths_of_the_epochs(epochs, drop_at):
     assert clusters == dict(type='OverClustering')
 
 
-@pytest.mark.parametrize('config, knobs', [
-    ({}, None), (dict(train_dataloader=None), None), (dict(train_dataloader=dict(dataset=SCENES)), SCENES['scenes']),
-    (dict(train_dataloader=dict(dataset=dict(type='SceneImages'))), {}),
-    (dict(train_dataloader=dict(dataset=dict(type='ImageDataset', scenes={}))), None)])
+@pytest.mark.parametrize(
+    'config, knobs',
+    [
+        ({}, None),
+        (dict(train_dataloader=None), None),
+        (dict(train_dataloader=dict(dataset=SCENES)), SCENES['scenes']),
+        (dict(train_dataloader=dict(dataset=dict(type='SceneImages'))), {}),
+        (dict(train_dataloader=dict(dataset=dict(type='ImageDataset', scenes={}))), None),
+    ],
+)
 def test_only_scenes_have_knobs(config, knobs):
     assert scenes_of(config) == knobs

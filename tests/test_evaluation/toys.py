@@ -1,4 +1,5 @@
 """A data set in memory and networks whose coupling is known by construction."""
+
 import numpy as np
 import torch
 from mmengine.model import BaseModel
@@ -24,9 +25,7 @@ class ToyObjects:
             n = int(rng.integers(counts[0], counts[1] + 1))
             image = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
             wh = rng.choice([21, 28], (n, 2))
-            xy = np.stack(
-                [rng.integers(0, side - wh[:, 0] + 1),
-                 rng.integers(0, side - wh[:, 1] + 1)], 1)
+            xy = np.stack([rng.integers(0, side - wh[:, 0] + 1), rng.integers(0, side - wh[:, 1] + 1)], 1)
             boxes = np.concatenate([xy, xy + wh], 1).astype(np.float32)
             masks = np.zeros((n, side, side), bool)
             for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int)):
@@ -54,7 +53,8 @@ class ToyObjects:
             boxes=item.boxes,
             labels=item.labels,
             ids=item.ids,
-            iscrowd=np.zeros(len(item.ids), bool))
+            iscrowd=np.zeros(len(item.ids), bool),
+        )
 
 
 class ToyModel(BaseModel):
@@ -69,7 +69,7 @@ class PixelModel(ToyModel):
     """Cannot couple: a position's feature is a function of its own pixel."""
 
     def dense_features(self, images):
-        return torch.cat([images, images ** 2, images.roll(1, 1) * images], dim=1)
+        return torch.cat([images, images**2, images.roll(1, 1) * images], dim=1)
 
 
 class GlobalModel(ToyModel):
@@ -87,8 +87,12 @@ class ConvModel(ToyModel):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.net = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
-            torch.nn.Dropout(0.5), torch.nn.Conv2d(8, 16, 3, 2, 1))
+            torch.nn.Conv2d(3, 8, 5, 4, 2),
+            torch.nn.BatchNorm2d(8),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(0.5),
+            torch.nn.Conv2d(8, 16, 3, 2, 1),
+        )
         for parameter in self.net.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
 
@@ -97,9 +101,12 @@ class ConvModel(ToyModel):
 
 
 MEASURES = (
-    dict(type='OKNN', k=5), dict(type='InterCouplingRatio', pairs=15, min_side=8),
-    dict(type='IntraCouplingRatio', min_cells=4, min_part_cells=1), dict(type='ContextShift'),
-    dict(type='BackgroundLeak', k=5))
+    dict(type='OKNN', k=5),
+    dict(type='InterCouplingRatio', pairs=15, min_side=8),
+    dict(type='IntraCouplingRatio', min_cells=4, min_part_cells=1),
+    dict(type='ContextShift'),
+    dict(type='BackgroundLeak', k=5),
+)
 
 
 def toy_probes(**settings):
@@ -111,7 +118,8 @@ def toy_probes(**settings):
             singles=dict(type='ToyObjects', num_images=10, first=2, counts=(1, 1)),
             size=SIZE,
             cell=CELL,
-            measures=MEASURES),
-        **settings
+            measures=MEASURES,
+        ),
+        **settings,
     }
     return DATASETS.build(dict(type='ProbeDataset', **settings))

@@ -3,6 +3,7 @@
 They compute in float32, like the package, because a cell center that lies on an edge must fall on
 the same side; the released rule in Python's own floats.
 """
+
 import math
 
 import numpy as np
@@ -25,16 +26,14 @@ def inside(center, start, stop):
 
 
 def cells_of(x1, y1, x2, y2, size):
-    return [(i, j) for i in range(size[0]) for j in range(size[1])
-            if inside(j, x1, x2) and inside(i, y1, y2)]
+    return [(i, j) for i in range(size[0]) for j in range(size[1]) if inside(j, x1, x2) and inside(i, y1, y2)]
 
 
 def touched(box, size):
     x1, y1, x2, y2 = box
     if x1 >= x2 or y1 >= y2:
         return []
-    return [(i, j) for i in range(size[0]) for j in range(size[1])
-            if j < x2 and j + 1 > x1 and i < y2 and i + 1 > y1]
+    return [(i, j) for i in range(size[0]) for j in range(size[1]) if j < x2 and j + 1 > x1 and i < y2 and i + 1 > y1]
 
 
 def frame(cells):
@@ -107,8 +106,9 @@ def released_cells(box, size):
 def released(boxes, cut_ratio, size, draws):
     """One mask; boxes in cells."""
     mask = np.zeros(size, bool)
-    for k in sorted(range(len(boxes)), key=lambda k: (boxes[k][2] - boxes[k][0]) * (boxes[k][3] - boxes[k][1]),
-                    reverse=True):
+    for k in sorted(
+        range(len(boxes)), key=lambda k: (boxes[k][2] - boxes[k][0]) * (boxes[k][3] - boxes[k][1]), reverse=True
+    ):
         rows, columns = released_cells(boxes[k], size)
         cells = [(i, j) for i in rows for j in columns]
         if not cells or boxes[k][0] >= boxes[k][2] or boxes[k][1] >= boxes[k][3]:
@@ -126,7 +126,7 @@ def released(boxes, cut_ratio, size, draws):
         x, y = u * (len(columns) - 1 - w) + columns[0], v * (len(rows) - 1 - h) + rows[0]
         right, low = min(round(x + w - 1), columns[-1]), min(round(y + h - 1), rows[-1])
         # Python's slices: a negative start counts from the end.
-        mask[round(y):low + 1, round(x):right + 1] = True
+        mask[round(y) : low + 1, round(x) : right + 1] = True
     return mask
 
 
@@ -158,7 +158,7 @@ def blockwise(cut_ratio, size, draws):
                 if t == values.shape[1]:
                     break
                 missing = wanted - F(done)
-                low = F((min(height, width) // 3)**2)
+                low = F((min(height, width) // 3) ** 2)
                 area = low + (missing - low) * values[b, t, 0]
                 rows = int(np.round(np.sqrt(area * aspects[b, t])))
                 columns = int(np.round(np.sqrt(area / aspects[b, t])))
@@ -168,7 +168,7 @@ def blockwise(cut_ratio, size, draws):
                     continue
                 top = min(int(v * F(height - rows + 1)), height - rows)
                 left = min(int(u * F(width - columns + 1)), width - columns)
-                block = mask[top:top + rows, left:left + columns]
+                block = mask[top : top + rows, left : left + columns]
                 if 0 < block.size - block.sum() <= missing:
                     added = block.size - block.sum()
                     block[:] = True

@@ -1,4 +1,5 @@
 """What holds for every cut mask, whatever it is drawn from."""
+
 import pytest
 import torch
 
@@ -65,7 +66,7 @@ def test_a_cpu_generator_gives_the_same_masks_on_the_gpu_without_a_sync(kind):
 
 
 def test_rcc_with_one_region_cuts_the_ratio_inside_the_region_and_nothing_else():
-    regions = torch.tensor([[[2., 3., 12., 13.]]]).expand(4000, 1, 4)
+    regions = torch.tensor([[[2.0, 3.0, 12.0, 13.0]]]).expand(4000, 1, 4)
     cut = masks.rcc(regions, 0.36, (16, 16), seeded(4000, 1, 2, seed=0))
     inside = torch.zeros(16, 16, dtype=torch.bool)
     inside[3:13, 2:12] = True
@@ -75,8 +76,8 @@ def test_rcc_with_one_region_cuts_the_ratio_inside_the_region_and_nothing_else()
 
 def test_rcc_restores_a_region_that_larger_regions_have_cut_too_much():
     """The small region lies in the cut of the large one: it is given back and cut anew."""
-    regions = torch.tensor([[[4., 4., 6., 6.], [0., 0., 10., 10.]]])
-    cut = masks.rcc(regions, 0.25, (10, 10), torch.tensor([[[0., 0.], [0.5, 0.5]]]))[0]
+    regions = torch.tensor([[[4.0, 4.0, 6.0, 6.0], [0.0, 0.0, 10.0, 10.0]]])
+    cut = masks.rcc(regions, 0.25, (10, 10), torch.tensor([[[0.0, 0.0], [0.5, 0.5]]]))[0]
     expected = torch.zeros(10, 10, dtype=torch.bool)
     expected[2:7, 2:7] = True
     expected[4:6, 4:6] = False
@@ -88,8 +89,8 @@ def test_the_order_in_which_regions_are_given_does_not_matter_when_their_areas_d
     regions = masks.grid_regions(32, (14, 14), generator=generator())
     draws, order = seeded(32, 9, 2, seed=1), torch.randperm(9, generator=generator(5))
     assert torch.equal(
-        masks.rcc(regions, 0.4, (14, 14), draws),
-        masks.rcc(regions[:, order], 0.4, (14, 14), draws[:, order]))
+        masks.rcc(regions, 0.4, (14, 14), draws), masks.rcc(regions[:, order], 0.4, (14, 14), draws[:, order])
+    )
 
 
 @pytest.mark.parametrize('rule', [masks.rcc, masks.cutout])
@@ -97,8 +98,7 @@ def test_padding_boxes_and_a_ratio_of_zero_cut_nothing(rule):
     regions = masks.grid_regions(8, (14, 14), generator=generator())
     draws = seeded(8, 11, 2, seed=0)
     padded = torch.cat((regions, torch.zeros(8, 2, 4)), 1)
-    assert torch.equal(rule(padded, 0.4, (14, 14), draws),
-                       rule(regions, 0.4, (14, 14), draws[:, :9]))
+    assert torch.equal(rule(padded, 0.4, (14, 14), draws), rule(regions, 0.4, (14, 14), draws[:, :9]))
     assert not rule(regions, 0.0, (14, 14), draws[:, :9]).any()
 
 
@@ -109,8 +109,7 @@ def test_random_masks_cut_exactly_the_asked_number_of_cells():
 
 
 def test_blockwise_masks_come_near_the_asked_share_and_never_exceed_it():
-    share = masks.masked_share(
-        build('Blockwise', cut_ratio=0.4).sample(2000, (14, 14), generator=generator()))
+    share = masks.masked_share(build('Blockwise', cut_ratio=0.4).sample(2000, (14, 14), generator=generator()))
     assert share.max() <= 0.4 and share.mean() > 0.38
 
 
@@ -122,14 +121,14 @@ def test_a_rectangle_is_one_block_of_foreground_with_the_asked_area():
 
 
 def test_pixels_become_cells_by_scaling_alone():
-    boxes = torch.tensor([[16., 32., 224., 100.]])
+    boxes = torch.tensor([[16.0, 32.0, 224.0, 100.0]])
     cells = masks.pixels_to_cells(boxes, (112, 224), (7, 14))
-    assert torch.allclose(cells, torch.tensor([[1., 2., 14., 6.25]]))
+    assert torch.allclose(cells, torch.tensor([[1.0, 2.0, 14.0, 6.25]]))
 
 
 def test_region_ratio_counts_the_cells_that_a_region_touches():
     mask = torch.zeros(1, 4, 6, dtype=torch.bool)
     mask[0, 1, 1:4] = True
-    regions = torch.tensor([[[0.5, 0.2, 3.0, 2.0], [0., 0., 6., 4.], [1., 1., 1., 3.]]])
+    regions = torch.tensor([[[0.5, 0.2, 3.0, 2.0], [0.0, 0.0, 6.0, 4.0], [1.0, 1.0, 1.0, 3.0]]])
     ratio = masks.region_ratio(mask, regions)[0]
     assert ratio[:2].tolist() == pytest.approx([2 / 6, 3 / 24]) and ratio[2].isnan()

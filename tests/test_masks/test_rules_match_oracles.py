@@ -1,4 +1,5 @@
 """Every batched rule equals, mask for mask, a plain version that is fed the same draws."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ seeds = st.integers(0, 2**31 - 1)
 EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 
 
-def free_boxes(batch, number, size, seed, beyond=0.):
+def free_boxes(batch, number, size, seed, beyond=0.0):
     """Boxes anywhere in the view and up to a share of it `beyond`, thin, empty and whole-cell ones among them."""
     shares = oracles.seeded(batch, number, 2, 2, seed=seed) * (1 + 2 * beyond) - beyond
     corners = shares * torch.tensor([size[1], size[0]])
@@ -25,8 +26,14 @@ def free_boxes(batch, number, size, seed, beyond=0.):
 
 
 @EXAMPLES
-@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
-       rule=st.sampled_from(['area', 'printed']), beyond=st.sampled_from([0., 0.5]))
+@given(
+    size=sizes,
+    number=st.integers(0, 9),
+    ratio=st.floats(0, 1, width=32),
+    seed=seeds,
+    rule=st.sampled_from(['area', 'printed']),
+    beyond=st.sampled_from([0.0, 0.5]),
+)
 def test_rcc_equals_the_per_sample_rule(size, number, ratio, seed, rule, beyond):
     boxes = free_boxes(4, number, size, seed, beyond)
     ratios = torch.tensor([0.4, 1.0, 0.0, ratio])
@@ -50,8 +57,12 @@ def test_the_released_rule_equals_a_plain_version_on_any_boxes(size, number, rat
 
 
 @EXAMPLES
-@given(side=st.integers(1, 24), data=st.data(), seed=seeds,
-       ratio=st.one_of(st.sampled_from([0.2, 0.25, 0.3, 0.6]), st.floats(0, 1)))
+@given(
+    side=st.integers(1, 24),
+    data=st.data(),
+    seed=seeds,
+    ratio=st.one_of(st.sampled_from([0.2, 0.25, 0.3, 0.6]), st.floats(0, 1)),
+)
 def test_release_masks_and_their_statistics_are_those_of_the_released_rule_draw_for_draw(side, data, ratio, seed):
     size, grid = (side, side), data.draw(st.integers(1, min(side, 6)))
     sampler = masks.RegionCollaborativeCutout(grid=grid, cut_ratio=ratio, preset='release')
@@ -73,8 +84,10 @@ def plain_release(sampler, side, count, seed):
     places = torch.rand(count, number, 2, generator=generator).double().tolist()
     found, shares = [], []
     for one, place in zip(draws, places):
-        boxes = [[side * edge for edge in box]
-                 for box in oracles.released_boxes(one, sampler.grid, sampler.box_area, sampler.aspect)]
+        boxes = [
+            [side * edge for edge in box]
+            for box in oracles.released_boxes(one, sampler.grid, sampler.box_area, sampler.aspect)
+        ]
         mask = oracles.released(boxes, sampler.cut_ratio[0], (side, side), place)
         held = [mask[np.ix_(*oracles.released_cells(box, mask.shape))] for box in boxes]
         found.append(mask)
@@ -83,8 +96,13 @@ def plain_release(sampler, side, count, seed):
 
 
 @EXAMPLES
-@given(size=sizes, number=st.integers(0, 9), ratio=st.floats(0, 1, width=32), seed=seeds,
-       beyond=st.sampled_from([0., 0.5]))
+@given(
+    size=sizes,
+    number=st.integers(0, 9),
+    ratio=st.floats(0, 1, width=32),
+    seed=seeds,
+    beyond=st.sampled_from([0.0, 0.5]),
+)
 def test_cutout_equals_the_per_sample_rule(size, number, ratio, seed, beyond):
     boxes = free_boxes(3, number, size, seed, beyond)
     ratios = torch.tensor([0.4, 1.0, ratio])
@@ -135,15 +153,16 @@ def test_grid_regions_equal_the_per_sample_placement(size, grid, seed):
     draws = oracles.seeded(3, grid * grid, 4, seed=seed)
     ours = masks.place_regions(draws, size, grid=grid, area=(0.12, 0.3), aspect=(0.5, 2))
     np.testing.assert_allclose(
-        ours, oracles.place_regions(draws, size, grid, (0.12, 0.3), (0.5, 2)), rtol=1e-6, atol=1e-6)
+        ours, oracles.place_regions(draws, size, grid, (0.12, 0.3), (0.5, 2)), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize('preset', ['paper', 'release'])
 def test_a_full_batch_of_grid_masks_equals_the_per_sample_rule(preset):
     constants = masks.PRESETS[preset]
     regions = masks.place_regions(
-        oracles.seeded(64, 9, 4, seed=5), (14, 14), grid=3, area=constants['box_area'],
-        aspect=constants['aspect'])
+        oracles.seeded(64, 9, 4, seed=5), (14, 14), grid=3, area=constants['box_area'], aspect=constants['aspect']
+    )
     ratios, draws = torch.linspace(*constants['cut_ratio'], 64), oracles.seeded(64, 9, 2, seed=6)
     ours = masks.rcc(regions, ratios, (14, 14), draws)
     assert np.array_equal(ours.numpy(), oracles.rcc(regions, ratios, (14, 14), draws, 'area'))

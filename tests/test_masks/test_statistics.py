@@ -1,11 +1,11 @@
 """Statistics and examples of masks, against loops over the masks themselves."""
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-from mmdecouple.evaluation.mask_statistics import (collaboration, draw_masks, example_masks, mask_config,
-                                                   mask_statistics)
+from mmdecouple.evaluation.mask_statistics import collaboration, draw_masks, example_masks, mask_config, mask_statistics
 from mmdecouple.masks import RegionCollaborativeCutout, build_mask, region_ratio
 
 BOXES = dict(box_area=(0.2, 0.6), aspect=(0.5, 2.0))
@@ -15,7 +15,7 @@ def test_statistics_are_those_of_a_loop_over_masks():
     settings = dict(grid=2, **BOXES)
     config, regions = mask_config('blockwise', [0.2, 0.5]), RegionCollaborativeCutout(**settings)
     found = mask_statistics(config, regions, (9, 7), 40, seed=3)
-    (masks, boxes), = draw_masks(config, regions, (9, 7), 40, seed=3)
+    ((masks, boxes),) = draw_masks(config, regions, (9, 7), 40, seed=3)
     shares, largest = [], []
     for mask in masks.numpy():
         pieces, count = ndimage.label(mask)
@@ -23,9 +23,16 @@ def test_statistics_are_those_of_a_loop_over_masks():
         largest.append(max([(pieces == piece).sum() for piece in range(1, count + 1)], default=0) / 63)
     ratios = region_ratio(masks, boxes, regions.rule).flatten().numpy()
     ratios = ratios[~np.isnan(ratios)].astype(float)
-    assert found == pytest.approx(dict(
-        masked_share_mean=np.mean(shares), masked_share_std=np.std(shares), region_ratio_mean=np.mean(ratios),
-        region_ratio_std=np.std(ratios), largest_component_mean=np.mean(largest)), rel=1e-6)
+    assert found == pytest.approx(
+        dict(
+            masked_share_mean=np.mean(shares),
+            masked_share_std=np.std(shares),
+            region_ratio_mean=np.mean(ratios),
+            region_ratio_std=np.std(ratios),
+            largest_component_mean=np.mean(largest),
+        ),
+        rel=1e-6,
+    )
     assert np.std(shares) > 0.01 and min(largest) < max(largest) and len(masks) == 40
 
 
@@ -67,8 +74,9 @@ def test_figure_11_has_mean_and_deviation_of_the_ratio_over_regions():
     for name, rows in found.items():
         for grid, row in zip(grids, rows, strict=True):
             settings = dict(grid=grid, **BOXES)
-            (masks, boxes), = draw_masks(mask_config(name, [0.4], **settings), RegionCollaborativeCutout(**settings),
-                                         (16, 16), 30, seed=2)
+            ((masks, boxes),) = draw_masks(
+                mask_config(name, [0.4], **settings), RegionCollaborativeCutout(**settings), (16, 16), 30, seed=2
+            )
             ratios = region_ratio(masks, boxes).double().numpy()
             assert ratios.shape == (30, grid**2)
             assert row == pytest.approx([ratios.mean(), ratios.std(ddof=1)], rel=1e-5)

@@ -2,6 +2,7 @@
 
 The networks themselves are taken as they are: the golden runs compare them with the authors'.
 """
+
 import copy
 
 import pytest
@@ -40,14 +41,19 @@ def step(config: dict, data: dict) -> tuple:
 def check(losses: dict, expected: dict) -> None:
     """All terms and no others, and the total that the runner steps on."""
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
-        {name: torch.as_tensor(value).item() for name, value in expected.items()}, rel=1e-7)
+        {name: torch.as_tensor(value).item() for name, value in expected.items()}, rel=1e-7
+    )
 
 
 def decoupled_terms(base: dict, values: list[Tensor], share: float, keep: float = 1 - LAMBDA) -> dict:
     """Weighted base terms, and the branch's from the loss of each decoupled view."""
     mean = sum(values) / len(values)
-    return {**{name: keep * value for name, value in base.items()}, 'loss_decoupling': LAMBDA * mean,
-            'decoupling': mean, 'foreground_share': share}
+    return {
+        **{name: keep * value for name, value in base.items()},
+        'loss_decoupling': LAMBDA * mean,
+        'decoupling': mean,
+        'foreground_share': share,
+    }
 
 
 def uncut_cells(cut_mask: Tensor) -> tuple[list[list[int]], float]:

@@ -1,10 +1,20 @@
 """Small models that every model test builds the same way."""
+
 import pytest
 import torch
 
-RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8, num_stages=3,
-              strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, ), norm_cfg=dict(type='BN'),
-              zero_init_residual=False)
+RESNET = dict(
+    type='mmpretrain.ResNet',
+    depth=18,
+    stem_channels=8,
+    base_channels=8,
+    num_stages=3,
+    strides=(1, 2, 1),
+    dilations=(1, 1, 1),
+    out_indices=(2,),
+    norm_cfg=dict(type='BN'),
+    zero_init_residual=False,
+)
 NECK = dict(type='mmpretrain.DenseCLNeck', in_channels=32, hid_channels=32, out_channels=16)
 BRANCH = dict(type='DecouplingBranch', mask=dict(type='RegionCollaborativeCutout', preset='paper'))
 
@@ -18,6 +28,7 @@ def build(cfg: dict, seed: int = 0):
     """Build a model and initialize it as the runner does."""
     from mmdecouple.models import DenseAlgorithm
     from mmdecouple.registry import MODELS
+
     torch.manual_seed(seed)
     model = MODELS.build(cfg)
     model.init_weights()
@@ -30,8 +41,10 @@ def batch(size: int = 8, pixels: int = 32, views: int = 2, seed: int = 1) -> dic
     """A collated batch of uint8 views."""
     generator = torch.Generator().manual_seed(seed)
     shape = (size, 3, pixels, pixels)
-    return dict(inputs=[torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-                        for _ in range(views)], data_samples=None)
+    return dict(
+        inputs=[torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(views)],
+        data_samples=None,
+    )
 
 
 def losses_of(model, data: dict, iteration: int = 0) -> dict:

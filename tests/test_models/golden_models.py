@@ -1,4 +1,5 @@
 """Our models with the formula-made weights of the golden files."""
+
 import json
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from .conftest import build
 from .golden import formula
 
 GOLDEN = Path(__file__).parent / 'golden'
-VIT = dict(type='DenseViT', img_size=32, patch_size=8,
-           arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128))
+VIT = dict(
+    type='DenseViT',
+    img_size=32,
+    patch_size=8,
+    arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128),
+)
 HEAD = dict(type='DINOHead', in_channels=32, out_channels=24, hidden_channels=48, bottleneck_channels=16)
 
 
@@ -25,8 +30,16 @@ def load(name: str) -> dict:
 
 def ibot(**kwargs) -> dict:
     """Config of an iBOT of the golden files' sizes."""
-    return {**dict(type='IBOT', backbone=dict(VIT, mask_token=True), neck=HEAD, warmup_epochs=30,
-                   mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5))), **kwargs}
+    return {
+        **dict(
+            type='IBOT',
+            backbone=dict(VIT, mask_token=True),
+            neck=HEAD,
+            warmup_epochs=30,
+            mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5)),
+        ),
+        **kwargs,
+    }
 
 
 def golden_ibot(golden: dict, flat_positions: bool = False, **kwargs):
@@ -50,11 +63,18 @@ def golden_ibot(golden: dict, flat_positions: bool = False, **kwargs):
 def own_vit_name(name: str) -> str:
     """Our name of a parameter of the official iBOT."""
     ours = {
-        'backbone.masked_embed': 'backbone.mask_token', 'backbone.norm.': 'backbone.ln1.', 'head.': 'neck.',
+        'backbone.masked_embed': 'backbone.mask_token',
+        'backbone.norm.': 'backbone.ln1.',
+        'head.': 'neck.',
         'backbone.patch_embed.proj': 'backbone.patch_embed.projection',
         'last_layer.weight_g': 'last_layer.parametrizations.weight.original0',
-        'last_layer.weight_v': 'last_layer.parametrizations.weight.original1', '.blocks.': '.layers.',
-        '.norm1.': '.ln1.', '.norm2.': '.ln2.', '.mlp.fc1.': '.ffn.layers.0.0.', '.mlp.fc2.': '.ffn.layers.1.'}
+        'last_layer.weight_v': 'last_layer.parametrizations.weight.original1',
+        '.blocks.': '.layers.',
+        '.norm1.': '.ln1.',
+        '.norm2.': '.ln2.',
+        '.mlp.fc1.': '.ffn.layers.0.0.',
+        '.mlp.fc2.': '.ffn.layers.1.',
+    }
     for theirs, own in ours.items():
         name = name.replace(theirs, own)
     return name

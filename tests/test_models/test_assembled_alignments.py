@@ -2,6 +2,7 @@
 
 Methods whose loss is linear in the target average the targets instead of forming the pairs; the value is the same.
 """
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor
 from mmdecouple.registry import MODELS
 
 from . import test_leopart, test_maskalign, test_soco
-from .assembled import D_FORM, cross_entropy, in_float64, nce, step
+from .assembled import D_FORM, cross_entropy, nce, step
 from .conftest import batch, densecl
 from .golden_models import ibot
 
@@ -33,10 +34,19 @@ CASES = dict(
     densecl=(densecl(), batch(), lambda model, student, target: nce(student, target, model.dense_queue.keys), False),
     ibot=(ibot(), batch(), distilled, True),
     maskalign=(test_maskalign.maskalign(), batch(views=1), smooth_l1, False),
-    soco=(test_soco.soco(), test_soco.data(),
-          lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0), False),
-    leopart=(test_leopart.leopart(), test_leopart.data(),
-             lambda model, student, target: cross_entropy(target, model.neck(student[None])[0] / 0.1), True))
+    soco=(
+        test_soco.soco(),
+        test_soco.data(),
+        lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
+        False,
+    ),
+    leopart=(
+        test_leopart.leopart(),
+        test_leopart.data(),
+        lambda model, student, target: cross_entropy(target, model.neck(student[None])[0] / 0.1),
+        True,
+    ),
+)
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -45,10 +55,13 @@ def test_point_to_all_is_the_mean_of_the_methods_loss_over_all_pairs(name, monke
     branch, method, given, rows = MODELS.get('DecouplingBranch'), MODELS.get(config['type']), [], []
     weigh, dense_loss = branch.__call__, method.dense_loss
     monkeypatch.setattr(branch, '__call__', lambda *args: given.append((*args, len(rows))) or weigh(*args))
-    monkeypatch.setattr(method, 'dense_loss', lambda self, student, target: rows.append(len(student)) or dense_loss(
-        self, student, target))
+    monkeypatch.setattr(
+        method,
+        'dense_loss',
+        lambda self, student, target: rows.append(len(student)) or dense_loss(self, student, target),
+    )
     model, _, losses = step({**config, 'decoupling': {**D_FORM, 'alignment': 'point_to_all'}}, data)
-    (_, _, student, target, where, *_, before), = given
+    ((_, _, student, target, where, *_, before),) = given
     weight, total = getattr(where, 'foreground', where).weight, 0
     for d, of_cells in enumerate(weight):
         cells = of_cells.nonzero().flatten().tolist()
@@ -56,5 +69,5 @@ def test_point_to_all_is_the_mean_of_the_methods_loss_over_all_pairs(name, monke
         total += of_cells.sum() * sum(pairs) / max(len(pairs), 1)
     assert losses['decoupling'].item() == pytest.approx(total.item(), rel=1e-7) != 0
     # A loss that is linear in the target is computed for at most one row a position, any other for each pair.
-    (computed, ), positions = rows[before:], weight.numel()
+    (computed,), positions = rows[before:], weight.numel()
     assert computed <= positions if linear else computed == positions * weight.shape[1]

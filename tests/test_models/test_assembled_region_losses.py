@@ -1,4 +1,5 @@
 """Every term of the assembled losses of the region methods, -D forms included, against loops over boxes and bins."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +8,7 @@ from torch import Tensor
 from mmdecouple.decoupling.regions import uncut_share
 
 from . import test_leopart, test_soco, test_soco_fpn
-from .assembled import D_FORM, check, cross_entropy, decoupled_terms, in_float64, step, uncut_cells
+from .assembled import D_FORM, check, cross_entropy, decoupled_terms, step, uncut_cells
 from .conftest import BRANCH
 
 
@@ -15,8 +16,9 @@ def matched(prediction: Tensor, projection: Tensor, ids: Tensor, other: Tensor) 
     """-2 times the mean over images of the mean cosine of boxes with one id."""
     images = []
     for p, z, own, theirs in zip(prediction, projection, ids.tolist(), other.tolist()):
-        cosines = [F.cosine_similarity(p[i], z[j], dim=0) for i, a in enumerate(own) for j, b in enumerate(theirs)
-                   if a == b]
+        cosines = [
+            F.cosine_similarity(p[i], z[j], dim=0) for i, a in enumerate(own) for j, b in enumerate(theirs) if a == b
+        ]
         images.append(sum(cosines) / (len(cosines) + 1e-6))
     return -2 * sum(images) / len(images)
 
@@ -27,12 +29,19 @@ def crosswise(samples: list) -> None:
         sample.box_ids = torch.tensor([[1, 2, 3, 1], [3, 1, 2, 2]]).roll(n, 1)
 
 
-RCC = dict(type='CutViews', views=(1, ), mask_stride=16, on_regions=True, mask=BRANCH['mask'])
+RCC = dict(type='CutViews', views=(1,), mask_stride=16, on_regions=True, mask=BRANCH['mask'])
 
 
-@pytest.mark.parametrize('options', [dict(), dict(decoupling=D_FORM), dict(
-    decoupling=D_FORM, data_preprocessor=dict(batch_stages=[RCC])), dict(data_preprocessor=dict(batch_stages=[RCC]))],
-    ids=['SoCo', '-D', '-D with RCC', 'RCC'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(decoupling=D_FORM),
+        dict(decoupling=D_FORM, data_preprocessor=dict(batch_stages=[RCC])),
+        dict(data_preprocessor=dict(batch_stages=[RCC])),
+    ],
+    ids=['SoCo', '-D', '-D with RCC', 'RCC'],
+)
 def test_the_terms_of_soco_are_those_of_loops(options):
     batch_of = test_soco.data()
     crosswise(batch_of['data_samples'])
@@ -42,20 +51,28 @@ def test_the_terms_of_soco_are_those_of_loops(options):
 
     def predicted(*arguments: Tensor) -> Tensor:
         projection = model.encode(model.backbone, model.neck, *arguments)
-        return model.predictor((projection.flatten(0, 1), ))[0].unflatten(0, projection.shape[:2])
+        return model.predictor((projection.flatten(0, 1),))[0].unflatten(0, projection.shape[:2])
 
-    first = predicted(views[0], boxes[0]) if made is None else predicted(
-        torch.cat([views[0], made.images]), torch.cat([boxes[0], boxes[0][made.rows]]),
-        uncut_share(made.cut_mask, boxes[0][made.rows], 7))
+    first = (
+        predicted(views[0], boxes[0])
+        if made is None
+        else predicted(
+            torch.cat([views[0], made.images]),
+            torch.cat([boxes[0], boxes[0][made.rows]]),
+            uncut_share(made.cut_mask, boxes[0][made.rows], 7),
+        )
+    )
     student = [first[:8], predicted(views[1], boxes[1])]
     teacher = [model.encode(model.teacher.backbone, model.teacher.neck, view, box) for view, box in zip(views, boxes)]
-    expected = {'loss_12': matched(student[0], teacher[1], ids[0], ids[1]),
-                'loss_21': matched(student[1], teacher[0], ids[1], ids[0])}
+    expected = {
+        'loss_12': matched(student[0], teacher[1], ids[0], ids[1]),
+        'loss_21': matched(student[1], teacher[0], ids[1], ids[0]),
+    }
     assert abs(expected['loss_12'] - expected['loss_21']) > 1e-3
     if made is not None:
         values, kept = [], 0
         for d, row in enumerate(made.rows.tolist()):
-            left = uncut_share(made.cut_mask[d:d + 1], boxes[0][row:row + 1], 7).mean((2, 3))[0]
+            left = uncut_share(made.cut_mask[d : d + 1], boxes[0][row : row + 1], 7).mean((2, 3))[0]
             own = ids[0][row].tolist()
             counted = [k for k in range(4) if own[k] not in own[:k] and left[k] > 1e-3]
             terms = [-4 * F.cosine_similarity(first[8 + d, k], teacher[0][row, k], dim=0) for k in counted]
@@ -71,7 +88,7 @@ def test_the_terms_of_soco_on_a_pyramid_are_those_of_loops():
         sample.box_ids = torch.tensor([[[1, 2, 3, 1], [3, 1, 2, 2]], [[4, 5, 6, 4], [6, 6, 4, 5]]]).roll(n, 2)
         # One box of each view is too large for any level.
         for place in ((0, 0, (n + 1) % 4), (0, 1, (n + 2) % 4), (1, 1, n % 4)):
-            sample.boxes[place] = torch.tensor([0., 0, 1, 1])
+            sample.boxes[place] = torch.tensor([0.0, 0, 1, 1])
     config = test_soco.soco_fpn()
     config['neck']['limits'] = (10, 20, 26, 30)
     model, begun, losses = step(config, batch_of)
@@ -79,7 +96,7 @@ def test_the_terms_of_soco_on_a_pyramid_are_those_of_loops():
     for view, regions in zip(begun.views, begun.extras):
         for network, found in ((model, student), (model.teacher, teacher)):
             found.append(model.encode(network.backbone, network.neck, view, regions))
-        rows = model.predictor((student[-1].flatten(0, 1), ))[0]
+        rows = model.predictor((student[-1].flatten(0, 1),))[0]
         student[-1] = rows.unflatten(0, regions.ids.shape)
     ids = [regions.ids.clone() for regions in begun.extras]
     for v, (view, regions) in enumerate(zip(begun.views, begun.extras)):
@@ -102,12 +119,16 @@ def test_the_terms_of_leopart_are_those_of_loops(branch):
     views, made = begun.views, begun.decoupled
     teacher = model.teacher_forward(begun)
     scores = [model.neck(model.backbone(view)[0][:, 1:]) for view in views]
-    maps = [score.transpose(1, 2).unflatten(2, (int(score.shape[1]**0.5), ) * 2) for score in scores]
+    maps = [score.transpose(1, 2).unflatten(2, (int(score.shape[1] ** 0.5),) * 2) for score in scores]
     assignments = teacher['dense'].transpose(1, 2).unflatten(2, maps[0].shape[-2:]).chunk(2)
     masks = teacher['mask'][:, None].chunk(2)
     geometry = begun.geometry
-    pairs = [model._pair_loss(maps[v], assignments[j], masks[j], geometry[v], geometry[j])
-             for j in range(2) for v in range(4) if v != j]
+    pairs = [
+        model._pair_loss(maps[v], assignments[j], masks[j], geometry[v], geometry[j])
+        for j in range(2)
+        for v in range(4)
+        if v != j
+    ]
     expected = {'loss_cluster': sum(pairs) / 6}
     attended = teacher['mask'].flatten(1)
     if made is not None:
@@ -115,7 +136,8 @@ def test_the_terms_of_leopart_are_those_of_loops(branch):
         student = model.neck(model.backbone(made.images)[0][:, 1:])
         by_view = [[], []]
         for d, row in enumerate(made.rows.tolist()):
-            by_view[row // 8] += [cross_entropy(teacher['dense'][row, j], student[d, j] / 0.1) for j in cells[d]
-                                  if attended[row, j]]
+            by_view[row // 8] += [
+                cross_entropy(teacher['dense'][row, j], student[d, j] / 0.1) for j in cells[d] if attended[row, j]
+            ]
         expected = decoupled_terms(expected, [sum(terms) / max(len(terms), 1) for terms in by_view], share)
     check(losses, {**expected, 'attended_share': attended.mean()})

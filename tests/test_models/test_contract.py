@@ -1,4 +1,5 @@
 """How much of `DenseAlgorithm` a method overrides, counted in the text of its class."""
+
 import ast
 import inspect
 import textwrap
@@ -17,8 +18,13 @@ def names_in_body(kind: type) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, 'target', None)]
-        names |= {part.id for target in targets if target is not None for part in ast.walk(target)
-                  if isinstance(part, ast.Name)}
+        names |= {
+            part.id
+            for target in targets
+            if target is not None
+            for part in ast.walk(target)
+            if isinstance(part, ast.Name)
+        }
     return names
 
 
@@ -27,8 +33,9 @@ def overridden(kind: type) -> set[str]:
     return {name for name in names_in_body(kind) if hasattr(DenseAlgorithm, name)} - FREE
 
 
-@pytest.mark.parametrize('kind, most', [(DenseCL, 4), (MoCoV2, 4), (SoCo, 8), (SoCoFPN, 8), (Leopart, 8), (MaskAlign, 8),
-                                        (IBOT, 9)])
+@pytest.mark.parametrize(
+    'kind, most', [(DenseCL, 4), (MoCoV2, 4), (SoCo, 8), (SoCoFPN, 8), (Leopart, 8), (MaskAlign, 8), (IBOT, 9)]
+)
 def test_a_method_overrides_little_of_the_base_class(kind, most):
     assert 'base_loss' in overridden(kind) and len(overridden(kind)) <= most, sorted(overridden(kind))
 

@@ -1,4 +1,5 @@
 """Views are normalized by the published statistics, in the memory format that was asked for."""
+
 import pytest
 import torch
 
@@ -9,8 +10,11 @@ from .conftest import batch
 
 @pytest.mark.parametrize('training', [True, False])
 def test_views_are_normalized_by_their_channel(training):
-    views = batch()['inputs'] if training else [torch.randint(0, 256, (3, 5, height), dtype=torch.uint8)
-                                                for height in (4, 7)]
+    views = (
+        batch()['inputs']
+        if training
+        else [torch.randint(0, 256, (3, 5, height), dtype=torch.uint8) for height in (4, 7)]
+    )
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     made = DensePreprocessor()(dict(inputs=views, data_samples=None), training)['inputs']
     assert len(made) == 2
@@ -28,7 +32,7 @@ def test_batches_of_views_have_the_memory_format_asked_for(channels_last):
         assert view.is_contiguous(memory_format=torch.channels_last) is channels_last
         assert view.is_contiguous() is not channels_last
     # Single images, which the measures give, have no such format.
-    image, = preprocessor(dict(inputs=[torch.zeros(3, 8, 6, dtype=torch.uint8)]))['inputs']
+    (image,) = preprocessor(dict(inputs=[torch.zeros(3, 8, 6, dtype=torch.uint8)]))['inputs']
     assert image.shape == (3, 8, 6) and image.is_contiguous()
 
 

@@ -1,4 +1,5 @@
 """The branch: composition, alignments and weighting, against loops and against the contracts of the package."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,10 +81,11 @@ def test_the_control_leaves_the_key_view_as_it_is():
     assert made.cut_mask.any()
 
 
-@pytest.mark.parametrize('background, partner_view, shift', [
-    ('partner', 'same', 0), ('partner', 'other', 1), ('none', 'same', None)])
+@pytest.mark.parametrize(
+    'background, partner_view, shift', [('partner', 'same', 0), ('partner', 'other', 1), ('none', 'same', None)]
+)
 def test_the_background_is_another_image_of_the_chosen_view(background, partner_view, shift):
-    made = branch(background=background, partner_view=partner_view, ratio=2.).compose(views(2), (4, 4), generator())
+    made = branch(background=background, partner_view=partner_view, ratio=2.0).compose(views(2), (4, 4), generator())
     if shift is None:
         assert torch.equal(made.partners, made.rows)
         return
@@ -91,8 +93,10 @@ def test_the_background_is_another_image_of_the_chosen_view(background, partner_
     assert torch.equal(made.partners // 8, (made.rows // 8 + shift) % 2)
 
 
-@pytest.mark.parametrize('size, count, ratio, per_view', [
-    (8, 1, 0.25, 2), (8, 2, 0.25, 1), (8, 2, 2., 8), (3, 1, 0.25, 1), (10, 2, 0.5, 2), (2, 2, 0.1, 1)])
+@pytest.mark.parametrize(
+    'size, count, ratio, per_view',
+    [(8, 1, 0.25, 2), (8, 2, 0.25, 1), (8, 2, 2.0, 8), (3, 1, 0.25, 1), (10, 2, 0.5, 2), (2, 2, 0.1, 1)],
+)
 def test_the_ratio_is_the_number_of_decoupled_views_an_image(size, count, ratio, per_view):
     made = branch(ratio=ratio).compose(views(count, size), (4, 4), generator())
     assert torch.bincount(made.rows // size, minlength=count).tolist() == [per_view] * count
@@ -138,25 +142,25 @@ def test_positions_and_weights_of_a_set_agree_with_its_mask(views, positions, se
 def test_alignments_equal_their_formulas_written_as_loops(linear):
     torch.manual_seed(0)
     student, target = torch.randn(3, 5, 4), torch.randn(3, 5, 4)
-    share = torch.tensor([[1., 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
-    objective = LinearObjective() if linear else Objective(lambda a, b: ((a - b)**2).sum(-1).sqrt())
+    share = torch.tensor([[1.0, 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    objective = LinearObjective() if linear else Objective(lambda a, b: ((a - b) ** 2).sum(-1).sqrt())
 
     def loss(a, b):
         return objective.dense_loss(a, objective.dense_target(b))
 
-    expected = dict.fromkeys(ALIGNMENTS, 0.)
+    expected = dict.fromkeys(ALIGNMENTS, 0.0)
     for d in range(2):
         inside = [j for j in range(5) if share[d, j]]
         s, t = student[d, inside].double(), target[d, inside].double()
         expected['point_to_point'] += sum(loss(a, b) for a, b in zip(s, t)) / len(inside) / 3
         expected['average'] += loss(s.mean(0), t.mean(0)) / 3
-        expected['point_to_all'] += sum(loss(a, b) for a in s for b in t) / len(inside)**2 / 3
+        expected['point_to_all'] += sum(loss(a, b) for a in s for b in t) / len(inside) ** 2 / 3
     for name, align in ALIGNMENTS.items():
         value = align(student, target, PositionSet.of(share), objective)
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('objective', [Objective(lambda a, b: ((a - b)**2).sum(-1)), LinearObjective()])
+@pytest.mark.parametrize('objective', [Objective(lambda a, b: ((a - b) ** 2).sum(-1)), LinearObjective()])
 @pytest.mark.parametrize('alignment', list(ALIGNMENTS))
 def test_without_foreground_the_loss_is_a_zero_attached_to_the_graph(alignment, objective):
     one = branch(alignment=alignment)
@@ -174,25 +178,33 @@ def test_weights_of_base_and_decoupling_loss(weighting, keep):
     one = branch(weighting=weighting, loss_weight=0.25)
     made = one.compose(views(), (4, 4), generator())
     student = torch.randn(len(made.rows), 16, 4)
-    losses = one(dict(loss_a=torch.tensor(2.0)), student, student + 1, made.foreground,
-                 Objective(lambda a, b: (a - b).abs().mean(-1)))
+    losses = one(
+        dict(loss_a=torch.tensor(2.0)),
+        student,
+        student + 1,
+        made.foreground,
+        Objective(lambda a, b: (a - b).abs().mean(-1)),
+    )
     assert losses['loss_a'].item() == pytest.approx(2 * keep)
     assert losses['decoupling'].item() == pytest.approx(1, abs=1e-5)
     assert losses['loss_decoupling'].item() == pytest.approx(0.25, abs=1e-5)
     assert losses['foreground_share'].item() == pytest.approx((~made.cut_mask).float().mean().item())
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(alignment='nearest'), 'alignment must be one of point_to_point, average, point_to_all'),
-    (dict(weighting='sum'), 'weighting must be one of'),
-    (dict(loss_weight=1.2), r'loss_weight must lie in \[0, 1\], got 1.2'),
-    (dict(mixing='token'), 'mixing must be one of pixel, embedding'),
-    (dict(partner_view='any'), 'partner_view must be one of same, other'),
-    (dict(ratio=0), 'ratio must be a number above 0, got 0'),
-    (dict(mask=dict(type='RegionCollaborativeCutout', cut_ratio=1.4)), r'cut_ratio.*1\.4'),
-    (dict(mask=dict(type='RegionCollaborativeCutout', preset='papers')), 'papers'),
-    (dict(mask=dict(type='RegionCollaborativeCutout', grid=0)), 'grid'),
-])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(alignment='nearest'), 'alignment must be one of point_to_point, average, point_to_all'),
+        (dict(weighting='sum'), 'weighting must be one of'),
+        (dict(loss_weight=1.2), r'loss_weight must lie in \[0, 1\], got 1.2'),
+        (dict(mixing='token'), 'mixing must be one of pixel, embedding'),
+        (dict(partner_view='any'), 'partner_view must be one of same, other'),
+        (dict(ratio=0), 'ratio must be a number above 0, got 0'),
+        (dict(mask=dict(type='RegionCollaborativeCutout', cut_ratio=1.4)), r'cut_ratio.*1\.4'),
+        (dict(mask=dict(type='RegionCollaborativeCutout', preset='papers')), 'papers'),
+        (dict(mask=dict(type='RegionCollaborativeCutout', grid=0)), 'grid'),
+    ],
+)
 def test_bad_settings_give_one_line_with_the_config_key(kwargs, words):
     with pytest.raises(ValueError, match=words) as caught:
         branch(**kwargs)
@@ -200,11 +212,14 @@ def test_bad_settings_give_one_line_with_the_config_key(kwargs, words):
     assert 'model.decoupling' in str(caught.value)
 
 
-@pytest.mark.parametrize('kwargs, dense, words', [
-    (dict(), (5, 5), 'does not divide a view of 32 x 32'),
-    (dict(mask_stride=5), (4, 4), 'mask cell of 5 pixels does not divide'),
-    (dict(mask_stride=16), (4, 4), 'does not divide into a dense output of 4 x 4'),
-])
+@pytest.mark.parametrize(
+    'kwargs, dense, words',
+    [
+        (dict(), (5, 5), 'does not divide a view of 32 x 32'),
+        (dict(mask_stride=5), (4, 4), 'mask cell of 5 pixels does not divide'),
+        (dict(mask_stride=16), (4, 4), 'does not divide into a dense output of 4 x 4'),
+    ],
+)
 def test_a_mask_that_does_not_fit_names_both_sizes(kwargs, dense, words):
     with pytest.raises(ValueError, match=words):
         branch(**kwargs).compose(views(), dense, generator())

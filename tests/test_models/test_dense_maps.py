@@ -1,4 +1,5 @@
 """Dense maps of ResNets, ViTs and other backbones, and what a DenseViT takes and refuses."""
+
 import re
 from functools import partial
 
@@ -10,8 +11,15 @@ from mmpretrain.models import ResNet, ResNetV1d, VisionTransformer
 from torch import nn
 
 from mmdecouple.models import DenseViT
-from mmdecouple.models.backbones import (dense_map, finite_map, layer_strides, measured_stride, predict_maps,
-                                         split_last_stage, stride_of)
+from mmdecouple.models.backbones import (
+    dense_map,
+    finite_map,
+    layer_strides,
+    measured_stride,
+    predict_maps,
+    split_last_stage,
+    stride_of,
+)
 
 SIZES = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
@@ -52,7 +60,7 @@ def test_the_last_stage_of_a_resnet_runs_on_what_enters_it_enlarged_by_its_strid
 def test_any_other_backbone_gives_its_last_output():
     convolution, images = nn.Sequential(nn.Conv2d(3, 4, 3)), torch.randn(2, 3, 8, 8)
     assert torch.equal(dense_map(convolution, images), convolution(images))
-    several = type('Several', (nn.Module, ), dict(forward=lambda self, x: (x, 2 * x)))()
+    several = type('Several', (nn.Module,), dict(forward=lambda self, x: (x, 2 * x)))()
     assert torch.equal(dense_map(several, images), 2 * images)
     assert stride_of(convolution) is measured_stride(convolution) is None and layer_strides(convolution) == {}
 
@@ -60,17 +68,20 @@ def test_any_other_backbone_gives_its_last_output():
 def test_a_vit_is_mmpretrains_on_images_of_any_sides():
     model, images = vit(), torch.randn(2, 3, 16, 40)
     upstream = partial(VisionTransformer, SIZES, img_size=32, patch_size=8)
-    for options, read in ((dict(out_type='featmap'), {}), (dict(out_type='cls_token'), dict(class_token=True)),
-                          (dict(out_type='featmap', out_indices=0, final_norm=False), dict(layer='1')),
-                          (dict(out_type='cls_token', out_indices=0, final_norm=False),
-                           dict(layer='1', class_token=True))):
+    for options, read in (
+        (dict(out_type='featmap'), {}),
+        (dict(out_type='cls_token'), dict(class_token=True)),
+        (dict(out_type='featmap', out_indices=0, final_norm=False), dict(layer='1')),
+        (dict(out_type='cls_token', out_indices=0, final_norm=False), dict(layer='1', class_token=True)),
+    ):
         other = upstream(**options)
         other.load_state_dict(model.state_dict(), strict=False)
         other.eval()
         expected = other(images)[0]
         found = dense_map(model, images, **read)
-        torch.testing.assert_close(found, expected.reshape(2, 32, *((1, 1) if 'class_token' in read else (2, 5))),
-                                   rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            found, expected.reshape(2, 32, *((1, 1) if 'class_token' in read else (2, 5))), rtol=1e-4, atol=1e-5
+        )
     assert stride_of(model) == measured_stride(model) == 8 and layer_strides(model) == {'1': 8, '2': 8}
 
 
@@ -84,14 +95,25 @@ def test_masked_patches_are_seen_through_the_token_alone():
     assert torch.equal(dense_map(model, images, torch.zeros_like(mask)), dense_map(model, images))
 
 
-@pytest.mark.parametrize('backbone, given, words', [
-    (resnet, dict(class_token=True), "ResNet has no class token; leave LSC's crop_feature at 'patches' for it."),
-    (resnet, dict(mask=torch.ones(2, 2, 2)), 'ResNet has no mask token to put in place of removed cells; remove'),
-    (partial(vit, mask_token=False), dict(mask=torch.ones(2, 2, 2)), 'DenseViT has no mask token'),
-    (resnet, dict(layer='layer5'), 'there is no layer layer5; the backbone has layer1, layer2, layer3, layer4 (tools'),
-    (nn.Identity, dict(layer='1'), 'no layer 1; the backbone has none that can be named (tools: --layer).'),
-    (vit, dict(mask=torch.ones(2, 3, 5, dtype=torch.bool)),
-     'DenseViT: a mask of 3 x 5 cells is not on the grid of 2 x 4 tokens of a view of 16 x 32 pixels (patch 8).')])
+@pytest.mark.parametrize(
+    'backbone, given, words',
+    [
+        (resnet, dict(class_token=True), "ResNet has no class token; leave LSC's crop_feature at 'patches' for it."),
+        (resnet, dict(mask=torch.ones(2, 2, 2)), 'ResNet has no mask token to put in place of removed cells; remove'),
+        (partial(vit, mask_token=False), dict(mask=torch.ones(2, 2, 2)), 'DenseViT has no mask token'),
+        (
+            resnet,
+            dict(layer='layer5'),
+            'there is no layer layer5; the backbone has layer1, layer2, layer3, layer4 (tools',
+        ),
+        (nn.Identity, dict(layer='1'), 'no layer 1; the backbone has none that can be named (tools: --layer).'),
+        (
+            vit,
+            dict(mask=torch.ones(2, 3, 5, dtype=torch.bool)),
+            'DenseViT: a mask of 3 x 5 cells is not on the grid of 2 x 4 tokens of a view of 16 x 32 pixels (patch 8).',
+        ),
+    ],
+)
 def test_what_a_backbone_does_not_have_is_refused(backbone, given, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         dense_map(backbone(), torch.zeros(2, 3, 16, 32), **given)
@@ -133,17 +155,35 @@ def test_images_of_several_kinds_are_read_together_by_kind_and_given_back_in_the
         value = images.flatten(1).mean(1) + (0 if mask is None else mask.flatten(1).float().sum(1))
         return value[:, None, None, None]
 
-    kinds = [(8, False, False), (8, True, False), (16, False, False), (8, False, True), (8, True, False),
-             (8, False, False), (16, False, False), (16, False, True)]
+    kinds = [
+        (8, False, False),
+        (8, True, False),
+        (16, False, False),
+        (8, False, True),
+        (8, True, False),
+        (8, False, False),
+        (16, False, False),
+        (16, False, True),
+    ]
     images = [torch.full((3, side, side), float(index)) for index, (side, *_) in enumerate(kinds)]
-    samples = [BaseDataElement(**(dict(masked=torch.ones(1, index, dtype=torch.bool)[:, :1]) if masked else {}),
-                               **(dict(class_token=True) if token else {}))
-               for index, (_, masked, token) in enumerate(kinds)]
+    samples = [
+        BaseDataElement(
+            **(dict(masked=torch.ones(1, index, dtype=torch.bool)[:, :1]) if masked else {}),
+            **(dict(class_token=True) if token else {}),
+        )
+        for index, (_, masked, token) in enumerate(kinds)
+    ]
     expected = [index + masked for index, (_, masked, _) in enumerate(kinds)]
     assert [one.item() for one in predict_maps(read, images, samples, 'tensor')] == expected
-    assert sorted(calls) == sorted([((2, 3, 8, 8), False, False), ((2, 3, 8, 8), True, False),
-                                    ((2, 3, 16, 16), False, False), ((1, 3, 8, 8), False, True),
-                                    ((1, 3, 16, 16), False, True)])
+    assert sorted(calls) == sorted(
+        [
+            ((2, 3, 8, 8), False, False),
+            ((2, 3, 8, 8), True, False),
+            ((2, 3, 16, 16), False, False),
+            ((1, 3, 8, 8), False, True),
+            ((1, 3, 16, 16), False, True),
+        ]
+    )
     found = predict_maps(read, images, samples, 'predict')
     assert all(one is sample for one, sample in zip(found, samples)) and [one.dense.item() for one in found] == expected
     assert [one.dense.item() for one in predict_maps(read, images, None, 'predict')] == list(range(8))

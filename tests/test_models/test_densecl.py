@@ -1,4 +1,5 @@
 """DenseCL and MoCo v2 against mmpretrain's classes, and the contracts between method, teacher and branch."""
+
 import dataclasses
 
 import pytest
@@ -13,11 +14,17 @@ MOCO_NECK = dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, 
 
 
 def upstream(ours, kind: str):
-    """mmpretrain's model of the same kind with the weights and queues of `ours`."""
+    """Mmpretrain's model of the same kind with the weights and queues of `ours`."""
     register_all_modules(init_default_scope=False)
-    cfg = dict(type=kind, backbone={**RESNET, 'type': 'ResNet'}, queue_len=32, feat_dim=16, momentum=0.001,
-               neck={**(NECK if kind == 'DenseCL' else MOCO_NECK)},
-               head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2))
+    cfg = dict(
+        type=kind,
+        backbone={**RESNET, 'type': 'ResNet'},
+        queue_len=32,
+        feat_dim=16,
+        momentum=0.001,
+        neck={**(NECK if kind == 'DenseCL' else MOCO_NECK)},
+        head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
+    )
     cfg['neck']['type'] = cfg['neck']['type'].split('.')[1]
     theirs = MMPRETRAIN.build({**cfg, '_scope_': 'mmpretrain'})
     theirs.backbone.load_state_dict(ours.backbone.state_dict())
@@ -90,7 +97,8 @@ def test_teacher_never_sees_the_decoupled_view_and_no_queue_takes_it_in(data):
     assert len(batches['student']) == len(batches['teacher']) == 1
     key = step.views[1]
     assert sorted(map(float, batches['teacher'][0].sum((1, 2, 3)))) == pytest.approx(
-        sorted(map(float, key.sum((1, 2, 3)))), rel=1e-5)
+        sorted(map(float, key.sum((1, 2, 3)))), rel=1e-5
+    )
     assert torch.equal(batches['student'][0], torch.cat([step.views[0], step.decoupled.images]))
     assert int(model.queue.pointer) == int(model.dense_queue.pointer) == 8
     assert torch.equal(model.queue.keys[8:], before[8:])
@@ -183,10 +191,15 @@ def test_twenty_steps_lower_the_loss(data):
     assert sum(values[-4:]) < 0.95 * sum(values[1:5])
 
 
-@pytest.mark.parametrize('config, shuffled', [
-    (densecl(), True),
-    (dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16, neck=MOCO_NECK), True),
-    (ibot(), False)], ids=['DenseCL', 'MoCo v2', 'iBOT'])
+@pytest.mark.parametrize(
+    'config, shuffled',
+    [
+        (densecl(), True),
+        (dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16, neck=MOCO_NECK), True),
+        (ibot(), False),
+    ],
+    ids=['DenseCL', 'MoCo v2', 'iBOT'],
+)
 def test_only_teachers_with_batch_norm_see_the_batch_in_another_order(config, shuffled):
     model, data = build(config).train(), batch(16)
     seen = []

@@ -1,8 +1,9 @@
-"""A training step mixes no devices and never waits for the accelerator, shown without one.
+"""A training step mixes no devices and never synchronizes with the accelerator, shown without one.
 
-On PyTorch's `meta` device tensors have shapes and no values: reading one on the host raises, and so does an operation on
-tensors of two devices, as they would stall or fail on a GPU.
+On PyTorch's `meta` device tensors have shapes and no values: reading one on the host raises, and so does an operation
+on tensors of two devices, as they would stall or fail on a GPU.
 """
+
 from contextlib import nullcontext
 
 import pytest
@@ -15,8 +16,13 @@ from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
 GRID = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
-MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
-            neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16))
+MOCO = dict(
+    type='MoCoV2',
+    backbone=RESNET,
+    queue_length=32,
+    channels=16,
+    neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16),
+)
 
 
 def multi_crop() -> dict:
@@ -24,19 +30,33 @@ def multi_crop() -> dict:
     return dict(inputs=batch()['inputs'] + batch(pixels=16)['inputs'], data_samples=None)
 
 
-@pytest.mark.parametrize('config, data', [
-    (MOCO, batch()),
-    (densecl(), batch()),
-    (densecl(type='MisalignedDenseCL', match_rank=2, decoupling={**BRANCH, 'alignment': 'average'}), batch()),
-    (densecl(neck=NECK, decoupling={**BRANCH, 'alignment': 'point_to_all', 'weighting': 'additive'}), batch()),
-    (ibot(decoupling=GRID), batch()),
-    (ibot(decoupling={**GRID, 'mixing': 'embedding', 'alignment': 'average'}), batch()),
-    (ibot(type='MisalignedIBOT', decoupling=GRID, local_views=2, visible_weight=1., target_rank=2), multi_crop()),
-    (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
-    (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
-    (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
-], ids=['MoCo v2', 'DenseCL', 'DenseCL-D average', 'DenseCL-D all', 'iBOT-D', 'iBOT-D embedding', 'iBOT-D multi-crop',
-        'MaskAlign-D', 'SoCo-D', 'Leopart-D'])
+@pytest.mark.parametrize(
+    'config, data',
+    [
+        (MOCO, batch()),
+        (densecl(), batch()),
+        (densecl(type='MisalignedDenseCL', match_rank=2, decoupling={**BRANCH, 'alignment': 'average'}), batch()),
+        (densecl(neck=NECK, decoupling={**BRANCH, 'alignment': 'point_to_all', 'weighting': 'additive'}), batch()),
+        (ibot(decoupling=GRID), batch()),
+        (ibot(decoupling={**GRID, 'mixing': 'embedding', 'alignment': 'average'}), batch()),
+        (ibot(type='MisalignedIBOT', decoupling=GRID, local_views=2, visible_weight=1.0, target_rank=2), multi_crop()),
+        (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
+        (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
+        (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
+    ],
+    ids=[
+        'MoCo v2',
+        'DenseCL',
+        'DenseCL-D average',
+        'DenseCL-D all',
+        'iBOT-D',
+        'iBOT-D embedding',
+        'iBOT-D multi-crop',
+        'MaskAlign-D',
+        'SoCo-D',
+        'Leopart-D',
+    ],
+)
 def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, monkeypatch):
     # It does not know the meta device.
     monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())
@@ -56,7 +76,7 @@ def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, mon
 
 @pytest.mark.parametrize('found', [None, torch.zeros((), device='meta')], ids=['free', 'judged'])
 def test_a_step_of_socos_lars_reads_nothing_on_the_host_either(found):
-    parameters = [torch.nn.Parameter(torch.ones(shape, device='meta')) for shape in ((3, 2), (4, ))]
+    parameters = [torch.nn.Parameter(torch.ones(shape, device='meta')) for shape in ((3, 2), (4,))]
     optimizer = SoCoLARS(parameters, lr=0.1)
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
@@ -66,7 +86,13 @@ def test_a_step_of_socos_lars_reads_nothing_on_the_host_either(found):
 
 def test_reading_and_mixing_are_noticed():
     there, here = torch.ones(2, device='meta'), torch.ones(2)
-    for wrong in (lambda: there.sum().item(), lambda: there.tolist(), lambda: there.cpu(), lambda: there.nonzero(),
-                  lambda: bool(there.any()), lambda: there + here):
+    for wrong in (
+        lambda: there.sum().item(),
+        lambda: there.tolist(),
+        lambda: there.cpu(),
+        lambda: there.nonzero(),
+        lambda: bool(there.any()),
+        lambda: there + here,
+    ):
         with pytest.raises((RuntimeError, NotImplementedError)):
             wrong()

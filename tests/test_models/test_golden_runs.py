@@ -1,4 +1,5 @@
 """Runs of ten steps under shipped configs equal the authors': losses, student, teacher, centers and queues."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from .golden_models import HEAD, VIT, load, own_vit_name, released_views
 from .golden_runs import GoldenRun
 from .test_leopart import geometry_of
 
-SMALL = dict(VIT, arch=dict(VIT['arch'], _delete_=True), drop_path_rate=0.)
+SMALL = dict(VIT, arch=dict(VIT['arch'], _delete_=True), drop_path_rate=0.0)
 
 
 def ibot_run(name: str, config: str, changes: dict | None = None, prepare=lambda model: None) -> GoldenRun:
@@ -33,11 +34,23 @@ def ibot_run(name: str, config: str, changes: dict | None = None, prepare=lambda
         model.prepare = masks
         prepare(model)
 
-    return GoldenRun(golden, config, {
-        'model.backbone': SMALL, 'model.neck': HEAD, 'model.local_views': locals_,
-        'model.warmup_epochs': schedule['temperature_warmup'], 'param_scheduler.0.warmup': schedule['warmup'],
-        'optim_wrapper.clip_grad.max_norm': schedule['clip'], **(changes or {})}, own_vit_name, batch, given,
-        state=lambda model: {'class center': model.class_center.value, 'patch center': model.patch_center.value})
+    return GoldenRun(
+        golden,
+        config,
+        {
+            'model.backbone': SMALL,
+            'model.neck': HEAD,
+            'model.local_views': locals_,
+            'model.warmup_epochs': schedule['temperature_warmup'],
+            'param_scheduler.0.warmup': schedule['warmup'],
+            'optim_wrapper.clip_grad.max_norm': schedule['clip'],
+            **(changes or {}),
+        },
+        own_vit_name,
+        batch,
+        given,
+        state=lambda model: {'class center': model.class_center.value, 'patch center': model.patch_center.value},
+    )
 
 
 IBOT_TERMS = {'cls': 'loss_class', 'patch': 'loss_patch', 'loss': 'loss'}
@@ -84,27 +97,51 @@ def contrast_run(name: str, config: str, changes: dict, own_name) -> GoldenRun:
 
     queues = {'queue': 'queue.keys', 'dense queue': 'dense_queue.keys'}
     queues = {theirs: ours for theirs, ours in queues.items() if theirs in golden['norms']}
-    return GoldenRun(golden, config, {
-        'param_scheduler.0.T_max': 5, 'param_scheduler.0.end': 5, 'model.queue_length': sizes['queue'],
-        'model.channels': sizes['channels'], 'model.neck.hid_channels': sizes['hidden'],
-        'model.neck.out_channels': sizes['channels'], 'model.backbone.depth': 18, **changes}, own_name, batch,
+    return GoldenRun(
+        golden,
+        config,
+        {
+            'param_scheduler.0.T_max': 5,
+            'param_scheduler.0.end': 5,
+            'model.queue_length': sizes['queue'],
+            'model.channels': sizes['channels'],
+            'model.neck.hid_channels': sizes['hidden'],
+            'model.neck.out_channels': sizes['channels'],
+            'model.backbone.depth': 18,
+            **changes,
+        },
+        own_name,
+        batch,
         start={ours: keys(theirs) for theirs, ours in queues.items()},
-        state=lambda model: {theirs: model.get_buffer(ours) for theirs, ours in queues.items()})
+        state=lambda model: {theirs: model.get_buffer(ours) for theirs, ours in queues.items()},
+    )
 
 
 def test_ten_steps_of_densecl_equal_the_authors(tmp_path):
-    run = contrast_run('run_densecl', 'densecl/densecl_r50_8xb32-800e_coco.py', {
-        'model.backbone.num_stages': 2, 'model.backbone.strides': (1, 2), 'model.backbone.dilations': (1, 1),
-        'model.backbone.out_indices': (1, ), 'model.neck.in_channels': 128},
-        lambda name: name.replace('0.', 'backbone.', 1) if name.startswith('0.') else name.replace('1.', 'neck.', 1))
-    run.check(run.train(tmp_path), {'loss': 'loss', 'loss_contra_single': 'loss_global',
-                                    'loss_contra_dense': 'loss_dense'})
+    run = contrast_run(
+        'run_densecl',
+        'densecl/densecl_r50_8xb32-800e_coco.py',
+        {
+            'model.backbone.num_stages': 2,
+            'model.backbone.strides': (1, 2),
+            'model.backbone.dilations': (1, 1),
+            'model.backbone.out_indices': (1,),
+            'model.neck.in_channels': 128,
+        },
+        lambda name: name.replace('0.', 'backbone.', 1) if name.startswith('0.') else name.replace('1.', 'neck.', 1),
+    )
+    run.check(
+        run.train(tmp_path), {'loss': 'loss', 'loss_contra_single': 'loss_global', 'loss_contra_dense': 'loss_dense'}
+    )
 
 
 def test_ten_steps_of_mocov2_equal_the_authors(tmp_path):
-    run = contrast_run('run_mocov2', 'mocov2/mocov2_r50_8xb32-800e_coco.py', {
-        'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 64, 'model.neck.in_channels': 64},
-        lambda name: name.replace('fc.', 'neck.mlp.') if name.startswith('fc.') else f'backbone.{name}')
+    run = contrast_run(
+        'run_mocov2',
+        'mocov2/mocov2_r50_8xb32-800e_coco.py',
+        {'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 64, 'model.neck.in_channels': 64},
+        lambda name: name.replace('fc.', 'neck.mlp.') if name.startswith('fc.') else f'backbone.{name}',
+    )
     run.check(run.train(tmp_path), {'loss': 'loss'})
 
 
@@ -112,7 +149,7 @@ def own_soco_name(name: str) -> str:
     part, rest = name.split('.', 1)
     for theirs, ours in {'linear1': 'fc0', 'bn1': 'bn0', 'linear2': 'fc1'}.items() if part != 'encoder' else ():
         rest = rest.replace(theirs, ours)
-    return f"{ {'encoder': 'backbone', 'projector': 'neck', 'predictor': 'predictor'}[part] }.{rest}"
+    return f'{ {"encoder": "backbone", "projector": "neck", "predictor": "predictor"}[part] }.{rest}'
 
 
 def test_ten_steps_of_soco_equal_the_authors(tmp_path):
@@ -121,18 +158,27 @@ def test_ten_steps_of_soco_equal_the_authors(tmp_path):
 
     def batch(step: int) -> dict:
         boxes = torch.tensor(golden['boxes'][step])
-        samples = [SimpleNamespace(boxes=boxes[:, image].double(), box_ids=torch.tensor(ids))
-                   for image, ids in enumerate(golden['ids'][step % 2])]
+        samples = [
+            SimpleNamespace(boxes=boxes[:, image].double(), box_ids=torch.tensor(ids))
+            for image, ids in enumerate(golden['ids'][step % 2])
+        ]
         views = [formula.image(f'view {v} step {step}', sizes['batch'], sizes['image']) for v in range(2)]
         return dict(inputs=views, data_samples=samples)
 
     mlp = dict(out_channels=sizes['out'], norm_cfg=dict(type='BN1d'))
-    run = GoldenRun(golden, 'soco/soco-c4_r50_8xb128-800e_coco.py', {
-        'model.backbone': dict(depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
-        'model.neck': dict(mlp, in_channels=64, hid_channels=sizes['projector_hidden']),
-        'model.predictor': dict(mlp, in_channels=sizes['out'], hid_channels=sizes['predictor_hidden']),
-        'model.data_preprocessor.batch_stages': [], 'param_scheduler.0.warmup': schedule['warmup']},
-        own_soco_name, batch)
+    run = GoldenRun(
+        golden,
+        'soco/soco-c4_r50_8xb128-800e_coco.py',
+        {
+            'model.backbone': dict(depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
+            'model.neck': dict(mlp, in_channels=64, hid_channels=sizes['projector_hidden']),
+            'model.predictor': dict(mlp, in_channels=sizes['out'], hid_channels=sizes['predictor_hidden']),
+            'model.data_preprocessor.batch_stages': [],
+            'param_scheduler.0.warmup': schedule['warmup'],
+        },
+        own_soco_name,
+        batch,
+    )
     run.check(run.train(tmp_path), {'loss': 'loss', '12': 'loss_12', '21': 'loss_21'})
 
 
@@ -152,8 +198,10 @@ class GivenTeacher(nn.Module):
         return None, None
 
     def blocks(self, tokens: None) -> list[torch.Tensor]:
-        return [self._made(f'teacher state {i}', self.sizes['teacher_width'], 2)
-                for i in range(1, 1 + self.sizes['teacher_depth'])]
+        return [
+            self._made(f'teacher state {i}', self.sizes['teacher_width'], 2)
+            for i in range(1, 1 + self.sizes['teacher_depth'])
+        ]
 
     def class_attention(self, tokens: torch.Tensor) -> torch.Tensor:
         shape = self.sizes['batch'], self.sizes['teacher_heads'], 17, 17
@@ -186,11 +234,21 @@ def test_ten_steps_of_maskalign_equal_the_authors(tmp_path):
     arch = dict(embed_dims=sizes['width'], num_layers=sizes['depth'], num_heads=2, feedforward_channels=128)
     small = dict(img_size=sizes['image'], patch_size=8)
     levels = formula.weights('student', golden['weights'])['distill_weights'][-5:]
-    run = GoldenRun(golden, 'maskalign/maskalign_vit-s16_8x128-800e_coco.py', {
-        'model.backbone': dict(small, arch=dict(arch, _delete_=True), drop_path_rate=0.),
-        'model.teacher.backbone': small, 'model.teacher.checkpoint': 'random',
-        'model.neck.in_channels': sizes['width'], 'param_scheduler.0.warmup': schedule['warmup']},
-        own_maskalign_name, batch, prepare, start={'neck.weights': levels})
+    run = GoldenRun(
+        golden,
+        'maskalign/maskalign_vit-s16_8x128-800e_coco.py',
+        {
+            'model.backbone': dict(small, arch=dict(arch, _delete_=True), drop_path_rate=0.0),
+            'model.teacher.backbone': small,
+            'model.teacher.checkpoint': 'random',
+            'model.neck.in_channels': sizes['width'],
+            'param_scheduler.0.warmup': schedule['warmup'],
+        },
+        own_maskalign_name,
+        batch,
+        prepare,
+        start={'neck.weights': levels},
+    )
     run.check(run.train(tmp_path), {'loss': 'loss'})
 
 
@@ -208,10 +266,14 @@ def test_ten_steps_of_leopart_equal_the_authors(tmp_path):
     foreground = []
 
     def batch(step: int) -> dict:
-        views = [formula.image(f'{kind} {v} step {step}', sizes['batch'], sizes[f'{kind}_image'])
-                 for kind in ('global', 'local') for v in range(2)]
-        return dict(inputs=views, data_samples=[SimpleNamespace(geometry=geometry[:, image])
-                                                for image in range(sizes['batch'])])
+        views = [
+            formula.image(f'{kind} {v} step {step}', sizes['batch'], sizes[f'{kind}_image'])
+            for kind in ('global', 'local')
+            for v in range(2)
+        ]
+        return dict(
+            inputs=views, data_samples=[SimpleNamespace(geometry=geometry[:, image]) for image in range(sizes['batch'])]
+        )
 
     def prepare(model) -> None:
         forward = model.teacher_forward
@@ -223,15 +285,33 @@ def test_ten_steps_of_leopart_equal_the_authors(tmp_path):
 
         model.teacher_forward = watched
 
-    run = GoldenRun(golden, 'leopart/leopart_vit-s16_2xb32-50e_coco.py', {
-        'model.backbone': dict(img_size=sizes['global_image'], patch_size=8, arch=dict(VIT['arch'], _delete_=True),
-                               drop_path_rate=0., weights=None),
-        'model.neck': dict(in_channels=sizes['width'], prototypes=sizes['prototypes'],
-                           hidden_channels=sizes['head_hidden'], out_channels=sizes['head_out']),
-        'model.local_views': 2, 'model.queue_length': golden['queue'],
-        'model.teacher.momentum': schedule['teacher_momentum'], 'optim_wrapper.optimizer.lr': schedule['lr']},
-        own_leopart_name, batch, prepare,
-        state=lambda model: {f'queue {view}': model.queues[view].rows for view in range(2)})
+    run = GoldenRun(
+        golden,
+        'leopart/leopart_vit-s16_2xb32-50e_coco.py',
+        {
+            'model.backbone': dict(
+                img_size=sizes['global_image'],
+                patch_size=8,
+                arch=dict(VIT['arch'], _delete_=True),
+                drop_path_rate=0.0,
+                weights=None,
+            ),
+            'model.neck': dict(
+                in_channels=sizes['width'],
+                prototypes=sizes['prototypes'],
+                hidden_channels=sizes['head_hidden'],
+                out_channels=sizes['head_out'],
+            ),
+            'model.local_views': 2,
+            'model.queue_length': golden['queue'],
+            'model.teacher.momentum': schedule['teacher_momentum'],
+            'optim_wrapper.optimizer.lr': schedule['lr'],
+        },
+        own_leopart_name,
+        batch,
+        prepare,
+        state=lambda model: {f'queue {view}': model.queues[view].rows for view in range(2)},
+    )
     with pytest.MonkeyPatch.context() as patch:
         # The recipe stores the first rows of the foreground instead of random ones.
         patch.setattr(torch, 'rand_like', lambda x: torch.linspace(0.9, 0, len(x)))

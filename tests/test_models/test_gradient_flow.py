@@ -1,4 +1,5 @@
 """What a loss sends gradients to: never to the teacher, and with mixed embeddings not through the background."""
+
 import pytest
 import torch
 
@@ -7,24 +8,27 @@ from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
 from .golden_models import ibot
 
 GRID = {**BRANCH, 'ratio': 0.5, 'mask': {**BRANCH['mask'], 'grid': 2}}
-MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
-            neck=dict(NECK, type='mmpretrain.MoCoV2Neck'))
+MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16, neck=dict(NECK, type='mmpretrain.MoCoV2Neck'))
 
 
 def total(losses: dict) -> torch.Tensor:
     return sum(value for name, value in losses.items() if name.startswith('loss'))
 
 
-@pytest.mark.parametrize('config, data', [
-    (MOCO, batch()),
-    (densecl(decoupling=GRID), batch()),
-    (ibot(decoupling=GRID, visible_weight=1.), batch()),
-    (ibot(decoupling={**GRID, 'alignment': 'point_to_all'}), batch()),
-    (test_maskalign.maskalign(decoupling=GRID), batch(views=1)),
-    (test_soco.soco(decoupling=GRID), test_soco.data()),
-    (test_soco.soco_fpn(), test_soco_fpn.fpn_data()),
-    (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
-], ids=['MoCo v2', 'DenseCL-D', 'iBOT-D', 'iBOT-D to all', 'MaskAlign-D', 'SoCo-D', 'SoCo FPN', 'Leopart-D'])
+@pytest.mark.parametrize(
+    'config, data',
+    [
+        (MOCO, batch()),
+        (densecl(decoupling=GRID), batch()),
+        (ibot(decoupling=GRID, visible_weight=1.0), batch()),
+        (ibot(decoupling={**GRID, 'alignment': 'point_to_all'}), batch()),
+        (test_maskalign.maskalign(decoupling=GRID), batch(views=1)),
+        (test_soco.soco(decoupling=GRID), test_soco.data()),
+        (test_soco.soco_fpn(), test_soco_fpn.fpn_data()),
+        (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
+    ],
+    ids=['MoCo v2', 'DenseCL-D', 'iBOT-D', 'iBOT-D to all', 'MaskAlign-D', 'SoCo-D', 'SoCo FPN', 'Leopart-D'],
+)
 def test_a_teacher_runs_without_a_graph_even_if_its_parameters_ask_for_gradients(config, data):
     model, outputs = build(config).train(), []
     model.teacher.requires_grad_(True)
@@ -49,7 +53,7 @@ def test_mixing_embeddings_gives_the_losses_of_mixing_pixels_but_embeds_no_decou
         embed, seen[mixing] = model.backbone.patch_embed, []
         embed.register_forward_pre_hook(lambda _, args, seen=seen[mixing]: seen.append(len(args[0])))
         terms = losses_of(model, batch())
-        gradients[mixing], = torch.autograd.grad(terms['loss_decoupling'], embed.projection.weight)
+        (gradients[mixing],) = torch.autograd.grad(terms['loss_decoupling'], embed.projection.weight)
         losses[mixing] = {name: value.item() for name, value in terms.items()}
     assert seen == dict(pixel=[16 + 4], embedding=[16])
     assert losses['embedding'] == pytest.approx(losses['pixel'], rel=1e-5)

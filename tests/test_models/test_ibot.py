@@ -1,4 +1,5 @@
 """iBOT and iBOT-D against the authors' code (golden numbers) and against the contracts of the package."""
+
 import copy
 
 import pytest
@@ -19,8 +20,12 @@ BRANCH = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
 
 def masked_step(views: list[torch.Tensor], masks, decoupled: DecoupledViews | None = None) -> Step:
     """A step with given masks of both views, and given decoupled views."""
-    return Step(views, Samples(), extras=MIMMasks.of(torch.cat([formula.from_text(view) for view in masks])),
-                decoupled=decoupled)
+    return Step(
+        views,
+        Samples(),
+        extras=MIMMasks.of(torch.cat([formula.from_text(view) for view in masks])),
+        decoupled=decoupled,
+    )
 
 
 def case_views(batch_size: int, step: int = 0, local_views: int = 0) -> list[torch.Tensor]:
@@ -57,8 +62,8 @@ def test_centers_and_losses_over_three_steps_equal_the_official_ones():
 @pytest.mark.parametrize('mixing', ['embedding', 'pixel'])
 def test_the_released_step_equals_the_official_one(mixing):
     model = golden_ibot(RELEASE, decoupling={**BRANCH, 'weighting': 'additive', 'mixing': mixing})
-    model.class_center.value.copy_(formula.tensor('class center', (24, ), 0.1))
-    model.patch_center.value.copy_(formula.tensor('patch center', (24, ), 0.1))
+    model.class_center.value.copy_(formula.tensor('class center', (24,), 0.1))
+    model.patch_center.value.copy_(formula.tensor('patch center', (24,), 0.1))
     model.start_epoch(RELEASE['epoch'])
     views = [view.requires_grad_() for view in case_views(8)]
     losses = model.loss(masked_step(views, RELEASE['mim masks'], released_views(RELEASE, views, mixing)))
@@ -90,19 +95,24 @@ def test_mixed_patch_embeddings_are_the_embeddings_of_mixed_pixels():
 
 def test_patch_loss_over_all_cells_of_an_unmixed_view_is_the_decoupling_loss():
     none = formula.to_text(torch.zeros(4, 4, 4, dtype=torch.bool))
-    model = golden_ibot(GOLDEN, visible_weight=1., decoupling={**BRANCH, 'loss_weight': 0.5})
+    model = golden_ibot(GOLDEN, visible_weight=1.0, decoupling={**BRANCH, 'loss_weight': 0.5})
     views = case_views(4)
     made = model.decoupling.compose(views, (4, 4), torch.Generator().manual_seed(0))
     rows = torch.arange(8)
-    clean = made._replace(images=torch.cat(views), cut_mask=torch.zeros(8, 4, 4, dtype=torch.bool), rows=rows,
-                          partners=rows, foreground=PositionSet.of(torch.ones(8, 16)))
+    clean = made._replace(
+        images=torch.cat(views),
+        cut_mask=torch.zeros(8, 4, 4, dtype=torch.bool),
+        rows=rows,
+        partners=rows,
+        foreground=PositionSet.of(torch.ones(8, 16)),
+    )
     losses = model.loss(masked_step(views, [none, none], clean))
     assert losses['loss_decoupling'].item() == pytest.approx(losses['loss_visible'].item(), rel=1e-5)
     assert losses['loss_patch'].item() == 0
 
 
 def test_visible_weight_averages_the_visible_patches_by_themselves(data):
-    model = build(ibot(visible_weight=0.7, mim_share=1.)).train()
+    model = build(ibot(visible_weight=0.7, mim_share=1.0)).train()
     step = forwarded(model, begun(model, data))
     target = model.dense_target(step.teacher['dense'].flatten(0, 1))
     logits = model.neck(step.student['dense'].flatten(0, 1)) / model.student_temperature
@@ -149,7 +159,7 @@ def test_the_patch_center_is_the_mean_logit_of_all_clean_tokens(data):
     prepared = model.data_preprocessor(data, True)
     teacher = copy.deepcopy(model.teacher)
     model(**prepared, mode='loss')
-    tokens, = teacher.backbone(torch.cat(prepared['inputs']))
+    (tokens,) = teacher.backbone(torch.cat(prepared['inputs']))
     torch.testing.assert_close(model.patch_center.value, 0.1 * teacher.neck(tokens[:, 1:]).mean((0, 1)))
     torch.testing.assert_close(model.class_center.value, 0.1 * teacher.neck(tokens[:, 0]).mean(0))
 
@@ -157,9 +167,9 @@ def test_the_patch_center_is_the_mean_logit_of_all_clean_tokens(data):
 def test_needed_tokens_come_out_as_in_a_whole_pass_and_no_others():
     model = golden_ibot(GOLDEN)
     images, mask = case_views(4)[0], formula.cells('needed', 4, 4, 0.3)
-    whole, = model.backbone(images, mask)
+    (whole,) = model.backbone(images, mask)
     needed = torch.tensor([0, 3, 16, 17, 40, 67])
-    some, = model.backbone(images, mask, needed=needed)
+    (some,) = model.backbone(images, mask, needed=needed)
     torch.testing.assert_close(some.flatten(0, 1)[needed], whole.flatten(0, 1)[needed])
     rest = torch.ones(68, dtype=torch.bool)
     rest[needed] = False
@@ -170,7 +180,7 @@ def test_stochastic_depth_drops_whole_images_also_in_a_partial_pass():
     model = build(ibot()).train()
     layer = model.backbone.layers[-1]
     layer.ffn.dropout_layer.drop_prob = 0.5
-    layer.ffn.layers[1].bias.data.fill_(1.)
+    layer.ffn.layers[1].bias.data.fill_(1.0)
     tokens = torch.zeros(400, 17, 32)
     layer.attn.forward = torch.zeros_like
     model.backbone.ln1.forward = lambda rows: rows
@@ -193,8 +203,9 @@ def test_the_teacher_has_no_stochastic_depth_and_weight_norm_survives_its_copy()
     torch.testing.assert_close(copied.neck(feature), 2 * model.neck(feature))
 
 
-@pytest.mark.parametrize('epochs, norm_last_layer, held', [(1, False, [2, 0, 0]), (2, True, [1, 1, 0]),
-                                                           (0, False, [0, 0, 0])])
+@pytest.mark.parametrize(
+    'epochs, norm_last_layer, held', [(1, False, [2, 0, 0]), (2, True, [1, 1, 0]), (0, False, [0, 0, 0])]
+)
 def test_the_last_layer_is_frozen_for_the_first_epochs_of_the_run(epochs, norm_last_layer, held):
     model = build(ibot(neck=dict(ibot()['neck'], norm_last_layer=norm_last_layer, freeze_last_layer=epochs)))
     layer = {id(p) for p in model.neck.last_layer.parameters()}
@@ -202,8 +213,9 @@ def test_the_last_layer_is_frozen_for_the_first_epochs_of_the_run(epochs, norm_l
     assert all(id(p) in layer and p.requires_grad for epoch in range(3) for p in model.frozen(epoch))
 
 
-@pytest.mark.parametrize('epoch, temperature', [(0, 0.04), (1, 0.0410344828), (28, 0.0689655172), (29, 0.07),
-                                                 (99, 0.07)])
+@pytest.mark.parametrize(
+    'epoch, temperature', [(0, 0.04), (1, 0.0410344828), (28, 0.0689655172), (29, 0.07), (99, 0.07)]
+)
 def test_the_teacher_temperature_follows_the_absolute_epoch(epoch, temperature):
     model = build(ibot())
     model.start_epoch(epoch)
@@ -211,7 +223,7 @@ def test_the_teacher_temperature_follows_the_absolute_epoch(epoch, temperature):
 
 
 def test_twenty_steps_towards_fixed_targets_lower_every_term(data):
-    model = build(ibot(decoupling=BRANCH, teacher=dict(momentum=1.), center_momentum=1.)).train()
+    model = build(ibot(decoupling=BRANCH, teacher=dict(momentum=1.0), center_momentum=1.0)).train()
     model.backbone.init_weights()
     model.neck.init_weights()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
@@ -226,14 +238,20 @@ def test_twenty_steps_towards_fixed_targets_lower_every_term(data):
     assert all(values[-1][name] < 0.8 * first for name, first in values[0].items())
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(local_views=4), r'takes 6 views of an image, but the batch has 2 .*model\.local_views'),
-    (dict(mim_share=1.5), r'mim_share must lie in \[0, 1\], got 1\.5.*model\.mim_share'),
-    (dict(backbone=dict(ibot()['backbone'], mask_token=False)), r'mask_token must be True .*model\.backbone\.mask_token'),
-    (dict(backbone=dict(ibot()['backbone'], arch='small')), r"ViT-S is 'deit-small'"),
-    (dict(backbone=dict(ibot()['backbone'], img_size=36)), r'patch of 8 pixels does not divide a view of 36 x 36'),
-    (dict(mim_mask=dict(type='Blockwise', cut_ratio=2)), r'cut_ratio.*model\.mim_mask\.cut_ratio'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(local_views=4), r'takes 6 views of an image, but the batch has 2 .*model\.local_views'),
+        (dict(mim_share=1.5), r'mim_share must lie in \[0, 1\], got 1\.5.*model\.mim_share'),
+        (
+            dict(backbone=dict(ibot()['backbone'], mask_token=False)),
+            r'mask_token must be True .*model\.backbone\.mask_token',
+        ),
+        (dict(backbone=dict(ibot()['backbone'], arch='small')), r"ViT-S is 'deit-small'"),
+        (dict(backbone=dict(ibot()['backbone'], img_size=36)), r'patch of 8 pixels does not divide a view of 36 x 36'),
+        (dict(mim_mask=dict(type='Blockwise', cut_ratio=2)), r'cut_ratio.*model\.mim_mask\.cut_ratio'),
+    ],
+)
 def test_bad_settings_give_one_line(data, options, words):
     with pytest.raises(ValueError, match=words) as caught:
         losses_of(build(ibot(**options)), data)

@@ -1,4 +1,5 @@
 """What a network starts from: the statistics of every tensor against the formula of the authors' initialization."""
+
 import math
 
 import pytest
@@ -22,16 +23,19 @@ def is_normal(values, deviation):
     """Mean, deviation and kurtosis within five standard errors of a normal distribution's."""
     values = values.detach().flatten()[:MOST].double()
     count = values.numel()
-    return (abs(values.mean()) < 5 * deviation / math.sqrt(count)
-            and values.std() == pytest.approx(deviation, rel=5 / math.sqrt(2 * count))
-            and (values / deviation).pow(4).mean() == pytest.approx(3, abs=5 * math.sqrt(96 / count)))
+    return (
+        abs(values.mean()) < 5 * deviation / math.sqrt(count)
+        and values.std() == pytest.approx(deviation, rel=5 / math.sqrt(2 * count))
+        and (values / deviation).pow(4).mean() == pytest.approx(3, abs=5 * math.sqrt(96 / count))
+    )
 
 
 def is_uniform(values, bound):
     """As torch starts convolutions and linear layers: uniform up to the bound."""
     values = values.detach().flatten()[:MOST].double()
     return values.abs().max() <= bound and values.std() == pytest.approx(
-        bound / math.sqrt(3), rel=5 * math.sqrt(0.2 / values.numel()))
+        bound / math.sqrt(3), rel=5 * math.sqrt(0.2 / values.numel())
+    )
 
 
 def fans(layer):
@@ -68,17 +72,20 @@ def test_moco_v2_starts_as_torchvisions_resnet_does():
 
 def sinusoids(side, width):
     """MAE's fixed positions, an independent loop: of each patch first its column's half, sines before cosines."""
+
     def of(place):
-        angles = [place / 10000**(4 * index / width) for index in range(width // 4)]
+        angles = [place / 10000 ** (4 * index / width) for index in range(width // 4)]
         return [turn(angle) for turn in (math.sin, math.cos) for angle in angles]
+
     return torch.tensor([of(column) + of(row) for row in range(side) for column in range(side)])
 
 
 @pytest.mark.parametrize('position', ['learned', 'sincos'])
 def test_a_vit_starts_as_ibots_with_learned_positions_and_as_maes_with_fixed_ones(position):
     torch.manual_seed(0)
-    model = MODELS.build(dict(type='DenseViT', arch='base', img_size=64, patch_size=16, position=position,
-                              mask_token=True))
+    model = MODELS.build(
+        dict(type='DenseViT', arch='base', img_size=64, patch_size=16, position=position, mask_token=True)
+    )
     model.init_weights()
     fixed = position == 'sincos'
     for key, layer in model.named_modules():

@@ -1,4 +1,5 @@
 """InfoNCE, the queue, split batch norm and the teacher against formulas written out by hand."""
+
 import math
 import sys
 from collections import deque
@@ -36,7 +37,7 @@ def test_info_nce_and_its_gradient_equal_cross_entropy_in_float64(chunk, monkeyp
 def test_info_nce_refuses_second_derivatives_instead_of_getting_them_wrong():
     query = unit(4, 8).requires_grad_()
     loss = info_nce(query, unit(4, 8), unit(5, 8), 0.2).square().sum()
-    gradient, = torch.autograd.grad(loss, query, create_graph=True)
+    (gradient,) = torch.autograd.grad(loss, query, create_graph=True)
     with pytest.raises(RuntimeError, match='once_differentiable'):
         gradient.sum().backward()
 

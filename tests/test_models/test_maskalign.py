@@ -1,4 +1,5 @@
 """MaskAlign and MaskAlign-D against the authors' code (golden numbers) and against the contracts of the package."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,17 +15,35 @@ from .golden_models import load
 
 GOLDEN = load('maskalign')
 BRANCH = {**BRANCH, 'ratio': 0.5, 'mask': {**BRANCH['mask'], 'grid': 2}}
-STUDENT = dict(type='DenseViT', img_size=32, patch_size=8, position='sincos',
-               arch=dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64))
-TEACHER = dict(type='DenseViT', img_size=32, patch_size=8, pre_norm=True,
-               arch=dict(embed_dims=48, num_layers=3, num_heads=2, feedforward_channels=64))
+STUDENT = dict(
+    type='DenseViT',
+    img_size=32,
+    patch_size=8,
+    position='sincos',
+    arch=dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64),
+)
+TEACHER = dict(
+    type='DenseViT',
+    img_size=32,
+    patch_size=8,
+    pre_norm=True,
+    arch=dict(embed_dims=48, num_layers=3, num_heads=2, feedforward_channels=64),
+)
 
 
 def maskalign(**kwargs) -> dict:
     """Config of a tiny MaskAlign for 32 pixel views: 4 x 4 patches, the last two of three levels."""
-    return {**dict(type='MaskAlign', backbone=STUDENT, teacher=dict(backbone=TEACHER, checkpoint='random'),
-                   neck=dict(type='DynamicAlignment', in_channels=32, out_channels=48, student_depth=3,
-                             teacher_depth=3, levels=2)), **kwargs}
+    return {
+        **dict(
+            type='MaskAlign',
+            backbone=STUDENT,
+            teacher=dict(backbone=TEACHER, checkpoint='random'),
+            neck=dict(
+                type='DynamicAlignment', in_channels=32, out_channels=48, student_depth=3, teacher_depth=3, levels=2
+            ),
+        ),
+        **kwargs,
+    }
 
 
 @pytest.fixture
@@ -36,8 +55,13 @@ def golden_model():
     """A MaskAlign with the official tiny student of the golden file; its teacher is given by formula."""
     student = dict(STUDENT, arch=dict(embed_dims=32, num_layers=12, num_heads=2, feedforward_channels=128))
     teacher = dict(TEACHER, arch=dict(embed_dims=16, num_layers=12, num_heads=2, feedforward_channels=16))
-    model = build(maskalign(backbone=student, teacher=dict(backbone=teacher, checkpoint='random'),
-                            neck=dict(type='DynamicAlignment', in_channels=32, out_channels=768)))
+    model = build(
+        maskalign(
+            backbone=student,
+            teacher=dict(backbone=teacher, checkpoint='random'),
+            neck=dict(type='DynamicAlignment', in_channels=32, out_channels=768),
+        )
+    )
     positions = model.backbone.pos_embed.detach().clone()
     official = formula.weights('student', GOLDEN['weights'])
     official['pos_embed'] = positions
@@ -51,17 +75,21 @@ def golden_model():
 def golden_teacher() -> dict[str, torch.Tensor]:
     """What `MaskAlign.teacher_forward` gives for the teacher states of the golden file."""
     states = [formula.tensor(f'teacher state {i}', (3, 17, 768), 2) for i in range(8, 13)]
-    levels = F.layer_norm(torch.stack(states, 2), (768, )).flatten(2)
+    levels = F.layer_norm(torch.stack(states, 2), (768,)).flatten(2)
     attention = (1 + formula.tensor('attention', (3, 2, 17, 17), 0.9))[:, :, 0, 1:].mean(1)
     return {'class': levels[:, 0], 'dense': levels[:, 1:], 'attention': attention}
 
 
 def check_gradients(model, expected: dict) -> None:
-    ours = {'cls_token': model.backbone.cls_token, 'distill_weights': model.neck.weights,
-            'patch_embed.proj.weight': model.backbone.patch_embed.projection.weight,
-            'blocks.0.attn.qkv.weight': model.backbone.layers[0].attn.qkv.weight,
-            'blocks.11.mlp.fc2.weight': model.backbone.layers[11].ffn.layers[1].weight,
-            'distill_heads.7.weight': model.neck.heads[0].weight, 'distill_heads.11.bias': model.neck.heads[4].bias}
+    ours = {
+        'cls_token': model.backbone.cls_token,
+        'distill_weights': model.neck.weights,
+        'patch_embed.proj.weight': model.backbone.patch_embed.projection.weight,
+        'blocks.0.attn.qkv.weight': model.backbone.layers[0].attn.qkv.weight,
+        'blocks.11.mlp.fc2.weight': model.backbone.layers[11].ffn.layers[1].weight,
+        'distill_heads.7.weight': model.neck.heads[0].weight,
+        'distill_heads.11.bias': model.neck.heads[4].bias,
+    }
     expected = dict(expected)
     rows = expected.pop('distill_weights by row')
     assert {name: ours[name].grad.norm().item() for name in expected} == pytest.approx(expected, rel=2e-5)
@@ -90,7 +118,7 @@ def test_a_whole_step_equals_the_official_one():
     check_gradients(model, case['gradient norms'])
     assert teacher['attention'][0].tolist() == pytest.approx(case['importance of image 0'], rel=1e-5)
     positions = case['position embedding of row 1, column 2']
-    assert model.backbone.pos_embed[0, 1 + 1 * 4 + 2].tolist()[:len(positions)] == pytest.approx(positions, abs=1e-6)
+    assert model.backbone.pos_embed[0, 1 + 1 * 4 + 2].tolist()[: len(positions)] == pytest.approx(positions, abs=1e-6)
 
 
 def test_a_fixed_position_depends_on_its_row_and_column_alone():
@@ -109,8 +137,10 @@ def test_pixels_reach_a_clip_teacher_with_clips_statistics():
 
 @pytest.mark.parametrize('view', [(64, 64), (24, 40)])
 def test_a_teacher_with_a_size_of_its_own_sees_views_at_that_size(view):
-    plain, sized = (MODELS.build(dict(type='FrozenViT', backbone=TEACHER, checkpoint='random', statistics='clip',
-                                      input_size=size)) for size in (None, 32))
+    plain, sized = (
+        MODELS.build(dict(type='FrozenViT', backbone=TEACHER, checkpoint='random', statistics='clip', input_size=size))
+        for size in (None, 32)
+    )
     sized.backbone.load_state_dict(plain.backbone.state_dict())
     images = torch.randn(2, 3, *view)
     shown = F.interpolate(images, (32, 32), mode='bicubic', align_corners=False)
@@ -133,7 +163,7 @@ def test_class_attention_is_the_last_blocks_own(data):
 
 def test_visible_patches_are_drawn_as_by_multinomial():
     model = build(maskalign(mask_ratio=0.75))
-    weight = torch.tensor([[5., 3, 1, 0.5] * 4]).expand(20000, -1)
+    weight = torch.tensor([[5.0, 3, 1, 0.5] * 4]).expand(20000, -1)
     torch.manual_seed(0)
     ours, reference = model.draw_visible(weight), torch.multinomial(weight, 4)
     assert ours.shape == (20000, 4) and all(len(row.unique()) == 4 for row in ours[:100])
@@ -142,7 +172,7 @@ def test_visible_patches_are_drawn_as_by_multinomial():
         torch.testing.assert_close(*shares, rtol=0, atol=0.015)
     model.masking = 'random'
     shares = torch.bincount(model.draw_visible(weight).flatten(), minlength=16) / 20000
-    torch.testing.assert_close(shares, torch.full((16, ), 0.25), rtol=0, atol=0.015)
+    torch.testing.assert_close(shares, torch.full((16,), 0.25), rtol=0, atol=0.015)
 
 
 def test_decoupling_loss_equals_eq_15_by_hand(data):
@@ -166,13 +196,13 @@ def test_decoupling_loss_equals_eq_15_by_hand(data):
 
 
 def test_drop_keeps_all_of_the_foreground_and_part_of_the_background(data):
-    full, half, none = (build(maskalign(decoupling=BRANCH, drop=drop)).train() for drop in (0., 0.5, 1.))
+    full, half, none = (build(maskalign(decoupling=BRANCH, drop=drop)).train() for drop in (0.0, 0.5, 1.0))
     foreground = begun(full, data).decoupled.foreground
     mask, most = foreground.mask, foreground.max_per_view
     assert half._seen(foreground).shape == (len(mask), most + round((16 - most) / 2))
     assert none._seen(foreground).shape == (len(mask), most)
     for model in (half, none):
-        seen = torch.zeros_like(mask).scatter(1, model._seen(foreground), 1.)
+        seen = torch.zeros_like(mask).scatter(1, model._seen(foreground), 1.0)
         assert bool((seen >= mask).all())
     lengths = []
     none.backbone.layers[0].register_forward_pre_hook(lambda _, args: lengths.append(args[0].shape[1]))
@@ -184,7 +214,7 @@ def test_drop_keeps_all_of_the_foreground_and_part_of_the_background(data):
 
 
 def test_dropped_positions_do_not_change_which_features_meet(data):
-    model = build(maskalign(decoupling=BRANCH, drop=1.)).eval()
+    model = build(maskalign(decoupling=BRANCH, drop=1.0)).eval()
     step = forwarded(model, begun(model, data))
     seen = model._seen(step.decoupled.foreground)
     tokens, _ = model.backbone.tokens(step.decoupled.images)
@@ -195,7 +225,7 @@ def test_dropped_positions_do_not_change_which_features_meet(data):
 
 def test_lambda_zero_is_the_base_method_bit_for_bit(data):
     runs = []
-    for branch in (None, {**BRANCH, 'loss_weight': 0.}):
+    for branch in (None, {**BRANCH, 'loss_weight': 0.0}):
         model = build(maskalign(decoupling=branch, backbone=dict(STUDENT, drop_path_rate=0.2))).train()
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
         for step in range(3):
@@ -231,7 +261,7 @@ def test_a_teacher_from_a_file_is_read_when_training_starts(tmp_path):
 
 @pytest.mark.parametrize('fusion', ['linear', 'sum'])
 def test_each_level_starts_from_its_own_block_or_from_the_mean_of_all(fusion):
-    """maskalign's `models_pretrain.py`: the identity of the last blocks plus 0.01, or equal shares."""
+    """Maskalign's `models_pretrain.py`: the identity of the last blocks plus 0.01, or equal shares."""
     model = build(maskalign(neck=dict(NECK, fusion=fusion)))
     model.init_weights()
     for level, row in enumerate(model.neck.weights.tolist()):
@@ -264,20 +294,26 @@ def test_twenty_steps_lower_every_term(data):
 NECK = maskalign()['neck']
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(backbone=dict(STUDENT, patch_size=16)), r'student has a grid of 2 x 2 patches and the teacher one of 4 x 4'),
-    (dict(neck=dict(NECK, teacher_depth=4)), r"student has 3 blocks and the teacher 4; use 'sum'"),
-    (dict(neck=dict(NECK, teacher_depth=4, fusion='sum')), r'the neck says 4 .*model\.neck\.teacher_depth'),
-    (dict(neck=dict(NECK, levels=4)), r'levels must lie in \[1, 3\]'),
-    (dict(mask_ratio=1.), r'mask_ratio must lie in'),
-    (dict(masking='center'), r'masking must be one of attention, random'),
-    (dict(measured='teacher'), r'foreign network that no checkpoint holds; measure the student'),
-    (dict(drop=1.5), r'drop must lie in \[0, 1\], got 1\.5 .config key model\.drop'),
-    (dict(decoupling=dict(BRANCH, mixing='embedding')), r"'embedding' is for methods.*model\.decoupling\.mixing"),
-    (dict(teacher=dict(backbone=TEACHER, statistics='none')), r'statistics must be one of imagenet, clip'),
-    (dict(teacher=dict(backbone=TEACHER, checkpoint='none.pth')), r"'none\.pth'.*model\.teacher\.checkpoint"),
-    (dict(teacher=dict(backbone=TEACHER)), r'no teacher is named.*model\.teacher\.checkpoint'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (
+            dict(backbone=dict(STUDENT, patch_size=16)),
+            r'student has a grid of 2 x 2 patches and the teacher one of 4 x 4',
+        ),
+        (dict(neck=dict(NECK, teacher_depth=4)), r"student has 3 blocks and the teacher 4; use 'sum'"),
+        (dict(neck=dict(NECK, teacher_depth=4, fusion='sum')), r'the neck says 4 .*model\.neck\.teacher_depth'),
+        (dict(neck=dict(NECK, levels=4)), r'levels must lie in \[1, 3\]'),
+        (dict(mask_ratio=1.0), r'mask_ratio must lie in'),
+        (dict(masking='center'), r'masking must be one of attention, random'),
+        (dict(measured='teacher'), r'foreign network that no checkpoint holds; measure the student'),
+        (dict(drop=1.5), r'drop must lie in \[0, 1\], got 1\.5 .config key model\.drop'),
+        (dict(decoupling=dict(BRANCH, mixing='embedding')), r"'embedding' is for methods.*model\.decoupling\.mixing"),
+        (dict(teacher=dict(backbone=TEACHER, statistics='none')), r'statistics must be one of imagenet, clip'),
+        (dict(teacher=dict(backbone=TEACHER, checkpoint='none.pth')), r"'none\.pth'.*model\.teacher\.checkpoint"),
+        (dict(teacher=dict(backbone=TEACHER)), r'no teacher is named.*model\.teacher\.checkpoint'),
+    ],
+)
 def test_bad_settings_give_one_line(options, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
         build(maskalign(**options))

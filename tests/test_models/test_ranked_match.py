@@ -1,4 +1,5 @@
 """Alignment by rank: hand-made cases, sorted lists in float64, and the methods that the first rank must leave alone."""
+
 import math
 
 import pytest
@@ -23,7 +24,7 @@ def misaligned(setting: str, rank, **kwargs) -> dict:
 def at(*degrees: float) -> torch.Tensor:
     """Features (1, P, 2) of several lengths in given directions."""
     angles = torch.tensor(degrees) * math.pi / 180
-    return (torch.stack([angles.cos(), angles.sin()], 1) * torch.arange(1., len(degrees) + 1)[:, None])[None]
+    return (torch.stack([angles.cos(), angles.sin()], 1) * torch.arange(1.0, len(degrees) + 1)[:, None])[None]
 
 
 def sorted_by_cosine(query: torch.Tensor, keys: torch.Tensor) -> list[int]:
@@ -40,7 +41,7 @@ def test_the_nth_most_similar_position_is_the_nth_smallest_angle(rank, expected)
 
 def test_half_precision_ties_no_positions():
     with torch.autocast('cpu', torch.bfloat16):
-        match = RankedMatch(2, 'Method', 'rank')(at(0.), at(3, 0, 4, 1, 2))
+        match = RankedMatch(2, 'Method', 'rank')(at(0.0), at(3, 0, 4, 1, 2))
     assert match.tolist() == [[3]]
 
 
@@ -50,8 +51,10 @@ def test_the_first_rank_is_the_method(data):
     assert torch.equal(first(query, key), F.cosine_similarity(query[:, :, None], key[:, None], dim=3).argmax(2))
     assert torch.equal(first(query, query), torch.arange(30).expand(4, 30))
     for setting, method in METHODS.items():
-        plain, ranked = (losses_of(build(config).train(), data) for config in (
-            method(decoupling=BRANCH), misaligned(setting, 1, decoupling=BRANCH)))
+        plain, ranked = (
+            losses_of(build(config).train(), data)
+            for config in (method(decoupling=BRANCH), misaligned(setting, 1, decoupling=BRANCH))
+        )
         assert plain.keys() == ranked.keys() and all(torch.equal(plain[name], ranked[name]) for name in plain)
 
 
@@ -60,7 +63,7 @@ def test_densecl_pulls_positions_to_their_matches_by_rank(data, rank):
     model = build(misaligned('match_rank', rank)).train()
     step = forwarded(model, begun(model, data))
     student, teacher = step.student, step.teacher
-    queue, total = model.dense_queue.keys.double(), 0.
+    queue, total = model.dense_queue.keys.double(), 0.0
     for row in range(8):
         for i in range(16):
             order = sorted_by_cosine(student['map'][row, i], teacher['map'][row])
@@ -71,12 +74,13 @@ def test_densecl_pulls_positions_to_their_matches_by_rank(data, rank):
     losses = model.base_loss(step)
     assert losses['loss_dense'].item() == pytest.approx(0.5 * total, rel=1e-5)
     assert losses['loss_dense'].item() != pytest.approx(
-        losses_of(build(densecl()).train(), data)['loss_dense'].item(), rel=1e-6)
+        losses_of(build(densecl()).train(), data)['loss_dense'].item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize('rank', [2, 16, 'random'])
 def test_ibot_takes_targets_from_the_teachers_tokens_by_rank(data, rank):
-    model = build(misaligned('target_rank', rank, mim_share=1., visible_weight=1.)).train()
+    model = build(misaligned('target_rank', rank, mim_share=1.0, visible_weight=1.0)).train()
     step = forwarded(model, begun(model, data))
     student, teacher, tokens = step.student, step.teacher, step.teacher['tokens']
     logits = model.neck(student['dense'].flatten(0, 1)).unflatten(0, (16, 16)) / model.student_temperature

@@ -1,4 +1,5 @@
 """Activation checkpointing leaves a step what it is: batch norms count a batch once, although a block runs twice."""
+
 import copy
 
 import pytest
@@ -29,15 +30,28 @@ def resnet(**changes) -> dict:
     return dict(RESNET, **changes)
 
 
-@pytest.mark.parametrize('config, data', [
-    (densecl(decoupling=BRANCH), batch()),
-    (densecl(backbone=resnet(norm_cfg=dict(type='SplitBN', group_size=2))), batch()),
-    (densecl(backbone=resnet(norm_cfg=dict(type='SplitBN', group_size=2)), data_preprocessor=dict(channels_last=True)),
-     batch()),
-    (densecl(backbone=resnet(depth=50, frozen_stages=1), neck=dict(
-        type='mmpretrain.DenseCLNeck', in_channels=128, hid_channels=32, out_channels=16)), batch()),
-    (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
-], ids=['DenseCL-D', 'split batch norm', 'channels last', 'ResNet-50', 'SoCo-D'])
+@pytest.mark.parametrize(
+    'config, data',
+    [
+        (densecl(decoupling=BRANCH), batch()),
+        (densecl(backbone=resnet(norm_cfg=dict(type='SplitBN', group_size=2))), batch()),
+        (
+            densecl(
+                backbone=resnet(norm_cfg=dict(type='SplitBN', group_size=2)), data_preprocessor=dict(channels_last=True)
+            ),
+            batch(),
+        ),
+        (
+            densecl(
+                backbone=resnet(depth=50, frozen_stages=1),
+                neck=dict(type='mmpretrain.DenseCLNeck', in_channels=128, hid_channels=32, out_channels=16),
+            ),
+            batch(),
+        ),
+        (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
+    ],
+    ids=['DenseCL-D', 'split batch norm', 'channels last', 'ResNet-50', 'SoCo-D'],
+)
 def test_a_step_is_the_same_to_the_bit_with_activation_checkpointing(config, data):
     recomputed = dict(config, backbone=dict(config['backbone'], with_cp=True))
     plain, recomputed = stepped(config, data), stepped(recomputed, data)

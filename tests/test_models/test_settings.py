@@ -1,4 +1,5 @@
 """A wrong value of any argument of any class of models, masks and engine is one line with its config key."""
+
 import inspect
 import math
 import re
@@ -21,8 +22,13 @@ from .golden_models import ibot
 NAN, INF = math.nan, math.inf
 # Of no numeric argument.
 NO_NUMBER = ('0.5', NAN, INF, True, [0.5])
-MOCO = dict(type='MoCoV2', backbone=RESNET, queue_length=32, channels=16,
-            neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16))
+MOCO = dict(
+    type='MoCoV2',
+    backbone=RESNET,
+    queue_length=32,
+    channels=16,
+    neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=32, out_channels=16),
+)
 VIT = dict(type='DenseViT', arch='deit-tiny', img_size=32, patch_size=16)
 ONES = dict(embed_dims=1, num_layers=1, num_heads=1, feedforward_channels=1)
 PYRAMID = test_soco.soco_fpn()['neck']
@@ -34,6 +40,7 @@ def student():
 
 class Number(NamedTuple):
     """Values of a numeric argument: what is refused, and the limits themselves."""
+
     wrong: tuple
     right: tuple
 
@@ -42,22 +49,25 @@ class Number(NamedTuple):
 
 
 def whole(least, most=None):
-    over = () if most is None else (most + 1, )
-    return Number((*NO_NUMBER, 2.5, None, least - 1, *over), (least, ) if most is None else (least, most))
+    over = () if most is None else (most + 1,)
+    return Number((*NO_NUMBER, 2.5, None, least - 1, *over), (least,) if most is None else (least, most))
 
 
 def real(least=None, most=None, above=None, below=None):
     wrong = dict(least=-0.1, most=0.1, above=0, below=0)
     right = dict(least=0, most=0, above=1e-3, below=-1e-3)
-    limits = {key: limit for key, limit in dict(least=least, most=most, above=above, below=below).items()
-              if limit is not None}
-    return Number((*NO_NUMBER, None, *(limit + wrong[key] for key, limit in limits.items())),
-                  tuple(limit + right[key] for key, limit in limits.items()))
+    limits = {
+        key: limit for key, limit in dict(least=least, most=most, above=above, below=below).items() if limit is not None
+    }
+    return Number(
+        (*NO_NUMBER, None, *(limit + wrong[key] for key, limit in limits.items())),
+        tuple(limit + right[key] for key, limit in limits.items()),
+    )
 
 
 def sides():
     """One side of a square, or height and width."""
-    pairs = (*((value, 1) for value in whole(1)), *((1, value) for value in whole(1)), (1, ), (1, 1, 1), [])
+    pairs = (*((value, 1) for value in whole(1)), *((1, value) for value in whole(1)), (1,), (1, 1, 1), [])
     return Number((*(value for value in whole(1) if not isinstance(value, list)), *pairs), (1, (1, 1), [1, 1]))
 
 
@@ -66,79 +76,207 @@ def maybe(number):
 
 
 WORD, FLAG, BLOCK = ('any', None, 3, ['paper']), ('yes', 1, None), (None, 'densecl', 3, {})
-ALGORITHM = dict(backbone=BLOCK, neck=('mlp', 3), predictor=('mlp', 3), teacher=('ema', 3), decoupling=('paper', True, {}),
-                 dense_stride=maybe(whole(1)), measured=WORD, data_preprocessor=('dense', 3))
+ALGORITHM = dict(
+    backbone=BLOCK,
+    neck=('mlp', 3),
+    predictor=('mlp', 3),
+    teacher=('ema', 3),
+    decoupling=('paper', True, {}),
+    dense_stride=maybe(whole(1)),
+    measured=WORD,
+    data_preprocessor=('dense', 3),
+)
 VIEWS = (0, [], [0.5], [-1], 'all', None)
-PAIR = ((0.1, ), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
+PAIR = ((0.1,), (0.1, 0.2, 0.3), (0.5, 0.1), 'all', (0.1, '0.2'), (NAN, 0.2))
 
 # Config of an object that can be built -> its arguments with values that are wrong.
 CASES = [
-    (densecl(), dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0),
-                     dense_weight=real(0, 1))),
+    (
+        densecl(),
+        dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0), dense_weight=real(0, 1)),
+    ),
     (densecl(type='MisalignedDenseCL', match_rank=2), dict(match_rank=(0, -1, 'best', None, True, 1.5))),
     (MOCO, dict(ALGORITHM, queue_length=whole(1), channels=whole(1), temperature=real(above=0))),
-    (ibot(), dict(ALGORITHM, mim_mask=(*BLOCK, dict(type='Blockwise', cut_ratio=0.), dict(type='Blokwise')),
-                  mim_share=real(0, 1), local_views=whole(0), student_temperature=real(above=0),
-                  teacher_temperature=(0.04, (0.04, ), (0.04, 0.07, 0.1), (0., 0.07), (0.04, -1.), 'x'),
-                  warmup_epochs=whole(0), center_momentum=real(0, 1), visible_weight=real(0))),
+    (
+        ibot(),
+        dict(
+            ALGORITHM,
+            mim_mask=(*BLOCK, dict(type='Blockwise', cut_ratio=0.0), dict(type='Blokwise')),
+            mim_share=real(0, 1),
+            local_views=whole(0),
+            student_temperature=real(above=0),
+            teacher_temperature=(0.04, (0.04,), (0.04, 0.07, 0.1), (0.0, 0.07), (0.04, -1.0), 'x'),
+            warmup_epochs=whole(0),
+            center_momentum=real(0, 1),
+            visible_weight=real(0),
+        ),
+    ),
     (ibot(type='MisalignedIBOT', target_rank=2), dict(target_rank=(0, 'near', None))),
-    (test_leopart.leopart(), dict(
-        ALGORITHM, local_views=whole(0), temperature=real(above=0), epsilon=real(above=0), iterations=whole(1),
-        queue_length=whole(0), queue_share=whole(1), attention_mass=real(above=0, most=1), roi_size=whole(1))),
+    (
+        test_leopart.leopart(),
+        dict(
+            ALGORITHM,
+            local_views=whole(0),
+            temperature=real(above=0),
+            epsilon=real(above=0),
+            iterations=whole(1),
+            queue_length=whole(0),
+            queue_share=whole(1),
+            attention_mass=real(above=0, most=1),
+            roi_size=whole(1),
+        ),
+    ),
     (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(0, below=1), masking=WORD, drop=real(0, 1))),
     (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
     (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
-    (BRANCH, dict(mask=BLOCK, loss_weight=real(0, 1), weighting=WORD, ratio=real(above=0), background=WORD,
-                  foreground=WORD, alignment=WORD, partner_view=WORD, mixing=WORD, mask_stride=maybe(whole(1)))),
+    (
+        BRANCH,
+        dict(
+            mask=BLOCK,
+            loss_weight=real(0, 1),
+            weighting=WORD,
+            ratio=real(above=0),
+            background=WORD,
+            foreground=WORD,
+            alignment=WORD,
+            partner_view=WORD,
+            mixing=WORD,
+            mask_stride=maybe(whole(1)),
+        ),
+    ),
     # A patch of one pixel, so that both sides have their limit.
-    (dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1), dict(
-        arch=Number(('vit-x', None, 3, 'small', *(ONES | {key: value} for key in ONES for value in (*whole(1), None))),
-                    (ONES, )),
-        position=WORD, mask_token=FLAG, weights=(3, '', True), with_cp=FLAG, drop_path_rate=real(0, below=1),
-        drop_rate=real(0, below=1), img_size=sides(), patch_size=sides())),
-    (dict(type='DINOHead', in_channels=8), dict(
-        in_channels=whole(1), out_channels=whole(2), hidden_channels=whole(1), bottleneck_channels=whole(1),
-        norm_last_layer=FLAG, freeze_last_layer=whole(0))),
-    (dict(type='PrototypeHead', in_channels=8), dict(in_channels=whole(1), prototypes=whole(2),
-                                                     hidden_channels=whole(1), out_channels=whole(1))),
-    (dict(type='DynamicAlignment', in_channels=8, out_channels=8), dict(
-        in_channels=whole(1), out_channels=whole(1), student_depth=whole(1), teacher_depth=whole(1),
-        levels=whole(1, 12), fusion=WORD)),
-    (PYRAMID, dict(in_channels=(8, [], [0, 16, 32, 64], ['8', 16, 32, 64]), projector=BLOCK, channels=whole(1),
-                   fc_channels=whole(1), norm_cfg=('BN', 3, {}), roi_size=whole(1),
-                   limits=(48, (48, 96), (96, 48, 192, 224), (0, 96, 192, 224)))),
+    (
+        dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1),
+        dict(
+            arch=Number(
+                ('vit-x', None, 3, 'small', *(ONES | {key: value} for key in ONES for value in (*whole(1), None))),
+                (ONES,),
+            ),
+            position=WORD,
+            mask_token=FLAG,
+            weights=(3, '', True),
+            with_cp=FLAG,
+            drop_path_rate=real(0, below=1),
+            drop_rate=real(0, below=1),
+            img_size=sides(),
+            patch_size=sides(),
+        ),
+    ),
+    (
+        dict(type='DINOHead', in_channels=8),
+        dict(
+            in_channels=whole(1),
+            out_channels=whole(2),
+            hidden_channels=whole(1),
+            bottleneck_channels=whole(1),
+            norm_last_layer=FLAG,
+            freeze_last_layer=whole(0),
+        ),
+    ),
+    (
+        dict(type='PrototypeHead', in_channels=8),
+        dict(in_channels=whole(1), prototypes=whole(2), hidden_channels=whole(1), out_channels=whole(1)),
+    ),
+    (
+        dict(type='DynamicAlignment', in_channels=8, out_channels=8),
+        dict(
+            in_channels=whole(1),
+            out_channels=whole(1),
+            student_depth=whole(1),
+            teacher_depth=whole(1),
+            levels=whole(1, 12),
+            fusion=WORD,
+        ),
+    ),
+    (
+        PYRAMID,
+        dict(
+            in_channels=(8, [], [0, 16, 32, 64], ['8', 16, 32, 64]),
+            projector=BLOCK,
+            channels=whole(1),
+            fc_channels=whole(1),
+            norm_cfg=('BN', 3, {}),
+            roi_size=whole(1),
+            limits=(48, (48, 96), (96, 48, 192, 224), (0, 96, 192, 224)),
+        ),
+    ),
     (dict(type='EMATeacher', student=student()), dict(momentum=real(0, 1), end_momentum=maybe(real(0, 1)))),
-    (dict(type='FrozenViT', backbone=VIT), dict(
-        backbone=BLOCK, checkpoint=(3, ''), levels=whole(1), statistics=WORD, input_size=maybe(whole(1)))),
-    (dict(type='CutViews', mask=dict(type='Blockwise')), dict(
-        mask=(*BLOCK, dict(type='Blockwise', cut_ratio=2)), views=VIEWS, mask_stride=whole(1), fill=real(),
-        on_regions=FLAG)),
+    (
+        dict(type='FrozenViT', backbone=VIT),
+        dict(backbone=BLOCK, checkpoint=(3, ''), levels=whole(1), statistics=WORD, input_size=maybe(whole(1))),
+    ),
+    (
+        dict(type='CutViews', mask=dict(type='Blockwise')),
+        dict(
+            mask=(*BLOCK, dict(type='Blockwise', cut_ratio=2)),
+            views=VIEWS,
+            mask_stride=whole(1),
+            fill=real(),
+            on_regions=FLAG,
+        ),
+    ),
     (dict(type='CutBoxes'), dict(views=VIEWS, prob=real(0, 1), area=(*PAIR, 0.1, (0.1, 2)), fill=real())),
-    (dict(type='DensePreprocessor'), dict(
-        mean=((1., 2.), 3, None, ('1', '2', '3')), std=((1., 2.), (0., 1., 1.), (1., -1., 1.), (1., NAN, 1.)),
-        channels_last=FLAG, batch_stages=(dict(type='CutBoxes'), 'CutBoxes', [3], [{}], None))),
+    (
+        dict(type='DensePreprocessor'),
+        dict(
+            mean=((1.0, 2.0), 3, None, ('1', '2', '3')),
+            std=((1.0, 2.0), (0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, NAN, 1.0)),
+            channels_last=FLAG,
+            batch_stages=(dict(type='CutBoxes'), 'CutBoxes', [3], [{}], None),
+        ),
+    ),
     (dict(type='SplitBN', num_features=4), dict(group_size=whole(1))),
     (Center(4), dict(channels=whole(1), momentum=real(0, 1))),
     (NegativeQueue(4, 4), dict(length=whole(1), channels=whole(1))),
     (EmbeddingQueue(4, 4), dict(length=whole(0), channels=whole(1))),
-    (dict(type='RegionCollaborativeCutout'), dict(
-        cut_ratio=(*PAIR, 1.4, -0.1), grid=maybe(whole(1)), box_area=(*PAIR, 0, (0.1, 4)), aspect=(*PAIR, 0, -1),
-        preset=WORD, rule=('any', 3))),
-    (dict(type='Cutout'), dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(1)), box_area=(0, 2, '1'), aspect=(0, INF),
-                               preset=WORD)),
+    (
+        dict(type='RegionCollaborativeCutout'),
+        dict(
+            cut_ratio=(*PAIR, 1.4, -0.1),
+            grid=maybe(whole(1)),
+            box_area=(*PAIR, 0, (0.1, 4)),
+            aspect=(*PAIR, 0, -1),
+            preset=WORD,
+            rule=('any', 3),
+        ),
+    ),
+    (
+        dict(type='Cutout'),
+        dict(cut_ratio=(*PAIR, 1.4), grid=maybe(whole(1)), box_area=(0, 2, '1'), aspect=(0, INF), preset=WORD),
+    ),
     (dict(type='Blockwise'), dict(cut_ratio=(*PAIR, None, 1.4, -0.1, True))),
     (dict(type='RandomMask'), dict(cut_ratio=(*PAIR, None, 1.4, NAN))),
     (dict(type='Rectangle'), dict(area=(*PAIR, 0, 2, None), aspect=(*PAIR, 0, -1, None))),
-    (dict(type='PrecisionOptimWrapper', optimizer=None), dict(
-        precision=WORD, accumulative_counts=whole(1),
-        clip_grad=(3, dict(type='all'), dict(max_norm=0), dict(max_norm=NAN), dict(type='tensor'), {}))),
-    (dict(type='SoCoLARS', params=None, lr=0.1), dict(
-        lr=real(0), momentum=real(0, below=1), weight_decay=real(0), trust=real(above=0), eps=real(above=0))),
-    (dict(type='DecayGroupsConstructor', optim_wrapper_cfg={}), dict(
-        paramwise_cfg=(3, dict(lr=2), dict(free='norm'), dict(free=[3]), dict(lr_mult=2), dict(lr_mult=dict(neck=0)),
-                       dict(lr_mult=dict(neck='10'))))),
-    (dict(type='WarmupCosineLR', optimizer=None, warmup=1, eta_min=0., end=10), dict(
-        warmup=real(0, below=10), eta_min=real(0), start=real(0, 1), warmup_endpoint=FLAG)),
+    (
+        dict(type='PrecisionOptimWrapper', optimizer=None),
+        dict(
+            precision=WORD,
+            accumulative_counts=whole(1),
+            clip_grad=(3, dict(type='all'), dict(max_norm=0), dict(max_norm=NAN), dict(type='tensor'), {}),
+        ),
+    ),
+    (
+        dict(type='SoCoLARS', params=None, lr=0.1),
+        dict(lr=real(0), momentum=real(0, below=1), weight_decay=real(0), trust=real(above=0), eps=real(above=0)),
+    ),
+    (
+        dict(type='DecayGroupsConstructor', optim_wrapper_cfg={}),
+        dict(
+            paramwise_cfg=(
+                3,
+                dict(lr=2),
+                dict(free='norm'),
+                dict(free=[3]),
+                dict(lr_mult=2),
+                dict(lr_mult=dict(neck=0)),
+                dict(lr_mult=dict(neck='10')),
+            )
+        ),
+    ),
+    (
+        dict(type='WarmupCosineLR', optimizer=None, warmup=1, eta_min=0.0, end=10),
+        dict(warmup=real(0, below=10), eta_min=real(0), start=real(0, 1), warmup_endpoint=FLAG),
+    ),
     (dict(type='CouplingHook'), dict(interval=whole(1), probe=('coco', 3), batch_size=whole(1), num_workers=whole(0))),
     (dict(type='RemarksHook'), dict(max_share=real(0, 1))),
 ]
@@ -148,15 +286,20 @@ REGISTRIES = MODELS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPER_CONSTRUCTO
 def class_of(config) -> type:
     if not isinstance(config, dict):
         return type(config)
-    return next((found for registry in REGISTRIES if (found := registry.module_dict.get(config['type']))),
-                MASKS.get(config['type']))
+    return next(
+        (found for registry in REGISTRIES if (found := registry.module_dict.get(config['type']))),
+        MASKS.get(config['type']),
+    )
 
 
 def make(config, argument, value):
     kind = class_of(config)
     if not isinstance(config, dict):
-        return kind(**{'length': 4, 'channels': 4, argument: value} if 'length' in inspect.signature(kind).parameters
-                    else {'channels': 4, argument: value})
+        return kind(
+            **{'length': 4, 'channels': 4, argument: value}
+            if 'length' in inspect.signature(kind).parameters
+            else {'channels': 4, argument: value}
+        )
     if kind in MASKS.values():
         return build_mask(dict(config, **{argument: value}))
     settings = {key: entry for key, entry in config.items() if key != 'type'}
@@ -167,8 +310,12 @@ def make(config, argument, value):
     return kind(**settings | {argument: value})
 
 
-ENTRIES = [pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r:.40}')
-           for config, arguments in CASES for argument, values in arguments.items() for value in values]
+ENTRIES = [
+    pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r:.40}')
+    for config, arguments in CASES
+    for argument, values in arguments.items()
+    for value in values
+]
 
 
 @pytest.mark.parametrize('config, argument, value', ENTRIES)
@@ -180,9 +327,13 @@ def test_a_wrong_value_is_one_line_that_names_it(config, argument, value):
     assert not isinstance(config, dict) or '(config key' in message, message
 
 
-LIMITS = [pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r}')
-          for config, arguments in CASES for argument, values in arguments.items() if isinstance(values, Number)
-          for value in values.right]
+LIMITS = [
+    pytest.param(config, argument, value, id=f'{class_of(config).__name__}-{argument}-{value!r}')
+    for config, arguments in CASES
+    for argument, values in arguments.items()
+    if isinstance(values, Number)
+    for value in values.right
+]
 
 
 @pytest.mark.parametrize('config, argument, value', LIMITS)
@@ -196,32 +347,61 @@ def test_a_value_at_its_limit_is_accepted(config, argument, value):
 
 def test_every_argument_of_every_class_is_tried():
     tried = {class_of(config): set(arguments) for config, arguments in CASES}
-    kinds = {kind for registry in REGISTRIES for kind in registry.module_dict.values()
-             if kind.__module__.startswith(('mmdecouple.models', 'mmdecouple.decoupling', 'mmdecouple.masks', 'mmdecouple.engine'))}
+    kinds = {
+        kind
+        for registry in REGISTRIES
+        for kind in registry.module_dict.values()
+        if kind.__module__.startswith(
+            ('mmdecouple.models', 'mmdecouple.decoupling', 'mmdecouple.masks', 'mmdecouple.engine')
+        )
+    }
     # What mmengine gives, what other classes check, and what is no number, word or flag.
-    given = {'self', 'kwargs', 'args', 'optimizer', 'params', 'optim_wrapper_cfg', 'student', 'end', 'by_epoch', 'init_cfg',
-             'num_features'}
-    untried = [f'{kind.__name__}.{name}' for kind in (*kinds, *MASKS.values())
-               for name, parameter in inspect.signature(kind.__init__).parameters.items()
-               if name not in given | tried.get(kind, set())]
+    given = {
+        'self',
+        'kwargs',
+        'args',
+        'optimizer',
+        'params',
+        'optim_wrapper_cfg',
+        'student',
+        'end',
+        'by_epoch',
+        'init_cfg',
+        'num_features',
+    }
+    untried = [
+        f'{kind.__name__}.{name}'
+        for kind in (*kinds, *MASKS.values())
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if name not in given | tried.get(kind, set())
+    ]
     # GracefulStopHook has a test of its own.
     assert [name for name in untried if not name.startswith(('GracefulStop', 'DurableCheckpoint'))] == []
 
 
-@pytest.mark.parametrize('config, views', [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3)],
-                         ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT'])
+@pytest.mark.parametrize(
+    'config, views',
+    [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3)],
+    ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT'],
+)
 def test_views_that_the_method_does_not_take_are_refused(config, views):
     model = MODELS.build(config)
-    with pytest.raises(UserError, match=f'the method takes {model.num_views} views of an image, but the batch has {views}'):
+    with pytest.raises(
+        UserError, match=f'the method takes {model.num_views} views of an image, but the batch has {views}'
+    ):
         losses_of(model, batch(views=views))
 
 
-@pytest.mark.parametrize('config, part, kind', [
-    (densecl(neck=MOCO['neck']), 'neck', "mmpretrain's DenseCLNeck, got MoCoV2Neck"),
-    (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
-    (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
-    (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
-    (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck')])
+@pytest.mark.parametrize(
+    'config, part, kind',
+    [
+        (densecl(neck=MOCO['neck']), 'neck', "mmpretrain's DenseCLNeck, got MoCoV2Neck"),
+        (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
+        (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+        (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+        (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
+    ],
+)
 def test_a_part_of_another_method_is_refused(config, part, kind):
     with pytest.raises(UserError, match=f'type must be {kind} .config key model.{part}.type'):
         MODELS.build(config)

@@ -1,4 +1,5 @@
 """Methods from outside: the code of docs/add_a_method.md, run from the page, gets its variants from configuration."""
+
 import importlib
 import re
 import sys
@@ -19,7 +20,7 @@ CUT = dict(type='CutViews', mask=BRANCH['mask'], views=(0, 1), mask_stride=8)
 BYOL = dict(type='MyDenseBYOL', backbone=RESNET)
 PIXPRO = dict(type='MyPixPro', backbone=RESNET, predictor=dict(type='PixelPropagation', channels=32))
 # Crop windows x, y, w, h and flip of both views of an image of 200 x 200 pixels: they overlap in part.
-WINDOWS = [(10., 20., 120., 100., 0.), (60., 40., 100., 120., 1.)]
+WINDOWS = [(10.0, 20.0, 120.0, 100.0, 0.0), (60.0, 40.0, 100.0, 120.0, 1.0)]
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -40,8 +41,8 @@ def page(tmp_path_factory) -> Path:
 
 def crops(size: int = 8) -> dict:
     """A batch of two views with the crop windows from above, moved a little from image to image."""
-    geometry = torch.tensor([[*window, 200., 200.] for window in WINDOWS])
-    samples = [BaseDataElement(geometry=geometry + torch.tensor([n, -n, 0, 0, 0, 0, 0.])) for n in range(size)]
+    geometry = torch.tensor([[*window, 200.0, 200.0] for window in WINDOWS])
+    samples = [BaseDataElement(geometry=geometry + torch.tensor([n, -n, 0, 0, 0, 0, 0.0])) for n in range(size)]
     return {**batch(size), 'data_samples': samples}
 
 
@@ -54,8 +55,10 @@ def test_the_page_names_its_files_and_each_is_short(page):
 @pytest.mark.parametrize('name', ['my_config', 'my_pixpro_config'])
 def test_the_configs_of_the_page_build_and_are_decoupled_by_one_base(page, name):
     child = page / f'{name}_d.py'
-    child.write_text(f"_base_ = ['./{name}.py', 'mmdecouple::_base_/decoupling/paper.py']\n"
-                     'model = dict(decoupling=_base_.decoupling)\n')
+    child.write_text(
+        f"_base_ = ['./{name}.py', 'mmdecouple::_base_/decoupling/paper.py']\n"
+        'model = dict(decoupling=_base_.decoupling)\n'
+    )
     for path in (page / f'{name}.py', child):
         config = load_config(str(path))
         config.model.backbone.depth = 18
@@ -66,7 +69,7 @@ def test_the_configs_of_the_page_build_and_are_decoupled_by_one_base(page, name)
 
 @pytest.mark.parametrize('config, data, term', [(BYOL, batch(), 'loss_byol'), (PIXPRO, crops(), 'loss_pixpro')])
 def test_a_method_of_the_page_is_decoupled_by_one_config_key_and_trains(config, data, term):
-    model = build({**config, 'decoupling': BRANCH, 'teacher': dict(momentum=1.)}).train()
+    model = build({**config, 'decoupling': BRANCH, 'teacher': dict(momentum=1.0)}).train()
     assert len(begun(model, data).decoupled.images) == 2
     optimizer, values = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3), []
     for _ in range(15):
@@ -92,8 +95,11 @@ def test_a_method_of_the_page_gets_its_rcc_variant_by_one_batch_stage(data):
 def centers_by_hand(window: torch.Tensor) -> list[tuple[float, float]]:
     """Centers of 4 x 4 positions of a view in source pixels."""
     x, y, width, height, flip = window[:5].tolist()
-    return [(x + width * ((3.5 - column if flip else column + 0.5) / 4), y + height * (row + 0.5) / 4)
-            for row in range(4) for column in range(4)]
+    return [
+        (x + width * ((3.5 - column if flip else column + 0.5) / 4), y + height * (row + 0.5) / 4)
+        for row in range(4)
+        for column in range(4)
+    ]
 
 
 def test_the_geometry_of_a_step_is_where_its_positions_are_in_the_source():
@@ -104,11 +110,14 @@ def test_the_geometry_of_a_step_is_where_its_positions_are_in_the_source():
     for own, other in ((0, 1), (1, 0)):
         for b in range(8):
             windows = step.samples[b].geometry
-            diagonal = max((w**2 + h**2)**0.5 for w, h in windows[:, 2:4].tolist()) / 4
+            diagonal = max((w**2 + h**2) ** 0.5 for w, h in windows[:, 2:4].tolist()) / 4
             places = [centers_by_hand(windows[view]) for view in (own, other)]
-            terms = [F.cosine_similarity(student[own, b, i], teacher[own, b, j], dim=0).item()
-                     for i, (x, y) in enumerate(places[0]) for j, (u, v) in enumerate(places[1])
-                     if ((x - u)**2 + (y - v)**2)**0.5 < 0.7 * diagonal]
+            terms = [
+                F.cosine_similarity(student[own, b, i], teacher[own, b, j], dim=0).item()
+                for i, (x, y) in enumerate(places[0])
+                for j, (u, v) in enumerate(places[1])
+                if ((x - u) ** 2 + (y - v) ** 2) ** 0.5 < 0.7 * diagonal
+            ]
             assert 4 < len(terms) < 128
             means.append(sum(terms) / len(terms))
     assert model.base_loss(step)['loss_pixpro'].item() == pytest.approx(-2 * sum(means) / 16, rel=1e-4)

@@ -1,4 +1,5 @@
 """A backbone whose tensors do not fit each other is refused, with the first of them by name and the others counted."""
+
 import re
 
 import pytest
@@ -21,8 +22,11 @@ def vit(**options):
 
 def resnet(depth=18):
     with torch.device('meta'):
-        return {key: value for key, value in torchvision.models.get_model(f'resnet{depth}').state_dict().items()
-                if not key.startswith('fc.')}
+        return {
+            key: value
+            for key, value in torchvision.models.get_model(f'resnet{depth}').state_dict().items()
+            if not key.startswith('fc.')
+        }
 
 
 def refusal(read, *args, **choices):
@@ -39,25 +43,35 @@ def test_every_tensor_of_a_vit_has_one_shape(format):
     for name, value in state.items():
         for axis, side in enumerate(value.shape):
             for other in {side - 1, side + 1, 0} - {side}:
-                shape = [*value.shape[:axis], other, *value.shape[axis + 1:]]
+                shape = [*value.shape[:axis], other, *value.shape[axis + 1 :]]
                 assert 'has the shape (' in refusal(read_vit, {**state, name: torch.zeros(shape)}), (name, shape)
-        for shape in ((*value.shape, 2), value.shape[1:] + value.shape[:1] + (1, ), (2, *value.shape), ()):
+        for shape in ((*value.shape, 2), value.shape[1:] + value.shape[:1] + (1,), (2, *value.shape), ()):
             assert 'has the shape' in refusal(read_vit, {**state, name: torch.zeros(shape)}), (name, shape)
 
 
-@pytest.mark.parametrize('name, shape, needed', [
-    ('patch_embed.projection.weight', (C, 4, 8, 8), '(width, 3, patch, patch)'),
-    ('patch_embed.projection.weight', (C, 3, 8, 4), '(width, 3, patch, patch)'),
-    ('patch_embed.projection.weight', (C, 3, 64), '(width, 3, patch, patch)'),
-    ('patch_embed.projection.weight', (C, 3, 0, 0), '(width, 3, patch, patch)'),
-    ('cls_token', (2, 1, C), '(1, 1, width)'), ('cls_token', (0, ), '(1, 1, width)'),
-    ('mask_token', (), '(1, 1, width)'), ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, width)'),
-    ('layers.0.ffn.layers.1.weight', (C, ), '(out, in)'), ('layers.1.attn.proj.weight', (C, C, 1), '(out, in)'),
-    ('layers.1.attn.qkv.bias', (3 * C, 1), '(width,)'), ('ln1.weight', (1, C), '(width,)')])
+@pytest.mark.parametrize(
+    'name, shape, needed',
+    [
+        ('patch_embed.projection.weight', (C, 4, 8, 8), '(width, 3, patch, patch)'),
+        ('patch_embed.projection.weight', (C, 3, 8, 4), '(width, 3, patch, patch)'),
+        ('patch_embed.projection.weight', (C, 3, 64), '(width, 3, patch, patch)'),
+        ('patch_embed.projection.weight', (C, 3, 0, 0), '(width, 3, patch, patch)'),
+        ('cls_token', (2, 1, C), '(1, 1, width)'),
+        ('cls_token', (0,), '(1, 1, width)'),
+        ('mask_token', (), '(1, 1, width)'),
+        ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, width)'),
+        ('layers.0.ffn.layers.1.weight', (C,), '(out, in)'),
+        ('layers.1.attn.proj.weight', (C, C, 1), '(out, in)'),
+        ('layers.1.attn.qkv.bias', (3 * C, 1), '(width,)'),
+        ('ln1.weight', (1, C), '(width,)'),
+    ],
+)
 def test_a_tensor_with_other_axes_is_refused_with_those_that_it_needs(name, shape, needed):
     text = refusal(read_vit, {**vit().state_dict(), name: torch.zeros(shape)}, where='The file')
-    assert text == f"The file (format mmdecouple): {name} has the shape {shape}, but needs {needed}; it is another " \
+    assert (
+        text == f'The file (format mmdecouple): {name} has the shape {shape}, but needs {needed}; it is another '
         'architecture, or damaged.'
+    )
 
 
 def test_queries_keys_and_values_are_of_one_shape_also_where_their_sum_fits():
@@ -68,24 +82,32 @@ def test_queries_keys_and_values_are_of_one_shape_also_where_their_sum_fits():
     assert f'{key} has the shape ({C - 1}, {C}), but needs ({C + 1}, {C}) as {query} has; it is another' in text
 
 
-@pytest.mark.parametrize('token', [(C, ), (1, C), (1, 1, C)])
+@pytest.mark.parametrize('token', [(C,), (1, C), (1, 1, C)])
 @pytest.mark.parametrize('positions', [(17, C), (1, 17, C)])
 def test_axes_of_one_may_be_left_out_of_tokens_and_positions(token, positions):
     state = vit().state_dict()
     changed = {**state, 'pos_embed': state['pos_embed'].reshape(positions)} | {
-        key: state[key].reshape(token) for key in ('cls_token', 'mask_token')}
+        key: state[key].reshape(token) for key in ('cls_token', 'mask_token')
+    }
     assert all(torch.equal(value, state[key]) for key, value in read_vit(changed).backbone.items())
 
 
-@pytest.mark.parametrize('key, shape', [
-    ('conv1.weight', (64, 3, 7, 7)), ('bn1.weight', (64, )), ('layer2.0.downsample.0.weight', (128, 64, 1, 1)),
-    ('layer4.1.conv2.weight', (512, 512, 3, 3)), ('layer3.0.bn2.running_var', (256, ))])
+@pytest.mark.parametrize(
+    'key, shape',
+    [
+        ('conv1.weight', (64, 3, 7, 7)),
+        ('bn1.weight', (64,)),
+        ('layer2.0.downsample.0.weight', (128, 64, 1, 1)),
+        ('layer4.1.conv2.weight', (512, 512, 3, 3)),
+        ('layer3.0.bn2.running_var', (256,)),
+    ],
+)
 def test_every_tensor_of_a_resnet_has_one_shape(key, shape):
     state = resnet()
     assert tuple(state[key].shape) == shape
     for axis, side in enumerate(shape):
         for other in (side - 1, side + 1):
-            changed = torch.empty(*shape[:axis], other, *shape[axis + 1:], device='meta')
+            changed = torch.empty(*shape[:axis], other, *shape[axis + 1 :], device='meta')
             text = refusal(read_resnet, {**state, key: changed}, where='The file')
             assert text == f'The file: the ResNet-18 under backbone.* has another shape of {key}.'
 
@@ -110,7 +132,7 @@ def test_a_resnet_of_no_known_depth_is_refused_with_what_was_counted():
 def test_the_first_six_tensors_that_are_missing_or_odd_are_named_and_the_others_counted(count, more):
     for state, read in ((vit().state_dict(), read_vit), (resnet(), read_resnet)):
         # Counters are not missed.
-        lost = [key for key in state if 'tracked' not in key][15:15 + count]
+        lost = [key for key in state if 'tracked' not in key][15 : 15 + count]
         rest = {key: value for key, value in state.items() if key not in lost}
         names = re.search(r' lacks (.*?)( of a backbone of 2 blocks)?\.$', refusal(read, rest))[1]
         listed = names.removesuffix(more).split(', ')
@@ -123,11 +145,17 @@ def test_the_first_six_tensors_that_are_missing_or_odd_are_named_and_the_others_
     assert text.endswith(f'has no place for {", ".join(odd[:6])}{more}.')
 
 
-@pytest.mark.parametrize('content, begin', [
-    ({}, 'nothing'), (dict(epoch=3), 'nothing'), (dict(state_dict={'a': torch.ones(1), 'n': 3}, b=torch.ones(1)), 'a'),
-    (dict.fromkeys('abcd', torch.ones(1)), 'a, b, c'),
-    # A name out of a file can be of any length.
-    ({'x' * 1000: torch.ones(1)}, 'x' * 60)])
+@pytest.mark.parametrize(
+    'content, begin',
+    [
+        ({}, 'nothing'),
+        (dict(epoch=3), 'nothing'),
+        (dict(state_dict={'a': torch.ones(1), 'n': 3}, b=torch.ones(1)), 'a'),
+        (dict.fromkeys('abcd', torch.ones(1)), 'a, b, c'),
+        # A name out of a file can be of any length.
+        ({'x' * 1000: torch.ones(1)}, 'x' * 60),
+    ],
+)
 def test_what_holds_no_vit_is_described_by_its_first_names(content, begin):
     text = refusal(read_vit, content, where='The file')
     assert text == f'The file holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {begin}.'
@@ -139,15 +167,19 @@ def test_a_file_of_another_network_is_refused_with_counts_and_the_first_four(mis
     before = {key: value.clone() for key, value in model.state_dict().items()}
     # A deeper network lacks nothing, and a network with other tensors has some of another shape.
     names = [key for key in before if key.startswith('layers.')]
-    lost, other = names[:missing], names[missing:missing + reshaped]
-    held = {key: torch.zeros((*value.shape[:-1], value.shape[-1] + 1)) if key in other else value
-            for key, value in before.items() if key not in lost}
+    lost, other = names[:missing], names[missing : missing + reshaped]
+    held = {
+        key: torch.zeros((*value.shape[:-1], value.shape[-1] + 1)) if key in other else value
+        for key, value in before.items()
+        if key not in lost
+    }
     path = tmp_path / 'a.pth'
     path.touch()
     monkeypatch.setattr('mmdecouple.models.backbones.vit.read_vit', lambda _: type('Weights', (), dict(backbone=held)))
     assert refusal(model.load_file, str(path), 'model.backbone.weights') == (
         f'DenseViT: {path} does not fit the network: {missing} keys missing ({", ".join(lost[:4])}), {reshaped} of '
-        f'another shape ({", ".join(other[:4])}) (config key model.backbone.weights).')
+        f'another shape ({", ".join(other[:4])}) (config key model.backbone.weights).'
+    )
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
@@ -162,5 +194,12 @@ def test_a_format_that_is_written_is_one_that_is_read(format):
 def test_the_heads_of_published_sizes_are_known(width, heads):
     with torch.device('meta'):
         state = vit(arch=dict(ARCH, embed_dims=width), pre_norm=width == 48).state_dict()
-    assert vit_arch(state) == dict(embed_dims=width, num_layers=2, feedforward_channels=96, patch_size=8, grid=4,
-                                   pre_norm=width == 48, **({'num_heads': heads} if heads else {}))
+    assert vit_arch(state) == dict(
+        embed_dims=width,
+        num_layers=2,
+        feedforward_channels=96,
+        patch_size=8,
+        grid=4,
+        pre_norm=width == 48,
+        **({'num_heads': heads} if heads else {}),
+    )

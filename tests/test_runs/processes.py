@@ -1,4 +1,5 @@
 """Forked processes for the tests of folders: cheap, and killed like any other."""
+
 import os
 import signal
 import time

@@ -43,8 +43,11 @@ def start_rank(path, manner, wrapped):
 
 def test_ranks_end_within_ten_seconds_of_their_agents_death(tmp_path):
     begin = time.monotonic()
-    ranks = [start_rank(tmp_path / f'{manner}{wrapped}', manner, wrapped)
-             for manner in ('polite', 'stubborn') for wrapped in (False, True)]
+    ranks = [
+        start_rank(tmp_path / f'{manner}{wrapped}', manner, wrapped)
+        for manner in ('polite', 'stubborn')
+        for wrapped in (False, True)
+    ]
     while any(map(is_running, ranks)):
         assert time.monotonic() - begin < 10
         time.sleep(0.1)

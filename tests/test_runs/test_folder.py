@@ -77,10 +77,18 @@ def test_the_lock_takes_what_dead_writers_left_and_nothing_else(folder):
     dead = fork(lambda: None)
     os.waitpid(dead, 0)
     (folder / 'coupling').mkdir()
-    gone = [f'.epoch_1.pth.{host()}.{dead}.00ff.partial', f'.a.b.pth.{host()}.{os.getpid()}.00ff.partial',
-            f'coupling/.epoch_1.json.{host()}.{dead}.00ff.partial', '.of-an-old-version.partial']
-    stay = [f'.epoch_1.pth.{host()}.1.00ff.partial', '.epoch_1.pth.another-host.7.00ff.partial', 'epoch_1.pth',
-            'notes.partial']
+    gone = [
+        f'.epoch_1.pth.{host()}.{dead}.00ff.partial',
+        f'.a.b.pth.{host()}.{os.getpid()}.00ff.partial',
+        f'coupling/.epoch_1.json.{host()}.{dead}.00ff.partial',
+        '.of-an-old-version.partial',
+    ]
+    stay = [
+        f'.epoch_1.pth.{host()}.1.00ff.partial',
+        '.epoch_1.pth.another-host.7.00ff.partial',
+        'epoch_1.pth',
+        'notes.partial',
+    ]
     for name in gone + stay:
         (folder / name).write_text('x')
     os.utime(folder / '.of-an-old-version.partial', (0, 0))

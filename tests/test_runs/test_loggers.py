@@ -19,7 +19,8 @@ def run(folder, call):
     """A run of four iterations that logs each; a function is called after the second."""
     model = Toy()
     runner = make_runner(
-        folder, model, [], visualizer=dict(type='Visualizer', vis_backends=deepcopy(BACKENDS)), cfg=Config(dict(a=1)))
+        folder, model, [], visualizer=dict(type='Visualizer', vis_backends=deepcopy(BACKENDS)), cfg=Config(dict(a=1))
+    )
     next(hook for hook in runner.hooks if type(hook).__name__ == 'LoggerHook').interval = 1
     forward = model.forward
 
@@ -67,9 +68,17 @@ def test_a_log_that_cannot_be_written_is_said_once(tmp_path, capfd):
     assert errors.count('.log cannot record any more') == 1 and 'Traceback' not in errors
 
 
-@pytest.mark.parametrize('kind, package', [
-    ('WandbVisBackend', 'wandb'), ('MLflowVisBackend', 'mlflow'), ('ClearMLVisBackend', 'clearml'),
-    ('NeptuneVisBackend', 'neptune'), ('AimVisBackend', 'aim'), ('TensorboardVisBackend', 'tensorboard')])
+@pytest.mark.parametrize(
+    'kind, package',
+    [
+        ('WandbVisBackend', 'wandb'),
+        ('MLflowVisBackend', 'mlflow'),
+        ('ClearMLVisBackend', 'clearml'),
+        ('NeptuneVisBackend', 'neptune'),
+        ('AimVisBackend', 'aim'),
+        ('TensorboardVisBackend', 'tensorboard'),
+    ],
+)
 def test_a_missing_package_is_one_line_that_installs_it(tmp_path, monkeypatch, kind, package):
     if kind == 'TensorboardVisBackend':
         monkeypatch.delitem(sys.modules, 'torch.utils.tensorboard', raising=False)

@@ -1,4 +1,5 @@
 """A toy run that is resumed under another setting: what breaks its promise is refused, the rest is said."""
+
 import os
 import warnings
 import zlib
@@ -44,8 +45,13 @@ class Numbers(SeededDataset):
 CONFIG = dict(
     model=dict(type='ToyOfResumes'),
     train_dataloader=dict(
-        batch_size=2, num_workers=0, drop_last=True, collate_fn=dict(type='default_collate'), sampler=dict(type='EpochSampler'),
-        dataset=dict(type='Numbers', count=8)),
+        batch_size=2,
+        num_workers=0,
+        drop_last=True,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='EpochSampler'),
+        dataset=dict(type='Numbers', count=8),
+    ),
     optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
     param_scheduler=[dict(type='MultiStepLR', milestones=[100])],
     train_cfg=dict(max_epochs=2),
@@ -53,7 +59,8 @@ CONFIG = dict(
     visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
     default_scope='mmdecouple',
     runner_type='PretrainRunner',
-    randomness=dict(seed=11))
+    randomness=dict(seed=11),
+)
 
 
 def runner(work_dir, options=(), **changes):
@@ -77,12 +84,15 @@ def tree(folder):
     return sorted(str(path) for path in folder.rglob('*'))
 
 
-@pytest.mark.parametrize('options, said', [
-    ({'train_dataloader.batch_size': 4}, 'train_dataloader.batch_size was 2 and is 4 now'),
-    ({'optim_wrapper.accumulative_counts': 2}, 'optim_wrapper.accumulative_counts was 1 and is 2 now'),
-    ({'train_dataloader.dataset.count': 9}, 'images of train_dataloader.dataset was 8 and is 9 now'),
-    ({'optim_wrapper.optimizer.type': 'AdamW'}, "optim_wrapper.optimizer.type was 'SGD' and is 'AdamW' now"),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        ({'train_dataloader.batch_size': 4}, 'train_dataloader.batch_size was 2 and is 4 now'),
+        ({'optim_wrapper.accumulative_counts': 2}, 'optim_wrapper.accumulative_counts was 1 and is 2 now'),
+        ({'train_dataloader.dataset.count': 9}, 'images of train_dataloader.dataset was 8 and is 9 now'),
+        ({'optim_wrapper.optimizer.type': 'AdamW'}, "optim_wrapper.optimizer.type was 'SGD' and is 'AdamW' now"),
+    ],
+)
 @pytest.mark.parametrize('named', [False, True])
 def test_a_resume_that_would_see_other_samples_is_refused_and_leaves_nothing(finished, options, said, named):
     before = tree(finished)
@@ -108,19 +118,29 @@ def test_what_does_not_decide_the_samples_is_said_in_one_line_each(finished, tmp
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        resumed = runner(tmp_path, {
-            'optim_wrapper.optimizer.lr': 0.5, 'train_cfg.max_epochs': 3, 'randomness.seed': 5,
-            'param_scheduler.0.milestones': [7], 'train_dataloader.dataset.prefix': 'x'}, resume=True)
+        resumed = runner(
+            tmp_path,
+            {
+                'optim_wrapper.optimizer.lr': 0.5,
+                'train_cfg.max_epochs': 3,
+                'randomness.seed': 5,
+                'param_scheduler.0.milestones': [7],
+                'train_dataloader.dataset.prefix': 'x',
+            },
+            resume=True,
+        )
         resumed.train()
     finally:
         torch.set_num_threads(threads)
     log = next(tmp_path.glob('*/*.log')).read_text()
     for line in (
-            "optim_wrapper.optimizer.lr was 0.1 in the checkpoint and is 0.5 in the config; the checkpoint's is used.",
-            "train_cfg.max_epochs was 2 in the checkpoint and is 3 in the config; the config's is used.",
-            "param_scheduler.0.milestones.0 was 100 in the checkpoint and is 7 in the config; the checkpoint's is used.",
-            "randomness.seed was 11 in the checkpoint and is 5 in the config; the checkpoint's is used.",
-            f'threads was {threads} and is {threads + 1} now', "data was 'Numbers 0.jpg .. 7.jpg"):
+        "optim_wrapper.optimizer.lr was 0.1 in the checkpoint and is 0.5 in the config; the checkpoint's is used.",
+        "train_cfg.max_epochs was 2 in the checkpoint and is 3 in the config; the config's is used.",
+        "param_scheduler.0.milestones.0 was 100 in the checkpoint and is 7 in the config; the checkpoint's is used.",
+        "randomness.seed was 11 in the checkpoint and is 5 in the config; the checkpoint's is used.",
+        f'threads was {threads} and is {threads + 1} now',
+        "data was 'Numbers 0.jpg .. 7.jpg",
+    ):
         assert log.count(line) == 1, line
     assert resumed.seed == 11
     assert resumed.optim_wrapper.get_lr()['lr'] == [0.1]
@@ -129,7 +149,8 @@ def test_what_does_not_decide_the_samples_is_said_in_one_line_each(finished, tmp
 def test_a_checkpoint_keeps_the_record_over_resumes(finished, tmp_path):
     first = read_checkpoint(str(finished / 'epoch_2.pth'))['meta']['record']
     assert {key: first[key] for key in ('batch_size', 'processes', 'accumulative_counts', 'images', 'seed')} == dict(
-        batch_size=2, processes=1, accumulative_counts=1, images=8, seed=11)
+        batch_size=2, processes=1, accumulative_counts=1, images=8, seed=11
+    )
     assert first['threads'] == torch.get_num_threads() and first['torch'] == torch.__version__
     os.link(finished / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
     runner(tmp_path, {'train_cfg.max_epochs': 3}, resume=True).train()
@@ -160,11 +181,14 @@ def test_the_config_of_a_checkpoint_without_a_record_still_tells_the_batch(finis
         runner(tmp_path, {'train_dataloader.batch_size': 4}, resume=True)
 
 
-@pytest.mark.parametrize('change, said', [
-    (lambda checkpoint: checkpoint.pop('optimizer'), 'it has no optimizer'),
-    (lambda checkpoint: checkpoint.update(meta=None), 'its meta is no dict'),
-    (lambda checkpoint: checkpoint['meta'].update(iter='8'), "its meta.iter is '8'"),
-])
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda checkpoint: checkpoint.pop('optimizer'), 'it has no optimizer'),
+        (lambda checkpoint: checkpoint.update(meta=None), 'its meta is no dict'),
+        (lambda checkpoint: checkpoint['meta'].update(iter='8'), "its meta.iter is '8'"),
+    ],
+)
 def test_a_named_checkpoint_that_lacks_something_is_refused(finished, tmp_path, change, said):
     checkpoint = read_checkpoint(str(finished / 'epoch_2.pth'))
     change(checkpoint)
@@ -179,21 +203,35 @@ def test_a_refusal_of_the_weights_leaves_no_config_behind(finished):
     resumed = runner(finished, model=dict(type='WiderToy'), resume=True)
     with pytest.raises(ValueError, match='does not fit the model'):
         resumed.train()
-    assert [path for path in tree(finished) if path not in before and path.count('/') == before[0].count('/')
-            and path.endswith('.py')] == []
+    assert [
+        path
+        for path in tree(finished)
+        if path not in before and path.count('/') == before[0].count('/') and path.endswith('.py')
+    ] == []
 
 
-@pytest.mark.parametrize('options, said', [
-    *(({'train_cfg.max_epochs': value}, 'train_cfg.max_epochs must be a whole number of at least 1, got')
-      for value in (0, -1, 2.0, None, True, '3')),
-    ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=0, _delete_=True)}, 'train_cfg.max_iters must be'),
-    ({'train_cfg': dict(_delete_=True, val_interval=1)}, 'neither max_epochs nor max_iters'),
-    ({'train_dataloader.dataset.count': 1}, '1 images in 1 process.* train_dataloader.batch_size=2'),
-    ({'train_dataloader.dataset.count': 0}, 'holds no'),
-    ({'train_dataloader.num_batch_per_epoch': 0}, 'holds no'),
-    ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=3, _delete_=True), 'train_dataloader.dataset.count': 1,
-      'train_dataloader.sampler.type': 'InfiniteSampler'}, '1 images in 1 process'),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        *(
+            ({'train_cfg.max_epochs': value}, 'train_cfg.max_epochs must be a whole number of at least 1, got')
+            for value in (0, -1, 2.0, None, True, '3')
+        ),
+        ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=0, _delete_=True)}, 'train_cfg.max_iters must be'),
+        ({'train_cfg': dict(_delete_=True, val_interval=1)}, 'neither max_epochs nor max_iters'),
+        ({'train_dataloader.dataset.count': 1}, '1 images in 1 process.* train_dataloader.batch_size=2'),
+        ({'train_dataloader.dataset.count': 0}, 'holds no'),
+        ({'train_dataloader.num_batch_per_epoch': 0}, 'holds no'),
+        (
+            {
+                'train_cfg': dict(type='IterBasedTrainLoop', max_iters=3, _delete_=True),
+                'train_dataloader.dataset.count': 1,
+                'train_dataloader.sampler.type': 'InfiniteSampler',
+            },
+            '1 images in 1 process',
+        ),
+    ],
+)
 def test_a_run_that_would_take_no_step_is_refused_and_leaves_nothing(tmp_path, options, said):
     with pytest.raises(ValueError, match=said) as caught:
         runner(tmp_path / 'run', options)
@@ -208,8 +246,12 @@ def test_a_validation_without_a_batch_is_refused(tmp_path):
 
 
 def test_a_loop_that_counts_iterations_trains_stops_and_is_resumed(tmp_path):
-    loop = dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=3), default_hooks=dict(
-        CONFIG['default_hooks'], checkpoint=dict(type='DurableCheckpointHook', interval=3, by_epoch=False)))
+    loop = dict(
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=3),
+        default_hooks=dict(
+            CONFIG['default_hooks'], checkpoint=dict(type='DurableCheckpointHook', interval=3, by_epoch=False)
+        ),
+    )
     runner(tmp_path, {'train_dataloader.sampler.type': 'InfiniteSampler'}, **loop).train()
     loop['train_cfg'] = dict(type='IterBasedTrainLoop', max_iters=6)
     runner(tmp_path, {'train_dataloader.sampler.type': 'InfiniteSampler'}, resume=True, **loop).train()

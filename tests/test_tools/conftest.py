@@ -1,4 +1,5 @@
 """A toy project on disk (model, data, metric, config) that the tools can run in a second or two."""
+
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT_TOOLS = ROOT / 'tools'
 
-TOY_MODULE = '''
+TOY_MODULE = """
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -45,9 +46,9 @@ class ToyError(BaseMetric):
 
     def compute_metrics(self, results):
         return dict(error=sum(results) / len(results), count=len(results))
-'''
+"""
 
-TOY_CONFIG = '''
+TOY_CONFIG = """
 custom_imports = dict(imports=['toy_module'], allow_failed_imports=False)
 default_scope = 'mmengine'
 model = dict(type='ToyLine')
@@ -62,7 +63,7 @@ test_cfg = dict()
 test_evaluator = dict(type='ToyError')
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.001))
 randomness = dict(seed=0)
-'''
+"""
 
 
 @pytest.fixture(scope='session')
@@ -78,10 +79,15 @@ def run(command, *, toy_folder, cwd, ok=True, extra_env=None):
     """Runs a command with the toy module importable; returns its output and checks how it ended."""
     env = {key: value for key, value in os.environ.items() if not key.startswith('PYTHON')}
     env.update(
-        PYTHONPATH=str(toy_folder), PYTHON=sys.executable, OMP_NUM_THREADS='1', COLUMNS='200',
-        CUDA_VISIBLE_DEVICES='-1', **(extra_env or {}))
+        PYTHONPATH=str(toy_folder),
+        PYTHON=sys.executable,
+        OMP_NUM_THREADS='1',
+        COLUMNS='200',
+        CUDA_VISIBLE_DEVICES='-1',
+        **(extra_env or {}),
+    )
     result = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True,
-        timeout=240)
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=240
+    )
     assert (result.returncode == 0) == ok, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout + result.stderr

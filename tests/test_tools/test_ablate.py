@@ -24,19 +24,32 @@ SHORT = {
     'test_dataloader.dataset.measures': [{'type': 'OKNN'}, {'type': 'ContextShift', 'objects': 16}],
 }
 TOY = dict(
-    title='A toy table', source='nobody', columns=['OKNN', 'OKNN-D', 'context shift'], demo=SHORT,
+    title='A toy table',
+    source='nobody',
+    columns=['OKNN', 'OKNN-D', 'context shift'],
+    demo=SHORT,
     groups=dict(
-        iBOT=dict(base=dict(demo='demo/ibot_vit-demo_scenes.py'),
-                  rows=dict(base=dict(published={'OKNN': 69.9}), untrained=dict(untrained=True))),
-        MaskAlign=dict(base=dict(demo='demo/maskalign_vit-demo_scenes.py'),
-                       rows=dict(taught=dict(after={'iBOT/base': 'model.teacher.checkpoint'})))))
+        iBOT=dict(
+            base=dict(demo='demo/ibot_vit-demo_scenes.py'),
+            rows=dict(base=dict(published={'OKNN': 69.9}), untrained=dict(untrained=True)),
+        ),
+        MaskAlign=dict(
+            base=dict(demo='demo/maskalign_vit-demo_scenes.py'),
+            rows=dict(taught=dict(after={'iBOT/base': 'model.teacher.checkpoint'})),
+        ),
+    ),
+)
 
 
 def ablate(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(CHECKOUT_TOOLS / 'ablate.py'), *map(str, arguments), '--threads', '1'], cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160', 'OMP_NUM_THREADS': '1'})
+        [sys.executable, str(CHECKOUT_TOOLS / 'ablate.py'), *map(str, arguments), '--threads', '1'],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160', 'OMP_NUM_THREADS': '1'},
+    )
 
 
 def finished(*arguments: object) -> str:
@@ -75,7 +88,7 @@ def test_a_killed_table_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) 
     assert not list(out.glob('runs/ibot_vit-demo_scenes-[!u]*/final.pth'))
 
     text = finished(table, '--out', out, '--jobs', 2)
-    log, = out.glob('runs/ibot_vit-demo_scenes-[!u]*/train.log')
+    (log,) = out.glob('runs/ibot_vit-demo_scenes-[!u]*/train.log')
     assert 'resumed epoch' in log.read_text()
     assert text.index('training iBOT/base, seed 0: done') < text.index('training MaskAlign/taught, seed 0: started')
     assert '69.9' in text and '3 of 3 rows' in text
@@ -89,8 +102,20 @@ def test_a_killed_table_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) 
     assert '0 jobs to do' in finished(table, '--out', out)
     assert before == {path: path.stat().st_mtime_ns for path in out.glob('runs/**/*.*')}
 
-    table.write_text(yaml.safe_dump({**TOY, 'demo': {**SHORT, 'test_dataloader.dataset.measures': [
-        *SHORT['test_dataloader.dataset.measures'], {'type': 'BackgroundLeak', 'bank': 32, 'queries': 16}]}}))
+    table.write_text(
+        yaml.safe_dump(
+            {
+                **TOY,
+                'demo': {
+                    **SHORT,
+                    'test_dataloader.dataset.measures': [
+                        *SHORT['test_dataloader.dataset.measures'],
+                        {'type': 'BackgroundLeak', 'bank': 32, 'queries': 16},
+                    ],
+                },
+            }
+        )
+    )
     assert '3 jobs to do' in finished(table, '--out', out)
     again = rows_of(out)
     for label, row in rows.items():
@@ -100,7 +125,8 @@ def test_a_killed_table_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) 
     table.write_text(yaml.safe_dump(TOY, sort_keys=False))
     finished(table, '--out', whole)
     assert {label: row['metrics'] for label, row in rows_of(whole).items()} == {
-        label: row['metrics'] for label, row in rows.items()}
+        label: row['metrics'] for label, row in rows.items()
+    }
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 """Configs inherit from this package and from the others."""
+
 import subprocess
 import sys
 
@@ -25,7 +26,8 @@ def test_a_base_of_each_package_resolves(base, tmp_path):
 
 def test_a_variable_of_an_own_base_can_be_used(tmp_path):
     (tmp_path / 'child.py').write_text(
-        "_base_ = 'mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py'\nkind = _base_.model.type\n")
+        "_base_ = 'mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py'\nkind = _base_.model.type\n"
+    )
     assert load_config(str(tmp_path / 'child.py')).kind == 'DenseCL'
 
 

@@ -1,4 +1,5 @@
 """The benchmark of training steps, as a user calls it."""
+
 import json
 import sys
 
@@ -8,15 +9,15 @@ from .conftest import CHECKOUT_TOOLS, run
 
 STEP = CHECKOUT_TOOLS / 'benchmark' / 'step.py'
 SIZE, PATCH, BATCH, WIDTH, DEPTH, LEVELS = 32, 8, 8, 192, 12, 5
-PATCHES = (SIZE // PATCH)**2
+PATCHES = (SIZE // PATCH) ** 2
 
 
-OPTIONS = dict(arch='deit-tiny', teacher='deit-tiny', size=SIZE, patch=PATCH, batch=BATCH,
-               steps=1, rounds=1, threads=1)
+OPTIONS = dict(arch='deit-tiny', teacher='deit-tiny', size=SIZE, patch=PATCH, batch=BATCH, steps=1, rounds=1, threads=1)
 
 
 def tflop_of_maskalign(decoupled: int) -> float:
     """Multiplications and additions of one step whose decoupled views are seen whole, by hand."""
+
     def blocks(images, tokens):
         return images * DEPTH * (12 * tokens * WIDTH**2 + 2 * tokens**2 * WIDTH)
 
@@ -47,7 +48,7 @@ def measured(tmp_path_factory):
 
 
 def test_counted_operations_are_those_of_the_formulas(measured):
-    rows = {name: row['tflop'] for name, (row, ) in measured[0]['rows'].items()}
+    rows = {name: row['tflop'] for name, (row,) in measured[0]['rows'].items()}
     assert rows['maskalign'] == pytest.approx(tflop_of_maskalign(0), rel=1e-3)
     # The foreground, to which alone the heads are applied, is drawn.
     at_least = tflop_of_maskalign(2)
@@ -57,8 +58,8 @@ def test_counted_operations_are_those_of_the_formulas(measured):
 
 def test_each_ratio_is_of_the_rows_and_is_printed(measured):
     report, out = measured
-    (name, ratio), = report['ratios'].items()
-    (ours, ), (other, ) = (report['rows'][variant] for variant in name.split(' / '))
+    ((name, ratio),) = report['ratios'].items()
+    (ours,), (other,) = (report['rows'][variant] for variant in name.split(' / '))
     assert name == 'maskalign-d / maskalign'
     assert ratio == {key: ours[key] / other[key] for key in ('seconds', 'peak_mib', 'tflop')}
     assert f'{ratio["seconds"]:.3f}' in out and f'{ratio["tflop"]:.3f}' in out

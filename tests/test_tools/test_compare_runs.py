@@ -16,9 +16,9 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.visualization import comparison
 from mmdecouple.visualization.comparison import compare, figures_file, made_from
 from mmdecouple.visualization.coupling import Draws
+from tests.test_visualization.synthetic import coupling, write_run
+from tests.test_visualization.tiny import CONFIG
 
-from ..test_visualization.synthetic import coupling, write_run
-from ..test_visualization.tiny import CONFIG
 from .conftest import CHECKOUT_TOOLS
 
 
@@ -79,8 +79,7 @@ def test_a_report_measures_only_what_was_not_measured(folders: list[Path], tmp_p
     measure, text = Measurer(), StringIO()
     settings = dict(untrained=True, console=Console(file=text, width=150))
     report = compare(folders, ['DenseCL', 'DenseCL-D'], tmp_path / 'out', measure, **settings)
-    assert measure.asked == [('second', 'epoch_1.pth', 'coupling.json'),
-                             ('first', None, 'untrained.json')]
+    assert measure.asked == [('second', 'epoch_1.pth', 'coupling.json'), ('first', None, 'untrained.json')]
     for name in ('Untrained', 'DenseCL', 'DenseCL-D'):
         assert name in report.read_text() and name in text.getvalue()
     assert str(report) in text.getvalue() and 'Left out' not in text.getvalue()
@@ -98,15 +97,15 @@ def no_pictures(monkeypatch) -> None:
 def test_a_second_report_measures_nothing(folders: list[Path], tmp_path: Path) -> None:
     measure, text = Measurer(), StringIO()
     for _ in range(2):
-        compare(folders, ['a', 'b'], tmp_path / 'out', measure, untrained=True,
-                console=Console(file=text))
+        compare(folders, ['a', 'b'], tmp_path / 'out', measure, untrained=True, console=Console(file=text))
     assert len(measure.asked) == 2
     assert 'Left out of the report: all: left out' in text.getvalue()
 
 
 @pytest.mark.usefixtures('no_pictures')
 def test_figures_of_other_weights_another_config_or_other_cells_are_measured_again(
-        folders: list[Path], tmp_path: Path) -> None:
+    folders: list[Path], tmp_path: Path
+) -> None:
     measure, once = Measurer(), [('first', 'epoch_1.pth', 'coupling.json')]
     weights, config = folders[0] / 'epoch_1.pth', folders[0] / 'toy_config.py'
 
@@ -114,6 +113,7 @@ def test_figures_of_other_weights_another_config_or_other_cells_are_measured_aga
         measure.asked = []
         compare(folders[:1], ['a'], tmp_path / 'out', measure, console=Console(file=StringIO()), **settings)
         return measure.asked
+
     os.utime(weights, (2e9, 2e9))
     assert asked() == [], 'it is the content that counts, not the time'
     content = torch.load(weights, weights_only=True)
@@ -132,10 +132,19 @@ def test_figures_of_other_weights_another_config_or_other_cells_are_measured_aga
 
 
 def test_figures_of_each_data_set_are_kept_apart(tmp_path: Path) -> None:
-    names = {figures_file(tmp_path, checkpoint, dataset).name
-             for checkpoint in (None, Path('a.pth')) for dataset in (None, 'scenes', 'coco:/a/b')}
-    assert names == {'coupling.json', 'coupling-scenes.json', 'coupling-coco-a-b.json',
-                     'untrained.json', 'untrained-scenes.json', 'untrained-coco-a-b.json'}
+    names = {
+        figures_file(tmp_path, checkpoint, dataset).name
+        for checkpoint in (None, Path('a.pth'))
+        for dataset in (None, 'scenes', 'coco:/a/b')
+    }
+    assert names == {
+        'coupling.json',
+        'coupling-scenes.json',
+        'coupling-coco-a-b.json',
+        'untrained.json',
+        'untrained-scenes.json',
+        'untrained-coco-a-b.json',
+    }
 
 
 def break_config(folder: Path) -> None:
@@ -158,16 +167,20 @@ def break_figures(folder: Path) -> None:
     (folder / 'coupling.json').write_text('{"format": "other/1"}')
 
 
-@pytest.mark.parametrize('damage, line', [
-    (shutil.rmtree, 'second: no such run folder'),
-    (break_config, 'second: no config in this run folder'),
-    (break_checkpoint, 'second: no readable checkpoint (*.pth) in this run folder'),
-    (break_logs, 'second: no loss in <timestamp>/vis_data/scalars.json'),
-    (break_draws, 'first and second were measured on different draws'),
-    (break_figures, "format is 'other/1', expected 'mmdecouple-coupling/1'"),
-])
-def test_bad_input_ends_in_one_line_that_names_the_culprit(damage, line: str, folders: list[Path],
-                                                           tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize(
+    'damage, line',
+    [
+        (shutil.rmtree, 'second: no such run folder'),
+        (break_config, 'second: no config in this run folder'),
+        (break_checkpoint, 'second: no readable checkpoint (*.pth) in this run folder'),
+        (break_logs, 'second: no loss in <timestamp>/vis_data/scalars.json'),
+        (break_draws, 'first and second were measured on different draws'),
+        (break_figures, "format is 'other/1', expected 'mmdecouple-coupling/1'"),
+    ],
+)
+def test_bad_input_ends_in_one_line_that_names_the_culprit(
+    damage, line: str, folders: list[Path], tmp_path: Path, capsys
+) -> None:
     damage(folders[1])
     with pytest.raises(SystemExit) as end:
         load_tool('compare_runs').main([*map(str, folders), '--out', str(tmp_path / 'out')])
@@ -175,8 +188,7 @@ def test_bad_input_ends_in_one_line_that_names_the_culprit(damage, line: str, fo
     assert end.value.code == 1 and line in error and error.count('\n') == 0, error
 
 
-def test_names_must_be_as_many_as_runs_and_differ(folders: list[Path], tmp_path: Path,
-                                                  capsys) -> None:
+def test_names_must_be_as_many_as_runs_and_differ(folders: list[Path], tmp_path: Path, capsys) -> None:
     tool, out = load_tool('compare_runs'), ['--out', str(tmp_path / 'out')]
     write_figures(folders[1], coupling(0.4))
     for names, line in ((['a'], '1 names for 2 runs'), (['a', 'a'], "Two runs are called 'a'")):
@@ -186,8 +198,9 @@ def test_names_must_be_as_many_as_runs_and_differ(folders: list[Path], tmp_path:
 
 
 @pytest.mark.usefixtures('no_pictures')
-def test_on_a_named_data_set_all_runs_are_measured_with_the_largest_cell(folders: list[Path], tmp_path: Path,
-                                                                         monkeypatch) -> None:
+def test_on_a_named_data_set_all_runs_are_measured_with_the_largest_cell(
+    folders: list[Path], tmp_path: Path, monkeypatch
+) -> None:
     tool, asked = load_tool('compare_runs'), []
     (folders[1] / 'toy_config.py').write_text(CONFIG.replace('strides=(1, 2, 1)', 'strides=(2, 2, 1)'))
     set_random_seed(1)
@@ -197,6 +210,7 @@ def test_on_a_named_data_set_all_runs_are_measured_with_the_largest_cell(folders
     def measure_one(word: str, path: Path, draws: Draws, *_) -> None:
         asked.append(draws)
         path.write_text(json.dumps(coupling(0.4)))
+
     monkeypatch.setattr(tool, 'measure_one', measure_one)
     tool.main([*map(str, folders), '--dataset', 'scenes', '--out', str(tmp_path / 'out')])
     assert asked == [Draws('scenes', cell=16)] * 2

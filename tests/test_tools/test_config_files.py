@@ -1,4 +1,5 @@
 """A config is a file that can be of any shape, and a program that can fail in any way: it works, or gives one line."""
+
 import os
 
 import pytest
@@ -7,13 +8,16 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
 
 
-@pytest.mark.parametrize('name, content', [
-    ('crlf.py', b'a = dict(\r\n    b=1)\r\n'),
-    ('two.dots.in.py', b'a = dict(b=1)'),
-    ('a b.c \u00fc/cfg \u00e9.py', b'a = dict(b=1)'),
-    ('utf8.py', '# \u00fc\na = dict(b=1)'.encode()),
-    ('prints.py', b'print("hello")\na = dict(b=1)'),
-])
+@pytest.mark.parametrize(
+    'name, content',
+    [
+        ('crlf.py', b'a = dict(\r\n    b=1)\r\n'),
+        ('two.dots.in.py', b'a = dict(b=1)'),
+        ('a b.c \u00fc/cfg \u00e9.py', b'a = dict(b=1)'),
+        ('utf8.py', '# \u00fc\na = dict(b=1)'.encode()),
+        ('prints.py', b'print("hello")\na = dict(b=1)'),
+    ],
+)
 def test_a_config_of_any_shape_is_read(name, content, tmp_path):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -21,23 +25,26 @@ def test_a_config_of_any_shape_is_read(name, content, tmp_path):
     assert load_config(str(path)).a == dict(b=1)
 
 
-@pytest.mark.parametrize('content, wanted', [
-    (b'\xef\xbb\xbfa = 1', 'byte order mark; save it in UTF-8 without one'),
-    (b'# \xe9\na = 1', 'save it in UTF-8'),
-    (b'import sys\nsys.exit(3)', 'ends the program'),
-    (b'raise SystemExit', 'ends the program'),
-    (b'a = 1\nb = = 2', 'line 2'),
-    (b'_base_ = "./x.py"', 'does its _base_ lead back to itself'),
-    (b'_base_ = "./round.py"', 'does its _base_ lead back to itself'),
-    (b'_base_ = "./broken.py"', 'broken.py) cannot be read: ZeroDivisionError'),
-    (b'_base_ = "./absent.py"', 'absent.py'),
-    (b'_base_ = 5', 'cannot be read'),
-    (b'_base_ = "nosuchscope::a.py"', 'cannot be read'),
-    (b'a = 1\x00', 'null bytes'),
-    (b'custom_imports = dict(imports=["nosuchmodule"])', 'nosuchmodule'),
-    (b'custom_imports = 5', 'cannot be read'),
-    (b'def f():\n    return f()\nf()', 'RecursionError'),
-])
+@pytest.mark.parametrize(
+    'content, wanted',
+    [
+        (b'\xef\xbb\xbfa = 1', 'byte order mark; save it in UTF-8 without one'),
+        (b'# \xe9\na = 1', 'save it in UTF-8'),
+        (b'import sys\nsys.exit(3)', 'ends the program'),
+        (b'raise SystemExit', 'ends the program'),
+        (b'a = 1\nb = = 2', 'line 2'),
+        (b'_base_ = "./x.py"', 'does its _base_ lead back to itself'),
+        (b'_base_ = "./round.py"', 'does its _base_ lead back to itself'),
+        (b'_base_ = "./broken.py"', 'broken.py) cannot be read: ZeroDivisionError'),
+        (b'_base_ = "./absent.py"', 'absent.py'),
+        (b'_base_ = 5', 'cannot be read'),
+        (b'_base_ = "nosuchscope::a.py"', 'cannot be read'),
+        (b'a = 1\x00', 'null bytes'),
+        (b'custom_imports = dict(imports=["nosuchmodule"])', 'nosuchmodule'),
+        (b'custom_imports = 5', 'cannot be read'),
+        (b'def f():\n    return f()\nf()', 'RecursionError'),
+    ],
+)
 def test_a_config_that_cannot_be_read_gives_one_line(content, wanted, tmp_path):
     (tmp_path / 'x.py').write_bytes(content)
     (tmp_path / 'round.py').write_text('_base_ = "./x.py"')
@@ -47,17 +54,24 @@ def test_a_config_that_cannot_be_read_gives_one_line(content, wanted, tmp_path):
     assert wanted in str(caught.value) and str(tmp_path / 'x.py') in str(caught.value) and '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('make, wanted', [(os.mkfifo, 'fifo'), (os.mkdir, 'a folder'),
-                                          (lambda path: os.symlink('absent', path), 'does not exist')])
+@pytest.mark.parametrize(
+    'make, wanted',
+    [(os.mkfifo, 'fifo'), (os.mkdir, 'a folder'), (lambda path: os.symlink('absent', path), 'does not exist')],
+)
 def test_what_is_no_file_is_no_config(make, wanted, tmp_path):
     make(tmp_path / 'x.py')
     with pytest.raises(UserError, match=wanted):
         load_config(str(tmp_path / 'x.py'))
 
 
-@pytest.mark.parametrize('base', ['mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py',
-                                  'mmdecouple::ibot/ibot_vit-s16_8x64-800e_coco.py',
-                                  'mmdet::_base_/datasets/coco_detection.py'])
+@pytest.mark.parametrize(
+    'base',
+    [
+        'mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py',
+        'mmdecouple::ibot/ibot_vit-s16_8x64-800e_coco.py',
+        'mmdet::_base_/datasets/coco_detection.py',
+    ],
+)
 def test_without_workers_a_loader_has_none_that_persist(base, tmp_path):
     pytest.importorskip(base.partition('::')[0])
     (tmp_path / 'x.py').write_text(f'_base_ = {base!r}')

@@ -1,4 +1,5 @@
 """The coupling tool, as a user runs it."""
+
 import importlib.util
 import json
 from pathlib import Path
@@ -39,14 +40,40 @@ def refusal(tool, capsys, *arguments) -> str:
 
 
 def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
-        tool, tmp_path, coco128, capsys, monkeypatch):
-    arguments = [str(CONFIG), 'timm:test_vit2', '--names', 'ours', 'theirs', '--dataset', f'coco:{coco128}', '--size',
-                 '48', '--cell', '4', '--limit', '3', '--out', str(tmp_path), '--measures', 'OKNN',
-                 'InterCouplingRatio', 'IntraCouplingRatio', 'BackgroundLeak']
+    tool, tmp_path, coco128, capsys, monkeypatch
+):
+    arguments = [
+        str(CONFIG),
+        'timm:test_vit2',
+        '--names',
+        'ours',
+        'theirs',
+        '--dataset',
+        f'coco:{coco128}',
+        '--size',
+        '48',
+        '--cell',
+        '4',
+        '--limit',
+        '3',
+        '--out',
+        str(tmp_path),
+        '--measures',
+        'OKNN',
+        'InterCouplingRatio',
+        'IntraCouplingRatio',
+        'BackgroundLeak',
+    ]
     tool.main(arguments)
     printed = capsys.readouterr().out
-    for word in ('oknn_top1', '"ours: probes"', '"theirs: probes"', 'BackgroundLeak: left out', 'last layer',
-                 'Δ: difference to ours'):
+    for word in (
+        'oknn_top1',
+        '"ours: probes"',
+        '"theirs: probes"',
+        'BackgroundLeak: left out',
+        'last layer',
+        'Δ: difference to ours',
+    ):
         assert word in printed
     before = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
     assert before['ours']['manifest_sha256'] == before['theirs']['manifest_sha256']
@@ -61,8 +88,9 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
             images = [change[np.array(places) == image] for image in dict.fromkeys(places)]
             found = changes['metrics'][key]
             assert found['value'] == pytest.approx(change.mean(), abs=1e-6), key
-            assert min(map(np.min, images)) <= found['low'] <= found['value'] <= found['high'] <= max(
-                map(np.max, images)), key
+            assert (
+                min(map(np.min, images)) <= found['low'] <= found['value'] <= found['high'] <= max(map(np.max, images))
+            ), key
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
@@ -89,8 +117,9 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     printed, layered = capsys.readouterr().out, json.loads((tmp_path / 'ours.json').read_text())
     assert '"ours: probes"' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
     assert layered['manifest_sha256'] == after['manifest_sha256'] and layered['metrics'] != after['metrics']
-    assert 'was drawn with seed 0' in refusal(tool, capsys, *arguments, '--seed', 1, '--manifest',
-                                              tmp_path / 'draws.json')
+    assert 'was drawn with seed 0' in refusal(
+        tool, capsys, *arguments, '--seed', 1, '--manifest', tmp_path / 'draws.json'
+    )
     tool.main([*arguments, '--seed', '1', '--measures', 'OKNN'])
     assert json.loads((tmp_path / 'draws.json').read_text())['seed'] == 1, 'other draws are no obstacle'
 
@@ -110,25 +139,38 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
     assert 'layer2.0.conv1.weight' in refusal(tool, capsys, f'{CONFIG}={tmp_path / "bad.pth"}', *arguments)
 
 
-@pytest.mark.parametrize('arguments, line', [
-    (('timm:test_vit2', '--size', '72'), '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
-     'pixels; take another --size, such as 64'),
-    (('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
-     'LSC would show crops of 24 pixels to test_vit2'),
-    (('timm:test_vit2', '--size', '8'), 'do not divide'),
-    (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
-    (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),
-    (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
-    (('timm:test_vit2', '--layer', '9'), 'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6'),
-    (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
-    (('timm:test_vit2', '--measures', 'OKNN', '--removal', 'token'),
-     '--removal token is a setting of InterCouplingRatio, which is not among the measures'),
-    (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
-    (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
-    (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
-    (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
-    (('no/where.pth', ), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
-])
+@pytest.mark.parametrize(
+    'arguments, line',
+    [
+        (
+            ('timm:test_vit2', '--size', '72'),
+            '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
+            'pixels; take another --size, such as 64',
+        ),
+        (
+            ('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
+            'LSC would show crops of 24 pixels to test_vit2',
+        ),
+        (('timm:test_vit2', '--size', '8'), 'do not divide'),
+        (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
+        (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),
+        (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
+        (
+            ('timm:test_vit2', '--layer', '9'),
+            'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6',
+        ),
+        (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
+        (
+            ('timm:test_vit2', '--measures', 'OKNN', '--removal', 'token'),
+            '--removal token is a setting of InterCouplingRatio, which is not among the measures',
+        ),
+        (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
+        (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
+        (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
+        (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
+        (('no/where.pth',), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
+    ],
+)
 def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):
     assert line in refusal(tool, capsys, '--dataset', 'scenes', '--out', tmp_path, *arguments)
     assert not list(tmp_path.iterdir())
@@ -157,15 +199,13 @@ def test_words_that_cannot_be_measured_on_are_one_clear_line():
 
 def test_the_config_of_the_run_says_what_to_measure_on():
     probe = dict(type='ProbeDataset', objects=dict(type='A'), size=64)
-    for config in (dict(test_dataloader=dict(dataset=probe)),
-                   dict(val_dataloader=dict(dataset=probe)),
-                   dict(custom_hooks=[dict(
-                       type='X'), dict(type='CouplingHook', probe=probe)])):
+    for config in (
+        dict(test_dataloader=dict(dataset=probe)),
+        dict(val_dataloader=dict(dataset=probe)),
+        dict(custom_hooks=[dict(type='X'), dict(type='CouplingHook', probe=probe)]),
+    ):
         found = probe_config(None, Config(config), seed=3, measures=['OKNN'], limit=5)
-        assert found == {
-            **probe, 'seed': 3,
-            'measures': [dict(type='OKNN', bank_images=5, query_images=5)]
-        }
+        assert found == {**probe, 'seed': 3, 'measures': [dict(type='OKNN', bank_images=5, query_images=5)]}
 
 
 @pytest.mark.parametrize('configured, read', [(4, 8), (16, 16)])
@@ -173,7 +213,18 @@ def test_cells_are_no_smaller_than_those_of_the_layer_that_is_read(tool, tmp_pat
     config = tmp_path / 'cells.py'
     config.write_text(f'_base_ = {str(CONFIG)!r}\ntest_dataloader = dict(dataset=dict(cell={configured}))\n')
     assert open_network(str(config), layer='layer3').cell == 8
-    tool.main([str(config), '--layer', 'layer3', '--measures', 'ContextShift', '--limit', '2', '--json',
-               str(tmp_path / 'x.json')])
+    tool.main(
+        [
+            str(config),
+            '--layer',
+            'layer3',
+            '--measures',
+            'ContextShift',
+            '--limit',
+            '2',
+            '--json',
+            str(tmp_path / 'x.json'),
+        ]
+    )
     report = json.loads((tmp_path / 'x.json').read_text())
     assert report['cell'] == read and report['layer'] == 'layer3' and report['measured'] is None

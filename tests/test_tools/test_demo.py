@@ -18,8 +18,14 @@ RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-s
 
 def demo(out: Path, *options: str) -> subprocess.Popen:
     command = [sys.executable, str(CHECKOUT_TOOLS / 'demo.py'), '--quick', '--out', str(out), *options]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160'})
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'COLUMNS': '160'},
+    )
 
 
 def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
@@ -39,8 +45,9 @@ def test_every_scenes_config_is_told_in_one_story_on_the_same_probes() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize('method, before', [('MaskAlign', 'Teacher'), ('Leopart', 'Start')])
-def test_the_demo_trains_a_teacher_or_start_first_and_keeps_its_report_apart(tmp_path: Path, method: str,
-                                                                            before: str) -> None:
+def test_the_demo_trains_a_teacher_or_start_first_and_keeps_its_report_apart(
+    tmp_path: Path, method: str, before: str
+) -> None:
     text = (process := demo(tmp_path, '--method', method.lower())).communicate(timeout=1200)[0]
     assert process.returncode == 0, text
     assert text.index(f'Training {before}: done') < text.index(f'Training {method}: started')
@@ -48,7 +55,7 @@ def test_the_demo_trains_a_teacher_or_start_first_and_keeps_its_report_apart(tmp
     for name in ('Untrained', method, f'{method}-D', before):
         assert f'data-run="{name}"' in page
     assert not (tmp_path / 'report.html').exists()
-    untrained, = tmp_path.glob('*/untrained.json')
+    (untrained,) = tmp_path.glob('*/untrained.json')
     assert untrained.parent.name.startswith('ibot') == (before == 'Start')
 
 

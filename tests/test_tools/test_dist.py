@@ -1,4 +1,5 @@
 """Two processes on this machine train and test through the launch scripts."""
+
 import json
 import math
 import socket
@@ -21,24 +22,50 @@ def test_two_gloo_processes_learn_what_one_learns_from_the_joint_batch(toy, tmp_
     settings = dict(toy_folder=toy, cwd=tmp_path, extra_env=dict(PORT=port))
     config = toy / 'toy_line.py'
     run([CHECKOUT_TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'two'], **settings)
-    run([sys.executable, CHECKOUT_TOOLS / 'train.py', config, '--work-dir', 'one',
-         '--cfg-options', 'train_dataloader.batch_size=4'], **settings)
-    two, one = (torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict']
-                for name in ('two', 'one'))
+    run(
+        [
+            sys.executable,
+            CHECKOUT_TOOLS / 'train.py',
+            config,
+            '--work-dir',
+            'one',
+            '--cfg-options',
+            'train_dataloader.batch_size=4',
+        ],
+        **settings,
+    )
+    two, one = (
+        torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict'] for name in ('two', 'one')
+    )
     torch.testing.assert_close(two, one)
 
-    run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2,
-         '--work-dir', 'two', '--out', 'out.json'], **settings)
+    run(
+        [CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2, '--work-dir', 'two', '--out', 'out.json'],
+        **settings,
+    )
     assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
 
 
 def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path, port):
     config = ROOT / 'configs' / 'demo' / 'densecl-d_resnet-demo_scenes.py'
-    run([CHECKOUT_TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'run', '--cfg-options',
-         'train_dataloader.dataset.num_images=32', 'train_dataloader.batch_size=8',
-         'train_cfg.max_epochs=1', 'default_hooks.checkpoint.interval=1',
-         'default_hooks.logger.interval=1'],
-        toy_folder=toy, cwd=tmp_path, extra_env=dict(PORT=port))
+    run(
+        [
+            CHECKOUT_TOOLS / 'dist_train.sh',
+            config,
+            2,
+            '--work-dir',
+            'run',
+            '--cfg-options',
+            'train_dataloader.dataset.num_images=32',
+            'train_dataloader.batch_size=8',
+            'train_cfg.max_epochs=1',
+            'default_hooks.checkpoint.interval=1',
+            'default_hooks.logger.interval=1',
+        ],
+        toy_folder=toy,
+        cwd=tmp_path,
+        extra_env=dict(PORT=port),
+    )
     [scalars] = tmp_path.glob('run/*/vis_data/scalars.json')
     records = [json.loads(line) for line in scalars.read_text().splitlines()]
     assert len(records) == 2 and all(math.isfinite(record['decoupling']) for record in records)

@@ -1,4 +1,5 @@
 """The doctor says "ready" only if a run was tried and worked."""
+
 import importlib.util
 import sys
 

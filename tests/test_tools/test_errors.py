@@ -1,4 +1,5 @@
 """A user's mistake gives one line; a mistake of ours keeps its traceback."""
+
 import importlib.util
 import json
 import os
@@ -25,8 +26,7 @@ def caught(call):
 
 def test_a_user_error_has_a_message():
     error = caught(lambda: choose_device('tpu'))
-    assert user_message(error) == (
-        "device must be auto, cpu or cuda, got 'tpu' (config key device).")
+    assert user_message(error) == ("device must be auto, cpu or cuda, got 'tpu' (config key device).")
 
 
 def test_an_error_wrapped_by_a_framework_keeps_our_message():
@@ -35,6 +35,7 @@ def test_an_error_wrapped_by_a_framework_keeps_our_message():
             existing_checkpoint('absent.pth')
         except FileNotFoundError as error:
             raise RuntimeError('class `X` in y.py: ...') from error
+
     assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist.'
 
 
@@ -48,13 +49,17 @@ def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     assert user_message(caught(lambda: list(loader))) == message
 
 
-@pytest.mark.parametrize('arguments, line', [
-    (['train.py', 'absent.py'], 'config absent.py does not exist'),
-    (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
-    (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
-    (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is no folder); name another place.'),
-    (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),
-], ids=['no config', 'no cuda', 'no training', 'no folder', 'no checkpoint'])
+@pytest.mark.parametrize(
+    'arguments, line',
+    [
+        (['train.py', 'absent.py'], 'config absent.py does not exist'),
+        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
+        (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
+        (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is no folder); name another place.'),
+        (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),
+    ],
+    ids=['no config', 'no cuda', 'no training', 'no folder', 'no checkpoint'],
+)
 def test_tools_answer_a_mistake_with_one_line(arguments, line, toy, tmp_path):
     config = str(toy / 'toy_line.py')
     script, *others = [argument.replace('{toy}', config) for argument in arguments]
@@ -94,27 +99,30 @@ def ended(tool, capsys):
 
 
 # Nothing else that these name is there: a tool that looked at anything before its place would say so.
-@pytest.mark.parametrize('script, words', [
-    ('analysis_tools/lsc.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
-    ('analysis_tools/affinity.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
-    ('analysis_tools/masks.py', ('--json', 'file/m.json', '--preset', 'absent')),
-    ('analysis_tools/masks.py', ('--figure', '13', '--images', 'absent', '--out', 'file/m.png')),
-    ('analysis_tools/explore.py', ('absent.pth', 'absent', '--export', 'file/x.html')),
-    ('analysis_tools/segment.py', ('absent.py', 'absent.pth', '--data', 'absent', '--json', 'file/x.json')),
-    ('misc/print_config.py', ('absent.py', '--save', 'file/x.py')),
-    ('test.py', ('absent.py', 'absent.pth', '--out', 'file/x.json')),
-    ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--root', 'file')),
-    ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--work-dir', 'file')),
-    ('demo.py', ('--out', 'file')),
-    ('ablate.py', ('mask_type', '--out', 'file')),
-    ('model_converters/vit.py', ('absent.pth', 'file/x.pth', '--to', 'timm')),
-    ('model_converters/resnet.py', ('absent.pth', 'file/x.pth', '--to', 'soco')),
-    ('dataset_tools/browse_scenes.py', ('--out', 'file/x.png')),
-    ('dataset_tools/selective_search.py', ('file/x.npz', '--images', 'absent')),
-    ('benchmark/mask_speed.py', ('--json', 'file/x.json')),
-    ('benchmark/data.py', ('--json', 'file/x.json')),
-    ('benchmark/step.py', ('--json', 'file/x.json')),
-])
+@pytest.mark.parametrize(
+    'script, words',
+    [
+        ('analysis_tools/lsc.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
+        ('analysis_tools/affinity.py', ('absent.pth', '--images', 'absent', '--out', 'file')),
+        ('analysis_tools/masks.py', ('--json', 'file/m.json', '--preset', 'absent')),
+        ('analysis_tools/masks.py', ('--figure', '13', '--images', 'absent', '--out', 'file/m.png')),
+        ('analysis_tools/explore.py', ('absent.pth', 'absent', '--export', 'file/x.html')),
+        ('analysis_tools/segment.py', ('absent.py', 'absent.pth', '--data', 'absent', '--json', 'file/x.json')),
+        ('misc/print_config.py', ('absent.py', '--save', 'file/x.py')),
+        ('test.py', ('absent.py', 'absent.pth', '--out', 'file/x.json')),
+        ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--root', 'file')),
+        ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--work-dir', 'file')),
+        ('demo.py', ('--out', 'file')),
+        ('ablate.py', ('mask_type', '--out', 'file')),
+        ('model_converters/vit.py', ('absent.pth', 'file/x.pth', '--to', 'timm')),
+        ('model_converters/resnet.py', ('absent.pth', 'file/x.pth', '--to', 'soco')),
+        ('dataset_tools/browse_scenes.py', ('--out', 'file/x.png')),
+        ('dataset_tools/selective_search.py', ('file/x.npz', '--images', 'absent')),
+        ('benchmark/mask_speed.py', ('--json', 'file/x.json')),
+        ('benchmark/data.py', ('--json', 'file/x.json')),
+        ('benchmark/step.py', ('--json', 'file/x.json')),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, words, ended, tmp_path):
     (tmp_path / 'file').write_text('as before')
     code, line = ended(script, *words)
@@ -122,21 +130,23 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, 
     assert [path.name for path in tmp_path.iterdir()] == ['file'] and (tmp_path / 'file').read_text() == 'as before'
 
 
-@pytest.mark.parametrize('path, reason', [
-    ('folder', 'it is a folder'),
-    ('file/x', 'file is no folder'),
-    ('file/a/b/x', 'file is no folder'),
-    ('pipe', 'it is no ordinary file'),
-    ('/proc/absent/x', 'No such file or directory'),
-    ('x' * 300, 'File name too long'),
-])
+@pytest.mark.parametrize(
+    'path, reason',
+    [
+        ('folder', 'it is a folder'),
+        ('file/x', 'file is no folder'),
+        ('file/a/b/x', 'file is no folder'),
+        ('pipe', 'it is no ordinary file'),
+        ('/proc/absent/x', 'No such file or directory'),
+        ('x' * 300, 'File name too long'),
+    ],
+)
 def test_checking_a_place_and_writing_there_say_the_same(path, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'folder').mkdir()
     os.mkfifo('pipe')
     (tmp_path / 'file').write_text('as before')
-    lines = [user_message(caught(call))
-             for call in (lambda: check_writable(path), lambda: write_bytes(path, b'new'))]
+    lines = [user_message(caught(call)) for call in (lambda: check_writable(path), lambda: write_bytes(path, b'new'))]
     assert lines[0] == lines[1] and lines[0].startswith(f'{path} cannot be written (') and reason in lines[0]
     assert sorted(os.listdir()) == ['file', 'folder', 'pipe'] and (tmp_path / 'file').read_text() == 'as before'
 
@@ -148,21 +158,31 @@ def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
     assert os.listdir(tmp_path) == ['old'] and (tmp_path / 'old').read_text() == 'as before'
 
 
-@pytest.mark.parametrize('script, words, line', [
-    ('analysis_tools/lsc.py', ('a.pth', '--images', 'b', '--seed', '-1'),
-     '--seed: must be a whole number from 0 to 4294967295, got -1'),
-    ('analysis_tools/affinity.py', ('a.pth', '--images', 'b', '--size', '0'), '--size: must be a whole number of at'),
-    ('analysis_tools/explore.py', ('a.pth', 'b', '--seed', '4294967296'), '--seed: must be a whole number from 0'),
-    ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--workers', '-1'), 'of at least 0, got -1'),
-    ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--batch-size', 'x'), 'of at least 1, got x'),
-    ('analysis_tools/masks.py', ('--size', '100000'), '--size: must be a whole number from 1 to 1024, got 100000'),
-    ('analysis_tools/masks.py', ('--figure', '12', '--out', 'x.jpg'), '--out takes the name of a PNG, got x.jpg'),
-    ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save takes a name that ends in .py, .json, .yml'),
-    ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is no KEY=VALUE'),
-    ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
-    ('test.py', ('a.py', 'a.pth', '--cfg-options', 'a=[1,2'), 'the value of a=[1,2 cannot be read; check its'),
-    ('transfer.py', ('a.pth', '--task', 'coco-mask-rcnn-c4', '--cfg-options', '=1'), '=1 is no KEY=VALUE'),
-])
+@pytest.mark.parametrize(
+    'script, words, line',
+    [
+        (
+            'analysis_tools/lsc.py',
+            ('a.pth', '--images', 'b', '--seed', '-1'),
+            '--seed: must be a whole number from 0 to 4294967295, got -1',
+        ),
+        (
+            'analysis_tools/affinity.py',
+            ('a.pth', '--images', 'b', '--size', '0'),
+            '--size: must be a whole number of at',
+        ),
+        ('analysis_tools/explore.py', ('a.pth', 'b', '--seed', '4294967296'), '--seed: must be a whole number from 0'),
+        ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--workers', '-1'), 'of at least 0, got -1'),
+        ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--batch-size', 'x'), 'of at least 1, got x'),
+        ('analysis_tools/masks.py', ('--size', '100000'), '--size: must be a whole number from 1 to 1024, got 100000'),
+        ('analysis_tools/masks.py', ('--figure', '12', '--out', 'x.jpg'), '--out takes the name of a PNG, got x.jpg'),
+        ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save takes a name that ends in .py, .json, .yml'),
+        ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is no KEY=VALUE'),
+        ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
+        ('test.py', ('a.py', 'a.pth', '--cfg-options', 'a=[1,2'), 'the value of a=[1,2 cannot be read; check its'),
+        ('transfer.py', ('a.pth', '--task', 'coco-mask-rcnn-c4', '--cfg-options', '=1'), '=1 is no KEY=VALUE'),
+    ],
+)
 def test_an_option_with_a_value_out_of_range_is_named(script, words, line, ended):
     code, told = ended(script, *words)
     assert code == 2 and line in told
@@ -170,15 +190,25 @@ def test_an_option_with_a_value_out_of_range_is_named(script, words, line, ended
 
 def test_a_config_is_printed_and_saved_with_all_overrides(tool, tmp_path, capsys):
     (tmp_path / 'a.py').write_text('a = dict(b=1)\n')
-    tool('misc/print_config.py', 'a.py', '--cfg-options', 'a.b=[1,(2,3)]', 'a.c=x=y', '--cfg-options', 'a.d=None',
-         '--save', 'deep/b.json')
+    tool(
+        'misc/print_config.py',
+        'a.py',
+        '--cfg-options',
+        'a.b=[1,(2,3)]',
+        'a.c=x=y',
+        '--cfg-options',
+        'a.d=None',
+        '--save',
+        'deep/b.json',
+    )
     assert json.loads((tmp_path / 'deep' / 'b.json').read_text()) == dict(a=dict(b=[1, [2, 3]], c='x=y', d=None))
     assert "c='x=y'" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('name, content', [
-    ('a.jpg', 'x = 1'), ('a.yml', 'a: [1'), ('a.json', '{"a": '), ('a.py', 'x = 1 / 0'), ('a.py', 'x = ='),
-])
+@pytest.mark.parametrize(
+    'name, content',
+    [('a.jpg', 'x = 1'), ('a.yml', 'a: [1'), ('a.json', '{"a": '), ('a.py', 'x = 1 / 0'), ('a.py', 'x = =')],
+)
 def test_a_file_that_is_no_config_is_refused_in_one_line(name, content, tmp_path):
     (tmp_path / name).write_text(content)
     line = user_message(caught(lambda: load_config(str(tmp_path / name))))
@@ -199,9 +229,15 @@ def test_a_line_has_no_breaks_and_an_end():
     assert line.startswith('a b x') and line.endswith('the remedy') and len(line) <= LONGEST and line.isprintable()
 
 
-@pytest.mark.parametrize('make, word', [(os.mkfifo, 'fifo'), (os.mkdir, 'folder'),
-                                        (lambda path: os.symlink('/dev/zero', path), 'device'),
-                                        (lambda path: os.symlink('absent', path), 'cannot be opened')])
+@pytest.mark.parametrize(
+    'make, word',
+    [
+        (os.mkfifo, 'fifo'),
+        (os.mkdir, 'folder'),
+        (lambda path: os.symlink('/dev/zero', path), 'device'),
+        (lambda path: os.symlink('absent', path), 'cannot be opened'),
+    ],
+)
 def test_what_is_not_an_ordinary_file_is_refused_unopened(make, word, tmp_path):
     make(tmp_path / 'x')
     with pytest.raises(UserError, match=f'image .*{word}'):

@@ -1,4 +1,5 @@
 """The fuzzing campaign: it notices every kind of failure, and a short one finds none."""
+
 import json
 import os
 import signal
@@ -13,8 +14,8 @@ from mmdecouple.utils.errors import PREFIX, UserError
 from .conftest import CHECKOUT_TOOLS
 
 sys.path.append(str(CHECKOUT_TOOLS / 'reliability'))
-import fuzz  # noqa: E402
-import trials  # noqa: E402
+import fuzz
+import trials
 
 
 def refuse(_):
@@ -25,6 +26,7 @@ def end(text):
     def program(_):
         print(text, file=sys.stderr)
         raise SystemExit(1)
+
     return program
 
 
@@ -32,22 +34,25 @@ def accept(_):
     raise trials.Accepted('taken as it is')
 
 
-@pytest.mark.parametrize('call, kind, told', [
-    (lambda _: None, 'success', ''),
-    (refuse, 'refused', 'a file is wrong'),
-    (end(f'{PREFIX}wrong'), 'refused', f'{PREFIX}wrong'),
-    (end(f'{PREFIX}wrong' + 'x' * 300), 'long line', 'wrong'),
-    (end(f'{PREFIX}one\n{PREFIX}two'), 'traceback', 'two'),
-    (end('Traceback (most recent call last):\nKeyError: error: '), 'traceback', 'KeyError'),
-    (lambda _: {}['absent'], 'traceback', 'absent'),
-    (accept, 'silent', 'taken as it is'),
-    (lambda _: time.sleep(60), 'hang', ''),
-    (lambda _: os.kill(os.getpid(), signal.SIGKILL), 'crash', '-9'),
-    (lambda _: subprocess.run(['true']), 'escape', 'true'),
-    (lambda _: os.mkdir('/tmp/not-in-the-folder-of-the-trials/x'), 'escape', 'not-in-the-folder'),
-    (lambda _: open(os.path.join('..', 'beside'), 'w').close(), 'escape', 'beside'),
-    (lambda _: open('within', 'w').close(), 'success', ''),
-])
+@pytest.mark.parametrize(
+    'call, kind, told',
+    [
+        (lambda _: None, 'success', ''),
+        (refuse, 'refused', 'a file is wrong'),
+        (end(f'{PREFIX}wrong'), 'refused', f'{PREFIX}wrong'),
+        (end(f'{PREFIX}wrong' + 'x' * 300), 'long line', 'wrong'),
+        (end(f'{PREFIX}one\n{PREFIX}two'), 'traceback', 'two'),
+        (end('Traceback (most recent call last):\nKeyError: error: '), 'traceback', 'KeyError'),
+        (lambda _: {}['absent'], 'traceback', 'absent'),
+        (accept, 'silent', 'taken as it is'),
+        (lambda _: time.sleep(60), 'hang', ''),
+        (lambda _: os.kill(os.getpid(), signal.SIGKILL), 'crash', '-9'),
+        (lambda _: subprocess.run(['true']), 'escape', 'true'),
+        (lambda _: os.mkdir('/tmp/not-in-the-folder-of-the-trials/x'), 'escape', 'not-in-the-folder'),
+        (lambda _: open(os.path.join('..', 'beside'), 'w').close(), 'escape', 'beside'),
+        (lambda _: open('within', 'w').close(), 'success', ''),
+    ],
+)
 def test_every_way_to_end_is_told_from_the_others(call, kind, told, tmp_path):
     (_, first), (_, second) = trials.run_trials(call, 'ab', tmp_path / 'work', 0.5, 2)
     assert first.kind == second.kind == kind and told in first.told

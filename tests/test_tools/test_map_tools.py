@@ -1,4 +1,5 @@
 """The tools that draw LSC and affinity maps, as a user calls them."""
+
 import importlib.util
 import json
 
@@ -34,8 +35,23 @@ def photo(tmp_path_factory):
 
 
 def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
-    words = (CONFIG, VIT, '--names', 'CNN', 'ViT', '--images', 'scenes', '--limit', 2, '--size', 48, '--window', 3,
-             '--out', tmp_path)
+    words = (
+        CONFIG,
+        VIT,
+        '--names',
+        'CNN',
+        'ViT',
+        '--images',
+        'scenes',
+        '--limit',
+        2,
+        '--size',
+        48,
+        '--window',
+        3,
+        '--out',
+        tmp_path,
+    )
     tool('lsc')(*words)
     out = capsys.readouterr().out
     assert '"ViT, image 2 of 2: windows", "done": 36, "total": 36' in out and 'mean LSC' in out
@@ -54,17 +70,34 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
 
 def test_a_single_image_has_a_mean_and_no_interval(tmp_path, capsys):
     tool('lsc')(VIT, '--images', 'scenes', '--limit', 1, '--size', 48, '--upsample', 48, '--out', tmp_path)
-    row, = (line for line in capsys.readouterr().out.splitlines() if line.startswith('│'))
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith('│'))
     _, mean, interval, images = (cell.strip() for cell in row.strip('│').split('│'))
     assert float(mean) and (interval, images) == ('-', '1')
 
 
 def test_affinity_of_several_points_of_a_file(tmp_path, photo):
-    tool('affinity')(VIT, '--images', photo, '--size', 61, '--point', 0.25, 0.75, '--point', 1, 0, '--scale', 'per_map',
-                     '--layer', 2, '--out', tmp_path)
+    tool('affinity')(
+        VIT,
+        '--images',
+        photo,
+        '--size',
+        61,
+        '--point',
+        0.25,
+        0.75,
+        '--point',
+        1,
+        0,
+        '--scale',
+        'per_map',
+        '--layer',
+        2,
+        '--out',
+        tmp_path,
+    )
     assert cv2.imread(str(tmp_path / 'affinity_per_map.png')).std() > 20
     arrays = np.load(tmp_path / 'affinity.npz')
-    maps, = (arrays[key] for key in arrays if key.startswith('affinity_'))
+    (maps,) = (arrays[key] for key in arrays if key.startswith('affinity_'))
     assert maps.shape == (2, 16, 16) and arrays['image_of_point'].tolist() == [0, 0] and arrays['layer'] == '2'
     assert maps[0, 12, 4] == pytest.approx(1, abs=1e-5) and maps[1, 0, 15] == pytest.approx(1, abs=1e-5)
     network, subject = open_network(VIT, layer=2), read_sample_images(photo, 61)[0]
@@ -74,16 +107,27 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     np.testing.assert_allclose(maps[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize('name, words, line', [
-    ('lsc', (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7), 'LSC: an image of 48 x 48 pixels is smaller'),
-    ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
-    ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'no multiple of the cells of'),
-    ('lsc', (CONFIG, '--images', 'scenes', '--layer', 'layer9'), 'there is no layer layer9; the backbone has layer1, '),
-    ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
-    ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
-])
+@pytest.mark.parametrize(
+    'name, words, line',
+    [
+        (
+            'lsc',
+            (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7),
+            'LSC: an image of 48 x 48 pixels is smaller',
+        ),
+        ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
+        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'no multiple of the cells of'),
+        (
+            'lsc',
+            (CONFIG, '--images', 'scenes', '--layer', 'layer9'),
+            'there is no layer layer9; the backbone has layer1, ',
+        ),
+        ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
+        ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
+    ],
+)
 def test_a_mistake_ends_in_one_line(name, words, line, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         tool(name)(*words, '--out', tmp_path)
-    told, = (end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err).strip().splitlines()
+    (told,) = (end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err).strip().splitlines()
     assert line in told and not list(tmp_path.iterdir())

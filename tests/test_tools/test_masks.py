@@ -1,4 +1,5 @@
 """The mask tool, as a user calls it, and what it counts."""
+
 import importlib.util
 import json
 
@@ -15,8 +16,7 @@ from .conftest import CHECKOUT_TOOLS
 @pytest.fixture(scope='module')
 def run():
     """The tool's main function, called with the words of a command line."""
-    spec = importlib.util.spec_from_file_location(
-        'mask_tool', CHECKOUT_TOOLS / 'analysis_tools' / 'masks.py')
+    spec = importlib.util.spec_from_file_location('mask_tool', CHECKOUT_TOOLS / 'analysis_tools' / 'masks.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     return lambda *words: tool.main([str(word) for word in words])
@@ -29,8 +29,7 @@ def test_the_tool_writes_the_statistics_and_their_settings(mask, run, tmp_path):
     found = json.loads(out.read_text())
     low, high = {'rcc_printed': (0.05, 0.2), 'cutout': (0.55, 0.8)}.get(mask, (0.36, 0.44))
     assert low < found['masked_share_mean'] < high
-    assert {'masked_share_std', 'region_ratio_mean', 'region_ratio_std',
-            'largest_component_mean'} < set(found)
+    assert {'masked_share_std', 'region_ratio_mean', 'region_ratio_std', 'largest_component_mean'} < set(found)
     assert found['settings']['size'] == [7, 9] and found['settings']['mask'] == mask
 
 
@@ -62,7 +61,8 @@ def test_a_wrong_setting_ends_in_one_line(run, capsys):
     assert end.value.code == 1
     assert capsys.readouterr().err.strip().splitlines() == [
         'mmdecouple: error: RegionCollaborativeCutout: grid must not exceed the shorter side of '
-        'the mask of 14 x 14 cells, got 20.']
+        'the mask of 14 x 14 cells, got 20.'
+    ]
 
 
 def test_pieces_that_touch_at_corners_are_separate():

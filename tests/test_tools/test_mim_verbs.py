@@ -1,4 +1,5 @@
 """Every `mim` verb works under the short name, from the checkout and from a wheel elsewhere."""
+
 import json
 import subprocess
 import sys
@@ -21,8 +22,9 @@ def wheel_python(tmp_path_factory):
     """Python of an environment with this project from a wheel and everything else by links."""
     folder = tmp_path_factory.mktemp('wheel')
     subprocess.run(
-        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation',
-         '-w', folder, ROOT], check=True)
+        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', folder, ROOT],
+        check=True,
+    )
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', folder / 'env'], check=True)
     python = folder / 'env' / 'bin' / 'python'
     others = folder / 'others'
@@ -32,8 +34,20 @@ def wheel_python(tmp_path_factory):
             (others / entry.name).symlink_to(entry)
     (site_packages(python) / 'others.pth').write_text(f'{others}\n')
     subprocess.run(
-        [sys.executable, '-m', 'pip', '--python', python, 'install', '-q', '--no-deps',
-         '--no-index', next(folder.glob('mmdecouple-*.whl'))], check=True)
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            '--python',
+            python,
+            'install',
+            '-q',
+            '--no-deps',
+            '--no-index',
+            next(folder.glob('mmdecouple-*.whl')),
+        ],
+        check=True,
+    )
     return python
 
 
@@ -63,8 +77,7 @@ def test_a_wheel_brings_its_own_package(wheel_python, toy, tmp_path):
 
 def test_train_then_test_measures_the_trained_checkpoint(mim):
     mim('train', 'mmdecouple', mim.config, '--work-dir', 'run')
-    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth',
-        '--work-dir', 'run', '--out', 'out.json')
+    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run', '--out', 'out.json')
     metrics = json.loads((mim.folder / 'out.json').read_text())
     assert metrics['count'] == 8 and metrics['error'] > 0
 
@@ -77,8 +90,7 @@ def test_a_config_of_the_package_is_found_by_its_bare_name(mim):
 
 
 def test_run_finds_a_tool_by_name_and_resolves_an_own_base(mim):
-    (mim.folder / 'child.py').write_text(
-        "_base_ = 'mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py'\n")
+    (mim.folder / 'child.py').write_text("_base_ = 'mmdecouple::densecl/densecl_r50_8xb32-200e_coco.py'\n")
     output = mim('run', 'mmdecouple', 'print_config', 'child.py')
     assert "type='DenseCL'" in output
 
@@ -90,8 +102,15 @@ def test_no_two_tools_share_the_name_by_which_mim_runs_them():
 
 @pytest.mark.slow
 def test_gridsearch_runs_every_value(mim):
-    mim('gridsearch', 'mmdecouple', mim.config, '--work-dir', 'grid',
-        '--search-args', '--optim_wrapper.optimizer.lr 0.001 0.002')
+    mim(
+        'gridsearch',
+        'mmdecouple',
+        mim.config,
+        '--work-dir',
+        'grid',
+        '--search-args',
+        '--optim_wrapper.optimizer.lr 0.001 0.002',
+    )
     assert len(list(mim.folder.glob('grid_search_*/epoch_1.pth'))) == 2
 
 

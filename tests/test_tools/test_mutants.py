@@ -1,4 +1,5 @@
 """The campaign of mutants tells tests that fail, pass, hang or die from one another, and takes its mutants back."""
+
 import json
 import subprocess
 import sys
@@ -26,9 +27,21 @@ print(json.dumps([run_forked([f'test_small.py::{name}' for name in names], limit
 
 def test_a_run_of_tests_is_judged_by_how_it_ends(tmp_path):
     (tmp_path / 'test_small.py').write_text(TESTS)
-    runs = [(['test_right'], 60), (['test_right', 'test_wrong'], 60), (['test_endless'], 3), (['test_deadly'], 60), ([], 60)]
-    done = subprocess.run([sys.executable, '-c', DRIVER, json.dumps(runs)], cwd=tmp_path, capture_output=True, text=True,
-                          env=dict(PYTHONPATH=f"{ROOT}:{ROOT / 'tools/reliability'}"), timeout=120)
+    runs = [
+        (['test_right'], 60),
+        (['test_right', 'test_wrong'], 60),
+        (['test_endless'], 3),
+        (['test_deadly'], 60),
+        ([], 60),
+    ]
+    done = subprocess.run(
+        [sys.executable, '-c', DRIVER, json.dumps(runs)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=dict(PYTHONPATH=f'{ROOT}:{ROOT / "tools/reliability"}'),
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     (passed, _), (failed, line), (hung, after), (died, _), (none, _) = json.loads(done.stdout)
     assert (passed, failed, hung, died, none) == ('survived', 'noticed', 'noticed', 'noticed', 'not run')
@@ -45,14 +58,36 @@ def test_mutants_are_noticed_by_tests_that_run_them(tmp_path):
     (tmp_path / 'test_limits.py').write_text(
         'import runpy\n\n\ndef test_limit():\n'
         "    within = runpy.run_path('mmdecouple/masks/limits.py')['within']\n"
-        '    assert within(2) and not within(3)\n')
+        '    assert within(2) and not within(3)\n'
+    )
     environment = dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
-    ran = subprocess.run([sys.executable, '-m', 'pytest', '--cov=mmdecouple', '--cov-context=test',
-                          '--cov-report=', '--durations=0', '-p', 'no:cacheprovider'], cwd=tmp_path, env=environment,
-                         capture_output=True, text=True, timeout=200)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'pytest',
+            '--cov=mmdecouple',
+            '--cov-context=test',
+            '--cov-report=',
+            '--durations=0',
+            '-p',
+            'no:cacheprovider',
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     (tmp_path / 'durations.txt').write_text(ran.stdout)
-    done = subprocess.run([sys.executable, str(ROOT / 'tools/reliability/mutants.py'), '--mutants', '2', '--rooms', 'masks'],
-                          cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tools/reliability/mutants.py'), '--mutants', '2', '--rooms', 'masks'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
     rows = [json.loads(line) for line in (tmp_path / 'work_dirs/mutants/seed_0.jsonl').read_text().splitlines()]
     assert done.returncode == 0 and [row['outcome'] for row in rows] == ['noticed'] * 2, done.stdout + done.stderr
     assert (room / 'limits.py').read_text() == code

@@ -1,4 +1,5 @@
 """The converter of ResNet and SoCo checkpoints, as a user calls it."""
+
 import argparse
 import functools
 import importlib.util
@@ -32,15 +33,30 @@ def run():
 
 
 def mlp(channels: int) -> dict:
-    return dict(type='mmpretrain.NonLinearNeck', in_channels=channels, hid_channels=6, out_channels=5, with_bias=True,
-                with_last_bias=True, with_last_bn=False, with_avg_pool=False, norm_cfg=dict(type='BN1d'))
+    return dict(
+        type='mmpretrain.NonLinearNeck',
+        in_channels=channels,
+        hid_channels=6,
+        out_channels=5,
+        with_bias=True,
+        with_last_bias=True,
+        with_last_bn=False,
+        with_avg_pool=False,
+        norm_cfg=dict(type='BN1d'),
+    )
 
 
 def method(pyramid: bool) -> torch.nn.Module:
     """A SoCo of ours with random values, counters included."""
     if pyramid:
-        neck = dict(type='RegionPyramid', in_channels=[64, 128, 256, 512], projector=mlp(7), channels=4, fc_channels=7,
-                    norm_cfg=NORM)
+        neck = dict(
+            type='RegionPyramid',
+            in_channels=[64, 128, 256, 512],
+            projector=mlp(7),
+            channels=4,
+            fc_channels=7,
+            norm_cfg=NORM,
+        )
         model = SoCoFPN(predictor=mlp(5), backbone=dict(BACKBONE, out_indices=(0, 1, 2, 3)), neck=neck)
     else:
         model = SoCo(predictor=mlp(5), backbone=BACKBONE, neck=mlp(512))
@@ -61,8 +77,7 @@ def network(seed: int) -> torchvision.models.ResNet:
 def official(seed: int, name: str) -> tuple[torchvision.models.ResNet, dict]:
     """A ResNet of torchvision, which the SoCo repository's equals name for name, and its tensors as SoCo saves them."""
     net = network(seed)
-    return net, {f'module.{name}.{key}': value for key, value in net.state_dict().items()
-                        if not key.startswith('fc.')}
+    return net, {f'module.{name}.{key}': value for key, value in net.state_dict().items() if not key.startswith('fc.')}
 
 
 @pytest.mark.parametrize('pyramid', [False, True])
@@ -74,13 +89,18 @@ def test_a_run_goes_to_soco_and_back_and_loads_whole(pyramid, run, tmp_path, cap
     assert 'module.encoder_k.layer4.1.bn2.weight' in printed and 'Left out: meta (1), optimizer (1)' in printed
     theirs = torch.load(tmp_path / 'soco.pth', weights_only=True)['model']
     projector = model.teacher.neck.projector if pyramid else model.teacher.neck
-    values = {'encoder.layer2.0.downsample.0.weight': model.backbone.layer2[0].downsample[0].weight,
-              'projector_k.bn1.running_var': projector.bn0.running_var,
-              'predictor.linear2.bias': model.predictor.fc1.bias}
+    values = {
+        'encoder.layer2.0.downsample.0.weight': model.backbone.layer2[0].downsample[0].weight,
+        'projector_k.bn1.running_var': projector.bn0.running_var,
+        'predictor.linear2.bias': model.predictor.fc1.bias,
+    }
     if pyramid:
-        values |= {'neck.lateral_convs.3.conv.weight': model.neck.pyramid.inner_blocks[3][0].weight,
-                   'neck_k.fpn_convs.0.bn.weight': model.teacher.neck.pyramid.layer_blocks[0][1].weight,
-                   'head.conv4.weight': model.neck.convs[3].conv.weight, 'head_k.fc1.bias': model.teacher.neck.fc.bias}
+        values |= {
+            'neck.lateral_convs.3.conv.weight': model.neck.pyramid.inner_blocks[3][0].weight,
+            'neck_k.fpn_convs.0.bn.weight': model.teacher.neck.pyramid.layer_blocks[0][1].weight,
+            'head.conv4.weight': model.neck.convs[3].conv.weight,
+            'head_k.fc1.bias': model.teacher.neck.fc.bias,
+        }
     assert all(torch.equal(theirs[f'module.{name}'], value) for name, value in values.items())
     run(tmp_path / 'soco.pth', tmp_path / 'again.pth', '--to', 'mmdecouple')
     again = torch.load(tmp_path / 'again.pth', weights_only=True)
@@ -92,8 +112,9 @@ def test_a_run_goes_to_soco_and_back_and_loads_whole(pyramid, run, tmp_path, cap
 def test_backbones_of_soco_give_torchvisions_features(run, tmp_path):
     (student, states), (teacher, others) = official(0, 'encoder'), official(1, 'encoder_k')
     queue = {'module.queue': torch.zeros(3, 4), 'module.queue_ptr': torch.zeros(1)}
-    torch.save(dict(model=states | others | queue, opt=argparse.Namespace(arch='resnet18'), epoch=1),
-               tmp_path / 'soco.pth')
+    torch.save(
+        dict(model=states | others | queue, opt=argparse.Namespace(arch='resnet18'), epoch=1), tmp_path / 'soco.pth'
+    )
     run(tmp_path / 'soco.pth', tmp_path / 'ours.pth', '--to', 'mmdecouple')
     found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
     image = torch.randn(2, 3, 64, 64)
@@ -149,10 +170,13 @@ def test_detectron2_gets_the_names_of_mocos_script_and_gives_the_same_values_bac
     data = (tmp_path / 'r50.pkl').read_bytes()
     content, expected = pickle.loads(data), as_moco_converts(state)
     assert {key: value for key, value in content.items() if key != 'model'} == dict(
-        __author__='mmdecouple', matching_heuristics=True)
+        __author__='mmdecouple', matching_heuristics=True
+    )
     assert content['model'].keys() == expected['model'].keys()
-    assert all(content['model'][key].tobytes() == value.tobytes() and content['model'][key].shape == value.shape
-               for key, value in expected['model'].items())
+    assert all(
+        content['model'][key].tobytes() == value.tobytes() and content['model'][key].shape == value.shape
+        for key, value in expected['model'].items()
+    )
     assert b'numpy._core' not in data and b'numpy.core.multiarray' in data
     run(tmp_path / 'r50.pkl', tmp_path / 'again.pth', '--to', 'torchvision')
     again = torch.load(tmp_path / 'again.pth', weights_only=True)
@@ -165,10 +189,18 @@ def test_networks_of_detectron2_give_torchvisions_features(place, protocol, run,
     content = as_moco_converts(net.state_dict())
     if place != 'plain':
         # A trained detector: frozen norms have no counters, conv5 of C4 stands in the heads, and there is more.
-        lead = {'c4': lambda name: 'roi_heads.' if name.startswith('res5') else 'backbone.',
-                'fpn': lambda name: 'backbone.bottom_up.'}[place]
-        content = dict(model={lead(name) + name: value for name, value in content['model'].items()
-                              if not name.endswith('num_batches_tracked') and 'fc' not in name}, iteration=5)
+        lead = {
+            'c4': lambda name: 'roi_heads.' if name.startswith('res5') else 'backbone.',
+            'fpn': lambda name: 'backbone.bottom_up.',
+        }[place]
+        content = dict(
+            model={
+                lead(name) + name: value
+                for name, value in content['model'].items()
+                if not name.endswith('num_batches_tracked') and 'fc' not in name
+            },
+            iteration=5,
+        )
         content['model'] |= {'roi_heads.res5.norm.weight': np.ones(3), 'backbone.fpn_lateral2.weight': np.ones(2)}
     with open(tmp_path / 'in.pkl', 'wb') as file:
         pickle.dump(content, file, protocol=protocol)
@@ -186,9 +218,14 @@ def test_networks_of_detectron2_give_torchvisions_features(place, protocol, run,
     assert ('roi_heads.' in weights.names['layer4.0.conv1.weight']) == (place == 'c4')
 
 
-@pytest.mark.parametrize('format, student, teacher', [
-    ('moco', 'encoder_q.', 'encoder_k.'), ('plrc', 'encoder_q.enc.', 'encoder_k.enc.'),
-    ('cp2', 'encoder_q.backbone.', 'encoder_k.backbone.')])
+@pytest.mark.parametrize(
+    'format, student, teacher',
+    [
+        ('moco', 'encoder_q.', 'encoder_k.'),
+        ('plrc', 'encoder_q.enc.', 'encoder_k.enc.'),
+        ('cp2', 'encoder_q.backbone.', 'encoder_k.backbone.'),
+    ],
+)
 def test_student_and_teacher_of_other_projects_are_told_apart(format, student, teacher, run, tmp_path, capsys):
     (net, states), (other, others) = official(0, student[:-1]), official(1, teacher[:-1])
     heads = {f'module.{student}fc.0.weight': torch.ones(2), 'module.queue': torch.ones(3, 4)}
@@ -212,17 +249,28 @@ class Trap:
         self.path = path
 
     def __reduce__(self):
-        return os.mkdir, (self.path, )
+        return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize('write, line', [
-    (lambda path: pickle.dumps(dict(model={'x': Trap(path)})),
-     r'holds more than arrays \(posix.mkdir\).*--allow-pickle'),
-    (lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000], 'is truncated or no pickle'),
-    (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
-    (lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
-     "have Caffe2's names.*R-50.pkl"),
-    (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known')])
+@pytest.mark.parametrize(
+    'write, line',
+    [
+        (
+            lambda path: pickle.dumps(dict(model={'x': Trap(path)})),
+            r'holds more than arrays \(posix.mkdir\).*--allow-pickle',
+        ),
+        (
+            lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000],
+            'is truncated or no pickle',
+        ),
+        (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
+        (
+            lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
+            "have Caffe2's names.*R-50.pkl",
+        ),
+        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known'),
+    ],
+)
 def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
     (tmp_path / 'in.pkl').write_bytes(write(str(tmp_path / 'ran')))
     with pytest.raises(SystemExit):
@@ -245,13 +293,33 @@ def change(key: str, value: torch.Tensor | None) -> dict:
     return dict(model={name: value for name, value in states.items() if value is not None})
 
 
-@pytest.mark.parametrize('content, to, line', [
-    (lambda: change('layer4.1.bn2.weight', None), 'mmdecouple', 'ResNet-18 under backbone.* lacks layer4.1.bn2.weight'),
-    (lambda: change('layer4.2.conv1.weight', torch.ones(1)), 'mmdecouple', 'has no place for layer4.2.conv1.weight'),
-    (lambda: change('layer1.0.conv1.weight', torch.ones(64, 64, 1, 1)), 'mmdecouple', 'shape of layer1.0.conv1'),
-    (lambda: change('layer3.5.conv1.weight', torch.ones(1)), 'mmdecouple', 'ResNet-34 under backbone.* lacks layer1.2'),
-    (lambda: official(0, 'encoder')[1], 'soco', 'holds both networks of SoCo, but the checkpoint lacks predictor.fc0.'),
-    (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no ResNet that is known')])
+@pytest.mark.parametrize(
+    'content, to, line',
+    [
+        (
+            lambda: change('layer4.1.bn2.weight', None),
+            'mmdecouple',
+            'ResNet-18 under backbone.* lacks layer4.1.bn2.weight',
+        ),
+        (
+            lambda: change('layer4.2.conv1.weight', torch.ones(1)),
+            'mmdecouple',
+            'has no place for layer4.2.conv1.weight',
+        ),
+        (lambda: change('layer1.0.conv1.weight', torch.ones(64, 64, 1, 1)), 'mmdecouple', 'shape of layer1.0.conv1'),
+        (
+            lambda: change('layer3.5.conv1.weight', torch.ones(1)),
+            'mmdecouple',
+            'ResNet-34 under backbone.* lacks layer1.2',
+        ),
+        (
+            lambda: official(0, 'encoder')[1],
+            'soco',
+            'holds both networks of SoCo, but the checkpoint lacks predictor.fc0.',
+        ),
+        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no ResNet that is known'),
+    ],
+)
 def test_a_file_that_is_not_whole_ends_in_one_line_and_leaves_nothing(content, to, line, run, tmp_path, capsys):
     torch.save(content(), tmp_path / 'in.pth')
     with pytest.raises(SystemExit) as end:

@@ -1,4 +1,5 @@
 """The proposal tool ends with the same file whatever happens on the way."""
+
 import importlib.util
 import json
 import os
@@ -44,6 +45,7 @@ def call(tool, tmp_path, monkeypatch, capfd):
             code = end.code
         written = capfd.readouterr()
         return code, written.out + written.err
+
     return call_tool
 
 
@@ -73,8 +75,16 @@ def expected_bytes(folder, path):
         found = np.zeros((0, 4), int) if image is None else selective_search(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         sizes.append(size)
         boxes.append(filter_proposals(found, size))
-    write_proposals(path, names(folder), sizes, boxes, 'train', dict(
-        method='selective search', scale=300.0, sigma=0.9, min_size=100, min_side=32, aspect=3.0, share=[0.3, 0.8]))
+    write_proposals(
+        path,
+        names(folder),
+        sizes,
+        boxes,
+        'train',
+        dict(
+            method='selective search', scale=300.0, sigma=0.9, min_size=100, min_side=32, aspect=3.0, share=[0.3, 0.8]
+        ),
+    )
     return path.read_bytes()
 
 
@@ -113,14 +123,18 @@ def test_soco_files_are_converted_for_the_images_of_an_annotation_file(photos, c
     assert proposals.boxes('00.png', (100, 120)).tolist() == [[3, 4, 53, 64], [100, 90, 120, 100]]
 
 
-@pytest.mark.parametrize('arguments, line', [
-    (['p.json', '--images', '{photos}'], 'must end with .npz'),
-    (['p.npz', '--images', 'absent'], "there is no folder 'absent'"),
-    (['p.npz', '--images', '{photos}', '--import', 'absent.json'], "'absent.json' cannot be opened"),
-    (['p.npz', '--images', '{photos}', '--share', '0', '0.8'], '--share must be positive'),
-    (['there.npz', '--images', '{photos}'], 'there.npz exists'),
-    (['other.npz', '--images', '{photos}'], 'unfinished search with other images or parameters'),
-], ids=['ending', 'folder', 'import', 'share', 'exists', 'unfinished'])
+@pytest.mark.parametrize(
+    'arguments, line',
+    [
+        (['p.json', '--images', '{photos}'], 'must end with .npz'),
+        (['p.npz', '--images', 'absent'], "there is no folder 'absent'"),
+        (['p.npz', '--images', '{photos}', '--import', 'absent.json'], "'absent.json' cannot be opened"),
+        (['p.npz', '--images', '{photos}', '--share', '0', '0.8'], '--share must be positive'),
+        (['there.npz', '--images', '{photos}'], 'there.npz exists'),
+        (['other.npz', '--images', '{photos}'], 'unfinished search with other images or parameters'),
+    ],
+    ids=['ending', 'folder', 'import', 'share', 'exists', 'unfinished'],
+)
 def test_a_mistake_is_answered_with_one_line(arguments, line, photos, call, tmp_path):
     (tmp_path / 'there.npz').touch()
     (tmp_path / '.other.npz.partial').mkdir()

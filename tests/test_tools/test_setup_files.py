@@ -1,4 +1,5 @@
 """What `mim` and set-up rely on in the files at the repository's root."""
+
 import os
 import re
 import subprocess
@@ -64,15 +65,20 @@ def test_setup_help_names_every_variable_that_it_reads_and_nothing_is_done_for_a
     told = subprocess.run(['bash', script, '--help'], check=True, capture_output=True, text=True).stdout
     read = re.findall(r'\$\{(\w+)(?::-|\+x)', script.read_text())
     # These belong to the compiler and to CUDA.
-    assert {name for name in read if name.isupper()} - {'CXX', 'CUDA_VISIBLE_DEVICES'} == \
-        set(re.findall(r'^  ([A-Z_]+)  ', told, re.M))
+    assert {name for name in read if name.isupper()} - {'CXX', 'CUDA_VISIBLE_DEVICES'} == set(
+        re.findall(r'^  ([A-Z_]+)  ', told, re.M)
+    )
     end = subprocess.run(['bash', script, 'now'], capture_output=True, text=True)
     assert end.returncode == 1 and not end.stdout and end.stderr.count('\n') == 1 and ' now;' in end.stderr
 
 
 def test_a_source_distribution_holds_every_file_that_its_readme_shows_or_links(tmp_path):
-    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path], cwd=ROOT, check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     packed = (tmp_path / 'mmdecouple.egg-info' / 'SOURCES.txt').read_text().splitlines()
     named = re.findall(r'\]\((?!https?:|#)([^)#]+)', (ROOT / 'README.md').read_text())
     assert 'docs/images/demo_metrics.png' in named

@@ -1,4 +1,5 @@
 """Nothing that stands in a file runs: every tool that opens weights is tried with every kind of trap."""
+
 import importlib.util
 import sys
 import time
@@ -11,9 +12,9 @@ import pytest
 import torch
 
 from mmdecouple.utils.errors import LONGEST
+from tests.test_visualization.synthetic import write_run
+from tests.test_visualization.tiny import CONFIG
 
-from ..test_visualization.synthetic import write_run
-from ..test_visualization.tiny import CONFIG
 from .conftest import CHECKOUT_TOOLS
 
 IMAGES = '{images} --size 32 --device cpu --out {out}'
@@ -30,8 +31,9 @@ TOOLS = {
     'transfer.py': '{file} --task coco-mask-rcnn-c4 --root {out} --device cpu',
     'test.py': '{config} {file} --work-dir {out} --device cpu',
     'train.py --resume': '{config} --resume {file} --work-dir {out} --device cpu',
-    'train.py': '{config} --work-dir {out} --device cpu --cfg-options load_from={file}'}
-RUN = '''
+    'train.py': '{config} --work-dir {out} --device cpu --cfg-options load_from={file}',
+}
+RUN = """
 runner_type = 'PretrainRunner'
 train_cfg = dict(by_epoch=True, max_epochs=1)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
@@ -43,7 +45,7 @@ train_dataloader['collate_fn'] = dict(type='default_collate')
 test_dataloader['sampler'] = dict(type='DefaultSampler', shuffle=False)
 test_dataloader['collate_fn'] = dict(type='pseudo_collate')
 test_dataloader['dataset']['measures'] = [dict(type='ContextShift', objects=2)]
-'''
+"""
 
 
 class Pickled:
@@ -53,7 +55,7 @@ class Pickled:
         self.marker = str(marker)
 
     def __reduce__(self):
-        return Path.mkdir, (Path(self.marker), )
+        return Path.mkdir, (Path(self.marker),)
 
 
 class Scripted(torch.nn.Module):
@@ -98,7 +100,8 @@ def write(kind: str, path: Path, marker: Path, whole: dict) -> None:
         'stored data': CONFIG.replace("type='SceneObjects'", call),
         'stored transform': CONFIG.replace("type='PackViews'", call),
         'stored code': f'model = [{code(marker).strip()}]\n',
-        'stored imports': f"custom_imports = dict(imports=['made_for_the_test'])\n{CONFIG}"}
+        'stored imports': f"custom_imports = dict(imports=['made_for_the_test'])\n{CONFIG}",
+    }
     assert all('subprocess' in text or kind in ('stored code', 'stored imports') for kind, text in texts.items())
     if kind == 'script':
         with warnings.catch_warnings():
@@ -118,8 +121,20 @@ def write(kind: str, path: Path, marker: Path, whole: dict) -> None:
         torch.save(stored(texts[kind]), path)
 
 
-KINDS = ('pickle', 'old pickle', 'script', 'helper', 'executed meta', 'stored method', 'stored norm', 'stored mask',
-         'stored data', 'stored transform', 'stored code', 'stored imports')
+KINDS = (
+    'pickle',
+    'old pickle',
+    'script',
+    'helper',
+    'executed meta',
+    'stored method',
+    'stored norm',
+    'stored mask',
+    'stored data',
+    'stored transform',
+    'stored code',
+    'stored imports',
+)
 
 
 @pytest.fixture(scope='module')
@@ -128,10 +143,14 @@ def whole():
     from mmengine.config import Config
 
     from mmdecouple.registry import MODELS
+
     model = MODELS.build(Config.fromstring(CONFIG, '.py').model)
-    return dict(meta=dict(cfg=CONFIG, epoch=1, iter=1, seed=0), state_dict=model.state_dict(),
-                message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
-                optimizer=torch.optim.SGD(model.parameters(), 0.1).state_dict())
+    return dict(
+        meta=dict(cfg=CONFIG, epoch=1, iter=1, seed=0),
+        state_dict=model.state_dict(),
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+        optimizer=torch.optim.SGD(model.parameters(), 0.1).state_dict(),
+    )
 
 
 @pytest.fixture
@@ -147,8 +166,13 @@ def call(tmp_path, monkeypatch, capsys):
         folder = write_run(tmp_path / 'run', None, config=CONFIG)
         write(kind, folder / 'epoch_1.pth', tmp_path / 'marker', whole)
         script, words = name.split()[0], TOOLS[name]
-        places = dict(file=folder / 'epoch_1.pth', folder=folder, config=tmp_path / 'tiny.py', out=tmp_path / 'out',
-                      images=tmp_path / 'photo.png')
+        places = dict(
+            file=folder / 'epoch_1.pth',
+            folder=folder,
+            config=tmp_path / 'tiny.py',
+            out=tmp_path / 'out',
+            images=tmp_path / 'photo.png',
+        )
         spec = importlib.util.spec_from_file_location(f'tool_{Path(script).stem}', CHECKOUT_TOOLS / script)
         tool = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tool)
@@ -160,19 +184,34 @@ def call(tmp_path, monkeypatch, capsys):
             code = end.code if isinstance(end.code, int) else 1
         assert time.monotonic() - begun < 60
         return code, capsys.readouterr().err.strip()
+
     return called
 
 
 # The ways by which tools come to a file: every tool is tried with the kinds that are its own, the rest with `slow`.
-QUICK = {('analysis_tools/affinity.py', kind) for kind in KINDS} | {(name, 'script') for name in TOOLS} | {
-    ('analysis_tools/compare_runs.py', 'helper'), ('analysis_tools/coupling.py', 'stored data'),
-    ('train.py --resume', 'executed meta'), ('train.py', 'pickle'), ('test.py', 'pickle'),
-    ('model_converters/vit.py', 'pickle'), ('model_converters/resnet.py', 'old pickle')}
+QUICK = (
+    {('analysis_tools/affinity.py', kind) for kind in KINDS}
+    | {(name, 'script') for name in TOOLS}
+    | {
+        ('analysis_tools/compare_runs.py', 'helper'),
+        ('analysis_tools/coupling.py', 'stored data'),
+        ('train.py --resume', 'executed meta'),
+        ('train.py', 'pickle'),
+        ('test.py', 'pickle'),
+        ('model_converters/vit.py', 'pickle'),
+        ('model_converters/resnet.py', 'old pickle'),
+    }
+)
 
 
-@pytest.mark.parametrize('name, kind', [
-    pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
-    for name in TOOLS for kind in KINDS])
+@pytest.mark.parametrize(
+    'name, kind',
+    [
+        pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
+        for name in TOOLS
+        for kind in KINDS
+    ],
+)
 def test_nothing_in_a_file_runs(name, kind, call, whole, tmp_path):
     code, told = call(name, kind, whole)
     assert not (tmp_path / 'marker').exists(), f'{name} ran what stood in the file'
@@ -180,4 +219,4 @@ def test_nothing_in_a_file_runs(name, kind, call, whole, tmp_path):
         # An error that is no user's ends the test.
         assert all(len(line) <= LONGEST for line in told.splitlines() if line.startswith('mmdecouple: error: '))
     else:
-        assert kind in ('helper', 'executed meta') or kind.startswith('stored') and 'converters' not in name
+        assert kind in ('helper', 'executed meta') or (kind.startswith('stored') and 'converters' not in name)

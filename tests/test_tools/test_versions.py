@@ -1,15 +1,19 @@
 """Mixed-up installations are named in one line, from package metadata alone."""
+
 import pytest
 
 from mmdecouple.utils import versions
 
 GOOD = {
-    'torch': '2.11.0+cu130', 'torchvision': '0.26.0', 'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6', 'onedl-mmdetection': '3.5.1',
-    'onedl-mmsegmentation': '1.4.2'}
-ORIGINAL = {
-    'torch': '2.5.1', 'torchvision': '0.20.1', 'mmengine': '0.10.7', 'mmcv': '2.1.0',
-    'mmpretrain': '1.2.0'}
+    'torch': '2.11.0+cu130',
+    'torchvision': '0.26.0',
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmcv': '2.3.6',
+    'onedl-mmpretrain': '1.3.6',
+    'onedl-mmdetection': '3.5.1',
+    'onedl-mmsegmentation': '1.4.2',
+}
+ORIGINAL = {'torch': '2.5.1', 'torchvision': '0.20.1', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmpretrain': '1.2.0'}
 
 
 def check(monkeypatch, installed, torch_of_torchvision='==2.11.0'):
@@ -32,14 +36,18 @@ def test_transfer_packages_are_optional(monkeypatch):
     assert check(monkeypatch, optional) is None
 
 
-@pytest.mark.parametrize('change, line', [
-    ({'mmcv': '2.1.0'}, 'onedl-mmcv 2.3.6 and mmcv 2.1.0 both provide mmcv; uninstall one'),
-    ({'onedl-mmpretrain': None, 'mmpretrain': '1.2.0'}, 'two OpenMMLab families are mixed'),
-    ({'onedl-mmengine': None}, 'mmengine is not installed; run: make setup'),
-    ({'onedl-mmcv': '1.7.2'}, 'onedl-mmcv 1.7.2 is installed, mmdecouple needs onedl-mmcv>=2.0'),
-    ({'torch': '2.4.1'}, 'torch 2.4.1 is installed, mmdecouple needs torch>=2.5'),
-    ({'torch': '2.13.0+cpu'}, 'was built for torch==2.11.0, but torch 2.13.0'),
-], ids=['doubled', 'mixed', 'missing', 'too old', 'torch that cannot train', 'other torch'])
+@pytest.mark.parametrize(
+    'change, line',
+    [
+        ({'mmcv': '2.1.0'}, 'onedl-mmcv 2.3.6 and mmcv 2.1.0 both provide mmcv; uninstall one'),
+        ({'onedl-mmpretrain': None, 'mmpretrain': '1.2.0'}, 'two OpenMMLab families are mixed'),
+        ({'onedl-mmengine': None}, 'mmengine is not installed; run: make setup'),
+        ({'onedl-mmcv': '1.7.2'}, 'onedl-mmcv 1.7.2 is installed, mmdecouple needs onedl-mmcv>=2.0'),
+        ({'torch': '2.4.1'}, 'torch 2.4.1 is installed, mmdecouple needs torch>=2.5'),
+        ({'torch': '2.13.0+cpu'}, 'was built for torch==2.11.0, but torch 2.13.0'),
+    ],
+    ids=['doubled', 'mixed', 'missing', 'too old', 'torch that cannot train', 'other torch'],
+)
 def test_a_mixed_up_installation_is_named(monkeypatch, change, line):
     with pytest.raises(ImportError) as info:
         check(monkeypatch, {**GOOD, **change})

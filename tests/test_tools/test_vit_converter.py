@@ -1,4 +1,5 @@
 """The converter of ViT checkpoints, as a user calls it."""
+
 import importlib.util
 
 import pytest
@@ -28,8 +29,12 @@ def run():
 def method() -> torch.nn.Module:
     """What an iBOT algorithm of ours keeps: student, teacher, centers."""
     model = torch.nn.Module()
-    model.backbone = DenseViT(arch=dict(embed_dims=C, num_layers=2, num_heads=3, feedforward_channels=96),
-                              img_size=16, patch_size=8, mask_token=True)
+    model.backbone = DenseViT(
+        arch=dict(embed_dims=C, num_layers=2, num_heads=3, feedforward_channels=96),
+        img_size=16,
+        patch_size=8,
+        mask_token=True,
+    )
     model.neck = DINOHead(C, K, hidden_channels=16, bottleneck_channels=8)
     model.teacher = EMATeacher(dict(backbone=model.backbone, neck=model.neck))
     model.class_center, model.patch_center = Center(K), Center(K)
@@ -76,7 +81,8 @@ def test_a_single_backbone_has_no_teacher_to_write(to, run, checkpoint, tmp_path
     run(tmp_path / 'dino.pth', tmp_path / 'out.pth', '--to', to)
     state = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
     assert {key.partition('.')[0] for key in state} == (
-        {'backbone'} if to == 'mmdecouple' else {'cls_token', 'pos_embed', 'patch_embed', 'blocks', 'norm'})
+        {'backbone'} if to == 'mmdecouple' else {'cls_token', 'pos_embed', 'patch_embed', 'blocks', 'norm'}
+    )
 
 
 def test_nothing_is_overwritten_unless_asked(run, checkpoint, tmp_path, capsys):
@@ -93,9 +99,12 @@ def test_a_wrong_file_ends_in_one_line_and_leaves_nothing(run, tmp_path, capsys)
     torch.save({'blocks.0.norm1.weight': torch.ones(3), 'blocks.1.norm1.weight': torch.ones(3)}, tmp_path / 'some.pth')
     (tmp_path / 'torn.pth').write_bytes((tmp_path / 'some.pth').read_bytes()[:300])
     (tmp_path / 'torn.safetensors').write_bytes(b'x' * 20)
-    for name, line in (('some.pth', 'lacks cls_token, pos_embed'), ('none.pth', 'There is no weight file'),
-                       ('torn.pth', 'truncated or no checkpoint'),
-                       ('torn.safetensors', 'truncated or no safetensors file')):
+    for name, line in (
+        ('some.pth', 'lacks cls_token, pos_embed'),
+        ('none.pth', 'There is no weight file'),
+        ('torn.pth', 'truncated or no checkpoint'),
+        ('torn.safetensors', 'truncated or no safetensors file'),
+    ):
         with pytest.raises(SystemExit) as end:
             run(tmp_path / name, tmp_path / 'out.pth', '--to', 'timm')
         error = capsys.readouterr().err.strip()

@@ -1,4 +1,5 @@
 """Numbers of the command line: a wrong one is named, NaN and infinity are none."""
+
 import argparse
 
 import pytest
@@ -6,10 +7,21 @@ import pytest
 from mmdecouple.utils.arguments import integer, real
 
 
-@pytest.mark.parametrize('kind, text', [
-    (real(), 'nan'), (real(), '-inf'), (real(), '1,5'), (real(0), '-1e-9'), (real(0, 1), '1.001'), (real(0, 1), 'inf'),
-    (integer(0), '1.5'), (integer(0), '-1'), (integer(1, 3), '4'), (integer(1), 'one'),
-])
+@pytest.mark.parametrize(
+    'kind, text',
+    [
+        (real(), 'nan'),
+        (real(), '-inf'),
+        (real(), '1,5'),
+        (real(0), '-1e-9'),
+        (real(0, 1), '1.001'),
+        (real(0, 1), 'inf'),
+        (integer(0), '1.5'),
+        (integer(0), '-1'),
+        (integer(1, 3), '4'),
+        (integer(1), 'one'),
+    ],
+)
 def test_a_number_out_of_range_is_named(kind, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f'must be a .*got {text}'):
         kind(text)

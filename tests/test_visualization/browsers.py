@@ -1,4 +1,5 @@
 """A headless browser, and reading what stands on its screen."""
+
 import io
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,16 @@ import pytest
 from PIL import Image
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
-SWITCHES = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-            '--disable-background-networking', '--disable-component-update', '--disable-sync')
+SWITCHES = (
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+)
 
 
 @contextmanager
@@ -20,6 +29,7 @@ def headless_browser() -> Iterator:
     if program is None:
         pytest.skip(f'no browser: none of {", ".join(NAMES)} is installed')
     from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=SWITCHES)
         try:

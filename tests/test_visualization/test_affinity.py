@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from mmdecouple.datasets.objects import ObjectImage
-from mmdecouple.visualization.affinity import (affinity_figure, affinity_maps,
-                                               largest_instance_point, point_affinity)
+from mmdecouple.visualization.affinity import affinity_figure, affinity_maps, largest_instance_point, point_affinity
 from mmdecouple.visualization.style import run_styles
 
 
@@ -33,7 +32,8 @@ def test_affinity_equals_a_brute_force_cosine() -> None:
         enlarged = bilinear(features[image].double().numpy(), 2)
         chosen = enlarged[:, row, column]
         expected = np.einsum('c,chw->hw', chosen, enlarged) / (
-            np.linalg.norm(chosen) * np.linalg.norm(enlarged, axis=0))
+            np.linalg.norm(chosen) * np.linalg.norm(enlarged, axis=0)
+        )
         np.testing.assert_allclose(found[image], expected, atol=1e-5)
         assert found[image, row, column] == pytest.approx(1, abs=1e-6)
 
@@ -67,8 +67,14 @@ def test_the_point_lies_on_the_largest_instance_even_if_its_center_does_not() ->
     ring[5:15, 5:25] = False
     small = np.zeros((20, 30), bool)
     small[9:11, 14:16] = True
-    item = ObjectImage(np.zeros((20, 30, 3), np.uint8), np.zeros((2, 4), np.float32),
-                       np.zeros(2, np.int64), np.stack([small, ring]), np.arange(2), 7)
+    item = ObjectImage(
+        np.zeros((20, 30, 3), np.uint8),
+        np.zeros((2, 4), np.float32),
+        np.zeros(2, np.int64),
+        np.stack([small, ring]),
+        np.arange(2),
+        7,
+    )
     x, y = largest_instance_point(item)
     assert ring[int(y * 20), int(x * 30)]
     with pytest.raises(ValueError, match='image 7 has no instance'):

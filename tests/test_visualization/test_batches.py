@@ -7,8 +7,9 @@ from mmdecouple.visualization.batches import decoupled_batch_figure, tint_cut, t
 def test_normalization_is_undone_exactly() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3), dtype=np.uint8)
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    normalized = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-                  - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    normalized = (
+        torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - torch.tensor(mean)[:, None, None]
+    ) / torch.tensor(std)[:, None, None]
     assert (to_uint8(normalized, mean, std) == pixels).all()
 
 

@@ -11,8 +11,7 @@ from .synthetic import coupling
 
 def with_values(key: str, values: np.ndarray, groups: np.ndarray | None = None) -> Run:
     measured = coupling(0.5)
-    measured['metrics'][key] = dict(value=float(values.mean()), low=0.0, high=1.0,
-                                    count=len(values))
+    measured['metrics'][key] = dict(value=float(values.mean()), low=0.0, high=1.0, count=len(values))
     measured['values'][key] = values.tolist()
     if groups is not None:
         measured['groups'] = {key: groups.tolist()}
@@ -23,8 +22,11 @@ def test_interval_of_a_paired_difference_is_that_of_the_normal_approximation() -
     rng = np.random.default_rng(0)
     base = rng.normal(0.5, 0.2, 1000)
     change = rng.normal(0.02, 0.05, 1000)
-    found = difference(with_values('context_shift', base + change).coupling,
-                       with_values('context_shift', base).coupling, 'context_shift')
+    found = difference(
+        with_values('context_shift', base + change).coupling,
+        with_values('context_shift', base).coupling,
+        'context_shift',
+    )
     half = 1.96 * change.std() / 1000**0.5
     assert found.value == pytest.approx(change.mean())
     assert found.low == pytest.approx(change.mean() - half, abs=0.15 * half)
@@ -38,15 +40,19 @@ def test_objects_of_one_image_count_as_one_draw() -> None:
     change = rng.normal(0, 1, 100)[groups]
     spans = []
     for owners in (np.arange(400), groups):
-        found = difference(with_values('context_shift', base + change, owners).coupling,
-                           with_values('context_shift', base, owners).coupling, 'context_shift')
+        found = difference(
+            with_values('context_shift', base + change, owners).coupling,
+            with_values('context_shift', base, owners).coupling,
+            'context_shift',
+        )
         spans.append(found.high - found.low)
     assert spans[1] == pytest.approx(2 * spans[0], rel=0.15)
 
 
 def test_one_image_gives_a_difference_but_no_interval() -> None:
-    reports = [with_values('context_shift', np.array(values), np.zeros(2, int)).coupling
-               for values in ([0.1, 0.2], [0.5, 0.9])]
+    reports = [
+        with_values('context_shift', np.array(values), np.zeros(2, int)).coupling for values in ([0.1, 0.2], [0.5, 0.9])
+    ]
     found = difference(reports[1], reports[0], 'context_shift')
     assert found.value == pytest.approx(0.55) and found.low is None and not found.clear
     reports[0]['metrics']['context_shift'].update(low=0.15, high=0.15)
@@ -58,7 +64,7 @@ def test_a_metric_without_values_gets_no_interval_and_is_never_called_better() -
     runs = [Run('a', coupling(0.9, seed=1)), Run('b', coupling(0.1, seed=2))]
     found = difference(runs[1].coupling, runs[0].coupling, 'cr_inter_clean_median')
     assert found.low is None and not found.clear
-    (name, verdict), = readings(runs)
+    ((name, verdict),) = readings(runs)
     assert name == 'b' and any(label.startswith('CR inter (') for label in verdict['unpaired'])
     assert not any(label.startswith('CR inter (') for label in verdict['better'])
 
@@ -76,13 +82,24 @@ def test_better_follows_the_direction_of_the_metric() -> None:
 def test_values_are_printed_with_their_sign_and_unit() -> None:
     spec = find_spec('oknn_gap')
     assert (spec.show(0.1234), spec.show(-0.1, True), spec.show(0.1, True), spec.show(None)) == (
-        '12.3', '−10.0', '+10.0', '–')
+        '12.3',
+        '−10.0',
+        '+10.0',
+        '–',
+    )
 
 
-@pytest.mark.parametrize('key, reference, value, word', [
-    ('cr_inter_masked_dcos', 0.2, 0.05, 'better'), ('cr_inter_masked_dcos', -0.05, -0.2, 'worse'),
-    ('cr_inter_masked_dcos', 0.2, -0.01, 'better'), ('cr_inter_clean_median', 0.98, 0.9, 'worse'),
-    ('cr_inter_clean_median', 1.4, 1.1, 'better'), ('oknn_gap', 0.1, 0.05, 'better'), ('lsc_mean', 0.9, 0.8, 'worse'),
-])
+@pytest.mark.parametrize(
+    'key, reference, value, word',
+    [
+        ('cr_inter_masked_dcos', 0.2, 0.05, 'better'),
+        ('cr_inter_masked_dcos', -0.05, -0.2, 'worse'),
+        ('cr_inter_masked_dcos', 0.2, -0.01, 'better'),
+        ('cr_inter_clean_median', 0.98, 0.9, 'worse'),
+        ('cr_inter_clean_median', 1.4, 1.1, 'better'),
+        ('oknn_gap', 0.1, 0.05, 'better'),
+        ('lsc_mean', 0.9, 0.8, 'worse'),
+    ],
+)
 def test_what_has_a_best_value_is_judged_by_its_distance_to_it(key, reference, value, word) -> None:
     assert find_spec(key).verdict(value, reference) == word

@@ -15,11 +15,18 @@ from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.networks.network import Network, open_network
 from mmdecouple.visualization.affinity import point_affinity
-from mmdecouple.visualization.explorer import (ExplorerServer, Session, affinity_error, dequantize_features, free_port,
-                                               quantize_features, quantize_smallest)
+from mmdecouple.visualization.explorer import (
+    ExplorerServer,
+    Session,
+    affinity_error,
+    dequantize_features,
+    free_port,
+    quantize_features,
+    quantize_smallest,
+)
 from mmdecouple.visualization.sample_images import SampleImage, normalized, read_sample_images
+from tests.test_tools.test_compare_runs import load_tool
 
-from ..test_tools.test_compare_runs import load_tool
 from .browsers import color_at, headless_browser
 from .tiny import CONFIG
 
@@ -50,7 +57,7 @@ def made_subjects() -> list[SampleImage]:
         image = np.zeros((SIZE, SIZE, 3), np.uint8)
         for place, shade in enumerate(shades):
             row, column = divmod(place, 2)
-            image[28 * row:28 * row + 28, 28 * column:28 * column + 28] = (shade, 255 - shade, (3 * shade) % 256)
+            image[28 * row : 28 * row + 28, 28 * column : 28 * column + 28] = (shade, 255 - shade, (3 * shade) % 256)
         image[36:, 36:] = random.integers(0, 256, (20, 20, 3))
         subjects.append(SampleImage(name, image))
     return subjects
@@ -66,7 +73,8 @@ def expected(network: Network, subject: SampleImage, x: float, y: float) -> np.n
 def shown(page, index: int) -> np.ndarray:
     """Values that the page holds for a map."""
     return np.array(page.evaluate(f'Array.from(affinityExplorer.maps[{index}].shown.values)')).reshape(
-        page.evaluate(f'affinityExplorer.maps[{index}].shown.shape'))
+        page.evaluate(f'affinityExplorer.maps[{index}].shown.shape')
+    )
 
 
 def place_on(page, panel: int, x: float, y: float) -> tuple[float, float]:
@@ -74,7 +82,8 @@ def place_on(page, panel: int, x: float, y: float) -> tuple[float, float]:
     figure = 'image' if panel == 0 else f'maps[{panel - 1}]'
     left, top, width, height = page.evaluate(
         f'(() => {{ const view = Bokeh.index.get_by_id(affinityExplorer.{figure}.figure.id), box = view.frame.bbox; '
-        'const at = view.el.getBoundingClientRect(); return [at.x + box.x, at.y + box.y, box.width, box.height]; })()')
+        'const at = view.el.getBoundingClientRect(); return [at.x + box.x, at.y + box.y, box.width, box.height]; })()'
+    )
     return left + x * width, top + y * height
 
 
@@ -214,8 +223,9 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
     for subject in made_subjects():
         Image.fromarray(subject.image).save(folder / f'{subject.name[:5]}.png')
     out = tmp_path / 'page.html'
-    load_tool('explore').main([str(tmp_path / 'tiny.py'), str(folder), '--size', '64', '--export', str(out),
-                               '--names', 'a network'])
+    load_tool('explore').main(
+        [str(tmp_path / 'tiny.py'), str(folder), '--size', '64', '--export', str(out), '--names', 'a network']
+    )
     error = float(re.search(r'largest error of an affinity (\S+)', capsys.readouterr().out)[1])
     network, subjects = open_network(str(tmp_path / 'tiny.py')), read_sample_images(str(folder), 64)
     with headless_browser() as browser:
@@ -237,14 +247,17 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
         assert [url for url in asked if not url.startswith(('file:', 'data:'))] == [] and failures == []
 
 
-@pytest.mark.parametrize('words, message', [
-    (['nothing.pth', 'photos'], 'nothing.pth: there is no such file or folder'),
-    (['tiny.py', 'empty'], 'the folder empty holds no image'),
-    (['tiny.py', 'broken.png'], 'broken.png cannot be read'),
-    (['tiny.py'] * 7 + ['photos'], '1 to 6 networks fit beside each other, got 7'),
-    (['tiny.py', 'photos', '--export', 'empty'], 'empty is no name of an HTML file'),
-    (['tiny.py', 'photos', '--port', '{taken}'], 'give another --port'),
-])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['nothing.pth', 'photos'], 'nothing.pth: there is no such file or folder'),
+        (['tiny.py', 'empty'], 'the folder empty holds no image'),
+        (['tiny.py', 'broken.png'], 'broken.png cannot be read'),
+        (['tiny.py'] * 7 + ['photos'], '1 to 6 networks fit beside each other, got 7'),
+        (['tiny.py', 'photos', '--export', 'empty'], 'empty is no name of an HTML file'),
+        (['tiny.py', 'photos', '--port', '{taken}'], 'give another --port'),
+    ],
+)
 def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     Path('tiny.py').write_text(CONFIG)

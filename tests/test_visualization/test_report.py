@@ -20,23 +20,27 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     made = [Run('Untrained', {**coupling(0.2, seed=9), 'checkpoint': None})]
     for place, (name, level) in enumerate(levels.items()):
         folder = write_run(folders / str(place), None, place > 0, place)
-        made.append(Run(name, coupling(level, seed=place), folder,
-                        Config(dict(model={}), cfg_text='model = {}', filename='toy_config.py'),
-                        folder / 'epoch_6.pth', scalars=read_scalars(folder)))
+        made.append(
+            Run(
+                name,
+                coupling(level, seed=place),
+                folder,
+                Config(dict(model={}), cfg_text='model = {}', filename='toy_config.py'),
+                folder / 'epoch_6.pth',
+                scalars=read_scalars(folder),
+            )
+        )
     return made
 
 
 @pytest.fixture(scope='module')
 def page(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(tmp_path_factory.mktemp('report'), runs, title='Four networks',
-                        notes=['One seed.'])
+    return write_report(tmp_path_factory.mktemp('report'), runs, title='Four networks', notes=['One seed.'])
 
 
 def test_every_figure_in_the_page_equals_the_measured_one(runs: list[Run], page: Path) -> None:
-    cells = re.findall(r'data-run="([^"]+)" data-metric="([^"]+)" data-value="([^"]+)">([^<]+)<',
-                       page.read_text())
-    shown = {(name.replace('&lt;', '<').replace('&gt;', '>'), key): (value, text)
-             for name, key, value, text in cells}
+    cells = re.findall(r'data-run="([^"]+)" data-metric="([^"]+)" data-value="([^"]+)">([^<]+)<', page.read_text())
+    shown = {(name.replace('&lt;', '<').replace('&gt;', '>'), key): (value, text) for name, key, value, text in cells}
     assert len(shown) == len(runs) * len(KEYS)
     for run in runs:
         for key in KEYS:
@@ -45,19 +49,18 @@ def test_every_figure_in_the_page_equals_the_measured_one(runs: list[Run], page:
             assert float(value) == measured
             percent = key.startswith('oknn') or key == 'background_leak'
             assert float(text.replace('−', '-')) == pytest.approx(
-                100 * measured if percent else measured, abs=0.0501 if percent else 0.000501)
+                100 * measured if percent else measured, abs=0.0501 if percent else 0.000501
+            )
 
 
 def test_the_page_needs_no_network_no_script_and_no_other_file(page: Path) -> None:
     text = page.read_text()
     assert '<script' not in text and '@import' not in text and 'url(' not in text
-    assert all(target.startswith('data:image/png;base64,')
-               for target in re.findall(r'src="([^"]*)"', text))
+    assert all(target.startswith('data:image/png;base64,') for target in re.findall(r'src="([^"]*)"', text))
     assert all(target.startswith('#') for target in re.findall(r'href="([^"]*)"', text))
 
 
-def test_every_run_and_every_figure_is_in_the_page_and_beside_it(runs: list[Run],
-                                                                 page: Path) -> None:
+def test_every_run_and_every_figure_is_in_the_page_and_beside_it(runs: list[Run], page: Path) -> None:
     text = page.read_text()
     assert 'Four networks' in text and 'One seed.' in text and 'Control &lt;X&gt;' in text
     pngs = sorted(page.parent.glob('*.png'))
@@ -95,8 +98,11 @@ def test_a_single_run_without_curves_still_gets_a_report(tmp_path: Path) -> None
 
 def test_runs_measured_on_different_draws_are_refused(runs: list[Run], tmp_path: Path) -> None:
     stranger = Run('Stranger', coupling(0.5, manifest='b' * 64, dataset='coco'))
-    with pytest.raises(ValueError, match=r'Untrained and Stranger were measured on different draws'
-                       r'.*aaaa.*\(scenes\) against bbbb.*\(coco\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'Untrained and Stranger were measured on different draws'
+        r'.*aaaa.*\(scenes\) against bbbb.*\(coco\)',
+    ):
         check_same_draws([*runs, stranger])
     with pytest.raises(ValueError, match="Two runs are called 'DenseCL'"):
         check_same_draws([runs[1], runs[1]])

@@ -1,4 +1,5 @@
 """Images to look at, from every kind of source."""
+
 import os
 
 import cv2
@@ -27,7 +28,7 @@ def test_scenes_and_coco_point_at_an_object(coco128):
         assert len({subject.name for subject in found}) == 2
         for subject in found:
             assert subject.image.shape == (64, 64, 3) and subject.image.std() > 10
-            (x, y), = subject.points
+            ((x, y),) = subject.points
             assert 0 < x < 1 and 0 < y < 1
 
 

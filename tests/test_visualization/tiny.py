@@ -1,5 +1,6 @@
 """A DenseCL-D on built-in scenes, small enough to build in a moment, as a config file."""
-CONFIG = '''
+
+CONFIG = """
 default_scope = 'mmdecouple'
 model = dict(
     type='DenseCL',
@@ -19,4 +20,4 @@ train_dataloader = dict(
 test_dataloader = dict(
     dataset=dict(type='ProbeDataset', size=64,
                  objects=dict(type='SceneObjects', num_images=12, scenes=dict(size=(64, 64)))))
-'''
+"""

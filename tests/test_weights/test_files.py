@@ -1,4 +1,5 @@
 """A weight file is read whole, without running anything in it, or refused in one line."""
+
 import argparse
 import collections
 import io
@@ -27,8 +28,11 @@ def same(first, second) -> bool:
     if isinstance(first, torch.Tensor):
         return torch.equal(first, second) and first.dtype == second.dtype and first.stride() == second.stride()
     if isinstance(first, dict):
-        return type(first) is type(second) and first.keys() == second.keys() and all(
-            same(first[key], second[key]) for key in first)
+        return (
+            type(first) is type(second)
+            and first.keys() == second.keys()
+            and all(same(first[key], second[key]) for key in first)
+        )
     if isinstance(first, (list, tuple)):
         return type(first) is type(second) and len(first) == len(second) and all(map(same, first, second))
     return bool(np.all(first == second)) and type(first) is type(second)
@@ -37,14 +41,39 @@ def same(first, second) -> bool:
 def test_the_restricted_reader_reads_what_torch_reads(tmp_path):
     base = torch.randn(4, 6)
     content = dict(
-        {str(dtype): torch.ones(3, 2).to(dtype) for dtype in (
-            torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-            torch.uint8, torch.bool, torch.uint16, torch.float8_e4m3fn)},
-        scalar=torch.tensor(3.), empty=torch.zeros(0, 5), view=base[1:, ::2], transposed=base.t(), tied=base,
-        parameter=nn.Parameter(torch.ones(2)).detach(), nested=[dict(a=(torch.ones(1), None, True, 1.5, 'x', b'y'))],
-        args=argparse.Namespace(arch='vit', lr=1e-3), ordered=collections.OrderedDict(a=1), size=torch.Size([1, 2]),
-        counter=collections.Counter([3]), numbers={1, 2}, array=np.arange(6.).reshape(2, 3), number=np.float64(2),
-        words=np.array(['a', 'bc']), dtype=torch.float32)
+        {
+            str(dtype): torch.ones(3, 2).to(dtype)
+            for dtype in (
+                torch.float64,
+                torch.float16,
+                torch.bfloat16,
+                torch.int64,
+                torch.int32,
+                torch.int16,
+                torch.int8,
+                torch.uint8,
+                torch.bool,
+                torch.uint16,
+                torch.float8_e4m3fn,
+            )
+        },
+        scalar=torch.tensor(3.0),
+        empty=torch.zeros(0, 5),
+        view=base[1:, ::2],
+        transposed=base.t(),
+        tied=base,
+        parameter=nn.Parameter(torch.ones(2)).detach(),
+        nested=[dict(a=(torch.ones(1), None, True, 1.5, 'x', b'y'))],
+        args=argparse.Namespace(arch='vit', lr=1e-3),
+        ordered=collections.OrderedDict(a=1),
+        size=torch.Size([1, 2]),
+        counter=collections.Counter([3]),
+        numbers={1, 2},
+        array=np.arange(6.0).reshape(2, 3),
+        number=np.float64(2),
+        words=np.array(['a', 'bc']),
+        dtype=torch.float32,
+    )
     torch.save(content, tmp_path / 'a.pth')
     expected = torch.load(tmp_path / 'a.pth', weights_only=False)
     for mmap in (False, True):
@@ -108,45 +137,63 @@ def flipped(path):
 
 def in_data_pkl(old: bytes, new: bytes):
     def write(path):
-        stored(dict(a=torch.full((300, ), 1.25)), path)
+        stored(dict(a=torch.full((300,), 1.25)), path)
         return repacked(path, lambda name, data: data.replace(old, new) if name.endswith('data.pkl') else data)
+
     return write
 
 
 NAN = float('nan')
 BAD = {
-    'flipped bit': (lambda path: flipped(stored(dict(a=torch.full((99, ), 1.25)), path)),
-                    'checksum of .*data/0 does not'),
-    'cut': (lambda path: (stored(dict(a=torch.ones(999)), path), path.write_bytes(path.read_bytes()[:2000]))[0],
-            'truncated or no checkpoint'),
-    'compressed': (lambda path: repacked(stored(dict(a=torch.zeros(10**6)), path), compression=zipfile.ZIP_DEFLATED),
-                   'compressed archive'),
+    'flipped bit': (
+        lambda path: flipped(stored(dict(a=torch.full((99,), 1.25)), path)),
+        'checksum of .*data/0 does not',
+    ),
+    'cut': (
+        lambda path: (stored(dict(a=torch.ones(999)), path), path.write_bytes(path.read_bytes()[:2000]))[0],
+        'truncated or no checkpoint',
+    ),
+    'compressed': (
+        lambda path: repacked(stored(dict(a=torch.zeros(10**6)), path), compression=zipfile.ZIP_DEFLATED),
+        'compressed archive',
+    ),
     'beyond the storage': (in_data_pkl(b'M,\x01', b'M,\x07'), 'reaches beyond its 300 values'),
     'negative step': (in_data_pkl(b'K\x01\x85', b'J\xff\xff\xff\xff\x85'), 'reaches beyond|truncated'),
     'unknown entry': (in_data_pkl(b'X\x01\x00\x00\x000', b'X\x01\x00\x00\x007'), 'lacks data/7'),
     'nan': (lambda path: stored(dict(state_dict=dict(a=torch.tensor([1, NAN]))), path), "'state_dict.a' holds NaN"),
-    'inf in half': (lambda path: stored(dict(model=dict(b=torch.tensor([1e9]).half())), path),
-                    "'model.b' holds NaN or inf"),
-    'nan in old form': (lambda path: stored(dict(a=torch.tensor(NAN)), path, _use_new_zipfile_serialization=False),
-                        "'a' holds NaN"),
-    'nan of an optimizer': (lambda path: stored(dict(optimizer=dict(state={0: dict(m=torch.tensor(NAN))})), path),
-                            "'optimizer.state.0.m' holds NaN"),
+    'inf in half': (
+        lambda path: stored(dict(model=dict(b=torch.tensor([1e9]).half())), path),
+        "'model.b' holds NaN or inf",
+    ),
+    'nan in old form': (
+        lambda path: stored(dict(a=torch.tensor(NAN)), path, _use_new_zipfile_serialization=False),
+        "'a' holds NaN",
+    ),
+    'nan of an optimizer': (
+        lambda path: stored(dict(optimizer=dict(state={0: dict(m=torch.tensor(NAN))})), path),
+        "'optimizer.state.0.m' holds NaN",
+    ),
     'no state': (lambda path: stored(dict(state_dict=None), path), 'its state_dict is None, not a dict'),
     'odd meta': (lambda path: stored(dict(meta=[1]), path), r'its meta is \[1\]'),
     'a list': (lambda path: stored([torch.ones(1)], path), 'holds a list, not a dict of weights'),
     'no name': (lambda path: stored({3: torch.ones(1)}, path), 'a tensor under 3, which is no name'),
     'complex': (lambda path: stored(dict(a=torch.ones(1, dtype=torch.complex64)), path), 'holds more than weights'),
     'sparse': (lambda path: stored(dict(a=torch.eye(2).to_sparse()), path), 'holds more than weights'),
-    'sparse in old form': (lambda path: stored(dict(a=torch.eye(2).to_sparse()), path,
-                                               _use_new_zipfile_serialization=False), "'a' is sparse"),
+    'sparse in old form': (
+        lambda path: stored(dict(a=torch.eye(2).to_sparse()), path, _use_new_zipfile_serialization=False),
+        "'a' is sparse",
+    ),
     'expanded': (lambda path: stored(dict(a=torch.ones(1).expand(10**9)), path), 'without as many values'),
-    'one storage, many names': (lambda path: stored({str(i): t for t in [torch.ones(99)] for i in range(99)}, path),
-                                'bytes of tensors out of'),
+    'one storage, many names': (
+        lambda path: stored({str(i): t for t in [torch.ones(99)] for i in range(99)}, path),
+        'bytes of tensors out of',
+    ),
     'folder': (lambda path: (os.mkdir(path), path)[1], 'is a folder'),
     'fifo': (lambda path: (os.mkfifo(path), path)[1], 'fifo'),
     'device': (lambda path: (os.symlink('/dev/zero', path), path)[1], 'is a device'),
     'dangling link': (lambda path: (os.symlink('nothing', path), path)[1], 'cannot be opened'),
-    'text': (lambda path: (path.write_text('<html></html>'), path)[1], 'is no checkpoint')}
+    'text': (lambda path: (path.write_text('<html></html>'), path)[1], 'is no checkpoint'),
+}
 
 
 @pytest.mark.parametrize('kind', BAD)
@@ -158,7 +205,9 @@ def test_a_file_of_no_sound_network_is_refused_in_one_line(kind, tmp_path):
         if kind in ('complex', 'sparse') and read not in (read_weights, read_checkpoint):
             line = f"'a' is {kind}"
         if kind in ('beyond the storage', 'negative step', 'unknown entry') and read not in (
-                read_weights, read_checkpoint):
+            read_weights,
+            read_checkpoint,
+        ):
             continue  # trusted files are torch's to read
         with pytest.raises(UserError, match=line) as error:
             read(path)
@@ -179,7 +228,7 @@ class Huge:
 
     def __reduce__(self):
         rebuild, _, _ = np.zeros(1).__reduce__()
-        return rebuild, (np.ndarray, (10**12, ), b'b')
+        return rebuild, (np.ndarray, (10**12,), b'b')
 
 
 def test_an_array_of_any_size_that_a_file_asks_for_costs_nothing(tmp_path):
@@ -199,7 +248,7 @@ def test_place_numbers_of_a_pickle_cost_no_memory(tmp_path):
 
 
 def test_log_curves_of_a_run_are_read_and_still_compute(tmp_path):
-    torch.save(dict(meta={}, hub=dict(loss=HistoryBuffer([1., 2.], [1, 1]))), tmp_path / 'a.pth')
+    torch.save(dict(meta={}, hub=dict(loss=HistoryBuffer([1.0, 2.0], [1, 1]))), tmp_path / 'a.pth')
     assert read_checkpoint(str(tmp_path / 'a.pth'))['hub']['loss'].mean() == 1.5
 
 
@@ -210,7 +259,7 @@ class Trap:
         self.path = path
 
     def __reduce__(self):
-        return os.mkdir, (self.path, )
+        return os.mkdir, (self.path,)
 
 
 def test_what_mmengine_opens_by_itself_is_not_unpickled(tmp_path):
@@ -222,11 +271,13 @@ def test_what_mmengine_opens_by_itself_is_not_unpickled(tmp_path):
 
 
 def test_arrays_of_a_pickle_become_tensors_as_deep_as_detectron2_writes_them(tmp_path):
-    array = np.arange(3.)
+    array = np.arange(3.0)
     path = tmp_path / 'a.pkl'
     path.write_bytes(pickle.dumps(dict(top=array, model=dict(weight=array, beside=dict(deeper=array)))))
     content = read_numpy_pickle(str(path))
-    assert torch.equal(content['top'], torch.arange(3.).double()) and isinstance(content['model']['weight'], torch.Tensor)
+    assert torch.equal(content['top'], torch.arange(3.0).double()) and isinstance(
+        content['model']['weight'], torch.Tensor
+    )
     assert isinstance(content['model']['beside']['deeper'], np.ndarray)
 
 

@@ -1,4 +1,5 @@
 """Which of two networks is taken is said by the names in use, or nothing is taken."""
+
 import pytest
 import timm
 import torch
@@ -30,13 +31,17 @@ SAVED = {
     'I-JEPA': (None, 'encoder', 'target_encoder', 'module.', 'teacher'),
     'timm': (None, 'state_dict', 'state_dict_ema', '', 'teacher'),
     'ours': ('state_dict', 'backbone.', 'teacher.backbone.', '', 'student'),
-    'compiled': ('state_dict', 'student._orig_mod.', 'teacher._orig_mod.module.', '', 'teacher')}
+    'compiled': ('state_dict', 'student._orig_mod.', 'teacher._orig_mod.module.', '', 'teacher'),
+}
 
 
 def network(kind: str, value: float) -> dict:
     with torch.device('meta'):
-        model = torchvision.models.resnet18() if kind == 'resnet' else VisionTransformer(
-            img_size=32, patch_size=16, embed_dim=192, depth=2, num_heads=3, num_classes=0)
+        model = (
+            torchvision.models.resnet18()
+            if kind == 'resnet'
+            else VisionTransformer(img_size=32, patch_size=16, embed_dim=192, depth=2, num_heads=3, num_classes=0)
+        )
     state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith('fc.')}
     return {key: torch.full(tensor.shape, value).to(tensor.dtype) for key, tensor in state.items()}
 
@@ -53,9 +58,11 @@ def saved(project: str, kind: str, student: dict, teacher: dict) -> dict:
 @pytest.mark.parametrize('project', SAVED)
 def test_student_and_teacher_of_every_project_are_told_apart_whatever_their_order(project, kind, monkeypatch):
     transferred = SAVED[project][-1]
-    content = saved(project, kind, network(kind, 1.), network(kind, 2.))
-    backwards = {key: dict(reversed(value.items())) if isinstance(value, dict) else value
-                 for key, value in reversed(content.items())}
+    content = saved(project, kind, network(kind, 1.0), network(kind, 2.0))
+    backwards = {
+        key: dict(reversed(value.items())) if isinstance(value, dict) else value
+        for key, value in reversed(content.items())
+    }
     for one in (content, backwards):
         monkeypatch.setattr(pretrained, 'read_weights', lambda *_, one=one: one)
         for role, expected in (('student', 1), ('teacher', 2), ('auto', 1 if transferred == 'student' else 2)):
@@ -72,11 +79,12 @@ def test_student_and_teacher_of_every_project_are_told_apart_whatever_their_orde
 
 
 @pytest.mark.parametrize('kind', ['vit', 'resnet'])
-@pytest.mark.parametrize('names', [('first.', 'second.'), ('', 'ema.'), ('student.', 'other.'),
-                                   ('student.', 'teacher.', 'third.')])
+@pytest.mark.parametrize(
+    'names', [('first.', 'second.'), ('', 'ema.'), ('student.', 'other.'), ('student.', 'teacher.', 'third.')]
+)
 def test_names_that_nobody_is_known_to_give_are_refused_with_what_was_found(names, kind, tmp_path):
     path = str(tmp_path / 'a.pth')
-    states = {f'{name}{key}': value for name in names for key, value in network(kind, 1.).items()}
+    states = {f'{name}{key}': value for name in names for key, value in network(kind, 1.0).items()}
     torch.save(dict(state_dict=states), path)
     word = path if kind == 'vit' else f'timm:resnet18={path}'
     for read in (lambda: read_pretrained(path), lambda: read_pretrained(path, 'teacher'), lambda: open_network(word)):
@@ -88,7 +96,7 @@ def test_names_that_nobody_is_known_to_give_are_refused_with_what_was_found(name
 @pytest.mark.parametrize('count', [3, 4, 5, 7])
 def test_of_many_networks_four_are_named(count):
     names = [f'net{index}.' for index in range(count)]
-    content = {f'{name}{key}': value for name in names for key, value in network('vit', 1.).items()}
+    content = {f'{name}{key}': value for name in names for key, value in network('vit', 1.0).items()}
     with pytest.raises(ValueError, match='nothing tells') as error:
         vit.to_ours(content)
     listed = ', '.join(f'{name}*' for name in names[:4]) + (', ...' if count > 4 else '')
@@ -97,7 +105,7 @@ def test_of_many_networks_four_are_named(count):
 
 def test_a_role_that_is_not_there_is_refused_with_the_reason(tmp_path):
     path = str(tmp_path / 'a.pth')
-    torch.save(dict(state_dict={f'student_backbone.{key}': value for key, value in network('vit', 1.).items()}), path)
+    torch.save(dict(state_dict={f'student_backbone.{key}': value for key, value in network('vit', 1.0).items()}), path)
     for read in (lambda: read_pretrained(path, 'teacher'), lambda: open_network(path, measured='teacher')):
         with pytest.raises(ValueError, match=r'holds no teacher, only a student \(student_backbone\.\*\)'):
             read()
@@ -105,7 +113,7 @@ def test_a_role_that_is_not_there_is_refused_with_the_reason(tmp_path):
 
 
 def test_frozen_teachers_beside_a_student_are_no_product(tmp_path):
-    state, frozen = network('vit', 1.), network('vit', 2.)
+    state, frozen = network('vit', 1.0), network('vit', 2.0)
     content = dict(model={**{f'dino_model.{key}': value for key, value in frozen.items()}, **state})
     assert (vit.to_ours(content).backbone['cls_token'] == 1).all()
 
@@ -114,8 +122,15 @@ def test_names_of_torch_compile_and_of_chunks_open_as_the_plain_ones(tmp_path):
     state = timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict()
     torch.save(state, tmp_path / 'plain.pth')
     torch.save({f'_orig_mod.{key}': value for key, value in state.items()}, tmp_path / 'compiled.pth')
-    torch.save({key.replace('blocks.', f'blocks.{int((key.split(".") + ["0"])[1]) // 4}.') if key.startswith('blocks.')
-                else key: value for key, value in state.items()}, tmp_path / 'chunks.pth')
+    torch.save(
+        {
+            key.replace('blocks.', f'blocks.{int(([*key.split("."), "0"])[1]) // 4}.')
+            if key.startswith('blocks.')
+            else key: value
+            for key, value in state.items()
+        },
+        tmp_path / 'chunks.pth',
+    )
     images = torch.randn(1, 3, 32, 32)
     for word in ('{}', 'timm:vit_tiny_patch16_224={}'):
         models = [open_network(word.format(tmp_path / f'{name}.pth')).model for name in ('plain', 'compiled', 'chunks')]
@@ -124,13 +139,13 @@ def test_names_of_torch_compile_and_of_chunks_open_as_the_plain_ones(tmp_path):
 
 
 def test_two_tensors_of_one_name_are_refused():
-    state = network('vit', 1.)
+    state = network('vit', 1.0)
     with pytest.raises(ValueError, match="'norm.weight' and 'module.norm.weight', which are one name"):
         vit.to_ours({**state, 'module.norm.weight': state['norm.weight']})
 
 
-@pytest.mark.parametrize('shape', [(1, 1, 5, 192), (1, 7, 192), (5, ), (), (2, 5, 192), (1, 1, 192)])
+@pytest.mark.parametrize('shape', [(1, 1, 5, 192), (1, 7, 192), (5,), (), (2, 5, 192), (1, 1, 192)])
 def test_positions_on_no_square_grid_are_refused_in_one_line(shape):
     with pytest.raises(ValueError, match='pos_embed has the shape .*patches of a square') as error:
-        vit.to_ours({**network('vit', 1.), 'pos_embed': torch.ones(shape)})
+        vit.to_ours({**network('vit', 1.0), 'pos_embed': torch.ones(shape)})
     assert '\n' not in str(error.value)

@@ -1,4 +1,5 @@
 """The config that a file carries builds what runs of ours store, and nothing else; a run is measured with its own."""
+
 import inspect
 import os
 import time
@@ -14,11 +15,13 @@ from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import DATA_TYPES, NETWORK_TYPES, read_stored_config
+from tests.test_visualization.tiny import CONFIG
 
-from ..test_visualization.tiny import CONFIG
-
-SHIPPED = sorted(str(path.relative_to(configs_folder())) for path in configs_folder().glob('*/*.py')
-                 if path.parent.name not in ('_base_', 'downstream', 'ablations'))
+SHIPPED = sorted(
+    str(path.relative_to(configs_folder()))
+    for path in configs_folder().glob('*/*.py')
+    if path.parent.name not in ('_base_', 'downstream', 'ablations')
+)
 
 
 def without_files(value):
@@ -41,9 +44,13 @@ def test_what_a_run_of_a_shipped_config_stores_is_read_back(name):
 
 def test_every_type_that_may_be_built_is_a_registered_class_that_is_given_no_file():
     from mmdecouple.masks import build_mask, samplers
+
     for name in NETWORK_TYPES | DATA_TYPES:
-        places = [registry.get(name) for registry in (MODELS, DATASETS, TRANSFORMS, MEASURES)
-                  if name.rpartition('.')[2] in registry.module_dict or name in NETWORK_TYPES and registry is MODELS]
+        places = [
+            registry.get(name)
+            for registry in (MODELS, DATASETS, TRANSFORMS, MEASURES)
+            if name.rpartition('.')[2] in registry.module_dict or (name in NETWORK_TYPES and registry is MODELS)
+        ]
         places = [place for place in places if inspect.isclass(place)] or [getattr(samplers, name)]
         assert places, name
     assert callable(build_mask)
@@ -59,28 +66,46 @@ VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({
 """
 
 
-@pytest.mark.parametrize('text, line', [
-    (CONFIG.replace("type='DenseCL'", "type='DenseCL', _scope_='os'"), 'model._scope_ is no setting'),
-    (CONFIG.replace("type='DenseCL'", "type='DenseCL', init_cfg=dict(type='Pretrained', checkpoint='/etc/passwd')"),
-     'model.init_cfg.type=.*could read any file'),
-    (CONFIG.replace("depth=18", "depth=18, pretrained='/etc/passwd'"), 'backbone.pretrained=.*could read any file'),
-    (VIT.format("").replace("arch=dict()", "patch_cfg=dict(conv_type='antigravity')"),
-     "conv_type='antigravity' is no word"),
-    (CONFIG.replace("norm_cfg=dict(type='BN')", "norm_cfg=dict(type='torch.nn.BatchNorm2d')"), 'not among the types'),
-    (CONFIG.replace("norm_cfg=dict(type='BN')", "norm_cfg=[dict(type=['a'])]"), 'not among the types'),
-    (CONFIG.replace("type='ProbeDataset'", "type='ProbeDataset', bank=dict(type='os.system')"),
-     'test_dataloader.dataset.bank.type=.*not among'),
-    (CONFIG.replace("type='DenseCL'", "type='DenseCL', measured='../a'"), 'is no word of its settings'),
-    (CONFIG.replace('queue_length=32', 'queue_length=10000000000'), 'queue_length=10000000000 is out of range'),
-    (CONFIG.replace('queue_length=32', 'queue_length=1e999'), 'queue_length=inf is out of range'),
-    (CONFIG.replace('queue_length=32', f'queue_length={"[" * 60}{"]" * 60}'), 'is too deep'),
-    (VIT.format('embed_dims=8, num_layers=900000, num_heads=1, feedforward_channels=8'), 'more than 10000 parts'),
-    (VIT.format('embed_dims=900000, num_layers=2, num_heads=1, feedforward_channels=900000'), 'does not fit the model'),
-    (CONFIG.replace("type='DenseCL'", "type='DenseCL', nonsense=1"), 'cannot be built .TypeError'),
-    ('model = dict(type="DenseCL", x=' + '-' * 4000 + '1)', 'more than plain values'),
-    ('model = [1]', 'names no model'), ('model = ', 'more than plain values'),
-    ('x' * (1 << 21), 'more than plain values'),
-])
+@pytest.mark.parametrize(
+    'text, line',
+    [
+        (CONFIG.replace("type='DenseCL'", "type='DenseCL', _scope_='os'"), 'model._scope_ is no setting'),
+        (
+            CONFIG.replace(
+                "type='DenseCL'", "type='DenseCL', init_cfg=dict(type='Pretrained', checkpoint='/etc/passwd')"
+            ),
+            'model.init_cfg.type=.*could read any file',
+        ),
+        (CONFIG.replace('depth=18', "depth=18, pretrained='/etc/passwd'"), 'backbone.pretrained=.*could read any file'),
+        (
+            VIT.format('').replace('arch=dict()', "patch_cfg=dict(conv_type='antigravity')"),
+            "conv_type='antigravity' is no word",
+        ),
+        (
+            CONFIG.replace("norm_cfg=dict(type='BN')", "norm_cfg=dict(type='torch.nn.BatchNorm2d')"),
+            'not among the types',
+        ),
+        (CONFIG.replace("norm_cfg=dict(type='BN')", "norm_cfg=[dict(type=['a'])]"), 'not among the types'),
+        (
+            CONFIG.replace("type='ProbeDataset'", "type='ProbeDataset', bank=dict(type='os.system')"),
+            'test_dataloader.dataset.bank.type=.*not among',
+        ),
+        (CONFIG.replace("type='DenseCL'", "type='DenseCL', measured='../a'"), 'is no word of its settings'),
+        (CONFIG.replace('queue_length=32', 'queue_length=10000000000'), 'queue_length=10000000000 is out of range'),
+        (CONFIG.replace('queue_length=32', 'queue_length=1e999'), 'queue_length=inf is out of range'),
+        (CONFIG.replace('queue_length=32', f'queue_length={"[" * 60}{"]" * 60}'), 'is too deep'),
+        (VIT.format('embed_dims=8, num_layers=900000, num_heads=1, feedforward_channels=8'), 'more than 10000 parts'),
+        (
+            VIT.format('embed_dims=900000, num_layers=2, num_heads=1, feedforward_channels=900000'),
+            'does not fit the model',
+        ),
+        (CONFIG.replace("type='DenseCL'", "type='DenseCL', nonsense=1"), 'cannot be built .TypeError'),
+        ('model = dict(type="DenseCL", x=' + '-' * 4000 + '1)', 'more than plain values'),
+        ('model = [1]', 'names no model'),
+        ('model = ', 'more than plain values'),
+        ('x' * (1 << 21), 'more than plain values'),
+    ],
+)
 def test_what_no_network_of_ours_holds_is_refused_in_one_quick_line(text, line, tmp_path):
     begun = time.monotonic()
     for lead in ('', 'untrained:'):
@@ -105,8 +130,10 @@ def run_folder(folder, config=CONFIG):
     (folder / 'tiny_20260101_000000.py').write_text(config)
     torch.manual_seed(0)
     model = MODELS.build(Config.fromstring(CONFIG, '.py').model)
-    torch.save(dict(meta=dict(cfg=config, experiment_name='tiny_20260101_000000'), state_dict=model.state_dict()),
-               folder / 'epoch_1.pth')
+    torch.save(
+        dict(meta=dict(cfg=config, experiment_name='tiny_20260101_000000'), state_dict=model.state_dict()),
+        folder / 'epoch_1.pth',
+    )
     return model.eval()
 
 

@@ -1,4 +1,5 @@
 """ViT checkpoints of other projects compute the same features under our names, and go back unchanged."""
+
 import argparse
 import warnings
 import zlib
@@ -13,8 +14,16 @@ from torch import nn
 
 from mmdecouple.models.backbones import DenseViT
 from mmdecouple.models.necks import DINOHead, PrototypeHead
-from mmdecouple.weights.formats.vit import (from_ours, ibot_checkpoint, leopart_checkpoint, own_checkpoint, read_vit,
-                                            roles_of, to_ours, vit_arch)
+from mmdecouple.weights.formats.vit import (
+    from_ours,
+    ibot_checkpoint,
+    leopart_checkpoint,
+    own_checkpoint,
+    read_vit,
+    roles_of,
+    to_ours,
+    vit_arch,
+)
 
 C, HEADS, LAYERS, HIDDEN, K = 48, 3, 2, 96, 11
 
@@ -28,9 +37,15 @@ def features(backbone: dict, images: torch.Tensor, heads: int = HEADS, eps: floa
     """Tokens of a DenseViT that has nothing but what `vit_arch` tells, the number of heads and these two choices."""
     arch = vit_arch(backbone)
     patch, grid, pre_norm = arch.pop('patch_size'), arch.pop('grid'), arch.pop('pre_norm')
-    model = DenseViT(arch=dict(arch, num_heads=heads), patch_size=patch, img_size=grid * patch, pre_norm=pre_norm,
-                     norm_cfg=dict(type='LN', eps=eps), mask_token='mask_token' in backbone,
-                     layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if quick else {})
+    model = DenseViT(
+        arch=dict(arch, num_heads=heads),
+        patch_size=patch,
+        img_size=grid * patch,
+        pre_norm=pre_norm,
+        norm_cfg=dict(type='LN', eps=eps),
+        mask_token='mask_token' in backbone,
+        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if quick else {},
+    )
     model.load_state_dict(backbone)
     model.eval()
     with torch.no_grad():
@@ -38,8 +53,13 @@ def features(backbone: dict, images: torch.Tensor, heads: int = HEADS, eps: floa
 
 
 def own_backbone(grid: int = 4, patch: int = 8, pre_norm: bool = False, mask_token: bool = False) -> dict:
-    model = DenseViT(arch=dict(embed_dims=C, num_layers=LAYERS, num_heads=HEADS, feedforward_channels=HIDDEN),
-                     img_size=grid * patch, patch_size=patch, pre_norm=pre_norm, mask_token=mask_token)
+    model = DenseViT(
+        arch=dict(embed_dims=C, num_layers=LAYERS, num_heads=HEADS, feedforward_channels=HIDDEN),
+        img_size=grid * patch,
+        patch_size=patch,
+        pre_norm=pre_norm,
+        mask_token=mask_token,
+    )
     return {key: torch.randn_like(value) for key, value in model.state_dict().items()}
 
 
@@ -57,15 +77,22 @@ def authors_head() -> nn.Module:
 def authors_network(mask_token: bool) -> dict:
     backbone = from_ours(own_backbone(mask_token=mask_token), 'ibot')
     head = authors_head().state_dict()
-    return {**{f'backbone.{key}': value for key, value in backbone.items()},
-            **{f'head.{key}': value.clone() for key, value in head.items()}}
+    return {
+        **{f'backbone.{key}': value for key, value in backbone.items()},
+        **{f'head.{key}': value.clone() for key, value in head.items()},
+    }
 
 
 def authors_checkpoint() -> dict:
     student = {f'module.{key}': value for key, value in authors_network(True).items()}
-    return dict(student=student, teacher=authors_network(False), optimizer=dict(state={}), epoch=3,
-                args=argparse.Namespace(arch='vit_small', lr=1e-3),
-                ibot_loss=dict(center=torch.randn(1, K), center2=torch.randn(1, 1, K)))
+    return dict(
+        student=student,
+        teacher=authors_network(False),
+        optimizer=dict(state={}),
+        epoch=3,
+        args=argparse.Namespace(arch='vit_small', lr=1e-3),
+        ibot_loss=dict(center=torch.randn(1, K), center2=torch.randn(1, 1, K)),
+    )
 
 
 def assert_same(first: dict, second: dict) -> None:
@@ -78,8 +105,16 @@ def assert_same(first: dict, second: dict) -> None:
 def test_features_equal_those_of_timm(patch, clip):
     torch.manual_seed(patch)
     choices = dict(pre_norm=True, act_layer='quick_gelu', norm_layer=partial(nn.LayerNorm, eps=1e-5)) if clip else {}
-    theirs = timm_vit.VisionTransformer(img_size=2 * patch, patch_size=patch, embed_dim=C, depth=LAYERS,
-                                        num_heads=HEADS, mlp_ratio=2, num_classes=3, **choices).eval()
+    theirs = timm_vit.VisionTransformer(
+        img_size=2 * patch,
+        patch_size=patch,
+        embed_dim=C,
+        depth=LAYERS,
+        num_heads=HEADS,
+        mlp_ratio=2,
+        num_classes=3,
+        **choices,
+    ).eval()
     for parameter in theirs.parameters():
         nn.init.normal_(parameter, std=0.3)
     images = torch.randn(2, 3, 2 * patch, 2 * patch)
@@ -93,39 +128,75 @@ def test_features_equal_those_of_timm(patch, clip):
 # patch_size 8, every weight `formula(name, shape)`, images `formula('images', (2, 3, 32, 32))`: last_hidden_state of
 # ViTModel; post_layernorm of the last hidden state of CLIPVisionModel; [1, ::5, ::16] of each.
 GOLDEN = dict(
-    huggingface=[0.592452, -0.312942, 0.312167, 0.562302, -0.106885, 0.327101, 0.607744, -0.130221, 0.32022, 0.713745,
-                 -0.264762, 0.31782],
-    clip=[0.228504, -0.807879, 0.053562, 0.190151, -0.832757, 0.034417, 0.297227, -0.772677, 0.121914, 0.18466,
-          -0.786957, -0.013447])
+    huggingface=[
+        0.592452,
+        -0.312942,
+        0.312167,
+        0.562302,
+        -0.106885,
+        0.327101,
+        0.607744,
+        -0.130221,
+        0.32022,
+        0.713745,
+        -0.264762,
+        0.31782,
+    ],
+    clip=[
+        0.228504,
+        -0.807879,
+        0.053562,
+        0.190151,
+        -0.832757,
+        0.034417,
+        0.297227,
+        -0.772677,
+        0.121914,
+        0.18466,
+        -0.786957,
+        -0.013447,
+    ],
+)
 BLOCK = dict(
     huggingface='encoder.layer.{}.attention.attention.query attention.attention.key attention.attention.value '
     'attention.output.dense layernorm_before layernorm_after intermediate.dense output.dense',
     clip='vision_model.encoder.layers.{}.self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.out_proj '
-    'layer_norm1 layer_norm2 mlp.fc1 mlp.fc2')
+    'layer_norm1 layer_norm2 mlp.fc1 mlp.fc2',
+)
 
 
 def huggingface_state(kind: str) -> dict:
     """Tensors of the two models above, by the names transformers gives them."""
     first, *parts = BLOCK[kind].split()
-    root = first[:first.index('{}') + 2]
+    root = first[: first.index('{}') + 2]
     hidden = {6: (HIDDEN, C), 7: (C, HIDDEN)}
     shapes = {}
     for layer in range(LAYERS):
-        for index, part in enumerate([first[len(root) + 1:], *parts]):
-            shape = hidden.get(index, (C, ) if index in (4, 5) else (C, C))
+        for index, part in enumerate([first[len(root) + 1 :], *parts]):
+            shape = hidden.get(index, (C,) if index in (4, 5) else (C, C))
             shapes[f'{root.format(layer)}.{part}.weight'] = shape
             shapes[f'{root.format(layer)}.{part}.bias'] = shape[:1]
     if kind == 'clip':
         norms = ('pre_layrnorm', 'post_layernorm')
-        shapes.update({f'vision_model.{norm}.{part}': (C, ) for norm in norms for part in ('weight', 'bias')})
-        shapes.update({'vision_model.embeddings.class_embedding': (C, ),
-                       'vision_model.embeddings.patch_embedding.weight': (C, 3, 8, 8),
-                       'vision_model.embeddings.position_embedding.weight': (17, C)})
+        shapes.update({f'vision_model.{norm}.{part}': (C,) for norm in norms for part in ('weight', 'bias')})
+        shapes.update(
+            {
+                'vision_model.embeddings.class_embedding': (C,),
+                'vision_model.embeddings.patch_embedding.weight': (C, 3, 8, 8),
+                'vision_model.embeddings.position_embedding.weight': (17, C),
+            }
+        )
     else:
-        shapes.update({'embeddings.cls_token': (1, 1, C), 'embeddings.position_embeddings': (1, 17, C),
-                       'embeddings.patch_embeddings.projection.weight': (C, 3, 8, 8),
-                       'embeddings.patch_embeddings.projection.bias': (C, ),
-                       'layernorm.weight': (C, ), 'layernorm.bias': (C, )})
+        shapes.update(
+            {
+                'embeddings.cls_token': (1, 1, C),
+                'embeddings.position_embeddings': (1, 17, C),
+                'embeddings.patch_embeddings.projection.weight': (C, 3, 8, 8),
+                'embeddings.patch_embeddings.projection.bias': (C,),
+                'layernorm.weight': (C,),
+                'layernorm.bias': (C,),
+            }
+        )
     return {name: formula(name, shape) for name, shape in shapes.items()}
 
 
@@ -170,9 +241,18 @@ def test_half_precision_weights_of_openai_clip_compute_the_same_in_float32(scrip
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(('format', 'kind'), [('mmdecouple', dict(mask_token=True)), ('ibot', dict(mask_token=True)),
-                                              ('huggingface', dict(mask_token=True)), ('timm', dict(pre_norm=True)),
-                                              ('mmdecouple', dict(pre_norm=True)), ('timm', {}), ('dino', {})])
+@pytest.mark.parametrize(
+    ('format', 'kind'),
+    [
+        ('mmdecouple', dict(mask_token=True)),
+        ('ibot', dict(mask_token=True)),
+        ('huggingface', dict(mask_token=True)),
+        ('timm', dict(pre_norm=True)),
+        ('mmdecouple', dict(pre_norm=True)),
+        ('timm', {}),
+        ('dino', {}),
+    ],
+)
 def test_a_backbone_goes_to_a_format_and_back_unchanged(format, kind):
     backbone = own_backbone(**kind)
     assert_same(to_ours(from_ours(backbone, format), format=format).backbone, backbone)
@@ -193,8 +273,11 @@ def test_a_leopart_checkpoint_goes_to_ours_and_back_unchanged():
     layers = {'projection_head.0': (16, C), 'projection_head.2': (16, 16), 'projection_head.4': (8, 16)}
     networks = {}
     for owner in ('model', 'teacher'):
-        head = {f'{name}.{kind}': torch.randn(shape[:2 if kind == 'weight' else 1])
-                for name, shape in layers.items() for kind in ('weight', 'bias')}
+        head = {
+            f'{name}.{kind}': torch.randn(shape[: 2 if kind == 'weight' else 1])
+            for name, shape in layers.items()
+            for kind in ('weight', 'bias')
+        }
         network = {**from_ours(own_backbone(), 'dino'), **head, 'prototypes.weight': torch.randn(K, 8)}
         networks |= {f'{owner}.{key}': value for key, value in network.items()}
     theirs = {'state_dict': networks, 'epoch': 49, 'hyper_parameters': dict(arch='vit-small')}
@@ -207,8 +290,13 @@ def test_a_leopart_checkpoint_goes_to_ours_and_back_unchanged():
     again = leopart_checkpoint(to_ours(ours, 'student'), to_ours(ours, 'teacher'))
     assert_same(again['state_dict'], networks)
     neck = PrototypeHead(C, K, hidden_channels=16, out_channels=8)
-    neck.load_state_dict({key.removeprefix('teacher.neck.'): value for key, value in ours['state_dict'].items()
-                          if key.startswith('teacher.neck.')})
+    neck.load_state_dict(
+        {
+            key.removeprefix('teacher.neck.'): value
+            for key, value in ours['state_dict'].items()
+            if key.startswith('teacher.neck.')
+        }
+    )
     with pytest.raises(ValueError, match='has no PrototypeHead; choose one network'):
         leopart_checkpoint(to_ours(authors_checkpoint(), 'student'), teacher)
 
@@ -227,8 +315,14 @@ def test_the_head_of_the_authors_gives_the_same_logits():
 def test_a_full_dino_checkpoint_gives_its_head_and_center():
     network = {key: value for key, value in authors_network(False).items() if 'last_layer2' not in key}
     center = torch.randn(1, K)
-    found = to_ours(dict(student={f'module.{key}': value for key, value in network.items()}, teacher=network,
-                         dino_loss=dict(center=center)), 'student')
+    found = to_ours(
+        dict(
+            student={f'module.{key}': value for key, value in network.items()},
+            teacher=network,
+            dino_loss=dict(center=center),
+        ),
+        'student',
+    )
     assert found.format == 'dino' and found.ignored == ['teacher'] and len(found.rest) == 9
     assert torch.equal(found.rest['class_center.value'], center[0])
     assert found.names['class_center.value'] == 'dino_loss.center'
@@ -236,9 +330,14 @@ def test_a_full_dino_checkpoint_gives_its_head_and_center():
 
 def test_only_the_aligned_levels_of_maskalign_are_taken():
     state = from_ours(own_backbone(), 'timm')
-    state.update({f'distill_heads.{level}.{kind}': torch.full((4, C)[:2 if kind == 'weight' else 1], float(level))
-                  for level in range(8) for kind in ('weight', 'bias')})
-    state.update(distill_weights=torch.arange(16.).reshape(8, 2))
+    state.update(
+        {
+            f'distill_heads.{level}.{kind}': torch.full((4, C)[: 2 if kind == 'weight' else 1], float(level))
+            for level in range(8)
+            for kind in ('weight', 'bias')
+        }
+    )
+    state.update(distill_weights=torch.arange(16.0).reshape(8, 2))
     teacher = {'clip_model.vision_model.encoder.layers.0.layer_norm1.weight': torch.ones(C)}
     found = to_ours(dict(model={**state, **teacher}, args=argparse.Namespace(loss_weights='top3'), epoch=1))
     assert torch.equal(found.rest['neck.weights'], state['distill_weights'][5:])
@@ -247,8 +346,9 @@ def test_only_the_aligned_levels_of_maskalign_are_taken():
     assert len(to_ours(dict(model=state)).rest['neck.weights']) == 5
 
 
-@pytest.mark.parametrize(('name', 'extra'), [('vit.pth', dict(args=argparse.Namespace(arch='vit'))),
-                                             ('vit.safetensors', None)])
+@pytest.mark.parametrize(
+    ('name', 'extra'), [('vit.pth', dict(args=argparse.Namespace(arch='vit'))), ('vit.safetensors', None)]
+)
 def test_files_are_read_without_running_code(name, extra, tmp_path):
     state, path = from_ours(own_backbone(), 'dino'), str(tmp_path / name)
     save_file(state, path) if extra is None else torch.save(dict(teacher=authors_network(False), **extra), path)
@@ -270,20 +370,33 @@ def _differing():
     return checkpoint
 
 
-@pytest.mark.parametrize(('content', 'choice', 'line'), [
-    (lambda: _without('blocks.1.norm1.weight'), {},
-     r"'x.pth' \(format dino\) lacks blocks.1.norm1.weight of a backbone of 2 blocks."),
-    (lambda: _without('cls_token'), {}, r'lacks cls_token of a backbone of 2 blocks.'),
-    (lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)}, {}, 'blocks.0.ls1.gamma, for which our ViT has no'),
-    (lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)}, {},
-     r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 needs \(96, 48\).'),
-    (lambda: {**_without(''), 'pos_embed': torch.ones(16, C + 1)}, {}, 'pos_embed has the shape'),
-    (_differing, {}, r'head.last_layer2.weight_v differs from head.last_layer.weight_v'),
-    (lambda: dict(teacher=authors_network(False)), dict(role='student'), 'holds no student, only a teacher'),
-    (lambda: dict(layer1=torch.ones(2)), {}, 'holds no ViT in one of the formats .* begin with layer1'),
-    (lambda: _without(''), dict(format='huggingface'), 'has the tensor names of format dino, not of huggingface'),
-    (lambda: {}, dict(format='keras'), "format must be one of auto, .*, got 'keras'"),
-])
+@pytest.mark.parametrize(
+    ('content', 'choice', 'line'),
+    [
+        (
+            lambda: _without('blocks.1.norm1.weight'),
+            {},
+            r"'x.pth' \(format dino\) lacks blocks.1.norm1.weight of a backbone of 2 blocks.",
+        ),
+        (lambda: _without('cls_token'), {}, r'lacks cls_token of a backbone of 2 blocks.'),
+        (
+            lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)},
+            {},
+            'blocks.0.ls1.gamma, for which our ViT has no',
+        ),
+        (
+            lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},
+            {},
+            r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 needs \(96, 48\).',
+        ),
+        (lambda: {**_without(''), 'pos_embed': torch.ones(16, C + 1)}, {}, 'pos_embed has the shape'),
+        (_differing, {}, r'head.last_layer2.weight_v differs from head.last_layer.weight_v'),
+        (lambda: dict(teacher=authors_network(False)), dict(role='student'), 'holds no student, only a teacher'),
+        (lambda: dict(layer1=torch.ones(2)), {}, 'holds no ViT in one of the formats .* begin with layer1'),
+        (lambda: _without(''), dict(format='huggingface'), 'has the tensor names of format dino, not of huggingface'),
+        (dict, dict(format='keras'), "format must be one of auto, .*, got 'keras'"),
+    ],
+)
 def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(content, choice, line):
     with pytest.raises(ValueError, match=line) as error:
         to_ours(content(), where="'x.pth'", **choice)

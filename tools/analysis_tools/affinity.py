@@ -4,6 +4,7 @@ Examples:
     python tools/analysis_tools/affinity.py work_dirs/densecl work_dirs/densecl-d --images coco:data/coco --out affinity
     python tools/analysis_tools/affinity.py work_dirs/ibot-d --images photo.jpg --point 0.4 0.6 --point 0.8 0.2
 """
+
 import argparse
 from collections.abc import Sequence
 
@@ -27,11 +28,22 @@ ARRAYS = 'affinity.npz'
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=448, scenes=192, out='work_dirs/affinity')
-    parser.add_argument('--point', type=real(), nargs=2, action='append', metavar=('X', 'Y'),
-                        help='in every image, as shares of width and height in [0, 1]; may be repeated (default: the '
-                        'center of the largest instance where instances are known, else of the image)')
-    parser.add_argument('--scale', choices=SCALES, default='fixed', help='colors: fixed = 0 to 1 for all, to compare '
-                        'networks; per_map = each from its lowest to its highest (default: fixed)')
+    parser.add_argument(
+        '--point',
+        type=real(),
+        nargs=2,
+        action='append',
+        metavar=('X', 'Y'),
+        help='in every image, as shares of width and height in [0, 1]; may be repeated (default: the '
+        'center of the largest instance where instances are known, else of the image)',
+    )
+    parser.add_argument(
+        '--scale',
+        choices=SCALES,
+        default='fixed',
+        help='colors: fixed = 0 to 1 for all, to compare '
+        'networks; per_map = each from its lowest to its highest (default: fixed)',
+    )
     return parser.parse_args(argv)
 
 
@@ -51,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         given = [tuple(point) for point in args.point or ()]
         check_points(torch.tensor(given))
         networks, subjects = open_named(args)
-        chosen = [given or subject.points or (CENTER, ) for subject in subjects]
+        chosen = [given or subject.points or (CENTER,) for subject in subjects]
         maps: dict[str, list[np.ndarray]] = {name: [] for name in networks}
         with shown_progress('images') as progress:
             for number, (subject, points) in enumerate(zip(subjects, chosen), 1):
@@ -60,13 +72,24 @@ def main(argv: Sequence[str] | None = None) -> None:
                 progress(number, len(subjects))
         points = [point for group in chosen for point in group]
         owners = [index for index, group in enumerate(chosen) for _ in group]
-        arrays = write_arrays(args.out / ARRAYS, image_names=[subject.name for subject in subjects],
-                              images=[subject.image for subject in subjects], points=points, image_of_point=owners,
-                              layer=args.layer or '',
-                              **{f'affinity_{name}': found for name, found in maps.items()})
+        arrays = write_arrays(
+            args.out / ARRAYS,
+            image_names=[subject.name for subject in subjects],
+            images=[subject.image for subject in subjects],
+            points=points,
+            image_of_point=owners,
+            layer=args.layer or '',
+            **{f'affinity_{name}': found for name, found in maps.items()},
+        )
         styles, images = styles_of_networks(networks), [subjects[index].image for index in owners]
-        for path in save_pages(args.out, f'affinity_{args.scale}', len(points), lambda page: affinity_figure(
-                images[page], points[page], {name: found[page] for name, found in maps.items()}, styles, args.scale)):
+        for path in save_pages(
+            args.out,
+            f'affinity_{args.scale}',
+            len(points),
+            lambda page: affinity_figure(
+                images[page], points[page], {name: found[page] for name, found in maps.items()}, styles, args.scale
+            ),
+        ):
             print(f'figure: {path}')
         print(f'arrays: {arrays}')
 

@@ -3,6 +3,7 @@
 Example:
     python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained
 """
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', nargs='+', type=Path, metavar='RUN', help='run folders (work_dir)')
     parser.add_argument('--names', nargs='+', help='names of the runs, in order (default: folders)')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'),
-                        help='folder of the report (default: work_dirs/report)')
-    parser.add_argument('--dataset', help='measure on this one, as in coupling.py '
-                        '(default: what the config says)')
-    parser.add_argument('--untrained', action='store_true',
-                        help="add the untrained network of the first run's config")
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/report'), help='folder of the report (default: work_dirs/report)'
+    )
+    parser.add_argument('--dataset', help='measure on this one, as in coupling.py (default: what the config says)')
+    parser.add_argument('--untrained', action='store_true', help="add the untrained network of the first run's config")
     parser.add_argument('--remeasure', action='store_true', help='ignore figures measured before')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     parser.add_argument('--title', default='Coupling report', help='heading of the report')
@@ -42,9 +42,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.dataset:
             # Draws depend on the cell: runs with cells of different sizes need one for all, as in coupling.py.
             cell = max(open_network(str(folder), allow_pickle=args.allow_pickle).cell for folder in args.runs)
-        compare(args.runs, args.names or [folder.resolve().name for folder in args.runs],
-                args.out, measure, dataset=args.dataset, cell=cell, untrained=args.untrained,
-                remeasure=args.remeasure, allow_pickle=args.allow_pickle, title=args.title)
+        compare(
+            args.runs,
+            args.names or [folder.resolve().name for folder in args.runs],
+            args.out,
+            measure,
+            dataset=args.dataset,
+            cell=cell,
+            untrained=args.untrained,
+            remeasure=args.remeasure,
+            allow_pickle=args.allow_pickle,
+            title=args.title,
+        )
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ Example:
     python tools/analysis_tools/coupling.py work_dirs/densecl work_dirs/densecl-d --dataset coco:data/coco --out OUT
     python tools/analysis_tools/coupling.py timm:vit_small_patch14_dinov2=dinov2_vits14.pth --dataset coco:data/coco
 """
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -31,28 +32,47 @@ DRAWS = 'draws.json'
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('networks', nargs='+', metavar='NETWORK',
-                        help='CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, timm:NAME, '
-                        'timm:NAME=FILE, or a weight file of a published ViT')
+    parser.add_argument(
+        'networks',
+        nargs='+',
+        metavar='NETWORK',
+        help='CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, timm:NAME, '
+        'timm:NAME=FILE, or a weight file of a published ViT',
+    )
     parser.add_argument('--names', nargs='+', help='names of the networks, in order (default: files and folders)')
-    parser.add_argument('--dataset', help="coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes; default: what "
-                        "the first network's config names")
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/coupling'),
-                        help=f'folder of NAME.json, {DRAWS} and the figures (default: work_dirs/coupling)')
+    parser.add_argument(
+        '--dataset',
+        help='coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes; default: what '
+        "the first network's config names",
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/coupling'),
+        help=f'folder of NAME.json, {DRAWS} and the figures (default: work_dirs/coupling)',
+    )
     parser.add_argument('--json', type=Path, help='of one network, write the numbers to this file and nothing else')
     parser.add_argument('--size', type=positive, help='side in pixels to which images are squashed (COCO: 224)')
-    parser.add_argument('--cell', type=positive,
-                        help="side in pixels of a patch cell (default: the networks', the largest)")
-    parser.add_argument('--manifest',
-                        help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
-                        f'written to {DRAWS} in --out)')
-    parser.add_argument('--measures', nargs='+', metavar='MEASURE',
-                        help=f'of {", ".join(measure_types())}; default: all')
-    parser.add_argument('--removal', choices=REMOVALS,
-                        help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
-                        "shrinking A, or replaced by the network's mask token (default: mask)")
-    parser.add_argument('--limit', type=positive,
-                        help='most images, pairs or objects a measure draws, for a quick look')
+    parser.add_argument(
+        '--cell', type=positive, help="side in pixels of a patch cell (default: the networks', the largest)"
+    )
+    parser.add_argument(
+        '--manifest',
+        help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
+        f'written to {DRAWS} in --out)',
+    )
+    parser.add_argument(
+        '--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(measure_types())}; default: all'
+    )
+    parser.add_argument(
+        '--removal',
+        choices=REMOVALS,
+        help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
+        "shrinking A, or replaced by the network's mask token (default: mask)",
+    )
+    parser.add_argument(
+        '--limit', type=positive, help='most images, pairs or objects a measure draws, for a quick look'
+    )
     parser.add_argument('--measured', help='teacher or student, where a network holds both (default: the config says)')
     parser.add_argument('--layer', help=LAYER)
     parser.add_argument('--remeasure', action='store_true', help='measure again what is measured on the same draws')
@@ -75,8 +95,11 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
         console = Console(width=48 + 32 * len(reports))
     console.print(full_table(reports, layer))
     if len(reports) > 1:
-        console.print(f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
-                      'numbers that are means over the drawn items.', highlight=False)
+        console.print(
+            f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
+            'numbers that are means over the drawn items.',
+            highlight=False,
+        )
     for note in first['notes']:
         console.print(f'note: {note}', highlight=False)
 
@@ -86,23 +109,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console()
     with program():
         choose_device(args.device)
-        networks = open_networks(args.networks, args.names, taken=(Path(DRAWS).stem, ), measured=args.measured,
-                                 layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
+        networks = open_networks(
+            args.networks,
+            args.names,
+            taken=(Path(DRAWS).stem,),
+            measured=args.measured,
+            layer=args.layer,
+            seed=args.seed,
+            allow_pickle=args.allow_pickle,
+        )
         paths = {name: args.json or args.out / f'{name}.json' for name in networks}
         for path in paths.values():
             check_writable(path)
         if args.manifest and not Path(args.manifest).is_file():
             check_writable(args.manifest)
-        draws = Draws(args.dataset, args.size, args.cell, args.seed, args.manifest, args.measures, args.limit,
-                      args.removal)
+        draws = Draws(
+            args.dataset, args.size, args.cell, args.seed, args.manifest, args.measures, args.limit, args.removal
+        )
         dataset = draws.build(networks)
         if args.json is None and args.manifest is None:
             write_manifest(args.out / DRAWS, dataset.manifest)
         reading = Reading(args.layer, args.measured, args.batch_size, args.workers, args.remeasure)
         say = partial(console.print, highlight=False, soft_wrap=True)
         try:
-            reports = {name: reading.measure(name, network, paths[name], dataset, say)
-                       for name, network in networks.items()}
+            reports = {
+                name: reading.measure(name, network, paths[name], dataset, say) for name, network in networks.items()
+            }
         except KeyboardInterrupt:
             console.print('Stopped; the same command keeps what is measured and goes on.')
             sys.exit(130)

@@ -5,6 +5,7 @@ Examples:
     python tools/analysis_tools/explore.py work_dirs/a timm:vit_small_patch14_dinov2=dinov2.pth --images coco:data/coco
     python tools/analysis_tools/explore.py work_dirs/a work_dirs/b photos/ --export affinity.html
 """
+
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,22 +24,43 @@ LIMIT = 24
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     usage='%(prog)s NETWORK [NETWORK ...] IMAGES [options]')
-    parser.add_argument('words', nargs='+', metavar='NETWORK, IMAGES',
-                        help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
-                        'timm:NAME or timm:NAME=FILE; last, without --images, the images')
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage='%(prog)s NETWORK [NETWORK ...] IMAGES [options]',
+    )
+    parser.add_argument(
+        'words',
+        nargs='+',
+        metavar='NETWORK, IMAGES',
+        help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
+        'timm:NAME or timm:NAME=FILE; last, without --images, the images',
+    )
     parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
     parser.add_argument('--names', nargs='+', metavar='NAME', help='what to call the networks')
-    parser.add_argument('--size', type=positive, default=SIZE, help='side in pixels at which networks see the images; '
-                        f'they take the nearest multiple of their cell (default: {SIZE})')
+    parser.add_argument(
+        '--size',
+        type=positive,
+        default=SIZE,
+        help='side in pixels at which networks see the images; '
+        f'they take the nearest multiple of their cell (default: {SIZE})',
+    )
     parser.add_argument('--limit', type=positive, default=LIMIT, help=f'most images (default: {LIMIT})')
-    parser.add_argument('--export', type=Path, metavar='FILE.html',
-                        help='write one file that works without server and network, and stop')
-    parser.add_argument('--lsc', action='store_true', help='compute all LSC maps first (the page computes them when '
-                        'they are asked for, a file holds them only with this)')
-    parser.add_argument('--port', type=integer(0, 65535), default=0,
-                        help='port of the page on 127.0.0.1 (default: a free one)')
+    parser.add_argument(
+        '--export',
+        type=Path,
+        metavar='FILE.html',
+        help='write one file that works without server and network, and stop',
+    )
+    parser.add_argument(
+        '--lsc',
+        action='store_true',
+        help='compute all LSC maps first (the page computes them when '
+        'they are asked for, a file holds them only with this)',
+    )
+    parser.add_argument(
+        '--port', type=integer(0, 65535), default=0, help='port of the page on 127.0.0.1 (default: a free one)'
+    )
     parser.add_argument('--no-browser', action='store_true', help='print the address, open nothing')
     parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
     parser.add_argument('--layer', help=LAYER)
@@ -64,23 +86,29 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_page(args.export)
         check_count(len(args.words))
         subjects = read_sample_images(args.images, args.size, args.limit)
-        networks = [open_network(word, measured=args.measured, layer=args.layer, seed=args.seed,
-                                 allow_pickle=args.allow_pickle) for word in args.words]
+        networks = [
+            open_network(word, measured=args.measured, layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
+            for word in args.words
+        ]
         if args.names:
             networks = [replace(network, name=name) for network, name in zip(networks, args.names)]
         session = Session(networks, subjects, exact=args.export is None)
         if args.export:
             with shown_progress('images') as progress:
                 size = write_page(session, args.export, lsc=args.lsc, progress=progress)
-            print(f'{args.export}: {len(subjects)} images, {len(networks)} networks, {size / 2**20:.1f} MB, '
-                  f'largest error of an affinity {session.error:.4f}')
+            print(
+                f'{args.export}: {len(subjects)} images, {len(networks)} networks, {size / 2**20:.1f} MB, '
+                f'largest error of an affinity {session.error:.4f}'
+            )
             return
         for index in range(len(subjects) if args.lsc else 0):
             with shown_progress(f'LSC of {subjects[index].name}') as progress:
                 session.consistency(index, progress)
         server = ExplorerServer(session, port)
-        print(f'Explorer of {len(networks)} networks on {len(subjects)} images: {server.address} (Ctrl-C ends it)',
-              flush=True)
+        print(
+            f'Explorer of {len(networks)} networks on {len(subjects)} images: {server.address} (Ctrl-C ends it)',
+            flush=True,
+        )
         server.run(browser=not args.no_browser)
 
 

@@ -4,6 +4,7 @@ Examples:
     python tools/analysis_tools/lsc.py work_dirs/ibot work_dirs/ibot-d --images coco:data/coco --out lsc
     python tools/analysis_tools/lsc.py timm:vit_small_patch14_dinov2=dinov2.pth --images photo.jpg --out lsc
 """
+
 import argparse
 import math
 import sys
@@ -21,8 +22,14 @@ from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
-from mmdecouple.visualization.map_tool import (add_options, cached, layer_title, open_named, save_pages,
-                                               styles_of_networks)
+from mmdecouple.visualization.map_tool import (
+    add_options,
+    cached,
+    layer_title,
+    open_named,
+    save_pages,
+    styles_of_networks,
+)
 from mmdecouple.visualization.maps import lsc_figure
 from mmdecouple.visualization.sample_images import SampleImage, normalized
 
@@ -33,9 +40,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=512, scenes=96, out='work_dirs/lsc')
     parser.add_argument('--window', type=positive, default=5, help='cells along a side of a window, odd (default: 5)')
-    parser.add_argument('--upsample', type=positive, metavar='PIXELS',
-                        help='enlarge a cut window to this side, whole cells of every network (default: shown at its '
-                        'own size)')
+    parser.add_argument(
+        '--upsample',
+        type=positive,
+        metavar='PIXELS',
+        help='enlarge a cut window to this side, whole cells of every network (default: shown at its own size)',
+    )
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
     parser.add_argument('--batch-size', type=positive, default=64, help='windows at a time (default: 64)')
     return parser.parse_args(argv)
@@ -45,8 +55,10 @@ def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
     """End the program if an enlarged window does not divide into the cells of every network."""
     common = math.lcm(*(network.cell for network in networks.values()))
     if upsample is not None and upsample % common:
-        sys.exit(f'lsc: --upsample {upsample} is no multiple of the cells of {", ".join(networks)}; give a multiple of '
-                 f'{common} pixels.')
+        sys.exit(
+            f'lsc: --upsample {upsample} is no multiple of the cells of {", ".join(networks)}; give a multiple of '
+            f'{common} pixels.'
+        )
 
 
 def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: argparse.Namespace) -> list[np.ndarray]:
@@ -56,9 +68,22 @@ def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: 
         image = normalized(network.model, [subject.image], network.cell)
         facts = (weights, subject.image, tuple(image.shape), network.cell, args.window, args.upsample, args.precision)
         with shown_progress(f'{name}, image {number} of {len(subjects)}: windows') as progress:
-            maps.append(cached(args.out / 'maps', facts, lambda: lsc_maps(
-                network.model, image, network.cell, args.window, batch_size=args.batch_size, upsample=args.upsample,
-                precision=args.precision, progress=progress)[0].numpy()))
+            maps.append(
+                cached(
+                    args.out / 'maps',
+                    facts,
+                    lambda: lsc_maps(
+                        network.model,
+                        image,
+                        network.cell,
+                        args.window,
+                        batch_size=args.batch_size,
+                        upsample=args.upsample,
+                        precision=args.precision,
+                        progress=progress,
+                    )[0].numpy(),
+                )
+            )
     return maps
 
 
@@ -95,11 +120,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = [subject.name for subject in subjects]
         report = dict(images=names, window=args.window, layer=args.layer, lsc=summaries)
         write_json(args.out / 'lsc.json', report, indent=2)
-        arrays = write_arrays(args.out / ARRAYS, image_names=names, images=images,
-                              **{f'lsc_{name}': found for name, found in maps.items()})
+        arrays = write_arrays(
+            args.out / ARRAYS,
+            image_names=names,
+            images=images,
+            **{f'lsc_{name}': found for name, found in maps.items()},
+        )
         print_summaries(summaries, layer_title(args.layer), console)
-        for path in save_pages(args.out, 'lsc', len(images), lambda page: lsc_figure(
-                images[page], {name: found[page] for name, found in maps.items()}, styles)):
+        for path in save_pages(
+            args.out,
+            'lsc',
+            len(images),
+            lambda page: lsc_figure(images[page], {name: found[page] for name, found in maps.items()}, styles),
+        ):
             print(f'figure: {path}')
         print(f'arrays: {arrays}')
 

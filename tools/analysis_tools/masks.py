@@ -5,6 +5,7 @@ Examples:
     python tools/analysis_tools/masks.py --figure 11 --out figure_11.png
     python tools/analysis_tools/masks.py --figure 13 --mask rcc --images coco:data/coco
 """
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,23 +30,44 @@ MOST_CELLS = 1024
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--mask', choices=MASK_TYPES, default='rcc')
-    parser.add_argument('--size', type=integer(1, MOST_CELLS), nargs='+', default=[14], metavar='CELLS',
-                        help='cells along the side, or height and width (default: 14)')
+    parser.add_argument(
+        '--size',
+        type=integer(1, MOST_CELLS),
+        nargs='+',
+        default=[14],
+        metavar='CELLS',
+        help='cells along the side, or height and width (default: 14)',
+    )
     parser.add_argument('--grid', type=positive, help="boxes along each side (default: the preset's)")
     parser.add_argument('--preset', default='release', help=f'one of {", ".join(PRESETS)} (default: release)')
-    parser.add_argument('--cut-ratio', type=real(0, 1), nargs='+', metavar='RATIO',
-                        help="one number, or low and high (default: the mask's own)")
+    parser.add_argument(
+        '--cut-ratio',
+        type=real(0, 1),
+        nargs='+',
+        metavar='RATIO',
+        help="one number, or low and high (default: the mask's own)",
+    )
     parser.add_argument('--count', type=positive, default=3000, help='masks (default: 3000)')
     parser.add_argument('--seed', type=seed, default=0)
     parser.add_argument('--json', type=Path, help='write settings and figures here')
-    parser.add_argument('--figure', type=int, choices=(11, 12, 13),
-                        help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types '
-                        "of masks, with the paper's own settings; 13, masks on images, with the settings above")
-    parser.add_argument('--images', nargs='+', default=['scenes'], metavar='IMAGES',
-                        help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)')
+    parser.add_argument(
+        '--figure',
+        type=int,
+        choices=(11, 12, 13),
+        help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types '
+        "of masks, with the paper's own settings; 13, masks on images, with the settings above",
+    )
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        default=['scenes'],
+        metavar='IMAGES',
+        help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)',
+    )
     parser.add_argument('--limit', type=positive, default=6, help='most images of figure 13 (default: 6)')
-    parser.add_argument('--out', type=Path, help='PNG of --figure, its arrays go beside it as .npz (default: '
-                        'figure_<number>.png)')
+    parser.add_argument(
+        '--out', type=Path, help='PNG of --figure, its arrays go beside it as .npz (default: figure_<number>.png)'
+    )
     args = parser.parse_args(argv)
     if len(args.size) > 2:
         parser.error(f'--size takes one or two numbers, got {args.size}')
@@ -81,8 +103,16 @@ def measure(args: argparse.Namespace) -> None:
         table.add_row(name, f'{value:.4f}')
     Console().print(table)
     if args.json:
-        used = dict(mask=args.mask, size=list(size), grid=regions.grid, preset=args.preset, cut_ratio=args.cut_ratio,
-                    count=args.count, seed=args.seed, config=config)
+        used = dict(
+            mask=args.mask,
+            size=list(size),
+            grid=regions.grid,
+            preset=args.preset,
+            cut_ratio=args.cut_ratio,
+            count=args.count,
+            seed=args.seed,
+            config=config,
+        )
         write_json(args.json, {**found, 'settings': used}, indent=2)
 
 

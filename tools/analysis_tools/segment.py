@@ -1,4 +1,5 @@
 """Segments with the frozen features of a checkpoint, or of the untrained network, and prints a table of mIoU."""
+
 import argparse
 import sys
 from pathlib import Path
@@ -32,22 +33,34 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     parser.add_argument('checkpoint', help=f'file of weights; {UNTRAINED} takes the untrained network')
-    parser.add_argument('--data', required=True,
-                        help='voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH (an export) or scenes')
+    parser.add_argument(
+        '--data', required=True, help='voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH (an export) or scenes'
+    )
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
     parser.add_argument('--json', help='file of the report')
-    parser.add_argument('--quick', action='store_true',
-                        help='few images, features computed once, short schedules: for a look, not for a table')
-    parser.add_argument('--size', type=positive,
-                        help='side in pixels to which images are squashed (448; scenes: theirs)')
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='few images, features computed once, short schedules: for a look, not for a table',
+    )
+    parser.add_argument(
+        '--size', type=positive, help='side in pixels to which images are squashed (448; scenes: theirs)'
+    )
     parser.add_argument('--limit', type=positive, help='most images of each split')
-    parser.add_argument('--epochs', type=positive,
-                        help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them')
-    parser.add_argument('--clusters', nargs='+', type=clusters, metavar='K',
-                        help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)")
+    parser.add_argument(
+        '--epochs', type=positive, help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them'
+    )
+    parser.add_argument(
+        '--clusters',
+        nargs='+',
+        type=clusters,
+        metavar='K',
+        help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)",
+    )
     parser.add_argument('--seeds', type=positive, help='of every method (default: heads 1, over-clustering 5)')
-    parser.add_argument('--network', choices=['teacher', 'student'],
-                        help="whose backbone (default: the config's choice)")
+    parser.add_argument(
+        '--network', choices=['teacher', 'student'], help="whose backbone (default: the config's choice)"
+    )
     parser.add_argument('--seed', type=seed, default=0, help='of an untrained network (default 0)')
     parser.add_argument('--batch-size', type=positive, default=16, help='images at a time where nothing is trained')
     parser.add_argument('--workers', type=whole, default=0, help='processes that read images (default 0)')
@@ -61,14 +74,18 @@ def check_size(model: torch.nn.Module, size: int) -> None:
     backbone = model.measured_backbone
     patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
     if size % patch:
-        sys.exit(f'segment: images of {size} pixels do not divide into patches of {patch} pixels; take another --size, '
-                 f'such as {max(round(size / patch), 1) * patch}.')
+        sys.exit(
+            f'segment: images of {size} pixels do not divide into patches of {patch} pixels; take another --size, '
+            f'such as {max(round(size / patch), 1) * patch}.'
+        )
 
 
 def print_report(report: dict, console: Console) -> None:
     """Table of all numbers, then the remarks; the name of a clustering says how it was matched."""
-    table = Table(title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
-                        f'({report["val"]["images"]} images, {len(report["classes"])} classes)')
+    table = Table(
+        title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
+        f'({report["val"]["images"]} images, {len(report["classes"])} classes)'
+    )
     for column in ('metric', '%', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for name, entry in report['metrics'].items():
@@ -77,8 +94,9 @@ def print_report(report: dict, console: Console) -> None:
     console.print(table)
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)
-    console.print('seconds: ' + ', '.join(f'{name} {spent:.0f}' for name, spent in report['seconds'].items()),
-                  highlight=False)
+    console.print(
+        'seconds: ' + ', '.join(f'{name} {spent:.0f}' for name, spent in report['seconds'].items()), highlight=False
+    )
 
 
 def main() -> None:
@@ -89,12 +107,20 @@ def main() -> None:
             check_writable(args.json)
         choose_device(args.device)
         config = load_config(args.config)
-        require_keys(config, ('model', ), 'segmentation')
+        require_keys(config, ('model',), 'segmentation')
         init_default_scope('mmdecouple')
         limits = dict(train=256, val=128) if args.quick else dict(train=None, val=None)
         images = {
-            split: DATASETS.build(dict(type='SegmentationImages', data=args.data, split=split, size=args.size,
-                                       limit=limit if args.limit is None else args.limit, scenes=scenes_of(config)))
+            split: DATASETS.build(
+                dict(
+                    type='SegmentationImages',
+                    data=args.data,
+                    split=split,
+                    size=args.size,
+                    limit=limit if args.limit is None else args.limit,
+                    scenes=scenes_of(config),
+                )
+            )
             for split, limit in limits.items()
         }
         measures = [
@@ -106,9 +132,15 @@ def main() -> None:
         check_size(model, images['val'].size)
         with shown_stages(console) as show:
             report = measure_segmentation(
-                model, images['train'], images['val'], measures, json=args.json, config=str(args.config),
+                model,
+                images['train'],
+                images['val'],
+                measures,
+                json=args.json,
+                config=str(args.config),
                 checkpoint=None if args.checkpoint == UNTRAINED else args.checkpoint,
-                runtime=Runtime(args.batch_size, args.workers, show))
+                runtime=Runtime(args.batch_size, args.workers, show),
+            )
     print_report(report, console)
     if args.json:
         console.print(f'report: {Path(args.json)}', highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 The file is made here, with as many images, objects, crowds and digits as instances_train2017.json has on average; each
 reader opens it in a process of its own.
 """
+
 import argparse
 import json
 import resource
@@ -37,12 +38,14 @@ def open_by_json(path: Path) -> object:
 def open_as_objects(path: Path) -> object:
     """The data set of the measures; no image is asked for at a remote prefix."""
     from mmdecouple.datasets import CocoObjects
+
     return CocoObjects(str(path), 's3://bucket')
 
 
 def open_as_images(path: Path) -> object:
     """File names for training."""
     from mmdecouple.datasets.listing import list_images
+
     return list_images('', str(path), 's3://bucket')
 
 
@@ -53,13 +56,25 @@ def write_coco(path: Path, share: float) -> None:
     """A file like instances_train2017.json, with `share` of its images."""
     rng = np.random.default_rng(0)
     count = round(IMAGES * share)
-    images = [dict(license=3, file_name=f'{i:012d}.jpg', coco_url=URL, height=480, width=640,
-                   date_captured='2013-11-14 11:18:45', flickr_url=URL, id=i) for i in range(count)]
+    images = [
+        dict(
+            license=3,
+            file_name=f'{i:012d}.jpg',
+            coco_url=URL,
+            height=480,
+            width=640,
+            date_captured='2013-11-14 11:18:45',
+            flickr_url=URL,
+            id=i,
+        )
+        for i in range(count)
+    ]
     objects = round(count * OBJECTS_PER_IMAGE)
     annotations = [_annotation(rng, number, int(rng.integers(count))) for number in range(objects)]
     categories = [dict(supercategory='thing', id=i, name=f'kind {i}') for i in range(1, CATEGORIES + 1)]
-    path.write_text(json.dumps(dict(info={}, licenses=[], images=images, annotations=annotations,
-                                    categories=categories)))
+    path.write_text(
+        json.dumps(dict(info={}, licenses=[], images=images, annotations=annotations, categories=categories))
+    )
 
 
 def _annotation(rng: np.random.Generator, number: int, image: int) -> dict:
@@ -71,8 +86,15 @@ def _annotation(rng: np.random.Generator, number: int, image: int) -> dict:
     else:
         points = rng.uniform((x, y), (x + w, y + h), (int(rng.integers(3, NUMBERS_PER_POLYGON - 2)), 2))
         shape = [points.round(2).ravel().tolist()]
-    return dict(segmentation=shape, area=w * h / 2, iscrowd=int(crowd), image_id=image, bbox=[x, y, w, h],
-                category_id=int(rng.integers(1, CATEGORIES + 1)), id=number)
+    return dict(
+        segmentation=shape,
+        area=w * h / 2,
+        iscrowd=int(crowd),
+        image_id=image,
+        bbox=[x, y, w, h],
+        category_id=int(rng.integers(1, CATEGORIES + 1)),
+        id=number,
+    )
 
 
 def measure(path: Path, reader: str) -> tuple[float, float]:
@@ -87,6 +109,7 @@ def main() -> None:
     args = parse_args()
     if args.only:
         from mmdecouple.datasets import CocoObjects  # noqa: F401  the imports are no part of what is measured
+
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         kept = READERS[args.only](args.file)
         seconds = time.process_time() - start

@@ -1,4 +1,5 @@
 """Images per second and core of the methods' pipelines: `python tools/benchmark/data.py`."""
+
 import argparse
 import tempfile
 import time
@@ -25,12 +26,17 @@ def parse_args() -> argparse.Namespace:
 
 def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> list[dict]:
     """MoCo v2's pipeline, or its geometric half."""
-    colors = [dict(type='mmdecouple.RandomColorJitter'), dict(type='mmdecouple.RandomGrayscale'),
-              dict(type='mmdecouple.RandomGaussianBlur')]
-    view = [dict(type='mmdecouple.RandomResizedCropView', size=size, interpolation=interpolation),
-            *(colors if photometric else []), dict(type='mmdecouple.RandomFlipView')]
-    return [dict(type='mmdecouple.MultiView', views=[view], num_views=[2]),
-            dict(type='mmdecouple.PackViews')]
+    colors = [
+        dict(type='mmdecouple.RandomColorJitter'),
+        dict(type='mmdecouple.RandomGrayscale'),
+        dict(type='mmdecouple.RandomGaussianBlur'),
+    ]
+    view = [
+        dict(type='mmdecouple.RandomResizedCropView', size=size, interpolation=interpolation),
+        *(colors if photometric else []),
+        dict(type='mmdecouple.RandomFlipView'),
+    ]
+    return [dict(type='mmdecouple.MultiView', views=[view], num_views=[2]), dict(type='mmdecouple.PackViews')]
 
 
 def shipped(name: str, proposals: dict | None = None) -> list[dict]:
@@ -79,26 +85,25 @@ def main() -> None:
         scenes = dict(size=96)
         rows = {
             'jpeg 640x480, decode alone': ImageDataset([], data_root=folder),
-            'jpeg 640x480, 2 views of 224, crop and flip':
-                ImageDataset(two_views(224, False), data_root=folder),
-            'jpeg 640x480, 2 views of 224, bicubic crop and flip':
-                ImageDataset(two_views(224, False, 'bicubic'), data_root=folder),
-            'jpeg 640x480, 2 views of 224, all':
-                ImageDataset(two_views(224, True), data_root=folder),
-            "jpeg 640x480, iBOT's 2 views of 224":
-                ImageDataset(shipped('coco_ibot'), data_root=folder),
-            "jpeg 640x480, iBOT's 2 views of 224 and 4 of 96":
-                ImageDataset(shipped('coco_ibot_multicrop'), data_root=folder),
-            "jpeg 640x480, MaskAlign's view of 224":
-                ImageDataset(shipped('coco_maskalign'), data_root=folder),
-            "jpeg 640x480, SoCo-C4's 2 views of 224 with 4 boxes":
-                ImageDataset(shipped('coco_soco_c4', proposals=dict(type='GridProposals')), data_root=folder),
-            "jpeg 640x480, Leopart's 2 views of 224 and 4 of 96":
-                ImageDataset(shipped('coco_leopart'), data_root=folder),
+            'jpeg 640x480, 2 views of 224, crop and flip': ImageDataset(two_views(224, False), data_root=folder),
+            'jpeg 640x480, 2 views of 224, bicubic crop and flip': ImageDataset(
+                two_views(224, False, 'bicubic'), data_root=folder
+            ),
+            'jpeg 640x480, 2 views of 224, all': ImageDataset(two_views(224, True), data_root=folder),
+            "jpeg 640x480, iBOT's 2 views of 224": ImageDataset(shipped('coco_ibot'), data_root=folder),
+            "jpeg 640x480, iBOT's 2 views of 224 and 4 of 96": ImageDataset(
+                shipped('coco_ibot_multicrop'), data_root=folder
+            ),
+            "jpeg 640x480, MaskAlign's view of 224": ImageDataset(shipped('coco_maskalign'), data_root=folder),
+            "jpeg 640x480, SoCo-C4's 2 views of 224 with 4 boxes": ImageDataset(
+                shipped('coco_soco_c4', proposals=dict(type='GridProposals')), data_root=folder
+            ),
+            "jpeg 640x480, Leopart's 2 views of 224 and 4 of 96": ImageDataset(
+                shipped('coco_leopart'), data_root=folder
+            ),
             'jpeg 640x480, selective search': ImageDataset([select], data_root=folder),
             'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
-            'scenes of 96, 2 views of 64, all':
-                SceneImages(512, two_views(64, True), scenes=scenes),
+            'scenes of 96, 2 views of 64, all': SceneImages(512, two_views(64, True), scenes=scenes),
         }
         speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
     for name, speed in speeds.items():

@@ -5,6 +5,7 @@
 Both draw nine grid regions a view and cut in them; draws are part of the time. The per-sample rule
 works with integer slices of one numpy array, so that it is about as fast as such code gets.
 """
+
 import argparse
 import math
 import time
@@ -25,8 +26,7 @@ PRESET = PRESETS['release']
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=positive, default=14, help='cells along the side (default: 14)')
     parser.add_argument('--batch', type=positive, default=256, help='masks at once (default: 256)')
     parser.add_argument('--rounds', type=positive, default=100, help='timed batches (default: 100)')
@@ -44,11 +44,14 @@ def main() -> None:
 
 def show(result: dict) -> None:
     """Print the times of both rules and their ratio."""
-    table = Table('rule', 'best us a mask', 'median us a mask',
-                  title=f'RCC, {result["size"]} x {result["size"]} cells, batch {result["batch"]}, one thread')
+    table = Table(
+        'rule',
+        'best us a mask',
+        'median us a mask',
+        title=f'RCC, {result["size"]} x {result["size"]} cells, batch {result["batch"]}, one thread',
+    )
     for name in ('batched', 'per_sample'):
-        table.add_row(name.replace('_', ' '), *(f'{result[name][key]:.1f}' for key in
-                                                ('best_us', 'median_us')))
+        table.add_row(name.replace('_', ' '), *(f'{result[name][key]:.1f}' for key in ('best_us', 'median_us')))
     Console().print(table)
     print(f'The batched rule is {result["ratio"]:.1f} times as fast (median against median).')
 
@@ -98,7 +101,7 @@ def rcc_per_sample(size: int, draws: np.random.Generator) -> np.ndarray:
     for x1, y1, x2, y2 in sorted(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]), reverse=True):
         left, top = round(x1), round(y1)
         width, height = min(round(x2), size - 1) - left + 1, min(round(y2), size - 1) - top + 1
-        region = mask[top:top + height, left:left + width]
+        region = mask[top : top + height, left : left + width]
         share = 1 - (region.size - np.count_nonzero(region)) / region.size
         if share > cut_ratio:
             region[:] = False
@@ -106,8 +109,10 @@ def rcc_per_sample(size: int, draws: np.random.Generator) -> np.ndarray:
         area, aspect = (cut_ratio - share) * region.size, width / height
         a, b = math.sqrt(area * aspect), math.sqrt(area / aspect)
         x, y = draws.random() * (width - 1 - a) + left, draws.random() * (height - 1 - b) + top
-        mask[round(y):min(round(y + b - 1), top + height - 1) + 1,
-             round(x):min(round(x + a - 1), left + width - 1) + 1] |= a > 0
+        mask[
+            round(y) : min(round(y + b - 1), top + height - 1) + 1,
+            round(x) : min(round(x + a - 1), left + width - 1) + 1,
+        ] |= a > 0
     return mask
 
 

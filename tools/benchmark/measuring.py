@@ -1,4 +1,5 @@
 """Seconds, peak memory and counted operations of the training steps of one variant, in this process."""
+
 import argparse
 import resource
 import statistics
@@ -7,7 +8,6 @@ from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
 from variants import build, samples_of, views_of
 
 # TFLOP/s of dense bf16 products, from the vendor's data sheets; the first name that is part of the device's counts.
@@ -70,16 +70,21 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     seconds = statistics.median(steps.run(1 + warmup, args.steps))
-    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else \
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    found = dict(seconds=seconds, samples_per_second=args.batch / seconds, peak_mib=peak,
-                 tflop=counter.get_total_flops() / 1e12)
+    peak = (
+        torch.cuda.max_memory_allocated() / 2**20
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    )
+    found = dict(
+        seconds=seconds, samples_per_second=args.batch / seconds, peak_mib=peak, tflop=counter.get_total_flops() / 1e12
+    )
     tflops = _peak_tflops(args)
     return found if tflops is None else {**found, 'mfu': found['tflop'] / seconds / tflops}
 
 
 def _official(args: argparse.Namespace, count: int):
     from official_ibot import OfficialIBOT
+
     ours = argparse.Namespace(**{**vars(args), 'arch': 'deit-tiny', 'prototypes': 1, 'device': 'cpu'})
     model = build('ibot', ours)[0]
     views, masks = views_of('official', args), []
@@ -96,17 +101,22 @@ def _fused_attention() -> dict:
     torch counts none of the CPU's, and of the GPU's also the product that the backward pass repeats; so counted, fused
     attention and the official, plain one are the same number of operations.
     """
+
     def forward(query, key, value, *args, **kwargs) -> int:
         return sdpa_flop_count(query, key, value)
 
     def backward(gradient, query, key, value, *args, **kwargs) -> int:
         return 2 * sdpa_flop_count(query, key, value)
 
-    names = [f'_scaled_dot_product_{kind}_attention{rest}' for kind, rest in (
-        ('flash', '_for_cpu'), ('flash', ''), ('efficient', ''), ('cudnn', ''))]
+    names = [
+        f'_scaled_dot_product_{kind}_attention{rest}'
+        for kind, rest in (('flash', '_for_cpu'), ('flash', ''), ('efficient', ''), ('cudnn', ''))
+    ]
     aten = torch.ops.aten
-    return {**{getattr(aten, name): forward for name in names},
-            **{getattr(aten, f'{name}_backward'): backward for name in names}}
+    return {
+        **{getattr(aten, name): forward for name in names},
+        **{getattr(aten, f'{name}_backward'): backward for name in names},
+    }
 
 
 def _peak_tflops(args: argparse.Namespace) -> float | None:

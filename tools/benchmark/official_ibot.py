@@ -3,6 +3,7 @@
 It is the official `train_one_epoch` itself, fed with a batch that is ready and with our masks; what an old checkout
 lacks is stubbed as for the golden numbers of the tests, so this needs a clone of the repository.
 """
+
 import argparse
 import contextlib
 import sys
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.test_models.golden import recipe  # noqa: E402
-from tests.test_models.golden.make_ibot import Wrapped  # noqa: E402
+from tests.test_models.golden import recipe
+from tests.test_models.golden.make_ibot import Wrapped
 
 ARCHS = {'deit-tiny': 'vit_tiny', 'deit-small': 'vit_small', 'base': 'vit_base', 'large': 'vit_large'}
 
@@ -30,21 +31,24 @@ class OfficialIBOT:
         clock: Gives seconds.
     """
 
-    def __init__(self, args: argparse.Namespace, views: list[Tensor], masks: list[Tensor],
-                 clock: Callable[[], float]) -> None:
+    def __init__(
+        self, args: argparse.Namespace, views: list[Tensor], masks: list[Tensor], clock: Callable[[], float]
+    ) -> None:
         recipe.stub_for_ibot()
         recipe.one_process(args.device)
         self.main = recipe.official(args.official, 'main_ibot')
         self.main.utils.SmoothedValue.synchronize_between_processes = lambda meter: None
         torch.cuda.amp.autocast = lambda enabled: torch.autocast(
-            args.device, torch.bfloat16, enabled=args.precision == 'bf16')
+            args.device, torch.bfloat16, enabled=args.precision == 'bf16'
+        )
         arch = getattr(self.main.models, ARCHS[args.arch])
         sizes = dict(patch_size=args.patch, img_size=[args.size], return_all_tokens=True)
         networks = []
         for trained in (dict(drop_path_rate=0.1, masked_im_modeling=True), {}):
             vit = arch(**sizes, **trained)
-            head = self.main.iBOTHead(vit.embed_dim, args.prototypes, patch_out_dim=args.prototypes,
-                                      norm_last_layer=False, shared_head=True)
+            head = self.main.iBOTHead(
+                vit.embed_dim, args.prototypes, patch_out_dim=args.prototypes, norm_last_layer=False, shared_head=True
+            )
             networks.append(self.main.utils.MultiCropWrapper(vit, head).to(args.device))
         self.student, self.teacher = Wrapped(networks[0]), networks[1].requires_grad_(False)
         self.teacher.load_state_dict(self.student.module.state_dict(), strict=False)
@@ -56,14 +60,31 @@ class OfficialIBOT:
 
     def run(self, first: int, count: int) -> list[float]:
         """Seconds of each of `count` steps, from the masks of step `first` on."""
-        loader = _TimedLoader([(list(self.views), torch.zeros(len(self.views[0])), list(mask.chunk(2)))
-                        for mask in self.masks[first:first + count]], self.clock)
-        settings = SimpleNamespace(epochs=100, global_crops_number=2, use_masked_im_modeling=True, clip_grad=3.0,
-                                   freeze_last_layer=0)
+        loader = _TimedLoader(
+            [
+                (list(self.views), torch.zeros(len(self.views[0])), list(mask.chunk(2)))
+                for mask in self.masks[first : first + count]
+            ],
+            self.clock,
+        )
+        settings = SimpleNamespace(
+            epochs=100, global_crops_number=2, use_masked_im_modeling=True, clip_grad=3.0, freeze_last_layer=0
+        )
         with contextlib.redirect_stdout(sys.stderr):
             self.main.train_one_epoch(
-                self.student, self.teacher, self.teacher, self.loss, loader, self.optimizer, [1e-6] * count,
-                [0.04] * count, [0.996] * count, 0, None, settings)
+                self.student,
+                self.teacher,
+                self.teacher,
+                self.loss,
+                loader,
+                self.optimizer,
+                [1e-6] * count,
+                [0.04] * count,
+                [0.996] * count,
+                0,
+                None,
+                settings,
+            )
         return loader.seconds
 
 

@@ -1,10 +1,11 @@
 """Measure how many built-in scenes a core draws a second.
 
-    OMP_NUM_THREADS=1 python tools/benchmark/scenes.py --sizes 48 64 96 128 224
+OMP_NUM_THREADS=1 python tools/benchmark/scenes.py --sizes 48 64 96 128 224
 """
+
 import argparse
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import cv2
 from rich.console import Console
@@ -16,8 +17,7 @@ from mmdecouple.utils.arguments import positive
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sizes', type=positive, nargs='+', default=[48, 64, 96, 128, 224])
     parser.add_argument('--count', type=positive, default=100, help='scenes a repetition')
     parser.add_argument('--repeat', type=positive, default=10, help='repetitions, the best counts')

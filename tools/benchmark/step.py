@@ -10,6 +10,7 @@ one round, so a machine whose speed drifts does not bend it. A FLOP share is cou
 IBOT is a checkout of bytedance/ibot, which runs from there. The iBOT variants all have block masks, the same ones.
 MaskAlign's teacher and Leopart have random weights here, which cost the same. SoCo's views share four random proposals.
 """
+
 import argparse
 import json
 import statistics
@@ -26,9 +27,19 @@ from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.files import check_writable, write_json
 
-PAIRS = [('densecl-d', 'densecl'), ('densecl', 'mmpretrain'), ('ibot-d', 'ibot'), ('ibot-d-release', 'ibot'),
-         ('ibot-mc-d', 'ibot-mc'), ('maskalign-d', 'maskalign'), ('maskalign-d-drop', 'maskalign'),
-         ('soco-d', 'soco'), ('leopart-d', 'leopart'), ('ibot', 'official'), ('ibot-d', 'official')]
+PAIRS = [
+    ('densecl-d', 'densecl'),
+    ('densecl', 'mmpretrain'),
+    ('ibot-d', 'ibot'),
+    ('ibot-d-release', 'ibot'),
+    ('ibot-mc-d', 'ibot-mc'),
+    ('maskalign-d', 'maskalign'),
+    ('maskalign-d-drop', 'maskalign'),
+    ('soco-d', 'soco'),
+    ('leopart-d', 'leopart'),
+    ('ibot', 'official'),
+    ('ibot-d', 'official'),
+]
 VARIANTS = list(dict.fromkeys(variant for pair in PAIRS for variant in reversed(pair)))
 
 
@@ -38,6 +49,7 @@ def main() -> None:
     if args.measure:
         # Here alone: the models take seconds to import, which the process that starts the others can do without.
         from measuring import measure
+
         print(json.dumps(measure(args.measure, args)))
         return
     with program():
@@ -53,8 +65,11 @@ def compare(args: argparse.Namespace) -> None:
     for _ in track(range(args.rounds), 'rounds', console=Console(stderr=True)):
         for variant in rows:
             rows[variant].append(run_alone(variant))
-    report = dict(settings={k: v for k, v in vars(args).items() if k not in ('json', 'measure')}, rows=rows,
-                  ratios={f'{ours} / {other}': ratio(rows[ours], rows[other]) for ours, other in pairs})
+    report = dict(
+        settings={k: v for k, v in vars(args).items() if k not in ('json', 'measure')},
+        rows=rows,
+        ratios={f'{ours} / {other}': ratio(rows[ours], rows[other]) for ours, other in pairs},
+    )
     show(report)
     if args.json:
         write_json(args.json, report, indent=1)
@@ -72,8 +87,9 @@ def run_alone(variant: str) -> dict[str, float]:
 
 def ratio(ours: Sequence[dict], other: Sequence[dict]) -> dict[str, float]:
     """Medians over rounds of the ratios of seconds, memory and operations within a round."""
-    return {key: statistics.median(a[key] / b[key] for a, b in zip(ours, other))
-            for key in ('seconds', 'peak_mib', 'tflop')}
+    return {
+        key: statistics.median(a[key] / b[key] for a, b in zip(ours, other)) for key in ('seconds', 'peak_mib', 'tflop')
+    }
 
 
 def show(report: dict) -> None:
@@ -82,28 +98,44 @@ def show(report: dict) -> None:
     for name, found in report['ratios'].items():
         figures = (found['seconds'], found['peak_mib'], found['tflop'], found['seconds'] / found['tflop'])
         ratios.add_row(name, *(f'{figure:.3f}' for figure in figures))
-    columns = {'seconds': 's / step', 'samples_per_second': 'samples / s', 'peak_mib': 'peak MiB',
-               'tflop': 'TFLOP / step', 'mfu': 'MFU'}
+    columns = {
+        'seconds': 's / step',
+        'samples_per_second': 'samples / s',
+        'peak_mib': 'peak MiB',
+        'tflop': 'TFLOP / step',
+        'mfu': 'MFU',
+    }
     variants = Table('variant', *columns.values())
     for name, rounds in report['rows'].items():
-        variants.add_row(name, *(f'{statistics.median(row[key] for row in rounds):.4g}' if key in rounds[0] else '-'
-                                 for key in columns))
+        variants.add_row(
+            name,
+            *(f'{statistics.median(row[key] for row in rounds):.4g}' if key in rounds[0] else '-' for key in columns),
+        )
     Console().print(ratios, variants)
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--variants', nargs='+', choices=VARIANTS, metavar='NAME',
-                        help=f'those to pair up, of {", ".join(VARIANTS)}; default: all that can run')
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        choices=VARIANTS,
+        metavar='NAME',
+        help=f'those to pair up, of {", ".join(VARIANTS)}; default: all that can run',
+    )
     parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
     parser.add_argument('--batch', type=positive, default=32)
     parser.add_argument('--size', type=positive, default=224)
     parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL and SoCo')
     parser.add_argument('--queue', type=positive, default=65536)
     parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
-    parser.add_argument('--teacher', default='base', choices=['deit-tiny', 'deit-small', 'base', 'large'],
-                        help="arch of MaskAlign's teacher")
+    parser.add_argument(
+        '--teacher',
+        default='base',
+        choices=['deit-tiny', 'deit-small', 'base', 'large'],
+        help="arch of MaskAlign's teacher",
+    )
     parser.add_argument('--patch', type=positive, default=16)
     parser.add_argument('--prototypes', type=positive, default=8192, help="outputs of iBOT's head")
     parser.add_argument('--locals', type=whole, default=4, help='local views of ibot-mc and leopart')
@@ -124,8 +156,9 @@ def parse() -> argparse.Namespace:
     if 'official' in args.variants and not args.official:
         parser.error('the variant official needs --official, a checkout of bytedance/ibot')
     if not any(set(pair) <= set(args.variants) for pair in PAIRS):
-        parser.error(f'no two of {", ".join(args.variants)} are a pair; pairs: '
-                     + ', '.join(' / '.join(pair) for pair in PAIRS))
+        parser.error(
+            f'no two of {", ".join(args.variants)} are a pair; pairs: ' + ', '.join(' / '.join(pair) for pair in PAIRS)
+        )
     return args
 
 

@@ -3,6 +3,7 @@
 Every variant is a shipped config, resized by the options. All iBOT variants take iBOT's block masks, so that a ratio
 shows the branch and not another number of masked patches.
 """
+
 import argparse
 from pathlib import Path
 
@@ -79,11 +80,13 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
     if variant == 'mmpretrain':
         from mmpretrain.registry import MODELS
         from mmpretrain.utils import register_all_modules
+
         register_all_modules(init_default_scope=False)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(_of_mmpretrain(cfg.model))
     else:
         from mmdecouple.registry import MODELS
+
         model = MODELS.build(cfg.model)
     model.init_weights()
     if variant != 'mmpretrain':
@@ -109,7 +112,7 @@ def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] 
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
         return [BaseDataElement(boxes=some, box_ids=torch.arange(4).expand(2, 4)) for some in boxes]
     if variant.startswith('leopart'):
-        windows = [[0., 0, 400, 400], [200., 100, 400, 400], *[[240., 160, 160, 160]] * args.locals]
+        windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * args.locals]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])
         return [BaseDataElement(geometry=geometry) for _ in range(args.batch)]
     return None
@@ -118,8 +121,12 @@ def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] 
 def _of_mmpretrain(ours: dict) -> dict:
     backbone = {**ours['backbone'], 'type': 'ResNet', 'norm_cfg': dict(type='BN')}
     normalization = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-    return dict(type='DenseCL', backbone=backbone, neck={**ours['neck'], 'type': 'DenseCLNeck'},
-                queue_len=ours['queue_length'], feat_dim=ours['channels'],
-                data_preprocessor=dict(type='SelfSupDataPreprocessor', **normalization),
-                head=dict(type='ContrastiveHead', temperature=ours['temperature'],
-                          loss=dict(type='CrossEntropyLoss')))
+    return dict(
+        type='DenseCL',
+        backbone=backbone,
+        neck={**ours['neck'], 'type': 'DenseCLNeck'},
+        queue_len=ours['queue_length'],
+        feat_dim=ours['channels'],
+        data_preprocessor=dict(type='SelfSupDataPreprocessor', **normalization),
+        head=dict(type='ContrastiveHead', temperature=ours['temperature'], loss=dict(type='CrossEntropyLoss')),
+    )

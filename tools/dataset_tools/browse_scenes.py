@@ -1,7 +1,8 @@
 """Draw a sheet of built-in scenes, with the outlines of masks and boxes if wanted.
 
-    python tools/dataset_tools/browse_scenes.py --out scenes.png --rows 4 --columns 8 --marks
+python tools/dataset_tools/browse_scenes.py --out scenes.png --rows 4 --columns 8 --marks
 """
+
 import argparse
 from pathlib import Path
 
@@ -19,8 +20,7 @@ GAP = 6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='PNG to write')
     parser.add_argument('--rows', type=positive, default=4)
     parser.add_argument('--columns', type=positive, default=8)
@@ -33,15 +33,15 @@ def main() -> None:
     spec = parse_scene_spec(parser, args)
     with program():
         check_writable(args.out)
-    tiles = [_tile(draw_scene(spec, args.split, args.start + i), args.scale, args.marks)
-             for i in range(args.rows * args.columns)]
-    sheet = np.concatenate([
-        np.concatenate(tiles[row * args.columns:(row + 1) * args.columns], axis=1)
-        for row in range(args.rows)
-    ])
+    tiles = [
+        _tile(draw_scene(spec, args.split, args.start + i), args.scale, args.marks)
+        for i in range(args.rows * args.columns)
+    ]
+    sheet = np.concatenate(
+        [np.concatenate(tiles[row * args.columns : (row + 1) * args.columns], axis=1) for row in range(args.rows)]
+    )
     write_bytes(args.out, cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
-    print(f'Wrote {args.out}: {args.rows} x {args.columns} scenes, {sheet.shape[1]} x '
-          f'{sheet.shape[0]} pixels.')
+    print(f'Wrote {args.out}: {args.rows} x {args.columns} scenes, {sheet.shape[1]} x {sheet.shape[0]} pixels.')
 
 
 def _tile(scene: Scene, scale: int, marks: bool) -> np.ndarray:
@@ -49,15 +49,22 @@ def _tile(scene: Scene, scale: int, marks: bool) -> np.ndarray:
     if marks:
         layout = scene.layout
         for mask, box, label in zip(layout.masks, layout.boxes.astype(int) * scale, layout.labels):
-            large = cv2.resize(mask.astype(np.uint8), image.shape[1::-1],
-                               interpolation=cv2.INTER_NEAREST)
+            large = cv2.resize(mask.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
             contours, _ = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(image, contours, -1, (255, 255, 255), 1)
             x1, y1, x2, y2 = box.tolist()
             cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), (0, 0, 0), 1)
             for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(image, CLASSES[label].name, (x1 + 2, y1 + 9), cv2.FONT_HERSHEY_SIMPLEX,
-                            0.3, color, width, cv2.LINE_AA)
+                cv2.putText(
+                    image,
+                    CLASSES[label].name,
+                    (x1 + 2, y1 + 9),
+                    cv2.FONT_HERSHEY_SIMPLEX,
+                    0.3,
+                    color,
+                    width,
+                    cv2.LINE_AA,
+                )
     return cv2.copyMakeBorder(image, GAP, GAP, GAP, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

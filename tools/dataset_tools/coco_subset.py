@@ -5,6 +5,7 @@
 writes data/coco/annotations/instances_train2017_1pct_seed0.json and its like. A list is the same whenever and wherever
 it is drawn; that of 1 % is part of that of 10 % of the same seed. `transfer.py --seed 2` trains on the list of seed 2.
 """
+
 import argparse
 import json
 from pathlib import Path
@@ -21,12 +22,19 @@ def main() -> None:
         parser.add_argument('root', type=Path, help='folder of COCO')
         parser.add_argument('--percent', type=integer(1, 100), nargs='+', default=[1, 5, 10], metavar='P')
         parser.add_argument('--seed', type=seed, nargs='+', default=[0], metavar='S')
-        parser.add_argument('--list', default='annotations/instances_train2017.json', metavar='FILE',
-                            help='annotation file below the folder (default %(default)s)')
+        parser.add_argument(
+            '--list',
+            default='annotations/instances_train2017.json',
+            metavar='FILE',
+            help='annotation file below the folder (default %(default)s)',
+        )
         args = parser.parse_args()
         source = args.root / args.list
-        targets = {(percent, number): source.with_name(f'{source.stem}_{percent}pct_seed{number}.json')
-                   for percent in args.percent for number in args.seed}
+        targets = {
+            (percent, number): source.with_name(f'{source.stem}_{percent}pct_seed{number}.json')
+            for percent in args.percent
+            for number in args.seed
+        }
         for target in targets.values():
             check_writable(target)
         content = read_annotations(source)

@@ -14,6 +14,7 @@ writes
 Everything is written to a hidden folder beside the target and renamed at the end: the target exists
 only when it is whole. A killed export leaves that folder (.NAME.partial-PID) behind; delete it.
 """
+
 import argparse
 from pathlib import Path
 
@@ -24,8 +25,7 @@ from mmdecouple.utils.arguments import positive
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, which must not exist')
     parser.add_argument('--train', type=positive, default=1000, metavar='N', help='training scenes')
     parser.add_argument('--val', type=positive, default=200, metavar='N', help='validation scenes')
@@ -36,11 +36,13 @@ def main() -> None:
     spec = parse_scene_spec(parser, args)
     counts = dict(train=args.train, val=args.val)
     if args.out.exists() and not args.force:
-        parser.exit(2, f'{parser.prog}: {args.out} exists; name another folder, or replace it with '
-                    '--force.\n')
+        parser.exit(2, f'{parser.prog}: {args.out} exists; name another folder, or replace it with --force.\n')
     if args.out.exists() and not (args.out / MARK).is_file():
-        parser.exit(2, f'{parser.prog}: {args.out} is no earlier export (it has no {MARK}), so '
-                    '--force leaves it alone; name another folder.\n')
+        parser.exit(
+            2,
+            f'{parser.prog}: {args.out} is no earlier export (it has no {MARK}), so '
+            '--force leaves it alone; name another folder.\n',
+        )
     try:
         with shown_stages() as show:
             export(args.out, spec, counts, args.workers, show)
@@ -49,6 +51,7 @@ def main() -> None:
     except OSError as error:
         parser.exit(1, f'{parser.prog}: {error}; {args.out} was not written.\n')
     print(f'Wrote {args.train} + {args.val} scenes to {args.out}.')
+
 
 if __name__ == '__main__':
     main()

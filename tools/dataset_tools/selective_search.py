@@ -1,6 +1,6 @@
-"""Find the box proposals of a data set by selective search, as SoCo does, and write them to one file.
+r"""Find the box proposals of a data set by selective search, as SoCo does, and write them to one file.
 
-    python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \\
+    python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \
         --images data/coco/train2017 --ann data/coco/annotations/instances_train2017.json --workers 16
 
 Without --ann every image below the folder is searched. `mmdecouple/datasets/proposals.py` describes the file; the
@@ -10,9 +10,10 @@ the kill and with any number of workers.
 
 SoCo's own files (base name -> list of x, y, w, h) are converted instead of searched anew:
 
-    python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \\
+    python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \
         --images data/coco/train2017 --import train2017_ratio3size0308post.json
 """
+
 import argparse
 import os
 from pathlib import Path
@@ -43,8 +44,14 @@ def main() -> None:
     parser.add_argument('--min-size', type=positive, default=100, help='smallest segment, in pixels')
     parser.add_argument('--min-side', type=positive, default=32, help='smallest side of a box, in pixels')
     parser.add_argument('--aspect', type=real(1), default=3.0, help='largest ratio of the sides of a box')
-    parser.add_argument('--share', type=real(0, 1), nargs=2, default=(0.3, 0.8), metavar=('LOW', 'HIGH'),
-                        help='sides of a box (geometric mean) over those of the image')
+    parser.add_argument(
+        '--share',
+        type=real(0, 1),
+        nargs=2,
+        default=(0.3, 0.8),
+        metavar=('LOW', 'HIGH'),
+        help='sides of a box (geometric mean) over those of the image',
+    )
     args = parser.parse_args()
     search = dict(scale=args.scale, sigma=args.sigma, min_size=args.min_size)
     keep = dict(min_side=args.min_side, aspect=args.aspect, share=list(args.share))
@@ -69,8 +76,11 @@ def main() -> None:
             try:
                 header = task.run(args.workers, console, restart=args.force)
             except KeyboardInterrupt:
-                parser.exit(130, f'{parser.prog}: stopped; what is done is kept in {task.folder}: the same command '
-                            'goes on from there.\n')
+                parser.exit(
+                    130,
+                    f'{parser.prog}: stopped; what is done is kept in {task.folder}: the same command '
+                    'goes on from there.\n',
+                )
         summarize(ProposalFile.open(args.out), header, console)
 
 
@@ -80,7 +90,10 @@ def summarize(file: ProposalFile, header: dict[str, Any], console: Console) -> N
     console.print(
         f'Wrote {file.path}: {counts.sum()} boxes of {len(counts)} images (mean {counts.mean():.1f}, median '
         f'{np.median(counts):.0f}), {(counts == 0).sum()} images without a box; {header["clipped"]} boxes were clipped '
-        f'to their image and {header["dropped"]} outside it dropped.', highlight=False, soft_wrap=True)
+        f'to their image and {header["dropped"]} outside it dropped.',
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == '__main__':

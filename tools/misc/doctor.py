@@ -3,6 +3,7 @@
 Pre-training is tried: two steps of a tiny network, whose checkpoints are written and read. Exit code 0 when that works,
 1 otherwise.
 """
+
 import argparse
 import os
 import platform
@@ -31,8 +32,7 @@ def installed_table() -> Table:
 
 
 def main() -> int:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     console = Console()
     console.print(installed_table())
     with console.status('trying things out'), ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,4 +1,5 @@
 """Writes the table of all metrics into docs/measuring_coupling.md, from the `MetricSpec`s of the measures."""
+
 import re
 from pathlib import Path
 

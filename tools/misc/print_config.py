@@ -1,4 +1,5 @@
 """Prints a config with all its bases and overrides put together."""
+
 import argparse
 from pathlib import Path
 

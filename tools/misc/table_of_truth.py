@@ -8,6 +8,7 @@ docs/results/: copies of what tools/transfer.py (results.jsonl), tools/analysis_
 and tools/ablate.py (rows.jsonl) wrote. The check also compares the published numbers in the headers of configs, in the
 READMEs and in the ablations with the metafiles.
 """
+
 import argparse
 import sys
 

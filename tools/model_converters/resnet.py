@@ -8,6 +8,7 @@ Prints every tensor's name on both sides and its shape. SoCo, on C4 features or 
 mmdecouple and soco. torchvision's format and detectron2's hold one backbone: the student's, which is fine-tuned, unless
 --role says otherwise. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be read, student and teacher.
 """
+
 import argparse
 import os.path as osp
 from collections import Counter
@@ -24,32 +25,44 @@ from mmdecouple.weights.readers.numpy_pickles import write_numpy_pickle
 
 # The formats that hold one backbone, and what detectron2 must be given with it.
 LONE = ('torchvision', 'detectron2')
-WRITTEN = ('In detectron2 set MODEL.RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.280, '
-           '103.530], MODEL.PIXEL_STD [58.395, 57.120, 57.375].')
-READ = ('The file does not say where the blocks have their stride. Here it is the 3 x 3 convolution, as in networks of '
-        "MoCo's and torchvision's (STRIDE_IN_1X1 False).")
+WRITTEN = (
+    'In detectron2 set MODEL.RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.280, '
+    '103.530], MODEL.PIXEL_STD [58.395, 57.120, 57.375].'
+)
+READ = (
+    'The file does not say where the blocks have their stride. Here it is the 3 x 3 convolution, as in networks of '
+    "MoCo's and torchvision's (STRIDE_IN_1X1 False)."
+)
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar, .safetensors or .pkl')
-    parser.add_argument('out', metavar='OUT',
-                        help='file to write; .pkl for detectron2, .safetensors by its name, else as torch.save does')
+    parser.add_argument(
+        'out',
+        metavar='OUT',
+        help='file to write; .pkl for detectron2, .safetensors by its name, else as torch.save does',
+    )
     parser.add_argument('--to', required=True, choices=WRITABLE, help='format to write')
-    parser.add_argument('--from', dest='source_format', default='auto', choices=('auto', *FORMATS),
-                        help='format of IN (default: recognized)')
-    parser.add_argument('--role', choices=ROLES, default='student',
-                        help='backbone to write as torchvision or detectron2')
+    parser.add_argument(
+        '--from',
+        dest='source_format',
+        default='auto',
+        choices=('auto', *FORMATS),
+        help='format of IN (default: recognized)',
+    )
+    parser.add_argument(
+        '--role', choices=ROLES, default='student', help='backbone to write as torchvision or detectron2'
+    )
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    parser.add_argument('--allow-pickle', action='store_true',
-                        help='trust IN: run whatever code is pickled in it')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run whatever code is pickled in it')
     args = parser.parse_args(words)
     if args.out.endswith('.safetensors') and args.to != 'torchvision':
         ending = 'pkl' if args.to == 'detectron2' else 'pth'
         parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .{ending}.\n')
     if args.out.endswith('.pkl') != (args.to == 'detectron2'):
         parser.exit(2, f'{parser.prog}: OUT ends in .pkl for format detectron2, and for no other.\n')
-    if osp.isdir(args.out) or osp.exists(args.out) and not args.force:
+    if osp.isdir(args.out) or (osp.exists(args.out) and not args.force):
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')
     return args
@@ -79,8 +92,10 @@ def main(words: list[str] | None = None) -> None:
         left_out = source.ignored + [name for ours, name in source.names.items() if ours not in theirs]
         groups = Counter(name.partition('.')[0] for name in left_out)
         print(f'Left out: {", ".join(f"{name} ({count})" for name, count in sorted(groups.items())) or "nothing"}')
-        print(f'Wrote {args.out} ({args.to}) from {args.source} ({source.format}): ResNet-{source.depth}, '
-              f'{sum(ours.startswith(("backbone.", "teacher.backbone.")) for ours in theirs)} backbone tensors.')
+        print(
+            f'Wrote {args.out} ({args.to}) from {args.source} ({source.format}): ResNet-{source.depth}, '
+            f'{sum(ours.startswith(("backbone.", "teacher.backbone.")) for ours in theirs)} backbone tensors.'
+        )
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ Prints every tensor's name on both sides and its shape. CLIP can be read. A chec
 converted whole to mmdecouple, ibot and leopart; --role picks one of them. The other formats hold one backbone, the
 teacher's unless --role says otherwise.
 """
+
 import argparse
 import os.path as osp
 from collections import Counter
@@ -18,8 +19,19 @@ from rich.table import Table
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
 from mmdecouple.weights.files import read_weights, write_weights
-from mmdecouple.weights.formats.vit import (FORMATS, ROLES, WRITABLE, ViTWeights, from_ours, ibot_checkpoint,
-                                            leopart_checkpoint, own_checkpoint, roles_of, to_ours, vit_arch)
+from mmdecouple.weights.formats.vit import (
+    FORMATS,
+    ROLES,
+    WRITABLE,
+    ViTWeights,
+    from_ours,
+    ibot_checkpoint,
+    leopart_checkpoint,
+    own_checkpoint,
+    roles_of,
+    to_ours,
+    vit_arch,
+)
 
 # Formats that hold student, teacher and heads.
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
@@ -30,16 +42,20 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar or .safetensors')
     parser.add_argument('out', metavar='OUT', help='file to write; .safetensors by its name, else as torch.save does')
     parser.add_argument('--to', required=True, choices=WRITABLE, help='format to write')
-    parser.add_argument('--from', dest='source_format', default='auto', choices=('auto', *FORMATS),
-                        help='format of IN (default: recognized)')
+    parser.add_argument(
+        '--from',
+        dest='source_format',
+        default='auto',
+        choices=('auto', *FORMATS),
+        help='format of IN (default: recognized)',
+    )
     parser.add_argument('--role', choices=ROLES, help='network to convert')
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    parser.add_argument('--allow-pickle', action='store_true',
-                        help='trust IN: run whatever code is pickled in it')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run whatever code is pickled in it')
     args = parser.parse_args(words)
     if args.out.endswith('.safetensors') and args.to in WHOLE:
         parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .pth.\n')
-    if osp.isdir(args.out) or osp.exists(args.out) and not args.force:
+    if osp.isdir(args.out) or (osp.exists(args.out) and not args.force):
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')
     return args
@@ -53,13 +69,14 @@ def main(words: list[str] | None = None) -> None:
         roles = roles_of(content, repr(args.source))
         both = args.role is None and roles == ROLES and args.to in WHOLE
         role = args.role or next(iter(roles), None)
-        networks = [to_ours(content, role, args.source_format, repr(args.source))
-                    for role in (ROLES if both else (role, ))]
+        networks = [
+            to_ours(content, role, args.source_format, repr(args.source)) for role in (ROLES if both else (role,))
+        ]
         out = convert(networks, args.to)
         if args.to == 'mmdecouple':
             origin = dict(file=osp.basename(args.source), format=networks[0].format, networks=len(networks))
             out = dict(meta=dict(converted_from=origin), state_dict=out)
-        written = [to_ours(out, role, args.to, repr(args.out)) for role in (ROLES if both else (role, ))]
+        written = [to_ours(out, role, args.to, repr(args.out)) for role in (ROLES if both else (role,))]
         sizes = ', '.join(f'{key} {value}' for key, value in vit_arch(networks[0].backbone).items())
         write_weights(args.out, out)
         console = Console()
@@ -72,9 +89,11 @@ def main(words: list[str] | None = None) -> None:
         groups = Counter(name.partition('.')[0] for name in left_out)
         print(f'Architecture: {sizes}')
         print(f'Left out: {", ".join(f"{name} ({count})" for name, count in sorted(groups.items())) or "nothing"}')
-        print(f'Wrote {args.out} ({args.to}) from {args.source} ({networks[0].format}): '
-              f'{" and ".join(ROLES) if both else role if roles else "one network"}, '
-              f'{" + ".join(str(len(network.backbone)) for network in networks)} backbone tensors.')
+        print(
+            f'Wrote {args.out} ({args.to}) from {args.source} ({networks[0].format}): '
+            f'{" and ".join(ROLES) if both else role if roles else "one network"}, '
+            f'{" + ".join(str(len(network.backbone)) for network in networks)} backbone tensors.'
+        )
 
 
 def convert(networks: list[ViTWeights], format: str) -> dict[str, Any]:
@@ -96,8 +115,11 @@ def convert(networks: list[ViTWeights], format: str) -> dict[str, Any]:
 def key_table(source: ViTWeights, target: ViTWeights, format: str) -> Table:
     """Name in the source, our name, name in the target (of that format) and shape of every tensor of a network."""
     tensors = {**{f'backbone.{key}': value for key, value in source.backbone.items()}, **source.rest}
-    columns = {f'in {source.format}': source.names, 'ours': {name: name for name in tensors},
-               f'in {format}': target.names}
+    columns = {
+        f'in {source.format}': source.names,
+        'ours': {name: name for name in tensors},
+        f'in {format}': target.names,
+    }
     if 'mmdecouple' in (source.format, format):
         columns.pop('ours')
     table = Table()

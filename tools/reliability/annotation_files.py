@@ -1,4 +1,5 @@
 """Mutated COCO annotation files: from bytes that are no JSON to a single wrong number."""
+
 import copy
 import json
 from collections.abc import Callable, Iterator
@@ -10,23 +11,29 @@ import cv2
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from trials import Accepted
 
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.objects import CocoObjects
 from mmdecouple.utils.errors import UserError
 
-from trials import Accepted
-
 SIZE = 40, 56
 _WRONG = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([2**31, 2**63, -2**63, 2**70, 1e308, -1e308,
-                                                                   10**400]), st.floats(), st.text(max_size=6),
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([2**31, 2**63, -(2**63), 2**70, 1e308, -1e308, 10**400]),
+    st.floats(),
+    st.text(max_size=6),
     st.sampled_from(['1', '../a.png', '/etc/passwd', 'a\0b', '\ud800', 'val_0.png']),
     st.lists(st.one_of(st.floats(-9, 99), st.none(), st.text(max_size=2)), max_size=9),
     st.lists(st.lists(st.floats(-9, 99), max_size=9), max_size=3),
-    st.dictionaries(st.sampled_from(['size', 'counts', 'id']),
-                    st.one_of(st.integers(-9, 9999), st.text(max_size=9), st.lists(st.integers(-9, 9999), max_size=5)),
-                    max_size=3))
+    st.dictionaries(
+        st.sampled_from(['size', 'counts', 'id']),
+        st.one_of(st.integers(-9, 9999), st.text(max_size=9), st.lists(st.integers(-9, 9999), max_size=5)),
+        max_size=3,
+    ),
+)
 
 
 def whole(folder: Path) -> dict[str, Any]:
@@ -39,16 +46,21 @@ def whole(folder: Path) -> dict[str, Any]:
         images.append(dict(id=number + 1, file_name=name, height=SIZE[0], width=SIZE[1]))
         for k in range(2 + (number == 2)):
             x, y, w, h = (int(value) for value in rng.integers((0, 0, 6, 6), (30, 20, 20, 18)))
-            shapes = [[[x, y, x + w, y, x + w, y + h, x, y + h]],
-                      dict(size=list(SIZE), counts=[x * SIZE[0] + y, h, SIZE[0] * (SIZE[1] - x) - y - h])]
+            shapes = [
+                [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                dict(size=list(SIZE), counts=[x * SIZE[0] + y, h, SIZE[0] * (SIZE[1] - x) - y - h]),
+            ]
             annotations.append(
-                dict(id=len(annotations) + 1,
-                     image_id=number + 1,
-                     category_id=1 + k % 2,
-                     iscrowd=int(k == 2),
-                     bbox=[x, y, w, h],
-                     area=w * h,
-                     segmentation=shapes[(k + number) % 2]))
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=number + 1,
+                    category_id=1 + k % 2,
+                    iscrowd=int(k == 2),
+                    bbox=[x, y, w, h],
+                    area=w * h,
+                    segmentation=shapes[(k + number) % 2],
+                )
+            )
     return dict(images=images, annotations=annotations, categories=[dict(id=1, name='one'), dict(id=2, name='two')])
 
 
@@ -57,11 +69,13 @@ def mutants(count: int, start: int, content: dict[str, Any]) -> list[bytes]:
     files: list[bytes] = []
 
     @seed(start)
-    @settings(max_examples=count,
-              database=None,
-              deadline=None,
-              phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.data())
     def collect(data: st.DataObject) -> None:
         files.append(_mutant(data, copy.deepcopy(content)))
@@ -87,7 +101,7 @@ def _mutant(data: st.DataObject, content: Any) -> bytes:
     if kind == 'cut':
         return raw[:at]
     if kind == 'flip' and raw:
-        return raw[:at] + bytes([raw[at] ^ data.draw(st.sampled_from([1, 2, 16, 128]))]) + raw[at + 1:]
+        return raw[:at] + bytes([raw[at] ^ data.draw(st.sampled_from([1, 2, 16, 128]))]) + raw[at + 1 :]
     if kind == 'insert':
         return raw[:at] + data.draw(st.binary(max_size=8)) + raw[at:]
     return raw
@@ -119,6 +133,7 @@ def _changed(data: st.DataObject, content: Any) -> Any:
 
 def trial(folder: Path) -> Callable[[bytes], None]:
     """Reads a file as training and as measuring do, to the last mask, and checks what is handed on."""
+
     def read(raw: bytes) -> None:
         path = folder / 'annotations.json'
         path.write_bytes(raw)
@@ -131,8 +146,12 @@ def trial(folder: Path) -> Callable[[bytes], None]:
             info, item = objects.info(index), objects.objects(index)
             height, width = item.image.shape[:2]
             boxes = info['boxes']
-            inside = ((boxes[:, :2] >= 0).all() and (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
-                      and (boxes[:, 2:] > boxes[:, :2]).all())
+            inside = (
+                (boxes[:, :2] >= 0).all()
+                and (boxes[:, 2] <= width).all()
+                and (boxes[:, 3] <= height).all()
+                and (boxes[:, 2:] > boxes[:, :2]).all()
+            )
             if item.masks.shape != (len(boxes), height, width) or not inside:
                 raise Accepted(f'boxes {boxes.tolist()} and masks {item.masks.shape} of an image of {height} x {width}')
             seen += info['ids'].tolist()

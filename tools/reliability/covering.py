@@ -1,4 +1,5 @@
 """Which tests run a statement, and running them in a fork of this process."""
+
 import ast
 import os
 import re
@@ -41,9 +42,10 @@ class CoveringTests:
         self._database = sqlite3.connect(f'file:{coverage}?mode=ro', uri=True)
 
     def of(self, file: str, lines: tuple[int, int], source: str) -> list[str]:
-        """Tests that run the statement around some lines of a file; outside of functions, any line of the class or file.
+        """Tests that run the statement around some lines of a file; outside functions, any line of the class or file.
 
-        To a declaration belong the tests that import its module, too. Those whose names share most with the file's come first, and short ones before long ones.
+        A declaration also has the tests that import its module. Tests whose names share most with the file's come
+        first, and short ones before long ones.
         """
         tree = ast.parse(source)
         within = _reached(tree, *lines)
@@ -76,10 +78,13 @@ class CoveringTests:
 
     def _running(self, file: str) -> dict[str, set[int]]:
         from coverage.numbits import numbits_to_nums
+
         found = defaultdict(set)
         for context, bits in self._database.execute(
-                'SELECT context.context, line_bits.numbits FROM line_bits JOIN context ON context.id = context_id '
-                'JOIN file ON file.id = file_id WHERE file.path LIKE ?', (f'%/{file}', )):
+            'SELECT context.context, line_bits.numbits FROM line_bits JOIN context ON context.id = context_id '
+            'JOIN file ON file.id = file_id WHERE file.path LIKE ?',
+            (f'%/{file}',),
+        ):
             if context and context.rsplit('|', 1)[0] not in self._failing:
                 found[context.rsplit('|', 1)[0]].update(numbits_to_nums(bits))
         return found
@@ -97,7 +102,7 @@ def run_forked(tests: list[str], limit: float, output: Path) -> tuple[str, str, 
         `noticed`, `survived` or `not run`; the line that says which test failed; seconds.
     """
     if not tests:
-        return 'not run', '', 0.
+        return 'not run', '', 0.0
     started = time.monotonic()
     sys.stdout.flush()
     child = os.fork()
@@ -123,6 +128,7 @@ def _become_pytest(tests: list[str], output: Path) -> None:
     code = 1
     try:
         import pytest
+
         code = int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', '--no-header', '--tb=line', *tests]))
     finally:
         sys.stdout.flush()
@@ -137,21 +143,27 @@ def _failure(output: Path) -> str:
 def _reached(tree: ast.AST, first: int, last: int) -> set[int]:
     """Lines by which a test shows that it depends on some others.
 
-    In a function those of the smallest statement around them (of a statement with a body its head alone), in the body of
-    a class those of the class, else all.
+    In a function those of the smallest statement around them (of a statement with a body its head alone), in the body
+    of a class those of the class, else all.
     """
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and first in _span(node)]
     if not _in_function(tree, first):
         classes = [_span(node) for node in around if isinstance(node, ast.ClassDef)]
         return set(min(classes, key=len, default=range(1, 10**6)))
-    heads = [range(node.lineno, max(node.body[0].lineno, node.lineno + 1)) if isinstance(getattr(node, 'body', None), list)
-             else _span(node) for node in around]
+    heads = [
+        range(node.lineno, max(node.body[0].lineno, node.lineno + 1))
+        if isinstance(getattr(node, 'body', None), list)
+        else _span(node)
+        for node in around
+    ]
     return set(min((head for head in heads if first in head), key=len, default=range(first, last + 1)))
 
 
 def _in_function(tree: ast.AST, line: int) -> bool:
-    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-               and node.body[0].lineno <= line <= node.end_lineno for node in ast.walk(tree))
+    return any(
+        isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.body[0].lineno <= line <= node.end_lineno
+        for node in ast.walk(tree)
+    )
 
 
 def _span(node: ast.stmt) -> range:

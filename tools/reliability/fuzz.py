@@ -7,6 +7,7 @@
 Prints how the trials ended, with the commonest lines, and keeps what failed in OUT/failures. Exit code 1 if any did.
 The same seed gives the same trials.
 """
+
 import argparse
 import pickle
 import shutil
@@ -28,7 +29,7 @@ from mmdecouple.utils.files import check_writable, write_bytes, write_json
 CAMPAIGNS = {
     'annotations': ('annotation_files', 20_000, 500, False),
     'weights': ('weight_files', 2000, 20, False),
-    'configs': ('overrides', 500, 1, True)
+    'configs': ('overrides', 500, 1, True),
 }
 
 
@@ -63,27 +64,35 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
     call, payloads = import_module(module).trials(count, args.seed, out / 'work')
     kinds, lines, slowest = Counter(), Counter(), 0.0
     for number, (payload, outcome) in enumerate(
-            track(run_trials(call, payloads, out / 'work', args.seconds, batch, may_start),
-                  args.what,
-                  count,
-                  console=Console(stderr=True))):
+        track(
+            run_trials(call, payloads, out / 'work', args.seconds, batch, may_start),
+            args.what,
+            count,
+            console=Console(stderr=True),
+        )
+    ):
         kinds[outcome.kind] += 1
         slowest = max(slowest, outcome.seconds)
         if outcome.kind == 'refused':
             lines[' '.join(word for word in outcome.told.split() if word.isalpha())[:70]] += 1
         if outcome.kind in FAILURES:
             write_bytes(out / 'failures' / f'{number:05}.pkl', pickle.dumps(payload))
-            write_bytes(out / 'failures' / f'{number:05}.txt',
-                        f'{outcome.kind}\n{outcome.told}\n'.encode(errors='replace'))
+            write_bytes(
+                out / 'failures' / f'{number:05}.txt', f'{outcome.kind}\n{outcome.told}\n'.encode(errors='replace')
+            )
     failed = sum(kinds[kind] for kind in FAILURES)
-    write_json(out / 'counts.json',
-               dict(what=args.what,
-                    seed=args.seed,
-                    trials=sum(kinds.values()),
-                    failed=failed,
-                    outcomes=dict(kinds),
-                    slowest_seconds=round(slowest, 2)),
-               indent=1)
+    write_json(
+        out / 'counts.json',
+        dict(
+            what=args.what,
+            seed=args.seed,
+            trials=sum(kinds.values()),
+            failed=failed,
+            outcomes=dict(kinds),
+            slowest_seconds=round(slowest, 2),
+        ),
+        indent=1,
+    )
     table = Table('outcome', 'trials')
     for kind, number in kinds.most_common():
         table.add_row(kind, str(number))

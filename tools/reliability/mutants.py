@@ -5,11 +5,12 @@
     OMP_NUM_THREADS=1 python tools/reliability/mutants.py --mutants 320 --seed 0
 
 The mutants are written into the files of the checkout and taken back: use a clone that nothing else reads. A place is
-drawn first and then one of the mutations that `cosmic-ray` knows for it, so that an expression with eleven of them counts
-once. A mutant is tried on the tests that run its statement, until one of them fails; the others are printed at the end.
-Outcomes are appended to OUT/seed_N.jsonl, and a second start goes on from there. `--part 1/2` and `--part 2/2` share the
-work of two clones.
+drawn first and then one of the mutations that `cosmic-ray` knows for it, so that an expression with eleven of them
+counts once. A mutant is tried on the tests that run its statement, until one of them fails; the others are printed at
+the end. Outcomes are appended to OUT/seed_N.jsonl, and a second start continues from there. `--part 1/2` and
+`--part 2/2` share the work of two clones.
 """
+
 import argparse
 import ast
 import json
@@ -25,13 +26,38 @@ from typing import NamedTuple
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.errors import UserError, WrongInstallation, one_line_errors
 
-ROOMS = ('masks', 'decoupling', 'models', 'networks', 'evaluation', 'engine', 'datasets/transforms', 'downstream', 'weights')
+ROOMS = (
+    'masks',
+    'decoupling',
+    'models',
+    'networks',
+    'evaluation',
+    'engine',
+    'datasets/transforms',
+    'downstream',
+    'weights',
+)
 # `is` equals `==` for what is compared here: small numbers, short words, None.
 LEFT_OUT = re.compile(r'_(Eq|NotEq|Is|IsNot)_(Is|IsNot|Eq|NotEq)$')
 # Imported before the first mutant: every run of tests is a fork of this process. None of them imports the package.
-PRELOADED = ('torch', 'torchvision', 'mmengine.runner', 'mmcv.ops', 'mmpretrain.models', 'mmdet.models',
-             'mmseg.models', 'sklearn.cluster', 'matplotlib.pyplot', 'scipy.optimize', 'skimage.segmentation', 'timm',
-             'hypothesis', 'safetensors.torch', 'torch.utils.tensorboard', 'pycocotools.coco')
+PRELOADED = (
+    'torch',
+    'torchvision',
+    'mmengine.runner',
+    'mmcv.ops',
+    'mmpretrain.models',
+    'mmdet.models',
+    'mmseg.models',
+    'sklearn.cluster',
+    'matplotlib.pyplot',
+    'scipy.optimize',
+    'skimage.segmentation',
+    'timm',
+    'hypothesis',
+    'safetensors.torch',
+    'torch.utils.tensorboard',
+    'pycocotools.coco',
+)
 
 
 class Mutant(NamedTuple):
@@ -43,6 +69,7 @@ class Mutant(NamedTuple):
         operator: Name of `cosmic-ray`'s operator.
         occurrence: Which of the operator's places in the file, from 0.
     """
+
     file: str
     lines: tuple[int, int]
     operator: str
@@ -59,6 +86,7 @@ def sample(number: int, seed: int, rooms: list[str]) -> list[Mutant]:
         ValueError: If there are fewer places.
     """
     from cosmic_ray.commands.init import _all_work_items
+
     files = sorted(path for room in rooms for path in Path('mmdecouple', room).rglob('*.py'))
     annotations = {str(path): _annotations(path.read_text()) for path in files}
     places = defaultdict(list)
@@ -68,8 +96,7 @@ def sample(number: int, seed: int, rooms: list[str]) -> list[Mutant]:
         kind = re.match(r'core/(Replace[A-Za-z]+Operator|\w+)', spec.operator_name)[1]
         inside = any(low <= start and end <= high for low, high in annotations[file])
         if not inside and not LEFT_OUT.search(spec.operator_name):
-            places[file, start, end, kind].append(
-                Mutant(file, (start[0], end[0]), spec.operator_name, spec.occurrence))
+            places[file, start, end, kind].append(Mutant(file, (start[0], end[0]), spec.operator_name, spec.occurrence))
     if number > len(places):
         raise UserError(f'mutants: there are {len(places)} places to mutate, got --mutants {number}.')
     draw = random.Random(seed)
@@ -82,12 +109,14 @@ def _annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)) for part in parts if part]
 
 
-def try_mutants(mutants: list[Mutant], known: dict[str, dict], coverage: str, durations: str, out: Path) -> Iterator[dict]:
+def try_mutants(
+    mutants: list[Mutant], known: dict[str, dict], coverage: str, durations: str, out: Path
+) -> Iterator[dict]:
     """Rows of the mutants that are not known yet: what was changed, how it ended, and by which test."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
-
     from covering import CoveringTests, run_forked
+
     tests = CoveringTests(coverage, durations)
     for name in PRELOADED:
         import_module(name)
@@ -103,8 +132,15 @@ def try_mutants(mutants: list[Mutant], known: dict[str, dict], coverage: str, du
             outcome, told, seconds = run_forked(selected, tests.limit(selected), out / 'output.txt')
         finally:
             path.write_text(source)
-        yield dict(mutant=str(mutant), before=_changed(source, mutated), after=_changed(mutated, source),
-                   tests=len(selected), outcome=outcome, told=told, seconds=round(seconds, 1))
+        yield dict(
+            mutant=str(mutant),
+            before=_changed(source, mutated),
+            after=_changed(mutated, source),
+            tests=len(selected),
+            outcome=outcome,
+            told=told,
+            seconds=round(seconds, 1),
+        )
 
 
 def _changed(one: str, other: str) -> str:
@@ -116,8 +152,14 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--mutants', type=positive, default=320, help='how many (default: 320)')
     parser.add_argument('--seed', type=whole, default=0, help='of the sample (default: 0)')
-    parser.add_argument('--rooms', nargs='+', default=ROOMS, choices=ROOMS, metavar='ROOM',
-                        help=f'folders of the package (default: {" ".join(ROOMS)})')
+    parser.add_argument(
+        '--rooms',
+        nargs='+',
+        default=ROOMS,
+        choices=ROOMS,
+        metavar='ROOM',
+        help=f'folders of the package (default: {" ".join(ROOMS)})',
+    )
     parser.add_argument('--part', default='1/1', metavar='I/N', help='every N-th mutant from the I-th (default: 1/1)')
     parser.add_argument('--coverage', default='.coverage', help="coverage's data, with contexts (default: .coverage)")
     parser.add_argument('--durations', default='durations.txt', help="pytest's output (default: durations.txt)")
@@ -144,7 +186,7 @@ def campaign(args: argparse.Namespace, part: int, parts: int) -> int:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     store = out / f'seed_{args.seed}{f"_part_{part}" if parts > 1 else ""}.jsonl'
-    mutants = sample(args.mutants, args.seed, args.rooms)[part - 1::parts]
+    mutants = sample(args.mutants, args.seed, args.rooms)[part - 1 :: parts]
     rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     known = {row['mutant']: row for row in rows if not (args.again and re.search(args.again, row['mutant']))}
     for row in try_mutants(mutants, known, args.coverage, args.durations, out):

@@ -1,4 +1,5 @@
 """Random overrides of the demo's configs: a short training run with one key misspelt or one value wrong."""
+
 import json
 import random
 import runpy
@@ -8,36 +9,78 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trials import Accepted
+
 # The child processes inherit what is imported here.
-import mmdecouple.engine  # noqa: F401
-import mmdecouple.evaluation  # noqa: F401
-import mmdecouple.models  # noqa: F401
+import mmdecouple.engine
+import mmdecouple.evaluation
+import mmdecouple.models
 import mmdecouple.visualization  # noqa: F401
 from mmdecouple.utils.configs import configs_folder, load_config
-
-from trials import Accepted
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 # Two steps of a few small images.
 SHORT = [
-    'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4', 'default_hooks.checkpoint.interval=1',
-    'randomness.seed=0', 'train_dataloader.dataset.num_images=8'
+    'train_cfg.max_epochs=2',
+    'train_dataloader.batch_size=4',
+    'default_hooks.checkpoint.interval=1',
+    'randomness.seed=0',
+    'train_dataloader.dataset.num_images=8',
 ]
 VALUES = [
-    0, -1, 1, 2, 3, 17, 10**6, 10**12, 0.5, -0.5, 1e-9, 1e30, 'nan', 'inf', 'abc', None, True, False, [], [1], [2, 1],
-    [0.5, 'x'], {}, {
-        'type': 'Nothing'
-    }, {
-        'x': 1
-    }, '../x', 'cuda', '1,2', '(1', '"', 'ResNet', 'mmpretrain.ResNet', 'torch.nn.Linear'
+    0,
+    -1,
+    1,
+    2,
+    3,
+    17,
+    10**6,
+    10**12,
+    0.5,
+    -0.5,
+    1e-9,
+    1e30,
+    'nan',
+    'inf',
+    'abc',
+    None,
+    True,
+    False,
+    [],
+    [1],
+    [2, 1],
+    [0.5, 'x'],
+    {},
+    {'type': 'Nothing'},
+    {'x': 1},
+    '../x',
+    'cuda',
+    '1,2',
+    '(1',
+    '"',
+    'ResNet',
+    'mmpretrain.ResNet',
+    'torch.nn.Linear',
 ]
 # Variables of the config files: their values were copied where they are used, so an override of one has no effect.
-VARIABLES = ('scenes', 'colors', 'crop', 'view', 'first_end', 'second_end', 'global_crop', 'local_crop', 'mlp', 'arch',
-             'decoupling')
+VARIABLES = (
+    'scenes',
+    'colors',
+    'crop',
+    'view',
+    'first_end',
+    'second_end',
+    'global_crop',
+    'local_crop',
+    'mlp',
+    'arch',
+    'decoupling',
+)
 
 
 class Override(NamedTuple):
     """One run: a config of the demo, the words behind `--cfg-options`, and whether nothing can read their key."""
+
     config: str
     words: list[str]
     unread: bool
@@ -54,11 +97,12 @@ def mutants(count: int, start: int) -> Iterator[Override]:
         front = rng.choice(['model', 'model', 'train', 'optim', ''])
         keys = [key for key in leaves[path] if key.startswith(front)]
         key = rng.choice(keys)
-        misspelt = rng.random() < .3
+        misspelt = rng.random() < 0.3
         if misspelt:
             key = _misspelt(rng, key)
-        yield Override(str(path), [f'{key}={_word(rng.choice(VALUES))}'], misspelt
-                       or key.partition('.')[0] in VARIABLES)
+        yield Override(
+            str(path), [f'{key}={_word(rng.choice(VALUES))}'], misspelt or key.partition('.')[0] in VARIABLES
+        )
 
 
 def _leaves(node: Any, path: str = '') -> Iterator[str]:
@@ -75,10 +119,14 @@ def _misspelt(rng: random.Random, key: str) -> str:
     named = [index for index, part in enumerate(parts) if not part.isdigit() and len(part) > 3]
     index = rng.choice(named)
     word, at = parts[index], rng.randrange(1, len(parts[index]) - 1)
-    parts[index] = rng.choice([
-        word[:at] + word[at + 1:], word[:at] + word[at + 1] + word[at] + word[at + 2:], word + 's',
-        word.replace('_', '') if '_' in word else f'{word}x'
-    ])
+    parts[index] = rng.choice(
+        [
+            word[:at] + word[at + 1 :],
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            word + 's',
+            word.replace('_', '') if '_' in word else f'{word}x',
+        ]
+    )
     if parts[index] == word:
         parts[index] += 'x'
     return '.'.join(parts)
@@ -92,12 +140,20 @@ def _word(value: Any) -> str:
 
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], None], Iterator[Override]]:
     """The call and its payloads for `run_trials`."""
+
     def train(run: Override) -> None:
         work = folder / 'run'
         shutil.rmtree(work, ignore_errors=True)
         sys.argv = [
-            'train.py', run.config, '--device', 'cpu', '--work-dir',
-            str(work), '--cfg-options', *SHORT, *run.words
+            'train.py',
+            run.config,
+            '--device',
+            'cpu',
+            '--work-dir',
+            str(work),
+            '--cfg-options',
+            *SHORT,
+            *run.words,
         ]
         end = 0
         try:
@@ -109,6 +165,7 @@ def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], N
         # A run that says that it succeeded has weights to show, and has read what it was told.
         if run.unread or not any(work.glob('*.pth')):
             raise Accepted(
-                f'{Path(run.config).stem} trained with {run.words}, checkpoints: {len([*work.glob("*.pth")])}')
+                f'{Path(run.config).stem} trained with {run.words}, checkpoints: {len([*work.glob("*.pth")])}'
+            )
 
     return train, mutants(count, start)

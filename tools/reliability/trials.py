@@ -1,4 +1,5 @@
 """Trials in watched child processes: what a call makes of a hostile input, and whether it leaves its folder."""
+
 import os
 import signal
 import sys
@@ -17,8 +18,17 @@ from mmdecouple.utils.errors import LONGEST, PREFIX, one_line, user_message
 # Besides its folder, what any program writes to.
 _HARMLESS = ('/dev/null', '/dev/shm', '/dev/tty', '/proc/self')
 # Events of Python's audit hooks that start something or reach another machine.
-_STARTS = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.startfile', 'pty.spawn', 'socket.connect',
-           'socket.bind', 'webbrowser.open')
+_STARTS = (
+    'subprocess.Popen',
+    'os.system',
+    'os.exec',
+    'os.posix_spawn',
+    'os.startfile',
+    'pty.spawn',
+    'socket.connect',
+    'socket.bind',
+    'webbrowser.open',
+)
 # Events that change the file system, with the number of their arguments that are paths.
 _CHANGES = {
     'os.rename': 2,
@@ -30,7 +40,7 @@ _CHANGES = {
     'os.truncate': 1,
     'os.chmod': 1,
     'os.chown': 1,
-    'shutil.rmtree': 1
+    'shutil.rmtree': 1,
 }
 _GRACE = 10
 
@@ -44,6 +54,7 @@ class Outcome(NamedTuple):
         told: The line, or the last lines of the traceback, or what was reached.
         seconds: Of the trial.
     """
+
     kind: str
     told: str
     seconds: float
@@ -60,12 +71,14 @@ class Hang(BaseException):
     """Raised in a trial that takes too long."""
 
 
-def run_trials(call: Callable[[Any], None],
-               payloads: Iterable[Any],
-               folder: Path,
-               seconds: float,
-               batch: int,
-               may_start: bool = False) -> Iterator[tuple[Any, Outcome]]:
+def run_trials(
+    call: Callable[[Any], None],
+    payloads: Iterable[Any],
+    folder: Path,
+    seconds: float,
+    batch: int,
+    may_start: bool = False,
+) -> Iterator[tuple[Any, Outcome]]:
     """Calls a function with each payload in child processes that are confined to a folder and to a time.
 
     Args:
@@ -89,8 +102,9 @@ def run_trials(call: Callable[[Any], None],
     yield from _run_batch(call, todo, folder, seconds, may_start)
 
 
-def _run_batch(call: Callable, payloads: list, folder: Path, seconds: float,
-               may_start: bool) -> Iterator[tuple[Any, Outcome]]:
+def _run_batch(
+    call: Callable, payloads: list, folder: Path, seconds: float, may_start: bool
+) -> Iterator[tuple[Any, Outcome]]:
     context = get_context('fork')
     at = 0
     while at < len(payloads):
@@ -190,6 +204,7 @@ def _stop(*_: Any) -> None:
 
 def _watch(folder: Path, reached: list[str], starts: tuple[str, ...]) -> Callable[[str, tuple], None]:
     """An audit hook that notes what is started, and what is written outside the folder."""
+
     def outside(path: Any) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False
@@ -199,12 +214,13 @@ def _watch(folder: Path, reached: list[str], starts: tuple[str, ...]) -> Callabl
     def hook(event: str, args: tuple) -> None:
         if event == 'open':
             path, mode, flags = args
-            writes = any(letter in (mode or '') for letter in 'wax+') or (mode is None and flags is not None and flags &
-                                                                          (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+            writes = any(letter in (mode or '') for letter in 'wax+') or (
+                mode is None and flags is not None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            )
             if writes and outside(path):
                 reached.append(f'open {path!r} to write')
         elif event in _CHANGES:
-            reached.extend(f'{event} {path!r}' for path in args[:_CHANGES[event]] if outside(path))
+            reached.extend(f'{event} {path!r}' for path in args[: _CHANGES[event]] if outside(path))
         elif event in starts:
             reached.append(f'{event} {args!r}'[:200])
 

@@ -1,4 +1,5 @@
 """Mutated weight files, and what the readers of weights make of them."""
+
 import io
 import pickle
 import random
@@ -27,6 +28,7 @@ VIT = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=384)
 
 class File(NamedTuple):
     """One mutated file: its ending and its bytes."""
+
     ending: str
     content: bytes
 
@@ -37,51 +39,55 @@ def contents() -> dict[str, dict[str, Any]]:
     # It logs every single weight that it initializes.
     MMLogger.get_current_instance().setLevel('ERROR')
     config = load_config(
-        'mmdecouple::demo/ibot-d_vit-demo_scenes.py', {
+        'mmdecouple::demo/ibot-d_vit-demo_scenes.py',
+        {
             'model.backbone.arch': VIT,
             'model.neck.in_channels': 192,
             'model.neck.hidden_channels': 32,
             'model.neck.out_channels': 32,
-            'model.neck.bottleneck_channels': 16
-        })
+            'model.neck.bottleneck_channels': 16,
+        },
+    )
     densecl = load_config(
-        'mmdecouple::demo/densecl_resnet-demo_scenes.py', {
+        'mmdecouple::demo/densecl_resnet-demo_scenes.py',
+        {
             'model.backbone.base_channels': 8,
             'model.backbone.stem_channels': 8,
             'model.neck.in_channels': 32,
             'model.neck.hid_channels': 16,
-            'model.queue_length': 8
-        })
+            'model.queue_length': 8,
+        },
+    )
     own = [_checkpoint(one) for one in (config, densecl)]
     vit = {
         key.removeprefix('backbone.'): value
-        for key, value in own[0]['state_dict'].items() if key.startswith('backbone.')
+        for key, value in own[0]['state_dict'].items()
+        if key.startswith('backbone.')
     }
     dino = {f'backbone.{key}': value for key, value in from_ours(vit, 'dino').items()}
     alone = from_ours(vit, 'timm')
-    return dict(own_vit=own[0],
-                own_resnet=own[1],
-                dino=dict(student={
-                    f'module.{k}': v
-                    for k, v in dino.items()
-                }, teacher=dino, epoch=3),
-                timm=alone,
-                wrapped=dict(state_dict=alone, args=None, epoch=1),
-                huggingface=from_ours(vit, 'huggingface'),
-                lightly=dict(state_dict={
-                    f'{role}_backbone.{k}': v
-                    for role in ('student', 'teacher')
-                    for k, v in alone.items()
-                }))
+    return dict(
+        own_vit=own[0],
+        own_resnet=own[1],
+        dino=dict(student={f'module.{k}': v for k, v in dino.items()}, teacher=dino, epoch=3),
+        timm=alone,
+        wrapped=dict(state_dict=alone, args=None, epoch=1),
+        huggingface=from_ours(vit, 'huggingface'),
+        lightly=dict(
+            state_dict={f'{role}_backbone.{k}': v for role in ('student', 'teacher') for k, v in alone.items()}
+        ),
+    )
 
 
 def _checkpoint(config: Config) -> dict[str, Any]:
     model = MODELS.build(config.model)
     model.init_weights()
-    return dict(meta=dict(cfg=config.pretty_text, epoch=1, iter=10, seed=0, experiment_name='run'),
-                state_dict=dict(model.state_dict()),
-                message_hub=dict(log_scalars={}),
-                optimizer=dict(state={}))
+    return dict(
+        meta=dict(cfg=config.pretty_text, epoch=1, iter=10, seed=0, experiment_name='run'),
+        state_dict=dict(model.state_dict()),
+        message_hub=dict(log_scalars={}),
+        optimizer=dict(state={}),
+    )
 
 
 def mutants(count: int, start: int) -> Iterator[File]:
@@ -111,10 +117,9 @@ def _saved(content: dict[str, Any], ending: str) -> File:
     if ending == '.safetensors':
         return File(ending, save_safetensors({key: value.contiguous() for key, value in content.items()}))
     if ending == '.pkl':
-        return File(ending, pickle.dumps(dict(model={
-            key: value.numpy()
-            for key, value in content.items()
-        }), protocol=3))
+        return File(
+            ending, pickle.dumps(dict(model={key: value.numpy() for key, value in content.items()}), protocol=3)
+        )
     buffer = io.BytesIO()
     torch.save(content, buffer, _use_new_zipfile_serialization=ending == '.pth')
     return File('.pth', buffer.getvalue())

@@ -12,7 +12,9 @@ train_dataloader = dict(
         type='ImageDataset',
         data_root='data/coco',
         ann_file='annotations/instances_train2017.json',
-        img_prefix='train2017'))
+        img_prefix='train2017',
+    ),
+)
 
 # What `mim test` measures: objects of val2017 against a bank of train2017.
 test_dataloader = dict(
@@ -23,19 +25,21 @@ test_dataloader = dict(
     dataset=dict(
         type='ProbeDataset',
         objects=dict(
-            type='CocoObjects',
-            ann_file='data/coco/annotations/instances_val2017.json',
-            img_prefix='data/coco/val2017'),
+            type='CocoObjects', ann_file='data/coco/annotations/instances_val2017.json', img_prefix='data/coco/val2017'
+        ),
         bank=dict(
             type='CocoObjects',
             ann_file='data/coco/annotations/instances_train2017.json',
-            img_prefix='data/coco/train2017'),
+            img_prefix='data/coco/train2017',
+        ),
         measures=[
             dict(type='OKNN'),
             dict(type='InterCouplingRatio'),
             dict(type='IntraCouplingRatio'),
             dict(type='ContextShift'),
             dict(type='LSC'),
-        ]))
+        ],
+    ),
+)
 test_evaluator = dict(type='CouplingMetric')
 test_cfg = dict()

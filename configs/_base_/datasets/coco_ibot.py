@@ -14,10 +14,10 @@ second_end = [
 train_dataloader = dict(
     batch_size=64,
     num_workers=10,
-    dataset=dict(pipeline=[
-        dict(
-            type='MultiView',
-            views=[[crop, *colors, *first_end], [crop, *colors, *second_end]],
-            num_views=[1, 1]),
-        dict(type='PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='MultiView', views=[[crop, *colors, *first_end], [crop, *colors, *second_end]], num_views=[1, 1]),
+            dict(type='PackViews'),
+        ]
+    ),
+)

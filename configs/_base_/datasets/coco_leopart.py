@@ -10,11 +10,15 @@ local_crop = dict(type='RandomResizedCropView', size=96, scale=(0.05, 0.25))
 train_dataloader = dict(
     batch_size=32,
     num_workers=12,
-    dataset=dict(pipeline=[
-        dict(
-            type='OverlapViews',
-            views=[[global_crop, *colors], [local_crop, *colors]],
-            num_views=[2, 4],
-            overlap=0.01),
-        dict(type='PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='OverlapViews',
+                views=[[global_crop, *colors], [local_crop, *colors]],
+                num_views=[2, 4],
+                overlap=0.01,
+            ),
+            dict(type='PackViews'),
+        ]
+    ),
+)

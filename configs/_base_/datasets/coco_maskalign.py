@@ -7,4 +7,5 @@ view = [
 train_dataloader = dict(
     batch_size=128,
     num_workers=10,
-    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[1]), dict(type='PackViews')]))
+    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[1]), dict(type='PackViews')]),
+)

@@ -22,10 +22,12 @@ box_views = [
         type='BoxViews',
         views=[[whole, *colors, *first_end], [crop, *colors, *second_end]],
         num_views=[1, 1],
-        num_boxes=4),
+        num_boxes=4,
+    ),
     dict(type='PackViews'),
 ]
 train_dataloader = dict(
     batch_size=128,
     num_workers=12,
-    dataset=dict(pipeline=[dict(type='LoadProposals', file='data/coco/proposals/train2017.npz'), *box_views]))
+    dataset=dict(pipeline=[dict(type='LoadProposals', file='data/coco/proposals/train2017.npz'), *box_views]),
+)

@@ -15,7 +15,8 @@ box_views = [
         num_boxes=4,
         pairs=[(0, 1), (0, 2)],
         jitter_prob=0.5,
-        jitter=0.1),
+        jitter=0.1,
+    ),
     dict(type='PackViews'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=[_base_.train_dataloader.dataset.pipeline[0], *box_views]))

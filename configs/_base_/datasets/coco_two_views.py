@@ -10,4 +10,5 @@ view = [
 train_dataloader = dict(
     batch_size=32,
     num_workers=8,
-    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
+    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]),
+)

@@ -1,13 +1,13 @@
 # Built-in scenes at 48 pixels: no download. To train on, and others to measure on. A file beside this one adds views.
-scenes = dict(
-    size=48, objects=(2, 3), object_side=(0.36, 0.55), color_tells=0.95, illumination=0.3, cooccurrence=0.8)
+scenes = dict(size=48, objects=(2, 3), object_side=(0.36, 0.55), color_tells=0.95, illumination=0.3, cooccurrence=0.8)
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(type='SceneImages', num_images=2560, scenes=scenes))
+    dataset=dict(type='SceneImages', num_images=2560, scenes=scenes),
+)
 
 # What `mim test` measures: objects of scenes that no run trains on.
 test_dataloader = dict(
@@ -29,6 +29,8 @@ test_dataloader = dict(
             dict(type='ContextShift', objects=600),
             dict(type='BackgroundLeak', bank=1500, queries=600),
             dict(type='LSC', images=24, window=3),
-        ]))
+        ],
+    ),
+)
 test_evaluator = dict(type='CouplingMetric')
 test_cfg = dict()

@@ -3,4 +3,5 @@ _base_ = './scenes.py'
 scenes = dict(size=64)
 train_dataloader = dict(dataset=dict(scenes=scenes))
 test_dataloader = dict(
-    dataset=dict(size=64, objects=dict(scenes=scenes), bank=dict(scenes=scenes), singles=dict(scenes=scenes)))
+    dataset=dict(size=64, objects=dict(scenes=scenes), bank=dict(scenes=scenes), singles=dict(scenes=scenes))
+)

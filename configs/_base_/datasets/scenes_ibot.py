@@ -13,10 +13,10 @@ second_end = [
     dict(type='RandomSolarize', threshold=128, prob=0.2),
 ]
 train_dataloader = dict(
-    dataset=dict(pipeline=[
-        dict(
-            type='MultiView',
-            views=[[crop, *colors, *first_end], [crop, *colors, *second_end]],
-            num_views=[1, 1]),
-        dict(type='PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='MultiView', views=[[crop, *colors, *first_end], [crop, *colors, *second_end]], num_views=[1, 1]),
+            dict(type='PackViews'),
+        ]
+    )
+)

@@ -9,11 +9,15 @@ colors = [
 global_crop = dict(type='RandomResizedCropView', size=64, scale=(0.3, 1.0))
 local_crop = dict(type='RandomResizedCropView', size=32, scale=(0.1, 0.3))
 train_dataloader = dict(
-    dataset=dict(pipeline=[
-        dict(
-            type='OverlapViews',
-            views=[[global_crop, *colors], [local_crop, *colors]],
-            num_views=[2, 4],
-            overlap=0.01),
-        dict(type='PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='OverlapViews',
+                views=[[global_crop, *colors], [local_crop, *colors]],
+                num_views=[2, 4],
+                overlap=0.01,
+            ),
+            dict(type='PackViews'),
+        ]
+    )
+)

@@ -14,12 +14,16 @@ second_end = [
 whole = dict(type='WholeImageView', size=48)
 crop = dict(type='RandomResizedCropView', size=48, scale=(0.6, 1.0))
 train_dataloader = dict(
-    dataset=dict(pipeline=[
-        dict(type='GridProposals'),
-        dict(
-            type='BoxViews',
-            views=[[whole, *colors, *first_end], [crop, *colors, *second_end]],
-            num_views=[1, 1],
-            num_boxes=4),
-        dict(type='PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='GridProposals'),
+            dict(
+                type='BoxViews',
+                views=[[whole, *colors, *first_end], [crop, *colors, *second_end]],
+                num_views=[1, 1],
+                num_boxes=4,
+            ),
+            dict(type='PackViews'),
+        ]
+    )
+)

@@ -8,4 +8,5 @@ view = [
     dict(type='RandomFlipView', prob=0.5),
 ]
 train_dataloader = dict(
-    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')]))
+    dataset=dict(pipeline=[dict(type='MultiView', views=[view], num_views=[2]), dict(type='PackViews')])
+)

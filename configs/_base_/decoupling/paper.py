@@ -9,4 +9,5 @@ decoupling = dict(
     ratio=0.25,
     background='partner',
     foreground='uncut',
-    alignment='point_to_point')
+    alignment='point_to_point',
+)

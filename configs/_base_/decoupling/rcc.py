@@ -2,9 +2,5 @@
 #   _base_ = ['./the_base_config.py', '../_base_/decoupling/rcc.py']
 #   model = dict(data_preprocessor=dict(batch_stages=_base_.batch_stages))
 batch_stages = [
-    dict(
-        type='CutViews',
-        views=(0, ),
-        mask_stride=32,
-        mask=dict(type='RegionCollaborativeCutout', preset='paper'))
+    dict(type='CutViews', views=(0,), mask_stride=32, mask=dict(type='RegionCollaborativeCutout', preset='paper'))
 ]

@@ -5,8 +5,9 @@
 batch_stages = [
     dict(
         type='CutViews',
-        views=(1, ),
+        views=(1,),
         mask_stride=16,
         on_regions=True,
-        mask=dict(type='RegionCollaborativeCutout', preset='paper'))
+        mask=dict(type='RegionCollaborativeCutout', preset='paper'),
+    )
 ]

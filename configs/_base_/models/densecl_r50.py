@@ -1,5 +1,5 @@
-# Initialized as the authors' code does (`WXinlong/DenseCL`): Kaiming's normal by the number of inputs in every convolution
-# of the backbone and in both layers of the pooled projection, whose biases are zero; the dense projection as torch does.
+# Initialized as in the code of the authors (`WXinlong/DenseCL`): Kaiming normal by fan-in for all convolutions of the
+# backbone and both layers of the pooled projection, whose biases are zero; torch's default for the dense projection.
 _base_ = ['./mocov2_r50.py']
 model = dict(
     type='DenseCL',
@@ -7,8 +7,10 @@ model = dict(
         init_cfg=[
             dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='relu'),
             dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
-        ]),
+        ]
+    ),
     neck=dict(
-        type='mmpretrain.DenseCLNeck',
-        init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_in', nonlinearity='relu')),
-    dense_weight=0.5)
+        type='mmpretrain.DenseCLNeck', init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_in', nonlinearity='relu')
+    ),
+    dense_weight=0.5,
+)

@@ -7,9 +7,10 @@ model = dict(
         arch=dict(_delete_=True, embed_dims=192, num_layers=4, num_heads=3, feedforward_channels=768),
         img_size=64,
         patch_size=8,
-        drop_path_rate=0.),
-    neck=dict(in_channels=192, out_channels=512, hidden_channels=512, bottleneck_channels=128,
-              freeze_last_layer=0),
+        drop_path_rate=0.0,
+    ),
+    neck=dict(in_channels=192, out_channels=512, hidden_channels=512, bottleneck_channels=128, freeze_last_layer=0),
     teacher=dict(momentum=0.99),
     mim_mask=dict(cut_ratio=(0.2, 0.8)),
-    teacher_temperature=(0.04, 0.04))
+    teacher_temperature=(0.04, 0.04),
+)

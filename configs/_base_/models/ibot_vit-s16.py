@@ -2,8 +2,7 @@
 # their patches. 80 epochs to the teacher's last temperature are the released iBOT-D's (official iBOT: 30).
 model = dict(
     type='IBOT',
-    backbone=dict(
-        type='DenseViT', arch='deit-small', img_size=224, patch_size=16, drop_path_rate=0.1, mask_token=True),
+    backbone=dict(type='DenseViT', arch='deit-small', img_size=224, patch_size=16, drop_path_rate=0.1, mask_token=True),
     neck=dict(type='DINOHead', in_channels=384, out_channels=8192, freeze_last_layer=1),
     teacher=dict(type='EMATeacher', momentum=0.996, end_momentum=1.0),
     mim_mask=dict(type='Blockwise', cut_ratio=(0.1, 0.5)),
@@ -12,4 +11,5 @@ model = dict(
     teacher_temperature=(0.04, 0.07),
     warmup_epochs=80,
     center_momentum=0.9,
-    data_preprocessor=dict(type='DensePreprocessor'))
+    data_preprocessor=dict(type='DensePreprocessor'),
+)

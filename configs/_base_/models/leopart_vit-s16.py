@@ -10,9 +10,11 @@ model = dict(
         img_size=224,
         patch_size=16,
         drop_path_rate=0.1,
-        weights='data/teachers/dino_deitsmall16_pretrain.pth'),
+        weights='data/teachers/dino_deitsmall16_pretrain.pth',
+    ),
     neck=dict(type='PrototypeHead', in_channels=384, prototypes=300, hidden_channels=2048, out_channels=256),
     teacher=dict(type='EMATeacher', momentum=0.9995, end_momentum=1.0),
     local_views=4,
     queue_length=4096,
-    data_preprocessor=dict(type='DensePreprocessor'))
+    data_preprocessor=dict(type='DensePreprocessor'),
+)

@@ -4,6 +4,6 @@ _base_ = ['./maskalign_vit-s16.py']
 model = dict(
     neck=dict(out_channels=1024, teacher_depth=24, fusion='sum'),
     teacher=dict(
-        backbone=dict(arch='large', img_size=196, patch_size=14),
-        input_size=196,
-        checkpoint='data/teachers/ViT-L-14.pt'))
+        backbone=dict(arch='large', img_size=196, patch_size=14), input_size=196, checkpoint='data/teachers/ViT-L-14.pt'
+    ),
+)

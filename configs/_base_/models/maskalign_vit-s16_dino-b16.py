@@ -6,4 +6,6 @@ model = dict(
         type='FrozenViT',
         backbone=dict(type='DenseViT', arch='base', img_size=224, patch_size=16),
         checkpoint='data/teachers/dino_vitbase16_pretrain.pth',
-        statistics='imagenet'))
+        statistics='imagenet',
+    )
+)

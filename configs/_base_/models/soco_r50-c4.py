@@ -7,12 +7,15 @@ mlp = dict(
     with_bias=True,
     with_last_bias=True,
     with_last_bn=False,
-    with_avg_pool=False)
+    with_avg_pool=False,
+)
 model = dict(
     type='SoCo',
     backbone=dict(
-        type='mmpretrain.ResNet', depth=50, out_indices=(3, ), norm_cfg=dict(type='SyncBN'), zero_init_residual=True),
+        type='mmpretrain.ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='SyncBN'), zero_init_residual=True
+    ),
     neck=dict(mlp, in_channels=2048),
     predictor=dict(mlp, in_channels=256),
     teacher=dict(type='EMATeacher', momentum=0.99, end_momentum=1.0),
-    data_preprocessor=dict(type='DensePreprocessor', channels_last=True, batch_stages=[dict(type='CutBoxes')]))
+    data_preprocessor=dict(type='DensePreprocessor', channels_last=True, batch_stages=[dict(type='CutBoxes')]),
+)

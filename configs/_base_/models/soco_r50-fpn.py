@@ -7,5 +7,7 @@ model = dict(
         _delete_=True,
         type='RegionPyramid',
         in_channels=[256, 512, 1024, 2048],
-        projector=dict(_base_.mlp, in_channels=1024)),
-    data_preprocessor=dict(batch_stages=[]))
+        projector=dict(_base_.mlp, in_channels=1024),
+    ),
+    data_preprocessor=dict(batch_stages=[]),
+)

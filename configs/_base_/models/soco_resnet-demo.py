@@ -8,7 +8,8 @@ mlp = dict(
     with_last_bias=True,
     with_last_bn=False,
     with_avg_pool=False,
-    norm_cfg=dict(type='BN1d'))
+    norm_cfg=dict(type='BN1d'),
+)
 model = dict(
     type='SoCo',
     backbone=dict(
@@ -19,11 +20,13 @@ model = dict(
         num_stages=3,
         strides=(1, 2, 1),
         dilations=(1, 1, 1),
-        out_indices=(2, ),
+        out_indices=(2,),
         norm_cfg=dict(type='BN'),
-        zero_init_residual=True),
+        zero_init_residual=True,
+    ),
     neck=dict(mlp, in_channels=256),
     predictor=dict(mlp, in_channels=128),
     roi_size=4,
     teacher=dict(type='EMATeacher', momentum=0.99, end_momentum=1.0),
-    data_preprocessor=dict(type='DensePreprocessor', batch_stages=[dict(type='CutBoxes')]))
+    data_preprocessor=dict(type='DensePreprocessor', batch_stages=[dict(type='CutBoxes')]),
+)

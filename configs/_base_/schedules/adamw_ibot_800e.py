@@ -5,7 +5,8 @@ optim_wrapper = dict(
     precision='bf16',
     constructor='DecayGroupsConstructor',
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.04),
-    clip_grad=dict(type='tensor', max_norm=3.0))
+    clip_grad=dict(type='tensor', max_norm=3.0),
+)
 param_scheduler = [
     dict(type='WarmupCosineLR', warmup=10, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True),
     dict(type='mmpretrain.CosineAnnealingWeightDecay', eta_min=0.4, by_epoch=True, convert_to_iter_based=True),

@@ -6,9 +6,10 @@ optim_wrapper = dict(
     precision='fp32',
     constructor='DecayGroupsConstructor',
     paramwise_cfg=dict(lr_mult=dict(neck=10)),
-    optimizer=dict(type='AdamW', lr=1e-5, betas=(0.9, 0.999), weight_decay=0.04))
+    optimizer=dict(type='AdamW', lr=1e-5, betas=(0.9, 0.999), weight_decay=0.04),
+)
 param_scheduler = [
-    dict(type='WarmupCosineLR', warmup=0, eta_min=0., by_epoch=True, convert_to_iter_based=True),
+    dict(type='WarmupCosineLR', warmup=0, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
     dict(type='mmpretrain.CosineAnnealingWeightDecay', eta_min=0.5, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=50)

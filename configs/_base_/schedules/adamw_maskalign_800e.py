@@ -6,10 +6,12 @@ optim_wrapper = dict(
     precision='bf16',
     constructor='DecayGroupsConstructor',
     paramwise_cfg=dict(free=['neck.weights']),
-    optimizer=dict(type='AdamW', lr=1.2e-3, betas=(0.9, 0.95), weight_decay=0.05))
+    optimizer=dict(type='AdamW', lr=1.2e-3, betas=(0.9, 0.95), weight_decay=0.05),
+)
 param_scheduler = [
-    dict(type='WarmupCosineLR', warmup=40, eta_min=1e-5, warmup_endpoint=False, by_epoch=True,
-         convert_to_iter_based=True),
+    dict(
+        type='WarmupCosineLR', warmup=40, eta_min=1e-5, warmup_endpoint=False, by_epoch=True, convert_to_iter_based=True
+    )
 ]
 train_cfg = dict(max_epochs=800)
 auto_scale_lr = dict(base_batch_size=1024)

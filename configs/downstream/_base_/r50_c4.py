@@ -5,7 +5,8 @@ c4 = dict(
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     # RGB with ImageNet's statistics, as in pre-training; C4 pads a batch to its largest image only (mmdet: to 32).
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=1),
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=1
+    ),
     # Nothing is frozen; all batch norms are trained and synchronized. A single GPU has batch norms of its own images:
     # give it the total batch of 16.
     backbone=dict(
@@ -13,7 +14,8 @@ c4 = dict(
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         norm_eval=False,
         style='pytorch',
-        init_cfg=None),
+        init_cfg=None,
+    ),
     rpn_head=dict(type='mmdecouple.FloatRPNHead'),
     roi_head=dict(
         bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
@@ -23,12 +25,15 @@ c4 = dict(
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             norm_eval=False,
             style='pytorch',
-            init_cfg=None)),
+            init_cfg=None,
+        ),
+    ),
     # Every object has an anchor, and anchors that cross the border are trained (mmdet's mask C4 drops them).
-    train_cfg=dict(
-        rpn=dict(allowed_border=-1, assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner'))))
+    train_cfg=dict(rpn=dict(allowed_border=-1, assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner'))),
+)
 # Norms have no weight decay.
 sgd = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
-    paramwise_cfg=dict(norm_decay_mult=0.))
+    paramwise_cfg=dict(norm_decay_mult=0.0),
+)

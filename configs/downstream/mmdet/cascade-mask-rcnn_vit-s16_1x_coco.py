@@ -22,17 +22,23 @@ model = dict(
         out_indices=(3, 5, 7, 11),
         tap_norm='none',
         drop_path_rate=0.1,
-        with_cp=True),
+        with_cp=True,
+    ),
     neck=[
         dict(
-            type='mmdecouple.ViTPyramid', in_channels=384, patch_size=16,
-            norm_cfg=dict(type='SyncBN', requires_grad=True)),
+            type='mmdecouple.ViTPyramid',
+            in_channels=384,
+            patch_size=16,
+            norm_cfg=dict(type='SyncBN', requires_grad=True),
+        ),
         dict(type='mmdet.FPN', in_channels=[384, 384, 384, 384], out_channels=256, num_outs=5),
     ],
     rpn_head=dict(type='mmdecouple.FloatRPNHead'),
     roi_head=dict(
         bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
-        mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor')))
+        mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
+    ),
+)
 train_dataloader = dict(batch_size=4)
 # Layer i of 12 learns at 0.8^(13 - i) of the rate. As in iBOT's code, positions and tokens decay, too.
 optim_wrapper = dict(
@@ -41,7 +47,8 @@ optim_wrapper = dict(
     precision='fp16',
     constructor='mmdecouple.LayerDecayConstructor',
     paramwise_cfg=dict(decay_rate=0.8),
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05))
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+)
 train_cfg = dict(max_epochs=12)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=501),
@@ -50,5 +57,7 @@ param_scheduler = [
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook')]
 default_hooks = dict(
     checkpoint=dict(
-        type='mmdecouple.DurableCheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')))
+        type='mmdecouple.DurableCheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')
+    )
+)
 auto_scale_lr = dict(base_batch_size=32)

@@ -7,9 +7,7 @@
 # All four coordinates of a box lose 1 here, in detectron2 only the first two: less than a pixel, left as mmdet has it.
 # Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
-_base_ = [
-    '../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py'
-]
+_base_ = ['../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py']
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
 model = _base_.c4
 train_pipeline = [
@@ -21,7 +19,8 @@ train_pipeline = [
         type='RandomChoiceResize',
         resize_type='mmdet.Resize',
         scales=[(1333, side) for side in (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)],
-        keep_ratio=True),
+        keep_ratio=True,
+    ),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
@@ -39,8 +38,12 @@ train_dataloader = dict(
                 data_prefix=dict(sub_data_root=f'VOC{year}/'),
                 filter_cfg=dict(filter_empty_gt=True, min_size=32),
                 pipeline=train_pipeline,
-                backend_args=None) for year in (2007, 2012)
-        ]))
+                backend_args=None,
+            )
+            for year in (2007, 2012)
+        ],
+    )
+)
 # Ten thresholds; a plain list, as mmdet takes no array and would name 0.90 AP89.
 val_evaluator = dict(_delete_=True, type='mmdecouple.VOCTenMetric')
 test_evaluator = val_evaluator
@@ -54,6 +57,11 @@ param_scheduler = [
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook'), dict(type='mmdecouple.PreciseBNHook', iterations=200)]
 default_hooks = dict(
     checkpoint=dict(
-        type='mmdecouple.DurableCheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2,
-        backend_args=dict(backend='atomic')))
+        type='mmdecouple.DurableCheckpointHook',
+        by_epoch=False,
+        interval=2000,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='atomic'),
+    )
+)
 auto_scale_lr = dict(base_batch_size=16)

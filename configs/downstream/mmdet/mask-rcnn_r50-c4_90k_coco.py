@@ -13,14 +13,18 @@ train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
-        type='RandomChoiceResize', resize_type='mmdet.Resize', keep_ratio=True,
-        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)]),
+        type='RandomChoiceResize',
+        resize_type='mmdet.Resize',
+        keep_ratio=True,
+        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)],
+    ),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 # Empty images are left out as in detectron2; those under 32 pixels make no difference in practice.
 train_dataloader = dict(
-    batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline))
+    batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline)
+)
 optim_wrapper = dict(_delete_=True, **_base_.sgd)
 # Iterations, not epochs (12 epochs would be 87,950), and a warm-up of 1000 iterations (mmdet: 500).
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=90000, val_interval=30000)
@@ -32,7 +36,12 @@ param_scheduler = [
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook'), dict(type='mmdecouple.PreciseBNHook', iterations=200)]
 default_hooks = dict(
     checkpoint=dict(
-        type='mmdecouple.DurableCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=2,
-        backend_args=dict(backend='atomic')))
+        type='mmdecouple.DurableCheckpointHook',
+        by_epoch=False,
+        interval=5000,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='atomic'),
+    )
+)
 log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(base_batch_size=16)

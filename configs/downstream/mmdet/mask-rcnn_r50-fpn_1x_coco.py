@@ -9,37 +9,40 @@ _base_ = ['../_base_/scopes.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
-    # A key that does not fit ends the run. SoCo-FPN brings its pyramid and box head along, unless there is pyramid=False.
+    # A key that does not fit ends the run. SoCo-FPN also provides its pyramid and box head, unless pyramid=False.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
-    backbone=dict(
-        frozen_stages=-1,
-        norm_cfg=norm_cfg,
-        norm_eval=False,
-        init_cfg=None),
+    backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, init_cfg=None),
     neck=dict(norm_cfg=norm_cfg),
     rpn_head=dict(type='mmdecouple.FloatRPNHead'),
     roi_head=dict(
         bbox_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
         mask_roi_extractor=dict(type='mmdecouple.FloatRoIExtractor'),
         bbox_head=dict(type='mmdet.Shared4Conv1FCBBoxHead', conv_out_channels=256, norm_cfg=norm_cfg),
-        mask_head=dict(norm_cfg=norm_cfg)),
+        mask_head=dict(norm_cfg=norm_cfg),
+    ),
     train_cfg=dict(
         # Every object has an anchor; no proposal of an IoU below 0.5 is an object (mmdet: its best one is).
         rpn=dict(assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner')),
-        rcnn=dict(assigner=dict(match_low_quality=False))))
+        rcnn=dict(assigner=dict(match_low_quality=False)),
+    ),
+)
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
-        type='RandomChoiceResize', resize_type='mmdet.Resize', keep_ratio=True,
-        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)]),
+        type='RandomChoiceResize',
+        resize_type='mmdet.Resize',
+        keep_ratio=True,
+        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)],
+    ),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 train_dataloader = dict(
-    batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline))
+    batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline)
+)
 # Norms have no weight decay.
-optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))
+optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.0))
 # Iterations, not epochs (12 epochs would be 87,950), and a warm-up of 1000 iterations (mmdet: 500).
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=90000, val_interval=30000)
 param_scheduler = [
@@ -50,7 +53,12 @@ param_scheduler = [
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook'), dict(type='mmdecouple.PreciseBNHook', iterations=200)]
 default_hooks = dict(
     checkpoint=dict(
-        type='mmdecouple.DurableCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=2,
-        backend_args=dict(backend='atomic')))
+        type='mmdecouple.DurableCheckpointHook',
+        by_epoch=False,
+        interval=5000,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='atomic'),
+    )
+)
 log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(base_batch_size=16)

@@ -5,17 +5,21 @@
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', 'mmseg::fcn/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py']
 custom_imports = dict(
-    imports=['mmdecouple.downstream', 'mmdecouple.downstream.segmentation'], allow_failed_imports=False)
+    imports=['mmdecouple.downstream', 'mmdecouple.downstream.segmentation'], allow_failed_imports=False
+)
 model = dict(
     # A key that does not fit ends the run.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     # The stock model has supervised weights and a stem of three convolutions.
     pretrained=None,
-    backbone=dict(type='mmseg.ResNet'))
+    backbone=dict(type='mmseg.ResNet'),
+)
 # From the full rate to 1e-4 over all iterations; mmengine counts both ends.
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=20001)]
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook')]
 default_hooks = dict(
     checkpoint=dict(
-        type='mmdecouple.DurableCheckpointHook', interval=2000, max_keep_ckpts=2, backend_args=dict(backend='atomic')))
+        type='mmdecouple.DurableCheckpointHook', interval=2000, max_keep_ckpts=2, backend_args=dict(backend='atomic')
+    )
+)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

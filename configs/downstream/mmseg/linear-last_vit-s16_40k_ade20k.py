@@ -8,7 +8,7 @@
 _base_ = './upernet_vit-s16_160k_ade20k.py'
 model = dict(
     # In evaluation mode and without gradients.
-    backbone=dict(out_indices=(11, ), tap_norm='shared', frozen=True),
+    backbone=dict(out_indices=(11,), tap_norm='shared', frozen=True),
     neck=None,
     decode_head=dict(
         _delete_=True,
@@ -18,14 +18,15 @@ model = dict(
         dropout_ratio=0,
         num_classes=150,
         align_corners=False,
-        loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
-    auxiliary_head=None)
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    auxiliary_head=None,
+)
 optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-4))
+    _delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-4)
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1501),
-    dict(type='PolyLR', eta_min=0., power=1.0, by_epoch=False, begin=0, end=40001),
+    dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=0, end=40001),
 ]
 train_cfg = dict(max_iters=40000, val_interval=10000)

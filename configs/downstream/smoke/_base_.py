@@ -1,9 +1,7 @@
 # What every smoke run has in common: few iterations on small pictures, one test at the end, nothing to report. These
 # files are laid over the config of a protocol by mmdecouple/downstream/smoke.py; none is a config by itself.
-train_dataloader = dict(
-    _delete_=True, batch_size=2, num_workers=1, sampler=dict(type='InfiniteSampler', shuffle=True))
-test_dataloader = dict(
-    _delete_=True, batch_size=1, num_workers=1, sampler=dict(type='DefaultSampler', shuffle=False))
+train_dataloader = dict(_delete_=True, batch_size=2, num_workers=1, sampler=dict(type='InfiniteSampler', shuffle=True))
+test_dataloader = dict(_delete_=True, batch_size=1, num_workers=1, sampler=dict(type='DefaultSampler', shuffle=False))
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=20)
 param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=10)]
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(by_epoch=False, interval=5))

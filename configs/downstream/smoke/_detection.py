@@ -10,7 +10,9 @@ train_dataloader = dict(
             dict(type='mmdet.Resize', scale=(256, 256), keep_ratio=True),
             dict(type='mmdet.RandomFlip', prob=0.5),
             dict(type='mmdet.PackDetInputs'),
-        ]))
+        ],
+    )
+)
 test_dataloader = dict(
     dataset=dict(
         type='mmdet.CocoDataset',
@@ -20,7 +22,9 @@ test_dataloader = dict(
             dict(type='mmdet.Resize', scale=(256, 256), keep_ratio=True),
             dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
             dict(
-                type='mmdet.PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-        ]))
+                type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+            ),
+        ],
+    )
+)
 test_evaluator = dict(_delete_=True, type='mmdet.CocoMetric', metric=['bbox', 'segm'])

@@ -2,13 +2,15 @@
 _base_ = './_detection.py'
 train_dataloader = dict(
     dataset=dict(
-        data_root='data/coco128/',
-        ann_file='annotations/instances_train2017.json',
-        data_prefix=dict(img='train2017/')))
+        data_root='data/coco128/', ann_file='annotations/instances_train2017.json', data_prefix=dict(img='train2017/')
+    )
+)
 test_dataloader = dict(
     dataset=dict(
         data_root='data/coco128/',
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
-        indices=32))
+        indices=32,
+    )
+)
 test_evaluator = dict(ann_file='data/coco128/annotations/instances_val2017.json')

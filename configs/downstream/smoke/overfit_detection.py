@@ -2,12 +2,15 @@
 _base_ = './scenes_detection.py'
 train_dataloader = dict(
     batch_size=4,
-    dataset=dict(pipeline=[
-        dict(type='LoadImageFromFile', backend_args=None),
-        dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-        dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-        dict(type='mmdet.PackDetInputs'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile', backend_args=None),
+            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+            dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+            dict(type='mmdet.PackDetInputs'),
+        ]
+    ),
+)
 test_dataloader = dict(
     dataset=dict(
         ann_file='annotations/instances_train.json',
@@ -17,9 +20,11 @@ test_dataloader = dict(
             dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
             dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
             dict(
-                type='mmdet.PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-        ]))
+                type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+            ),
+        ],
+    )
+)
 test_evaluator = dict(ann_file='data/scenes/annotations/instances_train.json')
 train_cfg = dict(max_iters=180)
 param_scheduler = [

@@ -2,13 +2,11 @@
 _base_ = './scenes_segmentation.py'
 train_dataloader = dict(
     batch_size=4,
-    dataset=dict(pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='mmseg.LoadAnnotations'),
-        dict(type='mmseg.PackSegInputs'),
-    ]))
-test_dataloader = dict(
-    dataset=dict(data_prefix=dict(img_path='train', seg_map_path='semantic/train')))
+    dataset=dict(
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
+    ),
+)
+test_dataloader = dict(dataset=dict(data_prefix=dict(img_path='train', seg_map_path='semantic/train')))
 train_cfg = dict(max_iters=150)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),

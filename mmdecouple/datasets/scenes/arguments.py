@@ -1,4 +1,5 @@
 """The knobs of ``SceneSpec`` as command-line options, the same in every tool."""
+
 import argparse
 from dataclasses import fields
 
@@ -14,7 +15,8 @@ _HELP = dict(
     cooccurrence='probability that a class comes from the context group, 0 to 1',
     illumination='strength of the random light, 0 to 1',
     rotation='largest turn of an object in degrees',
-    noise='deviation of the pixel noise as a share of the gray range')
+    noise='deviation of the pixel noise as a share of the gray range',
+)
 
 
 def _size(text: str) -> tuple[int, ...]:
@@ -30,12 +32,14 @@ def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('scenes')
     for field in fields(SceneSpec):
         pair = field.name in ('objects', 'object_side')
-        group.add_argument(f'--{field.name.replace("_", "-")}',
-                           type=_TYPES.get(field.name, float),
-                           nargs=2 if pair else None,
-                           metavar=('LOW', 'HIGH') if pair else 'X',
-                           default=field.default,
-                           help=f'{_HELP[field.name]} (default: {field.default})')
+        group.add_argument(
+            f'--{field.name.replace("_", "-")}',
+            type=_TYPES.get(field.name, float),
+            nargs=2 if pair else None,
+            metavar=('LOW', 'HIGH') if pair else 'X',
+            default=field.default,
+            help=f'{_HELP[field.name]} (default: {field.default})',
+        )
 
 
 def parse_scene_spec(parser: argparse.ArgumentParser, args: argparse.Namespace) -> SceneSpec:

@@ -1,4 +1,5 @@
 """What scenes are made of: 12 object classes, 8 backgrounds and the 4 groups they share."""
+
 from typing import NamedTuple
 
 NUM_GROUPS = 4
@@ -13,6 +14,7 @@ class ObjectClass(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Material and shape, as in `striped ring`."""
         return f'{self.material} {self.shape}'
 
 

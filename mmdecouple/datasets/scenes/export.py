@@ -1,4 +1,5 @@
 """Built-in scenes as a COCO-format data set with ADE-style index images."""
+
 import json
 import os
 import shutil
@@ -54,10 +55,12 @@ def export(out: Path, spec: SceneSpec, counts: dict[str, int], workers: int = 1,
 
 
 def _write_scenes(folder: Path, spec: SceneSpec, counts: dict[str, int], workers: int, show: Show) -> None:
-    categories = [dict(id=label + 1, name=kind.name, supercategory=kind.shape)
-                  for label, kind in enumerate(CLASSES)]
-    chunks = [(folder, spec, split, range(count)[start:start + _CHUNK])
-              for split, count in counts.items() for start in range(0, count, _CHUNK)]
+    categories = [dict(id=label + 1, name=kind.name, supercategory=kind.shape) for label, kind in enumerate(CLASSES)]
+    chunks = [
+        (folder, spec, split, range(count)[start : start + _CHUNK])
+        for split, count in counts.items()
+        for start in range(0, count, _CHUNK)
+    ]
     with _mapping(workers) as mapped:
         results = mapped(write_chunk, *zip(*chunks))
         for split, count in counts.items():
@@ -67,9 +70,16 @@ def _write_scenes(folder: Path, spec: SceneSpec, counts: dict[str, int], workers
                 images += some_images
                 annotations += some_annotations
                 show(f'{split} scenes', len(images), count)
-            _dump(folder / 'annotations' / f'instances_{split}.json',
-                  dict(info=dict(description=f'built-in scenes {spec.digest}'), licenses=[],
-                       images=images, annotations=annotations, categories=categories))
+            _dump(
+                folder / 'annotations' / f'instances_{split}.json',
+                dict(
+                    info=dict(description=f'built-in scenes {spec.digest}'),
+                    licenses=[],
+                    images=images,
+                    annotations=annotations,
+                    categories=categories,
+                ),
+            )
 
 
 @contextmanager
@@ -95,15 +105,30 @@ def write_chunk(folder: Path, spec: SceneSpec, split: str, indices: range) -> tu
         _write_png(folder / split / name, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         values = np.append(layout.labels + 1, 0).astype(np.uint8)  # the last one is for owner -1
         _write_png(folder / 'semantic' / split / name, values[layout.owner])
-        images.append(dict(id=index, file_name=name, height=spec.size[0], width=spec.size[1],
-                           background=BACKGROUNDS[layout.background].name, group=layout.group))
+        images.append(
+            dict(
+                id=index,
+                file_name=name,
+                height=spec.size[0],
+                width=spec.size[1],
+                background=BACKGROUNDS[layout.background].name,
+                group=layout.group,
+            )
+        )
         runs = coco_mask.encode(np.asfortranarray(layout.masks.transpose(1, 2, 0), np.uint8))
         ids = object_ids(index, len(layout.labels)).tolist()
         for k, (x1, y1, x2, y2) in enumerate(layout.boxes.tolist()):
-            annotations.append(dict(
-                id=ids[k], image_id=index, category_id=int(layout.labels[k]) + 1, iscrowd=0,
-                area=float(layout.areas[k]), bbox=[x1, y1, x2 - x1, y2 - y1],
-                segmentation=dict(size=list(spec.size), counts=runs[k]['counts'].decode())))
+            annotations.append(
+                dict(
+                    id=ids[k],
+                    image_id=index,
+                    category_id=int(layout.labels[k]) + 1,
+                    iscrowd=0,
+                    area=float(layout.areas[k]),
+                    bbox=[x1, y1, x2 - x1, y2 - y1],
+                    segmentation=dict(size=list(spec.size), counts=runs[k]['counts'].decode()),
+                )
+            )
     return images, annotations
 
 

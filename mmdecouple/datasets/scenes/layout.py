@@ -1,11 +1,17 @@
 """Where objects lie in a scene: drawn without painting, so that boxes and labels are cheap."""
+
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from mmdecouple.datasets.scenes.classes import (BACKGROUNDS, BACKGROUNDS_PER_GROUP, CLASSES,
-                                                CLASSES_PER_GROUP, NUM_GROUPS)
+from mmdecouple.datasets.scenes.classes import (
+    BACKGROUNDS,
+    BACKGROUNDS_PER_GROUP,
+    CLASSES,
+    CLASSES_PER_GROUP,
+    NUM_GROUPS,
+)
 from mmdecouple.datasets.scenes.shapes import rasterize
 from mmdecouple.datasets.scenes.spec import MIN_SIDE, SceneSpec
 
@@ -69,7 +75,7 @@ class Layout(NamedTuple):
 
     @property
     def masks(self) -> np.ndarray:
-        """bool (N, H, W), the visible pixels of each object: disjoint, none empty."""
+        """Bool (N, H, W), the visible pixels of each object: disjoint, none empty."""
         return self.owner == np.arange(len(self.placements), dtype=np.int8)[:, None, None]
 
 
@@ -97,9 +103,14 @@ def draw_layout(spec: SceneSpec, rng: np.random.Generator) -> Layout:
         sides = np.maximum(sides * _SHRINK, MIN_SIDE)
     placements, owner = placed
     found = [_box(owner, k, placement) for k, placement in enumerate(placements)]
-    return Layout(group, background, tuple(placements), owner,
-                  np.array([box for box, _ in found], np.float32),
-                  np.array([area for _, area in found], np.float32))
+    return Layout(
+        group,
+        background,
+        tuple(placements),
+        owner,
+        np.array([box for box, _ in found], np.float32),
+        np.array([area for _, area in found], np.float32),
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -109,13 +120,13 @@ def scene_info(spec: SceneSpec, split: str, index: int) -> Layout:
     The latest 16384 answers are kept, about 2 kB each.
     """
     layout = draw_layout(spec, spec.generator(split, index))
-    bare = tuple(
-        placement._replace(coverage=np.empty((0, 0), np.uint8)) for placement in layout.placements)
+    bare = tuple(placement._replace(coverage=np.empty((0, 0), np.uint8)) for placement in layout.placements)
     return layout._replace(placements=bare, owner=np.empty((0, 0), np.int8))
 
 
-def _member(spec: SceneSpec, rng: np.random.Generator, group: int, count: int, total: int,
-            per_group: int) -> np.ndarray:
+def _member(
+    spec: SceneSpec, rng: np.random.Generator, group: int, count: int, total: int, per_group: int
+) -> np.ndarray:
     anywhere = rng.integers(total, size=count)
     inside = group * per_group + rng.integers(per_group, size=count)
     return np.where(rng.random(count) < spec.cooccurrence, inside, anywhere)
@@ -127,15 +138,14 @@ def _place(spec: SceneSpec, rng: np.random.Generator, labels: np.ndarray, sides:
     visible, floor = np.zeros(len(labels), int), np.zeros(len(labels))
     placements = []
     for k, (label, side) in enumerate(zip(labels.tolist(), sides)):
-        aspect = _ASPECT**rng.uniform(-1, 1)
+        aspect = _ASPECT ** rng.uniform(-1, 1)
         angle = np.deg2rad(spec.rotation) * rng.uniform(-1, 1)
-        coverage, center = rasterize(CLASSES[label].shape, side / 2, aspect, angle,
-                                     tuple(rng.random(2)))
+        coverage, center = rasterize(CLASSES[label].shape, side / 2, aspect, angle, tuple(rng.random(2)))
         solid = coverage > 0
         rows, columns = solid.shape
         corners = (rng.random((_TRIES, 2)) * (width - columns + 1, height - rows + 1)).astype(int)
         for x, y in corners.tolist():
-            window = owner[y:y + rows, x:x + columns]
+            window = owner[y : y + rows, x : x + columns]
             hidden = np.bincount(window[solid] + 1, minlength=k + 1)[1:]
             if (visible[:k] - hidden >= floor[:k]).all():
                 break
@@ -152,6 +162,5 @@ def _place(spec: SceneSpec, rng: np.random.Generator, labels: np.ndarray, sides:
 def _box(owner: np.ndarray, k: int, placement: Placement) -> tuple[tuple[int, int, int, int], int]:
     seen = owner[placement.window] == k
     columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
-    box = (placement.x + columns[0], placement.y + rows[0], placement.x + columns[-1] + 1,
-           placement.y + rows[-1] + 1)
+    box = (placement.x + columns[0], placement.y + rows[0], placement.x + columns[-1] + 1, placement.y + rows[-1] + 1)
     return box, int(np.count_nonzero(seen))

@@ -1,4 +1,5 @@
 """Painting a layout: texture, objects from back to front, light, noise."""
+
 import colorsys
 from typing import NamedTuple
 
@@ -65,8 +66,7 @@ def _paint_background(spec: SceneSpec, label: int, rng: np.random.Generator) -> 
     return cv2.LUT(cv2.merge([index, index, index]), ramp)
 
 
-def _paint_object(spec: SceneSpec, image: np.ndarray, placement: Placement,
-                  rng: np.random.Generator) -> None:
+def _paint_object(spec: SceneSpec, image: np.ndarray, placement: Placement, rng: np.random.Generator) -> None:
     kind = CLASSES[placement.label]
     draw = rng.random(8).tolist()
     window = (1 - spec.color_tells) * (draw[0] - 0.5)
@@ -112,9 +112,9 @@ def _add_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) ->
 
 def _light(spec: SceneSpec, rng: np.random.Generator) -> np.ndarray:
     draw = rng.random(6)
-    gain = 2.0**(spec.illumination * (1.4 * draw[0] - 0.9))
+    gain = 2.0 ** (spec.illumination * (1.4 * draw[0] - 0.9))
     contrast = 1 - 0.5 * spec.illumination * draw[1]
     lift = spec.illumination * 50 * (draw[2] - 0.5)
-    cast = 2.0**(spec.illumination * 0.8 * (draw[3:] - 0.5))
+    cast = 2.0 ** (spec.illumination * 0.8 * (draw[3:] - 0.5))
     table = ((_LEVELS - 110) * contrast + 110) * (gain * cast) + (lift + 0.5)
     return np.minimum(np.maximum(table, 0), 255).astype(np.uint8)[None]

@@ -1,4 +1,5 @@
 """Outlines of the six object shapes and their exact rasters."""
+
 import math
 
 import cv2
@@ -10,8 +11,7 @@ _FINE = 4  # subpixels a pixel, along each axis
 
 def _polygon(angles: np.ndarray, radii: np.ndarray | float = 1.0) -> np.ndarray:
     turns = 2 * np.pi * angles
-    return np.stack([np.sin(turns), -np.cos(turns)], axis=1) * np.broadcast_to(
-        radii, angles.shape)[:, None]
+    return np.stack([np.sin(turns), -np.cos(turns)], axis=1) * np.broadcast_to(radii, angles.shape)[:, None]
 
 
 def _disc(radius: float) -> np.ndarray:
@@ -36,8 +36,9 @@ OUTLINES: dict[str, list[np.ndarray]] = {
 }
 
 
-def rasterize(shape: str, radius: float, aspect: float, angle: float,
-              shift: tuple[float, float]) -> tuple[np.ndarray, tuple[float, float]]:
+def rasterize(
+    shape: str, radius: float, aspect: float, angle: float, shift: tuple[float, float]
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the anti-aliased raster of a shape in the smallest patch that holds it.
 
     Args:
@@ -58,11 +59,13 @@ def rasterize(shape: str, radius: float, aspect: float, angle: float,
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([(wide * cos, wide * sin), (-high * sin, high * cos)])
     # OpenCV puts whole numbers at the centers of (sub)pixels, so its corner lies at -0.5.
-    contours = [(((outline @ turn + center + 0.5) * _FINE - 0.5) * 2**_SHIFT + 0.5).astype(np.int32)
-                for outline in OUTLINES[shape]]
+    contours = [
+        (((outline @ turn + center + 0.5) * _FINE - 0.5) * 2**_SHIFT + 0.5).astype(np.int32)
+        for outline in OUTLINES[shape]
+    ]
     canvas = np.zeros((side * _FINE, side * _FINE), np.uint8)
     cv2.fillPoly(canvas, contours, 255, shift=_SHIFT)
     canvas = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
     canvas = cv2.threshold(canvas, 127, 255, cv2.THRESH_TOZERO)[1]
     x, y, width, height = cv2.boundingRect(canvas)
-    return canvas[y:y + height, x:x + width], (center[0] - x, center[1] - y)
+    return canvas[y : y + height, x : x + width], (center[0] - x, center[1] - y)

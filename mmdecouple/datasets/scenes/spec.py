@@ -1,4 +1,5 @@
 """The knobs of the built-in scenes, checked once when they are set."""
+
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,8 +16,7 @@ MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
 def split_code(split: str) -> int:
     """Return the seed word of a split, so that no scene belongs to two splits."""
     if not isinstance(split, str) or split not in SPLITS:
-        raise UserError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} '
-                        '(config key split).')
+        raise UserError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} (config key split).')
     return SPLITS.index(split)
 
 
@@ -66,16 +66,23 @@ class SceneSpec:
         self._normalize('objects', _ordered('objects', self.objects, 1, MAX_OBJECTS, whole=True))
         self._normalize('object_side', _ordered('object_side', self.object_side, 0, 0.9))
         if self.object_side[0] * min(self.size) < MIN_SIDE:
-            what = (f'must make objects of at least {MIN_SIDE} pixels, but '
-                    f'{self.object_side[0]} of {min(self.size)} pixels is less')
+            what = (
+                f'must make objects of at least {MIN_SIDE} pixels, but '
+                f'{self.object_side[0]} of {min(self.size)} pixels is less'
+            )
             raise UserError(_line('object_side', what))
         room = self.size[0] * self.size[1] // (4 * MIN_SIDE**2)
         if self.objects[1] > room:
-            what = (f'must not exceed {room} in an image of {self.size[0]} x {self.size[1]} '
-                    f'pixels, got {self.objects}')
+            what = f'must not exceed {room} in an image of {self.size[0]} x {self.size[1]} pixels, got {self.objects}'
             raise UserError(_line('objects', what))
-        for key, high in (('max_overlap', 0.8), ('color_tells', 1), ('cooccurrence', 1),
-                          ('illumination', 1), ('rotation', 180), ('noise', 0.3)):
+        for key, high in (
+            ('max_overlap', 0.8),
+            ('color_tells', 1),
+            ('cooccurrence', 1),
+            ('illumination', 1),
+            ('rotation', 180),
+            ('noise', 0.3),
+        ):
             _number(key, getattr(self, key), 0, high)
             self._normalize(key, float(getattr(self, key)))
 

@@ -1,4 +1,5 @@
 """Surfaces: scalar patterns in [0, 1], float32, for object materials and for backgrounds."""
+
 import cv2
 import numpy as np
 
@@ -9,8 +10,7 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
 
 
-def material(name: str, placement: Placement, phase: tuple[float, float],
-             scale: float) -> np.ndarray:
+def material(name: str, placement: Placement, phase: tuple[float, float], scale: float) -> np.ndarray:
     """Return the share of the second color at each pixel of an object's patch.
 
     Args:
@@ -50,28 +50,29 @@ def background(name: str, shape: tuple[int, int], rng: np.random.Generator) -> n
         blades = _noise(rng, shape, (unit / 12, unit / 60))
         return _stretch(blades + 0.6 * _noise(rng, shape, (unit / 3, unit / 3)))
     if name == 'clouds':
-        return _stretch(
-            _noise(rng, shape, (unit / 2, unit / 1.5)) +
-            0.45 * _noise(rng, shape, (unit / 6, unit / 5)))
+        return _stretch(_noise(rng, shape, (unit / 2, unit / 1.5)) + 0.45 * _noise(rng, shape, (unit / 6, unit / 5)))
     if name == 'bricks':
         row = (y + oy) / np.float32(unit / 9)
         course = np.floor(row)
         column = (x + ox) / np.float32(unit / 4.5) + 0.5 * (course % 2)
-        gap = np.minimum(
-            _to_line(row) * np.float32(unit / 9),
-            _to_line(column) * np.float32(unit / 4.5))
+        gap = np.minimum(_to_line(row) * np.float32(unit / 9), _to_line(column) * np.float32(unit / 4.5))
         tone = np.sin(course * 12.9898 + np.floor(column) * 78.233) * 0.5 + 0.5  # one tone a brick
-        return np.clip(gap - 0.4, 0, 1) * (0.45 + 0.4 * tone) + 0.1 * _stretch(
-            _noise(rng, shape, (2, 2)))
+        return np.clip(gap - 0.4, 0, 1) * (0.45 + 0.4 * tone) + 0.1 * _stretch(_noise(rng, shape, (2, 2)))
     if name == 'water':
         bend = _noise(rng, shape, (unit / 4, unit / 3)) * np.float32(1.5)
-        return 0.5 + 0.3 * np.sin((y + oy) / np.float32(unit / 45) + bend) + 0.2 * np.sin(
-            (y * 0.8 + x * 0.6) / np.float32(unit / 28) + 2 * bend)
+        return (
+            0.5
+            + 0.3 * np.sin((y + oy) / np.float32(unit / 45) + bend)
+            + 0.2 * np.sin((y * 0.8 + x * 0.6) / np.float32(unit / 28) + 2 * bend)
+        )
     if name == 'sand':
         bend = _noise(rng, shape, (unit / 3, unit / 3)) * np.float32(2.5)
         slope = rng.uniform(0.4, 0.9)
-        return 0.5 + 0.35 * np.sin((x + ox + y * np.float32(slope)) / np.float32(unit / 25) +
-                                   bend) + 0.15 * _noise(rng, shape, (1, 1)) / 3
+        return (
+            0.5
+            + 0.35 * np.sin((x + ox + y * np.float32(slope)) / np.float32(unit / 25) + bend)
+            + 0.15 * _noise(rng, shape, (1, 1)) / 3
+        )
     if name == 'tiles':
         u, v = (x + ox) / np.float32(unit / 5), (y + oy) / np.float32(unit / 5)
         gap = np.minimum(_to_line(u), _to_line(v)) * np.float32(unit / 5)
@@ -97,12 +98,9 @@ def _stretch(field: np.ndarray) -> np.ndarray:
     return np.clip(field * np.float32(0.22) + np.float32(0.5), 0, 1)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: tuple[float,
-                                                                          float]) -> np.ndarray:
+def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: tuple[float, float]) -> np.ndarray:
     """Return smooth noise of about unit deviation with lumps of `grain` pixels (high, wide)."""
-    rows, columns = (max(2,
-                         int(np.ceil(side / max(1.0, lump))) + 1)
-                     for side, lump in zip(shape, grain))
+    rows, columns = (max(2, int(np.ceil(side / max(1.0, lump))) + 1) for side, lump in zip(shape, grain))
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)
     if (rows, columns) == tuple(shape):
         return coarse

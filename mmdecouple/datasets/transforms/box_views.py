@@ -1,13 +1,14 @@
 """Views of an image with boxes that show the same proposals."""
+
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import shown
+from mmdecouple.utils.geometry import map_boxes
 
 NO_PROPOSAL, NO_OVERLAP = 'no proposal', 'no overlap'
 
@@ -54,19 +55,30 @@ class BoxViews(WindowedViews):
     ``ImageFolderImageAsymBboxAwareMultiJitter1``) and ``bboxs_utils.py``.
     """
 
-    def __init__(self, views: list[list[dict]], num_views: list[int], num_boxes: int = 4, common: int | None = None,
-                 tries: int = 5, pairs: tuple[tuple[int, int], ...] = ((0, 1), ), jitter_prob: float = 0.0,
-                 jitter: float = 0.1) -> None:
+    def __init__(
+        self,
+        views: list[list[dict]],
+        num_views: list[int],
+        num_boxes: int = 4,
+        common: int | None = None,
+        tries: int = 5,
+        pairs: tuple[tuple[int, int], ...] = ((0, 1),),
+        jitter_prob: float = 0.0,
+        jitter: float = 0.1,
+    ) -> None:
         super().__init__(views, num_views)
         check = self.check
         self.num_boxes = check.number('num_boxes', num_boxes, 1, whole=True)
-        self.common = check.number('common', max(num_boxes // 2, 1) if common is None else common, 1, num_boxes,
-                                   whole=True)
+        self.common = check.number(
+            'common', max(num_boxes // 2, 1) if common is None else common, 1, num_boxes, whole=True
+        )
         self.tries = check.number('tries', tries, 1, whole=True)
         if not isinstance(pairs, (list, tuple)) or not pairs:
             check.refuse('pairs', f'must be a list of pairs of views, got {shown(pairs)}')
-        self.pairs = [check.numbers(f'pairs[{index}]', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
-                      for index, pair in enumerate(pairs)]
+        self.pairs = [
+            check.numbers(f'pairs[{index}]', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
+            for index, pair in enumerate(pairs)
+        ]
         self.jitter_prob = check.number('jitter_prob', jitter_prob, 0, 1)
         self.jitter = check.number('jitter', jitter, 0, below=0.5)
 
@@ -103,10 +115,11 @@ class BoxViews(WindowedViews):
         meets = _meets(proposals, window)
         if min(window[2:]) <= 0:
             meets[:] = False
-        return np.random.permutation(np.flatnonzero(meets))[:self.num_boxes]
+        return np.random.permutation(np.flatnonzero(meets))[: self.num_boxes]
 
-    def _show(self, results: dict[str, Any], pair: tuple[int, int],
-              picked: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _show(
+        self, results: dict[str, Any], pair: tuple[int, int], picked: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         if len(picked) == 0:
             return None
         coordinates, ids = [], []
@@ -115,7 +128,7 @@ class BoxViews(WindowedViews):
             if side == 0 and self.jitter_prob:
                 boxes = self._jitter(boxes, view['crop_window'])
             order = np.arange(self.num_boxes)
-            order[len(picked):] = np.random.randint(len(picked), size=max(self.num_boxes - len(picked), 0))
+            order[len(picked) :] = np.random.randint(len(picked), size=max(self.num_boxes - len(picked), 0))
             geometry = torch.tensor([*view['crop_window'], view['flip'], *results['ori_shape']], dtype=torch.float64)
             mapped = map_boxes(torch.from_numpy(boxes[order]).double(), geometry, (1, 1), to='view')
             coordinates.append(mapped.clamp(0, 1).float().numpy())

@@ -1,4 +1,5 @@
 """Views of which each shares a part of the image with every global one before it."""
+
 from functools import reduce
 from typing import Any
 
@@ -38,7 +39,7 @@ class OverlapViews(WindowedViews):
         height, width = results['img'].shape[:2]
         windows: list[Window] = []
         for view, crop in enumerate(self.crops):
-            earlier = windows[:min(view, self.num_global)]
+            earlier = windows[: min(view, self.num_global)]
             needed = (2 if view < self.num_global else 1) * self.overlap * height * width
             for _ in range(self.tries):
                 window = crop.draw_window(height, width)

@@ -1,4 +1,5 @@
 """Color, blur and solarization of uint8 RGB, with the parameters of MoCo v2 and DenseCL."""
+
 from typing import Any
 
 import cv2
@@ -41,7 +42,7 @@ def to_gray(image: np.ndarray) -> np.ndarray:
 
 def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
     """Inverts the levels of an image (H, W, 3) uint8 that reach ``threshold``."""
-    return cv2.LUT(image, _table(np.where(_LEVELS < threshold, _LEVELS, 255 - _LEVELS)))
+    return cv2.LUT(image, _table(np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS)))
 
 
 _LEVELS = np.arange(256, dtype=np.float32)
@@ -68,12 +69,14 @@ class RandomColorJitter(BaseTransform):
     Source: ``facebookresearch/moco`` ``main_moco.py`` (``aug_plus``).
     """
 
-    def __init__(self,
-                 brightness: float = 0.4,
-                 contrast: float = 0.4,
-                 saturation: float = 0.4,
-                 hue: float = 0.1,
-                 prob: float = 0.8) -> None:
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        prob: float = 0.8,
+    ) -> None:
         self.strengths = (brightness, contrast, saturation)
         check = Settings(self, PIPELINE)
         for key, strength in zip(('brightness', 'contrast', 'saturation'), self.strengths):
@@ -86,8 +89,7 @@ class RandomColorJitter(BaseTransform):
             return results
         amounts = [np.random.uniform(1 - strength, 1 + strength) for strength in self.strengths]
         amounts.append(np.random.uniform(-self.hue, self.hue))
-        steps = list(zip(
-            (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue), amounts))
+        steps = list(zip((adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue), amounts))
         for which in np.random.permutation(4):
             adjust, amount = steps[which]
             results['img'] = adjust(results['img'], amount)

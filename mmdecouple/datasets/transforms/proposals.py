@@ -1,4 +1,5 @@
 """Box proposals of an image: from a file, or random ones that need no preparation."""
+
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,13 @@ class GridProposals(BaseTransform):
         ValueError: A setting out of range.
     """
 
-    def __init__(self, grid: int = 3, area: tuple[float, float] = (0.15, 0.4),
-                 aspect: tuple[float, float] = (0.5, 2.0), num: int = 9) -> None:
+    def __init__(
+        self,
+        grid: int = 3,
+        area: tuple[float, float] = (0.15, 0.4),
+        aspect: tuple[float, float] = (0.5, 2.0),
+        num: int = 9,
+    ) -> None:
         check = Settings(self, PIPELINE)
         check.number('grid', grid, 1, whole=True)
         check.number('num', num, 1, whole=True)
@@ -67,5 +73,5 @@ class GridProposals(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         boxes = grid_regions(self.grids, results['ori_shape'], **self.rule, generator=torch.default_generator)
         chosen = [some[torch.randperm(len(some))] for some in boxes]
-        results['proposals'] = torch.cat(chosen)[:self.num].numpy().astype(np.float32)
+        results['proposals'] = torch.cat(chosen)[: self.num].numpy().astype(np.float32)
         return results

@@ -1,4 +1,5 @@
 """One image becomes several views whose geometry is recorded."""
+
 from abc import abstractmethod
 from typing import Any
 
@@ -35,7 +36,7 @@ class WindowView(BaseTransform):
         if isinstance(size, (list, tuple)):
             self.size = self.check.numbers('size', size, 2, least=1, most=_MOST_PIXELS, whole=True)
         else:
-            self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True), ) * 2
+            self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True),) * 2
         self.interpolation = self.check.choice('interpolation', interpolation, list(INTERPOLATIONS))
 
     @abstractmethod
@@ -45,7 +46,7 @@ class WindowView(BaseTransform):
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
         """Make the view of a given window."""
         x, y, w, h = window
-        results['img'] = resize(results['img'][y:y + h, x:x + w], self.size, self.interpolation)
+        results['img'] = resize(results['img'][y : y + h, x : x + w], self.size, self.interpolation)
         results['crop_window'] = (x, y, w, h)
         results['flip'] = False
         return results
@@ -68,11 +69,13 @@ class RandomResizedCropView(WindowView):
     ``bytedance/ibot`` ``main_ibot.py`` and ``OpenDriveLab/maskalign`` ``main_pretrain.py``.
     """
 
-    def __init__(self,
-                 size: int | tuple[int, int],
-                 scale: tuple[float, float] = (0.2, 1.0),
-                 ratio: tuple[float, float] = (3 / 4, 4 / 3),
-                 interpolation: str = 'bilinear') -> None:
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.2, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: str = 'bilinear',
+    ) -> None:
         super().__init__(size, interpolation)
         self.scale = list(self.check.ordered('scale', scale, above=0, most=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))
@@ -132,7 +135,8 @@ class MultiView(BaseTransform):
         self.check.numbers('num_views', num_views, len(views), least=1, whole=True)
         self.pipelines = [
             Compose([TRANSFORMS.build(transform) for transform in pipeline])
-            for pipeline, count in zip(views, num_views) for _ in range(count)
+            for pipeline, count in zip(views, num_views)
+            for _ in range(count)
         ]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -157,8 +161,7 @@ class PackViews(BaseTransform):
         geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
         metainfo = {key: results[key] for key in ('sample_idx', 'img_path', 'unreadable', 'remarks') if key in results}
         fields = {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
-        sample = BaseDataElement(
-            metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
+        sample = BaseDataElement(metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 
 

@@ -1,4 +1,5 @@
 """Views whose windows are chosen together, before the work of making the views is done."""
+
 from abc import abstractmethod
 from typing import Any
 
@@ -23,8 +24,11 @@ class WindowedViews(MultiView):
         self.crops: list[WindowView] = [pipeline.transforms[0] for pipeline in self.pipelines]
         for crop in self.crops:
             if not isinstance(crop, WindowView):
-                self.check.refuse('views', 'must each begin with a transform that cuts the window '
-                                  f'(RandomResizedCropView, WholeImageView), got {type(crop).__name__}')
+                self.check.refuse(
+                    'views',
+                    'must each begin with a transform that cuts the window '
+                    f'(RandomResizedCropView, WholeImageView), got {type(crop).__name__}',
+                )
         self.rest = [Compose(pipeline.transforms[1:]) for pipeline in self.pipelines]
 
     @abstractmethod
@@ -44,5 +48,9 @@ class WindowedViews(MultiView):
 def intersect(first: Window, second: Window) -> Window:
     """The common window of two; w or h is 0 or below where there is none."""
     x, y = max(first[0], second[0]), max(first[1], second[1])
-    return (x, y, min(first[0] + first[2], second[0] + second[2]) - x,
-            min(first[1] + first[3], second[1] + second[3]) - y)
+    return (
+        x,
+        y,
+        min(first[0] + first[2], second[0] + second[2]) - x,
+        min(first[1] + first[3], second[1] + second[3]) - y,
+    )

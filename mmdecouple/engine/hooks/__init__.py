@@ -1,3 +1,5 @@
+"""Hooks of pre-training."""
+
 from mmdecouple.engine.hooks.checkpoint_hook import DurableCheckpointHook
 from mmdecouple.engine.hooks.coupling_hook import CouplingHook
 from mmdecouple.engine.hooks.dry_run_hook import DryRunHook
@@ -9,6 +11,14 @@ from mmdecouple.engine.hooks.seed_hook import SeedHook
 from mmdecouple.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
-    'CouplingHook', 'DryRunHook', 'DurableCheckpointHook', 'FiniteLossHook', 'GracefulStopHook', 'NonFiniteLoss',
-    'QuarantineHook', 'RemarksHook', 'SeedHook', 'TeacherHook'
+    'CouplingHook',
+    'DryRunHook',
+    'DurableCheckpointHook',
+    'FiniteLossHook',
+    'GracefulStopHook',
+    'NonFiniteLoss',
+    'QuarantineHook',
+    'RemarksHook',
+    'SeedHook',
+    'TeacherHook',
 ]

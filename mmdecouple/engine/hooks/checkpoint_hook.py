@@ -1,4 +1,5 @@
 """Regular checkpoints of which the newest whole one is never deleted."""
+
 import inspect
 import os
 import os.path as osp
@@ -35,8 +36,10 @@ class DurableCheckpointHook(CheckpointHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - set(inspect.signature(CheckpointHook).parameters))
         if unknown:
-            raise UserError(f'DurableCheckpointHook has no argument {shown(unknown[0])} (config key '
-                            f'default_hooks.checkpoint.{unknown[0]}); remove it or correct its name.')
+            raise UserError(
+                f'DurableCheckpointHook has no argument {shown(unknown[0])} (config key '
+                f'default_hooks.checkpoint.{unknown[0]}); remove it or correct its name.'
+            )
         # Runners of other packages take this hook, and with it the backend that replaces files as a whole.
         prepare_process()
         super().__init__(*args, **kwargs)
@@ -53,8 +56,8 @@ class DurableCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             steps = [*self.keep_ckpt_ids, step]
-            self._outdated = [*self._outdated, *steps[:-self.max_keep_ckpts]][-_MOST_OUTDATED:]
-            self.keep_ckpt_ids = deque(steps[-self.max_keep_ckpts:], self.max_keep_ckpts)
+            self._outdated = [*self._outdated, *steps[: -self.max_keep_ckpts]][-_MOST_OUTDATED:]
+            self.keep_ckpt_ids = deque(steps[-self.max_keep_ckpts :], self.max_keep_ckpts)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
             runner.message_hub.update_info(_OUTDATED, dict(template=self.filename_tmpl, steps=list(self._outdated)))
         name = self.filename_tmpl.format(step)
@@ -68,7 +71,8 @@ class DurableCheckpointHook(CheckpointHook):
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **self.args)
+            **self.args,
+        )
         if not is_main_process():
             return
         write_text(osp.join(runner.work_dir, 'last_checkpoint'), self.last_ckpt)

@@ -1,4 +1,5 @@
 """Measures coupling while pre-training, without touching the training."""
+
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -28,11 +29,9 @@ class CouplingHook(Hook):
 
     priority = 'LOW'
 
-    def __init__(self,
-                 interval: int = 1,
-                 probe: dict | None = None,
-                 batch_size: int = 32,
-                 num_workers: int = 0) -> None:
+    def __init__(
+        self, interval: int = 1, probe: dict | None = None, batch_size: int = 32, num_workers: int = 0
+    ) -> None:
         check = Settings(self, 'custom_hooks')
         check.block('probe', probe, optional=True, typed=False)
         check.number('interval', interval, 1, whole=True)
@@ -50,11 +49,7 @@ class CouplingHook(Hook):
         """
         probe = self.probe or _tested_probe(runner)
         manifest = Path(runner.work_dir) / 'coupling' / 'manifest.json'
-        self.dataset = DATASETS.build({
-            'type': 'ProbeDataset',
-            'manifest': str(manifest),
-            **probe
-        })
+        self.dataset = DATASETS.build({'type': 'ProbeDataset', 'manifest': str(manifest), **probe})
         for note in self.dataset.metainfo['notes']:
             runner.logger.info(note)
 
@@ -66,22 +61,24 @@ class CouplingHook(Hook):
         metric = CouplingMetric(
             json=Path(runner.work_dir) / 'coupling' / f'epoch_{epoch}.json',
             config=getattr(runner.cfg, 'filename', None),
-            checkpoint=f'epoch {epoch} of {runner.work_dir}')
+            checkpoint=f'epoch {epoch} of {runner.work_dir}',
+        )
         report = measure_model(
-            runner.model,
-            self.dataset,
-            metric=metric,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers)
+            runner.model, self.dataset, metric=metric, batch_size=self.batch_size, num_workers=self.num_workers
+        )
         scalars = {f'coupling/{name}': entry['value'] for name, entry in report['metrics'].items()}
         runner.visualizer.add_scalars(scalars, step=runner.iter)
-        runner.logger.info(f'Coupling after epoch {epoch}: ' + ', '.join(
-            f'{name.split("/")[1]} {value:.4f}' for name, value in scalars.items()))
+        runner.logger.info(
+            f'Coupling after epoch {epoch}: '
+            + ', '.join(f'{name.split("/")[1]} {value:.4f}' for name, value in scalars.items())
+        )
 
 
 def _tested_probe(runner: Runner) -> dict:
     try:
         return configured_probe(runner.cfg)
     except ValueError as error:
-        raise UserError('CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
-                        'there, or as probe of the hook (config key custom_hooks).') from error
+        raise UserError(
+            'CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
+            'there, or as probe of the hook (config key custom_hooks).'
+        ) from error

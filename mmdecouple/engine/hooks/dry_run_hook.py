@@ -1,4 +1,5 @@
 """Settings that do not fit together show before the first step, not in it."""
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner

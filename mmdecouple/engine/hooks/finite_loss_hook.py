@@ -1,4 +1,5 @@
 """A loss or a gradient that is not finite stops the run before it reaches the weights."""
+
 import math
 import os.path as osp
 from functools import wraps
@@ -37,6 +38,7 @@ class _Place(NamedTuple):
         terms: Its loss terms.
         samples: Samples of the batches since the last step.
     """
+
     epoch: int
     iteration: int
     terms: '_Terms'
@@ -110,11 +112,9 @@ class FiniteLossHook(Hook):
         for watch in self._watches:
             watch.place = self._place
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
         """Checks iterations that took no step, and hands the host values to the loggers."""
         self._check_loss()
         if outputs is not None:
@@ -130,8 +130,10 @@ class FiniteLossHook(Hook):
         if isinstance(wrapper, PrecisionOptimWrapper):
             watch = wrapper.watch
         elif isinstance(wrapper, AmpOptimWrapper):
-            raise UserError('FiniteLossHook: AmpOptimWrapper leaves out steps without a word; use '
-                            "type='PrecisionOptimWrapper' with a precision (config key optim_wrapper.type).")
+            raise UserError(
+                'FiniteLossHook: AmpOptimWrapper leaves out steps without a word; use '
+                "type='PrecisionOptimWrapper' with a precision (config key optim_wrapper.type)."
+            )
         else:
             watch = GradientWatch()
             optimizer.register_step_pre_hook(lambda *_: watch.judge(with_gradient(optimizer), False))
@@ -187,25 +189,36 @@ class FiniteLossHook(Hook):
 
     def _of_scale(self, scale: float, skips: int) -> CollapsedScale:
         what = f'{skips} steps in a row left out, loss scale {scale:g}'
-        return CollapsedScale(self._told('collapsed_scale', what, self._place, 'precision=bf16', scale=scale,
-                                         skips=skips))
+        return CollapsedScale(
+            self._told('collapsed_scale', what, self._place, 'precision=bf16', scale=scale, skips=skips)
+        )
 
     def _told(self, kind: str, what: str, place: _Place, remedy: str = _REMEDY, **details: Any) -> str:
         """Writes the capture; returns the message."""
         runner, rank = self._runner, get_rank()
         capture = osp.join(runner.work_dir, f'{kind}_rank{rank}.json')
-        write_json(capture, dict(
-            epoch=place.epoch, iteration=place.iteration, rank=rank,
-            terms={key: str(value) for key, value in place.terms.read().items()}, **details,
-            images=[getattr(sample, 'img_path', None) for sample in place.samples]), indent=1)
+        write_json(
+            capture,
+            dict(
+                epoch=place.epoch,
+                iteration=place.iteration,
+                rank=rank,
+                terms={key: str(value) for key, value in place.terms.read().items()},
+                **details,
+                images=[getattr(sample, 'img_path', None) for sample in place.samples],
+            ),
+            indent=1,
+        )
         weight = first_nonfinite(dict(bare_model(runner).named_parameters()))
         state = 'no weight was changed' if weight is None else f'weight {weight} was not finite before'
         good = getattr(runner, 'last_good_checkpoint', None)
         if good and osp.dirname(good) == runner.work_dir:
             good = osp.basename(good)
         goal = f'resume {good} with {remedy}' if good else f'no good checkpoint yet; use {remedy}'
-        return (f'FiniteLossHook: {what} at epoch {place.epoch}, iteration {place.iteration}, rank {rank}; {state}. '
-                f'See {_near(capture)}; {goal}.')
+        return (
+            f'FiniteLossHook: {what} at epoch {place.epoch}, iteration {place.iteration}, rank {rank}; {state}. '
+            f'See {_near(capture)}; {goal}.'
+        )
 
 
 def _some(names: list[str]) -> str:

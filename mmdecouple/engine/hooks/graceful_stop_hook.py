@@ -1,4 +1,5 @@
 """SIGTERM and Ctrl-C end a run at the next iteration with a checkpoint."""
+
 import os
 import signal
 from types import FrameType
@@ -50,11 +51,9 @@ class GracefulStopHook(Hook):
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
         """Stops if a signal came, on all processes at the same iteration."""
         self._agreed = self._agreed or self._all_know(runner.iter)
         if not self._agreed or not runner.optim_wrapper.should_update():
@@ -67,7 +66,8 @@ class GracefulStopHook(Hook):
         runner.logger.info(
             f'Stopped by {name} after iteration {meta["iter"]} of {runner.max_iters}; saved '
             f'{os.path.join(runner.work_dir, CHECKPOINT_NAME)}. To go on, run the same command '
-            'with --resume.')
+            'with --resume.'
+        )
 
     def _all_know(self, iteration: int) -> bool:
         if get_world_size() == 1:
@@ -79,8 +79,7 @@ class GracefulStopHook(Hook):
             return bool(flag.item())
         if iteration % self.interval == 0:
             flag = torch.tensor([float(self._signal is not None)], device=self._device)
-            work = torch.distributed.all_reduce(
-                flag, torch.distributed.ReduceOp.MAX, async_op=True)
+            work = torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, async_op=True)
             self._exchange = flag, work
         return False
 

@@ -1,4 +1,5 @@
 """Images that cannot be read are listed once, counted, and stop the run when they are many."""
+
 import os.path as osp
 from typing import Any
 
@@ -36,7 +37,8 @@ class QuarantineHook(Hook):
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         found = {
             path: reason
-            for sample in samples or [] for path, reason in getattr(sample, 'unreadable', ())
+            for sample in samples or []
+            for path, reason in getattr(sample, 'unreadable', ())
             if path not in self._seen
         }
         if not found:
@@ -44,14 +46,17 @@ class QuarantineHook(Hook):
         self._seen.update(found)
         new, count = self._write(found)
         for path in new:
-            runner.logger.warning(f'Unreadable image {path!r} ({found[path]}): replaced by the '
-                                  f'next one; {count} of {self._size} so far, listed in '
-                                  f'{self._path}.')
+            runner.logger.warning(
+                f'Unreadable image {path!r} ({found[path]}): replaced by the '
+                f'next one; {count} of {self._size} so far, listed in '
+                f'{self._path}.'
+            )
         if count > self._share * self._size:
             raise UserError(
                 f'{count} of the {self._size} images cannot be read, more than max_bad_share='
                 f'{self._share} (config key train_dataloader.dataset.max_bad_share); they are '
-                f'listed in {self._path}. Repair or remove them, or raise the share.')
+                f'listed in {self._path}. Repair or remove them, or raise the share.'
+            )
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Says how many there are."""

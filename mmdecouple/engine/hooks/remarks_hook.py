@@ -1,4 +1,5 @@
 """What the pipelines remark about single images is counted and logged once an epoch."""
+
 from collections import Counter
 from typing import Any
 
@@ -43,6 +44,8 @@ class RemarksHook(Hook):
             if count <= self.max_share * images:
                 runner.logger.info(line)
             else:
-                runner.logger.warning(f'{line} That is more than a share of {self.max_share}: check that the proposals '
-                                      'were made for these images, and the scale of the crops.')
+                runner.logger.warning(
+                    f'{line} That is more than a share of {self.max_share}: check that the proposals '
+                    'were made for these images, and the scale of the crops.'
+                )
         self._counts, self._images = Counter(), 0

@@ -1,4 +1,5 @@
 """Draws of a training step that do not depend on the steps before it."""
+
 from typing import Any
 
 import torch

@@ -1,4 +1,5 @@
 """What the method asks of the run: its teacher moves with the steps, and what it freezes stands still."""
+
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -43,11 +44,9 @@ class TeacherHook(Hook):
         if hasattr(model, 'frozen'):
             _freeze(runner, tuple(model.frozen(runner.epoch)))
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
         """Moves the teacher if the student moved."""
         model = bare_model(runner)
         if self._stepped and hasattr(model, 'update_teacher'):
@@ -63,6 +62,8 @@ def _freeze(runner: Runner, parameters: tuple[nn.Parameter, ...]) -> None:
         if isinstance(wrapper, PrecisionOptimWrapper):
             wrapper.frozen = parameters
         elif parameters:
-            raise UserError('TeacherHook: only PrecisionOptimWrapper can freeze what '
-                            f'{type(bare_model(runner)).__name__} freezes, got {type(wrapper).__name__} (config key '
-                            'optim_wrapper.type).')
+            raise UserError(
+                'TeacherHook: only PrecisionOptimWrapper can freeze what '
+                f'{type(bare_model(runner)).__name__} freezes, got {type(wrapper).__name__} (config key '
+                'optim_wrapper.type).'
+            )

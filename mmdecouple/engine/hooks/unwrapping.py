@@ -1,4 +1,5 @@
 """The plain model and optimizers behind mmengine's wrappers."""
+
 from collections.abc import Iterator
 
 from mmengine.model import is_model_wrapper

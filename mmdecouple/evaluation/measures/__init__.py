@@ -1,4 +1,5 @@
 """The measures: what each draws, shows to a network and computes from its features, and what its metrics are called."""
+
 from mmdecouple.evaluation.measures.background_leak import BackgroundLeak
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, histogram
 from mmdecouple.evaluation.measures.context_shift import ContextShift
@@ -9,6 +10,17 @@ from mmdecouple.evaluation.measures.oknn import OKNN
 from mmdecouple.evaluation.measures.spec import MetricSpec
 
 __all__ = [
-    'LSC', 'OKNN', 'BackgroundLeak', 'ContextShift', 'Drawn', 'InterCouplingRatio', 'IntraCouplingRatio', 'Measure',
-    'MetricSpec', 'Probe', 'Reference', 'Score', 'histogram'
+    'LSC',
+    'OKNN',
+    'BackgroundLeak',
+    'ContextShift',
+    'Drawn',
+    'InterCouplingRatio',
+    'IntraCouplingRatio',
+    'Measure',
+    'MetricSpec',
+    'Probe',
+    'Reference',
+    'Score',
+    'histogram',
 ]

@@ -1,4 +1,5 @@
 """Background leak: how well the background's class is read off an object's feature."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,15 @@ class BackgroundLeak(Measure):
     name = 'background_leak'
     limits = ('bank', 'queries')
     metrics = (
-        MetricSpec('background_leak', 'background leak', "Accuracy with which a k-NN reads the background's class from "
-                   'an object feature (scenes only).', 'lower', percent=True, headline=True), )
+        MetricSpec(
+            'background_leak',
+            'background leak',
+            "Accuracy with which a k-NN reads the background's class from an object feature (scenes only).",
+            'lower',
+            percent=True,
+            headline=True,
+        ),
+    )
 
     bank: int = 3000
     queries: int = 1000
@@ -51,10 +59,9 @@ class BackgroundLeak(Measure):
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         for role in ('bank', 'query'):
             if sources[role].background(sources[role].images[0]) is None:
-                return Drawn([], [
-                    f'BackgroundLeak: left out, as data set {sources[role].name} has no labels of '
-                    'backgrounds.'
-                ])
+                return Drawn(
+                    [], [f'BackgroundLeak: left out, as data set {sources[role].name} has no labels of backgrounds.']
+                )
         draws, notes = [], []
         for role, limit in (('bank', self.bank), ('query', self.queries)):
             found = one_object_an_image(self, sources, role, limit, rng)
@@ -65,7 +72,9 @@ class BackgroundLeak(Measure):
                     image=image,
                     object=obj,
                     label=sources[role].background(image),
-                    one_split=sources.one_split) for image, obj in found
+                    one_split=sources.one_split,
+                )
+                for image, obj in found
             ]
         return Drawn(draws, notes)
 
@@ -77,12 +86,9 @@ class BackgroundLeak(Measure):
 
     def render(self, draw: dict, probe: str, sources: Sources) -> Probe:
         source = sources[draw['role']]
-        return Probe(
-            source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
+        return Probe(source.pixels(draw['image']), boxes=source.chosen(draw['image'], [draw['object']]))
 
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         rows, labels, images = {}, {}, {}
         for role in ('bank', 'query'):
             own = [i for i, draw in enumerate(draws) if draw['role'] == role]
@@ -96,11 +102,14 @@ class BackgroundLeak(Measure):
             self.k,
             device=device,
             query_groups=images['query'] if same else None,
-            bank_groups=images['bank'] if same else None)
+            bank_groups=images['bank'] if same else None,
+        )
         classes = int(max(labels['bank'].max(), labels['query'].max())) + 1
         total = votes(similarity, labels['bank'][neighbors], classes, temperature=self.temperature)
         hits = (ranks(total, labels['query']) < 1).double().numpy()
         groups = images['query'].numpy()
         return Score(
             metrics={self.name: stats.estimate(stats.mean(hits), groups)},
-            values={self.name: hits.tolist()}, groups={self.name: groups.tolist()})
+            values={self.name: hits.tolist()},
+            groups={self.name: groups.tolist()},
+        )

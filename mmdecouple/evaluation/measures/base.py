@@ -1,4 +1,5 @@
 """What a measure is: it draws objects, renders probe images, and scores their features."""
+
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -87,8 +88,9 @@ class Measure(ABC):
     @classmethod
     def specs(cls) -> tuple[MetricSpec, ...]:
         """Every metric that it gives with any settings."""
-        return cls.metrics + tuple(spec.variant(cls.name, other, suffix)
-                                   for other, suffix in cls.variants.items() for spec in cls.metrics)
+        return cls.metrics + tuple(
+            spec.variant(cls.name, other, suffix) for other, suffix in cls.variants.items() for spec in cls.metrics
+        )
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
@@ -116,9 +118,7 @@ class Measure(ABC):
         """The image of one label and what to pool from it."""
 
     @abstractmethod
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         """Numbers of the measure.
 
         Args:
@@ -140,7 +140,8 @@ def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
     return UserError(
         f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
         f'{filters}; relax it in a config that names the measure (config key measures of its '
-        'ProbeDataset), or leave the measure out (tools: --measures).')
+        'ProbeDataset), or leave the measure out (tools: --measures).'
+    )
 
 
 def fewer_note(measure: Measure, found: int, asked: int, what: str) -> list[str]:

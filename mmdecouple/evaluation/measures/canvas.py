@@ -1,4 +1,5 @@
 """Composing probe images: removed is ImageNet's mean, swapped comes from another image."""
+
 import numpy as np
 
 from mmdecouple.datasets.resizing import resize
@@ -16,7 +17,7 @@ def boxes_mask(boxes: np.ndarray, size: int) -> np.ndarray:
     mask = np.zeros((size, size), dtype=bool)
     for x1, y1, x2, y2 in boxes:
         top, left = max(int(np.floor(y1)), 0), max(int(np.floor(x1)), 0)
-        mask[top:int(np.ceil(y2)), left:int(np.ceil(x2))] = True
+        mask[top : int(np.ceil(y2)), left : int(np.ceil(x2))] = True
     return mask
 
 
@@ -43,8 +44,7 @@ def cells_inside(box: np.ndarray, size: int, cell: int) -> np.ndarray:
     columns = (centers >= box[0]) & (centers < box[2])
     rows = (centers >= box[1]) & (centers < box[3])
     inside = np.flatnonzero(rows[:, None] & columns)
-    return inside if len(inside) else np.flatnonzero(
-        cells_touched(boxes_mask(box[None], size), cell))
+    return inside if len(inside) else np.flatnonzero(cells_touched(boxes_mask(box[None], size), cell))
 
 
 def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
@@ -68,5 +68,5 @@ def shrink_object(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarr
     out = image.copy()
     out[y1:y2, x1:x2] = MEAN_COLOR
     top, left = y1 + (height - small_h) // 2, x1 + (width - small_w) // 2
-    out[top:top + small_h, left:left + small_w] = small
+    out[top : top + small_h, left : left + small_w] = small
     return out

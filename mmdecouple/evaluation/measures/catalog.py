@@ -1,4 +1,5 @@
 """All measures that there are, those of `custom_imports` included, and what their metrics are called."""
+
 from mmdecouple.evaluation.measures.background_leak import BackgroundLeak
 from mmdecouple.evaluation.measures.base import Measure
 from mmdecouple.evaluation.measures.context_shift import ContextShift
@@ -37,8 +38,10 @@ def metric_specs() -> dict[str, MetricSpec]:
         for spec in kind.specs():
             for word in (spec.key, spec.label):
                 if owners.setdefault(word, name) != name or spec.key in found:
-                    raise UserError(f'Measures {owners[word]} and {name} both have a metric {word!r}; give the key and '
-                                    f'the label of one another name (metrics of class {name}).')
+                    raise UserError(
+                        f'Measures {owners[word]} and {name} both have a metric {word!r}; give the key and '
+                        f'the label of one another name (metrics of class {name}).'
+                    )
             found[spec.key] = spec
     return found
 
@@ -53,7 +56,8 @@ def markdown_table() -> str:
     lines = ['| name | in tables | of `--measures` | what | best |', '| --- | --- | --- | --- | --- |']
     variants = ['| name | of `--measures` | label ends with |', '| --- | --- | --- |']
     for name, kind in measure_types().items():
-        lines += [f'| `{spec.key}` | {spec.title} | `{name}` | {spec.meaning} | {spec.better} |'
-                  for spec in kind.metrics]
+        lines += [
+            f'| `{spec.key}` | {spec.title} | `{name}` | {spec.meaning} | {spec.better} |' for spec in kind.metrics
+        ]
         variants += [f'| `{other}_*` | `{name}` | {suffix} |' for other, suffix in kind.variants.items()]
     return '\n'.join([*lines, '', *variants]) + '\n'

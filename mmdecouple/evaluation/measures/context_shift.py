@@ -1,4 +1,5 @@
 """Context shift: how far an object's feature moves when everything outside its box is swapped."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,15 @@ from torch import Tensor
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
-    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram)
+    Drawn,
+    Measure,
+    Probe,
+    Reference,
+    Score,
+    check_positive,
+    fewer_note,
+    histogram,
+)
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import one_object_an_image, other_image
 from mmdecouple.evaluation.measures.spec import MetricSpec
@@ -32,10 +41,16 @@ class ContextShift(Measure):
     """
 
     name = 'context_shift'
-    limits = ('objects', )
+    limits = ('objects',)
     metrics = (
-        MetricSpec('context_shift', 'context shift', '1 - centered cosine of an object feature when everything outside '
-                   'its box is swapped.', 'lower', headline=True, histogram='context_shift'),
+        MetricSpec(
+            'context_shift',
+            'context shift',
+            '1 - centered cosine of an object feature when everything outside its box is swapped.',
+            'lower',
+            headline=True,
+            histogram='context_shift',
+        ),
         MetricSpec('context_shift_raw', 'context shift, raw', 'Context shift without centering the features.', 'lower'),
     )
 
@@ -47,15 +62,11 @@ class ContextShift(Measure):
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         draws = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
-            draws.append(
-                dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
+            draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
         return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
 
     def references(self, draw: dict) -> list[Reference]:
-        return [
-            Reference('query', draw['image'], (draw['object'], )),
-            Reference('query', draw['background'])
-        ]
+        return [Reference('query', draw['image'], (draw['object'],)), Reference('query', draw['background'])]
 
     def probes(self, draw: dict) -> list[str]:
         return ['clean', 'swapped']
@@ -64,13 +75,10 @@ class ContextShift(Measure):
         source = sources.query
         image, boxes = source.pixels(draw['image']), source.chosen(draw['image'], [draw['object']])
         if probe == 'swapped':
-            image = compose(image, source.pixels(draw['background']),
-                            boxes_mask(boxes, sources.size))
+            image = compose(image, source.pixels(draw['background']), boxes_mask(boxes, sources.size))
         return Probe(image, boxes=boxes)
 
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         z = torch.stack([torch.cat(rows) for rows in features]).double()
         center = z[:, 0].mean(0)
         groups = np.array([draw['image'] for draw in draws])

@@ -1,4 +1,5 @@
 """Random choices that several measures make: images, objects in them, backgrounds, pairs."""
+
 from collections.abc import Callable
 from itertools import islice
 
@@ -14,8 +15,9 @@ def large_enough(boxes: np.ndarray, cell: float) -> np.ndarray:
     return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= cell
 
 
-def draw_images(images: list[int], limit: int | None, rng: np.random.Generator,
-                fits: Callable[[int], bool]) -> list[int]:
+def draw_images(
+    images: list[int], limit: int | None, rng: np.random.Generator, fits: Callable[[int], bool]
+) -> list[int]:
     """All images, or `limit` that fit, drawn without replacement; in the order of the data set."""
     if limit is None or limit >= len(images):
         return images
@@ -31,8 +33,7 @@ def other_image(source: ObjectSource, image: int, rng: np.random.Generator) -> i
     """
     images = source.images
     if len(images) < 2:
-        raise UserError(
-            f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
+        raise UserError(f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
     other = image
     while other == image:
         other = images[int(rng.integers(len(images)))]
@@ -40,7 +41,7 @@ def other_image(source: ObjectSource, image: int, rng: np.random.Generator) -> i
 
 
 def one_object_an_image(
-    measure: Measure, sources: Sources, role: str, limit: int, rng: np.random.Generator,
+    measure: Measure, sources: Sources, role: str, limit: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """(image id, object id) of a random object in each of up to `limit` random images.
 
@@ -58,15 +59,15 @@ def one_object_an_image(
             break
     if not found:
         raise no_candidate(
-            measure, f'both sides of a box at least one cell ({sources.cell} px at size '
-            f'{sources.size})', source.name)
+            measure, f'both sides of a box at least one cell ({sources.cell} px at size {sources.size})', source.name
+        )
     return [(image, obj) for _, image, obj in sorted(found)]
 
 
 def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
     n = len(labels)
-    possible = n * n - sum(int(c)**2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
+    possible = n * n - sum(int(c) ** 2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
     if possible <= 2 * count:
         every = np.argwhere(labels[:, None] != labels) if possible else np.empty((0, 2), int)
         return [(int(a), int(b)) for a, b in every[rng.permutation(len(every))[:count]]]

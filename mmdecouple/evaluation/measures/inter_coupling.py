@@ -1,7 +1,8 @@
 """Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +11,16 @@ from torch import Tensor
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
-    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
+    Drawn,
+    Measure,
+    Probe,
+    Reference,
+    Score,
+    check_positive,
+    fewer_note,
+    histogram,
+    no_candidate,
+)
 from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
 from mmdecouple.evaluation.measures.drawing import draw_pairs
 from mmdecouple.evaluation.measures.spec import MetricSpec
@@ -28,17 +38,34 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
     key = f'cr_inter_{reference}'
 
     def spec(ending: str, label: str, statistic: str, **more: Any) -> MetricSpec:
-        return MetricSpec(f'{key}_{ending}', label, f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} '
-                          'over pairs. 1: the neighbor changes nothing.', '1', **more)
+        return MetricSpec(
+            f'{key}_{ending}',
+            label,
+            f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} '
+            'over pairs. 1: the neighbor changes nothing.',
+            '1',
+            **more,
+        )
 
     return (
         spec('median', ratio, 'median', headline=reference == 'clean', histogram=key),
         spec('mean', f'{ratio}, mean', 'mean'),
         spec('ratio_of_means', f'{ratio}, ratio of means', 'ratio of means'),
-        MetricSpec(f'{key}_clamped_share', clamped, f'Share of the denominators of CR inter that met the floor, '
-                   f'{where}. Above a few percent read the pull instead.', percent=True),
-        MetricSpec(f'{key}_dcos', pull, f'Pull of the neighbor: what B itself adds to the centered cosine of A and B, '
-                   f'{where}; finite where the ratio clamps.', '0', headline=reference == 'masked'),
+        MetricSpec(
+            f'{key}_clamped_share',
+            clamped,
+            f'Share of the denominators of CR inter that met the floor, '
+            f'{where}. Above a few percent read the pull instead.',
+            percent=True,
+        ),
+        MetricSpec(
+            f'{key}_dcos',
+            pull,
+            f'Pull of the neighbor: what B itself adds to the centered cosine of A and B, '
+            f'{where}; finite where the ratio clamps.',
+            '0',
+            headline=reference == 'masked',
+        ),
     )
 
 
@@ -79,11 +106,18 @@ class InterCouplingRatio(Measure):
     """
 
     name = 'cr_inter'
-    limits = ('pairs', )
-    metrics = (*_metrics('clean', 'A whole in the reference', 'CR inter', 'clamped', 'pull, clean'),
-               *_metrics('masked', 'A masked in the reference too', 'CR inter, masked', 'clamped, masked', 'pull'))
-    variants = {'cr_inter_shrink': 'A shrunk', 'cr_inter_token': 'mask token', 'cr_inter_full': 'full size',
-                'cr_inter_shrink_full': 'A shrunk, full size', 'cr_inter_token_full': 'mask token, full size'}
+    limits = ('pairs',)
+    metrics = (
+        *_metrics('clean', 'A whole in the reference', 'CR inter', 'clamped', 'pull, clean'),
+        *_metrics('masked', 'A masked in the reference too', 'CR inter, masked', 'clamped, masked', 'pull'),
+    )
+    variants: ClassVar = {
+        'cr_inter_shrink': 'A shrunk',
+        'cr_inter_token': 'mask token',
+        'cr_inter_full': 'full size',
+        'cr_inter_shrink_full': 'A shrunk, full size',
+        'cr_inter_token_full': 'mask token, full size',
+    }
 
     pairs: int = 2000
     min_area: float = 0.05
@@ -96,8 +130,7 @@ class InterCouplingRatio(Measure):
     def __post_init__(self) -> None:
         check_positive(self, pairs=self.pairs, eps=self.eps)
         if self.removal not in REMOVALS:
-            raise UserError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, '
-                            f'got {self.removal!r}.')
+            raise UserError(f'InterCouplingRatio: removal must be one of {", ".join(REMOVALS)}, got {self.removal!r}.')
         if self.alone not in ALONE:
             raise UserError(f'InterCouplingRatio: alone must be one of {", ".join(ALONE)}, got {self.alone!r}.')
         chosen = (self.removal, 'mask'), (self.alone, 'half')
@@ -127,19 +160,28 @@ class InterCouplingRatio(Measure):
                 'two images of different classes, each with exactly one object whose box covers '
                 f'{self.min_area} to {self.max_area} of the image with sides of at least '
                 f'{self.min_side} px '
-                f'(min_area, max_area, min_side; {len(images)} images pass)', source.name)
+                f'(min_area, max_area, min_side; {len(images)} images pass)',
+                source.name,
+            )
         draws = []
         for a, b in chosen:
             cells = cells_inside(source.boxes(images[a])[0], sources.size, sources.cell)
-            draws.append(dict(
-                a=images[a], a_object=int(source.info(images[a])['ids'][0]),
-                b=images[b], b_object=int(source.info(images[b])['ids'][0]),
-                cells=rng.permutation(cells).tolist()))
+            draws.append(
+                dict(
+                    a=images[a],
+                    a_object=int(source.info(images[a])['ids'][0]),
+                    b=images[b],
+                    b_object=int(source.info(images[b])['ids'][0]),
+                    cells=rng.permutation(cells).tolist(),
+                )
+            )
         return Drawn(draws, fewer_note(self, len(draws), self.pairs, 'pairs'))
 
     def references(self, draw: dict) -> list[Reference]:
-        return [Reference('singles', draw['a'], (draw['a_object'],)),
-                Reference('singles', draw['b'], (draw['b_object'],))]
+        return [
+            Reference('singles', draw['a'], (draw['a_object'],)),
+            Reference('singles', draw['b'], (draw['b_object'],)),
+        ]
 
     def probes(self, draw: dict) -> list[Hashable]:
         return ['b', *(('a', r) for r in RATIOS), *(('ab', r) for r in RATIOS)]
@@ -148,15 +190,13 @@ class InterCouplingRatio(Measure):
         source, size = sources.singles, sources.size
         canvas, left = blank(size, 2 * size), 0 if self.alone == 'full' else size
         if probe == 'b':
-            canvas[:, left:left + size] = source.pixels(draw['b'])
-            canvas = canvas[:, :left + size]
-            return Probe(
-                canvas,
-                boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([left, 0] * 2))
+            canvas[:, left : left + size] = source.pixels(draw['b'])
+            canvas = canvas[:, : left + size]
+            return Probe(canvas, boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([left, 0] * 2))
         kind, ratio = probe
         box = source.chosen(draw['a'], [draw['a_object']])
         image = source.pixels(draw['a'])
-        cells = draw['cells'][:round(ratio * len(draw['cells']))]
+        cells = draw['cells'][: round(ratio * len(draw['cells']))]
         masked = None
         if self.removal == 'shrink':
             canvas[:, :size] = shrink_object(image, box[0], 1 - ratio)
@@ -170,15 +210,13 @@ class InterCouplingRatio(Measure):
         if kind == 'ab':
             canvas[:, size:] = source.pixels(draw['b'])
         elif self.alone == 'full':
-            canvas, masked = canvas[:, :size], None if masked is None else masked[:, :masked.shape[1] // 2]
+            canvas, masked = canvas[:, :size], None if masked is None else masked[:, : masked.shape[1] // 2]
         return Probe(canvas, boxes=box, masked=masked)
 
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         z = torch.stack([torch.cat(rows) for rows in features]).double()
         count = len(RATIOS)
-        b, alone, beside = z[:, :1], z[:, 1:1 + count], z[:, 1 + count:]
+        b, alone, beside = z[:, :1], z[:, 1 : 1 + count], z[:, 1 + count :]
         groups = np.array([draw['a'] for draw in draws])
         center = torch.cat([b[:, 0], alone[:, 0]]).mean(0)
         out = Score()
@@ -190,8 +228,7 @@ class InterCouplingRatio(Measure):
             dcos = cos_beside - F.cosine_similarity(single - center, b - center, dim=-1).numpy()
             self._summarize(out, key, numerator, denominator, groups)
             for name, values in (('clamped_share', clamped), ('dcos', dcos)):
-                out.metrics[f'{key}_{name}'] = stats.estimate(
-                    stats.mean(values[:, 1:].mean(1)), groups)
+                out.metrics[f'{key}_{name}'] = stats.estimate(stats.mean(values[:, 1:].mean(1)), groups)
             out.values[f'{key}_dcos'] = dcos[:, 1:].mean(1).tolist()
             out.groups[f'{key}_dcos'] = groups.tolist()
         return out
@@ -202,27 +239,23 @@ class InterCouplingRatio(Measure):
         return np.maximum(raw, self.eps), (raw < self.eps).astype(float)
 
     def _summarize(
-        self,
-        out: Score,
-        key: str,
-        numerator: np.ndarray,
-        denominator: np.ndarray,
-        groups: np.ndarray,
+        self, out: Score, key: str, numerator: np.ndarray, denominator: np.ndarray, groups: np.ndarray
     ) -> None:
         ratio = numerator / denominator
         steps = range(1, len(RATIOS))
         parts_of = dict(
             mean=[stats.mean(ratio[:, r]) for r in steps],
             median=[stats.median(ratio[:, r]) for r in steps],
-            ratio_of_means=[
-                stats.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps])
+            ratio_of_means=[stats.ratio_of_means(numerator[:, r], denominator[:, r]) for r in steps],
+        )
         for name, parts in parts_of.items():
             out.metrics[f'{key}_{name}'] = stats.estimate(stats.average(parts), groups)
         out.curves[key] = dict(
             ratio=list(RATIOS),
             mean=ratio.mean(0).tolist(),
             median=np.median(ratio, axis=0).tolist(),
-            ratio_of_means=(numerator.mean(0) / denominator.mean(0)).tolist())
+            ratio_of_means=(numerator.mean(0) / denominator.mean(0)).tolist(),
+        )
         out.values[key] = ratio[:, 1:].mean(1).tolist()
         out.groups[key] = groups.tolist()
         out.histograms[key] = histogram(ratio[:, 1:].mean(1), HISTOGRAM_END)

@@ -1,4 +1,5 @@
 """Intra-object coupling ratio: how a part's feature changes with the rest of its object."""
+
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,16 @@ from torch import Tensor
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
-    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram, no_candidate)
+    Drawn,
+    Measure,
+    Probe,
+    Reference,
+    Score,
+    check_positive,
+    fewer_note,
+    histogram,
+    no_candidate,
+)
 from mmdecouple.evaluation.measures.canvas import blank, cells_to_pixels, cells_touched, compose
 from mmdecouple.evaluation.measures.drawing import other_image
 from mmdecouple.evaluation.measures.spec import MetricSpec
@@ -44,13 +54,24 @@ class IntraCouplingRatio(Measure):
     """
 
     name = 'cr_intra'
-    limits = ('objects', )
+    limits = ('objects',)
     metrics = (
-        MetricSpec('cr_intra_pixel', 'CR intra', 'Intra-object coupling ratio (eq. 4): change of a part of an object '
-                   'when the rest of it is replaced, cut along pixels, so that cells on the border see both.', 'lower',
-                   histogram='cr_intra_pixel'),
-        MetricSpec('cr_intra_cell', 'CR intra, cells', 'Intra-object coupling ratio, cut along whole cells, so that '
-                   'none is mixed.', 'lower', headline=True, histogram='cr_intra_cell'),
+        MetricSpec(
+            'cr_intra_pixel',
+            'CR intra',
+            'Intra-object coupling ratio (eq. 4): change of a part of an object '
+            'when the rest of it is replaced, cut along pixels, so that cells on the border see both.',
+            'lower',
+            histogram='cr_intra_pixel',
+        ),
+        MetricSpec(
+            'cr_intra_cell',
+            'CR intra, cells',
+            'Intra-object coupling ratio, cut along whole cells, so that none is mixed.',
+            'lower',
+            headline=True,
+            histogram='cr_intra_cell',
+        ),
     )
 
     objects: int = 5000
@@ -59,14 +80,9 @@ class IntraCouplingRatio(Measure):
     region: str = 'rest'
 
     def __post_init__(self) -> None:
-        check_positive(
-            self,
-            objects=self.objects,
-            min_cells=self.min_cells,
-            min_part_cells=self.min_part_cells)
+        check_positive(self, objects=self.objects, min_cells=self.min_cells, min_part_cells=self.min_part_cells)
         if self.region not in ('rest', 'all_outside'):
-            raise UserError(
-                f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
+            raise UserError(f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
@@ -74,7 +90,7 @@ class IntraCouplingRatio(Measure):
         return dict(objects=1000, min_cells=4, min_part_cells=1)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
-        source, area = sources.bank, sources.cell ** 2
+        source, area = sources.bank, sources.cell**2
         candidates = []
         for image in source.images:
             boxes = source.boxes(image)
@@ -87,18 +103,22 @@ class IntraCouplingRatio(Measure):
             quadrants = rng.permutation(4)
             if source.mask(image, obj).sum() < self.min_cells * area:
                 continue
-            fitting = [int(q) for q in quadrants
-                       if self._part(source, image, obj, q).sum() >= self.min_part_cells * area]
+            fitting = [
+                int(q) for q in quadrants if self._part(source, image, obj, q).sum() >= self.min_part_cells * area
+            ]
             if fitting:
-                draws.append(dict(image=image, object=obj, quadrant=fitting[0],
-                                  background=other_image(source, image, rng)))
+                draws.append(
+                    dict(image=image, object=obj, quadrant=fitting[0], background=other_image(source, image, rng))
+                )
             if len(draws) == self.objects:
                 break
         if not draws:
             raise no_candidate(
                 self,
                 f'mask of at least {self.min_cells} cells of {sources.cell} px and a quadrant '
-                f'of it of at least {self.min_part_cells} (min_cells, min_part_cells)', source.name)
+                f'of it of at least {self.min_part_cells} (min_cells, min_part_cells)',
+                source.name,
+            )
         return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
 
     @staticmethod
@@ -114,10 +134,7 @@ class IntraCouplingRatio(Measure):
         return part
 
     def references(self, draw: dict) -> list[Reference]:
-        return [
-            Reference('bank', draw['image'], (draw['object'], )),
-            Reference('bank', draw['background'])
-        ]
+        return [Reference('bank', draw['image'], (draw['object'],)), Reference('bank', draw['background'])]
 
     def probes(self, draw: dict) -> list[Hashable]:
         return [(variant, state) for variant in VARIANTS for state in STATES]
@@ -132,13 +149,10 @@ class IntraCouplingRatio(Measure):
         if variant == 'cell':
             cells = cells_touched(replaced, cell) & ~cells_touched(part, cell)
             replaced = cells_to_pixels(cells, cell)
-        other = blank(sources.size, sources.size) if state == 'alone' else source.pixels(
-            draw['background'])
+        other = blank(sources.size, sources.size) if state == 'alone' else source.pixels(draw['background'])
         return Probe(compose(other, source.pixels(draw['image']), replaced), weights=part[None])
 
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         z = torch.stack([torch.cat(rows) for rows in features]).double()
         groups = np.array([draw['image'] for draw in draws])
         out = Score()

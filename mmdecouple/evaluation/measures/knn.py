@@ -1,4 +1,5 @@
 """Cosine k-nearest-neighbor classification with memory bounded by two chunk sizes."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -6,9 +7,9 @@ from torch import Tensor
 from mmdecouple.utils.errors import UserError
 
 _INDEX_BITS = 32
-_INDEX_MASK = 2 ** _INDEX_BITS - 1
-_SCALE = 2 ** 30
-_EXCLUDED = -2 ** 31
+_INDEX_MASK = 2**_INDEX_BITS - 1
+_SCALE = 2**30
+_EXCLUDED = -(2**31)
 
 
 def nearest(
@@ -49,21 +50,22 @@ def nearest(
     if len(bank) == 0:
         raise UserError('nearest: the bank is empty; nothing to compare the queries with.')
     if min(k, query_chunk, bank_chunk) < 1:
-        raise UserError(f'nearest: k, query_chunk and bank_chunk must be at least 1, got '
-                        f'{k}, {query_chunk}, {bank_chunk}.')
+        raise UserError(
+            f'nearest: k, query_chunk and bank_chunk must be at least 1, got {k}, {query_chunk}, {bank_chunk}.'
+        )
     k = min(k, len(bank))
     found = []
     for start in range(0, len(query), query_chunk):
-        rows = _unit(query[start:start + query_chunk], device)
+        rows = _unit(query[start : start + query_chunk], device)
         groups = None
         if query_groups is not None:
-            groups = query_groups[start:start + query_chunk].to(device)
+            groups = query_groups[start : start + query_chunk].to(device)
         best = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
         for offset in range(0, len(bank), bank_chunk):
-            part = _unit(bank[offset:offset + bank_chunk], device)
+            part = _unit(bank[offset : offset + bank_chunk], device)
             grid = (rows @ part.T).mul_(_SCALE).round_().to(torch.int64)
             if groups is not None and bank_groups is not None:
-                own = groups[:, None] == bank_groups[offset:offset + bank_chunk].to(device)
+                own = groups[:, None] == bank_groups[offset : offset + bank_chunk].to(device)
                 grid.masked_fill_(own, _EXCLUDED)
             index = torch.arange(offset, offset + len(part), device=device)
             keys = (grid << _INDEX_BITS) + (_INDEX_MASK - index)
@@ -78,9 +80,7 @@ def nearest(
     return similarity, _INDEX_MASK - (keys & _INDEX_MASK)
 
 
-def votes(
-    similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None,
-) -> Tensor:
+def votes(similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None) -> Tensor:
     """Votes for each class: exp(similarity / temperature), or 1 a neighbor for a majority.
 
     Args:

@@ -1,7 +1,8 @@
 """Local semantic consistency: does a place look to a network as it does when all else is cut away?"""
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,15 @@ from torch import Tensor
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.local_consistency import check_window
 from mmdecouple.evaluation.measures.base import (
-    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, histogram)
+    Drawn,
+    Measure,
+    Probe,
+    Reference,
+    Score,
+    check_positive,
+    fewer_note,
+    histogram,
+)
 from mmdecouple.evaluation.measures.spec import MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
@@ -38,15 +47,25 @@ class LSC(Measure):
     """
 
     name = 'lsc'
-    limits = ('images', )
+    limits = ('images',)
     metrics = (
-        MetricSpec('lsc_mean', 'LSC', 'Local semantic consistency (eq. 20): cosine of a window of cells in its image '
-                   'and cut out of it, mean over windows and images. 1: the rest of the image changes nothing.',
-                   'higher', headline=True, histogram='lsc'),
-        MetricSpec('lsc_centered_mean', 'LSC, centered', 'Local semantic consistency without the direction that all '
-                   'windows share.', 'higher'),
+        MetricSpec(
+            'lsc_mean',
+            'LSC',
+            'Local semantic consistency (eq. 20): cosine of a window of cells in its image '
+            'and cut out of it, mean over windows and images. 1: the rest of the image changes nothing.',
+            'higher',
+            headline=True,
+            histogram='lsc',
+        ),
+        MetricSpec(
+            'lsc_centered_mean',
+            'LSC, centered',
+            'Local semantic consistency without the direction that all windows share.',
+            'higher',
+        ),
     )
-    variants = {'lsc_class': 'class token'}
+    variants: ClassVar = {'lsc_class': 'class token'}
 
     images: int = 50
     window: int = 5
@@ -69,12 +88,17 @@ class LSC(Measure):
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         cells, images = sources.size // sources.cell, sources.query.images
         if cells < self.window:
-            return Drawn([], [f'LSC: left out, images of {cells} x {cells} cells are smaller than a window of '
-                              f'{self.window} x {self.window}.'])
-        chosen = sorted(rng.permutation(len(images))[:self.images])
+            return Drawn(
+                [],
+                [
+                    f'LSC: left out, images of {cells} x {cells} cells are smaller than a window of '
+                    f'{self.window} x {self.window}.'
+                ],
+            )
+        chosen = sorted(rng.permutation(len(images))[: self.images])
         draws = [dict(image=images[i], cells=cells) for i in chosen]
         for draw in draws if cells**2 > self.cells else []:
-            draw['places'] = np.sort(rng.permutation(cells**2)[:self.cells]).tolist()
+            draw['places'] = np.sort(rng.permutation(cells**2)[: self.cells]).tolist()
         return Drawn(draws, fewer_note(self, len(chosen), self.images, 'images'))
 
     def references(self, draw: dict) -> list[Reference]:
@@ -89,14 +113,17 @@ class LSC(Measure):
             return Probe(image, weights=self._windows(draw, cell))
         row, column = (place * cell for place in divmod(probe, draw['cells']))
         side = self.window * cell
-        padded = np.pad(image, ((reach * cell, ) * 2, (reach * cell, ) * 2, (0, 0)), mode='reflect')
-        return Probe(padded[row:row + side, column:column + side], weights=np.ones((1, side, side), bool),
-                     class_token=self.crop_feature == 'class_token')
+        padded = np.pad(image, ((reach * cell,) * 2, (reach * cell,) * 2, (0, 0)), mode='reflect')
+        return Probe(
+            padded[row : row + side, column : column + side],
+            weights=np.ones((1, side, side), bool),
+            class_token=self.crop_feature == 'class_token',
+        )
 
     @staticmethod
     def _places(draw: dict) -> list[int]:
         """Compared cells of an image, counted row by row."""
-        return draw.get('places', list(range(draw['cells']**2)))
+        return draw.get('places', list(range(draw['cells'] ** 2)))
 
     def _windows(self, draw: dict, cell: int) -> np.ndarray:
         """Bool (places, H, W): the window around each compared cell, clipped to the image."""

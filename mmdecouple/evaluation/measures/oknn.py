@@ -1,4 +1,5 @@
 """Object-level k-NN accuracy, clean (OKNN) and with the surroundings swapped (OKNN-D)."""
+
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +9,15 @@ from torch import Tensor
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
-    Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note, no_candidate)
+    Drawn,
+    Measure,
+    Probe,
+    Reference,
+    Score,
+    check_positive,
+    fewer_note,
+    no_candidate,
+)
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import draw_images, large_enough, other_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
@@ -16,15 +25,26 @@ from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
 from mmdecouple.evaluation.sources import Sources
 from mmdecouple.registry import MEASURES
 
-SIZE_BINS = {'small': (0, 32 ** 2), 'medium': (32 ** 2, 96 ** 2), 'large': (96 ** 2, np.inf)}
+SIZE_BINS = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, np.inf)}
 
 
 def _accuracies(key: str, label: str, what: str, headline: bool = False) -> tuple[MetricSpec, ...]:
     return tuple(
-        MetricSpec(f'{key}_{ending}', f'{label}{more}', f'{what}{how}.', 'higher', True, RECOGNITION,
-                   headline and ending == 'top1')
-        for ending, more, how in (('top1', '', ''), ('top5', ' top-5', '; among the first five'),
-                                  ('class_mean', ' class mean', '; averaged over classes')))
+        MetricSpec(
+            f'{key}_{ending}',
+            f'{label}{more}',
+            f'{what}{how}.',
+            'higher',
+            True,
+            RECOGNITION,
+            headline and ending == 'top1',
+        )
+        for ending, more, how in (
+            ('top1', '', ''),
+            ('top5', ' top-5', '; among the first five'),
+            ('class_mean', ' class mean', '; averaged over classes'),
+        )
+    )
 
 
 def _accuracy(key: str, label: str, what: str) -> MetricSpec:
@@ -60,12 +80,23 @@ class OKNN(Measure):
     metrics = (
         *_accuracies('oknn', 'OKNN', 'Share of annotated objects whose class a cosine k-NN of features finds', True),
         *_accuracies('oknn_matched', 'OKNN matched', 'OKNN of exactly the objects that OKNN-D scores'),
-        *_accuracies('oknn_d', 'OKNN-D', 'OKNN after everything outside the drawn boxes was replaced by another image, '
-                     'in bank and queries', True),
-        _accuracy('oknn_d_query_top1', 'OKNN-D, queries only', 'OKNN-D with disturbed queries and a clean bank: closer '
-                  'to a robustness test.'),
-        *(_accuracy(f'oknn_{name}_top1', f'OKNN, {name} objects', f"OKNN of COCO's {name} objects, by the area of the "
-                    'box.') for name in SIZE_BINS),
+        *_accuracies(
+            'oknn_d',
+            'OKNN-D',
+            'OKNN after everything outside the drawn boxes was replaced by another image, in bank and queries',
+            True,
+        ),
+        _accuracy(
+            'oknn_d_query_top1',
+            'OKNN-D, queries only',
+            'OKNN-D with disturbed queries and a clean bank: closer to a robustness test.',
+        ),
+        *(
+            _accuracy(
+                f'oknn_{name}_top1', f'OKNN, {name} objects', f"OKNN of COCO's {name} objects, by the area of the box."
+            )
+            for name in SIZE_BINS
+        ),
         MetricSpec('oknn_gap', 'gap', 'OKNN matched - OKNN-D: what depended on context.', 'lower', True, headline=True),
     )
 
@@ -84,15 +115,17 @@ class OKNN(Measure):
         draws, notes = [], []
         for role, limit in (('bank', self.bank_images), ('query', self.query_images)):
             source = sources[role]
-            found = [self._draw_image(sources, role, image, rng)
-                     for image in draw_images(source.images, limit, rng, partial(self._fits, sources, role))]
             found = [
-                draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])
+                self._draw_image(sources, role, image, rng)
+                for image in draw_images(source.images, limit, rng, partial(self._fits, sources, role))
             ]
+            found = [draw for draw in found if draw['chosen'] or (role == 'query' and draw['objects'])]
             if not any(draw['chosen'] for draw in found):
                 raise no_candidate(
-                    self, f'both sides of a box at least one cell ({sources.cell} px '
-                    f'at size {sources.size})', source.name)
+                    self,
+                    f'both sides of a box at least one cell ({sources.cell} px at size {sources.size})',
+                    source.name,
+                )
             draws += found
             notes += fewer_note(self, len(found), limit or 0, f'{role} images')
         return Drawn(draws, notes)
@@ -106,11 +139,10 @@ class OKNN(Measure):
         info = source.info(image)
         large = large_enough(source.boxes(image), sources.cell)
         ids = [int(key) for key in info['ids']]
-        chosen = [ids[i] for i in rng.permutation(np.flatnonzero(large))[:self.per_image]]
+        chosen = [ids[i] for i in rng.permutation(np.flatnonzero(large))[: self.per_image]]
         objects = ids if role == 'query' else chosen
         labels = {int(key): int(label) for key, label in zip(info['ids'], info['labels'])}
-        areas = {int(key): float((box[2] - box[0]) * (box[3] - box[1]))
-                 for key, box in zip(info['ids'], info['boxes'])}
+        areas = {int(key): float((box[2] - box[0]) * (box[3] - box[1])) for key, box in zip(info['ids'], info['boxes'])}
         return dict(
             role=role,
             image=image,
@@ -119,11 +151,14 @@ class OKNN(Measure):
             background=other_image(source, image, rng),
             labels=[labels[key] for key in objects],
             areas=[areas[key] for key in objects],
-            one_split=sources.one_split)
+            one_split=sources.one_split,
+        )
 
     def references(self, draw: dict) -> list[Reference]:
-        return [Reference(draw['role'], draw['image'], tuple(draw['objects'])),
-                Reference(draw['role'], draw['background'])]
+        return [
+            Reference(draw['role'], draw['image'], tuple(draw['objects'])),
+            Reference(draw['role'], draw['background']),
+        ]
 
     def probes(self, draw: dict) -> list[str]:
         return ['clean', 'disturbed'] if draw['chosen'] else ['clean']
@@ -137,21 +172,23 @@ class OKNN(Measure):
         kept = boxes_mask(boxes, sources.size)
         return Probe(compose(image, source.pixels(draw['background']), kept), boxes=boxes)
 
-    def score(
-        self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu',
-    ) -> Score:
-        tables = {role: _Table([(d, f) for d, f in zip(draws, features) if d['role'] == role])
-                  for role in ('bank', 'query')}
+    def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
+        tables = {
+            role: _Table([(d, f) for d, f in zip(draws, features) if d['role'] == role]) for role in ('bank', 'query')
+        }
         bank, query = tables['bank'], tables['query']
         classes = int(max(bank.labels.max(), query.labels.max())) + 1
         same = draws[0]['one_split']
 
-        def hits(bank_rows: Tensor, query_rows: Tensor,
-                 index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        def hits(bank_rows: Tensor, query_rows: Tensor, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
             similarity, neighbors = nearest(
-                query_rows, bank_rows, self.k, device=device,
+                query_rows,
+                bank_rows,
+                self.k,
+                device=device,
                 query_groups=query.images[index] if same else None,
-                bank_groups=bank.images if same else None)
+                bank_groups=bank.images if same else None,
+            )
             total = votes(similarity, bank.labels[neighbors], classes, temperature=self.temperature)
             rank = ranks(total, query.labels[index]).numpy()
             return rank < 1, rank < min(5, classes)
@@ -166,28 +203,23 @@ class OKNN(Measure):
 
         out = Score()
         for prefix, (top1, top5), rows in (
-                ('oknn', full, slice(None)),
-                ('oknn_matched', matched, chosen),
-                ('oknn_d', disturbed, chosen)):
+            ('oknn', full, slice(None)),
+            ('oknn_matched', matched, chosen),
+            ('oknn_d', disturbed, chosen),
+        ):
             out.metrics[f'{prefix}_top1'] = stats.estimate(stats.mean(top1), groups[rows])
             out.metrics[f'{prefix}_top5'] = stats.estimate(stats.mean(top5), groups[rows])
-            out.metrics[f'{prefix}_class_mean'] = stats.estimate(
-                stats.class_mean(top1, labels[rows]), groups[rows])
+            out.metrics[f'{prefix}_class_mean'] = stats.estimate(stats.class_mean(top1, labels[rows]), groups[rows])
             out.values[f'{prefix}_top1'] = top1.astype(float).tolist()
             out.groups[f'{prefix}_top1'] = groups[rows].tolist()
-        out.metrics['oknn_d_query_top1'] = stats.estimate(
-            stats.mean(query_only[0]), groups[chosen])
+        out.metrics['oknn_d_query_top1'] = stats.estimate(stats.mean(query_only[0]), groups[chosen])
         gap = matched[0].astype(float) - disturbed[0]
         out.metrics['oknn_gap'] = stats.estimate(stats.mean(gap), groups[chosen])
         out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
-        bins = {
-            name: (query.areas >= low) & (query.areas < high)
-            for name, (low, high) in SIZE_BINS.items()
-        }
+        bins = {name: (query.areas >= low) & (query.areas < high) for name, (low, high) in SIZE_BINS.items()}
         for name, rows in bins.items():
             if rows.any() and not rows.all():
-                out.metrics[f'oknn_{name}_top1'] = stats.estimate(
-                    stats.mean(full[0][rows]), groups[rows])
+                out.metrics[f'oknn_{name}_top1'] = stats.estimate(stats.mean(full[0][rows]), groups[rows])
         return out
 
 

@@ -1,4 +1,5 @@
 """How a metric is called, shown and read: one `MetricSpec` a metric, on the measure that computes it."""
+
 from dataclasses import dataclass, replace
 
 RECOGNITION = 'Does it recognize objects?'
@@ -69,5 +70,6 @@ class MetricSpec:
             suffix: What is added to the label.
         """
         histogram = self.histogram and other + self.histogram.removeprefix(name)
-        return replace(self, key=other + self.key.removeprefix(name), label=f'{self.label}, {suffix}',
-                       histogram=histogram)
+        return replace(
+            self, key=other + self.key.removeprefix(name), label=f'{self.label}, {suffix}', histogram=histogram
+        )

@@ -1,4 +1,5 @@
 """Whether probe images divide into the cells of the networks that are to see them."""
+
 import math
 
 from mmdecouple.evaluation.measures.lsc import LSC
@@ -22,9 +23,13 @@ def check_cells(networks: dict[str, Network], probe: dict) -> None:
         if size % network.cell:
             common = math.lcm(cell, *(other.cell for other in networks.values()))
             near = max(round(size / common), 1) * common
-            raise UserError(f'Images of {size} pixels do not divide into the cells of {name}, which are '
-                            f'{network.cell} pixels; take another --size, such as {near}.')
+            raise UserError(
+                f'Images of {size} pixels do not divide into the cells of {name}, which are '
+                f'{network.cell} pixels; take another --size, such as {near}.'
+            )
         odd = next((crop for crop in crops if crop <= size and crop % network.cell), None)
         if odd:
-            raise UserError(f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
-                            'measure networks of one cell together, or leave LSC out (--measures).')
+            raise UserError(
+                f'LSC would show crops of {odd} pixels to {name}, whose cells are {network.cell} pixels; '
+                'measure networks of one cell together, or leave LSC out (--measures).'
+            )

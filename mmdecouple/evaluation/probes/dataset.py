@@ -1,4 +1,5 @@
 """The probe images of all measures as one data set."""
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,13 @@ from torch.utils.data import Dataset
 
 from mmdecouple.evaluation.measures.catalog import default_measures
 from mmdecouple.evaluation.probes.manifest import (
-    check_references, digest, draw_manifest, probe_index, read_manifest, write_manifest)
+    check_references,
+    digest,
+    draw_manifest,
+    probe_index,
+    read_manifest,
+    write_manifest,
+)
 from mmdecouple.evaluation.sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError, shown
@@ -70,8 +77,9 @@ class ProbeDataset(Dataset):
         self.measures = [MEASURES.build(config) for config in configs]
         names = [measure.name for measure in self.measures]
         if len(set(names)) < len(names):
-            raise UserError(f'ProbeDataset: each measure may appear once, got {", ".join(names)} '
-                            '(config key measures).')
+            raise UserError(
+                f'ProbeDataset: each measure may appear once, got {", ".join(names)} (config key measures).'
+            )
         self.sources = _build_sources(objects, bank, singles, size, cell, cache)
         if manifest is not None and os.path.exists(manifest):
             self.manifest = read_manifest(manifest, configs, self.sources, seed)
@@ -92,10 +100,15 @@ class ProbeDataset(Dataset):
             draws=[part['draws'] for part in self.manifest['measures']],
             dataset=self.sources.query.name,
             settings=dict(
-                images=len(self.sources.query.images), size=self.sources.size, cell=self.sources.cell,
-                seed=self.manifest['seed'], measures=[part['config'] for part in self.manifest['measures']]),
+                images=len(self.sources.query.images),
+                size=self.sources.size,
+                cell=self.sources.cell,
+                seed=self.manifest['seed'],
+                measures=[part['config'] for part in self.manifest['measures']],
+            ),
             notes=[*self._data_notes(), *(note for part in self.manifest['measures'] for note in part['notes'])],
-            manifest_sha256=digest(self.manifest))
+            manifest_sha256=digest(self.manifest),
+        )
 
     def _data_notes(self) -> list[str]:
         data = (source.dataset for source in (self.sources.query, self.sources.bank, self.sources.singles))
@@ -108,23 +121,26 @@ class ProbeDataset(Dataset):
         m, d, p = (int(i) for i in self.index[index])
         measure, draw = self.measures[m], self.manifest['measures'][m]['draws'][d]
         probe = measure.render(draw, measure.probes(draw)[p], self.sources)
-        sample = BaseDataElement(
-            metainfo=dict(probe=index, measure=measure.name, class_token=probe.class_token))
+        sample = BaseDataElement(metainfo=dict(probe=index, measure=measure.name, class_token=probe.class_token))
         if probe.boxes is not None:
             sample.boxes = torch.from_numpy(np.ascontiguousarray(probe.boxes))
         else:
             sample.weights = torch.from_numpy(np.ascontiguousarray(probe.weights))
         if probe.masked is not None:
             sample.masked = torch.from_numpy(probe.masked)
-        return dict(
-            inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
+        return dict(inputs=torch.from_numpy(probe.image.copy()).permute(2, 0, 1), data_samples=sample)
 
 
-def _build_sources(objects: dict | ObjectDataset, bank: dict | ObjectDataset | None,
-                   singles: dict | ObjectDataset | None, size: int, cell: int, cache: int) -> Sources:
+def _build_sources(
+    objects: dict | ObjectDataset,
+    bank: dict | ObjectDataset | None,
+    singles: dict | ObjectDataset | None,
+    size: int,
+    cell: int,
+    cache: int,
+) -> Sources:
     def source(config: dict | ObjectDataset) -> ObjectSource:
-        return ObjectSource(
-            DATASETS.build(config) if isinstance(config, dict) else config, size, cache)
+        return ObjectSource(DATASETS.build(config) if isinstance(config, dict) else config, size, cache)
 
     query = source(objects)
     bank = query if bank is None else source(bank)
@@ -133,5 +149,6 @@ def _build_sources(objects: dict | ObjectDataset, bank: dict | ObjectDataset | N
         if tuple(other.dataset.classes) != tuple(query.dataset.classes):
             raise UserError(
                 f'ProbeDataset: {role} {other.name} and objects {query.name} have different '
-                'classes; use splits of one data set.')
+                'classes; use splits of one data set.'
+            )
     return Sources(size, cell, query, bank, singles)

@@ -1,4 +1,5 @@
 """The manifest: every drawn id, so that two checkpoints are measured on the same draws."""
+
 import json
 import zlib
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ import numpy as np
 from msgspec import DecodeError
 from msgspec import json as strict_json
 
-from mmdecouple.utils.digests import digest_of
 from mmdecouple.datasets.annotations import read_text_file
 from mmdecouple.evaluation.measures.base import Measure
 from mmdecouple.evaluation.sources import Sources
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
@@ -51,8 +52,12 @@ def probe_index(measures: Sequence[Measure], draws: Sequence[list[dict]]) -> np.
     Returns:
         int32 `(probes, 3)`.
     """
-    index = [(m, d, p) for m, (measure, own) in enumerate(zip(measures, draws, strict=True))
-             for d, draw in enumerate(own) for p in range(len(measure.probes(draw)))]
+    index = [
+        (m, d, p)
+        for m, (measure, own) in enumerate(zip(measures, draws, strict=True))
+        for d, draw in enumerate(own)
+        for p in range(len(measure.probes(draw)))
+    ]
     return np.array(index, dtype=np.int32).reshape(-1, 3)
 
 
@@ -69,18 +74,21 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
         manifest = {}
     if manifest.get('format') != FORMAT:
         raise UserError(
-            f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or '
-            'delete it to draw anew.')
+            f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or delete it to draw anew.'
+        )
     if manifest.pop('sha256', None) != digest(manifest):
-        raise UserError(f'ProbeDataset: manifest {path} was changed after it was written, or is of an earlier version; '
-                        'delete it to draw anew: equal settings and data give equal draws.')
+        raise UserError(
+            f'ProbeDataset: manifest {path} was changed after it was written, or is of an earlier version; '
+            'delete it to draw anew: equal settings and data give equal draws.'
+        )
     asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
     saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
     for key, value in asked.items():
         if saved.get(key) != value:
             raise UserError(
                 f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but '
-                f'{value!r} is asked for; use the same settings or another manifest file.')
+                f'{value!r} is asked for; use the same settings or another manifest file.'
+            )
     return manifest
 
 
@@ -97,16 +105,14 @@ def check_references(manifest: dict, measures: Sequence[Measure], sources: Sourc
                 source = sources[reference.source]
                 if reference.image not in source:
                     missing = f'image {reference.image}'
-                elif lost := set(reference.objects) - {
-                        int(key)
-                        for key in source.info(reference.image)['ids']
-                }:
+                elif lost := set(reference.objects) - {int(key) for key in source.info(reference.image)['ids']}:
                     missing = f'object {min(lost)} of image {reference.image}'
                 else:
                     continue
                 raise UserError(
                     f'ProbeDataset: {where} names {missing}, which data set {source.name} '
-                    f'({reference.source}) lacks; use the data it was drawn from or draw anew.')
+                    f'({reference.source}) lacks; use the data it was drawn from or draw anew.'
+                )
 
 
 def digest(manifest: dict) -> str:
@@ -116,8 +122,4 @@ def digest(manifest: dict) -> str:
 
 def _described(sources: Sources) -> dict:
     roles = dict(query=sources.query, bank=sources.bank, singles=sources.singles)
-    return dict(
-        size=sources.size, cell=sources.cell, datasets={
-            role: s.name
-            for role, s in roles.items()
-        })
+    return dict(size=sources.size, cell=sources.cell, datasets={role: s.name for role, s in roles.items()})

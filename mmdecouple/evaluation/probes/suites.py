@@ -1,7 +1,9 @@
 """Probe settings by a short name: what `--dataset coco:ROOT` and `--dataset scenes` mean."""
+
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
@@ -46,17 +48,17 @@ def probe_config(
     elif dataset.split(':')[0] == 'coco' and dataset.count(':') in (0, 1, 3):
         probe = coco_probe(*dataset.split(':')[1:])
     else:
-        raise UserError(
-            f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
+        raise UserError(f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
-    probe['measures'] = _selected(
-        probe.get('measures') or default_measures(), measures, limit)
+    probe['measures'] = _selected(probe.get('measures') or default_measures(), measures, limit)
     if removal is not None:
         inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
         if not inter:
-            raise UserError(f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
-                            'measures; leave it out, or name that measure (--measures).')
+            raise UserError(
+                f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
+                'measures; leave it out, or name that measure (--measures).'
+            )
         inter[0]['removal'] = removal
     return probe
 
@@ -73,29 +75,29 @@ def configured_probe(config: dict) -> dict:
     Raises:
         ValueError: it names none.
     """
-    places = [
-        config.get(key) and config[key].get('dataset')
-        for key in ('test_dataloader', 'val_dataloader')
-    ]
-    places += [
-        hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)
-    ]
+    places = [config.get(key) and config[key].get('dataset') for key in ('test_dataloader', 'val_dataloader')]
+    places += [hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)]
     for place in places:
         if place and place.get('type') == 'ProbeDataset':
             return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or default_measures()}
-    reason = ('The config names no ProbeDataset (config key test_dataloader.dataset)' if config else
-              'None of the networks has a config that names a ProbeDataset')
+    reason = (
+        'The config names no ProbeDataset (config key test_dataloader.dataset)'
+        if config
+        else 'None of the networks has a config that names a ProbeDataset'
+    )
     raise UserError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
 
 
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
     """COCO in its standard layout, bank and coupling ratios on `train`, scored objects on `val`."""
+
     def split(name: str) -> dict:
         return dict(
             type='CocoObjects',
             ann_file=str(Path(root) / 'annotations' / f'instances_{name}.json'),
             img_prefix=str(Path(root) / name),
-            name=f'{Path(root).name}-{name}')
+            name=f'{Path(root).name}-{name}',
+        )
 
     return dict(type='ProbeDataset', objects=split(val), bank=split(train))
 
@@ -118,11 +120,11 @@ def scene_probe(config: dict, size: int | None = None) -> dict:
         singles=split('val', 400, objects=(1, 1)),
         size=side,
         cell=8,
-        measures=[dict(type=name, **kind.scene_settings(side)) for name, kind in measure_types().items()])
+        measures=[dict(type=name, **kind.scene_settings(side)) for name, kind in measure_types().items()],
+    )
 
 
-def _selected(configs: Sequence[dict], names: Sequence[str] | None,
-              limit: int | None) -> list[dict]:
+def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
     known = [config['type'] for config in configs]
     unknown = [name for name in names or [] if name not in known]
     if unknown:

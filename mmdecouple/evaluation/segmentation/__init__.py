@@ -1,4 +1,5 @@
 """Semantic segmentation from frozen dense features: label maps, linear classifier, FCN head, over-clustering."""
+
 from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure, SegmentationResult
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
@@ -9,7 +10,21 @@ from mmdecouple.evaluation.segmentation.run import measure_segmentation
 from mmdecouple.evaluation.segmentation.sources import IGNORE, LabelFiles, SceneLabels
 
 __all__ = [
-    'IGNORE', 'AugmentedImages', 'FCNHead', 'FCNSegmentation', 'LabelFiles', 'LinearHead', 'LinearSegmentation',
-    'OverClustering', 'Runtime', 'SceneLabels', 'SegmentationImages', 'SegmentationMeasure', 'SegmentationResult',
-    'measure_segmentation', 'open_source', 'shrink_labels', 'squash'
+    'IGNORE',
+    'AugmentedImages',
+    'FCNHead',
+    'FCNSegmentation',
+    'LabelFiles',
+    'LinearHead',
+    'LinearSegmentation',
+    'OverClustering',
+    'Runtime',
+    'SceneLabels',
+    'SegmentationImages',
+    'SegmentationMeasure',
+    'SegmentationResult',
+    'measure_segmentation',
+    'open_source',
+    'shrink_labels',
+    'squash',
 ]

@@ -1,4 +1,5 @@
 """What a segmentation measure is, and what it shares with the others: frozen features, batch by batch."""
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,8 +54,9 @@ class SegmentationMeasure(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,
-            runtime: Runtime) -> SegmentationResult:
+    def run(
+        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
+    ) -> SegmentationResult:
         """Numbers of `model`, which is in evaluation mode.
 
         Args:
@@ -87,13 +89,16 @@ def dense_features(model: nn.Module, images: Tensor) -> Tensor:
     batch = model.data_preprocessor(dict(inputs=[images]), False)
     features = model.dense_features(batch['inputs'][0]).float()
     if not features.isfinite().all():
-        raise UserError('segmentation: the network gives features that are not finite; its weights are broken, or '
-                        'do not fit the preprocessor of the config.')
+        raise UserError(
+            'segmentation: the network gives features that are not finite; its weights are broken, or '
+            'do not fit the preprocessor of the config.'
+        )
     return features
 
 
-def feature_batches(model: nn.Module, images: Dataset, runtime: Runtime, batch_size: int | None = None,
-                    order: list[int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+def feature_batches(
+    model: nn.Module, images: Dataset, runtime: Runtime, batch_size: int | None = None, order: list[int] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Features and labels, batch by batch.
 
     Args:
@@ -107,8 +112,15 @@ def feature_batches(model: nn.Module, images: Dataset, runtime: Runtime, batch_s
         Features (B, C, h, w) float32 and labels (B, S, S) uint8, on the model's device.
     """
     # A loader without a generator of its own would draw from the global one.
-    loader = DataLoader(images, batch_size or runtime.batch_size, sampler=order, drop_last=order is not None,
-                        num_workers=runtime.num_workers, generator=torch.Generator(), worker_init_fn=one_thread)
+    loader = DataLoader(
+        images,
+        batch_size or runtime.batch_size,
+        sampler=order,
+        drop_last=order is not None,
+        num_workers=runtime.num_workers,
+        generator=torch.Generator(),
+        worker_init_fn=one_thread,
+    )
     device = device_of(model)
     for pixels, labels in loader:
         yield dense_features(model, pixels), labels.to(device)

@@ -1,4 +1,5 @@
 """Standardized principal components and k-means of very many tokens."""
+
 import importlib.util
 import warnings
 
@@ -49,16 +50,19 @@ def choose_library(library: str) -> str:
         ValueError: Another word, or faiss where it is not installed.
     """
     if library not in LIBRARIES:
-        raise UserError(f'OverClustering: library must be one of {", ".join(LIBRARIES)}, got {library!r} '
-                        '(key library of the measure).')
+        raise UserError(
+            f'OverClustering: library must be one of {", ".join(LIBRARIES)}, got {library!r} '
+            '(key library of the measure).'
+        )
     present = importlib.util.find_spec('faiss') is not None
     if library == 'faiss' and not present:
         raise UserError("OverClustering: faiss is not installed; pip install faiss-cpu, or set library='sklearn'.")
     return 'faiss' if present and library != 'sklearn' else 'sklearn'
 
 
-def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int, restarts: int, sample: int | None,
-           library: str) -> np.ndarray:
+def kmeans(
+    points: np.ndarray, clusters: int, seed: int, iterations: int, restarts: int, sample: int | None, library: str
+) -> np.ndarray:
     """Euclidean k-means from random points: the cluster of every point.
 
     Args:
@@ -79,8 +83,10 @@ def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int, restar
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `cluster` (`faiss.Kmeans` samples 256 points a centroid).
     """
     if clusters > len(points):
-        raise UserError(f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '
-                        'larger images, or fewer clusters (key clusters of the measure).')
+        raise UserError(
+            f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '
+            'larger images, or fewer clusters (key clusters of the measure).'
+        )
     points = np.ascontiguousarray(points, np.float32)
     most = len(points) if sample is None else clusters * sample
     if len(points) > most:
@@ -89,12 +95,21 @@ def kmeans(points: np.ndarray, clusters: int, seed: int, iterations: int, restar
         fitted = points
     if library == 'faiss':
         import faiss
-        model = faiss.Kmeans(points.shape[1], clusters, niter=iterations, nredo=restarts, seed=seed,
-                             min_points_per_centroid=1, max_points_per_centroid=len(fitted))
+
+        model = faiss.Kmeans(
+            points.shape[1],
+            clusters,
+            niter=iterations,
+            nredo=restarts,
+            seed=seed,
+            min_points_per_centroid=1,
+            max_points_per_centroid=len(fitted),
+        )
         model.train(fitted)
         return model.index.search(points, 1)[1][:, 0]
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+
     model = KMeans(clusters, init='random', n_init=restarts, max_iter=iterations, tol=0, random_state=seed)
     with warnings.catch_warnings():
         # Fewer distinct tokens than clusters: the measure counts the clusters in use itself.

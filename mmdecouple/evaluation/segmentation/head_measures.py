@@ -1,4 +1,5 @@
 """Heads trained on frozen features with the reference's recipe, and their mIoU."""
+
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from torch import Tensor, nn
 
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.evaluation.segmentation.base import (
-    Runtime, SegmentationMeasure, SegmentationResult, dense_features, device_of, feature_batches)
+    Runtime,
+    SegmentationMeasure,
+    SegmentationResult,
+    dense_features,
+    device_of,
+    feature_batches,
+)
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels
 from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
@@ -55,26 +62,32 @@ class HeadSegmentation(SegmentationMeasure):
     def __post_init__(self) -> None:
         for key in ('epochs', 'drop_at', 'batch_size', 'lr', 'grid', 'seeds'):
             if not getattr(self, key) > 0:
-                raise UserError(f'{type(self).__name__}: {key} must be positive, got {getattr(self, key)} '
-                                f'(key {key} of the measure).')
+                raise UserError(
+                    f'{type(self).__name__}: {key} must be positive, got {getattr(self, key)} '
+                    f'(key {key} of the measure).'
+                )
 
     @abstractmethod
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
         """A new head: `head(features, size)` gives logits."""
 
-    def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,
-            runtime: Runtime) -> SegmentationResult:
+    def run(
+        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
+    ) -> SegmentationResult:
         """See `SegmentationMeasure.run`."""
         if train.classes != val.classes:
-            raise UserError(f'{type(self).__name__}: training and validation images have different classes '
-                            f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.')
+            raise UserError(
+                f'{type(self).__name__}: training and validation images have different classes '
+                f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.'
+            )
         kept = None if self.augment else self._features(model, train, runtime)
         heads = [self._train(model, train, kept, seed, runtime) for seed in range(self.seeds)]
         confusions = self._confusions(model, heads, val, runtime)
         found = [scores(confusion) for confusion in confusions]
         return SegmentationResult(
             values={f'{self.name}_{key}': [score[key] for score in found] for key in found[0]},
-            class_iou={self.name: np.mean([class_iou(confusion) for confusion in confusions], axis=0).tolist()})
+            class_iou={self.name: np.mean([class_iou(confusion) for confusion in confusions], axis=0).tolist()},
+        )
 
     def _features(self, model: nn.Module, train: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
         kept = []
@@ -86,8 +99,14 @@ class HeadSegmentation(SegmentationMeasure):
     def _grid(self, images: SegmentationImages) -> int:
         return min(self.grid, images.size)
 
-    def _train(self, model: nn.Module, train: SegmentationImages, kept: tuple[Tensor, Tensor] | None, seed: int,
-               runtime: Runtime) -> nn.Module:
+    def _train(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        kept: tuple[Tensor, Tensor] | None,
+        seed: int,
+        runtime: Runtime,
+    ) -> nn.Module:
         torch.manual_seed(seed)
         channels = dense_features(model, train[0][0][None]).shape[1]
         head = self.head(channels, len(train.classes)).to(device_of(model))
@@ -104,13 +123,22 @@ class HeadSegmentation(SegmentationMeasure):
                 optimizer.step()
             schedule.step()
             if not loss.isfinite():
-                raise UserError(f'{type(self).__name__}: the loss is not finite after epoch {epoch + 1}; lower lr '
-                                f'(now {self.lr}; key lr of the measure).')
+                raise UserError(
+                    f'{type(self).__name__}: the loss is not finite after epoch {epoch + 1}; lower lr '
+                    f'(now {self.lr}; key lr of the measure).'
+                )
             runtime.progress(f'{self.name}: epochs', seed * self.epochs + epoch + 1, self.seeds * self.epochs)
         return head.eval()
 
-    def _batches(self, model: nn.Module, train: SegmentationImages, kept: tuple[Tensor, Tensor] | None, seed: int,
-                 epoch: int, runtime: Runtime) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        kept: tuple[Tensor, Tensor] | None,
+        seed: int,
+        epoch: int,
+        runtime: Runtime,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         key = derive_seeds(seed, epoch, stream='order')[0]
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(key))
         size, device = min(self.batch_size, len(train)), device_of(model)
@@ -119,12 +147,13 @@ class HeadSegmentation(SegmentationMeasure):
             for features, labels in feature_batches(model, images, runtime, size, order.tolist()):
                 yield features, shrink_labels(labels, self._grid(train))
             return
-        for chosen in order[:len(order) // size * size].split(size):
+        for chosen in order[: len(order) // size * size].split(size):
             yield kept[0][chosen].to(device), kept[1][chosen].to(device)
 
     @torch.no_grad()
-    def _confusions(self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages,
-                    runtime: Runtime) -> list[np.ndarray]:
+    def _confusions(
+        self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages, runtime: Runtime
+    ) -> list[np.ndarray]:
         size, classes, done = min(self.eval_size or val.size, val.size), len(val.classes), 0
         counts = torch.zeros(len(heads), classes, classes, dtype=torch.int64, device=device_of(model))
         for features, labels in feature_batches(model, val, runtime):

@@ -1,4 +1,5 @@
 """The two heads that are trained on frozen features."""
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -42,7 +43,8 @@ class FCNHead(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, channels: int = 512, dropout: float = 0.1) -> None:
         super().__init__()
         self.convs = nn.Sequential(
-            ConvModule(in_channels, channels, 3, padding=1), ConvModule(channels, channels, 3, padding=1))
+            ConvModule(in_channels, channels, 3, padding=1), ConvModule(channels, channels, 3, padding=1)
+        )
         self.fuse = ConvModule(in_channels + channels, channels, 3, padding=1)
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)

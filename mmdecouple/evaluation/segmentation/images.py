@@ -1,4 +1,5 @@
 """Label sources as tensors: squashed to a square, or cropped and flipped."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,14 @@ class SegmentationImages(Dataset):
         ValueError: A size or limit below 1.
     """
 
-    def __init__(self, data: str | LabelSource, split: str = 'val', size: int | None = None, limit: int | None = None,
-                 scenes: dict | None = None) -> None:
+    def __init__(
+        self,
+        data: str | LabelSource,
+        split: str = 'val',
+        size: int | None = None,
+        limit: int | None = None,
+        scenes: dict | None = None,
+    ) -> None:
         for key, value in (('size', size), ('limit', limit)):
             Settings(self).number(key, value, 1, whole=True, optional=True)
         self.source = open_source(data, split, scenes) if isinstance(data, str) else data

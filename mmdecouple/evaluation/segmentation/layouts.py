@@ -1,4 +1,5 @@
 """Data sets by a short name: what `--data voc:PATH` and the like mean."""
+
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,7 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
     kind, _, path = data.partition(':')
     layouts = {'voc': voc, 'coco-stuff': coco_stuff, 'coco128': coco128, 'scenes': exported_scenes}
     if kind not in layouts or not path:
-        raise UserError('--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, '
-                        f'got {data!r}.')
+        raise UserError(f'--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, got {data!r}.')
     return layouts[kind](Path(path), split)
 
 
@@ -52,8 +52,10 @@ def voc(root: Path, split: str) -> LabelFiles:
     if split == 'train' and (lists / 'trainaug.txt').is_file():
         name, folder = 'trainaug', 'SegmentationClassAug'
     elif split == 'train':
-        notes = ('VOC: no ImageSets/Segmentation/trainaug.txt; heads learn from the smaller train.txt, which is not '
-                 'comparable with published numbers.', )
+        notes = (
+            'VOC: no ImageSets/Segmentation/trainaug.txt; heads learn from the smaller train.txt, which is not '
+            'comparable with published numbers.',
+        )
     if not (lists / f'{name}.txt').is_file():
         raise MissingFile(f'VOC: there is no {lists / name}.txt; complete the data set.')
     # The list of the augmented set is in circulation with plain ids and with two paths a line.
@@ -76,15 +78,23 @@ def coco_stuff(root: Path, split: str) -> LabelFiles:
     name = f'{split}2017'
     images = _first_folder(root, ('', 'images', 'coco/images'), name, 'COCO-Stuff') / name
     maps = f'stuff_{name}_pixelmaps'
-    labels = _first_folder(root, ('', 'annotations', 'annotations/stuff_annotations',
-                                  'annotations/annotations/stuff_annotations'), maps, 'COCO-Stuff') / maps
+    labels = (
+        _first_folder(
+            root,
+            ('', 'annotations', 'annotations/stuff_annotations', 'annotations/annotations/stuff_annotations'),
+            maps,
+            'COCO-Stuff',
+        )
+        / maps
+    )
     names = sorted(path.stem for path in images.glob('*.jpg'))
     if split == 'train':
-        chosen = np.random.default_rng(0).permutation(len(names))[:int(len(names) * STUFF_TRAIN_SHARE)]
+        chosen = np.random.default_rng(0).permutation(len(names))[: int(len(names) * STUFF_TRAIN_SHARE)]
         names = [names[i] for i in sorted(chosen)]
     pairs = [(str(images / f'{stem}.jpg'), str(labels / f'{stem}.png')) for stem in names]
-    return LabelFiles(f'coco-stuff15-{name}', tuple(COCO_STUFF_15), pairs,
-                      label_table(list(COCO_STUFF_15.values()), IGNORE))
+    return LabelFiles(
+        f'coco-stuff15-{name}', tuple(COCO_STUFF_15), pairs, label_table(list(COCO_STUFF_15.values()), IGNORE)
+    )
 
 
 def coco128(root: Path, split: str) -> LabelFiles:
@@ -95,7 +105,7 @@ def coco128(root: Path, split: str) -> LabelFiles:
             things, `annotations/instances_val2017.json`.
         split: `train` or `val`.
     """
-    semantic = _first_folder(root, ('', ), 'semantic', 'coco128') / 'semantic'
+    semantic = _first_folder(root, ('',), 'semantic', 'coco128') / 'semantic'
     maps = {name: sorted((semantic / f'{name}2017').glob('*.png')) for name in ('train', 'val')}
     present = set()
     for path in (*maps['train'], *maps['val']):
@@ -105,13 +115,17 @@ def coco128(root: Path, split: str) -> LabelFiles:
     categories = read_coco(str(annotations), CategoryFile).categories if annotations.is_file() else []
     names = {category.id: category.name for category in categories}
     pairs = [(str(root / f'{split}2017' / f'{path.stem}.jpg'), str(path)) for path in maps[split]]
-    return LabelFiles(f'{root.name}-{split}2017', tuple(names.get(i, f'category {i}') for i in ids), pairs,
-                      label_table([(i, ) for i in ids], IGNORE))
+    return LabelFiles(
+        f'{root.name}-{split}2017',
+        tuple(names.get(i, f'category {i}') for i in ids),
+        pairs,
+        label_table([(i,) for i in ids], IGNORE),
+    )
 
 
 def exported_scenes(root: Path, split: str) -> LabelFiles:
     """What `tools/dataset_tools/export_scenes.py` wrote: 0 = background, class i = i + 1."""
-    semantic = _first_folder(root, ('', ), 'semantic/classes.json', 'scenes') / 'semantic'
+    semantic = _first_folder(root, ('',), 'semantic/classes.json', 'scenes') / 'semantic'
     names = _exported_classes(semantic / 'classes.json')
     pairs = [(str(root / split / path.name), str(path)) for path in sorted((semantic / split).glob('*.png'))]
     source = LabelFiles(f'{root.name}-{split}', names, pairs)
@@ -124,8 +138,10 @@ def _exported_classes(path: Path) -> tuple[str, ...]:
         names = strict_json.decode(read_text_file(str(path), 'list of classes'), type=dict[str, str])
         return tuple(names[str(i)] for i in range(len(names)))
     except (DecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export '
-                        'the scenes anew.') from error
+        raise UserError(
+            f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export '
+            'the scenes anew.'
+        ) from error
 
 
 def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) -> Path:
@@ -133,5 +149,6 @@ def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) 
         if (root / folder / needed).exists():
             return root / folder
     looked = ', '.join(str(root / folder / needed) for folder in below)
-    raise MissingFile(f'{layout}: {root} has not the expected layout (looked for {looked}); '
-                      'name another path with --data.')
+    raise MissingFile(
+        f'{layout}: {root} has not the expected layout (looked for {looked}); name another path with --data.'
+    )

@@ -1,4 +1,5 @@
 """k-means of all tokens of the validation images: how pure are the clusters?"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,11 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.evaluation.segmentation.base import (
-    Runtime, SegmentationMeasure, SegmentationResult, device_of, feature_batches)
+    Runtime,
+    SegmentationMeasure,
+    SegmentationResult,
+    device_of,
+    feature_batches,
+)
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
 from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
 from mmdecouple.evaluation.segmentation.scoring import (
-    class_iou, count_pairs, hungarian_match, majority_match, merge_clusters, scores)
+    class_iou,
+    count_pairs,
+    hungarian_match,
+    majority_match,
+    merge_clusters,
+    scores,
+)
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -44,7 +56,7 @@ class OverClustering(SegmentationMeasure):
     """
 
     name = 'overcluster'
-    clusters: Sequence[int | str] = (500, )
+    clusters: Sequence[int | str] = (500,)
     seeds: int = 5
     pca_dim: int = 50
     iterations: int = 100
@@ -56,16 +68,20 @@ class OverClustering(SegmentationMeasure):
     def __post_init__(self) -> None:
         for key in ('seeds', 'pca_dim', 'iterations', 'restarts', 'grid'):
             if getattr(self, key) < 1:
-                raise UserError(f'OverClustering: {key} must be at least 1, got {getattr(self, key)} '
-                                f'(key {key} of the measure).')
+                raise UserError(
+                    f'OverClustering: {key} must be at least 1, got {getattr(self, key)} (key {key} of the measure).'
+                )
         for count in self.clusters:
             if count != AS_CLASSES and not (isinstance(count, int) and count > 0):
-                raise UserError(f"OverClustering: clusters must be positive numbers or '{AS_CLASSES}', got {count!r} "
-                                '(key clusters of the measure).')
+                raise UserError(
+                    f"OverClustering: clusters must be positive numbers or '{AS_CLASSES}', got {count!r} "
+                    '(key clusters of the measure).'
+                )
         choose_library(self.library)
 
-    def run(self, model: nn.Module, train: SegmentationImages, val: SegmentationImages,
-            runtime: Runtime) -> SegmentationResult:
+    def run(
+        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
+    ) -> SegmentationResult:
         """See `SegmentationMeasure.run`; the training images are not used."""
         maps, labels = self._collect(model, val, runtime)
         size = maps.shape[1:3]
@@ -74,8 +90,10 @@ class OverClustering(SegmentationMeasure):
         library = choose_library(self.library)
         result = SegmentationResult(notes=[f'overcluster: k-means by {library}.'])
         if points.shape[1] < self.pca_dim:
-            result.notes.append(f'overcluster: features have {points.shape[1]} channels, fewer than '
-                                f'pca_dim = {self.pca_dim}; all components kept.')
+            result.notes.append(
+                f'overcluster: features have {points.shape[1]} channels, fewer than '
+                f'pca_dim = {self.pca_dim}; all components kept.'
+            )
         counts = dict.fromkeys(len(val.classes) if count == AS_CLASSES else count for count in self.clusters)
         for number, count in enumerate(counts):
             matching = 'hungarian' if count == len(val.classes) else 'majority'

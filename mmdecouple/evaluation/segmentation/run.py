@@ -1,4 +1,5 @@
 """From a model and two splits to a report of all measures."""
+
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -47,10 +48,20 @@ def measure_segmentation(
     """
     runtime = runtime or Runtime()
     report = dict(
-        format=FORMAT, config=config, checkpoint=checkpoint, network=getattr(model, 'measured', None),
-        train=dict(name=train.source.name, images=len(train)), val=dict(name=val.source.name, images=len(val)),
-        size=val.size, classes=list(val.classes), metrics={}, class_iou={}, measures={}, seconds={},
-        notes=list(dict.fromkeys((*train.source.notes, *val.source.notes))))
+        format=FORMAT,
+        config=config,
+        checkpoint=checkpoint,
+        network=getattr(model, 'measured', None),
+        train=dict(name=train.source.name, images=len(train)),
+        val=dict(name=val.source.name, images=len(val)),
+        size=val.size,
+        classes=list(val.classes),
+        metrics={},
+        class_iou={},
+        measures={},
+        seconds={},
+        notes=list(dict.fromkeys((*train.source.notes, *val.source.notes))),
+    )
     with evaluating(model):
         for measure in measures:
             start = time.perf_counter()

@@ -1,4 +1,5 @@
 """Confusion counts, what is computed from them, and two ways to give clusters a class."""
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -53,8 +54,11 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `PredsmIoU`.
     """
     iou, present = class_iou(confusion), confusion.sum(0) > 0
-    return dict(miou=float(iou.mean()), miou_present=float(iou[present].mean()) if present.any() else 0.0,
-                pixel_accuracy=float(np.trace(confusion) / max(confusion.sum(), 1)))
+    return dict(
+        miou=float(iou.mean()),
+        miou_present=float(iou[present].mean()) if present.any() else 0.0,
+        pixel_accuracy=float(np.trace(confusion) / max(confusion.sum(), 1)),
+    )
 
 
 def majority_match(counts: np.ndarray) -> np.ndarray:
@@ -90,8 +94,10 @@ def hungarian_match(counts: np.ndarray) -> np.ndarray:
     """
     clusters, classes = counts.shape
     if clusters != classes:
-        raise UserError(f'hungarian_match: one-to-one matching needs as many clusters as classes, got {clusters} '
-                        f'clusters and {classes} classes; use majority_match.')
+        raise UserError(
+            f'hungarian_match: one-to-one matching needs as many clusters as classes, got {clusters} '
+            f'clusters and {classes} classes; use majority_match.'
+        )
     union = counts.sum(1)[:, None] + counts.sum(0)[None] - counts
     return linear_sum_assignment(counts / np.maximum(union, 1), maximize=True)[1]
 
@@ -106,6 +112,6 @@ def merge_clusters(counts: np.ndarray, match: np.ndarray) -> np.ndarray:
     Returns:
         int64 (C, C) counts by prediction and label.
     """
-    confusion = np.zeros((counts.shape[1], ) * 2, np.int64)
+    confusion = np.zeros((counts.shape[1],) * 2, np.int64)
     np.add.at(confusion, match, counts)
     return confusion

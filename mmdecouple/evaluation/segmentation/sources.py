@@ -1,4 +1,5 @@
 """Where images and label maps come from, at their own size."""
+
 from typing import Protocol
 
 import numpy as np
@@ -51,16 +52,24 @@ class LabelFiles:
 
     size = 448
 
-    def __init__(self, name: str, classes: tuple[str, ...], pairs: list[tuple[str, str]],
-                 table: np.ndarray | None = None, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        classes: tuple[str, ...],
+        pairs: list[tuple[str, str]],
+        table: np.ndarray | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.name, self.classes, self.pairs, self.table, self.notes = name, tuple(classes), pairs, table, notes
         if not pairs:
             raise UserError(f'{name}: there is no image with a label map; check the path given with --data.')
         for kind, paths in zip(('images', 'label maps'), zip(*pairs)):
             missing = find_missing(list(paths))
             if missing:
-                raise MissingFile(f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
-                                  f'{missing[0]}; complete the data set or name another path with --data.')
+                raise MissingFile(
+                    f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
+                    f'{missing[0]}; complete the data set or name another path with --data.'
+                )
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -71,18 +80,23 @@ class LabelFiles:
         try:
             image = Image.fromarray(read_image(image_path, upright=False))
         except UnreadableImage as error:
-            raise UserError(f'{self.name}: {image_path} is not a readable image ({error}); replace the '
-                            'file.') from error
+            raise UserError(
+                f'{self.name}: {image_path} is not a readable image ({error}); replace the file.'
+            ) from error
         labels = read_labels(label_path)
         if labels.size != image.size:
-            raise UserError(f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
-                            f'{image.size[0]} x {image.size[1]}; use the label maps of these images.')
+            raise UserError(
+                f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
+                f'{image.size[0]} x {image.size[1]}; use the label maps of these images.'
+            )
         values = np.asarray(labels)
         values = values if self.table is None else self.table[values]
         wrong = values[(values >= len(self.classes)) & (values != IGNORE)]
         if wrong.size:
-            raise UserError(f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
-                            f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?')
+            raise UserError(
+                f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
+                f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?'
+            )
         return image, Image.fromarray(values)
 
 
@@ -123,6 +137,7 @@ def read_labels(path: str) -> Image.Image:
     except UnreadableImage as error:
         raise UserError(f'{path} is not a readable label map ({error}); replace the file.') from error
     if labels.mode not in ('L', 'P'):
-        raise UserError(f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class '
-                        'indices.')
+        raise UserError(
+            f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class indices.'
+        )
     return labels

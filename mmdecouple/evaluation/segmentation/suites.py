@@ -1,4 +1,5 @@
 """Settings of the measures by short names: what the tool's options mean."""
+
 from collections.abc import Sequence
 
 METHODS = dict(linear='LinearSegmentation', fcn='FCNSegmentation', overcluster='OverClustering')
@@ -6,11 +7,17 @@ QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, a
 QUICK = dict(
     linear=QUICK_HEAD,
     fcn=dict(QUICK_HEAD, channels=64, eval_size=28),
-    overcluster=dict(seeds=1, restarts=1, iterations=50))
+    overcluster=dict(seeds=1, restarts=1, iterations=50),
+)
 
 
-def measure_configs(methods: Sequence[str], quick: bool = False, epochs: int | None = None,
-                    clusters: Sequence[int | str] | None = None, seeds: int | None = None) -> list[dict]:
+def measure_configs(
+    methods: Sequence[str],
+    quick: bool = False,
+    epochs: int | None = None,
+    clusters: Sequence[int | str] | None = None,
+    seeds: int | None = None,
+) -> list[dict]:
     """Configs of the measures, in the order of `methods`.
 
     Args:

@@ -1,3 +1,5 @@
+"""The methods: MoCo v2, DenseCL, SoCo, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
+
 from .base import DenseAlgorithm
 from .densecl import DenseCL
 from .ibot import IBOT
@@ -9,5 +11,17 @@ from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
 from .variants import MisalignedDenseCL, MisalignedIBOT
 
-__all__ = ['DenseAlgorithm', 'DenseCL', 'IBOT', 'Leopart', 'MaskAlign', 'MisalignedDenseCL', 'MisalignedIBOT', 'MoCoV2',
-           'SoCo', 'SoCoFPN', 'Step', 'ViewFlow']
+__all__ = [
+    'IBOT',
+    'DenseAlgorithm',
+    'DenseCL',
+    'Leopart',
+    'MaskAlign',
+    'MisalignedDenseCL',
+    'MisalignedIBOT',
+    'MoCoV2',
+    'SoCo',
+    'SoCoFPN',
+    'Step',
+    'ViewFlow',
+]

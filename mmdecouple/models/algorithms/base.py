@@ -1,4 +1,5 @@
 """The flow that every method shares: one teacher pass, one student pass, the base loss, the branch, the memory."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,13 +9,13 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
+from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
+from mmdecouple.models.layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
+from mmdecouple.models.samples import Samples
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from ..backbones import dense_map, finite_map, predict_maps, stride_of
-from ..layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
-from ..samples import Samples
 from .step import Step, ViewFlow
 
 
@@ -47,10 +48,18 @@ class DenseAlgorithm(BaseModel):
     flow = ViewFlow()
     layer: str | None = None
 
-    def __init__(self, backbone: dict, neck: dict | None = None, predictor: dict | None = None,
-                 teacher: dict | None = None, decoupling: dict | None = None, dense_stride: int | None = None,
-                 measured: str = 'teacher', data_preprocessor: dict | None = None,
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict | None = None,
+        predictor: dict | None = None,
+        teacher: dict | None = None,
+        decoupling: dict | None = None,
+        dense_stride: int | None = None,
+        measured: str = 'teacher',
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         check = Settings(self, 'model')
         check.block('backbone', backbone)
         for key, block in (('neck', neck), ('predictor', predictor), ('decoupling', decoupling)):
@@ -119,8 +128,10 @@ class DenseAlgorithm(BaseModel):
         if getattr(self.neck, 'with_pool', False):
             return self.neck.pool.output_size
         if self.dense_stride is None:
-            raise UserError(f'{type(self).__name__}: the backbone does not say its stride; set the config key '
-                            'model.dense_stride to the pixels of a view per dense position.')
+            raise UserError(
+                f'{type(self).__name__}: the backbone does not say its stride; set the config key '
+                'model.dense_stride to the pixels of a view per dense position.'
+            )
         return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
 
     def prepare(self, step: Step, generator: torch.Generator) -> Any:
@@ -144,7 +155,7 @@ class DenseAlgorithm(BaseModel):
         """The student's dense output through its predictor, position by position: (N, P, C) -> (N, P, C')."""
         if self.predictor is None:
             return dense
-        prediction, = self.predictor((dense.flatten(0, 1), ))
+        (prediction,) = self.predictor((dense.flatten(0, 1),))
         return prediction.float().unflatten(0, dense.shape[:2])
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
@@ -237,8 +248,9 @@ class DenseAlgorithm(BaseModel):
         """
         return finite_map(dense_map(self.measured_backbone, images, mask, self.layer, class_token))
 
-    def forward(self, inputs: list[Tensor], data_samples: Sequence[BaseDataElement] | None = None,
-                mode: str = 'tensor') -> dict[str, Tensor] | list[Tensor] | list[BaseDataElement]:
+    def forward(
+        self, inputs: list[Tensor], data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[Tensor] | list[BaseDataElement]:
         """Dispatch mmengine's modes.
 
         Args:
@@ -252,19 +264,22 @@ class DenseAlgorithm(BaseModel):
         return predict_maps(self.dense_features, inputs, data_samples, mode)
 
     def _compose(self, step: Step) -> DecoupledViews:
-        indices = self.flow.teacher[:self.flow.decoupled]
+        indices = self.flow.teacher[: self.flow.decoupled]
         keys, regions = [step.views[index] for index in indices], None
         if self.flow.on_regions:
             by_view = step.samples.regions(type(self).__name__)
             regions = Regions.cat([by_view[index] for index in indices])
-        return self.decoupling.compose(keys, self.dense_size(keys[0].shape[-2:]), self.data_preprocessor.generator,
-                                       regions, self.region_bins)
+        return self.decoupling.compose(
+            keys, self.dense_size(keys[0].shape[-2:]), self.data_preprocessor.generator, regions, self.region_bins
+        )
 
     def _decouple(self, losses: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
         expected = step.decoupled.foreground.mask.shape[1]
         if step.dense.shape[1] != expected:
-            raise UserError(f'{type(self).__name__}: the dense output has {step.dense.shape[1]} positions, but a '
-                            f'stride of {self.dense_stride} pixels gives {expected} (config key model.dense_stride).')
+            raise UserError(
+                f'{type(self).__name__}: the dense output has {step.dense.shape[1]} positions, but a '
+                f'stride of {self.dense_stride} pixels gives {expected} (config key model.dense_stride).'
+            )
         target = step.teacher['dense'][step.decoupled.rows]
         return self.decoupling(losses, step.dense, target, self.foreground(step), self)
 
@@ -273,17 +288,23 @@ class DenseAlgorithm(BaseModel):
 
     def _check_decoupling(self, check: Settings) -> None:
         if type(self).dense_loss is DenseAlgorithm.dense_loss:
-            check.refuse('decoupling', 'needs a dense loss, which the method has not; remove it, or use a dense '
-                         'method such as DenseCL')
+            check.refuse(
+                'decoupling',
+                'needs a dense loss, which the method has not; remove it, or use a dense method such as DenseCL',
+            )
         if self.decoupling.mixing == 'embedding' and not self.flow.mixes_embeddings:
-            check.refuse('decoupling.mixing', "'embedding' is for methods whose student mixes patch embeddings, "
-                         "such as IBOT; use 'pixel'")
+            check.refuse(
+                'decoupling.mixing',
+                "'embedding' is for methods whose student mixes patch embeddings, such as IBOT; use 'pixel'",
+            )
 
     def _check_views(self, views: Sequence[Tensor]) -> None:
         if len(views) != self.num_views:
-            raise UserError(f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
-                            f'batch has {len(views)} (config keys num_views of the data, and model.local_views of a '
-                            'method with local views).')
+            raise UserError(
+                f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
+                f'batch has {len(views)} (config keys num_views of the data, and model.local_views of a '
+                'method with local views).'
+            )
 
     def _needs(self, key: str, kind: str, attribute: str) -> None:
         """Refuse a part of the network that is not of the kind the method reads, told by one of its attributes."""

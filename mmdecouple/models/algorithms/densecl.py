@@ -1,13 +1,14 @@
 """DenseCL: contrast matched positions of two views, beside the pooled views."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.models.layers import NegativeQueue
+from mmdecouple.models.losses import info_nce
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-from ..layers import NegativeQueue
-from ..losses import info_nce
 from .base import DenseAlgorithm
 from .step import Step
 
@@ -31,8 +32,14 @@ class DenseCL(DenseAlgorithm):
     Source: arXiv 2011.09157; mmpretrain `models/selfsup/densecl.py` (Apache-2.0).
     """
 
-    def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
-                 dense_weight: float = 0.5, **kwargs) -> None:
+    def __init__(
+        self,
+        queue_length: int = 65536,
+        channels: int = 128,
+        temperature: float = 0.2,
+        dense_weight: float = 0.5,
+        **kwargs,
+    ) -> None:
         check = Settings(self, 'model')
         check.number('queue_length', queue_length, 1, whole=True)
         check.number('channels', channels, 1, whole=True)
@@ -48,7 +55,7 @@ class DenseCL(DenseAlgorithm):
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """`global` (N, C) and `pooled` (N, C), mean of `dense`, normalized; `dense` (N, P, C); `map` (N, P, C_b)."""
         features = backbone(images)[-1]
-        projection, dense, pooled = neck((features, ))
+        projection, dense, pooled = neck((features,))
         if neck.with_pool:
             features = neck.pool(features)
         return {
@@ -64,8 +71,9 @@ class DenseCL(DenseAlgorithm):
         loss_global = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
         matched = teacher['dense'].gather(1, self.match(step)[..., None].expand_as(student['dense']))
         loss_dense = self.dense_loss(student['dense'].flatten(0, 1), matched.flatten(0, 1))
-        return dict(loss_global=(1 - self.dense_weight) * loss_global.mean(),
-                    loss_dense=self.dense_weight * loss_dense.mean())
+        return dict(
+            loss_global=(1 - self.dense_weight) * loss_global.mean(), loss_dense=self.dense_weight * loss_dense.mean()
+        )
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """InfoNCE of matched positions against the pooled keys of earlier images: (M, C), (M, C) -> (M,)."""

@@ -1,4 +1,5 @@
 """iBOT: predict the teacher's prototypes of the image from its views, and of masked patches from what is left."""
+
 from dataclasses import dataclass
 
 import torch
@@ -7,10 +8,10 @@ from torch import Tensor
 
 from mmdecouple.decoupling import PositionSet
 from mmdecouple.masks import build_mask
+from mmdecouple.models.layers import Center, TeacherTemperature
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-from ..layers import Center, TeacherTemperature
 from .base import DenseAlgorithm
 from .step import Step, ViewFlow
 
@@ -71,10 +72,18 @@ class IBOT(DenseAlgorithm):
 
     flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, mixes_embeddings=True, linear_in_target=True)
 
-    def __init__(self, mim_mask: dict, mim_share: float = 0.5, local_views: int = 0,
-                 student_temperature: float = 0.1, teacher_temperature: tuple[float, float] = (0.04, 0.07),
-                 warmup_epochs: int = 30, center_momentum: float = 0.9, visible_weight: float = 0.,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        mim_mask: dict,
+        mim_share: float = 0.5,
+        local_views: int = 0,
+        student_temperature: float = 0.1,
+        teacher_temperature: tuple[float, float] = (0.04, 0.07),
+        warmup_epochs: int = 30,
+        center_momentum: float = 0.9,
+        visible_weight: float = 0.0,
+        **kwargs,
+    ) -> None:
         check = Settings(self, 'model')
         check.number('mim_share', mim_share, 0, 1)
         check.number('local_views', local_views, 0, whole=True)
@@ -89,7 +98,7 @@ class IBOT(DenseAlgorithm):
         if self.backbone.mask_token is None:
             check.refuse('backbone.mask_token', 'must be True')
         self.mim_mask = build_mask(mim_mask, 'model.mim_mask')
-        if getattr(self.mim_mask, 'cut_ratio', (1., 1.))[1] == 0:
+        if getattr(self.mim_mask, 'cut_ratio', (1.0, 1.0))[1] == 0:
             check.refuse('mim_mask.cut_ratio', 'must be above 0: patches that are masked are what the method predicts')
         self.mim_share = mim_share
         self.local_views = local_views
@@ -114,12 +123,16 @@ class IBOT(DenseAlgorithm):
         `dense` is the bottleneck, or the tokens if they are averaged before they enter the head.
         """
         network = self.teacher
-        tokens, = network.backbone(step.stacked(self.flow.teacher))
+        (tokens,) = network.backbone(step.stacked(self.flow.teacher))
         classes, patches = tokens[:, 0], tokens[:, 1:]
         bottleneck = torch.cat([network.neck.bottleneck(part) for part in patches.flatten(0, 1).split(_CHUNK_TOKENS)])
         bottleneck = bottleneck.unflatten(0, patches.shape[:2])
-        return {'tokens': patches, 'bottleneck': bottleneck, 'dense': patches if self._averages else bottleneck,
-                'class_logits': network.neck(classes).float()}
+        return {
+            'tokens': patches,
+            'bottleneck': bottleneck,
+            'dense': patches if self._averages else bottleneck,
+            'class_logits': network.neck(classes).float(),
+        }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
         """One pass over the masked global views and the decoupled views, one over the local views.
@@ -129,13 +142,13 @@ class IBOT(DenseAlgorithm):
         images, mask, mixed = step.joint(self.flow.student), step.extras.mask, step.decoupled
         if mixed is not None and mixed.images is not None:
             mask, mixed = F.pad(mask, (0, 0, 0, 0, 0, len(mixed.images))), None
-        tokens, = self.backbone(images, mask, mixed, self._needed(step))
+        (tokens,) = self.backbone(images, mask, mixed, self._needed(step))
         student, dense = step.split({'class': tokens[:, 0], 'dense': tokens[:, 1:]})
         if self.local_views:
             local = torch.cat(step.views[2:])
             height, width = self.dense_size(local.shape[-2:])
             needed = torch.arange(len(local), device=local.device) * (height * width + 1)
-            tokens, = self.backbone(local, needed=needed)
+            (tokens,) = self.backbone(local, needed=needed)
             student['class'] = torch.cat([student['class'], tokens[:, 0]])
         return student, dense
 
@@ -144,12 +157,16 @@ class IBOT(DenseAlgorithm):
         student, masks, patches = step.student, step.extras, step.student['dense'].flatten(0, 1)
         masked, visible = masks.masked.positions, masks.visible.positions
         classes, logits = self.neck(torch.cat([student['class'], patches[masked]])).split(
-            [len(student['class']), len(masked)])
-        losses = dict(loss_class=self._class_loss(classes.float(), step.teacher['class_logits']),
-                      loss_patch=self._patch_loss(logits, masks.masked, self.target_positions(step), step))
+            [len(student['class']), len(masked)]
+        )
+        losses = dict(
+            loss_class=self._class_loss(classes.float(), step.teacher['class_logits']),
+            loss_patch=self._patch_loss(logits, masks.masked, self.target_positions(step), step),
+        )
         if self.visible_weight:
-            losses['loss_visible'] = self.visible_weight * self._patch_loss(self.neck(patches[visible]), masks.visible,
-                                                                            visible, step)
+            losses['loss_visible'] = self.visible_weight * self._patch_loss(
+                self.neck(patches[visible]), masks.visible, visible, step
+            )
         return losses
 
     def target_positions(self, step: Step) -> Tensor:

@@ -1,17 +1,18 @@
 """Leopart: cluster the patches of objects, and predict the clusters of a crop from every crop that overlaps it."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from mmdecouple.decoupling import PositionSet
+from mmdecouple.models.attention_mask import attention_mask
+from mmdecouple.models.layers import EmbeddingQueue
+from mmdecouple.models.losses import sinkhorn
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.utils.settings import Settings
 
-from ..attention_mask import attention_mask
-from ..layers import EmbeddingQueue
-from ..losses import sinkhorn
 from .base import DenseAlgorithm
 from .step import Step, ViewFlow
 
@@ -46,13 +47,27 @@ class Leopart(DenseAlgorithm):
 
     flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True)
 
-    def __init__(self, local_views: int = 4, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3,
-                 queue_length: int = 4096, queue_share: int = 10, attention_mass: float = 0.6, roi_size: int = 7,
-                 measured: str = 'student', **kwargs) -> None:
+    def __init__(
+        self,
+        local_views: int = 4,
+        temperature: float = 0.1,
+        epsilon: float = 0.05,
+        iterations: int = 3,
+        queue_length: int = 4096,
+        queue_share: int = 10,
+        attention_mass: float = 0.6,
+        roi_size: int = 7,
+        measured: str = 'student',
+        **kwargs,
+    ) -> None:
         check = Settings(self, 'model')
-        for key, value, least in (('local_views', local_views, 0), ('iterations', iterations, 1),
-                                  ('queue_length', queue_length, 0), ('queue_share', queue_share, 1),
-                                  ('roi_size', roi_size, 1)):
+        for key, value, least in (
+            ('local_views', local_views, 0),
+            ('iterations', iterations, 1),
+            ('queue_length', queue_length, 0),
+            ('queue_share', queue_share, 1),
+            ('roi_size', roi_size, 1),
+        ):
             check.number(key, value, least, whole=True)
         check.number('temperature', temperature, above=0)
         check.number('epsilon', epsilon, above=0)
@@ -79,10 +94,12 @@ class Leopart(DenseAlgorithm):
         blocks = network.blocks(tokens)
         embedding = self.teacher.neck.embed(network.ln1(blocks[-1])[:, 1:])
         attention = network.class_attention(blocks[-2]).mean(1).unflatten(1, grid)
-        assignments = [self._assign(part.flatten(0, 1), queue)
-                       for part, queue in zip(embedding.chunk(2), self.queues)]
-        return {'embedding': embedding, 'mask': attention_mask(attention, self.attention_mass),
-                'dense': torch.cat(assignments).view(*embedding.shape[:2], -1)}
+        assignments = [self._assign(part.flatten(0, 1), queue) for part, queue in zip(embedding.chunk(2), self.queues)]
+        return {
+            'embedding': embedding,
+            'mask': attention_mask(attention, self.attention_mass),
+            'dense': torch.cat(assignments).view(*embedding.shape[:2], -1),
+        }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
         """`scores` (2 * B, P, K), of one pass with the decoupled views, and `local_scores` (L * B, P', K)."""
@@ -95,8 +112,10 @@ class Leopart(DenseAlgorithm):
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_cluster`, and for the log `attended_share`: how much of the global views the teacher attends to."""
         scores = [part for name in step.student for part in step.student[name].split(len(step.views[0]))]
-        maps = [score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
-                for score, view in zip(scores, step.views)]
+        maps = [
+            score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
+            for score, view in zip(scores, step.views)
+        ]
         geometry, teacher = step.geometry, step.teacher
         assignments = teacher['dense'].transpose(1, 2).unflatten(2, maps[0].shape[-2:]).chunk(2)
         masks = teacher['mask'][:, None].chunk(2)
@@ -122,8 +141,9 @@ class Leopart(DenseAlgorithm):
 
     def update_memory(self, step: Step) -> None:
         """Store foreground embeddings of this batch."""
-        for queue, embedding, mask in zip(self.queues, step.teacher['embedding'].chunk(2),
-                                          step.teacher['mask'].chunk(2)):
+        for queue, embedding, mask in zip(
+            self.queues, step.teacher['embedding'].chunk(2), step.teacher['mask'].chunk(2)
+        ):
             if len(queue.rows):
                 queue.push(embedding.flatten(0, 1), mask.flatten(), self.queue_share * len(embedding))
 
@@ -135,7 +155,7 @@ class Leopart(DenseAlgorithm):
         # As in the authors' code, the queue meets the student's prototypes.
         scores = torch.cat([self.neck.prototypes(queue.rows), self.teacher.neck.prototypes(embedding)]).float()
         valid = torch.cat([queue.valid, queue.valid.new_ones(len(embedding))])
-        return sinkhorn(scores, self.epsilon, self.iterations, valid)[len(queue.rows):]
+        return sinkhorn(scores, self.epsilon, self.iterations, valid)[len(queue.rows) :]
 
     def _pair_loss(self, scores: Tensor, assignments: Tensor, mask: Tensor, other: Tensor, own: Tensor) -> Tensor:
         """Cross-entropy where two views overlap: maps (B, K, h, w) and geometries (B, 7) of the views."""

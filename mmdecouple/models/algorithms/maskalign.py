@@ -1,4 +1,5 @@
 """MaskAlign: align what the student makes of the visible patches with a frozen teacher of the whole view."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,14 +38,22 @@ class MaskAlign(DenseAlgorithm):
         eq. 13 writes a norm); the de-coupled form is eq. 15 of the paper.
     """
 
-    flow = ViewFlow(student=(0, ), teacher=(0, ), shuffle=False)
+    flow = ViewFlow(student=(0,), teacher=(0,), shuffle=False)
 
-    def __init__(self, mask_ratio: float = 0.7, masking: str = 'attention', drop: float = 0.,
-                 measured: str = 'student', **kwargs) -> None:
+    def __init__(
+        self,
+        mask_ratio: float = 0.7,
+        masking: str = 'attention',
+        drop: float = 0.0,
+        measured: str = 'student',
+        **kwargs,
+    ) -> None:
         if measured == 'teacher':
-            raise UserError('MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
-                            'student, and the teacher by its own file (config key model.measured; tools: '
-                            '--measured).')
+            raise UserError(
+                'MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
+                'student, and the teacher by its own file (config key model.measured; tools: '
+                '--measured).'
+            )
         check = Settings(self, 'model')
         check.number('mask_ratio', mask_ratio, 0, below=1)
         check.number('drop', drop, 0, 1)
@@ -120,13 +129,19 @@ class MaskAlign(DenseAlgorithm):
     def _check_teacher(self) -> None:
         theirs, ours = self.teacher.backbone, self.backbone
         if theirs.patch_resolution != ours.patch_resolution:
-            raise UserError(f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
-                            f'{ours.patch_resolution[1]} patches and the teacher one of '
-                            f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change '
-                            'model.teacher.input_size with model.teacher.backbone.img_size, or the patch size.')
-        for key, network, stated in (('student_depth', ours, self.neck.student_depth),
-                                     ('teacher_depth', theirs, self.neck.teacher_depth)):
+            raise UserError(
+                f'MaskAlign: the student has a grid of {ours.patch_resolution[0]} x '
+                f'{ours.patch_resolution[1]} patches and the teacher one of '
+                f'{theirs.patch_resolution[0]} x {theirs.patch_resolution[1]}; change '
+                'model.teacher.input_size with model.teacher.backbone.img_size, or the patch size.'
+            )
+        for key, network, stated in (
+            ('student_depth', ours, self.neck.student_depth),
+            ('teacher_depth', theirs, self.neck.teacher_depth),
+        ):
             if network.num_layers != stated:
-                raise UserError(f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
-                                f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
-                                f'model.neck.{key}).')
+                raise UserError(
+                    f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
+                    f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
+                    f'model.neck.{key}).'
+                )

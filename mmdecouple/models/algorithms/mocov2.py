@@ -1,12 +1,13 @@
 """MoCo v2: instance discrimination against a queue."""
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.models.layers import NegativeQueue
+from mmdecouple.models.losses import info_nce
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-from ..layers import NegativeQueue
-from ..losses import info_nce
 from .base import DenseAlgorithm
 from .step import Step
 
@@ -24,8 +25,7 @@ class MoCoV2(DenseAlgorithm):
     Source: arXiv 2003.04297; `facebookresearch/moco moco/builder.py`.
     """
 
-    def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2,
-                 **kwargs) -> None:
+    def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2, **kwargs) -> None:
         check = Settings(self, 'model')
         check.number('queue_length', queue_length, 1, whole=True)
         check.number('channels', channels, 1, whole=True)
@@ -36,7 +36,7 @@ class MoCoV2(DenseAlgorithm):
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """`global`: L2-normalized projection of the pooled map, (N, C)."""
-        projection, = neck((backbone(images)[-1], ))
+        (projection,) = neck((backbone(images)[-1],))
         return {'global': F.normalize(projection.float(), dim=1)}
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:

@@ -1,13 +1,14 @@
 """SoCo: pull the features of one object proposal in two views together."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.decoupling.regions import pool_regions
+from mmdecouple.models.backbones import split_last_stage
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-from ..backbones import split_last_stage
 from .base import DenseAlgorithm
 from .step import Step, ViewFlow
 
@@ -45,8 +46,9 @@ class SoCo(DenseAlgorithm):
         self.roi_size = roi_size
         self.region_bins = -(-roi_size // self.backbone.strides[-1])
 
-    def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, boxes: Tensor,
-               coverage: Tensor | None = None) -> Tensor:
+    def encode(
+        self, backbone: nn.Module, neck: nn.Module, images: Tensor, boxes: Tensor, coverage: Tensor | None = None
+    ) -> Tensor:
         """Projections of proposals, (N, K, C).
 
         Args:
@@ -61,25 +63,31 @@ class SoCo(DenseAlgorithm):
         features = last_stage(pool_regions(maps, boxes, self.roi_size).to(maps.dtype))
         weight = features.new_ones(*boxes.shape[:2], *features.shape[2:])
         if coverage is not None:
-            weight[-len(coverage):] = coverage
+            weight[-len(coverage) :] = coverage
         weight = weight.flatten(0, 1)[:, None]
         pooled = (features * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-6)
-        projection, = neck((pooled, ))
+        (projection,) = neck((pooled,))
         return projection.float().unflatten(0, boxes.shape[:2])
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """`dense`: projections of the proposals of both views, (2 * B, K, C), one pass each."""
         network = self.teacher
-        return {'dense': torch.cat([self.encode(network.backbone, network.neck, view, regions.boxes)
-                                    for view, regions in zip(step.views, step.regions)])}
+        return {
+            'dense': torch.cat(
+                [
+                    self.encode(network.backbone, network.neck, view, regions.boxes)
+                    for view, regions in zip(step.views, step.regions)
+                ]
+            )
+        }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
         """`dense`: predictions of both views, (2 * B, K, C), one pass each; decoupled views join the first."""
         boxes, coverage = step.regions[0].boxes, None
         if step.decoupled is not None:
             boxes, coverage = torch.cat([boxes, boxes[step.decoupled.rows]]), step.decoupled.coverage
-        joint = self.predict(self.encode(self.backbone, self.neck, step.joint((0, )), boxes, coverage))
+        joint = self.predict(self.encode(self.backbone, self.neck, step.joint((0,)), boxes, coverage))
         first, dense = step.split({'dense': joint})
         second = self.predict(self.encode(self.backbone, self.neck, step.views[1], step.regions[1].boxes))
         return {'dense': torch.cat([first['dense'], second])}, dense
@@ -89,8 +97,10 @@ class SoCo(DenseAlgorithm):
         first, second = (regions.ids for regions in step.regions)
         same = (first[:, :, None] == second[:, None]).float()
         predictions, projections = step.student['dense'].chunk(2), step.teacher['dense'].chunk(2)
-        return dict(loss_12=pair_loss(predictions[0], projections[1], same),
-                    loss_21=pair_loss(predictions[1], projections[0], same.transpose(1, 2)))
+        return dict(
+            loss_12=pair_loss(predictions[0], projections[1], same),
+            loss_21=pair_loss(predictions[1], projections[0], same.transpose(1, 2)),
+        )
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
         """-4 <p, z> of matched proposals: twice SoCo's term, as L_base is a sum of two: (M, C), (M, C) -> (M,)."""

@@ -1,4 +1,5 @@
 """SoCo on a feature pyramid: three views, each proposal on the level of its size."""
+
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ class PlacedRegions(NamedTuple):
         ids: Number of the proposal that a box shows, (B, K).
         levels: Level of each box, 0 the finest, -1 for none, (B, K).
     """
+
     boxes: Tensor
     ids: Tensor
     levels: Tensor
@@ -55,12 +57,15 @@ class SoCoFPN(DenseAlgorithm):
         """Regions of the three views: view 0 has those of both pairs, one after the other, (B, 2 * K)."""
         pairs = step.regions
         if pairs[0].boxes.ndim != 4:
-            raise UserError('SoCoFPN: the samples have boxes of one pair of views; use BoxViews with '
-                            'pairs=[(0, 1), (0, 2)].')
+            raise UserError(
+                'SoCoFPN: the samples have boxes of one pair of views; use BoxViews with pairs=[(0, 1), (0, 2)].'
+            )
         first, second = zip(*(zip(*(part.unbind(1) for part in pair)) for pair in pairs))
         whole = [torch.cat(parts, dim=1) for parts in zip(*first)]
-        return [PlacedRegions(boxes, ids, self.neck.levels(boxes, view.shape[-2:]))
-                for view, (boxes, ids) in zip(step.views, (whole, *second))]
+        return [
+            PlacedRegions(boxes, ids, self.neck.levels(boxes, view.shape[-2:]))
+            for view, (boxes, ids) in zip(step.views, (whole, *second))
+        ]
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, regions: PlacedRegions) -> Tensor:
         """Projections of the regions of one view, (B, K, C)."""
@@ -70,19 +75,39 @@ class SoCoFPN(DenseAlgorithm):
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """`dense`: projections of the proposals of all views, one view after the other, (B, 4 * K, C)."""
         network = self.teacher
-        return {'dense': torch.cat([self.encode(network.backbone, network.neck, view, regions)
-                                    for view, regions in zip(step.views, step.extras)], dim=1)}
+        return {
+            'dense': torch.cat(
+                [
+                    self.encode(network.backbone, network.neck, view, regions)
+                    for view, regions in zip(step.views, step.extras)
+                ],
+                dim=1,
+            )
+        }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], None]:
         """`dense`: predictions of the proposals of all views, as the teacher's."""
-        return {'dense': torch.cat([self.predict(self.encode(self.backbone, self.neck, view, regions))
-                                    for view, regions in zip(step.views, step.extras)], dim=1)}, None
+        return {
+            'dense': torch.cat(
+                [
+                    self.predict(self.encode(self.backbone, self.neck, view, regions))
+                    for view, regions in zip(step.views, step.extras)
+                ],
+                dim=1,
+            )
+        }, None
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """`loss_12`, `loss_21`, `loss_13` and `loss_31`."""
-        predictions, projections, ids, placed = (parts.chunk(4, dim=1) for parts in (
-            step.student['dense'], step.teacher['dense'], torch.cat([regions.ids for regions in step.extras], dim=1),
-            torch.cat([regions.levels for regions in step.extras], dim=1) >= 0))
+        predictions, projections, ids, placed = (
+            parts.chunk(4, dim=1)
+            for parts in (
+                step.student['dense'],
+                step.teacher['dense'],
+                torch.cat([regions.ids for regions in step.extras], dim=1),
+                torch.cat([regions.levels for regions in step.extras], dim=1) >= 0,
+            )
+        )
         losses = {}
         for own, other, name in ((0, 2, '2'), (1, 3, '3')):
             same = (ids[own][:, :, None] == ids[other][:, None]).float()

@@ -1,4 +1,5 @@
 """One training step as the parts of a method see it."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,8 +8,7 @@ import torch
 from torch import Tensor
 
 from mmdecouple.decoupling import DecoupledViews, Regions
-
-from ..samples import Samples
+from mmdecouple.models.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class ViewFlow:
         on_geometry: Whether the method reads the crop windows of the views.
     """
 
-    student: tuple[int, ...] = (0, )
-    teacher: tuple[int, ...] = (1, )
+    student: tuple[int, ...] = (0,)
+    teacher: tuple[int, ...] = (1,)
     decoupled: int | None = None
     shuffle: bool = True
     mixes_embeddings: bool = False

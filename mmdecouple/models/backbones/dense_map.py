@@ -1,4 +1,5 @@
 """What a backbone of another package says about dense features."""
+
 import math
 from collections.abc import Callable
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from mmdecouple.utils.errors import UserError
 
 
-def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None,
-              class_token: bool = False) -> Tensor:
+def dense_map(
+    backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None, class_token: bool = False
+) -> Tensor:
     """Feature map that the measures read.
 
     For a ResNet, as in the paper's App. E.3.2: the output of the last stage but one is enlarged (bilinear) by
@@ -36,16 +38,19 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, l
     given = {}
     if class_token:
         if not getattr(backbone, 'has_class_token', False):
-            raise UserError(f"{type(backbone).__name__} has no class token; leave LSC's crop_feature at 'patches' for "
-                            'it.')
+            raise UserError(
+                f"{type(backbone).__name__} has no class token; leave LSC's crop_feature at 'patches' for it."
+            )
         given['class_token'] = True
     if layer is not None:
         given['layer'] = layer
         measured_stride(backbone, layer)
     if mask is not None:
         if getattr(backbone, 'mask_token', None) is None:
-            raise UserError(f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
-                            "them from the image instead (removal 'mask' or 'shrink').")
+            raise UserError(
+                f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
+                "them from the image instead (removal 'mask' or 'shrink')."
+            )
         return backbone.dense_map(images, mask, **given)
     if hasattr(backbone, 'dense_map'):
         return backbone.dense_map(images, **given)
@@ -53,7 +58,7 @@ def dense_map(backbone: nn.Module, images: Tensor, mask: Tensor | None = None, l
         out = backbone(images)
         return out[-1] if isinstance(out, (tuple, list)) else out
     if layer is not None:
-        return _run_stages(backbone, images, backbone.res_layers[:backbone.res_layers.index(layer) + 1])
+        return _run_stages(backbone, images, backbone.res_layers[: backbone.res_layers.index(layer) + 1])
     x, last = split_last_stage(backbone, images)
     if backbone.strides[-1] > 1:
         x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
@@ -97,8 +102,10 @@ def measured_stride(backbone: nn.Module, layer: str | None = None) -> int | None
     if layer is not None:
         known = layer_strides(backbone)
         if layer not in known:
-            raise UserError(f'there is no layer {layer}; the backbone has '
-                            f'{", ".join(known) or "none that can be named"} (tools: --layer).')
+            raise UserError(
+                f'there is no layer {layer}; the backbone has '
+                f'{", ".join(known) or "none that can be named"} (tools: --layer).'
+            )
         return known[layer]
     stride = stride_of(backbone)
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
@@ -112,13 +119,16 @@ def finite_map(features: Tensor) -> Tensor:
     """
     features = features.float()
     if not features.isfinite().all():
-        raise UserError('the network gives features that are not finite: its weights are damaged or its training went '
-                        'wrong; take another checkpoint.')
+        raise UserError(
+            'the network gives features that are not finite: its weights are damaged or its training went '
+            'wrong; take another checkpoint.'
+        )
     return features
 
 
-def predict_maps(read: Callable[..., Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None,
-                 mode: str) -> list[Tensor] | list[BaseDataElement]:
+def predict_maps(
+    read: Callable[..., Tensor], images: list[Tensor], data_samples: list[BaseDataElement] | None, mode: str
+) -> list[Tensor] | list[BaseDataElement]:
     """The dense maps of images of any sizes, in mmengine's modes of prediction.
 
     Args:

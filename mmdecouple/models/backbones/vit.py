@@ -1,4 +1,5 @@
 """The vision transformer of the methods: masked, mixed, read out block by block, or as a dense map."""
+
 from pathlib import Path
 
 import torch
@@ -48,11 +49,20 @@ class DenseViT(VisionTransformer):
 
     has_class_token = True
 
-    def __init__(self, arch: str | dict = 'deit-small', position: str = 'learned', mask_token: bool = False,
-                 weights: str | None = None, with_cp: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        arch: str | dict = 'deit-small',
+        position: str = 'learned',
+        mask_token: bool = False,
+        weights: str | None = None,
+        with_cp: bool = False,
+        **kwargs,
+    ) -> None:
         if arch in ('s', 'small'):
-            raise UserError("DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
-                            "'deit-small' (config key model.backbone.arch).")
+            raise UserError(
+                "DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
+                "'deit-small' (config key model.backbone.arch)."
+            )
         check = Settings(self, 'model.backbone')
         check.choice('position', position, _POSITIONS)
         check.flag('mask_token', mask_token)
@@ -64,7 +74,7 @@ class DenseViT(VisionTransformer):
         else:
             check.choice('arch', arch, [name for name in self.arch_zoo if name not in ('s', 'small')])
         for key in ('drop_path_rate', 'drop_rate'):
-            check.number(key, kwargs.get(key, 0.), 0, below=1)
+            check.number(key, kwargs.get(key, 0.0), 0, below=1)
         for key in ('img_size', 'patch_size'):
             value = kwargs.get(key, 16)
             if isinstance(value, (list, tuple)):
@@ -85,14 +95,15 @@ class DenseViT(VisionTransformer):
         self.mask_token = nn.Parameter(torch.zeros(1, self.embed_dims)) if mask_token else None
 
     def init_weights(self) -> None:
-        """iBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions; then the file, if any."""
+        """IBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions; then the file, if any."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight) if self.fixed_position else trunc_normal_(
-                    module.weight, std=0.02)
+                    module.weight, std=0.02
+                )
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.fixed_position:
@@ -118,20 +129,29 @@ class DenseViT(VisionTransformer):
             ValueError: If it lacks a weight or has one of another shape.
         """
         if not Path(path).is_file():
-            raise MissingFile(f'DenseViT: there is no weight file {path!r}; download it and set the config key '
-                              f'{key} to its path.')
+            raise MissingFile(
+                f'DenseViT: there is no weight file {path!r}; download it and set the config key {key} to its path.'
+            )
         weights, own = read_vit(path).backbone, self.state_dict()
         missing = [name for name in own if name not in weights and name != 'mask_token']
-        reshaped = [name for name in own if name in weights and name != 'pos_embed'
-                    and own[name].shape != weights[name].shape]
+        reshaped = [
+            name for name in own if name in weights and name != 'pos_embed' and own[name].shape != weights[name].shape
+        ]
         if missing or reshaped:
-            raise UserError(f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
-                            f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
-                            f'({", ".join(reshaped[:4])}) (config key {key}).')
+            raise UserError(
+                f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
+                f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
+                f'({", ".join(reshaped[:4])}) (config key {key}).'
+            )
         self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
 
-    def forward(self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None,
-                needed: Tensor | None = None) -> tuple[Tensor]:
+    def forward(
+        self,
+        images: Tensor,
+        mask: Tensor | None = None,
+        mixed: DecoupledViews | None = None,
+        needed: Tensor | None = None,
+    ) -> tuple[Tensor]:
         """Tokens after the final norm: a tuple of one (N, 1 + P, C), the class token first.
 
         Args:
@@ -143,21 +163,24 @@ class DenseViT(VisionTransformer):
         """
         tokens, _ = self.tokens(images, mask, mixed)
         if needed is None:
-            return self.ln1(self.blocks(tokens)[-1]),
+            return (self.ln1(self.blocks(tokens)[-1]),)
         tokens = self.blocks(tokens, len(self.layers) - 1)[-1]
-        return self._finish(tokens, needed),
+        return (self._finish(tokens, needed),)
 
-    def tokens(self, images: Tensor, mask: Tensor | None = None,
-               mixed: DecoupledViews | None = None) -> tuple[Tensor, tuple[int, int]]:
+    def tokens(
+        self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
         """What enters the first block, (N, 1 + P, C), and the grid (h, w) of its patches; as for `forward`."""
         _check_divides(images.shape[-2:], self.stride)
         patches, grid = self.patch_embed(images)
         tokens = patches
         if mask is not None:
             if tuple(mask.shape[-2:]) != grid:
-                raise UserError(f'DenseViT: a mask of {mask.shape[-2]} x {mask.shape[-1]} cells is not on the grid of '
-                                f'{grid[0]} x {grid[1]} tokens of a view of {images.shape[-2]} x {images.shape[-1]} '
-                                f'pixels (patch {self.stride}).')
+                raise UserError(
+                    f'DenseViT: a mask of {mask.shape[-2]} x {mask.shape[-1]} cells is not on the grid of '
+                    f'{grid[0]} x {grid[1]} tokens of a view of {images.shape[-2]} x {images.shape[-1]} '
+                    f'pixels (patch {self.stride}).'
+                )
             tokens = torch.where(mask.flatten(1)[..., None], self.mask_token.to(patches.dtype), patches)
         if mixed is not None:
             cut = enlarge(mixed.cut_mask, grid).flatten(1)[..., None]
@@ -190,9 +213,9 @@ class DenseViT(VisionTransformer):
         weight, bias = layer.attn.qkv.weight, layer.attn.qkv.bias
         tokens = layer.ln1(tokens)
         query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
-        key = F.linear(tokens, weight[width:2 * width], None if bias is None else bias[width:2 * width])
+        key = F.linear(tokens, weight[width : 2 * width], None if bias is None else bias[width : 2 * width])
         query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))
-        logits = (query @ key.transpose(2, 3)).float() * query.shape[-1]**-0.5
+        logits = (query @ key.transpose(2, 3)).float() * query.shape[-1] ** -0.5
         return logits.softmax(-1)[:, :, 0, 1:]
 
     def _finish(self, tokens: Tensor, needed: Tensor) -> Tensor:
@@ -201,7 +224,7 @@ class DenseViT(VisionTransformer):
         tokens = tokens + layer.attn(layer.ln1(tokens))
         rows = tokens.flatten(0, 1)[needed]
         update = layer.ffn.gamma2(layer.ffn.layers(layer.ln2(rows)))
-        drop = layer.ffn.dropout_layer.drop_prob if self.training else 0.
+        drop = layer.ffn.dropout_layer.drop_prob if self.training else 0.0
         if drop:
             # Stochastic depth drops the path of a whole image, also where only some of its tokens are at hand.
             kept = (torch.rand(len(tokens), device=tokens.device) >= drop).to(update.dtype) / (1 - drop)
@@ -215,8 +238,9 @@ class DenseViT(VisionTransformer):
         """Pixels per position of the output of every block, by its number from 1."""
         return {str(number): self.stride for number in range(1, len(self.layers) + 1)}
 
-    def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None,
-                  class_token: bool = False) -> Tensor:
+    def dense_map(
+        self, images: Tensor, mask: Tensor | None = None, layer: str | None = None, class_token: bool = False
+    ) -> Tensor:
         """Patch tokens as a map (N, C, h, w): after the final norm, or the plain output of block `layer`, from 1.
 
         Args:
@@ -237,5 +261,7 @@ class DenseViT(VisionTransformer):
 
 def _check_divides(size: tuple[int, int], patch: int) -> None:
     if size[0] % patch or size[1] % patch:
-        raise UserError(f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
-                        'change the crop size of the data or model.backbone.patch_size.')
+        raise UserError(
+            f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
+            'change the crop size of the data or model.backbone.patch_size.'
+        )

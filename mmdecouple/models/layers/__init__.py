@@ -1,3 +1,5 @@
+"""Layers that several methods share."""
+
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
 from .embedding_queue import EmbeddingQueue
@@ -7,5 +9,14 @@ from .recomputation import count_batches_once
 from .split_bn import SplitBN
 from .teacher_temperature import TeacherTemperature
 
-__all__ = ['Center', 'EmbeddingQueue', 'EpochDependent', 'NegativeQueue', 'SplitBN', 'TeacherTemperature',
-           'batch_shuffle', 'batch_unshuffle', 'count_batches_once']
+__all__ = [
+    'Center',
+    'EmbeddingQueue',
+    'EpochDependent',
+    'NegativeQueue',
+    'SplitBN',
+    'TeacherTemperature',
+    'batch_shuffle',
+    'batch_unshuffle',
+    'count_batches_once',
+]

@@ -1,4 +1,5 @@
 """Shuffled batch norm: the teacher sees the batch in another order, across ranks, than the student."""
+
 import torch
 from mmengine.dist import all_gather, broadcast, get_rank, get_world_size
 from torch import Tensor
@@ -33,4 +34,4 @@ def batch_unshuffle(rows: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _share(order: Tensor, size: int) -> Tensor:
-    return order[get_rank() * size:(get_rank() + 1) * size]
+    return order[get_rank() * size : (get_rank() + 1) * size]

@@ -1,4 +1,5 @@
 """The running center of a teacher's logits."""
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn

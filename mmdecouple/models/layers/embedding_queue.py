@@ -1,4 +1,5 @@
 """A queue of embeddings that counts only when it is full."""
+
 import torch
 from torch import Tensor, nn
 
@@ -46,5 +47,5 @@ class EmbeddingQueue(nn.Module):
         found = foreground.sum().long()
         found = torch.where(found > 0, found, len(embeddings))
         chosen = order[torch.arange(count, device=order.device) % found]
-        self.rows.copy_(torch.cat([embeddings[chosen].to(self.rows.dtype), self.rows[:len(self.rows) - count]]))
+        self.rows.copy_(torch.cat([embeddings[chosen].to(self.rows.dtype), self.rows[: len(self.rows) - count]]))
         self.stored += count

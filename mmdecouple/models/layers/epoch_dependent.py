@@ -1,4 +1,5 @@
 """Modules that change with the epoch."""
+
 from collections.abc import Sequence
 
 from torch import nn

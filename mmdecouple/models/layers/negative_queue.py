@@ -1,4 +1,5 @@
 """The ring buffer of negatives that contrastive methods compare against."""
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather

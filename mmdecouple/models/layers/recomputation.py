@@ -1,4 +1,5 @@
 """Batch norm that counts a batch once, although activation checkpointing runs it twice."""
+
 from typing import Any
 
 import torch
@@ -27,8 +28,9 @@ def _leave_statistics(norm: _BatchNorm, _: Any) -> None:
     # The number of the backward pass that runs in this thread, which torch's own checkpointing asks for too.
     if torch._C._current_graph_task_id() != -1:
         norm.__dict__['_left'] = dict(norm._buffers)
-        norm._buffers.update((name, None if buffer is None else buffer.clone())
-                             for name, buffer in norm._buffers.items())
+        norm._buffers.update(
+            (name, None if buffer is None else buffer.clone()) for name, buffer in norm._buffers.items()
+        )
 
 
 def _take_up_statistics(norm: _BatchNorm, *_: Any) -> None:

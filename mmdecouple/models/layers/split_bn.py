@@ -1,4 +1,5 @@
 """Batch normalization in virtual groups, so that one device behaves as several."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,8 +50,9 @@ class SplitBN(nn.BatchNorm2d):
         else:
             grouped = x.reshape(n // splits, splits * c, h, w)
         mean, var = self.running_mean.repeat(splits), self.running_var.repeat(splits)
-        out = F.batch_norm(grouped, mean, var, self.weight.repeat(splits), self.bias.repeat(splits),
-                           True, self.momentum, self.eps)
+        out = F.batch_norm(
+            grouped, mean, var, self.weight.repeat(splits), self.bias.repeat(splits), True, self.momentum, self.eps
+        )
         with torch.no_grad():
             self.running_mean.copy_(mean.view(splits, c).mean(0))
             self.running_var.copy_(var.view(splits, c).mean(0))
@@ -66,4 +68,5 @@ class SplitBN(nn.BatchNorm2d):
         return plain
 
     def extra_repr(self) -> str:
+        """The settings, as `print(module)` shows them."""
         return f'{super().extra_repr()}, group_size={self.group_size}'

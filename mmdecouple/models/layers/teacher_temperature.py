@@ -1,4 +1,5 @@
 """The temperature of a teacher's softmax, raised over the first epochs."""
+
 import torch
 from torch import nn
 

@@ -1,3 +1,5 @@
+"""Loss functions."""
+
 from .info_nce import info_nce
 from .sinkhorn import sinkhorn
 

@@ -1,4 +1,5 @@
 """InfoNCE over a long list of negatives, without the full matrix of logits."""
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -30,7 +31,6 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
 
 
 class _InfoNCE(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx, query: Tensor, positive: Tensor, negatives: Tensor, temperature: float):
         with_grad = ctx.needs_input_grad[0]
@@ -56,5 +56,5 @@ class _InfoNCE(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_losses: Tensor):
-        gradient, = ctx.saved_tensors
+        (gradient,) = ctx.saved_tensors
         return gradient * grad_losses[:, None].to(gradient.dtype), None, None, None

@@ -1,4 +1,5 @@
 """Sinkhorn-Knopp: scores of many samples over all processes become balanced soft assignments."""
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor

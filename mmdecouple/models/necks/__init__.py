@@ -1,3 +1,5 @@
+"""Heads on top of the backbones."""
+
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
 from .prototype_head import PrototypeHead

@@ -1,14 +1,14 @@
 """The projection head of DINO and iBOT."""
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from mmdecouple.models.layers import EpochDependent
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
-
-from ..layers import EpochDependent
 
 
 @MODELS.register_module()
@@ -29,23 +29,35 @@ class DINOHead(EpochDependent, BaseModule):
     Source: `facebookresearch/dino vision_transformer.py` (DINOHead); `bytedance/ibot models/head.py` (shared head).
     """
 
-    def __init__(self, in_channels: int, out_channels: int = 8192, hidden_channels: int = 2048,
-                 bottleneck_channels: int = 256, norm_last_layer: bool = False,
-                 freeze_last_layer: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 8192,
+        hidden_channels: int = 2048,
+        bottleneck_channels: int = 256,
+        norm_last_layer: bool = False,
+        freeze_last_layer: int = 1,
+    ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value, least in (('in_channels', in_channels, 1), ('out_channels', out_channels, 2),
-                                  ('hidden_channels', hidden_channels, 1),
-                                  ('bottleneck_channels', bottleneck_channels, 1)):
+        for key, value, least in (
+            ('in_channels', in_channels, 1),
+            ('out_channels', out_channels, 2),
+            ('hidden_channels', hidden_channels, 1),
+            ('bottleneck_channels', bottleneck_channels, 1),
+        ):
             check.number(key, value, least, whole=True)
         check.flag('norm_last_layer', norm_last_layer)
         check.number('freeze_last_layer', freeze_last_layer, 0, whole=True)
         self.out_channels = out_channels
         self.freeze_last_layer = freeze_last_layer
         self.mlp = nn.Sequential(
-            nn.Linear(in_channels, hidden_channels), nn.GELU(),
-            nn.Linear(hidden_channels, hidden_channels), nn.GELU(),
-            nn.Linear(hidden_channels, bottleneck_channels))
+            nn.Linear(in_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, bottleneck_channels),
+        )
         # The older `nn.utils.weight_norm` does not survive the deep copy that makes the teacher.
         self.last_layer = weight_norm(nn.Linear(bottleneck_channels, out_channels, bias=False))
         self.last_layer.parametrizations.weight.original0.requires_grad_(not norm_last_layer)

@@ -1,4 +1,5 @@
 """MaskAlign's Dynamic Alignment: mixtures of the student's blocks, each projected to one level of the teacher."""
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -29,28 +30,46 @@ class DynamicAlignment(BaseModule):
     Source: MaskAlign, arXiv 2211.08887; `OpenDriveLab/maskalign models_pretrain.py` (`distill_weights`).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, student_depth: int = 12, teacher_depth: int = 12,
-                 levels: int = 5, fusion: str = 'linear') -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        student_depth: int = 12,
+        teacher_depth: int = 12,
+        levels: int = 5,
+        fusion: str = 'linear',
+    ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value in (('in_channels', in_channels), ('out_channels', out_channels),
-                           ('student_depth', student_depth), ('teacher_depth', teacher_depth)):
+        for key, value in (
+            ('in_channels', in_channels),
+            ('out_channels', out_channels),
+            ('student_depth', student_depth),
+            ('teacher_depth', teacher_depth),
+        ):
             check.number(key, value, 1, whole=True)
         check.choice('fusion', fusion, _FUSIONS)
         # No more than the blocks of the teacher.
         check.number('levels', levels, 1, teacher_depth, whole=True)
         if fusion == 'linear' and student_depth != teacher_depth:
-            check.refuse('fusion', f"'linear' needs equal depths, but the student has {student_depth} blocks and the "
-                         f"teacher {teacher_depth}; use 'sum'")
+            check.refuse(
+                'fusion',
+                f"'linear' needs equal depths, but the student has {student_depth} blocks and the "
+                f"teacher {teacher_depth}; use 'sum'",
+            )
         self.student_depth, self.teacher_depth, self.levels, self.fusion = (
-            student_depth, teacher_depth, levels, fusion)
+            student_depth,
+            teacher_depth,
+            levels,
+            fusion,
+        )
         self.weights = nn.Parameter(torch.empty(levels, student_depth))
         self.heads = nn.ModuleList(nn.Linear(in_channels, out_channels) for _ in range(levels))
 
     def init_weights(self) -> None:
         """Xavier heads, biases 0."""
         if self.fusion == 'linear':
-            self.weights.data.copy_(torch.eye(self.student_depth)[-self.levels:] + 0.01)
+            self.weights.data.copy_(torch.eye(self.student_depth)[-self.levels :] + 0.01)
         else:
             nn.init.constant_(self.weights, 1 / self.student_depth)
         for head in self.heads:

@@ -1,4 +1,5 @@
 """Leopart's projection head with prototypes."""
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -22,18 +23,26 @@ class PrototypeHead(BaseModule):
     Source: `MkuuWaUjinga/leopart src/vit.py` (`projection_head`, `prototypes`).
     """
 
-    def __init__(self, in_channels: int, prototypes: int = 300, hidden_channels: int = 2048,
-                 out_channels: int = 256) -> None:
+    def __init__(
+        self, in_channels: int, prototypes: int = 300, hidden_channels: int = 2048, out_channels: int = 256
+    ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value, least in (('in_channels', in_channels, 1), ('prototypes', prototypes, 2),
-                                  ('hidden_channels', hidden_channels, 1), ('out_channels', out_channels, 1)):
+        for key, value, least in (
+            ('in_channels', in_channels, 1),
+            ('prototypes', prototypes, 2),
+            ('hidden_channels', hidden_channels, 1),
+            ('out_channels', out_channels, 1),
+        ):
             check.number(key, value, least, whole=True)
         self.out_channels = out_channels
         self.mlp = nn.Sequential(
-            nn.Linear(in_channels, hidden_channels), nn.GELU(),
-            nn.Linear(hidden_channels, hidden_channels), nn.GELU(),
-            nn.Linear(hidden_channels, out_channels))
+            nn.Linear(in_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, out_channels),
+        )
         self.prototypes = nn.Linear(out_channels, prototypes, bias=False)
 
     def init_weights(self) -> None:

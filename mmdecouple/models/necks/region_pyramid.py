@@ -1,4 +1,5 @@
 """SoCo's feature pyramid with a box head: each region is read from the level of its size."""
+
 from collections.abc import Sequence
 
 import torch
@@ -31,8 +32,16 @@ class RegionPyramid(BaseModule):
         level only; this one runs on that level.
     """
 
-    def __init__(self, in_channels: Sequence[int], projector: dict, channels: int = 256, fc_channels: int = 1024,
-                 norm_cfg: dict | None = None, limits: Sequence[int] = (48, 96, 192, 224), roi_size: int = 7) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        projector: dict,
+        channels: int = 256,
+        fc_channels: int = 1024,
+        norm_cfg: dict | None = None,
+        limits: Sequence[int] = (48, 96, 192, 224),
+        roi_size: int = 7,
+    ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
         in_channels = check.numbers('in_channels', in_channels, least=1, whole=True)
@@ -45,9 +54,9 @@ class RegionPyramid(BaseModule):
             check.refuse('limits', f'must ascend, got {limits}')
         norm_cfg = norm_cfg or dict(type='SyncBN')
         self.pyramid = FeaturePyramidNetwork(
-            list(in_channels), channels, norm_layer=lambda width: build_norm_layer(norm_cfg, width)[1])
-        self.convs = nn.Sequential(*(ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg)
-                                     for _ in range(4)))
+            list(in_channels), channels, norm_layer=lambda width: build_norm_layer(norm_cfg, width)[1]
+        )
+        self.convs = nn.Sequential(*(ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg) for _ in range(4)))
         self.fc = nn.Linear(channels * roi_size**2, fc_channels)
         self.projector = MODELS.build(projector)
         self.limits = limits
@@ -73,5 +82,5 @@ class RegionPyramid(BaseModule):
         chosen = levels.flatten() % len(aligned)
         features = aligned[chosen, torch.arange(len(chosen), device=chosen.device)]
         features = self.convs(features.to(maps[0].dtype))
-        projection, = self.projector((self.fc(features.flatten(1)).relu(), ))
+        (projection,) = self.projector((self.fc(features.flatten(1)).relu(),))
         return projection.float().unflatten(0, boxes.shape[:2])

@@ -1,3 +1,5 @@
+"""Teachers: a moving average of the student, or a frozen network."""
+
 from .ema import EMATeacher
 from .frozen import FrozenViT
 

@@ -1,4 +1,5 @@
 """The teacher that follows the student by an exponential moving average."""
+
 import math
 from copy import deepcopy
 
@@ -29,8 +30,9 @@ class EMATeacher(nn.Module):
     Source: MoCo eq. 2; the cosine form is BYOL's, used by SoCo and iBOT.
     """
 
-    def __init__(self, student: dict[str, nn.Module], momentum: float = 0.999,
-                 end_momentum: float | None = None) -> None:
+    def __init__(
+        self, student: dict[str, nn.Module], momentum: float = 0.999, end_momentum: float | None = None
+    ) -> None:
         super().__init__()
         check = Settings(self, 'model.teacher')
         check.number('momentum', momentum, 0, 1)
@@ -42,7 +44,7 @@ class EMATeacher(nn.Module):
             self.add_module(name, deepcopy(module).requires_grad_(False))
         for module in self.modules():
             if isinstance(module, DropPath):
-                module.drop_prob = 0.
+                module.drop_prob = 0.0
 
     @torch.no_grad()
     def reset(self, student: dict[str, nn.Module]) -> None:

@@ -1,14 +1,14 @@
 """A frozen vision transformer as teacher: CLIP's or DINO's, from a local file in its published format."""
+
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
-
-from ..data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 CLIP_MEAN = (122.7709383, 116.7460125, 104.09373615)
 CLIP_STD = (68.5005327, 66.6321579, 70.32316305)
@@ -36,8 +36,14 @@ class FrozenViT(nn.Module):
     Source: `OpenDriveLab/maskalign models_pretrain.py` (`forward_clip`, `forward_dino`, `get_teacher`).
     """
 
-    def __init__(self, backbone: dict, checkpoint: str | None = None, levels: int = 5,
-                 statistics: str = 'imagenet', input_size: int | None = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        checkpoint: str | None = None,
+        levels: int = 5,
+        statistics: str = 'imagenet',
+        input_size: int | None = None,
+    ) -> None:
         check = Settings(self, 'model.teacher')
         check.block('backbone', backbone)
         check.text('checkpoint', checkpoint, optional=True)
@@ -67,8 +73,10 @@ class FrozenViT(nn.Module):
             self.backbone.init_weights()
             return
         if self.checkpoint is None:
-            raise UserError('FrozenViT: no teacher is named; download its weights and set the config key '
-                            'model.teacher.checkpoint to the file.')
+            raise UserError(
+                'FrozenViT: no teacher is named; download its weights and set the config key '
+                'model.teacher.checkpoint to the file.'
+            )
         self.backbone.load_file(self.checkpoint, 'model.teacher.checkpoint')
 
     def reset(self, student: dict[str, nn.Module]) -> None:
@@ -91,9 +99,9 @@ class FrozenViT(nn.Module):
         """
         images = images * self.scale + self.shift
         if self.input_size is not None:
-            images = F.interpolate(images, (self.input_size, ) * 2, mode='bicubic', align_corners=False)
+            images = F.interpolate(images, (self.input_size,) * 2, mode='bicubic', align_corners=False)
         blocks = self.backbone.blocks(self.backbone.tokens(images)[0])
-        levels = torch.stack(blocks[-self.levels:], dim=2)
+        levels = torch.stack(blocks[-self.levels :], dim=2)
         attention = self.backbone.class_attention(blocks[-2]).mean(1)
         return F.layer_norm(levels.float(), levels.shape[-1:]), attention
 

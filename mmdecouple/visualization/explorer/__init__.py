@@ -1,8 +1,20 @@
 """An interactive page: choose a point in an image, see what every network takes for similar."""
+
 from .page import check_page, write_page
 from .quantize import QuantizedMap, affinity_error, dequantize_features, quantize_features, quantize_smallest
 from .server import ExplorerServer, free_port
 from .session import Session, check_count
 
-__all__ = ['ExplorerServer', 'QuantizedMap', 'Session', 'affinity_error', 'check_count', 'check_page',
-           'dequantize_features', 'free_port', 'quantize_features', 'quantize_smallest', 'write_page']
+__all__ = [
+    'ExplorerServer',
+    'QuantizedMap',
+    'Session',
+    'affinity_error',
+    'check_count',
+    'check_page',
+    'dequantize_features',
+    'free_port',
+    'quantize_features',
+    'quantize_smallest',
+    'write_page',
+]

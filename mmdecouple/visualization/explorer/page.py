@@ -1,4 +1,5 @@
 """The page: one Bokeh document for both forms, with its pictures, panels and script."""
+
 import base64
 from importlib.resources import files
 from pathlib import Path
@@ -21,8 +22,8 @@ from .quantize import QuantizedMap
 from .session import Progress, Session
 
 _CENTER = (0.5, 0.5)
-_START = '''window.startExplorer({state, point, image: {...image, name: 'image'},
-maps: maps.map((map, k) => ({...map, name: names[k], readout: `readout-${k}`, shown: null}))});'''
+_START = """window.startExplorer({state, point, image: {...image, name: 'image'},
+maps: maps.map((map, k) => ({...map, name: names[k], readout: `readout-${k}`, shown: null}))});"""
 
 
 class Picture(DataModel):
@@ -60,14 +61,24 @@ def build_page(session: Session, document: Document, *, lsc: bool = True) -> Pag
     Returns:
         PageState: What the page holds; its pictures are still without features.
     """
-    pictures = [Picture(name=subject.name, url=_data_uri(subject.image), point=list([*subject.points, _CENTER][0]))
-                for subject in session.subjects]
+    pictures = [
+        Picture(name=subject.name, url=_data_uri(subject.image), point=list([*subject.points, _CENTER][0]))
+        for subject in session.subjects
+    ]
     state = PageState(name='state', pictures=pictures)
     point = browser_source(x=[], y=[])
     image = image_panel('image', point)
     maps = [map_panel(f'map{place}', point) for place in range(len(session.networks))]
-    start = CustomJS(code=_START, args=dict(
-        state=state, point=point, image=image._asdict(), maps=[panel._asdict() for panel in maps], names=session.names))
+    start = CustomJS(
+        code=_START,
+        args=dict(
+            state=state,
+            point=point,
+            image=image._asdict(),
+            maps=[panel._asdict() for panel in maps],
+            names=session.names,
+        ),
+    )
     document.js_on_event(DocumentReady, start)
     refresh = CustomJS(code='window.affinityExplorer?.show()')
     for picture in pictures:
@@ -78,9 +89,12 @@ def build_page(session: Session, document: Document, *, lsc: bool = True) -> Pag
     document.title = ' · '.join(session.names)
     document.template = files(__package__).joinpath('page.html').read_text('utf-8')
     document.template_variables.update(
-        script=files(__package__).joinpath('explorer.js').read_text('utf-8'), lsc=lsc,
-        pictures=[subject.name for subject in session.subjects], columns=_columns(len(maps) + 1),
-        networks=[(name, session.styles[name].color) for name in session.names])
+        script=files(__package__).joinpath('explorer.js').read_text('utf-8'),
+        lsc=lsc,
+        pictures=[subject.name for subject in session.subjects],
+        columns=_columns(len(maps) + 1),
+        networks=[(name, session.styles[name].color) for name in session.names],
+    )
     return state
 
 
@@ -104,9 +118,11 @@ def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Pro
         if progress is not None:
             progress(index + 1, len(pictures))
     document.template_variables['foot'] = (
-        f'Features are stored rounded: no affinity is off by more than {session.error:.4f}, measured over all points.')
-    page = file_html(document, INLINE, document.title, template=document.template,
-                     template_variables=document.template_variables).encode()
+        f'Features are stored rounded: no affinity is off by more than {session.error:.4f}, measured over all points.'
+    )
+    page = file_html(
+        document, INLINE, document.title, template=document.template, template_variables=document.template_variables
+    ).encode()
     write_bytes(path, page)
     return len(page)
 

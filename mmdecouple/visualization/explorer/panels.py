@@ -1,12 +1,21 @@
 """Panels of the page: the image, and one map a network. The page's script fills them."""
+
 from typing import NamedTuple
 
 from bokeh.events import Pan, PanStart, Tap
-from bokeh.models import (ColorBar, ColumnDataSource, CustomJS, FixedTicker, HoverTool, LinearColorMapper,
-                          PrintfTickFormatter, Range1d)
+from bokeh.models import (
+    ColorBar,
+    ColumnDataSource,
+    CustomJS,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    PrintfTickFormatter,
+    Range1d,
+)
 from bokeh.plotting import figure
 
-from ..style import MUTED
+from mmdecouple.visualization.style import MUTED
 
 _SIDE = 420
 _BAR = 34
@@ -57,26 +66,56 @@ def map_panel(name: str, point: ColumnDataSource) -> MapPanel:
     source, peak = browser_source(image=[], x=[], y=[], dw=[], dh=[]), browser_source(x=[], y=[])
     mapper = LinearColorMapper(palette='Viridis256', low=0, high=1, syncable=False)
     panel = _panel(name, point)
-    drawn = panel.image(image='image', x='x', y='y', dw='dw', dh='dh', source=source, color_mapper=mapper,
-                        level='image')
-    panel.scatter('x', 'y', source=peak, size=13, marker='diamond', fill_color=None, line_color='white', line_width=2,
-                  level='overlay')
+    drawn = panel.image(
+        image='image', x='x', y='y', dw='dw', dh='dh', source=source, color_mapper=mapper, level='image'
+    )
+    panel.scatter(
+        'x',
+        'y',
+        source=peak,
+        size=13,
+        marker='diamond',
+        fill_color=None,
+        line_color='white',
+        line_width=2,
+        level='overlay',
+    )
     panel.add_tools(HoverTool(renderers=[drawn], tooltips=[('cosine', '@image{0.000}')]))
     ticker = FixedTicker(ticks=[0, 1], syncable=False)
-    bar = ColorBar(color_mapper=mapper, ticker=ticker, formatter=PrintfTickFormatter(format='%.2f'), height=8,
-                   padding=4, margin=0, major_label_text_color=MUTED, border_line_color=None)
+    bar = ColorBar(
+        color_mapper=mapper,
+        ticker=ticker,
+        formatter=PrintfTickFormatter(format='%.2f'),
+        height=8,
+        padding=4,
+        margin=0,
+        major_label_text_color=MUTED,
+        border_line_color=None,
+    )
     panel.add_layout(bar, 'below')
     return MapPanel(panel, source, peak, mapper, ticker)
 
 
 def _panel(name: str, point: ColumnDataSource) -> figure:
-    panel = figure(name=name, width=_SIDE, height=_SIDE + _BAR - 2 * _MARGIN, sizing_mode='scale_width',
-                   x_range=Range1d(0, 1), y_range=Range1d(0, 1), toolbar_location=None, tools='',
-                   min_border=_MARGIN, min_border_top=0, min_border_bottom=_BAR, outline_line_color=None)
+    panel = figure(
+        name=name,
+        width=_SIDE,
+        height=_SIDE + _BAR - 2 * _MARGIN,
+        sizing_mode='scale_width',
+        x_range=Range1d(0, 1),
+        y_range=Range1d(0, 1),
+        toolbar_location=None,
+        tools='',
+        min_border=_MARGIN,
+        min_border_top=0,
+        min_border_bottom=_BAR,
+        outline_line_color=None,
+    )
     panel.axis.visible = False
     panel.grid.visible = False
-    panel.scatter('x', 'y', source=point, size=15, fill_color='#F0E442', line_color='black', line_width=2,
-                  level='overlay')
+    panel.scatter(
+        'x', 'y', source=point, size=15, fill_color='#F0E442', line_color='black', line_width=2, level='overlay'
+    )
     move = CustomJS(code='window.affinityExplorer?.move(cb_obj.x, 1 - cb_obj.y)')
     for event in (Tap, PanStart, Pan):
         panel.js_on_event(event, move)

@@ -1,4 +1,5 @@
 """Dense features as small integers, for a page that computes affinities itself."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +51,13 @@ def quantize_features(features: Tensor, bits: int = EXACT) -> QuantizedMap:
         sizes, vectors = torch.linalg.eigh(rows @ rows.T)
         rows = vectors * sizes.clamp(min=0).sqrt()
     rows = rows @ _rotation(rows.shape[1])
-    top = 2**(bits - 1) - 1
+    top = 2 ** (bits - 1) - 1
     steps = (rows.abs().amax(1, keepdim=True) / top).clamp(min=torch.finfo(torch.float32).tiny)
     codes = (rows / steps).round().clamp(-top, top).numpy()
-    return QuantizedMap(codes.astype(np.int8 if bits == SMALL else np.int16).reshape(height, width, -1),
-                    steps.numpy().astype(np.float32).reshape(height, width))
+    return QuantizedMap(
+        codes.astype(np.int8 if bits == SMALL else np.int16).reshape(height, width, -1),
+        steps.numpy().astype(np.float32).reshape(height, width),
+    )
 
 
 def quantize_smallest(features: Tensor) -> tuple[QuantizedMap, float]:

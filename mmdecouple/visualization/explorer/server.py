@@ -1,4 +1,5 @@
 """The page on 127.0.0.1, with features and LSC maps computed when they are asked for."""
+
 import socket
 import threading
 import webbrowser
@@ -30,8 +31,9 @@ def free_port(port: int = 0) -> int:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise UnwritableFile(f'Explorer: port {port} cannot be used ({error}); give another --port, or none '
-                                 'for a free one.') from None
+            raise UnwritableFile(
+                f'Explorer: port {port} cannot be used ({error}); give another --port, or none for a free one.'
+            ) from None
         return probe.getsockname()[1]
 
 
@@ -55,8 +57,12 @@ class ExplorerServer:
         self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
         # The first page must not show nothing, and a network that cannot be looked at is known before it opens.
         session.features(0)
-        self._server = Server({'/': Application(FunctionHandler(self._serve))}, address=HOST, port=port,
-                              allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'])
+        self._server = Server(
+            {'/': Application(FunctionHandler(self._serve))},
+            address=HOST,
+            port=port,
+            allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'],
+        )
         self._server.start()
 
     def run(self, browser: bool = True) -> None:
@@ -88,7 +94,7 @@ class ExplorerServer:
         asked = {(0, 'features')}
 
         def ask(attribute: str, old: object, new: object) -> None:
-            for kind in ('features', 'consistency') if state.view == 'lsc' else ('features', ):
+            for kind in ('features', 'consistency') if state.view == 'lsc' else ('features',):
                 index = state.picture
                 if (index, kind) not in asked:
                     asked.add((index, kind))

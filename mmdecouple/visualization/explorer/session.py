@@ -1,4 +1,5 @@
 """What the networks say of the images, computed when it is asked for, once."""
+
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -10,10 +11,10 @@ from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.networks.network import Network
 from mmdecouple.utils.errors import UserError
+from mmdecouple.visualization.map_tool import styles_of_networks
+from mmdecouple.visualization.sample_images import SampleImage, normalized
+from mmdecouple.visualization.style import RunStyle
 
-from ..map_tool import styles_of_networks
-from ..sample_images import SampleImage, normalized
-from ..style import RunStyle
 from .quantize import QuantizedMap, quantize_features, quantize_smallest
 
 MOST = 6
@@ -64,7 +65,8 @@ class Session:
         if index not in self._consistency:
             self._consistency[index] = [
                 lsc_maps(network.model, self._input(network, index), network.cell, progress=progress)[0].numpy()
-                for network in self.networks]
+                for network in self.networks
+            ]
         return self._consistency[index]
 
     def _code(self, features: Tensor) -> QuantizedMap:
@@ -97,5 +99,7 @@ def check_count(count: int) -> None:
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
-    return [name if names.count(name) == 1 else f'{name} ({names[:place].count(name) + 1})'
-            for place, name in enumerate(names)]
+    return [
+        name if names.count(name) == 1 else f'{name} ({names[:place].count(name) + 1})'
+        for place, name in enumerate(names)
+    ]

@@ -1,4 +1,5 @@
 """Weights of ResNets and of SoCo between our tensor names and those of other projects."""
+
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class ResNetWeights:
         names: Our name -> the name in the checkpoint.
         ignored: Names in the checkpoint that were left out.
     """
+
     format: str
     depth: int
     state: dict[str, Tensor]
@@ -54,25 +56,33 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
     if networks is None:
         raise UserError(f'{where} holds no ResNet that is known; {nothing_found(bare)}.')
     if format not in ('auto', networks.format):
-        raise UserError(f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
-                        f'begin with {", ".join(list(bare)[:3])}.')
+        raise UserError(
+            f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
+            f'begin with {", ".join(list(bare)[:3])}.'
+        )
     if networks.format == 'mmdecouple':
         names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
     elif networks.format == 'soco':
         table = soco_names(pyramid='neck.fpn_convs.0.conv.weight' in bare)
         names = renamed(bare, {name: ours for ours, name in table.items()})
     else:
-        names = {prefix + plain: name for prefix, network in (('backbone.', networks.student),
-                                                              ('teacher.backbone.', networks.teacher))
-                 for plain, name in network.items()}
+        names = {
+            prefix + plain: name
+            for prefix, network in (('backbone.', networks.student), ('teacher.backbone.', networks.teacher))
+            for plain, name in network.items()
+        }
     state = {ours: bare[name][1] for ours, name in names.items()}
     depth = _check_backbone(state, 'backbone.', where)
     if any(key.startswith('teacher.backbone.') for key in state):
         _check_backbone(state, 'teacher.backbone.', where)
     ignored = [name for name in bare if name not in set(names.values())]
     kept = {id(value) for _, value in bare.values()}
-    ignored += [key for key, value in content.items() if not isinstance(value, Tensor) and not (
-        isinstance(value, dict) and any(id(item) in kept for item in value.values()))]
+    ignored += [
+        key
+        for key, value in content.items()
+        if not isinstance(value, Tensor)
+        and not (isinstance(value, dict) and any(id(item) in kept for item in value.values()))
+    ]
     names = {ours: bare[name][0] for ours, name in names.items()}
     return ResNetWeights(networks.format, depth, state, names, ignored)
 
@@ -98,8 +108,11 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
         if format == 'torchvision':
             return found
         # detectron2 takes a pickle with an author as it is, and looks for tensors by the ends of their names.
-        return dict(model={to_detectron2(name): value for name, value in found.items()}, __author__='mmdecouple',
-                    matching_heuristics=True)
+        return dict(
+            model={to_detectron2(name): value for name, value in found.items()},
+            __author__='mmdecouple',
+            matching_heuristics=True,
+        )
     table = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state))
     missing = [prefix for prefix in table if not any(key.startswith(prefix) for key in weights.state)]
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
@@ -117,17 +130,21 @@ def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
     third = {int(match[1]) for match in map(re.compile(r'layer3\.(\d+)\.').match, own) if match}
     depth = _DEPTHS.get(('layer1.0.conv3.weight' in own, max(third, default=-1) + 1))
     if depth is None:
-        raise UserError(f'{where} holds no ResNet of 18, 34, 50, 101 or 152 layers under {prefix}*: its third stage '
-                        f'has {len(third)} blocks.')
+        raise UserError(
+            f'{where} holds no ResNet of 18, 34, 50, 101 or 152 layers under {prefix}*: its third stage '
+            f'has {len(third)} blocks.'
+        )
     with torch.device('meta'):
         expected = getattr(torchvision.models, f'resnet{depth}')().state_dict()
     expected = {key: value.shape for key, value in expected.items() if not key.startswith('fc.')}
     for key in expected:
         if key.endswith('num_batches_tracked') and key not in own:
             own[key] = state[prefix + key] = torch.zeros((), dtype=torch.long)
-    problems = {'lacks': [key for key in expected if key not in own],
-                'has no place for': [key for key in own if key not in expected],
-                'has another shape of': [key for key in expected if key in own and own[key].shape != expected[key]]}
+    problems = {
+        'lacks': [key for key in expected if key not in own],
+        'has no place for': [key for key in own if key not in expected],
+        'has another shape of': [key for key in expected if key in own and own[key].shape != expected[key]],
+    }
     for what, keys in problems.items():
         if keys:
             raise UserError(f'{where}: the ResNet-{depth} under {prefix}* {what} {_some(keys)}.')

@@ -1,4 +1,5 @@
 """How files of different origin name the tensors of a ResNet, and those of SoCo around it."""
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +11,23 @@ from .roles import ONLY, PAIRS, Pair, named_groups, plain_names, tell_apart
 
 # What precedes torchvision's names in the student, where that identifies more than the pair: MoCo's stands for DenseCL
 # and ReSim too.
-_OF_PAIR = {'encoder_q.enc.': 'plrc', 'encoder_q.backbone.': 'cp2', 'encoder_k.enc.': 'plrc',
-            'encoder_k.backbone.': 'cp2'}
-FORMATS = (*dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(
-    pair.origin for pair in PAIRS))), 'detectron2')
+_OF_PAIR = {
+    'encoder_q.enc.': 'plrc',
+    'encoder_q.backbone.': 'cp2',
+    'encoder_k.enc.': 'plrc',
+    'encoder_k.backbone.': 'cp2',
+}
+FORMATS = (
+    *dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(pair.origin for pair in PAIRS))),
+    'detectron2',
+)
 MARK = 'layer1.0.conv1.weight'
 _PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
 # In a model of detectron2, conv5 of a C4 detector is part of its heads.
-_DETECTRON2 = re.compile(r'(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?(?:stem|res([2-5])\.(\d+))\.'
-                         r'(conv|shortcut)(\d?)\.(norm\.)?(\w+)')
+_DETECTRON2 = re.compile(
+    r'(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?(?:stem|res([2-5])\.(\d+))\.'
+    r'(conv|shortcut)(\d?)\.(norm\.)?(\w+)'
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Networks:
         transferred: Whose backbone the authors transfer, `student` or `teacher`.
         alone: Whether it is a network without a role.
     """
+
     format: str
     student: dict[str, str]
     teacher: dict[str, str]
@@ -64,8 +74,9 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
 
 def _format(prefix: str, pair: Pair | None) -> str:
     # The rest of a model is known where its backbone has just the name that we or SoCo give it.
-    whole = pair is not None and (pair.origin not in ('mmdecouple', 'soco')
-                                  or prefix in (f'{pair.student}.', f'{pair.teacher}.'))
+    whole = pair is not None and (
+        pair.origin not in ('mmdecouple', 'soco') or prefix in (f'{pair.student}.', f'{pair.teacher}.')
+    )
     return _OF_PAIR.get(prefix) or (pair.origin if whole else 'torchvision')
 
 
@@ -98,13 +109,15 @@ def nothing_found(names: Iterable[str]) -> str:
     """Why no ResNet was found among names, for the end of a message."""
     names = list(names)
     if any('_branch2' in name for name in names):
-        return ("its tensors have Caffe2's names, and such networks see BGR images and have other strides; take "
-                "detectron2's ImageNetPretrained/torchvision/R-50.pkl in its place")
+        return (
+            "its tensors have Caffe2's names, and such networks see BGR images and have other strides; take "
+            "detectron2's ImageNetPretrained/torchvision/R-50.pkl in its place"
+        )
     return f'its tensors begin with {", ".join(names[:3]) or "nothing"}'
 
 
 def from_detectron2(name: str) -> str | None:
-    """torchvision's name of a tensor of a ResNet in detectron2; None for any other tensor."""
+    """Torchvision's name of a tensor of a ResNet in detectron2; None for any other tensor."""
     match = _DETECTRON2.fullmatch(name)
     if match is None:
         return None
@@ -157,9 +170,8 @@ def mmdet_names() -> dict[str, str]:
 
 def renamed(names: Iterable[str], table: dict[str, str]) -> dict[str, str]:
     """New name -> name, for the names that begin as one of the table does."""
-    return {new + name[len(old):]: name for name in names for old, new in table.items() if name.startswith(old)}
+    return {new + name[len(old) :]: name for name in names for old, new in table.items() if name.startswith(old)}
 
 
 def _inside(names: Iterable[str], prefix: str) -> dict[str, str]:
-    return {
-        name[len(prefix):]: name for name in names if name.startswith(prefix) and _PART.match(name[len(prefix):])}
+    return {name[len(prefix) :]: name for name in names if name.startswith(prefix) and _PART.match(name[len(prefix) :])}

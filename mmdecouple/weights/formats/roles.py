@@ -1,4 +1,5 @@
 """Which networks a checkpoint holds, and which of two is the student, which the teacher."""
+
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ PAIRS = (
     Pair('mmpretrain', 'backbone', 'encoder_k'),
     Pair('mmpretrain', 'backbone', 'momentum_encoder'),
     Pair('timm', 'state_dict', 'state_dict_ema', 'teacher'),
-    Pair('timm', 'model', 'model_ema', 'teacher'))
+    Pair('timm', 'model', 'model_ema', 'teacher'),
+)
 # Names that say nothing of a role where a file holds a single network.
 _PLAIN = ('backbone', 'encoder', 'model', 'state_dict')
 # Frozen teachers of MaskAlign and DINOv3, which are no product of the training.
@@ -113,14 +115,17 @@ def plain_names(names: Iterable[str], where: str, chunks: bool = False) -> dict[
         plain = '.'.join(part for part in name.split('.') if part not in _WRAPPERS)
         plain = _CHUNKED.sub(r'\1blocks.\2.', plain) if chunks else plain
         if plain in found:
-            raise UserError(f'{where} holds {shown(found[plain])} and {shown(name)}, which are one name without what '
-                            'wrappers of modules add; keep one of them.')
+            raise UserError(
+                f'{where} holds {shown(found[plain])} and {shown(name)}, which are one name without what '
+                'wrappers of modules add; keep one of them.'
+            )
         found[plain] = name
     return found
 
 
-def named_groups(content: dict[str, Any], prefixes_of: PrefixFinder, where: str,
-                 chunks: bool = False) -> dict[str, Group]:
+def named_groups(
+    content: dict[str, Any], prefixes_of: PrefixFinder, where: str, chunks: bool = False
+) -> dict[str, Group]:
     """The parts of a checkpoint that hold networks: what precedes their names, so that all differ -> part.
 
     Args:
@@ -133,15 +138,22 @@ def named_groups(content: dict[str, Any], prefixes_of: PrefixFinder, where: str,
         UserError: Two tensors would have one name.
     """
     parts = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
-    groups = [Group(None, _tensors(content, where, chunks)),
-              *(Group(key, _tensors(part, where, chunks)) for key, part in parts.items())]
+    groups = [
+        Group(None, _tensors(content, where, chunks)),
+        *(Group(key, _tensors(part, where, chunks)) for key, part in parts.items()),
+    ]
     groups = [group for group in groups if prefixes_of(group.tensors)]
-    return {'' if group.key is None or len(groups) == 1 and (group.key in _PLAIN or not _pairs_of(f'{group.key}.'))
-            else f'{group.key}.': group for group in groups}
+    return {
+        ''
+        if group.key is None or (len(groups) == 1 and (group.key in _PLAIN or not _pairs_of(f'{group.key}.')))
+        else f'{group.key}.': group
+        for group in groups
+    }
 
 
-def held_networks(content: dict[str, Any], prefixes_of: PrefixFinder, where: str,
-                  chunks: bool = False) -> dict[str, Held]:
+def held_networks(
+    content: dict[str, Any], prefixes_of: PrefixFinder, where: str, chunks: bool = False
+) -> dict[str, Held]:
     """The networks of a checkpoint by role: `student` and `teacher`, one of them, or `only`; empty if there is none.
 
     Args: as for `named_groups`.
@@ -151,8 +163,10 @@ def held_networks(content: dict[str, Any], prefixes_of: PrefixFinder, where: str
     """
     groups = named_groups(content, prefixes_of, where, chunks)
     leads = {lead + prefix: lead for lead, group in groups.items() for prefix in prefixes_of(group.tensors)}
-    return {role: _held(groups[leads[full]], leads[full], full, role, pair)
-            for role, (full, pair) in tell_apart(leads, where).items()}
+    return {
+        role: _held(groups[leads[full]], leads[full], full, role, pair)
+        for role, (full, pair) in tell_apart(leads, where).items()
+    }
 
 
 def tell_apart(prefixes: Collection[str], where: str) -> dict[str, tuple[str, Pair | None]]:
@@ -171,11 +185,13 @@ def tell_apart(prefixes: Collection[str], where: str) -> dict[str, tuple[str, Pa
     lead = _common_lead(trained)
     for pair in PAIRS:
         for student, teacher in (trained, trained[::-1]) if len(trained) == 2 else ():
-            if _is_called(student[len(lead):], pair.student) and _is_called(teacher[len(lead):], pair.teacher):
+            if _is_called(student[len(lead) :], pair.student) and _is_called(teacher[len(lead) :], pair.teacher):
                 return dict(teacher=(teacher, pair), student=(student, pair))
     names = ', '.join(f'{prefix}*' for prefix in trained[:4]) + (', ...' if len(trained) > 4 else '')
-    raise UserError(f'{where} holds {len(trained)} networks, {names}, and nothing tells which of them is the student '
-                    'and which the teacher; save the one that you want in a file of its own.')
+    raise UserError(
+        f'{where} holds {len(trained)} networks, {names}, and nothing tells which of them is the student '
+        'and which the teacher; save the one that you want in a file of its own.'
+    )
 
 
 def _is_called(prefix: str, root: str) -> bool:
@@ -199,7 +215,7 @@ def _lone_role(prefix: str) -> tuple[str, Pair | None]:
 def _common_lead(prefixes: list[str]) -> str:
     lead = ''
     while True:
-        longer = lead + ''.join(prefixes[0][len(lead):].partition('.')[:2])
+        longer = lead + ''.join(prefixes[0][len(lead) :].partition('.')[:2])
         if not all(prefix.startswith(longer) and prefix != longer for prefix in prefixes):
             return lead
         lead = longer
@@ -215,7 +231,12 @@ def _held(group: Group, lead: str, full: str, role: str, pair: Pair | None) -> H
     if role == ONLY or pair.origin == 'mmdecouple':
         return Held(state, full.removeprefix(lead), full.removesuffix('.'), group.key, pair)
     name = f'{getattr(pair, role)}.'
-    root = full[:full.index(name) + len(name)]
+    root = full[: full.index(name) + len(name)]
     inside = root.removeprefix(lead)
-    return Held({plain.removeprefix(inside): value for plain, value in state.items() if plain.startswith(inside)},
-                full.removeprefix(root), root.removesuffix('.'), group.key, pair)
+    return Held(
+        {plain.removeprefix(inside): value for plain, value in state.items() if plain.startswith(inside)},
+        full.removeprefix(root),
+        root.removesuffix('.'),
+        group.key,
+        pair,
+    )

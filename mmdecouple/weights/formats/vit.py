@@ -1,4 +1,5 @@
 """Weights of ViTs between our tensor names and those of other projects."""
+
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +7,35 @@ from typing import Any
 from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.files import read_weights
 
-from ..files import read_weights
 from .roles import ROLES
-from .vit_heads import (alignment_to_ours, centers_from_ours, centers_to_ours, head_from_ours, head_to_ours,
-                        prototypes_from_ours, prototypes_to_ours)
+from .vit_heads import (
+    alignment_to_ours,
+    centers_from_ours,
+    centers_to_ours,
+    head_from_ours,
+    head_to_ours,
+    prototypes_from_ours,
+    prototypes_to_ours,
+)
 from .vit_names import VIT_NAMES
 from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
 
-__all__ = ['FORMATS', 'ROLES', 'WRITABLE', 'ViTWeights', 'from_ours', 'ibot_checkpoint', 'leopart_checkpoint',
-           'own_checkpoint', 'read_vit', 'roles_of', 'to_ours', 'vit_arch']
+__all__ = [
+    'FORMATS',
+    'ROLES',
+    'WRITABLE',
+    'ViTWeights',
+    'from_ours',
+    'ibot_checkpoint',
+    'leopart_checkpoint',
+    'own_checkpoint',
+    'read_vit',
+    'roles_of',
+    'to_ours',
+    'vit_arch',
+]
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
@@ -31,6 +51,7 @@ class ViTWeights:
         ignored: Names in the checkpoint that were left out.
         names: Our name (`backbone.*`, or as in `rest`) -> the name in the checkpoint.
     """
+
     format: str
     backbone: dict[str, Tensor]
     rest: dict[str, Tensor]
@@ -47,8 +68,13 @@ def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pic
     return to_ours(read_weights(path, allow_pickle), role, format, repr(path))
 
 
-def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'auto',
-            where: str = 'The checkpoint', heads: bool = True) -> ViTWeights:
+def to_ours(
+    content: dict[str, Any],
+    role: str | None = None,
+    format: str = 'auto',
+    where: str = 'The checkpoint',
+    heads: bool = True,
+) -> ViTWeights:
     """Takes one network out of a checkpoint's content and gives its tensors our names.
 
     Args:
@@ -85,12 +111,18 @@ def to_ours(content: dict[str, Any], role: str | None = None, format: str = 'aut
     taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
     used = {name for theirs in taken.values() for name in theirs.split(' + ')}
     known = {network.group, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
-    beside = {key for key, value in content.items()
-              if key not in known and (network.group or not isinstance(value, Tensor))}
+    beside = {
+        key for key, value in content.items() if key not in known and (network.group or not isinstance(value, Tensor))
+    }
     if names.format != 'mmdecouple':
         beside |= set(others)
-    return ViTWeights(names.format, backbone, {ours: value.float() for ours, (_, value) in rest.items()},
-                      sorted(set(state) - used) + sorted(map(str, beside)), taken)
+    return ViTWeights(
+        names.format,
+        backbone,
+        {ours: value.float() for ours, (_, value) in rest.items()},
+        sorted(set(state) - used) + sorted(map(str, beside)),
+        taken,
+    )
 
 
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
@@ -130,12 +162,17 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
     for weights, dropped in ((student, None), (teacher, 'mask_token')):
         head = head_from_ours(weights.rest)
         if not head:
-            raise UserError('Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
-                            'choose one network (tool: --role), and its backbone alone is written.')
+            raise UserError(
+                'Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
+                'choose one network (tool: --role), and its backbone alone is written.'
+            )
         backbone = from_ours({key: value for key, value in weights.backbone.items() if key != dropped}, 'ibot')
         networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
-    return dict(student={f'module.{key}': value for key, value in networks[0].items()}, teacher=networks[1],
-                ibot_loss=centers_from_ours(teacher.rest))
+    return dict(
+        student={f'module.{key}': value for key, value in networks[0].items()},
+        teacher=networks[1],
+        ibot_loss=centers_from_ours(teacher.rest),
+    )
 
 
 def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
@@ -148,8 +185,10 @@ def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, di
     for weights, prefix in ((student, 'model.'), (teacher, 'teacher.')):
         head = prototypes_from_ours(weights.rest)
         if not head:
-            raise UserError('Format leopart holds student, teacher and their heads, but this checkpoint has no '
-                            'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.')
+            raise UserError(
+                'Format leopart holds student, teacher and their heads, but this checkpoint has no '
+                'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.'
+            )
         network = {**from_ours(weights.backbone, 'leopart'), **head}
         state.update({prefix + key: value for key, value in network.items()})
     return dict(state_dict=state)
@@ -185,10 +224,14 @@ def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
     grid = math.isqrt(max(patches, 0))
     if grid**2 != patches:
         raise UserError(f'The position embedding is for {patches} patches, which are no square grid.')
-    arch = dict(embed_dims=width, num_layers=_depth(backbone),
-                feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
-                patch_size=backbone['patch_embed.projection.weight'].shape[-1], grid=grid,
-                pre_norm='pre_norm.weight' in backbone)
+    arch = dict(
+        embed_dims=width,
+        num_layers=_depth(backbone),
+        feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
+        patch_size=backbone['patch_embed.projection.weight'].shape[-1],
+        grid=grid,
+        pre_norm='pre_norm.weight' in backbone,
+    )
     return {**arch, 'num_heads': _HEADS[width]} if width in _HEADS else arch
 
 

@@ -2,6 +2,7 @@
 
 The functions that read return `{our name: (its name in the checkpoint, tensor)}`, empty when nothing is there.
 """
+
 import re
 
 import torch
@@ -15,8 +16,11 @@ _HEAD = {
     'last_layer.parametrizations.weight.original1': 'last_layer.weight_v',
 }
 _PROTOTYPES = {
-    **{f'neck.mlp.{layer}.{kind}': f'projection_head.{layer}.{kind}'
-       for layer in (0, 2, 4) for kind in ('weight', 'bias')},
+    **{
+        f'neck.mlp.{layer}.{kind}': f'projection_head.{layer}.{kind}'
+        for layer in (0, 2, 4)
+        for kind in ('weight', 'bias')
+    },
     'neck.prototypes.weight': 'prototypes.weight',
 }
 _CENTERS = {'class_center.value': ('center', (1, -1)), 'patch_center.value': ('center2', (1, 1, -1))}
@@ -40,18 +44,22 @@ def head_to_ours(state: dict[str, Tensor], where: str) -> dict[str, tuple[str, T
     twins = {f'head.last_layer.{kind}': f'head.last_layer2.{kind}' for kind in ('weight_g', 'weight_v')}
     for shared, own in twins.items():
         if {shared, own} <= found and not torch.equal(state[shared], state[own]):
-            raise UserError(f'{where}: {own} differs from {shared}; only a head that class and patch tokens share '
-                            'can be converted (iBOT: --shared_head true).')
+            raise UserError(
+                f'{where}: {own} differs from {shared}; only a head that class and patch tokens share '
+                'can be converted (iBOT: --shared_head true).'
+            )
     names = {f'neck.{ours}': f'head.{theirs}' for ours, theirs in _HEAD.items()}
     odd = sorted((found - set(twins.values())) ^ set(names.values()))
     if odd:
-        raise UserError(f'{where}: the head is not the three linear layers and the weight-normalized last layer of '
-                        f'DINO and iBOT: {odd[0]} is {"unknown" if odd[0] in found else "missing"}.')
+        raise UserError(
+            f'{where}: the head is not the three linear layers and the weight-normalized last layer of '
+            f'DINO and iBOT: {odd[0]} is {"unknown" if odd[0] in found else "missing"}.'
+        )
     return {ours: (theirs, state[theirs]) for ours, theirs in names.items()}
 
 
 def head_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
-    """iBOT's shared head (`head.*`, the last layer twice) from our `neck.*`; empty without a whole one."""
+    """IBOT's shared head (`head.*`, the last layer twice) from our `neck.*`; empty without a whole one."""
     if not all(f'neck.{ours}' in rest for ours in _HEAD):
         return {}
     head = {f'head.{theirs}': rest[f'neck.{ours}'] for ours, theirs in _HEAD.items()}
@@ -76,13 +84,17 @@ def centers_to_ours(content: dict[str, dict[str, Tensor]]) -> dict[str, tuple[st
     Args:
         content: The checkpoint, which holds them in `dino_loss` or `ibot_loss`.
     """
-    return {ours: (f'{loss}.{theirs}', content[loss][theirs].flatten())
-            for loss in ('dino_loss', 'ibot_loss') if isinstance(content.get(loss), dict)
-            for ours, (theirs, _) in _CENTERS.items() if isinstance(content[loss].get(theirs), Tensor)}
+    return {
+        ours: (f'{loss}.{theirs}', content[loss][theirs].flatten())
+        for loss in ('dino_loss', 'ibot_loss')
+        if isinstance(content.get(loss), dict)
+        for ours, (theirs, _) in _CENTERS.items()
+        if isinstance(content[loss].get(theirs), Tensor)
+    }
 
 
 def centers_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
-    """iBOT's `center` (1, K) and `center2` (1, 1, K) from our centers."""
+    """IBOT's `center` (1, K) and `center2` (1, 1, K) from our centers."""
     return {theirs: rest[ours].reshape(shape) for ours, (theirs, shape) in _CENTERS.items() if ours in rest}
 
 
@@ -99,9 +111,14 @@ def alignment_to_ours(state: dict[str, Tensor], loss_weights: str = 'top5') -> d
         return {}
     depth, top = len(state['distill_weights']), re.fullmatch(r'top(\d+)', str(loss_weights))
     first = max(0, depth - int(top[1])) if top else 0
-    heads = {f'neck.heads.{level - first}.{kind}': f'distill_heads.{level}.{kind}'
-             for level in range(first, depth) for kind in ('weight', 'bias')}
+    heads = {
+        f'neck.heads.{level - first}.{kind}': f'distill_heads.{level}.{kind}'
+        for level in range(first, depth)
+        for kind in ('weight', 'bias')
+    }
     if not set(heads.values()) <= set(state):
         return {}
-    return {'neck.weights': ('distill_weights', state['distill_weights'][first:].clone()),
-            **{ours: (theirs, state[theirs]) for ours, theirs in heads.items()}}
+    return {
+        'neck.weights': ('distill_weights', state['distill_weights'][first:].clone()),
+        **{ours: (theirs, state[theirs]) for ours, theirs in heads.items()},
+    }

@@ -1,4 +1,5 @@
 """What each checkpoint format calls the tensors of a ViT."""
+
 import re
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ class ViTNames:
         for index in ('', *range(layers)):
             for ours, theirs in self.table.items():
                 if ('#' in ours) == (index != ''):
-                    for kind in ('weight', 'bias') if '*' in ours else ('', ):
+                    for kind in ('weight', 'bias') if '*' in ours else ('',):
                         key, name = (text.replace('#', str(index)).replace('*', kind) for text in (ours, theirs))
                         names[key] = tuple(_braces(name))
         return names
@@ -109,8 +110,12 @@ VIT_NAMES = (
     ViTNames('ibot', _IBOT),
     ViTNames('dino', _DINO),
     ViTNames('leopart', _DINO, beside=r'(projection_head|prototypes)\.'),
-    ViTNames('timm', _TIMM, beside=r'(head|head_drop|fc|fc_norm|pre_logits|distill_heads|clip_model|dino_model)\.|'
-             r'decoder_|mask_token$|distill_weights$'),
+    ViTNames(
+        'timm',
+        _TIMM,
+        beside=r'(head|head_drop|fc|fc_norm|pre_logits|distill_heads|clip_model|dino_model)\.|'
+        r'decoder_|mask_token$|distill_weights$',
+    ),
     ViTNames('huggingface', _HUGGINGFACE, beside=r'(pooler|classifier|decoder)\.'),
     ViTNames('clip', _CLIP, root='visual.', beside='proj$'),
     ViTNames('clip', _HUGGINGFACE_CLIP, root='vision_model.', beside=r'embeddings\.position_ids$'),

@@ -1,4 +1,5 @@
 """Finding a ViT among the tensors of a checkpoint, and refusing one that is not whole."""
+
 import math
 from collections.abc import Collection
 from typing import Any
@@ -37,8 +38,9 @@ def choose_network(content: dict[str, Any], role: str | None, where: str) -> tup
     networks = networks_of(content, where)
     if not networks:
         some = ', '.join(_some_names(content)) or 'nothing'
-        raise UserError(f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with '
-                        f'{some}.')
+        raise UserError(
+            f'{where} holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {some}.'
+        )
     return pick(networks, role, where)
 
 
@@ -95,8 +97,9 @@ def recognize(network: Held, content: dict[str, Any], format: str, where: str) -
     return names, max(prefixes[network.prefix]) + 1
 
 
-def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int,
-                  where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def take_backbone(
+    state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int, where: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The backbone in our names and shapes, float32, and our names -> names in the checkpoint.
 
     Raises:
@@ -113,8 +116,11 @@ def take_backbone(state: dict[str, Tensor], names: ViTNames, prefix: str, layers
     missing = [name for name in known if name not in state]
     if missing:
         raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks.')
-    odd = [key for key in sorted(set(state) - set(known))
-           if key.startswith(prefix) and not names.is_beside(key[len(prefix):])]
+    odd = [
+        key
+        for key in sorted(set(state) - set(known))
+        if key.startswith(prefix) and not names.is_beside(key[len(prefix) :])
+    ]
     if odd:
         raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
     _check_ranks(state, table, where)
@@ -146,21 +152,27 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
             shape = tuple(state[name].shape)
             if ours == 'pos_embed':
                 side = math.isqrt(max(shape[-2] - 1, 0)) if len(shape) > 1 else 0
-                fits, needed = shape[:-2] in ((), (1, )) and side > 0 and side**2 == shape[-2] - 1, \
-                    '(1, 1 + patches of a square, width)'
+                fits, needed = (
+                    shape[:-2] in ((), (1,)) and side > 0 and side**2 == shape[-2] - 1,
+                    '(1, 1 + patches of a square, width)',
+                )
             elif ours == 'patch_embed.projection.weight':
-                fits, needed = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0, \
-                    '(width, 3, patch, patch)'
+                fits, needed = (
+                    len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0,
+                    '(width, 3, patch, patch)',
+                )
             elif 'token' in ours:
-                fits, needed = 0 < state[name].numel() == (shape or (0, ))[-1], '(1, 1, width)'
+                fits, needed = 0 < state[name].numel() == (shape or (0,))[-1], '(1, 1, width)'
             else:
                 needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
                 fits = len(shape) == (2 if needed == '(out, in)' else 1)
                 if fits and shape != first:
                     fits, needed = False, f'{first} as {theirs[0]} has'
             if not fits:
-                raise UserError(f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
-                                'architecture, or damaged.')
+                raise UserError(
+                    f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
+                    'architecture, or damaged.'
+                )
 
 
 def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: str) -> None:
@@ -171,18 +183,20 @@ def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: st
         'pos_embed': (1, backbone['pos_embed'].shape[1], width),
         'patch_embed.projection.weight': (width, *backbone['patch_embed.projection.weight'].shape[1:]),
         'attn.qkv.weight': (3 * width, width),
-        'attn.qkv.bias': (3 * width, ),
+        'attn.qkv.bias': (3 * width,),
         'attn.proj.weight': (width, width),
         'ffn.layers.0.0.weight': (hidden, width),
-        'ffn.layers.0.0.bias': (hidden, ),
+        'ffn.layers.0.0.bias': (hidden,),
         'ffn.layers.1.weight': (width, hidden),
     }
     for ours, value in backbone.items():
         part = ours.split('.', 2)[-1] if ours.startswith('layers.') else ours
-        expected = shapes.get(part, (width, ))
+        expected = shapes.get(part, (width,))
         if tuple(value.shape) != expected:
-            raise UserError(f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
-                            f'{width} needs {expected}.')
+            raise UserError(
+                f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
+                f'{width} needs {expected}.'
+            )
 
 
 def _some(names: list[str]) -> str:

@@ -1,4 +1,5 @@
 """The zip archives that `torch.save` and TorchScript write, with every byte checked that is handed out."""
+
 import zipfile
 import zlib
 from typing import Any
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..content import DamagedCheckpoint
+from mmdecouple.weights.content import DamagedCheckpoint
 
 _LOCAL_HEADER = 30
 # TorchScript compresses its source text, and nothing else.
@@ -65,7 +66,7 @@ class Archive:
         if self._mapped is None:
             return self._bytes(name)
         start, size = self._span(self._entry(name))
-        return torch.from_numpy(self._mapped[start:start + size]) if size else torch.empty(0, dtype=torch.uint8)
+        return torch.from_numpy(self._mapped[start : start + size]) if size else torch.empty(0, dtype=torch.uint8)
 
     def verify(self, read: set[str]) -> None:
         """Checks the checksums of all entries but those that were read and TorchScript's source."""
@@ -84,10 +85,14 @@ class Archive:
         source = [entry.file_size for name, entry in entries.items() if name.startswith(_SOURCE)]
         stored = [entry for name, entry in entries.items() if not name.startswith(_SOURCE)]
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in stored) or sum(source) > _LARGEST_SOURCE:
-            raise DamagedCheckpoint(f'{self.path!r} is a compressed archive, which torch does not write; unpack it and '
-                                    'save it with torch.save, or name another file.')
-        if any(entry.file_size != entry.compress_size for entry in stored) or \
-                sum(entry.compress_size for entry in listed) > size:
+            raise DamagedCheckpoint(
+                f'{self.path!r} is a compressed archive, which torch does not write; unpack it and '
+                'save it with torch.save, or name another file.'
+            )
+        if (
+            any(entry.file_size != entry.compress_size for entry in stored)
+            or sum(entry.compress_size for entry in listed) > size
+        ):
             raise self._damaged('its entries overlap')
         if len(entries) < len(listed) or 'data.pkl' not in entries:
             raise self._damaged('it is no archive of torch')
@@ -105,8 +110,12 @@ class Archive:
         header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b'PK\x03\x04':
             raise self._damaged(f'there is no {entry.filename}')
-        return (entry.header_offset + _LOCAL_HEADER + int.from_bytes(header[26:28], 'little')
-                + int.from_bytes(header[28:30], 'little')), entry.file_size
+        return (
+            entry.header_offset
+            + _LOCAL_HEADER
+            + int.from_bytes(header[26:28], 'little')
+            + int.from_bytes(header[28:30], 'little')
+        ), entry.file_size
 
     def _bytes(self, name: str) -> Tensor:
         entry = self._entry(name)
@@ -129,5 +138,6 @@ class Archive:
         return torch.from_numpy(np.frombuffer(text, np.uint8).copy())
 
     def _damaged(self, reason: object) -> DamagedCheckpoint:
-        return DamagedCheckpoint(f'{self.path!r} is truncated or no checkpoint ({reason}); copy it again, or name '
-                                 'another file.')
+        return DamagedCheckpoint(
+            f'{self.path!r} is truncated or no checkpoint ({reason}); copy it again, or name another file.'
+        )

@@ -1,4 +1,5 @@
 """Pickled dicts of numpy arrays, the form of detectron2's weights, read without running code in them."""
+
 import io
 import pickle
 import pickletools
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmdecouple.utils.files import write_bytes
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 
-from ..content import DamagedCheckpoint, UnsafeCheckpoint
 from .plain_pickles import PlainUnpickler
 
 # detectron2's tensors stand in the dict under `model`.
@@ -38,12 +39,15 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     except DamagedCheckpoint:
         raise
     except UnsafeCheckpoint as error:
-        raise UnsafeCheckpoint(f'{path!r} holds more than arrays ({error}) and loading it could run code in it; if you '
-                               'trust its origin, allow it (tool: --allow-pickle).') from error
+        raise UnsafeCheckpoint(
+            f'{path!r} holds more than arrays ({error}) and loading it could run code in it; if you '
+            'trust its origin, allow it (tool: --allow-pickle).'
+        ) from error
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DamagedCheckpoint(
-            f'{path!r} is truncated or no pickle ({reason}); copy it again, or name another file.') from error
+            f'{path!r} is truncated or no pickle ({reason}); copy it again, or name another file.'
+        ) from error
 
 
 def write_numpy_pickle(path: str, content: dict[str, Any]) -> None:
@@ -63,12 +67,15 @@ def _with_tensors(content: dict[str, Any], depth: int) -> dict[str, Any]:
         if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
             return torch.from_numpy(np.array(value, value.dtype.newbyteorder('=')))
         return value
+
     return {key: changed(value) for key, value in content.items()}
 
 
 def _with_arrays(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.numpy() if isinstance(value, Tensor) else _with_arrays(value) if isinstance(value, dict)
-            else value for key, value in content.items()}
+    return {
+        key: value.numpy() if isinstance(value, Tensor) else _with_arrays(value) if isinstance(value, dict) else value
+        for key, value in content.items()
+    }
 
 
 def _for_any_numpy(data: bytes) -> bytes:

@@ -1,4 +1,5 @@
 """The pickles of weight files, read without calling anything that a file names: tensors, arrays and plain data."""
+
 import argparse
 import io
 import pickle
@@ -13,21 +14,32 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from mmdecouple.utils.errors import shown
+from mmdecouple.weights.content import UnsafeCheckpoint
 
-from ..content import UnsafeCheckpoint
 from .archives import Archive
 
 _TYPES = {
-    'Float': torch.float32, 'Double': torch.float64, 'Half': torch.float16, 'BFloat16': torch.bfloat16,
-    'Long': torch.int64, 'Int': torch.int32, 'Short': torch.int16, 'Char': torch.int8, 'Byte': torch.uint8,
-    'Bool': torch.bool, 'Untyped': torch.uint8}
-_DTYPES = {str(value).removeprefix('torch.'): value for value in (
-    *_TYPES.values(), torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)}
+    'Float': torch.float32,
+    'Double': torch.float64,
+    'Half': torch.float16,
+    'BFloat16': torch.bfloat16,
+    'Long': torch.int64,
+    'Int': torch.int32,
+    'Short': torch.int16,
+    'Char': torch.int8,
+    'Byte': torch.uint8,
+    'Bool': torch.bool,
+    'Untyped': torch.uint8,
+}
+_DTYPES = {
+    str(value).removeprefix('torch.'): value
+    for value in (*_TYPES.values(), torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
+}
 _STATISTICS = ('min', 'max', 'mean', 'current', 'statistics')
 # What torch's own files begin with where they are no archives, behind the two bytes of the protocol.
 _TORCH = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 _NUMPY = re.compile(r'[biuf]\d{1,2}|[SU]\d{1,4}')
-_EMPTY_ARRAY = ((0, ), b'b')
+_EMPTY_ARRAY = ((0,), b'b')
 
 
 class _Inert:
@@ -87,14 +99,21 @@ def _from_buffer(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str)
 
 
 _COMMON: dict[tuple[str, str], Any] = {
-    ('collections', 'OrderedDict'): OrderedDict, ('collections', 'Counter'): Counter,
+    ('collections', 'OrderedDict'): OrderedDict,
+    ('collections', 'Counter'): Counter,
     ('argparse', 'Namespace'): argparse.Namespace,
-    ('builtins', 'set'): set, ('builtins', 'frozenset'): frozenset, ('builtins', 'bytearray'): bytearray,
-    ('builtins', 'getattr'): statistic_of, ('_codecs', 'encode'): _bytes_of_python_2,
-    ('numpy', 'ndarray'): _ARRAY, ('numpy', 'dtype'): _dtype,
-    ('numpy.core.multiarray', '_reconstruct'): _array, ('numpy.core.multiarray', 'scalar'): _scalar,
+    ('builtins', 'set'): set,
+    ('builtins', 'frozenset'): frozenset,
+    ('builtins', 'bytearray'): bytearray,
+    ('builtins', 'getattr'): statistic_of,
+    ('_codecs', 'encode'): _bytes_of_python_2,
+    ('numpy', 'ndarray'): _ARRAY,
+    ('numpy', 'dtype'): _dtype,
+    ('numpy.core.multiarray', '_reconstruct'): _array,
+    ('numpy.core.multiarray', 'scalar'): _scalar,
     ('numpy.core.numeric', '_frombuffer'): _from_buffer,
-    (HistoryBuffer.__module__, 'HistoryBuffer'): HistoryBuffer}
+    (HistoryBuffer.__module__, 'HistoryBuffer'): HistoryBuffer,
+}
 
 
 class PlainUnpickler(pickle._Unpickler):
@@ -152,15 +171,27 @@ class TensorUnpickler(PlainUnpickler):
         return self._storages[key], dtype
 
 
-def _rebuilt(storage: tuple[Tensor, torch.dtype], offset: int, size: tuple[int, ...], stride: tuple[int, ...],
-             requires_grad: bool = False, hooks: Any = None, dtype: torch.dtype | None = None, *_: Any) -> Tensor:
+def _rebuilt(
+    storage: tuple[Tensor, torch.dtype],
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    requires_grad: bool = False,
+    hooks: Any = None,
+    dtype: torch.dtype | None = None,
+    *_: Any,
+) -> Tensor:
     data, kind = storage
     values = data.view(dtype or kind)
     whole = [offset, *size, *stride]
-    if any(not isinstance(number, int) or number < 0 for number in whole) or len(size) != len(stride) or \
-            offset + sum((length - 1) * step for length, step in zip(size, stride)) >= len(values) and 0 not in size:
-        raise ValueError(f'a tensor of {shown(size)} with strides {shown(stride)} reaches beyond its {len(values)} '
-                         'values')
+    if (
+        any(not isinstance(number, int) or number < 0 for number in whole)
+        or len(size) != len(stride)
+        or (offset + sum((length - 1) * step for length, step in zip(size, stride)) >= len(values) and 0 not in size)
+    ):
+        raise ValueError(
+            f'a tensor of {shown(size)} with strides {shown(stride)} reaches beyond its {len(values)} values'
+        )
     return values.as_strided(size, stride, offset) if 0 not in size else values.new_empty(size)
 
 
@@ -178,5 +209,8 @@ _TENSORS: dict[tuple[str, str], Any] = {
     **{('torch._utils', f'_rebuild_tensor{version}'): _rebuilt for version in ('', '_v2', '_v3')},
     **{('torch._utils', f'_rebuild_parameter{end}'): _same for end in ('', '_with_state')},
     ('torch._tensor', '_rebuild_from_type_v2'): _of_a_type,
-    ('torch', 'Tensor'): _Inert('torch.Tensor'), ('torch.nn.parameter', 'Parameter'): _Inert('Parameter'),
-    ('torch', 'Size'): torch.Size, ('torch', 'device'): torch.device}
+    ('torch', 'Tensor'): _Inert('torch.Tensor'),
+    ('torch.nn.parameter', 'Parameter'): _Inert('Parameter'),
+    ('torch', 'Size'): torch.Size,
+    ('torch', 'device'): torch.device,
+}

@@ -1,12 +1,13 @@
 """TorchScript archives read as tensors: neither their code nor torch's interpreter is run."""
+
 import re
 from typing import Any
 
 from torch import Tensor
 
 from mmdecouple.utils.errors import shown
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 
-from ..content import DamagedCheckpoint, UnsafeCheckpoint
 from .archives import Archive
 from .plain_pickles import TensorUnpickler
 
@@ -36,7 +37,7 @@ class _ScriptUnpickler(TensorUnpickler):
         """What stands for a name, or None."""
         if module == '__torch__' or module.startswith('__torch__.'):
             kind = f'{module}.{name}'
-            return self._kinds.setdefault(kind, type('ScriptObject', (_ScriptObject, ), dict(kind=kind)))
+            return self._kinds.setdefault(kind, type('ScriptObject', (_ScriptObject,), dict(kind=kind)))
         if module == 'torch.jit._pickle':
             return _plain_value
         return super().known(module, name)
@@ -87,7 +88,7 @@ def _tensors_of_classes(archive: Archive, source: str) -> dict[str, list[str]]:
     module = source.removeprefix('code/').removesuffix('.py').replace('/', '.')
     found = {}
     for match in _CLASS.finditer(text):
-        body = text[match.end():].partition('\nclass ')[0]
+        body = text[match.end() :].partition('\nclass ')[0]
         lists = [re.search(_LIST.format(key), body, re.MULTILINE) for key in ('__parameters__', '__buffers__')]
         if any(lists):
             found[f'{module}.{match[1]}'] = [name for one in lists if one for name in re.findall(r'"(.+?)"', one[1])]

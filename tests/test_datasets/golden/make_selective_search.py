@@ -1,7 +1,8 @@
 """Boxes of SoCo's own selective search, for `selective_search.json`.
 
-    git clone https://github.com/hologerry/SoCo && python -m tests.test_datasets.golden.make_selective_search SoCo
+git clone https://github.com/hologerry/SoCo && python -m tests.test_datasets.golden.make_selective_search SoCo
 """
+
 import json
 import runpy
 import sys
@@ -19,7 +20,7 @@ def picture() -> np.ndarray:
     for _ in range(40):
         x, y = rng.randint(-20, 190), rng.randint(-20, 140)
         w, h = rng.randint(15, 90, 2)
-        part = image[max(y, 0):y + h, max(x, 0):x + w]
+        part = image[max(y, 0) : y + h, max(x, 0) : x + w]
         part[:] = rng.randint(0, 256, 3) + rng.randint(0, 30) * rng.standard_normal(part.shape)
     return image.clip(0, 255).astype(np.uint8)
 

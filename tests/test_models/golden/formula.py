@@ -1,4 +1,5 @@
 """Inputs and weights by formula: the recipes and the tests make the same numbers without a random generator."""
+
 import math
 import zlib
 

@@ -5,6 +5,7 @@
 DENSECL is a checkout of `WXinlong/DenseCL` (b64bbb6), MOCO one of `facebookresearch/moco` (7397dfe). Writes
 run_densecl.json and run_mocov2.json. The loop and the schedule of DenseCL belong to mmcv 1: the recipe has its own.
 """
+
 import sys
 from types import SimpleNamespace
 
@@ -51,8 +52,12 @@ def run(model: nn.Module, epoch_of, own: dict[str, str]) -> dict:
             net.get_parameter(name).data.copy_(value)
     for record, buffer in own.items():
         getattr(model, buffer).copy_(queue(record).t())
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], SCHEDULE['lr'],
-                                momentum=SCHEDULE['momentum'], weight_decay=SCHEDULE['weight_decay'])
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad],
+        SCHEDULE['lr'],
+        momentum=SCHEDULE['momentum'],
+        weight_decay=SCHEDULE['weight_decay'],
+    )
 
     def state() -> dict[str, Tensor]:
         nets = {'student': model.encoder_q, 'teacher': model.encoder_k}
@@ -70,8 +75,16 @@ def run(model: nn.Module, epoch_of, own: dict[str, str]) -> dict:
     for epoch in range(SCHEDULE['epochs']):
         steps = range(SCHEDULE['iterations'] * epoch, SCHEDULE['iterations'] * (epoch + 1))
         terms += epoch_of(optimizer, epoch, Noting([(views(step), None) for step in steps], after))
-    return {'sizes': SIZES, 'schedule': SCHEDULE, 'batch': BATCH, 'starts': {'teacher': 'student'},
-            'flat positions': False, 'weights': shapes, 'terms': terms, **track.record()}
+    return {
+        'sizes': SIZES,
+        'schedule': SCHEDULE,
+        'batch': BATCH,
+        'starts': {'teacher': 'student'},
+        'flat positions': False,
+        'weights': shapes,
+        'terms': terms,
+        **track.record(),
+    }
 
 
 def densecl(folder: str) -> dict:
@@ -84,14 +97,32 @@ def densecl(folder: str) -> dict:
     sys.modules.pop('openselfsup')
     build = recipe.official(folder, 'openselfsup.models').build_model
     with torch.random.fork_rng():
-        model = build(dict(
-            type='DenseCL', queue_len=SIZES['queue'], feat_dim=SIZES['channels'], loss_lambda=0.5,
-            momentum=SCHEDULE['teacher_momentum'],
-            backbone=dict(type='ResNet', depth=18, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=[2],
-                          norm_cfg=dict(type='BN')),
-            neck=dict(type='DenseCLNeck', in_channels=128, hid_channels=SIZES['hidden'],
-                      out_channels=SIZES['channels'], num_grid=None),
-            head=dict(type='ContrastiveHead', temperature=SIZES['temperature'])))
+        model = build(
+            dict(
+                type='DenseCL',
+                queue_len=SIZES['queue'],
+                feat_dim=SIZES['channels'],
+                loss_lambda=0.5,
+                momentum=SCHEDULE['teacher_momentum'],
+                backbone=dict(
+                    type='ResNet',
+                    depth=18,
+                    num_stages=2,
+                    strides=(1, 2),
+                    dilations=(1, 1),
+                    out_indices=[2],
+                    norm_cfg=dict(type='BN'),
+                ),
+                neck=dict(
+                    type='DenseCLNeck',
+                    in_channels=128,
+                    hid_channels=SIZES['hidden'],
+                    out_channels=SIZES['channels'],
+                    num_grid=None,
+                ),
+                head=dict(type='ContrastiveHead', temperature=SIZES['temperature']),
+            )
+        )
     schedule = {}
 
     def epoch_of(optimizer: torch.optim.Optimizer, epoch: int, batches: Noting) -> list[dict]:
@@ -127,10 +158,11 @@ def mocov2(folder: str) -> dict:
     """MoCo v2 on a narrow ResNet-18, with the official schedule."""
     main = recipe.official(folder, 'main_moco')
     # What it logs does not run on today's torch.
-    main.accuracy = lambda *args, **kwargs: ([0.], [0.])
+    main.accuracy = lambda *args, **kwargs: ([0.0], [0.0])
     with torch.random.fork_rng():
-        model = main.moco.builder.MoCo(Narrow, SIZES['channels'], SIZES['queue'], SCHEDULE['teacher_momentum'],
-                                       SIZES['temperature'], mlp=True)
+        model = main.moco.builder.MoCo(
+            Narrow, SIZES['channels'], SIZES['queue'], SCHEDULE['teacher_momentum'], SIZES['temperature'], mlp=True
+        )
     args = SimpleNamespace(lr=SCHEDULE['lr'], cos=True, epochs=SCHEDULE['epochs'], gpu=None, print_freq=100)
 
     def epoch_of(optimizer: torch.optim.Optimizer, epoch: int, batches: Noting) -> list[dict]:
@@ -142,8 +174,7 @@ def mocov2(folder: str) -> dict:
             return loss
 
         main.adjust_learning_rate(optimizer, epoch, args)
-        main.train(batches, model, criterion, optimizer, epoch,
-                   args)
+        main.train(batches, model, criterion, optimizer, epoch, args)
         return terms
 
     return run(model, epoch_of, {'queue': 'queue'})

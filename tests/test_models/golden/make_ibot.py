@@ -5,6 +5,7 @@
 IBOT is a checkout of `bytedance/ibot` (da316d8), DENSESSL one of `ztt1024/denseSSL` (0435d34). Writes ibot.json and
 ibot_release.json.
 """
+
 import contextlib
 import io
 import sys
@@ -16,12 +17,32 @@ from torch import Tensor, nn
 
 from . import formula, recipe
 
-SIZES = dict(image=32, patch=8, width=32, depth=2, heads=2, mlp_ratio=4, layer_norm_eps=1e-6, head_hidden=48,
-             head_bottleneck=16, prototypes=24)
+SIZES = dict(
+    image=32,
+    patch=8,
+    width=32,
+    depth=2,
+    heads=2,
+    mlp_ratio=4,
+    layer_norm_eps=1e-6,
+    head_hidden=48,
+    head_bottleneck=16,
+    prototypes=24,
+)
 TEMPERATURES = dict(student=0.1, teacher_start=0.04, teacher_end=0.07, warmup_epochs=30, epochs=100)
-WATCHED = ('backbone.cls_token', 'backbone.pos_embed', 'backbone.masked_embed', 'backbone.patch_embed.proj.weight',
-           'backbone.blocks.0.attn.qkv.weight', 'backbone.blocks.1.mlp.fc2.weight', 'backbone.norm.weight',
-           'head.mlp.0.weight', 'head.mlp.4.bias', 'head.last_layer.weight_g', 'head.last_layer.weight_v')
+WATCHED = (
+    'backbone.cls_token',
+    'backbone.pos_embed',
+    'backbone.masked_embed',
+    'backbone.patch_embed.proj.weight',
+    'backbone.blocks.0.attn.qkv.weight',
+    'backbone.blocks.1.mlp.fc2.weight',
+    'backbone.norm.weight',
+    'head.mlp.0.weight',
+    'head.mlp.4.bias',
+    'head.last_layer.weight_g',
+    'head.last_layer.weight_v',
+)
 
 
 class Wrapped(nn.Module):
@@ -68,16 +89,32 @@ class Recorder:
 class Setup:
     """The two networks and the loss of one official checkout."""
 
-    def __init__(self, folder: str, locals_: int = 0, flat_positions: bool = False,
-                 temperatures: dict = TEMPERATURES) -> None:
+    def __init__(
+        self, folder: str, locals_: int = 0, flat_positions: bool = False, temperatures: dict = TEMPERATURES
+    ) -> None:
         self.main = recipe.official(folder, 'main_ibot')
         self.main.utils.SmoothedValue.synchronize_between_processes = lambda meter: None
-        vit = partial(self.main.models.VisionTransformer, img_size=[SIZES['image']], patch_size=SIZES['patch'],
-                      embed_dim=SIZES['width'], depth=SIZES['depth'], num_heads=SIZES['heads'], qkv_bias=True,
-                      mlp_ratio=SIZES['mlp_ratio'], return_all_tokens=True)
-        head = partial(self.main.iBOTHead, SIZES['width'], SIZES['prototypes'], patch_out_dim=SIZES['prototypes'],
-                       hidden_dim=SIZES['head_hidden'], bottleneck_dim=SIZES['head_bottleneck'],
-                       norm_last_layer=False, shared_head=True)
+        vit = partial(
+            self.main.models.VisionTransformer,
+            img_size=[SIZES['image']],
+            patch_size=SIZES['patch'],
+            embed_dim=SIZES['width'],
+            depth=SIZES['depth'],
+            num_heads=SIZES['heads'],
+            qkv_bias=True,
+            mlp_ratio=SIZES['mlp_ratio'],
+            return_all_tokens=True,
+        )
+        head = partial(
+            self.main.iBOTHead,
+            SIZES['width'],
+            SIZES['prototypes'],
+            patch_out_dim=SIZES['prototypes'],
+            hidden_dim=SIZES['head_hidden'],
+            bottleneck_dim=SIZES['head_bottleneck'],
+            norm_last_layer=False,
+            shared_head=True,
+        )
         with torch.random.fork_rng():
             self.student = self.main.utils.MultiCropWrapper(vit(masked_im_modeling=True), head())
             self.teacher = self.main.utils.MultiCropWrapper(vit(), head())
@@ -86,25 +123,68 @@ class Setup:
         recipe.load(self.teacher, formula.weights('teacher', self.shapes, flat_positions)).requires_grad_(False)
         t = temperatures
         self.loss = self.main.iBOTLoss(
-            SIZES['prototypes'], SIZES['prototypes'], 2, locals_, t['teacher_start'], t['teacher_end'],
-            t['teacher_start'], t['teacher_end'], t['warmup_epochs'], t['epochs'], student_temp=t['student']).double()
+            SIZES['prototypes'],
+            SIZES['prototypes'],
+            2,
+            locals_,
+            t['teacher_start'],
+            t['teacher_end'],
+            t['teacher_start'],
+            t['teacher_end'],
+            t['warmup_epochs'],
+            t['epochs'],
+            student_temp=t['student'],
+        ).double()
 
     def run(self, batches: list, epoch: int, look=None, **settings: object) -> tuple[list[dict], dict]:
         """One epoch of the official loop over `batches`: the terms of each step, gradient norms of the last one."""
         student = Wrapped(self.student)
         optimizer, recorder = Frozen(student), Recorder(self.loss, look)
         steps = len(batches) * (epoch + 1)
-        self.loop(student, recorder, batches, optimizer, [0.] * steps, [0.] * steps, [1.] * steps, epoch,
-                   clip_grad=0, freeze_last_layer=0, **settings)
+        self.loop(
+            student,
+            recorder,
+            batches,
+            optimizer,
+            [0.0] * steps,
+            [0.0] * steps,
+            [1.0] * steps,
+            epoch,
+            clip_grad=0,
+            freeze_last_layer=0,
+            **settings,
+        )
         return recorder.seen, optimizer.norms
 
-    def loop(self, student: nn.Module, recorder: Recorder, batches: list, optimizer: object, rates: list,
-             decays: list, momenta: list, epoch: int, **settings: object) -> None:
+    def loop(
+        self,
+        student: nn.Module,
+        recorder: Recorder,
+        batches: list,
+        optimizer: object,
+        rates: list,
+        decays: list,
+        momenta: list,
+        epoch: int,
+        **settings: object,
+    ) -> None:
         """One epoch of the official loop."""
         args = SimpleNamespace(epochs=100, global_crops_number=2, use_masked_im_modeling=True, **settings)
         with contextlib.redirect_stdout(io.StringIO()):
-            self.main.train_one_epoch(student, self.teacher, self.teacher, recorder, batches, optimizer, rates,
-                                      decays, momenta, epoch, None, args)
+            self.main.train_one_epoch(
+                student,
+                self.teacher,
+                self.teacher,
+                recorder,
+                batches,
+                optimizer,
+                rates,
+                decays,
+                momenta,
+                epoch,
+                None,
+                args,
+            )
 
     def centers(self) -> dict:
         return {'class center': self.loss.center.flatten(), 'patch center': self.loss.center2.flatten()}
@@ -128,22 +208,36 @@ def ibot(folder: str) -> None:
     content = {'sizes': SIZES, 'temperatures': TEMPERATURES, 'weights': Setup(folder).shapes}
     cases = content['cases'] = {}
     for name, epoch, used, local in (
-            ('masks, epoch 0', 0, masks, 0), ('masks, epoch 12', 12, masks, 0), ('masks, epoch 40', 40, masks, 0),
-            ('no masks, epoch 0', 0, no_masks, 0), ('masks and two locals, epoch 12', 12, masks, 2)):
+        ('masks, epoch 0', 0, masks, 0),
+        ('masks, epoch 12', 12, masks, 0),
+        ('masks, epoch 40', 40, masks, 0),
+        ('no masks, epoch 0', 0, no_masks, 0),
+        ('masks and two locals, epoch 12', 12, masks, 2),
+    ):
         setup = Setup(folder, local, flat_positions=local > 0)
         images = views(0, batch) + views(0, batch, local, SIZES['image'] // 2, 'local')
-        (terms, ), norms = setup.run([(images, labels, [mask.clone() for mask in used])], epoch)
+        (terms,), norms = setup.run([(images, labels, [mask.clone() for mask in used])], epoch)
         if local:
             # Spread over the positions by the same resizing.
             del norms['backbone.pos_embed']
-        cases[name] = {'epoch': epoch, 'locals': local, 'flat positions': local > 0,
-                       'masks': [formula.to_text(mask) for mask in used], **terms, 'gradient norms': norms}
+        cases[name] = {
+            'epoch': epoch,
+            'locals': local,
+            'flat positions': local > 0,
+            'masks': [formula.to_text(mask) for mask in used],
+            **terms,
+            'gradient norms': norms,
+        }
     setup = Setup(folder)
     steps = [mim_masks(step, batch) for step in range(3)]
-    seen, _ = setup.run([(views(step, batch), labels, [mask.clone() for mask in masks])
-                         for step, masks in enumerate(steps)], 12)
+    seen, _ = setup.run(
+        [(views(step, batch), labels, [mask.clone() for mask in masks]) for step, masks in enumerate(steps)], 12
+    )
     content['three steps, epoch 12'] = {
-        'masks': [[formula.to_text(mask) for mask in masks] for masks in steps], 'terms': seen, **setup.centers()}
+        'masks': [[formula.to_text(mask) for mask in masks] for masks in steps],
+        'terms': seen,
+        **setup.centers(),
+    }
     recipe.write('ibot', content)
 
 
@@ -182,19 +276,41 @@ def release(folder: str) -> None:
         grads = torch.autograd.grad(value, [*images, *parameters.values()], retain_graph=True, allow_unused=True)
         norms = torch.cat([grad.flatten(1).norm(dim=1) for grad in grads[:2]])
         rows, partners, cut = appended_views(masks, number)
-        found.update({'rows': rows, 'partner rows': partners, 'cut masks': formula.to_text(cut),
-                      'dc': value.item(), 'gradient norms of dc by row of the stacked key views': norms,
-                      'gradient norms of dc': {name: grad.norm().item() for name, grad in zip(parameters, grads[2:])
-                                               if name in WATCHED and grad is not None}})
+        found.update(
+            {
+                'rows': rows,
+                'partner rows': partners,
+                'cut masks': formula.to_text(cut),
+                'dc': value.item(),
+                'gradient norms of dc by row of the stacked key views': norms,
+                'gradient norms of dc': {
+                    name: grad.norm().item()
+                    for name, grad in zip(parameters, grads[2:])
+                    if name in WATCHED and grad is not None
+                },
+            }
+        )
         return {}
 
     batch = (images, torch.zeros(number), [mask.clone() for mask in mim])
-    (terms, ), norms = setup.run([batch], epoch, look, dc=True, dc_ratio=ratio, dc_sample_ratio=0.5,
-                                 local_crops_number=0)
-    recipe.write('ibot_release', {
-        'sizes': SIZES, 'temperatures': TEMPERATURES, 'weights': setup.shapes, 'epoch': epoch, 'batch': number,
-        'weight of dc': ratio, 'mim masks': [formula.to_text(mask) for mask in mim], **terms,
-        **found, 'gradient norms of loss': norms})
+    (terms,), norms = setup.run(
+        [batch], epoch, look, dc=True, dc_ratio=ratio, dc_sample_ratio=0.5, local_crops_number=0
+    )
+    recipe.write(
+        'ibot_release',
+        {
+            'sizes': SIZES,
+            'temperatures': TEMPERATURES,
+            'weights': setup.shapes,
+            'epoch': epoch,
+            'batch': number,
+            'weight of dc': ratio,
+            'mim masks': [formula.to_text(mask) for mask in mim],
+            **terms,
+            **found,
+            'gradient norms of loss': norms,
+        },
+    )
 
 
 def main() -> None:

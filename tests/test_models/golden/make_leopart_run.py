@@ -5,6 +5,7 @@
 Checkout as for `make_leopart`. Writes run_leopart.json. Lightning's loop is not there, so the recipe calls the module
 in its order, with one change: the teacher moves after the optimizer, as ours.
 """
+
 import sys
 from types import SimpleNamespace
 
@@ -15,8 +16,9 @@ from .make_leopart import batch_boxes, views
 from .official_leopart import SIZES, WINDOWS, Code, in_float64
 from .track import Track
 
-SCHEDULE = dict(epochs=5, iterations=2, lr=1e-3, head_lr=1e-2, weight_decay=0.04, final_weight_decay=0.5,
-                teacher_momentum=0.9)
+SCHEDULE = dict(
+    epochs=5, iterations=2, lr=1e-3, head_lr=1e-2, weight_decay=0.04, final_weight_decay=0.5, teacher_momentum=0.9
+)
 QUEUE = 30
 
 
@@ -24,10 +26,16 @@ def run(code: Code) -> dict:
     """All steps."""
     s = SCHEDULE
     module = code.module(
-        queue_length=QUEUE, max_epochs=s['epochs'], num_samples=s['iterations'] * SIZES['batch'], lr_backbone=s['lr'],
-        lr_heads=s['head_lr'], weight_decay=s['weight_decay'], weight_decay_end=s['final_weight_decay'],
-        momentum_teacher=s['teacher_momentum'])
-    (module.optimizer, ), (schedule, ) = module.configure_optimizers()
+        queue_length=QUEUE,
+        max_epochs=s['epochs'],
+        num_samples=s['iterations'] * SIZES['batch'],
+        lr_backbone=s['lr'],
+        lr_heads=s['head_lr'],
+        weight_decay=s['weight_decay'],
+        weight_decay_end=s['final_weight_decay'],
+        momentum_teacher=s['teacher_momentum'],
+    )
+    (module.optimizer,), (schedule,) = module.configure_optimizers()
     nets, terms, masks = {'student': module.model, 'teacher': module.teacher}, [], []
     process = code.utils.process_attentions
     shared_step = module.shared_step
@@ -62,9 +70,18 @@ def run(code: Code) -> dict:
         track.note()
     code.leopart.process_attentions = process
     shapes = {name: list(p.shape) for name, p in module.model.named_parameters()}
-    return {'sizes': SIZES, 'schedule': s, 'starts': {}, 'flat positions': True, 'windows': WINDOWS, 'queue': QUEUE,
-            'weights': shapes, 'foreground by step': [formula.to_text(mask[:, 0].int()) for mask in masks],
-            'terms': terms, **track.record()}
+    return {
+        'sizes': SIZES,
+        'schedule': s,
+        'starts': {},
+        'flat positions': True,
+        'windows': WINDOWS,
+        'queue': QUEUE,
+        'weights': shapes,
+        'foreground by step': [formula.to_text(mask[:, 0].int()) for mask in masks],
+        'terms': terms,
+        **track.record(),
+    }
 
 
 def main() -> None:

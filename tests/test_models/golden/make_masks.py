@@ -4,6 +4,7 @@
 
 The checkouts are those of `make_ibot`. Writes masks.json.
 """
+
 import random
 import sys
 import tempfile
@@ -29,9 +30,15 @@ def draw(folder: str, shape: str, ratios: list[float]) -> np.ndarray:
     with tempfile.TemporaryDirectory() as root:
         (Path(root) / 'class').mkdir()
         Image.new('RGB', (8, 8)).save(Path(root) / 'class' / 'picture.png')
-        dataset = loader.ImageFolderMask(root, transform=lambda picture: [view, view], patch_size=PATCH,
-                                         pred_ratio=ratios, pred_ratio_var=[0, 0.2], pred_aspect_ratio=(0.3, 1 / 0.3),
-                                         pred_shape=shape)
+        dataset = loader.ImageFolderMask(
+            root,
+            transform=lambda picture: [view, view],
+            patch_size=PATCH,
+            pred_ratio=ratios,
+            pred_ratio_var=[0, 0.2],
+            pred_aspect_ratio=(0.3, 1 / 0.3),
+            pred_shape=shape,
+        )
         return np.stack([mask for _ in range(DRAWS // 2) for mask in dataset[0][-1]])
 
 
@@ -50,9 +57,12 @@ def main() -> None:
         share = used.mean((1, 2))
         content[name] = {
             'ratio range of the half that is not empty': [ratios[1] - 0.2, ratios[1] + 0.2],
-            'share of empty masks': 1 - len(used) / len(masks), 'mean share of all masks': masks.mean(),
-            'mean share, empty ones left out': share.mean(), 'deviation of the share, empty ones left out': share.std(),
-            'mean largest piece, empty ones left out': np.mean([largest_piece(mask) for mask in used])}
+            'share of empty masks': 1 - len(used) / len(masks),
+            'mean share of all masks': masks.mean(),
+            'mean share, empty ones left out': share.mean(),
+            'deviation of the share, empty ones left out': share.std(),
+            'mean largest piece, empty ones left out': np.mean([largest_piece(mask) for mask in used]),
+        }
     recipe.write('masks', content)
 
 

@@ -4,6 +4,7 @@
 
 The checkouts are those of `make_ibot` and `make_maskalign`. Writes schedules.json.
 """
+
 import sys
 from types import SimpleNamespace
 
@@ -27,12 +28,25 @@ def main() -> None:
     points = [0, 1, 35, 68, 69, 70, 71, 105, 138, 139]
     length = dict(epochs=epochs, iterations_per_epoch=iterations)
     content = {
-        'teacher temperature by epoch': at(loss.teacher_temp_schedule, [0, 1, 10, 15, 28, 29, 30, 31, 60, 99],
-                                           start=0.04, end=0.07, warmup_epochs=30, epochs=100),
+        'teacher temperature by epoch': at(
+            loss.teacher_temp_schedule,
+            [0, 1, 10, 15, 28, 29, 30, 31, 60, 99],
+            start=0.04,
+            end=0.07,
+            warmup_epochs=30,
+            epochs=100,
+        ),
         'teacher momentum': at(cosine(0.996, 1, epochs, iterations), points, start=0.996, end=1, **length),
         'weight decay': at(cosine(0.04, 0.4, epochs, iterations), points, start=0.04, end=0.4, **length),
-        'learning rate': at(cosine(2e-3, 1e-6, epochs, iterations, warmup_epochs=warmup), points, base=2e-3,
-                            end=1e-6, warmup_epochs=warmup, **length)}
+        'learning rate': at(
+            cosine(2e-3, 1e-6, epochs, iterations, warmup_epochs=warmup),
+            points,
+            base=2e-3,
+            end=1e-6,
+            warmup_epochs=warmup,
+            **length,
+        ),
+    }
 
     adjust = recipe.official(sys.argv[2], 'util.lr_sched').adjust_learning_rate
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1)
@@ -42,7 +56,8 @@ def main() -> None:
         adjust(optimizer, step / iterations, args)
         rates.append(optimizer.param_groups[0]['lr'])
     content['learning rate of MaskAlign'] = at(
-        rates, [0, 1, 14, 27, 28, 29, 56, 100, 138, 139], base=1.2e-3, end=1e-5, warmup_epochs=4, **length)
+        rates, [0, 1, 14, 27, 28, 29, 56, 100, 138, 139], base=1.2e-3, end=1e-5, warmup_epochs=4, **length
+    )
     recipe.write('schedules', content)
 
 

@@ -4,6 +4,7 @@
 
 Checkout as for `make_soco`. Writes soco_fpn.json.
 """
+
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -20,8 +21,15 @@ from .make_soco import Eighth
 SIZES = dict(images=[64, 64, 32], channels=8, fc_channels=32, hidden=24, out=16, batch=3)
 LIMITS = [10, 16, 22, 28]
 IDS = [[[1, 2, 3, 1], [3, 1, 2, 2]], [[4, 5, 6, 7], [6, 7, 4, 5]]]
-WATCHED = ('encoder.conv1.weight', 'neck.lateral_convs.0.conv.weight', 'neck.fpn_convs.3.bn.bias', 'head.conv4.weight',
-           'head.fc1.bias', 'projector.linear2.weight', 'predictor.bn1.weight')
+WATCHED = (
+    'encoder.conv1.weight',
+    'neck.lateral_convs.0.conv.weight',
+    'neck.fpn_convs.3.bn.bias',
+    'head.conv4.weight',
+    'head.fc1.bias',
+    'projector.linear2.weight',
+    'predictor.bn1.weight',
+)
 
 
 def boxes(pair: int, side: int) -> Tensor:
@@ -39,19 +47,36 @@ def model_of(models, resnet) -> nn.Module:
     head = sys.modules['contrast.models.fast_rcnn_conv_fc_head']
     head.nn = SimpleNamespace(
         Conv2d=lambda in_channels, out_channels, **rest: nn.Conv2d(in_channels // share, out_channels // share, **rest),
-        BatchNorm2d=lambda channels, **rest: nn.BatchNorm2d(channels // share, **rest), ReLU=nn.ReLU,
-        Flatten=nn.Flatten, Linear=lambda in_features, out_features, bias: nn.Linear(
-            in_features // share, out_features // fc_share, bias))
+        BatchNorm2d=lambda channels, **rest: nn.BatchNorm2d(channels // share, **rest),
+        ReLU=nn.ReLU,
+        Flatten=nn.Flatten,
+        Linear=lambda in_features, out_features, bias: nn.Linear(in_features // share, out_features // fc_share, bias),
+    )
     mlps = sys.modules['contrast.models.mlps']
     models.Proj_Head = lambda in_dim: mlps.Proj_Head(in_dim // fc_share, SIZES['hidden'], SIZES['out'])
     models.Pred_Head = partial(mlps.Pred_Head, in_dim=SIZES['out'], inner_dim=SIZES['hidden'], out_dim=SIZES['out'])
     models.nn.SyncBatchNorm.convert_sync_batchnorm = lambda module: module
     args = SimpleNamespace(
-        feature_dim=SIZES['out'], head_type='multi_layer', contrast_num_negative=4, contrast_momentum=0.99,
-        contrast_temperature=0.2, output_size=7, aligned=True, in_channels=[8, 16, 32, 64],
-        out_channels=SIZES['channels'], num_outs=4, start_level=0, end_level=4, add_extra_convs=False,
-        extra_convs_on_inputs=False, relu_before_extra_convs=False, num_instances=300,
-        epochs=1, batch_size=3, start_epoch=1)
+        feature_dim=SIZES['out'],
+        head_type='multi_layer',
+        contrast_num_negative=4,
+        contrast_momentum=0.99,
+        contrast_temperature=0.2,
+        output_size=7,
+        aligned=True,
+        in_channels=[8, 16, 32, 64],
+        out_channels=SIZES['channels'],
+        num_outs=4,
+        start_level=0,
+        end_level=4,
+        add_extra_convs=False,
+        extra_convs_on_inputs=False,
+        relu_before_extra_convs=False,
+        num_instances=300,
+        epochs=1,
+        batch_size=3,
+        start_epoch=1,
+    )
     return models.SoCo_FPN(partial(resnet.resnet18, width=Eighth()), args)
 
 
@@ -78,12 +103,28 @@ def main() -> None:
     model.regression_loss_bboxs_aware = keep
     shown, matches, levels = [], [], []
     for pair, ids in enumerate(IDS):
-        assigned = [[utils.assign_bboxs_to_feature_map(
-            np.concatenate([image.numpy(), np.array(ids[side])[:, None]], 1), [*LIMITS, 0], 0, 4, -1 - side)
-            for image in boxes(pair, side)] for side in range(2)]
+        assigned = [
+            [
+                utils.assign_bboxs_to_feature_map(
+                    np.concatenate([image.numpy(), np.array(ids[side])[:, None]], 1), [*LIMITS, 0], 0, 4, -1 - side
+                )
+                for image in boxes(pair, side)
+            ]
+            for side in range(2)
+        ]
         matches.append(torch.stack([utils.get_aware_correspondence_matrix(*rows) for rows in zip(*assigned)]).double())
-        levels.append([[[row.reshape(4, 4)[:, box].argmax() if (row.reshape(4, 4)[:, box] > 0).any() else -1
-                         for box in range(4)] for row in rows] for rows in assigned])
+        levels.append(
+            [
+                [
+                    [
+                        row.reshape(4, 4)[:, box].argmax() if (row.reshape(4, 4)[:, box] > 0).any() else -1
+                        for box in range(4)
+                    ]
+                    for row in rows
+                ]
+                for rows in assigned
+            ]
+        )
         for side in range(2):
             pixels = boxes(pair, side) + torch.tensor([0, 0, 1, 1])
             shown.append((pixels / SIZES['images'][0 if side == 0 else pair + 1]).double())
@@ -91,11 +132,20 @@ def main() -> None:
     loss = model(*views, shown[0], shown[2], shown[1], shown[3], *matches)
     loss.backward()
     parameters = dict(model.named_parameters())
-    recipe.write('soco_fpn', {
-        'sizes': SIZES, 'limits': LIMITS, 'ids': IDS,
-        'boxes': [[boxes(pair, side) for side in range(2)] for pair in range(2)], 'levels': np.array(levels),
-        **{f'loss {name}': term.item() for name, term in zip(('12', '21', '13', '31'), terms)}, 'loss': loss.item(),
-        'gradient norms': {name: parameters[name].grad.norm() for name in WATCHED}, 'weights': shapes})
+    recipe.write(
+        'soco_fpn',
+        {
+            'sizes': SIZES,
+            'limits': LIMITS,
+            'ids': IDS,
+            'boxes': [[boxes(pair, side) for side in range(2)] for pair in range(2)],
+            'levels': np.array(levels),
+            **{f'loss {name}': term.item() for name, term in zip(('12', '21', '13', '31'), terms)},
+            'loss': loss.item(),
+            'gradient norms': {name: parameters[name].grad.norm() for name in WATCHED},
+            'weights': shapes,
+        },
+    )
 
 
 if __name__ == '__main__':

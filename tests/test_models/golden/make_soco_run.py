@@ -4,6 +4,7 @@
 
 Checkout as for `make_soco`. Writes run_soco.json.
 """
+
 import sys
 from types import SimpleNamespace
 
@@ -16,11 +17,14 @@ from . import formula, recipe
 from .make_soco import SIZES, tiny_model
 from .track import Noting, Track
 
-SCHEDULE = dict(epochs=5, iterations=2, lr=8.0, momentum=0.9, weight_decay=1e-5, warmup=2, warmup_factor=0.01,
-                teacher_momentum=0.99)
+SCHEDULE = dict(
+    epochs=5, iterations=2, lr=8.0, momentum=0.9, weight_decay=1e-5, warmup=2, warmup_factor=0.01, teacher_momentum=0.99
+)
 # Which proposal a box of view 0 and of view 1 shows, by image: crosswise, padded, one in common, none in common.
-IDS = [[[[1, 2, 3, 4], [3, 1, 4, 2]], [[1, 2, 1, 2], [2, 1, 2, 2]], [[1, 2, 3, 4], [5, 2, 6, 7]]],
-       [[[1, 2, 3, 4], [1, 2, 3, 4]], [[1, 2, 3, 4], [5, 6, 7, 8]], [[4, 3, 3, 4], [3, 4, 3, 1]]]]
+IDS = [
+    [[[1, 2, 3, 4], [3, 1, 4, 2]], [[1, 2, 1, 2], [2, 1, 2, 2]], [[1, 2, 3, 4], [5, 2, 6, 7]]],
+    [[[1, 2, 3, 4], [1, 2, 3, 4]], [[1, 2, 3, 4], [5, 6, 7, 8]], [[4, 3, 3, 4], [3, 4, 3, 1]]],
+]
 
 
 def boxes(step: int) -> Tensor:
@@ -48,17 +52,30 @@ def run(main, models) -> dict:
     model = tiny_model(models, main.resnet, s['iterations'] * SIZES['batch'], s['epochs'])
     shapes = {name: list(p.shape) for name, p in model.named_parameters() if p.requires_grad}
     recipe.load(model, formula.weights('student', shapes))
-    nets = {'student': {name: model.get_parameter(name) for name in shapes},
-            'teacher': {name: model.get_parameter(name.replace('.', '_k.', 1)) for name in shapes
-                        if not name.startswith('predictor')}}
+    nets = {
+        'student': {name: model.get_parameter(name) for name in shapes},
+        'teacher': {
+            name: model.get_parameter(name.replace('.', '_k.', 1))
+            for name in shapes
+            if not name.startswith('predictor')
+        },
+    }
     for name, teacher in nets['teacher'].items():
         teacher.data.copy_(nets['student'][name].data)
     move, model._momentum_update_key_encoder = model._momentum_update_key_encoder, lambda: None
-    optimizer = main.LARS(torch.optim.SGD(main.add_weight_decay(model, s['weight_decay']), lr=s['lr'],
-                                          momentum=s['momentum']))
-    args = SimpleNamespace(model='SoCo_C4', amp_opt_level='O0', use_sliding_window_sampler=False, print_freq=100,
-                           epochs=s['epochs'], lr_scheduler='cosine', warmup_epoch=s['warmup'],
-                           warmup_multiplier=1 / s['warmup_factor'])
+    optimizer = main.LARS(
+        torch.optim.SGD(main.add_weight_decay(model, s['weight_decay']), lr=s['lr'], momentum=s['momentum'])
+    )
+    args = SimpleNamespace(
+        model='SoCo_C4',
+        amp_opt_level='O0',
+        use_sliding_window_sampler=False,
+        print_freq=100,
+        epochs=s['epochs'],
+        lr_scheduler='cosine',
+        warmup_epoch=s['warmup'],
+        warmup_multiplier=1 / s['warmup_factor'],
+    )
     scheduler = main.get_scheduler(optimizer, s['iterations'], args)
     main.logger = SimpleNamespace(info=lambda line: None)
     terms, directed, of_direction = [], [], model.regression_loss_bboxs
@@ -68,8 +85,11 @@ def run(main, models) -> dict:
         return directed[-1]
 
     model.regression_loss_bboxs = keep
-    model.register_forward_hook(lambda _, inputs, loss: terms.append(
-        {'loss': loss.item(), '12': directed[-2].item(), '21': directed[-1].item()}))
+    model.register_forward_hook(
+        lambda _, inputs, loss: terms.append(
+            {'loss': loss.item(), '12': directed[-2].item(), '21': directed[-1].item()}
+        )
+    )
 
     def state() -> dict[str, Tensor]:
         # The momentum update puts new tensors into the teacher's parameters.
@@ -84,9 +104,17 @@ def run(main, models) -> dict:
     for epoch in range(s['epochs']):
         steps = range(epoch * s['iterations'], (epoch + 1) * s['iterations'])
         main.train(epoch + 1, Noting([batch(step) for step in steps], after), model, optimizer, scheduler, args, None)
-    return {'sizes': SIZES, 'schedule': s, 'starts': {'teacher': 'student'}, 'flat positions': False, 'ids': IDS,
-            'boxes': [boxes(step) for step in range(s['epochs'] * s['iterations'])], 'weights': shapes, 'terms': terms,
-            **track.record()}
+    return {
+        'sizes': SIZES,
+        'schedule': s,
+        'starts': {'teacher': 'student'},
+        'flat positions': False,
+        'ids': IDS,
+        'boxes': [boxes(step) for step in range(s['epochs'] * s['iterations'])],
+        'weights': shapes,
+        'terms': terms,
+        **track.record(),
+    }
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
 """What the recipes share: importing an official checkout that expects other libraries and a GPU, and writing JSON."""
+
 import importlib
 import json
 import sys

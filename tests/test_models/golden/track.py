@@ -1,4 +1,5 @@
 """How far the tensors of a run go: what the recipes of whole runs record and the tests compare."""
+
 from collections.abc import Callable, Iterator
 
 import torch
@@ -23,8 +24,10 @@ class Track:
     def __init__(self, state: State) -> None:
         self._state = state
         self._start = {name: tensor.detach().double().clone() for name, tensor in state().items()}
-        self._directions = {name: formula.tensor(f'direction {name}', tuple(tensor.shape)).double()
-                            for name, tensor in self._start.items()}
+        self._directions = {
+            name: formula.tensor(f'direction {name}', tuple(tensor.shape)).double()
+            for name, tensor in self._start.items()
+        }
         self.norms: dict[str, list[float]] = {name: [] for name in self._start}
         self.projections: dict[str, list[float]] = {name: [] for name in self._start}
 

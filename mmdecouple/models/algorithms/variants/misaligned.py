@@ -1,14 +1,15 @@
 """Methods whose positions are paired by rank of similarity: the controlled misalignment of the paper's Fig. 9."""
+
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmdecouple.models.algorithms.densecl import DenseCL
+from mmdecouple.models.algorithms.ibot import IBOT, MIMMasks
+from mmdecouple.models.algorithms.step import Step
 from mmdecouple.registry import MODELS
 
-from ..densecl import DenseCL
-from ..ibot import IBOT, MIMMasks
-from ..step import Step
 from .ranked_match import RankedMatch
 
 

@@ -1,4 +1,5 @@
 """Pairs of positions by rank of similarity."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,8 +46,9 @@ class RankedMatch:
             drawn = torch.randint(positions, (len(views), positions), generator=generator)
             return drawn.to(views.device, non_blocking=True)
         if self.rank > positions:
-            raise UserError(f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} '
-                            f'{self.key}.')
+            raise UserError(
+                f'{self.name} must not exceed the {positions} positions of a view, got {self.rank} {self.key}.'
+            )
         return None
 
     @torch.no_grad()
