@@ -27,7 +27,7 @@ DENSECL = Story(
     {
         'DenseCL': 'densecl_resnet-demo_scenes.py',
         'DenseCL-D': 'densecl-d_resnet-demo_scenes.py',
-        'Control': 'densecl-same_resnet-demo_scenes.py',
+        'Control': 'densecl-control_resnet-demo_scenes.py',
     },
     'DenseCL-D is DenseCL plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): '
     'what DenseCL-D gains over Control comes from the foreign background, what Control gains over DenseCL comes from '
@@ -38,7 +38,7 @@ IBOT = Story(
     {
         'iBOT': 'ibot_vit-demo_scenes.py',
         'iBOT-D': 'ibot-d_vit-demo_scenes.py',
-        'Control': 'ibot-same_vit-demo_scenes.py',
+        'Control': 'ibot-control_vit-demo_scenes.py',
     },
     'iBOT-D is iBOT plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
     'iBOT-D gains over Control comes from the foreign background, what Control gains over iBOT comes from a loss on '
@@ -56,7 +56,7 @@ SOCO = Story(
     {
         'SoCo': 'soco_resnet-demo_scenes.py',
         'SoCo-D': 'soco-d_resnet-demo_scenes.py',
-        'Control': 'soco-same_resnet-demo_scenes.py',
+        'Control': 'soco-control_resnet-demo_scenes.py',
     },
     "SoCo-D is SoCo plus the de-coupling branch on proposals, with RCC instead of SoCo's cutout. Control is the same "
     'with nothing mixed in (Xᴰ = X): what SoCo-D gains over Control comes from the foreign background. The proposals '

@@ -13,7 +13,7 @@ from mmdecouple.utils.configs import load_config
 
 from .conftest import CHECKOUT_TOOLS, ROOT
 
-RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-same_resnet-demo_scenes')
+RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-control_resnet-demo_scenes')
 
 
 def demo(out: Path, *options: str) -> subprocess.Popen:

@@ -8,6 +8,13 @@ batch_stages = [
         views=(1,),
         mask_stride=16,
         on_regions=True,
-        mask=dict(type='RegionCollaborativeCutout', preset='paper'),
+        mask=dict(
+            type='RegionCollaborativeCutout',
+            cut_ratio=(0.3, 0.5),
+            grid=3,
+            box_area=(0.15, 0.4),
+            aspect=(0.5, 2.0),
+            rule='area',
+        ),
     )
 ]
