@@ -66,8 +66,8 @@ def answering(config: Config) -> Iterator[None]:
         ) from error
 
 
-def _shortened(text: str, longest: int = 140) -> str:
-    return text if len(text) <= longest else f'{text[: longest - 33]}...{text[-30:]}'
+def _shortened(text: str, max_length: int = 140) -> str:
+    return text if len(text) <= max_length else f'{text[: max_length - 33]}...{text[-30:]}'
 
 
 def _where(error: BaseException, config: dict) -> str | None:

@@ -31,19 +31,19 @@ WORDS = {
 }
 
 
-def close_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+def close_names(name: str, known: Iterable[str], max_names: int = 3) -> list[str]:
     """Those of the known names that were probably meant, the likeliest first.
 
     Args:
         name: What was written.
         known: What could have been written.
-        most: Number of names, at most.
+        max_names: Largest number of names.
     """
     known = sorted(set(known))
     meant = [word for word in WORDS.get(name.lower(), ()) if word in known]
     by_case = {other.lower(): other for other in known}
-    spelt = [by_case[other] for other in get_close_matches(name.lower(), by_case, most, 0.6)]
-    return list(dict.fromkeys([*meant, *spelt]))[:most]
+    spelt = [by_case[other] for other in get_close_matches(name.lower(), by_case, max_names, 0.6)]
+    return list(dict.fromkeys([*meant, *spelt]))[:max_names]
 
 
 def meant(names: Iterable[str], otherwise: Iterable[str] = ()) -> str:

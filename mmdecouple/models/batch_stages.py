@@ -40,7 +40,7 @@ class CutViews:
         check.number('fill', fill)
         check.flag('on_regions', on_regions)
         self.mask = build_mask(mask, f'{_KEY}.mask')
-        self.views = check.numbers('views', views, least=0, whole=True)
+        self.views = check.numbers('views', views, minimum=0, whole=True)
         self.mask_stride = mask_stride
         self.fill = fill
         self.on_regions = on_regions
@@ -80,9 +80,9 @@ class CutBoxes:
         check = Settings(self, _KEY)
         check.number('prob', prob, 0, 1)
         check.number('fill', fill)
-        self.views = check.numbers('views', views, least=0, whole=True)
+        self.views = check.numbers('views', views, minimum=0, whole=True)
         self.prob = prob
-        self.area = check.ordered('area', area, least=0, most=1)
+        self.area = check.ordered('area', area, minimum=0, maximum=1)
         self.fill = fill
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:

@@ -13,7 +13,7 @@ from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.registry import MODELS
 from mmdecouple.runs.launch import running
 from mmdecouple.utils.configs import apply_overrides, configs_folder, load_config
-from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, UserError
 
 DEMO = {
     method: f'{method}-d_{network}-demo_scenes'
@@ -248,7 +248,7 @@ def changed(method: str, options: dict) -> Config:
 
 def says(caught, wanted: str) -> None:
     line = str(caught.value)
-    assert '\n' not in line and len(PREFIX + line) <= LONGEST, line
+    assert '\n' not in line and len(PREFIX + line) <= MAX_LENGTH, line
     assert all(word in line for word in wanted.replace(': ', ' ').split()), line
 
 

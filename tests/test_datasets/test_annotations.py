@@ -15,7 +15,7 @@ from mmdecouple.datasets.annotations import ImageFile, read_coco
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.segmentations import count_pixels
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
-from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, UserError
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = [[6, 4, 16, 4, 16, 10, 6, 10]]
@@ -59,7 +59,7 @@ def refusal(root, data):
         opened(root, data)
     message = str(caught.value)
     assert '\n' not in message and 'objects.json' in message
-    assert len(message) + len(PREFIX) <= LONGEST
+    assert len(message) + len(PREFIX) <= MAX_LENGTH
     return message
 
 
@@ -215,7 +215,7 @@ def test_a_changed_value_is_measured_or_refused_in_one_line(root, kind, place, k
             assert (image.boxes >= 0).all() and (image.boxes[:, 2:] > image.boxes[:, :2]).all()
             assert (image.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
     except UserError as error:
-        assert '\n' not in str(error) and len(str(error)) < LONGEST
+        assert '\n' not in str(error) and len(str(error)) < MAX_LENGTH
 
 
 def test_training_needs_only_the_file_names(root):

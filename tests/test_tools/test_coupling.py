@@ -167,7 +167,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
         (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
         (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
-        (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
+        (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is not a folder'),
         (('no/where.pth',), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
     ],
 )

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdecouple.utils.errors import LONGEST, PREFIX, one_line, user_message
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, one_line, user_message
 
 # Besides its folder, what any program writes to.
 _HARMLESS = ('/dev/null', '/dev/shm', '/dev/tty', '/proc/self')
@@ -195,7 +195,7 @@ def _of_program(code: str, text: str) -> tuple[str, str]:
         return 'success', ''
     if 'Traceback (most recent call last)' in text or len(lines) != 1:
         return 'traceback', text[-1500:]
-    return ('refused' if len(lines[0]) <= LONGEST else 'long line'), lines[0]
+    return ('refused' if len(lines[0]) <= MAX_LENGTH else 'long line'), lines[0]
 
 
 def _stop(*_: Any) -> None:

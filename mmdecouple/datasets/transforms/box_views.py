@@ -76,7 +76,7 @@ class BoxViews(WindowedViews):
         if not isinstance(pairs, (list, tuple)) or not pairs:
             check.refuse('pairs', f'must be a list of pairs of views, got {shown(pairs)}')
         self.pairs = [
-            check.numbers(f'pairs[{index}]', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
+            check.numbers(f'pairs[{index}]', pair, 2, minimum=0, maximum=len(self.crops) - 1, whole=True)
             for index, pair in enumerate(pairs)
         ]
         self.jitter_prob = check.number('jitter_prob', jitter_prob, 0, 1)

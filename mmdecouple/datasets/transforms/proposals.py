@@ -65,7 +65,7 @@ class GridProposals(BaseTransform):
         check = Settings(self, PIPELINE)
         check.number('grid', grid, 1, whole=True)
         check.number('num', num, 1, whole=True)
-        check.ordered('area', area, above=0, most=1)
+        check.ordered('area', area, above=0, maximum=1)
         check.ordered('aspect', aspect, above=0)
         self.rule = dict(grid=grid, area=area, aspect=aspect)
         self.num, self.grids = num, -(-num // grid**2)

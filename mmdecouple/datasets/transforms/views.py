@@ -34,7 +34,7 @@ class WindowView(BaseTransform):
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'bilinear') -> None:
         self.check = Settings(self, PIPELINE)
         if isinstance(size, (list, tuple)):
-            self.size = self.check.numbers('size', size, 2, least=1, most=_MOST_PIXELS, whole=True)
+            self.size = self.check.numbers('size', size, 2, minimum=1, maximum=_MOST_PIXELS, whole=True)
         else:
             self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True),) * 2
         self.interpolation = self.check.choice('interpolation', interpolation, list(INTERPOLATIONS))
@@ -77,7 +77,7 @@ class RandomResizedCropView(WindowView):
         interpolation: str = 'bilinear',
     ) -> None:
         super().__init__(size, interpolation)
-        self.scale = list(self.check.ordered('scale', scale, above=0, most=1))
+        self.scale = list(self.check.ordered('scale', scale, above=0, maximum=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -132,7 +132,7 @@ class MultiView(BaseTransform):
         self.check = Settings(self, PIPELINE)
         if not isinstance(views, (list, tuple)) or not all(isinstance(each, (list, tuple)) and each for each in views):
             self.check.refuse('views', f'must be a list of lists of transforms, got {shown(views)}')
-        self.check.numbers('num_views', num_views, len(views), least=1, whole=True)
+        self.check.numbers('num_views', num_views, len(views), minimum=1, whole=True)
         self.pipelines = [
             Compose([TRANSFORMS.build(transform) for transform in pipeline])
             for pipeline, count in zip(views, num_views)

@@ -61,17 +61,17 @@ class Leopart(DenseAlgorithm):
         **kwargs,
     ) -> None:
         check = Settings(self, 'model')
-        for key, value, least in (
+        for key, value, minimum in (
             ('local_views', local_views, 0),
             ('iterations', iterations, 1),
             ('queue_length', queue_length, 0),
             ('queue_share', queue_share, 1),
             ('roi_size', roi_size, 1),
         ):
-            check.number(key, value, least, whole=True)
+            check.number(key, value, minimum, whole=True)
         check.number('temperature', temperature, above=0)
         check.number('epsilon', epsilon, above=0)
-        check.number('attention_mass', attention_mass, above=0, most=1)
+        check.number('attention_mass', attention_mass, above=0, maximum=1)
         super().__init__(measured=measured, **kwargs)
         self._needs('neck', 'a PrototypeHead', 'prototypes')
         self._needs('backbone', 'a DenseViT', 'class_attention')

@@ -78,7 +78,7 @@ class DenseViT(VisionTransformer):
         for key in ('img_size', 'patch_size'):
             value = kwargs.get(key, 16)
             if isinstance(value, (list, tuple)):
-                check.numbers(key, value, 2, least=1, whole=True)
+                check.numbers(key, value, 2, minimum=1, whole=True)
             else:
                 check.number(key, value, 1, whole=True)
         super().__init__(arch=arch, out_type='raw', **kwargs)

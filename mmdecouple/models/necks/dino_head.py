@@ -40,13 +40,13 @@ class DINOHead(EpochDependent, BaseModule):
     ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value, least in (
+        for key, value, minimum in (
             ('in_channels', in_channels, 1),
             ('out_channels', out_channels, 2),
             ('hidden_channels', hidden_channels, 1),
             ('bottleneck_channels', bottleneck_channels, 1),
         ):
-            check.number(key, value, least, whole=True)
+            check.number(key, value, minimum, whole=True)
         check.flag('norm_last_layer', norm_last_layer)
         check.number('freeze_last_layer', freeze_last_layer, 0, whole=True)
         self.out_channels = out_channels

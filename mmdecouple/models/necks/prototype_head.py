@@ -28,13 +28,13 @@ class PrototypeHead(BaseModule):
     ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value, least in (
+        for key, value, minimum in (
             ('in_channels', in_channels, 1),
             ('prototypes', prototypes, 2),
             ('hidden_channels', hidden_channels, 1),
             ('out_channels', out_channels, 1),
         ):
-            check.number(key, value, least, whole=True)
+            check.number(key, value, minimum, whole=True)
         self.out_channels = out_channels
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels),

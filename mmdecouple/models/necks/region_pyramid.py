@@ -44,7 +44,7 @@ class RegionPyramid(BaseModule):
     ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        in_channels = check.numbers('in_channels', in_channels, least=1, whole=True)
+        in_channels = check.numbers('in_channels', in_channels, minimum=1, whole=True)
         check.block('projector', projector)
         check.block('norm_cfg', norm_cfg, optional=True)
         for key, value in (('channels', channels), ('fc_channels', fc_channels), ('roi_size', roi_size)):
