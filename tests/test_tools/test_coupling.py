@@ -157,7 +157,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
         (
             ('timm:test_vit2', '--layer', '9'),
-            'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6',
+            'test_vit2-untrained: the backbone has no layer 9; it has 1, 2, 3, 4, 5, 6',
         ),
         (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
         (

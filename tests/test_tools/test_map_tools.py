@@ -120,7 +120,7 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
         (
             'lsc',
             (CONFIG, '--images', 'scenes', '--layer', 'layer9'),
-            'there is no layer layer9; the backbone has layer1, ',
+            'the backbone has no layer layer9; it has layer1, ',
         ),
         ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
         ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
