@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from mmdecouple.engine.batch_check import tell_of_unscaled_batch
+from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
@@ -53,7 +53,7 @@ class LoadCheckHook(Hook):
         """Checks a run that starts."""
         count_batches_once(bare_model(runner))
         _tell_of_plain_norms(runner)
-        tell_of_unscaled_batch(runner)
+        warn_of_unscaled_batch(runner)
         if runner.iter > 0:
             runner.logger.info('LoadCheckHook: the run is resumed, so its weights are its own.')
             return

@@ -220,7 +220,7 @@ def test_a_weight_that_was_bad_before_the_step_is_said_to_be(tmp_path):
     checkpoint = dict(type='DurableCheckpointHook', interval=2, by_epoch=False)
     with pytest.raises(NonFiniteLoss) as error:
         runner_of(tmp_path, model, [dict(type='TellHook', call=poison)], checkpoint=checkpoint).train()
-    assert 'weight other was not finite before' in str(error.value) and 'no weight was' not in str(error.value)
+    assert 'weight other was already not finite' in str(error.value) and 'no weight was' not in str(error.value)
     assert 'resume' in str(error.value) and 'iter_2.pth' in str(error.value)
 
 
@@ -249,7 +249,7 @@ def test_steps_that_fp16_leaves_out_are_counted_and_the_teacher_waits(tmp_path):
 def test_a_collapsed_scale_of_fp16_ends_the_run(tmp_path):
     model = Rough(range(100))
     runner = runner_of(tmp_path, model, precision='fp16', epochs=6)
-    with pytest.raises(CollapsedScale, match='17 steps in a row left out, loss scale 0.5 at epoch 4') as e:
+    with pytest.raises(CollapsedScale, match='17 consecutive steps skipped, loss scale 0.5 at epoch 4') as e:
         runner.train()
     assert_stopped_untouched(model, runner, 0)
     capture = json.loads((tmp_path / 'collapsed_scale_rank0.json').read_text())

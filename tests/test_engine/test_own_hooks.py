@@ -95,8 +95,8 @@ class Lines(logging.Handler):
     [
         (None, 'this run saves nothing'),
         (dict(type='DurableCheckpointHook', interval=-1, save_last=False), 'this run saves nothing'),
-        (dict(type='DurableCheckpointHook', interval=-1), 'its last checkpoint alone'),
-        (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot go on'),
+        (dict(type='DurableCheckpointHook', interval=-1), 'only its last checkpoint'),
+        (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot continue'),
         (CheckpointHook(interval=1), 'a kill while it saves'),
         (DurableCheckpointHook(interval=1), None),
     ],

@@ -127,7 +127,7 @@ class DenseAlgorithm(BaseModel):
         return [parameter for module in self._epoch_dependent() for parameter in module.frozen(epoch)]
 
     def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
-        """Returns the dense positions (h, w) of a view of (H, W) pixels: the pooling grid of the neck or the map size."""
+        """Returns the dense positions (h, w) of a view of (H, W) pixels: the neck's pooling grid, or the map size."""
         if getattr(self.neck, 'with_pool', False):
             return self.neck.pool.output_size
         if self.dense_stride is None:
