@@ -149,7 +149,7 @@ def build_runner(config: Config) -> 'Runner':
 @contextmanager
 def running(config: Config) -> Iterator['Runner']:
     """Builds the runner; what a value of the config makes fail until the first step is done becomes a `UserError`."""
-    from mmdecouple.configuration import answering
+    from mmdecouple.configuration import naming_config_keys
 
-    with answering(config):
+    with naming_config_keys(config):
         yield build_runner(config)

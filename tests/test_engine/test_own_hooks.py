@@ -97,7 +97,7 @@ class Lines(logging.Handler):
         (dict(type='DurableCheckpointHook', interval=-1, save_last=False), 'this run saves nothing'),
         (dict(type='DurableCheckpointHook', interval=-1), 'only its last checkpoint'),
         (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot continue'),
-        (CheckpointHook(interval=1), 'a kill while it saves'),
+        (CheckpointHook(interval=1), 'if the run is killed while it saves'),
         (DurableCheckpointHook(interval=1), None),
     ],
 )

@@ -106,7 +106,7 @@ def test_masked_patches_are_seen_through_the_token_alone():
             dict(layer='layer5'),
             'the backbone has no layer layer5; it has layer1, layer2, layer3, layer4 (tools',
         ),
-        (nn.Identity, dict(layer='1'), 'no layer 1; the backbone has none that can be named (tools: --layer).'),
+        (nn.Identity, dict(layer='1'), 'no layer 1; it has none that can be named (tools: --layer).'),
         (
             vit,
             dict(mask=torch.ones(2, 3, 5, dtype=torch.bool)),
