@@ -1,7 +1,8 @@
 # RCC on the proposals of the second view instead of SoCo's own cutout (SoCo-RCC in the paper's Table 6):
 #   _base_ = ['./the_base_config.py', '../_base_/decoupling/rcc_proposals.py']
 #   model = dict(data_preprocessor=dict(batch_stages=_base_.batch_stages))
-# Cells of 16 pixels, the positions that proposals are cut from: coarser ones round the cuts of small proposals.
+# A mask cell has 16 pixels, as a position of the map that proposals are pooled from; larger cells would distort the
+# cuts of small proposals.
 batch_stages = [
     dict(
         type='CutViews',
