@@ -95,7 +95,7 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
         (json.dumps(changed(area=-7.5)).replace('-7.5', '1e400'), ['annotations[2] (id 12)', 'area', 'out of range']),
         (changed(area=None), ['annotations[2] (id 12)', 'area', 'null']),
         (changed(iscrowd=2), ['annotations[2] (id 12)', 'iscrowd', '2']),
-        (changed(image_id=5), ['annotations[2] (id 12)', 'names an image']),
+        (changed(image_id=5), ['annotations[2] (id 12)', 'refers to an image']),
         (dict(content(), annotations=[DROPPED]), ['annotations[0] (id 10)', 'has no bbox']),
         (dict(content(), annotations=[3]), ['annotations[0]', 'expected an object']),
         (TEXT, ['images expected a list, got an object']),
@@ -156,7 +156,7 @@ def test_boxes_are_clipped_to_their_image_and_what_is_left_out_is_counted(root):
     assert info['ids'].tolist() == [10, 13] and info['areas'].tolist() == [30, 25]
     assert np.array_equal(found.objects(0).boxes, info['boxes']) and found.objects(0).masks.shape == (2, HEIGHT, WIDTH)
     assert found.notes == (
-        'objects: 2 of 4 boxes lie outside their image or have no area and are left out; 2 were clipped to it.',
+        'objects: 2 of 4 boxes lie outside their image or have no area and are dropped; 2 were clipped to it.',
     )
     probe = ProbeDataset(found, measures=[dict(type='OKNN')], size=96)
     assert probe.metainfo['notes'][0] == found.notes[0]
