@@ -100,7 +100,7 @@ def test_what_cannot_be_used_is_one_line(tiny):
 def test_an_image_of_another_size_than_annotated_is_refused(tiny):
     root, _, build = tiny
     cv2.imwrite(str(root / 'images' / 'a.png'), np.zeros((10, 30, 3), np.uint8))
-    with pytest.raises(ValueError, match='a.png is 10 x 30 pixels, but .* says 20 x 30'):
+    with pytest.raises(ValueError, match='a.png is 10 x 30 pixels, but .* lists 20 x 30'):
         build().objects(0)
     (root / 'images' / 'a.png').write_bytes(b'')
     with pytest.raises(ValueError, match="a.png' is not a readable image .the file is empty."):
