@@ -74,6 +74,22 @@ def test_every_option_that_a_sentence_names_is_an_option():
     assert sorted(f'{page}: {option}' for page, option in named if option not in known) == []
 
 
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r'^#+ (.+)$', page.read_text(), re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', head.lower()).replace(' ', '-') for head in heads}
+
+
+def test_every_link_of_a_page_leads_to_a_file_and_to_a_heading_of_it():
+    wrong, seen = [], 0
+    for page in PAGES:
+        for target, anchor in re.findall(r'\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)', page.read_text()):
+            seen += 1
+            path = page.parent / target if target else page
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                wrong.append(f'{name_of(page)}: {target}#{anchor}')
+    assert wrong == [] and seen > 100
+
+
 def literal(text: str) -> object:
     try:
         return ast.literal_eval(text)
