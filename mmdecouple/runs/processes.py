@@ -20,7 +20,7 @@ def on_main_process(call: Callable[[], Any]) -> Any:
     Raises:
         UserError: What the first process refuses, every process refuses.
     """
-    answer = [None, None]
+    answer: list[Any] = [None, None]
     if is_main_process():
         try:
             answer[0] = call()

@@ -187,8 +187,8 @@ def test_an_unreadable_image_is_replaced_by_the_next_readable_one_and_named(fold
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(ann_file='absent.json'), 'no annotation file'),
-        (dict(img_prefix='absent'), 'no folder'),
+        (dict(ann_file='absent.json'), 'the annotation file .* does not exist'),
+        (dict(img_prefix='absent'), 'the folder .* does not exist'),
         (dict(img_prefix='empty'), 'no image'),
         (dict(ann_file='ann.json', img_prefix='elsewhere'), '3 of the 3 images do not exist'),
         (dict(ann_file='bare.json'), 'is not a COCO annotation file: it has no images'),

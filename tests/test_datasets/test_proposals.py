@@ -155,14 +155,14 @@ def test_soco_boxes_show_the_pixels_that_soco_shows(tmp_path):
 @pytest.mark.parametrize(
     'text, words',
     [
-        ('no json', ['no JSON object']),
-        ('[[1, 2, 3, 4]]', ['no JSON object']),
+        ('no json', ['not a JSON object']),
+        ('[[1, 2, 3, 4]]', ['not a JSON object']),
         ('{"c": []}', ['1 of the 2 images', "'b/1.jpg'"]),
         ('{"1": [{"bbox": [1, 2, 3, 4]}], "c": []}', ["entry '1'", 'bbox']),
         ('{"1": [[1, 2, 3]], "c": []}', ["entry '1'"]),
         ('{"1": [[1, 2, 3, 1e300]], "c": []}', ["entry '1'"]),
-        ('{"1": [[1, 2, 3, NaN]], "c": []}', ['no JSON object']),
-        ('{"1": ' + '[' * 10**5, ['no JSON object']),
+        ('{"1": [[1, 2, 3, NaN]], "c": []}', ['not a JSON object']),
+        ('{"1": ' + '[' * 10**5, ['not a JSON object']),
     ],
 )
 def test_a_json_of_another_layout_gives_one_line(text, words, tmp_path):

@@ -1,7 +1,7 @@
 """What a measure is: it draws objects, renders probe images, and scores their features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,7 +80,7 @@ class Measure(ABC):
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
     """
 
-    name: ClassVar[str]
+    name: str
     metrics: ClassVar[tuple[MetricSpec, ...]] = ()
     variants: ClassVar[dict[str, str]] = {}
     limits: ClassVar[tuple[str, ...]] = ()
@@ -110,11 +110,11 @@ class Measure(ABC):
         """Ids that `draw` names."""
 
     @abstractmethod
-    def probes(self, draw: dict) -> list[Hashable]:
+    def probes(self, draw: dict) -> Sequence[Hashable]:
         """Labels of the images of `draw`, in the order in which `score` gets their features."""
 
     @abstractmethod
-    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
+    def render(self, draw: dict, probe: Any, sources: Sources) -> Probe:
         """The image of one label and what to pool from it."""
 
     @abstractmethod

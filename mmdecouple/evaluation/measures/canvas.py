@@ -29,7 +29,7 @@ def compose(kept: np.ndarray, other: np.ndarray, mask: np.ndarray) -> np.ndarray
 def cells_touched(mask: np.ndarray, cell: int) -> np.ndarray:
     """`(H / cell, W / cell)` bool: the cell holds at least one True pixel of `mask` `(H, W)`."""
     height, width = mask.shape
-    return mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3))
+    return np.any(mask.reshape(height // cell, cell, width // cell, cell), axis=(1, 3))
 
 
 def cells_to_pixels(cells: np.ndarray, cell: int) -> np.ndarray:
