@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdecouple.evaluation.measures.catalog import find_spec
+from mmdecouple.evaluation.segmentation.catalog import segmentation_specs
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -42,7 +43,7 @@ _OBJECTS = {
     'oknn_d_top5': 'OKNN-D top 5',
     **{key: find_spec(key).label for key in ('cr_inter_clean_median', 'cr_intra_pixel')},
 }
-_SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
+_SEGMENTS = {key: spec.label for key, spec in segmentation_specs().items() if spec.headline}
 # Name of the data set -> what the table calls it, and its images: small data may bear the name of the whole.
 _SEGMENT_DATA = {'voc12-val': (VOC_SEG, 1449), 'coco-stuff15-val2017': (STUFF, 5000)}
 _OBJECT_IMAGES, _OBJECT_SIZE = 5000, 224

@@ -145,11 +145,11 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (
             ('timm:test_vit2', '--size', '72'),
             '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
-            'pixels; take another --size, such as 64',
+            'pixels wide; choose another --size, such as 64',
         ),
         (
             ('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
-            'LSC would show crops of 24 pixels to test_vit2',
+            'LSC would show images of 24 pixels to test_vit2',
         ),
         (('timm:test_vit2', '--size', '8'), 'do not divide'),
         (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),

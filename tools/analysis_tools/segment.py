@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
+from mmdecouple.evaluation.segmentation.catalog import find_segmentation_spec
 from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.networks.network import TRUST, open_network
@@ -86,11 +87,12 @@ def print_report(report: dict, console: Console) -> None:
         title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
         f'({report["val"]["images"]} images, {len(report["classes"])} classes)'
     )
-    for column in ('metric', '%', 'std', 'seeds'):
+    for column in ('metric', 'mean', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
-    for name, entry in report['metrics'].items():
-        count = len(entry['seeds'])
-        table.add_row(name, f'{100 * entry["value"]:.2f}', f'{100 * entry["std"]:.2f}' if count > 1 else '', str(count))
+    for key, entry in report['metrics'].items():
+        spec, count = find_segmentation_spec(key), len(entry['seeds'])
+        deviation = spec.show(entry['std']) if count > 1 else ''
+        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), deviation, str(count))
     console.print(table)
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)

@@ -1,25 +1,28 @@
-"""How a metric is called, shown and read: one `MetricSpec` a metric, on the measure that computes it."""
+"""Name, unit, direction and meaning of metrics: the measure that computes a metric holds its `MetricSpec`."""
 
 from dataclasses import dataclass, replace
 
 RECOGNITION = 'Does it recognize objects?'
 COUPLING = 'Does it lean on context?'
+SEGMENTATION = 'How well do frozen features segment?'
 FURTHER = 'Further figures'
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """Name, unit, direction and meaning of one metric. Terminal, reports, ablation tables and docs read them here.
+    """Name, unit, direction and meaning of one metric, as read by terminal, reports, ablation tables and docs.
 
     Args:
         key: Key in `metrics` of a report.
-        label: What every table calls it, and by which columns of ablation tables name it; unique.
-        meaning: One sentence.
+        label: Name in every table, and name of the column in ablation tables; unique.
+        meaning: One sentence that says what is measured.
         better: `higher`, `lower`, the value that is best (`0`, `1`), or empty where no direction is claimed.
-        percent: Whether it is shown times 100; a report holds the share, in [0, 1].
-        group: Heading under which reports list it.
-        headline: Whether short tables and summaries show it.
-        histogram: Key in `histograms` of a report whose distribution reports draw for it; empty for none.
+        percent: Whether the value is shown times 100; a report holds the share, in [0, 1].
+        group: Heading under which reports list the metric.
+        headline: Whether short tables and summaries show the metric.
+        histogram: Key in `histograms` of a report of the distribution that reports draw for the metric; empty for
+            none.
+        digits: Digits after the decimal point; None for one where `percent` is set, else three.
     """
 
     key: str
@@ -30,6 +33,7 @@ class MetricSpec:
     group: str = COUPLING
     headline: bool = False
     histogram: str = ''
+    digits: int | None = None
 
     @property
     def title(self) -> str:
@@ -38,23 +42,24 @@ class MetricSpec:
 
     @property
     def direction(self) -> str:
-        """What is good, in words; empty where no direction is claimed."""
+        """Text such as `lower is better`; empty where no direction is claimed."""
         return self.better and f'{self.better} is {"best" if self.better.isdecimal() else "better"}'
 
     def show(self, value: float | None, sign: bool = False) -> str:
-        """A value in the unit of the metric, with one digit for percents and three for others.
+        """Returns a value as text, in the unit of the metric.
 
         Args:
-            value: As reports hold it; None and NaN are shown as a dash.
-            sign: Whether positive values get a plus.
+            value: Value as reports hold it; None and NaN are shown as a dash.
+            sign: Whether positive values get a plus sign.
         """
         if value is None or value != value:
             return '–'
-        text = f'{100 * value:+.1f}' if self.percent else f'{value:+.3f}'
+        digits = (1 if self.percent else 3) if self.digits is None else self.digits
+        text = f'{(100 if self.percent else 1) * value:+.{digits}f}'
         return (text if sign else text.lstrip('+')).replace('-', '−')
 
     def verdict(self, value: float, reference: float) -> str:
-        """`better` or `worse` than the reference; empty where no direction is claimed."""
+        """Returns `better` or `worse`, compared with the reference; empty where no direction is claimed."""
         if self.better in ('higher', 'lower'):
             return 'better' if (value > reference) == (self.better == 'higher') else 'worse'
         if not self.better:
@@ -62,12 +67,12 @@ class MetricSpec:
         return 'better' if abs(value - float(self.better)) < abs(reference - float(self.better)) else 'worse'
 
     def variant(self, name: str, other: str, suffix: str) -> 'MetricSpec':
-        """The same metric of a measure with other settings.
+        """Returns the spec of the same metric for other settings of the measure.
 
         Args:
-            name: Of the measure with its usual settings, with which `key` begins.
-            other: Its name with these settings.
-            suffix: What is added to the label.
+            name: Name of the measure with its default settings, with which `key` begins.
+            other: Name of the measure with the other settings.
+            suffix: Text that is appended to the label.
         """
         histogram = self.histogram and other + self.histogram.removeprefix(name)
         return replace(

@@ -1,8 +1,11 @@
-"""Settings of the measures by short names: what the tool's options mean."""
+"""Configs of segmentation measures from the options of `tools/analysis_tools/segment.py`."""
 
 from collections.abc import Sequence
 
-METHODS = dict(linear='LinearSegmentation', fcn='FCNSegmentation', overcluster='OverClustering')
+from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
+from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+
+METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
 QUICK = dict(
     linear=QUICK_HEAD,
@@ -18,15 +21,15 @@ def measure_configs(
     clusters: Sequence[int | str] | None = None,
     seeds: int | None = None,
 ) -> list[dict]:
-    """Configs of the measures, in the order of `methods`.
+    """Returns configs of the measures, in the order of `methods`.
 
     Args:
-        methods: Keys of `METHODS`.
-        quick: Features computed once, short schedules, small grids, one clustering: a look that is comparable with
-            nothing but another look.
-        epochs: Of the heads; the rate falls after 80 % of them.
-        clusters: Of the over-clustering.
-        seeds: Of every measure.
+        methods: Keys of `METHODS`; repeats are ignored.
+        quick: Whether to compute features once and to use short schedules, small grids and one clustering. The numbers
+            are comparable with those of other quick runs only.
+        epochs: Epochs of head training; the learning rate drops after 80 % of them. None for the defaults.
+        clusters: Numbers of clusters of the over-clustering; None for the default.
+        seeds: Number of seeds of every measure; None for the defaults.
     """
     found = []
     for method in dict.fromkeys(methods):
@@ -42,6 +45,6 @@ def measure_configs(
 
 
 def scenes_of(config: dict) -> dict | None:
-    """Knobs of the scenes that a config trains on; None for those that train on something else."""
+    """Returns the scene settings of a config that trains on built-in scenes; None for any other config."""
     training = (config.get('train_dataloader') or {}).get('dataset') or {}
     return dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else None
