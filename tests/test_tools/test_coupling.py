@@ -185,7 +185,7 @@ def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(tool, tmp_pa
 
 def test_words_that_cannot_be_measured_on_are_one_clear_line():
     config = Config(dict(model={}))
-    with pytest.raises(ValueError, match='names no ProbeDataset'):
+    with pytest.raises(ValueError, match='has no ProbeDataset'):
         probe_config(None, config)
     with pytest.raises(ValueError, match='None of the networks has a config'):
         probe_config(None, {})

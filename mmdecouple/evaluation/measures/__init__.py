@@ -1,4 +1,4 @@
-"""The measures: what each draws, shows to a network and computes from its features, and what its metrics are called."""
+"""Measures: each draws items, renders probe images, computes metrics from features, and describes these metrics."""
 
 from mmdecouple.evaluation.measures.background_leak import BackgroundLeak
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, histogram
