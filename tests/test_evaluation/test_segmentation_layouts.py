@@ -173,7 +173,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     refused('list', f'voc:{voc}')
     for kind, part in dict(
         word="got 'ade:x'",
-        path='has not the expected layout',
+        path='does not have the expected layout',
         split="'train' or 'val'",
         value='holds the value 40',
         size='8 x 5 pixels, its image 8 x 6',
