@@ -164,10 +164,10 @@ def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kin
             {},
             'does not fit the ResNet-18 of the model: .* missing .backbone.stem.0.weight',
         ),
-        ('maskalign', vit(), dict(role='teacher'), 'holds no teacher beside its network'),
+        ('maskalign', vit(), dict(role='teacher'), 'holds a single network and no teacher'),
         ('torchvision', c4(18), dict(role='teacher'), 'holds no teacher with a ResNet'),
         ('small', c4(18), dict(role='both'), "role must be one of auto, student, teacher, got 'both'"),
-        ('nothing', c4(18), {}, "no weight file '.*nothing.pth'"),
+        ('nothing', c4(18), {}, "weight file '.*nothing.pth' does not exist"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(files, name, cfg, options, words):

@@ -295,7 +295,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
         (f'{NAME}={path["small"]}', 'has patches of 8 pixels, but those of timm:vit_doll_patch14_reg4 have 14'),
         (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
-        (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
+        (f'{NAME}={tmp_path / "none.pth"}', "none.pth' does not exist"),
         (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
         (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
         (path['headless'], f'say CONFIG.py={path["headless"]}'),

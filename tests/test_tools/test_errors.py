@@ -53,7 +53,7 @@ def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     'arguments, line',
     [
         (['train.py', 'absent.py'], 'config absent.py does not exist'),
-        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
+        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was requested'),
         (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
         (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is no folder); name another place.'),
         (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),

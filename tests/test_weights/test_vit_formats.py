@@ -382,7 +382,7 @@ def _differing():
         (
             lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)},
             {},
-            'blocks.0.ls1.gamma, for which our ViT has no',
+            'blocks.0.ls1.gamma, which DenseViT does not have',
         ),
         (
             lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},
@@ -405,5 +405,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(content, choice, 
 
 @pytest.mark.parametrize('format', ['dino', 'clip'])
 def test_a_format_without_a_place_for_a_tensor_is_refused(format):
-    with pytest.raises(ValueError, match='no place for the backbone tensor pre_norm|format must be one of'):
+    with pytest.raises(ValueError, match='does not support the backbone tensor pre_norm|format must be one of'):
         from_ours(own_backbone(pre_norm=True), format)
