@@ -18,7 +18,7 @@ _WIDTH = 120
 
 
 def write_configs(table: Table) -> list[Path]:
-    """Write `configs/ablations/TABLE/TABLE_GROUP_ROW.py` for every row, and remove those of rows that are no more.
+    """Writes `configs/ablations/TABLE/TABLE_GROUP_ROW.py` for every row, and remove those of rows that are no more.
 
     Raises:
         ValueError: The table has no full scale, or an override fits nothing.

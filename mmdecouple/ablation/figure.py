@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 def write_figures(table: Table, rows: Sequence[dict[str, Any]], scale: str, folder: Path) -> list[Path]:
-    """Write `figure.png` of the rows and `differences.png` of those compared; `NAME_SETTING.png` for a setting.
+    """Writes `figure.png` of the rows and `differences.png` of those compared; `NAME_SETTING.png` for a setting.
 
     Args:
         table: The table.

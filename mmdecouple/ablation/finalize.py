@@ -23,7 +23,7 @@ def read_note(run: PlannedRun) -> dict[str, Any] | None:
 
 
 def finish(run: PlannedRun, processes: int = 1) -> None:
-    """Keep the bare weights of a run that has trained to its end, note how it was made, drop its other checkpoints.
+    """Keeps the bare weights of a run that has trained to its end, note how it was made, drop its other checkpoints.
 
     Args:
         run: It has nothing left to train.

@@ -90,7 +90,7 @@ def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the raw rows as JSON lines: the whole file or nothing, so that a kill leaves the one before."""
+    """Writes the raw rows as JSON lines: the whole file or nothing, so that a kill leaves the one before."""
     write_text(path, ''.join(json.dumps(row) + '\n' for row in rows))
 
 

@@ -29,7 +29,7 @@ def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
-    """Measure what the config's probes ask for and `folder` lacks; a file appears when its measure is done.
+    """Measures what the config's probes ask for and `folder` lacks; a file appears when its measure is done.
 
     Args:
         config: Config of the run.

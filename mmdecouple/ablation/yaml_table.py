@@ -30,7 +30,7 @@ def table_names() -> list[str]:
 
 
 def read_table(word: str) -> Table:
-    """Read and check a table; what its options say is checked against the configs by `resolve`.
+    """Reads and check a table; what its options say is checked against the configs by `resolve`.
 
     Args:
         word: Name of a table in `configs/ablations/`, or a YAML file.

@@ -1,4 +1,4 @@
-"""Figures 11 to 13 of the paper, with the arrays behind them."""
+"""Figures 11 to 13 of the paper, with the arrays that they show."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from .batches import decoupled_batch_figure
 from .masks import collaboration_figure, mask_types_figure
 from .sample_images import read_sample_images
 
-# The paper's own settings.
+# Settings of the paper.
 _RATIO = 0.4
 _BOXES = dict(box_area=(0.2, 1.0), aspect=(0.5, 2.0))
 _GRIDS = (1, 2, 3, 4, 5, 6)
@@ -25,7 +25,15 @@ _PATCHES = (14, 14)
 
 
 def figure_11(seed: int, progress: Callable[[int, int], None]) -> tuple[Figure, dict]:
-    """Draw the cut ratio in a region against the number of regions."""
+    """Draws the cut ratio in a region against the number of regions.
+
+    Args:
+        seed: Seed of the masks.
+        progress: Called with (numbers of regions done, total).
+
+    Returns:
+        The figure and its arrays.
+    """
     ratios = collaboration(
         ('rcc', 'cutout', 'rcc_printed'), _GRIDS, _RATIO, (_PIXELS, _PIXELS), _REPEATS, seed, progress, **_BOXES
     )
@@ -34,35 +42,38 @@ def figure_11(seed: int, progress: Callable[[int, int], None]) -> tuple[Figure, 
 
 
 def figure_12(seed: int) -> tuple[Figure, dict]:
-    """Draw one mask of each type over the same 2 x 2 grid regions."""
+    """Draws one mask of each type over the same 2 x 2 grid regions; returns the figure and its arrays."""
     types = ('rectangle', 'random', 'blockwise', 'cutout', 'rcc')
     masks, boxes = example_masks(types, _RATIO, _PATCHES, seed, **_BOXES)
     return mask_types_figure(masks, boxes), {**masks, **{f'regions_{name}': box for name, box in boxes.items()}}
 
 
 def figure_13(
-    words: Sequence[str], limit: int, mask: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], seed: int
+    specs: Sequence[str], limit: int, mask: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], seed: int
 ) -> tuple[Figure, dict]:
-    """Draw images, their cut masks, and the decoupled views, each with the next image as background.
+    """Draws images, their cut masks, and the decoupled views, each with the next image as background.
 
     Args:
-        words: What `read_sample_images` reads.
-        limit: Most images.
-        mask: Config of the sampler of masks.
-        regions: What the masks are drawn for.
-        size: Rows and columns of a mask, as many of both.
-        seed: Of the masks.
+        specs: Images, see `read_sample_images`.
+        limit: Maximum number of images.
+        mask: Config of the mask sampler.
+        regions: Sampler of the regions.
+        size: Rows and columns of a mask, which must be equal.
+        seed: Seed of the masks.
+
+    Returns:
+        The figure and its arrays.
 
     Raises:
         UserError: There are fewer than two images, or rows and columns differ.
     """
-    # Views are made of whole cells, as near to the usual size as they come.
+    # The side is the multiple of the cells that is nearest to the default size.
     side = size[0] * max(1, round(_PIXELS / size[0]))
-    subjects = read_sample_images(words, side, limit)
+    subjects = read_sample_images(specs, side, limit)
     if len(subjects) < 2 or size[0] != size[1]:
         raise UserError(
             f'masks: figure 13 requires two images or more and as many rows as columns, got '
-            f'{len(subjects)} and {size[0]} x {size[1]} cells; name more --images or one --size.'
+            f'{len(subjects)} and {size[0]} x {size[1]} cells; name more --images or a square --size.'
         )
     images = np.stack([subject.image for subject in subjects])
     masks, _ = next(draw_masks(mask, regions, size, len(images), seed))

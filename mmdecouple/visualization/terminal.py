@@ -1,4 +1,4 @@
-"""Measured numbers of several networks as tables of the terminal."""
+"""Tables of the measured values of several networks for the terminal."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from .runs import Run
 
 
 def short_table(runs: Sequence[Run]) -> Table:
-    """The headline metrics of runs, with their 95 % intervals."""
+    """Returns a table of the headline metrics of runs, with their 95 % intervals."""
     table = _empty(f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)')
     table.add_column('')
     for run in runs:
@@ -23,11 +23,11 @@ def short_table(runs: Sequence[Run]) -> Table:
 
 
 def full_table(reports: dict[str, dict], layer: str) -> Table:
-    """All metrics of networks, with intervals, differences to the first network, and counts.
+    """Returns a table of all metrics of networks, with intervals, differences to the first network, and counts.
 
     Args:
-        reports: Name of a network -> its report; of all but the first with `differences`.
-        layer: What was read, for the heading.
+        reports: Name of a network -> its report; all but the first with `differences`.
+        layer: Name of the measured layer, for the heading.
     """
     first = next(iter(reports.values()))
     table = _empty(f'{first["dataset"]}, {layer} (95 % intervals)')

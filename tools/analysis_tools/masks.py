@@ -21,7 +21,7 @@ from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, real, seed
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
 from mmdecouple.visualization.mask_figures import figure_11, figure_12, figure_13
-from mmdecouple.visualization.sample_images import WORDS
+from mmdecouple.visualization.sample_images import SOURCES
 from mmdecouple.visualization.style import save_png
 
 MOST_CELLS = 1024
@@ -62,7 +62,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=['scenes'],
         metavar='IMAGES',
-        help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)',
+        help=f'of figure 13, at least two, each the background of another: {SOURCES} (default: scenes)',
     )
     parser.add_argument('--limit', type=positive, default=6, help='most images of figure 13 (default: 6)')
     parser.add_argument(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 RECOGNITION = 'Does it recognize objects?'
-COUPLING = 'Does it lean on context?'
+COUPLING = 'Does it depend on context?'
 SEGMENTATION = 'How well do frozen features segment?'
 FURTHER = 'Further figures'
 
