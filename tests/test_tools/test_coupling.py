@@ -168,7 +168,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
         (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
         (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
-        (('no/where.pth',), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
+        (('no/where.pth',), 'no/where.pth: no such file or folder; a network is CHECKPOINT.pth'),
     ],
 )
 def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):

@@ -250,7 +250,7 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['nothing.pth', 'photos'], 'nothing.pth: there is no such file or folder'),
+        (['nothing.pth', 'photos'], 'nothing.pth: no such file or folder'),
         (['tiny.py', 'empty'], 'the folder empty holds no image'),
         (['tiny.py', 'broken.png'], 'broken.png cannot be read'),
         (['tiny.py'] * 7 + ['photos'], 'got 7 networks; choose 1 to 6'),

@@ -176,7 +176,7 @@ def test_weights_that_training_began_with_are_not_opened_on_the_word_of_a_file(t
     model = MODELS.build(Config.fromstring(text.replace("'/etc/passwd'", 'None'), '.py').model)
     torch.save(dict(meta=dict(cfg=text), state_dict=model.state_dict()), tmp_path / 'a.pth')
     assert open_network(str(tmp_path / 'a.pth')).model.backbone.weights is None
-    with pytest.raises(UserError, match="before training its backbone held '/etc/passwd'"):
+    with pytest.raises(UserError, match="its backbone was initialized from '/etc/passwd'"):
         open_network(f'untrained:{tmp_path / "a.pth"}')
 
 
