@@ -227,7 +227,10 @@ def test_norms_that_are_no_longer_synchronized_are_told_once(files, tmp_path, ca
     cfg = c4(18)
     head = {**cfg['roi_head']['shared_head'], 'norm_cfg': dict(type='SyncBN')}
     model = build({**cfg, 'roi_head': {**cfg['roi_head'], 'shared_head': head}}, str(files[0] / 'small.pth'))
-    for expected in ([], ['6 synchronized batch norms are plain ones on a single device: each sees the 3 images']):
+    for expected in (
+        [],
+        ['6 synchronized batch norms are plain ones on a single device: each normalizes the 3 images'],
+    ):
         caplog.clear()
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
         told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -239,7 +242,7 @@ def test_norms_that_are_no_longer_synchronized_are_told_once(files, tmp_path, ca
 def test_the_hook_stops_a_run_whose_weights_were_overwritten(files, tmp_path, key):
     model = build(c4(18), str(files[0] / 'small.pth'))
     model.state_dict()[key].mul_(1.001)
-    with pytest.raises(ValueError, match=f'1 differs .{key}.; nothing but model.init_cfg may load weights'):
+    with pytest.raises(ValueError, match=f'1 differs .{key}.; only model.init_cfg may load weights'):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
     LoadCheckHook().before_train(FakeRunner(model, tmp_path, iteration=1))
 
@@ -272,7 +275,7 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
 @pytest.mark.parametrize(
     'cfg, words',
     [
-        (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
+        (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for a patch of 8'),
         (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps'),
     ],
 )
@@ -308,5 +311,5 @@ def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, capl
 def test_the_hook_stops_a_model_that_names_no_checkpoint(tmp_path):
     model = build(c4(18))
     model.init_cfg = dict(type='Pretrained', checkpoint='any.pth')
-    with pytest.raises(ValueError, match='does not say which checkpoint it starts from'):
+    with pytest.raises(ValueError, match='does not name the checkpoint from which it starts'):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))

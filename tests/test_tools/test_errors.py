@@ -36,14 +36,16 @@ def test_an_error_wrapped_by_a_framework_keeps_our_message():
         except FileNotFoundError as error:
             raise RuntimeError('class `X` in y.py: ...') from error
 
-    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist.'
+    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist; check the path.'
 
 
 def test_an_error_of_python_inside_our_code_is_a_bug():
     assert user_message(caught(lambda: existing_checkpoint(3))) is None
 
 
-@pytest.mark.parametrize('item, message', [('absent.pth', 'checkpoint absent.pth does not exist.'), (3, None)])
+@pytest.mark.parametrize(
+    'item, message', [('absent.pth', 'checkpoint absent.pth does not exist; check the path.'), (3, None)]
+)
 def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     loader = DataLoader([item], num_workers=1, collate_fn=lambda items: existing_checkpoint(items[0]))
     assert user_message(caught(lambda: list(loader))) == message
