@@ -387,7 +387,7 @@ def _differing():
         (
             lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},
             {},
-            r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 requires \(96, 48\).',
+            r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 requires \(96, 48\); use',
         ),
         (lambda: {**_without(''), 'pos_embed': torch.ones(16, C + 1)}, {}, 'pos_embed has the shape'),
         (_differing, {}, r'head.last_layer2.weight_v differs from head.last_layer.weight_v'),
