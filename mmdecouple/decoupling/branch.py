@@ -138,24 +138,21 @@ class DecouplingBranch:
             else draw_partners(rows, batch_size, num_views, self.partner_view == 'other', generator)
         )
         size = self._mask_size(key_views[0].shape[-2:], dense_size, regions is not None)
-        cells = None
-        if regions is not None:
-            regions = regions.at(rows)
-            cells = regions.boxes * torch.tensor([size[1], size[0]] * 2)
+        chosen = None if regions is None else regions.at(rows)
+        cells = None if chosen is None else chosen.boxes * torch.tensor([size[1], size[0]] * 2)
         cut_mask = self.mask.sample(len(rows), size, generator=generator, regions=cells)
         if self.foreground == 'half':
             second = (torch.arange(len(rows)) % per_view) >= (per_view + 1) // 2
             cut_mask = cut_mask ^ second[:, None, None]
-        coverage = None if regions is None else uncut_share(cut_mask, regions.boxes, bins)
-        if coverage is None:
+        device, coverage = key_views[0].device, None
+        if chosen is None:
             mask = self.foreground_of(cut_mask, dense_size)
         else:
-            mask = (regions.first() & (coverage.mean((2, 3)) > _LEAST_COVERAGE)).float()
-        foreground, device = PositionSet.of(mask), key_views[0].device
-        rows, partners, cut_mask, coverage = (
-            None if part is None else part.to(device, non_blocking=True)
-            for part in (rows, partners, cut_mask, coverage)
-        )
+            coverage = uncut_share(cut_mask, chosen.boxes, bins)
+            mask = (chosen.first() & (coverage.mean((2, 3)) > _LEAST_COVERAGE)).float()
+            coverage = coverage.to(device, non_blocking=True)
+        foreground = PositionSet.of(mask)
+        rows, partners, cut_mask = (part.to(device, non_blocking=True) for part in (rows, partners, cut_mask))
         images = None
         if self.mixing == 'pixel':
             images = mix_pixels(torch.cat(list(key_views)), rows, partners, cut_mask)
@@ -209,10 +206,10 @@ class DecouplingBranch:
             )
         return min(max(round(self.ratio * batch_size / num_views), 1), batch_size)
 
-    def _mask_size(self, view: tuple[int, int], dense_size: tuple[int, int], on_regions: bool) -> tuple[int, int]:
+    def _mask_size(self, view: Sequence[int], dense_size: tuple[int, int], on_regions: bool) -> tuple[int, int]:
         key = 'model.decoupling.mask_stride'
         if self.mask_stride is None:
-            size = tuple(dense_size)
+            size = dense_size
             if view[0] % size[0] or view[1] % size[1]:
                 raise UserError(
                     f'DecouplingBranch: a dense output of {size[0]} x {size[1]} positions does not '

@@ -31,7 +31,8 @@ class PositionSet(NamedTuple):
 
     def to(self, device: torch.device) -> 'PositionSet':
         """On the device, without waiting for it."""
-        return PositionSet(*(part.to(device, non_blocking=True) for part in self[:3]), self.max_per_view)
+        mask, positions, weight = (part.to(device, non_blocking=True) for part in self[:3])
+        return PositionSet(mask, positions, weight, self.max_per_view)
 
     def select(self, values: Tensor) -> Tensor:
         """Values at the chosen positions: (N, P, ...) -> (M, ...)."""

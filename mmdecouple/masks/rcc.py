@@ -122,23 +122,23 @@ def rcc(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int], draws
     Source: paper section 4.1.1, Algorithm 2; `ztt1024/denseSSL: loader.py`, whose rule `area` keeps but
     for the roundings (see `cells.py`).
     """
-    rule = RULES[rule]
-    regions, target = regions.to(rule.dtype), per_sample(cut_ratio, regions, rule.dtype)
+    reading = RULES[rule]
+    regions, target = regions.to(reading.dtype), per_sample(cut_ratio, regions, reading.dtype)
     area = (regions[..., 2] - regions[..., 0]) * (regions[..., 3] - regions[..., 1])
     order = area.argsort(dim=1, descending=True, stable=True).unsqueeze(-1)
-    start, extent = rule.cells(regions.gather(1, order.expand_as(regions)), size)
-    position = draws.to(rule.dtype).gather(1, order.expand_as(draws)).permute(1, 2, 0).contiguous()
+    start, extent = reading.cells(regions.gather(1, order.expand_as(regions)), size)
+    position = draws.to(reading.dtype).gather(1, order.expand_as(draws)).permute(1, 2, 0).contiguous()
     count = (extent[:, 0] * extent[:, 1]).clamp(min=1)
-    centers = cell_centers(size, regions.device).to(rule.dtype)
+    centers = cell_centers(size, regions.device).to(reading.dtype)
     columns, rows = covers(start, start + extent, centers).unbind(1)
     held = rows[:, : size[0]].unsqueeze(2), columns[:, : size[1]].unsqueeze(1)
 
     mask = regions.new_zeros((*size, regions.shape[0]), dtype=torch.bool)
-    for row, column, number, *region in zip(*held, count, position, *rule.bounds(start, extent)):
+    for row, column, number, *region in zip(*held, count, position, *reading.bounds(start, extent)):
         cut = mask & row & column
-        share = rule.share(cut.flatten(0, 1).sum(0, dtype=torch.int32), number)
+        share = reading.share(cut.flatten(0, 1).sum(0, dtype=torch.int32), number)
         over = share > target
-        edges = rule.place(target - share.masked_fill(over, 0), *region)
+        first, second = reading.place(target - share.masked_fill(over, 0), *region)
         mask ^= cut & over
-        mask |= box_cells(covers(*edges, centers), size)
+        mask |= box_cells(covers(first, second, centers), size)
     return mask.permute(2, 0, 1).contiguous()

@@ -30,9 +30,10 @@ def region_ratio(mask: Tensor, regions: Tensor, rule: str = 'area') -> Tensor:
     Returns:
         Float32 `(B, K)` in [0, 1]; NaN for a region without a cell.
     """
-    start, extent = (part.float() for part in RULES[rule].cells(regions, mask.shape[1:]))
-    covered = covers(start, start + extent, cell_centers(mask.shape[1:], mask.device)).float()
-    rows, columns = covered[:, 1, : mask.shape[1]], covered[:, 0, : mask.shape[2]]
+    size = mask.shape[1], mask.shape[2]
+    start, extent = (part.float() for part in RULES[rule].cells(regions, size))
+    covered = covers(start, start + extent, cell_centers(size, mask.device)).float()
+    rows, columns = covered[:, 1, : size[0]], covered[:, 0, : size[1]]
     with torch.autocast(mask.device.type, enabled=False):
         cut = torch.einsum('khb,bhw,kwb->bk', rows, mask.float(), columns)
     return cut / (extent[:, 0] * extent[:, 1]).T

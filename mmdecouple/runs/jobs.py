@@ -62,10 +62,10 @@ class Job:
     after: Sequence[str] = ()
     done: Callable[[], None] | None = None
     held_files: Sequence[IO] = ()
-    process: subprocess.Popen | None = field(default=None, init=False)
+    process: subprocess.Popen = field(init=False, repr=False)
     tail: deque = field(default_factory=lambda: deque(maxlen=_TAIL_LINES), init=False)
     reasons: dict[str, None] = field(default_factory=dict, init=False)
-    _output: IO | None = field(default=None, init=False)
+    _output: IO = field(init=False, repr=False)
     _rest: str = field(default='', init=False)
 
     def start(self, threads: int) -> None:
@@ -142,8 +142,8 @@ def run_jobs(
         KeyboardInterrupt: The process was interrupted; all children have ended.
     """
     console = console or Console()
-    waiting, running, failures = list(jobs), {}, []
-    ended: set[str] = set()
+    waiting, failures, ended = list(jobs), list[JobFailed](), set[str]()
+    running: dict[str, Job] = {}
     with _sigterm_as_interrupt(), bars_on(console) as progress:
         display = _Display(title, jobs, progress, console)
         try:
@@ -184,13 +184,13 @@ def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
 def _failure(title: str, job: Job, code: int) -> JobFailed | None:
     if code != 0:
         return JobFailed(
-            f'{title} {job.name} failed with exit code {code}; whole log: {job.log}', job.reasons or job.tail
+            f'{title} {job.name} failed with exit code {code}; whole log: {job.log}', list(job.reasons or job.tail)
         )
     try:
         if job.done is not None:
             job.done()
     except (OSError, ValueError, RuntimeError) as error:
-        return JobFailed(f'{title} {job.name} failed: {error}; whole log: {job.log}', job.tail)
+        return JobFailed(f'{title} {job.name} failed: {error}; whole log: {job.log}', list(job.tail))
     return None
 
 

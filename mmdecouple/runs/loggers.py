@@ -68,7 +68,11 @@ def steady_handlers(logger: logging.Logger) -> None:
             steady.filters = handler.filters
             logger.handlers[index] = handler = steady
         warn = _once(getattr(handler, 'baseFilename', 'the terminal'), _say_directly)
-        handler.handleError = lambda _, warn=warn: warn(sys.exc_info()[1])
+        handler.handleError = functools.partial(_warn_of_failure, warn)  # type: ignore[method-assign]
+
+
+def _warn_of_failure(warn: Callable[[BaseException | None], None], _: logging.LogRecord) -> None:
+    warn(sys.exc_info()[1])
 
 
 def keep_lines() -> '_EarlyLines':
@@ -122,7 +126,7 @@ def _forgiving(backend: BaseVisBackend, method: Callable, restarts: Iterator[int
 
 
 def _once(what: str, say: Callable[[str], None]) -> Callable[[BaseException | None], None]:
-    said = []
+    said: list[bool] = []
 
     def warn(error: BaseException | None) -> None:
         if not said:

@@ -23,7 +23,7 @@ def on_main_process(call: Callable[[], Any]) -> Any:
     Raises:
         UserError: The call raised it; every process raises the same error.
     """
-    answer = [None, None]
+    answer: list[Any] = [None, None]
     if is_main_process():
         try:
             answer[0] = call()

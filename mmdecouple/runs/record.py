@@ -145,7 +145,7 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
         for key in _CIRCUMSTANCES
         if key in stored and stored[key] != record[key]
     ]
-    differing = []
+    differing: list[tuple[str, Any, Any]] = []
     if before and now:
         for key in _COMPARED:
             differing += _differences(before.get(key), now.get(key), key)

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -10,7 +11,7 @@ from mmdecouple.weights.checkpoint import read_checkpoint
 
 from .launch import build_runner
 
-_SMALL = {
+_SMALL: dict[str, Any] = {
     'model.queue_length': 8,
     'model.backbone.base_channels': 8,
     'model.backbone.stem_channels': 8,

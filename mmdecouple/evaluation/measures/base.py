@@ -1,7 +1,7 @@
 """Base class of measures, which draw objects, render probe images and score the features of these images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -94,7 +94,7 @@ class Measure(ABC):
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
     """
 
-    name: ClassVar[str]
+    name: str
     metrics: ClassVar[tuple[MetricSpec, ...]] = ()
     variants: ClassVar[dict[str, str]] = {}
     limits: ClassVar[tuple[str, ...]] = ()
@@ -144,11 +144,11 @@ class Measure(ABC):
         """Returns all ids that `draw` refers to."""
 
     @abstractmethod
-    def probes(self, draw: dict) -> list[Hashable]:
+    def probes(self, draw: dict) -> Sequence[Hashable]:
         """Returns the labels of the images of `draw`, in the order in which `score` receives their features."""
 
     @abstractmethod
-    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
+    def render(self, draw: dict, probe: Any, sources: Sources) -> Probe:
         """Returns the image with the label `probe`, and the regions to pool from its dense map."""
 
     @abstractmethod

@@ -29,7 +29,7 @@ def compose(inside: np.ndarray, outside: np.ndarray, mask: np.ndarray) -> np.nda
 def cells_touched(mask: np.ndarray, cell: int) -> np.ndarray:
     """Returns bool `(H / cell, W / cell)`: cells that contain at least one True pixel of `mask` `(H, W)`."""
     height, width = mask.shape
-    return mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3))
+    return np.any(mask.reshape(height // cell, cell, width // cell, cell), axis=(1, 3))
 
 
 def cells_to_pixels(cells: np.ndarray, cell: int) -> np.ndarray:

@@ -186,18 +186,20 @@ class InterCouplingRatio(Measure):
     def probes(self, draw: dict) -> list[Hashable]:
         return ['b', *(('a', r) for r in RATIOS), *(('ab', r) for r in RATIOS)]
 
-    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
+    def render(self, draw: dict, probe: Any, sources: Sources) -> Probe:
         source, size = sources.singles, sources.size
         canvas, left = blank(size, 2 * size), 0 if self.alone == 'full' else size
         if probe == 'b':
             canvas[:, left : left + size] = source.pixels(draw['b'])
             canvas = canvas[:, : left + size]
-            return Probe(canvas, boxes=source.chosen(draw['b'], [draw['b_object']]) + np.float32([left, 0] * 2))
+            return Probe(
+                canvas, boxes=source.chosen(draw['b'], [draw['b_object']]) + np.array([left, 0] * 2, np.float32)
+            )
         kind, ratio = probe
         box = source.chosen(draw['a'], [draw['a_object']])
         image = source.pixels(draw['a'])
         cells = draw['cells'][: round(ratio * len(draw['cells']))]
-        masked = None
+        masked: np.ndarray | None = None
         if self.removal == 'shrink':
             canvas[:, :size] = shrink_object(image, box[0], 1 - ratio)
         elif self.removal == 'mask':

@@ -141,7 +141,7 @@ class IntraCouplingRatio(Measure):
     def probes(self, draw: dict) -> list[Hashable]:
         return [(variant, state) for variant in VARIANTS for state in STATES]
 
-    def render(self, draw: dict, probe: Hashable, sources: Sources) -> Probe:
+    def render(self, draw: dict, probe: Any, sources: Sources) -> Probe:
         variant, state = probe
         source, cell = sources.bank, sources.cell
         part = self._part(source, draw['image'], draw['object'], draw['quadrant'])
