@@ -5,6 +5,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from mmdecouple.runs.locks import alone
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -106,6 +109,25 @@ def markdown(rows: list[dict[str, Any]]) -> str:
                 facts[_FACTS.index('seed')] = f'{len(group)} seeds'
                 text += _line(group[0], [_folded(group, name) for name in metrics], facts)
     return text
+
+
+def print_row(row: dict[str, Any], console: Console, folder: Path) -> None:
+    """Prints the metrics of a row.
+
+    Args:
+        row: Row of the table.
+        console: Console of the output.
+        folder: Folder of the table.
+    """
+    table = Table(title=f'{row["method"]} ({row["role"]}) on {row["task"]}', title_justify='left')
+    table.add_column('metric')
+    table.add_column('value', justify='right')
+    for name, value in row['metrics'].items():
+        table.add_row(name, f'{value:.4g}')
+    console.print(table)
+    if not row['metrics']:
+        console.print('The evaluator returned no metric, because no prediction reached its threshold.')
+    console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
 
 
 def _line(row: dict[str, Any], numbers: list[str], facts: list[str]) -> str:

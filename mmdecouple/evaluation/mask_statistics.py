@@ -43,6 +43,25 @@ def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings:
     return config
 
 
+def mask_setup(
+    name: str, size: Sequence[int], cut_ratio: Sequence[float] | None, preset: str, grid: int | None
+) -> tuple[tuple[int, int], dict, RegionCollaborativeCutout]:
+    """Returns mask size `(h, w)`, config of the mask sampler, and sampler of the grid regions.
+
+    Args:
+        name: Key of `MASK_TYPES`.
+        size: Cells along the side, or height and width.
+        cut_ratio: See `mask_config`.
+        preset: Preset of the grid regions.
+        grid: Number of regions along each side; None for that of the preset.
+
+    Raises:
+        UserError: A setting is out of range.
+    """
+    settings = dict(preset=preset, grid=grid)
+    return (size[0], size[-1]), mask_config(name, cut_ratio, **settings), RegionCollaborativeCutout(**settings)
+
+
 def draw_masks(
     config: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], count: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.evaluation.mask_statistics import collaboration, draw_masks, example_masks
 from mmdecouple.masks import RegionCollaborativeCutout
+from mmdecouple.runs.progress import shown_progress
 from mmdecouple.utils.errors import UserError
 
 from .batches import decoupled_batch_figure
@@ -41,11 +42,52 @@ def figure_11(seed: int, progress: Callable[[int, int], None]) -> tuple[Figure, 
     return collaboration_figure(numbers, ratios, _RATIO), dict(numbers=numbers, **ratios)
 
 
+def ratio_lines(arrays: dict) -> list[str]:
+    """Returns one line of mean ratios per mask type of figure 11; an empty list for arrays of another figure."""
+    numbers = arrays.get('numbers', ())
+    return [
+        f'{name:12} ' + ' '.join(f'N={number}: {mean:.3f}' for number, (mean, _) in zip(numbers, values))
+        for name, values in arrays.items()
+        if len(numbers) and name != 'numbers'
+    ]
+
+
 def figure_12(seed: int) -> tuple[Figure, dict]:
     """Draws one mask of each type over the same 2 x 2 grid regions; returns the figure and its arrays."""
     types = ('rectangle', 'random', 'blockwise', 'cutout', 'rcc')
     masks, boxes = example_masks(types, _RATIO, _PATCHES, seed, **_BOXES)
     return mask_types_figure(masks, boxes), {**masks, **{f'regions_{name}': box for name, box in boxes.items()}}
+
+
+def draw_figure(
+    number: int,
+    seed: int,
+    specs: Sequence[str],
+    limit: int,
+    masks: tuple[tuple[int, int], dict, RegionCollaborativeCutout],
+) -> tuple[Figure, dict]:
+    """Draws a figure of the paper.
+
+    Args:
+        number: 11, 12 or 13.
+        seed: Seed of the masks.
+        specs: Images of figure 13, see `read_sample_images`.
+        limit: Maximum number of images of figure 13.
+        masks: Masks of figure 13: size, config of the sampler, and sampler of the regions.
+
+    Returns:
+        The figure and its arrays.
+
+    Raises:
+        UserError: See `figure_13`.
+    """
+    if number == 11:
+        with shown_progress('numbers of regions') as progress:
+            return figure_11(seed, progress)
+    if number == 12:
+        return figure_12(seed)
+    size, config, regions = masks
+    return figure_13(specs, limit, config, regions, size, seed)
 
 
 def figure_13(

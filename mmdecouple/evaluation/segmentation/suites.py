@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
+from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.models.backbones import measured_stride
+from mmdecouple.utils.errors import UserError
 
 METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
@@ -42,6 +47,48 @@ def measure_configs(
             cfg['seeds'] = seeds
         found.append(cfg)
     return found
+
+
+def open_splits(
+    data: str, config: dict, quick: bool = False, size: int | None = None, limit: int | None = None
+) -> dict[str, SegmentationImages]:
+    """Opens the training and the validation images.
+
+    Args:
+        data: See `open_source`.
+        config: Complete config of a network, for the settings of built-in scenes.
+        quick: Whether to use 256 and 128 images only, unless `limit` is given.
+        size: Side in pixels; None for the default of the data.
+        limit: Maximum number of images of each split; None for all.
+
+    Returns:
+        Dict with the keys `train` and `val`.
+
+    Raises:
+        UserError: See `SegmentationImages`.
+    """
+    limits = dict(train=256, val=128) if quick and limit is None else dict(train=limit, val=limit)
+    scenes = scenes_of(config)
+    return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
+
+
+def check_size(model: nn.Module, size: int) -> None:
+    """Checks that images divide into the patches of a ViT.
+
+    Args:
+        model: Algorithm with a `measured_backbone`.
+        size: Side of an image in pixels.
+
+    Raises:
+        UserError: They do not.
+    """
+    backbone = model.measured_backbone
+    patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
+    if size % patch:
+        raise UserError(
+            f'segment: images of {size} pixels do not divide into patches of {patch} pixels; choose another --size, '
+            f'such as {max(round(size / patch), 1) * patch}.'
+        )
 
 
 def scenes_of(config: dict) -> dict | None:

@@ -25,6 +25,7 @@ from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_back
 __all__ = [
     'FORMATS',
     'ROLES',
+    'WHOLE',
     'WRITABLE',
     'ViTWeights',
     'from_ours',
@@ -35,8 +36,11 @@ __all__ = [
     'roles_of',
     'to_ours',
     'vit_arch',
+    'vit_checkpoint',
 ]
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
+# Formats that hold student, teacher and heads.
+WHOLE = ('mmdecouple', 'ibot', 'leopart')
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
 
@@ -227,6 +231,25 @@ def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> di
         state.update({f'teacher.backbone.{key}': value for key, value in {**token, **teacher.backbone}.items()})
         state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
     return state
+
+
+def vit_checkpoint(networks: list[ViTWeights], format: str) -> dict[str, Any]:
+    """Returns the content of a checkpoint in any format.
+
+    Args:
+        networks: Teacher and student, for a format in `WHOLE`, or a single network.
+        format: One of `WRITABLE`.
+
+    Raises:
+        UserError: See `from_ours`, `ibot_checkpoint` and `leopart_checkpoint`.
+    """
+    if format == 'mmdecouple':
+        return own_checkpoint(networks[-1], *networks[:-1])
+    if len(networks) == 2:
+        write = ibot_checkpoint if format == 'ibot' else leopart_checkpoint
+        return write(student=networks[1], teacher=networks[0])
+    state = from_ours(networks[0].backbone, format)
+    return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
 def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
