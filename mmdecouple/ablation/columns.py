@@ -1,7 +1,7 @@
 """Columns of ablation tables: metrics that ablations measure, and metrics of which only published values are shown."""
 
 from mmdecouple.evaluation.measures.catalog import metric_specs
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.segmentation.catalog import segmentation_specs
 
 PUBLISHED_ONLY = ('box AP', 'mask AP', 'VOC AP', 'mIoU')

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.visualization.style import MUTED, RULE, figure_style, new_figure, run_styles, save_png
 
 from .columns import measured_columns

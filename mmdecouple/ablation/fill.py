@@ -15,9 +15,9 @@ from mmdecouple.utils.files import write_text
 from .execute import alone_in, jobs_of
 from .figure import write_figures
 from .plan import PlannedRun, check_batch, plan_runs
-from .render import markdown
 from .rows import raw_rows, read_seeds, write_rows
 from .table import Table
+from .table_text import markdown
 
 
 @dataclass

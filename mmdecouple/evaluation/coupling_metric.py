@@ -12,7 +12,7 @@ from torch import Tensor
 from mmdecouple.evaluation.measures.base import Measure, Score
 from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
 from mmdecouple.evaluation.probes.manifest import probe_index
-from mmdecouple.evaluation.report import FORMAT
+from mmdecouple.evaluation.report_values import FORMAT
 from mmdecouple.registry import MEASURES, METRICS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json

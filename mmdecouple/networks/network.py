@@ -21,10 +21,10 @@ from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.weights.checkpoint import read_checkpoint
-from mmdecouple.weights.files import read_weights
 from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
+from mmdecouple.weights.weight_files import read_weights
 
 LAYER = (
     'read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '

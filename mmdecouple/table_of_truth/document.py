@@ -9,7 +9,7 @@ from typing import Any
 from mmdecouple.ablation import Row, Table, read_table, table_names
 from mmdecouple.ablation.columns import measured_columns
 from mmdecouple.ablation.table import SCALES
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
 from .own import OwnNumber, read_ablation_rows, read_own_numbers
 from .published import ROOT, Entry, read_entries

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmdecouple.evaluation.measures.catalog import find_spec
-from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
-from mmdecouple.evaluation.report import metric_value, shown_metrics
+from mmdecouple.evaluation.measures.metric_spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.report_values import metric_value, shown_metrics
 
 from .runs import Run
 from .style import INK, MUTED, RunStyle, figure_style, new_figure

@@ -12,9 +12,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
-from mmdecouple.evaluation.probes.cells import check_cells
+from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
-from mmdecouple.evaluation.report import difference
+from mmdecouple.evaluation.report_values import difference
 from mmdecouple.networks.network import Network, open_network
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.report import difference, metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.report_values import difference, metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.version import __version__

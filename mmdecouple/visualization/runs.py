@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from mmdecouple.evaluation.report import FORMAT
+from mmdecouple.evaluation.report_values import FORMAT
 from mmdecouple.utils.errors import MissingFile, UserError
 
 COUPLING_FILE = 'coupling.json'

@@ -6,8 +6,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.report import metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.evaluation.segmentation.catalog import find_segmentation_spec
 
 from .runs import Run

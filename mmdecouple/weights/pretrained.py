@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .files import read_weights
 from .formats.resnet_names import (
     Networks,
     find_networks,
@@ -22,6 +21,7 @@ from .formats.resnet_names import (
 from .formats.roles import ONLY, Held
 from .formats.vit import to_ours
 from .formats.vit_reading import networks_of
+from .weight_files import read_weights
 
 ROLES = ('auto', 'student', 'teacher')
 _NAMED = {

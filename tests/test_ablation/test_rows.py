@@ -10,8 +10,8 @@ from mmdecouple.ablation import read_table
 from mmdecouple.ablation.columns import columns
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import plan_runs
-from mmdecouple.ablation.render import markdown, show
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
+from mmdecouple.ablation.table_text import markdown, show
 from mmdecouple.version import __version__
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mmdecouple.ablation import read_table
 from mmdecouple.ablation.figure import write_figures
-from mmdecouple.ablation.render import markdown
+from mmdecouple.ablation.table_text import markdown
 from mmdecouple.evaluation import ContextShift, CouplingMetric, measure_model
 from mmdecouple.evaluation.measures.catalog import find_spec, markdown_table, measure_types, metric_specs
 from mmdecouple.evaluation.probes.suites import probe_config

@@ -9,7 +9,7 @@ import pytest
 from mmdecouple.ablation.columns import columns, measured_columns
 from mmdecouple.evaluation.measures.catalog import metric_specs
 from mmdecouple.evaluation.measures.lsc import LSC
-from mmdecouple.evaluation.probes.cells import check_cells
+from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.segmentation import (
     LinearSegmentation,
     OverClustering,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
-from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15
+from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15
 from mmdecouple.utils.errors import LONGEST, UserError
 from tests.conftest import ROOT
 

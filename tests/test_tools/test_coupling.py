@@ -94,7 +94,7 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
-    monkeypatch.setattr(tool, 'draw_figures', lambda runs, out: [])
+    monkeypatch.setattr(tool, 'draw_network_figures', lambda networks, reports, out: [])
     tool.main([*arguments[1::-1], '--names', 'theirs', 'ours', *arguments[5:]])
     assert 'theirs: already measured' in (printed := capsys.readouterr().out) and 'ours: already' in printed
     swapped = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}

@@ -13,7 +13,7 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import LONGEST, UserError, one_line, user_message
 from mmdecouple.utils.files import check_regular, check_writable, write_bytes
 from mmdecouple.weights.checkpoint import DamagedCheckpoint, read_checkpoint
-from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.weight_files import read_weights
 
 from .conftest import CHECKOUT_TOOLS, run
 

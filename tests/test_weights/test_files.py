@@ -19,9 +19,9 @@ from torch import nn
 from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.weights.checkpoint import read_checkpoint
 from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
-from mmdecouple.weights.files import read_weights
 from mmdecouple.weights.formats.resnet_names import nothing_found
 from mmdecouple.weights.readers.numpy_pickles import read_numpy_pickle
+from mmdecouple.weights.weight_files import read_weights
 
 
 def same(first, second) -> bool:

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.weights.files import read_weights, write_weights
 from mmdecouple.weights.formats.vit import (
     FORMATS,
     ROLES,
@@ -29,6 +28,7 @@ from mmdecouple.weights.formats.vit import (
     vit_arch,
     vit_checkpoint,
 )
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:

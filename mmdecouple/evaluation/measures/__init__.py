@@ -6,8 +6,8 @@ from mmdecouple.evaluation.measures.context_shift import ContextShift
 from mmdecouple.evaluation.measures.inter_coupling import InterCouplingRatio
 from mmdecouple.evaluation.measures.intra_coupling import IntraCouplingRatio
 from mmdecouple.evaluation.measures.lsc import LSC
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
-from mmdecouple.evaluation.measures.spec import MetricSpec
 
 __all__ = [
     'LSC',

@@ -10,8 +10,8 @@ from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
 from mmdecouple.evaluation.measures.drawing import one_object_an_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 

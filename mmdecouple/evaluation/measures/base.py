@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.evaluation.stats import MetricValue
 from mmdecouple.utils.errors import UserError
 

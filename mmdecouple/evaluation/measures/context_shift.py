@@ -20,8 +20,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import one_object_an_image, other_image
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 

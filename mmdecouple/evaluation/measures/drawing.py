@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from mmdecouple.evaluation.measures.base import Measure, no_candidate
-from mmdecouple.evaluation.sources import ObjectSource, Sources
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.utils.errors import UserError
 
 

@@ -23,8 +23,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
 from mmdecouple.evaluation.measures.drawing import draw_pairs
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 

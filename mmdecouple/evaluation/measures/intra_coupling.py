@@ -23,8 +23,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import blank, cells_to_pixels, cells_touched, compose
 from mmdecouple.evaluation.measures.drawing import other_image
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import ObjectSource, Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 

@@ -21,8 +21,8 @@ from mmdecouple.evaluation.measures.base import (
     fewer_note,
     histogram,
 )
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 

@@ -21,8 +21,8 @@ from mmdecouple.evaluation.measures.base import (
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import draw_images, large_enough, other_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
-from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 SIZE_BINS = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, np.inf)}

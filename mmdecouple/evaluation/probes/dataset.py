@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation.measures.catalog import default_measures
+from mmdecouple.evaluation.object_sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.evaluation.probes.manifest import (
     check_references,
     digest,
@@ -18,7 +19,6 @@ from mmdecouple.evaluation.probes.manifest import (
     read_manifest,
     write_manifest,
 )
-from mmdecouple.evaluation.sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings

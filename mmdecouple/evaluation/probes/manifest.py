@@ -12,7 +12,7 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotations import read_text_file
 from mmdecouple.evaluation.measures.base import Measure
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmdecouple.evaluation.measures.spec import SEGMENTATION, MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.run import one_thread
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.utils.errors import UserError

@@ -1,6 +1,6 @@
 """All segmentation measures, including those of `custom_imports`, and the specs of their metrics."""
 
-from mmdecouple.evaluation.measures.spec import FURTHER, MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import FURTHER, MetricSpec
 from mmdecouple.evaluation.segmentation.base import SegmentationMeasure
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering

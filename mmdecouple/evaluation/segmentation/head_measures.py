@@ -21,8 +21,8 @@ from mmdecouple.evaluation.segmentation.base import (
 )
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE
 from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
-from mmdecouple.evaluation.segmentation.sources import IGNORE
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 

@@ -10,8 +10,8 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
 from mmdecouple.datasets.seeding import sample_rng
+from mmdecouple.evaluation.segmentation.label_sources import LabelSource
 from mmdecouple.evaluation.segmentation.layouts import open_source
-from mmdecouple.evaluation.segmentation.sources import LabelSource
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.settings import Settings
 

@@ -8,8 +8,8 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotation_refusals import check_utf8
 from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
-from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
-from mmdecouple.evaluation.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
+from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15, VOC_CLASSES, label_table
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.errors import MissingFile, UserError
 
 SCENE_COUNTS = dict(train=1000, val=300)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.segmentation.base import (
     Runtime,
     SegmentationMeasure,

@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mmdecouple.evaluation.segmentation.sources import IGNORE
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE
 from mmdecouple.utils.errors import UserError
 
 

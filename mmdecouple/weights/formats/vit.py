@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
-from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
 from .vit_heads import (

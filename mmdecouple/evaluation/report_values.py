@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.catalog import find_spec, metric_specs
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
 FORMAT = 'mmdecouple-coupling/1'
 
