@@ -298,7 +298,7 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         (f'{NAME}={tmp_path / "none.pth"}', "none.pth' does not exist"),
         (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
         (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
-        (path['headless'], f'say CONFIG.py={path["headless"]}'),
+        (path['headless'], f'use CONFIG.py={path["headless"]}'),
         (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
         (str(tmp_path / 'empty'), 'no readable checkpoint'),
         ('nothing.py', 'config nothing.py does not exist'),
