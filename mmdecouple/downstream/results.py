@@ -126,7 +126,7 @@ def print_row(row: dict[str, Any], console: Console, folder: Path) -> None:
         table.add_row(name, f'{value:.4g}')
     console.print(table)
     if not row['metrics']:
-        console.print('The evaluator returned no metric, because no prediction reached its threshold.')
+        console.print('The evaluator returned no metrics: no prediction reached its threshold.')
     console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
     common = math.lcm(*(network.cell for network in networks.values()))
     if upsample is not None and upsample % common:
         raise UserError(
-            f'lsc: --upsample {upsample} is not a multiple of the cells of {", ".join(networks)}; use a multiple of '
+            f'lsc: --upsample {upsample} is not a multiple of the cells of {", ".join(networks)}; give a multiple of '
             f'{common} pixels.'
         )
 

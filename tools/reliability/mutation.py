@@ -78,7 +78,9 @@ def sample(number: int, seed: int, rooms: list[str]) -> list[Mutant]:
         if not inside and not LEFT_OUT.search(spec.operator_name):
             places[file, start, end, kind].append(Mutant(file, (start[0], end[0]), spec.operator_name, spec.occurrence))
     if number > len(places):
-        raise UserError(f'mutants: got --mutants {number}, but there are only {len(places)} places; choose fewer.')
+        raise UserError(
+            f'mutants: --mutants must be at most {len(places)}, the number of places to mutate, got {number}.'
+        )
     draw = random.Random(seed)
     return [draw.choice(places[key]) for key in draw.sample(sorted(places), number)]
 

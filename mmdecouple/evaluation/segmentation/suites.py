@@ -86,7 +86,7 @@ def check_size(model: nn.Module, size: int) -> None:
     patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
     if size % patch:
         raise UserError(
-            f'segment: images of {size} pixels do not divide into patches of {patch} pixels; choose another --size, '
+            f'segment: images of {size} pixels cannot be divided into patches of {patch} pixels; use another --size, '
             f'such as {max(round(size / patch), 1) * patch}.'
         )
 
