@@ -260,8 +260,11 @@ def test_the_hook_stops_positions_that_are_not_on_the_models_grid(files, tmp_pat
 @pytest.mark.parametrize(
     'change, words',
     [
-        (dict(mean=[103.53, 116.28, 123.675]), r'by mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]'),
-        (dict(std=[1.0, 1.0, 1.0]), r'by std=.*got \[1.0, 1.0, 1.0\]'),
+        (
+            dict(mean=[103.53, 116.28, 123.675]),
+            r'with mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]',
+        ),
+        (dict(std=[1.0, 1.0, 1.0]), r'with std=.*got \[1.0, 1.0, 1.0\]'),
         (dict(bgr_to_rgb=False), 'bgr_to_rgb to True'),
     ],
 )
