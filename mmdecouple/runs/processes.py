@@ -1,4 +1,4 @@
-"""What the processes of a run agree on, and how its data loader workers end."""
+"""Agreement between the processes of a run, and termination of its data loader workers."""
 
 import os
 import signal
@@ -12,13 +12,16 @@ from mmdecouple.utils.errors import UserError
 
 
 def on_main_process(call: Callable[[], Any]) -> Any:
-    """Calls a function in the first process only.
+    """Calls a function in the main process only.
+
+    Args:
+        call: Function without arguments, whose result can be pickled.
 
     Returns:
-        Its result, in every process.
+        The result, in every process.
 
     Raises:
-        UserError: What the first process refuses, every process refuses.
+        UserError: The call raised it; every process raises the same error.
     """
     answer: list[Any] = [None, None]
     if is_main_process():
@@ -33,13 +36,14 @@ def on_main_process(call: Callable[[], Any]) -> Any:
 
 
 def start_worker(inner: Callable | None, worker_id: int) -> None:
-    """Lets the main process decide what a signal to the whole group means.
+    """Initializes a worker of a data loader so that only its parent handles signals to the process group.
 
-    A worker obeys SIGTERM from its parent only, which is how data loaders end their workers, and ends with it.
+    A worker ignores SIGINT and accepts SIGTERM from its parent only, with which data loaders end their workers. It also
+    ends when its parent ends.
 
     Args:
-        inner: Another function to call with the same number, or None.
-        worker_id: Number of the worker.
+        inner: Another initialization function, called with `worker_id`; None for none.
+        worker_id: Index of the worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

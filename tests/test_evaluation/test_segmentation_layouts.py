@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
-from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15
+from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15
 from mmdecouple.utils.errors import MAX_LENGTH, UserError
 from tests.conftest import ROOT
 
@@ -173,7 +173,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     refused('list', f'voc:{voc}')
     for kind, part in dict(
         word="got 'ade:x'",
-        path='has not the expected layout',
+        path='does not have the expected layout',
         split="'train' or 'val'",
         value='holds the value 40',
         size='8 x 5 pixels, its image 8 x 6',

@@ -13,7 +13,7 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import MAX_LENGTH, UserError, one_line, user_message
 from mmdecouple.utils.files import check_regular, check_writable, write_bytes
 from mmdecouple.weights.checkpoint import DamagedCheckpoint, read_checkpoint
-from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.weight_files import read_weights
 
 from .conftest import CHECKOUT_TOOLS, run
 
@@ -36,14 +36,16 @@ def test_an_error_wrapped_by_a_framework_keeps_our_message():
         except FileNotFoundError as error:
             raise RuntimeError('class `X` in y.py: ...') from error
 
-    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist.'
+    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist; check the path.'
 
 
 def test_an_error_of_python_inside_our_code_is_a_bug():
     assert user_message(caught(lambda: existing_checkpoint(3))) is None
 
 
-@pytest.mark.parametrize('item, message', [('absent.pth', 'checkpoint absent.pth does not exist.'), (3, None)])
+@pytest.mark.parametrize(
+    'item, message', [('absent.pth', 'checkpoint absent.pth does not exist; check the path.'), (3, None)]
+)
 def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     loader = DataLoader([item], num_workers=1, collate_fn=lambda items: existing_checkpoint(items[0]))
     assert user_message(caught(lambda: list(loader))) == message
@@ -53,7 +55,7 @@ def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     'arguments, line',
     [
         (['train.py', 'absent.py'], 'config absent.py does not exist'),
-        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
+        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was requested'),
         (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
         (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is not a folder); name another place.'),
         (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),
