@@ -15,6 +15,7 @@ from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import check_writable
 
 from .agent import end_with_agent
+from .ranks import join_processes
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -110,32 +111,12 @@ def prepare_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def join_processes_without_cuda(config: Config) -> None:
-    """Joins the processes of `torchrun` with gloo where no CUDA device is there; else does nothing.
-
-    mmengine's own launcher and model wrapper name a CUDA device for every process and would fail.
-
-    Args:
-        config: Its `launcher` is read; `model_wrapper_cfg` is set so that no device is named.
-    """
-    import torch
-
-    if config.launcher != 'pytorch' or torch.cuda.is_available():
-        return
-    torch.distributed.init_process_group('gloo')
-    unused = config.get('find_unused_parameters', False)
-    config.setdefault(
-        'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
-    )
-
-
 def build_runner(config: Config) -> 'Runner':
     """Builds the runner that the config names by `runner_type`, or mmengine's own; ranks end with their agent."""
     from mmengine.runner import Runner
 
     end_with_agent()
-    join_processes_without_cuda(config)
+    join_processes(config)
     from mmdecouple.registry import RUNNERS
     from mmdecouple.weights.mmengine_loading import trust_pickles
 

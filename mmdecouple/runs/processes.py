@@ -41,7 +41,8 @@ def start_worker(inner: Callable | None, worker_id: int) -> None:
         inner: Another function to call with the same number, or None.
         worker_id: Number of the worker.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
     if inner is not None:

@@ -9,6 +9,7 @@ from mmdecouple.utils.arguments import seed
 
 from .launch import add_run_options, existing_checkpoint, prepare_config, require_keys, running
 from .progress_hook import report_if_asked
+from .signals import keep_early_signals
 from .startup import program
 
 
@@ -31,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Runs the program from the command line."""
     args = parse_args()
+    keep_early_signals()
     with program():
         config = prepare_config(args)
         require_keys(config, ('model', 'train_dataloader', 'train_cfg'), 'training')

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmpretrain.models import DenseCLNeck
@@ -187,6 +189,22 @@ class SignalHook(Hook):
                 for worker in multiprocessing.active_children():
                     subprocess.run(['kill', f'-{number.value}', str(worker.pid)], check=True)
             os.kill(os.getpid(), number)
+
+
+@HOOKS.register_module()
+class WaitHook(Hook):
+    """Says after an iteration that it was reached, and waits until a file is there."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, iteration: int, file: str) -> None:
+        self.iteration, self.file = iteration, Path(file)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter == self.iteration:
+            self.file.with_name(f'{self.file.name}.{runner.rank}').touch()
+            while not self.file.exists():
+                time.sleep(0.05)
 
 
 @HOOKS.register_module()
