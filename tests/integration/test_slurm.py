@@ -1,15 +1,20 @@
 """Training, testing and transfer through a real Slurm, on two CPU processes; a job that is stopped and requeued."""
 
+import json
 import re
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
+from mmdecouple.engine import read_checkpoint
 from tests.integration import slurm
 from tests.integration.runs import ROOT, train, write_case
 from tests.integration.test_resume import ITERATIONS, assert_same_run, last
+from tests.integration.transfer_case import command, write_transfer_case
+from tests.test_tools.conftest import TOY_CONFIG, TOY_MODULE
 
 PAGE = ROOT / 'docs' / 'clusters.md'
 CPU = ('--device', 'cpu')
@@ -47,23 +52,32 @@ def run(words, environment, **more):
     return done.stdout + done.stderr
 
 
-def test_two_tasks_train_as_two_processes_of_torchrun_do(environment, case, left_alone):
-    run(
-        [
-            ROOT / 'tools/slurm_train.sh',
-            'debug',
-            'pretrain',
-            case / 'densecl-d.py',
-            case / 'srun',
-            *CPU,
-            '--cfg-options',
-            *SEED,
-            'train_dataloader.batch_size=2',
-        ],
-        environment,
-        GPUS='2',
-    )
-    assert_same_run(last(case, 'srun'), left_alone)
+def test_two_tasks_train_and_test_through_the_scripts(environment, tmp_path):
+    (tmp_path / 'toy_module.py').write_text(TOY_MODULE)
+    (tmp_path / 'toy_line.py').write_text(TOY_CONFIG)
+    more = dict(PYTHONPATH=f'{ROOT}:{tmp_path}', GPUS='2', CPUS_PER_TASK='1')
+    config, checkpoint = tmp_path / 'toy_line.py', tmp_path / 'srun' / 'epoch_1.pth'
+    run([ROOT / 'tools/slurm_train.sh', 'debug', 'train', config, tmp_path / 'srun', *CPU], environment, **more)
+    words = [config, checkpoint, *CPU, '--work-dir', tmp_path / 'srun', '--out', tmp_path / 'out.json']
+    run([ROOT / 'tools/slurm_test.sh', 'debug', 'test', *words], environment, **more)
+    assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
+    # One process with the joint batch takes the same steps.
+    one = ['--work-dir', tmp_path / 'one', '--cfg-options', 'train_dataloader.batch_size=4']
+    run([sys.executable, ROOT / 'tools/train.py', config, *CPU, *one], environment, **more)
+    two, alone = (read_checkpoint(str(path))['state_dict'] for path in (checkpoint, tmp_path / 'one' / 'epoch_1.pth'))
+    torch.testing.assert_close(two, alone)
+
+
+@pytest.mark.slow
+def test_a_detector_is_fine_tuned_and_tested_by_two_tasks(environment, tmp_path):
+    case = write_transfer_case(tmp_path)
+    more = ('--launcher', 'slurm', '--gpus', '2', '--partition', 'debug')
+    # Norms are synchronized on GPUs only.
+    parts = ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head')
+    options = tuple(f'model.{part}.norm_cfg.type=BN' for part in parts)
+    run(command(case, 'coco-mask-rcnn-fpn', *more, options=options), environment, CPUS_PER_TASK='1')
+    (row,) = [json.loads(line) for line in (case / 'out' / 'results.jsonl').read_text().splitlines()]
+    assert row['batch'] == '2 x 2' and 0 <= row['metrics']['coco/bbox_mAP'] <= 1
 
 
 def submit(folder, environment, *words, options=()):
