@@ -31,6 +31,7 @@ from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.resumable import RUN_NAME, find_resumable, read_resumable
 from mmdecouple.runs.startup import prepare_process
 from mmdecouple.runs.steps import check_batches, check_length
+from mmdecouple.runs.watchdog import stop_watching
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
@@ -277,6 +278,7 @@ class PretrainRunner(Runner):
             on_main_process(lambda: hold_folder(self.work_dir))
             model = super().train()
         finally:
+            stop_watching()
             release_folder(self.work_dir)
         if getattr(self.train_loop, 'interrupted', False):
             raise SystemExit(0)

@@ -10,6 +10,8 @@ from mmengine.dist import broadcast_object_list, is_main_process
 
 from mmdecouple.utils.errors import UserError
 
+from .watchdog import write_stacks_on_request
+
 
 def on_main_process(call: Callable[[], Any]) -> Any:
     """Calls a function in the first process only.
@@ -45,6 +47,7 @@ def start_worker(inner: Callable | None, worker_id: int) -> None:
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    write_stacks_on_request()
     if inner is not None:
         inner(worker_id)
 
