@@ -1,14 +1,16 @@
 """What the processes of a run agree on, and how its data loader workers end."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import UserError, shown
 
 from .watchdog import write_stacks_on_request
 
@@ -32,6 +34,21 @@ def on_main_process(call: Callable[[], Any]) -> Any:
     if answer[1] is not None:
         raise answer[1]
     return answer[0]
+
+
+def lost_peer(error: RuntimeError) -> UserError | None:
+    """One line for a collective that failed because a process on the other end is gone, else None.
+
+    Args:
+        error: Of gloo, NCCL or torch's store, which have no class in common.
+    """
+    text = str(error)
+    if not isinstance(error, torch.distributed.DistError) and not re.search(r'gloo|NCCL', text):
+        return None
+    return UserError(
+        f'another process of this run does not answer any more ({shown(text, 120)}); look for its own error, then run '
+        'the same command with --resume.'
+    )
 
 
 def start_worker(inner: Callable | None, worker_id: int) -> None:

@@ -77,6 +77,17 @@ def torchrun_variables(launcher: str, environment: Mapping[str, str], devices: i
     return found
 
 
+def first_start() -> float | None:
+    """When the command was started that torchrun has restarted this process for, in seconds since the epoch.
+
+    Returns:
+        None in the first life. The time is that of `tools/dist_train.sh`; 0 if torchrun was called without it.
+    """
+    if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) == 0:
+        return None
+    return float(os.environ.get('MMDECOUPLE_STARTED', 0))
+
+
 def _port(environment: Mapping[str, str]) -> int:
     step = environment.get('SLURM_STEP_ID', environment.get('SLURM_STEPID', '0'))
     return _FIRST_PORT + (int(environment.get('SLURM_JOB_ID', 0)) * 16 + int(step)) % _PORTS

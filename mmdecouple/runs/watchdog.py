@@ -1,6 +1,7 @@
 """A process in which nothing moves any more ends, and leaves the stacks of all its threads in a file."""
 
 import faulthandler
+import math
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 from mmdecouple.utils.errors import PREFIX, one_line
+
+from .heartbeat import Heartbeat
 
 EXIT_CODE = 75  # of sysexits.h: try again
 # What is stuck in C code and holds the interpreter lock stops every Python thread: then C code ends the process.
@@ -47,22 +50,33 @@ class Watchdog:
     def __init__(self, seconds: float, file: Path, name: str) -> None:
         self.seconds, self.file, self.name = seconds, file, name
         self._stopped = threading.Event()
+        self._heartbeat: Heartbeat | None = None
         self._last, self._factor, self._what = time.monotonic(), 1.0, 'the start'
 
-    def start(self) -> None:
-        """Begins to watch; workers that are started later write their stacks, too."""
+    def start(self, heartbeat: Heartbeat | None = None) -> None:
+        """Begins to watch; workers that are started later write their stacks, too.
+
+        Args:
+            heartbeat: Of the hosts of the run; it is stopped with the watchdog.
+        """
         global _running
         stop_watching()
         _running = self
         self._of_workers = tempfile.TemporaryDirectory(prefix='mmdecouple_stacks_')
         os.environ[_STACKS] = self._of_workers.name
-        threading.Thread(target=self._watch, name='watchdog', daemon=True).start()
+        self._heartbeat = heartbeat
+        if heartbeat is not None:
+            heartbeat.start()
+        if self.seconds < math.inf:
+            threading.Thread(target=self._watch, name='watchdog', daemon=True).start()
 
     def stop(self) -> None:
         """Watches no longer."""
         global _running
         _running = None
         self._stopped.set()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         faulthandler.cancel_dump_traceback_later()
         os.environ.pop(_STACKS, None)
         self._of_workers.cleanup()
@@ -80,7 +94,8 @@ class Watchdog:
         """Writes the stacks, prints one line, and ends this process and its workers."""
         workers = multiprocessing.active_children()
         for worker in workers:
-            os.kill(worker.pid, signal.SIGUSR2)
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGUSR2)
         time.sleep(_WORKER_SECONDS if workers else 0)
         try:
             self._write(reason)

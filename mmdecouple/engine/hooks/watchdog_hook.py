@@ -1,5 +1,6 @@
 """A run that stands still ends."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.runs.heartbeat import Heartbeat
 from mmdecouple.runs.watchdog import Watchdog, still_moving
 from mmdecouple.utils.settings import Settings
 
@@ -25,24 +27,26 @@ class WatchdogHook(Hook):
     Args:
         timeout: Seconds without a step after which a process ends, > 0; None never. The first step may take three
             times as long.
+        peer_timeout: Seconds after which another host that does not answer ends the run, > 0; None never.
     """
 
     priority = 'HIGHEST'
 
-    def __init__(self, timeout: float | None = 600.0) -> None:
-        self.timeout = Settings(self, 'custom_hooks').number('timeout', timeout, above=0, optional=True)
+    def __init__(self, timeout: float | None = 600.0, peer_timeout: float | None = 40.0) -> None:
+        check = Settings(self, 'custom_hooks')
+        self.timeout = check.number('timeout', timeout, above=0, optional=True)
+        self.peer_timeout = check.number('peer_timeout', peer_timeout, above=0, optional=True)
         self._watchdog: Watchdog | None = None
         self._first = -1
 
     def before_train(self, runner: Runner) -> None:
         """Begins to watch, before any worker starts."""
-        if self.timeout is None:
-            return
         self._first = runner.iter
         file = Path(runner.work_dir, f'stalled_rank{runner.rank}.txt')
-        self._watchdog = Watchdog(self.timeout, file, f'rank {runner.rank}')
-        self._watchdog.beat('the start', _FIRST)
-        self._watchdog.start()
+        watchdog = Watchdog(self.timeout or math.inf, file, f'rank {runner.rank}')
+        watchdog.beat('the start', _FIRST)
+        watchdog.start(Heartbeat(self.peer_timeout, watchdog.end) if self.peer_timeout else None)
+        self._watchdog = watchdog
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """A batch arrived."""
