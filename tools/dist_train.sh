@@ -11,7 +11,7 @@ GPUS=$2
 NNODES=${NNODES:-1}
 ENDPOINT=${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}
 MEET=(--rdzv_backend=c10d --rdzv_endpoint="$ENDPOINT" --rdzv_id="${RDZV_ID:-$ENDPOINT}"
-    --rdzv_conf="is_host=$((${NODE_RANK:-0} == 0)),join_timeout=${JOIN_TIMEOUT:-600}")
+    --rdzv_conf="is_host=$((${NODE_RANK:-0} == 0)),join_timeout=${JOIN_TIMEOUT:-600},read_timeout=20")
 [[ -z ${LOCAL_ADDR:-} ]] || MEET+=(--local_addr="$LOCAL_ADDR")
 MMDECOUPLE_STARTED=$(date +%s) exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="$NNODES" --nproc_per_node="$GPUS" --max_restarts="${MAX_RESTARTS:-0}" "${MEET[@]}" \
