@@ -1,16 +1,19 @@
 """What the processes of a run agree on, and how its data loader workers end."""
 
+import logging
+import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
-from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.errors import PREFIX, UserError, one_line, shown
 
 from .watchdog import write_stacks_on_request
 
@@ -36,7 +39,11 @@ def on_main_process(call: Callable[[], Any]) -> Any:
     return answer[0]
 
 
-def lost_peer(error: RuntimeError) -> UserError | None:
+class LostPeer(UserError):
+    """Another process of the run is gone."""
+
+
+def lost_peer(error: RuntimeError) -> LostPeer | None:
     """One line for a collective that failed because a process on the other end is gone, else None.
 
     Args:
@@ -45,10 +52,22 @@ def lost_peer(error: RuntimeError) -> UserError | None:
     text = str(error)
     if not isinstance(error, torch.distributed.DistError) and not re.search(r'gloo|NCCL', text):
         return None
-    return UserError(
+    return LostPeer(
         f'another process of this run does not answer any more ({shown(text, 120)}); look for its own error, then run '
         'the same command with --resume.'
     )
+
+
+def end_alone(error: LostPeer) -> NoReturn:
+    """Prints the line of the error and ends the process at once, with exit code 1.
+
+    An ordinary end would wait for collectives that nobody answers, until the agent kills the process.
+    """
+    print(f'{PREFIX}{one_line(str(error))}', file=sys.stderr, flush=True)
+    logging.shutdown()
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    os._exit(1)
 
 
 def start_worker(inner: Callable | None, worker_id: int) -> None:

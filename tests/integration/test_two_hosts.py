@@ -81,6 +81,7 @@ def test_two_hosts_learn_what_one_learns(hosts, case, alone):
     assert_same_run(last(case, 'two'), alone)
 
 
+@pytest.mark.timeout(600)
 def test_a_process_that_is_killed_is_restarted_and_the_run_ends_with_the_same_bytes(hosts, case, alone):
     waiting(hosts, case, 'restart')
     runs = start(hosts, case, 'restart', config='restart', MAX_RESTARTS='1')
