@@ -14,11 +14,22 @@ from mmdecouple.engine.hooks import (
     RemarksHook,
     SeedHook,
     TeacherHook,
+    WatchdogHook,
 )
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
 
-OWN = (DryRunHook, FiniteLossHook, SeedHook, TeacherHook, QuarantineHook, RemarksHook, RankMeterHook, GracefulStopHook)
+OWN = (
+    DryRunHook,
+    FiniteLossHook,
+    SeedHook,
+    TeacherHook,
+    QuarantineHook,
+    RemarksHook,
+    RankMeterHook,
+    WatchdogHook,
+    GracefulStopHook,
+)
 _CHECKPOINT = dict(type='DurableCheckpointHook', interval=1)
 
 

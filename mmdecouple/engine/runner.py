@@ -26,11 +26,13 @@ from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
-from mmdecouple.runs.processes import on_main_process, start_worker
+from mmdecouple.runs.processes import lost_peer, on_main_process, start_worker
+from mmdecouple.runs.ranks import first_start
 from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.resumable import RUN_NAME, find_resumable, read_resumable
 from mmdecouple.runs.startup import prepare_process
 from mmdecouple.runs.steps import check_batches, check_length
+from mmdecouple.runs.watchdog import stop_watching
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
@@ -77,8 +79,12 @@ class PretrainRunner(Runner):
         if self._train_loop is None:
             return
         on_main_process(lambda: hold_folder(self.work_dir))
+        begun = first_start()
         if self._resume_request[0]:
             self._resume_file = self._resume_request[1] or on_main_process(lambda: find_resumable(self.work_dir))
+        elif begun is not None:
+            # The first start of this command began the run anew; this one continues it.
+            self._resume_file = on_main_process(lambda: find_resumable(self.work_dir, begun))
 
     def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         """Seeds the run, with the seed of the checkpoint if it is resumed, and checks that it can train or continue.
@@ -275,7 +281,13 @@ class PretrainRunner(Runner):
         try:
             on_main_process(lambda: hold_folder(self.work_dir))
             model = super().train()
+        except RuntimeError as error:
+            lost = lost_peer(error)
+            if lost is None:
+                raise
+            raise lost from error
         finally:
+            stop_watching()
             release_folder(self.work_dir)
         if getattr(self.train_loop, 'interrupted', False):
             raise SystemExit(0)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from mmdecouple.evaluation.coupling_metric import CouplingMetric
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.networks.inference import evaluating
+from mmdecouple.runs.watchdog import still_moving
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +65,7 @@ def measure_model(
         for batch in loader:
             evaluator.process(data_samples=model.test_step(batch), data_batch=batch)
             done += len(batch['inputs'])
+            still_moving('a batch of the measures')
             if progress is not None:
                 progress(done, total)
     evaluator.evaluate(len(dataset))

@@ -15,6 +15,7 @@ from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import check_writable
 
 from .agent import end_with_agent
+from .ranks import join_processes
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -116,32 +117,12 @@ def prepare_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def join_processes_without_cuda(config: Config) -> None:
-    """Joins the processes of `torchrun` with gloo if there is no CUDA device; else does nothing.
-
-    mmengine's own launcher and model wrapper assign a CUDA device to every process and would fail.
-
-    Args:
-        config: Config whose `launcher` is read, and whose `model_wrapper_cfg` is set to a wrapper without a device.
-    """
-    import torch
-
-    if config.launcher != 'pytorch' or torch.cuda.is_available():
-        return
-    torch.distributed.init_process_group('gloo')
-    unused = config.get('find_unused_parameters', False)
-    config.setdefault(
-        'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
-    )
-
-
 def build_runner(config: Config) -> 'Runner':
     """Builds the runner of the config key `runner_type`, or that of mmengine; ranks end together with their agent."""
     from mmengine.runner import Runner
 
     end_with_agent()
-    join_processes_without_cuda(config)
+    join_processes(config)
     from mmdecouple.registry import RUNNERS
     from mmdecouple.weights.mmengine_loading import trust_pickles
 

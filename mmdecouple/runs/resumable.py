@@ -17,7 +17,7 @@ _MOST_ITERATIONS = 10**12
 RUN_NAME = 'current_run'
 
 
-def find_resumable(work_dir: str) -> str | None:
+def find_resumable(work_dir: str, begun_after: float | None = None) -> str | None:
     """Returns the checkpoint with the most iterations that is complete and holds everything that a resume requires.
 
     Iterations are compared instead of times, because a clock can be set back. If several runs have saved into the
@@ -26,11 +26,14 @@ def find_resumable(work_dir: str) -> str | None:
 
     Args:
         work_dir: Folder of the run.
+        begun_after: Seconds since the epoch; only a run that began later counts, and no other. None for any run.
 
     Returns:
         Path of the checkpoint; None if there is none.
     """
     current, saved = _current_run(work_dir), []
+    if begun_after is not None and (current is None or osp.getmtime(osp.join(work_dir, RUN_NAME)) < begun_after):
+        return None
     for path in sorted(glob(osp.join(escape(work_dir), '*.pth'))):
         try:
             checkpoint = read_checkpoint(path, mmap=True)
@@ -47,6 +50,8 @@ def find_resumable(work_dir: str) -> str | None:
         record = meta.get('record')
         belongs = isinstance(record, dict) and current is not None and record.get('run') == current
         when = meta.get('saved_at')
+        if begun_after is not None and not belongs:
+            continue
         saved.append((belongs, meta['iter'], when if isinstance(when, float) else osp.getmtime(path), path))
     for belongs, _, _, path in sorted(saved, reverse=True):
         try:

@@ -1,4 +1,4 @@
-"""Hook that ends a run with a checkpoint after SIGTERM or Ctrl-C."""
+"""Hook that ends a run with a checkpoint after SIGTERM, SIGUSR1 or Ctrl-C."""
 
 import os
 import signal
@@ -11,9 +11,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
+from mmdecouple.runs.signals import early_signal
 from mmdecouple.utils.errors import UserError
 
 CHECKPOINT_NAME = 'interrupted.pth'
+# What cancels a job, what a cluster sends ahead of a time limit (`--signal=USR1@60` of Slurm), and Ctrl-C.
+STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @HOOKS.register_module()
@@ -43,10 +46,11 @@ class GracefulStopHook(Hook):
         self._agreed = False
 
     def before_train(self, runner: Runner) -> None:
-        """Installs handlers for both signals, before any worker process starts."""
+        """Installs handlers for the signals, before any worker process starts."""
         self._owner = os.getpid()
+        self._signal = early_signal()
         self._device = next(runner.model.parameters()).device
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             self._handlers[number] = signal.signal(number, self._note)
 
     def after_run(self, runner: Runner) -> None:
