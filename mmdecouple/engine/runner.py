@@ -4,9 +4,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +17,14 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
+from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
-from mmdecouple.runs.processes import lost_peer, on_main_process, start_worker
+from mmdecouple.runs.processes import lost_peer, on_main_process
 from mmdecouple.runs.ranks import first_start
 from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.resumable import RUN_NAME, find_resumable, read_resumable
@@ -141,16 +139,7 @@ class PretrainRunner(Runner):
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Builds a data loader whose data sets derive their draws from the seed of the run."""
-        if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
-            # mmengine adds a scope to the blocks of a base of another package, and passes it to the function.
-            dataloader = deepcopy(dataloader)
-            dataloader['collate_fn'].pop('_scope_', None)
-        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        for dataset in _walk(loader.dataset):
-            if isinstance(dataset, SeededDataset) and dataset.seed is None:
-                dataset.seed = seed
-        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
-        return loader
+        return seeded_loader(dataloader, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Builds the training loop, a `ResumableEpochLoop` unless the config names another class."""
@@ -310,12 +299,3 @@ class PretrainRunner(Runner):
         else:
             with weights_only_loading():
                 super()._init_model_weights()
-
-
-def _walk(dataset: Any) -> Iterator[Any]:
-    """Yields a data set and all data sets that it wraps."""
-    yield dataset
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    for wrapped in inner:
-        if wrapped is not None:
-            yield from _walk(wrapped)

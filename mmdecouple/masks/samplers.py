@@ -15,6 +15,7 @@ from .random import random_cells
 from .rcc import RULES, rcc
 from .rectangle import rectangle
 from .regions import check_regions, grid_regions, uniform
+from .sampler_base import MaskSampler, Range, draw_ratio, ends
 
 PRESETS = {
     'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0), rule='area'),
@@ -26,22 +27,9 @@ PRESETS = {
 masks are empty and never used; `cut_ratio` is the range of the other half. Shipped configs write these constants out;
 `preset` is a shorthand for Python callers, and for configs in checkpoints of earlier versions."""
 
-Range = float | tuple[float, float]
-
-
-def draw_ratio(
-    span: tuple[float, float],
-    batch_size: int,
-    generator: torch.Generator,
-    device: torch.device | str,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Returns one cut ratio per sample, uniform in `span`, `(B,)`."""
-    return span[0] + (span[1] - span[0]) * uniform((batch_size,), generator, device).to(dtype)
-
 
 @dataclass(kw_only=True)
-class _RegionMask:
+class _RegionMask(MaskSampler):
     """Base class of the samplers that cut in regions; `RegionCollaborativeCutout` documents the arguments."""
 
     cut_ratio: Range | None = None
@@ -49,8 +37,6 @@ class _RegionMask:
     box_area: Range | None = None
     aspect: Range | None = None
     preset: str = 'paper'
-    config_key: ClassVar[str | None] = None
-    dtype: ClassVar[torch.dtype] = torch.float32
 
     def __post_init__(self) -> None:
         check = Settings(self)
@@ -67,16 +53,18 @@ class _RegionMask:
         self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator, device: torch.device | str = 'cpu'
     ) -> Tensor:
         """Returns random grid regions in cells of a mask of size `(h, w)`, `(B, grid * grid, 4)`."""
-        if self.grid > min(size):
+        grid = self.grid
+        assert isinstance(grid, int)
+        if grid > min(size):
             Settings(self, self.config_key).refuse(
-                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}'
+                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {grid}'
             )
         return grid_regions(
             batch_size,
             size,
-            grid=self.grid,
-            area=self.box_area,
-            aspect=self.aspect,
+            grid=grid,
+            area=ends(self.box_area),
+            aspect=ends(self.aspect),
             generator=generator,
             device=device,
             dtype=self.dtype,
@@ -96,7 +84,7 @@ class _RegionMask:
         else:
             check_regions(regions, batch_size, size)
             regions = regions.to(device, self.dtype)
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device, self.dtype)
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device, self.dtype)
         return regions, ratio, uniform((batch_size, regions.shape[1], 2), generator, device)
 
 
@@ -149,7 +137,7 @@ class RegionCollaborativeCutout(_RegionMask):
                 the mask.
         """
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
-        return rcc(regions, ratio, size, draws, self.rule)
+        return rcc(regions, ratio, size, draws, str(self.rule))
 
 
 @dataclass(kw_only=True)
@@ -171,7 +159,7 @@ class Cutout(_RegionMask):
 
 
 @dataclass(kw_only=True)
-class Blockwise:
+class Blockwise(MaskSampler):
     """Draws blockwise masks; see `blockwise`.
 
     Args:
@@ -196,12 +184,12 @@ class Blockwise:
         regions: Tensor | None = None,
     ) -> Tensor:
         """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device)
         return blockwise(ratio, size, uniform((batch_size, self.tries, 4), generator, device))
 
 
 @dataclass(kw_only=True)
-class RandomMask:
+class RandomMask(MaskSampler):
     """Draws masks of single cells; see `random_cells`.
 
     Args:
@@ -227,13 +215,13 @@ class RandomMask:
         regions: Tensor | None = None,
     ) -> Tensor:
         """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device)
         draws = uniform((batch_size, size[0] * size[1]), generator, device)
         return random_cells(ratio, size, draws)
 
 
 @dataclass(kw_only=True)
-class Rectangle:
+class Rectangle(MaskSampler):
     """Draws masks whose foreground is one rectangle; see `rectangle`.
 
     Args:
@@ -262,13 +250,13 @@ class Rectangle:
         regions: Tensor | None = None,
     ) -> Tensor:
         """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
-        return rectangle(self.area, self.aspect, size, uniform((batch_size, 4), generator, device))
+        return rectangle(ends(self.area), ends(self.aspect), size, uniform((batch_size, 4), generator, device))
 
 
 MASKS = {kind.__name__: kind for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)}
 
 
-def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
+def build_mask(cfg: dict, key: str = 'model.decoupling.mask') -> MaskSampler:
     """Builds a mask sampler from its config.
 
     Args:
@@ -283,7 +271,7 @@ def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
         SettingError: The type or an argument is unknown, or a value is wrong; the message names the config key.
     """
     block, _, name = key.rpartition('.')
-    settings = dict(Settings('mask', block).block(name, cfg))
+    settings = dict(Settings('mask', block).block(name, cfg) or {})
     kind = settings.pop('type')
     if not isinstance(kind, str) or kind not in MASKS:
         Settings('mask', key).refuse('type', f'must be one of {", ".join(MASKS)}, got {shown(kind)}')

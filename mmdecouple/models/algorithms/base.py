@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
 from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
-from mmdecouple.models.layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
+from mmdecouple.models.layers import batch_shuffle, batch_unshuffle, count_batches_once, epoch_dependent
 from mmdecouple.models.samples import Samples
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
+from .checks import check_decoupling, check_views, start_teacher_of_lone_student
 from .step import Step, ViewFlow
 
 
@@ -76,14 +77,14 @@ class DenseAlgorithm(BaseModel):
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
         self.predictor = None if predictor is None else MODELS.build(predictor)
-        self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
+        self.register_load_state_dict_post_hook(start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
         self.local_views = 0
         self.region_bins = 7
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
-            self._check_decoupling(check)
+            check_decoupling(self, type(self).dense_loss is not DenseAlgorithm.dense_loss, check)
 
     @property
     def num_views(self) -> int:
@@ -119,12 +120,12 @@ class DenseAlgorithm(BaseModel):
 
     def start_epoch(self, epoch: int) -> None:
         """Sets everything that depends on the epoch (from 0); called before each epoch and after a resume."""
-        for module in self._epoch_dependent():
+        for module in epoch_dependent(self):
             module.start_epoch(epoch)
 
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
         """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
-        return [parameter for module in self._epoch_dependent() for parameter in module.frozen(epoch)]
+        return [parameter for module in epoch_dependent(self) for parameter in module.frozen(epoch)]
 
     def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
         """Returns the dense positions (h, w) of a view of (H, W) pixels: the neck's pooling grid, or the map size."""
@@ -228,7 +229,7 @@ class DenseAlgorithm(BaseModel):
         Raises:
             UserError: The number of views is wrong, or the samples lack regions or geometry that the method reads.
         """
-        self._check_views(inputs)
+        check_views(self, inputs)
         samples = data_samples if isinstance(data_samples, Samples) else Samples(data_samples)
         step, owner, device = Step(list(inputs), samples), type(self).__name__, inputs[0].device
         if self.flow.on_regions:
@@ -291,36 +292,7 @@ class DenseAlgorithm(BaseModel):
         target = step.teacher['dense'][step.decoupled.rows]
         return self.decoupling(losses, step.dense, target, self.foreground(step), self)
 
-    def _epoch_dependent(self) -> list[EpochDependent]:
-        return [module for module in self.modules() if isinstance(module, EpochDependent)]
-
-    def _check_decoupling(self, check: Settings) -> None:
-        if type(self).dense_loss is DenseAlgorithm.dense_loss:
-            check.refuse(
-                'decoupling',
-                'needs a dense loss, which the method lacks; remove it, or use a dense method such as DenseCL',
-            )
-        if self.decoupling.mixing == 'embedding' and not self.flow.mixes_embeddings:
-            check.refuse(
-                'decoupling.mixing',
-                "'embedding' is for methods whose student mixes patch embeddings, such as IBOT; use 'pixel'",
-            )
-
-    def _check_views(self, views: Sequence[Tensor]) -> None:
-        if len(views) != self.num_views:
-            raise UserError(
-                f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the batch has '
-                f'{len(views)} (config keys num_views of the data, and model.local_views of a method with local views).'
-            )
-
     def _require(self, key: str, kind: str, attribute: str) -> None:
         """Raises an error if the module `key` lacks an attribute by which the required class is recognized."""
         if getattr(getattr(self, key), attribute, None) is None:
             Settings(self, f'model.{key}').refuse('type', f'must be {kind}, got {type(getattr(self, key)).__name__}')
-
-
-def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:
-    """Copies the student to the teacher after weights without any teacher weights were loaded."""
-    names = {f'teacher.{name}' for name, _ in model.teacher.named_parameters()}
-    if names and names <= set(incompatible.missing_keys):
-        model.teacher.reset(model.student_modules)

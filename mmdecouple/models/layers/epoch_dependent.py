@@ -14,3 +14,8 @@ class EpochDependent:
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
         """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
         return ()
+
+
+def epoch_dependent(network: nn.Module) -> list[EpochDependent]:
+    """Returns the modules of a network that depend on the epoch."""
+    return [module for module in network.modules() if isinstance(module, EpochDependent)]
