@@ -1,12 +1,13 @@
-"""Convert a ResNet or SoCo checkpoint between mmdecouple's tensor names and those of SoCo, torchvision and detectron2.
+"""Convert ResNet, SoCo and PixPro checkpoints between the tensor names of mmdecouple, their authors and others.
 
     python tools/model_converters/resnet.py current.pth soco_ours.pth --to mmdecouple
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.safetensors --to torchvision
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.pkl --to detectron2
 
 Prints every tensor's name on both sides and its shape. SoCo, on C4 features or on a pyramid, is converted whole between
-mmdecouple and soco. torchvision's format and detectron2's hold one backbone: the student's, which is fine-tuned, unless
---role says otherwise. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be read, student and teacher.
+mmdecouple and soco, PixPro between mmdecouple and pixpro. torchvision's format and detectron2's hold one backbone: the
+student's, which is fine-tuned, unless --role says otherwise. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be
+read, student and teacher.
 """
 
 import argparse

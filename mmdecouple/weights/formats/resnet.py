@@ -1,4 +1,4 @@
-"""Weights of ResNets and of SoCo between our tensor names and those of other projects."""
+"""Weights of ResNets, of SoCo and of PixPro between our tensor names and those of other projects."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,23 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, tensors_by_name, to_detectron2
+from .resnet_names import (
+    FORMATS,
+    find_networks,
+    nothing_found,
+    pixpro_names,
+    renamed,
+    soco_names,
+    tensors_by_name,
+    to_detectron2,
+)
 
-WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
+WRITABLE = ('mmdecouple', 'soco', 'pixpro', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
 # Whether the blocks are bottlenecks, and how many the third stage has.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
 _LIMIT = 6
+_OWN = ('backbone.', 'neck.', 'predictor.', 'instance_predictor.', 'teacher.')
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class ResNetWeights:
     Attributes:
         format: Format that the checkpoint was in, one of `FORMATS`.
         depth: 18, 34, 50, 101 or 152.
-        state: Our name (`backbone.*`, `neck.*`, `predictor.*`, `teacher.*`) -> tensor.
+        state: Our name (`backbone.*`, `neck.*`, `predictor.*`, `instance_predictor.*`, `teacher.*`) -> tensor.
         names: Our name -> the name in the checkpoint.
         ignored: Names in the checkpoint that were left out.
     """
@@ -61,9 +71,12 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
             f'begin with {", ".join(list(bare)[:3])}.'
         )
     if networks.format == 'mmdecouple':
-        names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
+        names = {key: key for key in bare if key.startswith(_OWN)}
     elif networks.format == 'soco':
         table = soco_names(pyramid='neck.fpn_convs.0.conv.weight' in bare)
+        names = renamed(bare, {name: ours for ours, name in table.items()})
+    elif networks.format == 'pixpro':
+        table = pixpro_names(instance='projector_instance.linear1.weight' in bare)
         names = renamed(bare, {name: ours for ours, name in table.items()})
     else:
         names = {
@@ -96,7 +109,8 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
         role: Whose backbone that is; the student's is what the methods' authors fine-tune.
 
     Raises:
-        ValueError: If there is no such network, or `soco` is asked for and there is no SoCo in the checkpoint.
+        ValueError: If there is no such network, or `soco` or `pixpro` is asked for and the checkpoint does not hold
+            that method.
     """
     if format == 'mmdecouple':
         return dict(state_dict=weights.state)
@@ -113,12 +127,15 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
             __author__='mmdecouple',
             matching_heuristics=True,
         )
-    table = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state))
+    if format == 'soco':
+        table, name = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state)), 'SoCo'
+    else:
+        table, name = pixpro_names(instance=any(key.startswith('neck.instance.') for key in weights.state)), 'PixPro'
     missing = [prefix for prefix in table if not any(key.startswith(prefix) for key in weights.state)]
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
     if missing or odd:
         what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, for which there is no place'
-        raise UserError(f'Format soco holds both networks of SoCo, but the checkpoint {what}.')
+        raise UserError(f'Format {format} holds both networks of {name}, but the checkpoint {what}.')
     names = renamed(dict.fromkeys(weights.state), table)
     # The epoch is only printed by the authors' loading.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)

@@ -1,4 +1,4 @@
-"""How files of different origin name the tensors of a ResNet, and those of SoCo around it."""
+"""How files of different origin name the tensors of a ResNet, and those of SoCo and PixPro around it."""
 
 import re
 from collections.abc import Iterable
@@ -18,10 +18,14 @@ _OF_PAIR = {
     'encoder_k.backbone.': 'cp2',
 }
 FORMATS = (
-    *dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(pair.origin for pair in PAIRS))),
+    *dict.fromkeys(
+        ('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'pixpro', 'torchvision', *(pair.origin for pair in PAIRS))
+    ),
     'detectron2',
 )
 MARK = 'layer1.0.conv1.weight'
+# PixPro calls its networks as SoCo does, and has a propagation module.
+_PIXPRO = 'value_transform.'
 _PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
 # In a model of detectron2, conv5 of a C4 detector is part of its heads.
 _DETECTRON2 = re.compile(
@@ -66,6 +70,8 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
         return Networks('detectron2', student, {}, alone=True) if MARK in student else None
     prefix, pair = next(iter(found.values()))
     format = _format(prefix, pair)
+    if format == 'soco' and any(name.startswith(_PIXPRO) for name in names):
+        format = 'pixpro'
     student, teacher = (_inside(names, found[role][0]) if role in found else {} for role in ('student', 'teacher'))
     if ONLY in found:
         return Networks(format, _inside(names, prefix), {}, alone=True)
@@ -152,6 +158,16 @@ def soco_names(pyramid: bool) -> dict[str, str]:
         if pyramid:
             table[f'{role}neck.fc.'] = f'head{end}.fc1.'
     return table
+
+
+def pixpro_names(instance: bool) -> dict[str, str]:
+    """Beginnings of our names -> those of `zdaxie/PixPro`, with or without its instance branch."""
+    table = {'predictor.transform.': _PIXPRO}
+    for role, end in (('', ''), ('teacher.', '_k')):
+        table |= {f'{role}backbone.': f'encoder{end}.', f'{role}neck.dense.': f'projector{end}.'}
+        if instance:
+            table[f'{role}neck.instance.'] = f'projector_instance{end}.'
+    return table | ({'instance_predictor.': 'predictor.'} if instance else {})
 
 
 def mmdet_names() -> dict[str, str]:
