@@ -10,6 +10,7 @@ from mmdecouple.engine.hooks import (
     FiniteLossHook,
     GracefulStopHook,
     QuarantineHook,
+    RankMeterHook,
     RemarksHook,
     SeedHook,
     TeacherHook,
@@ -17,7 +18,7 @@ from mmdecouple.engine.hooks import (
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
 
-OWN = (DryRunHook, FiniteLossHook, SeedHook, TeacherHook, QuarantineHook, RemarksHook, GracefulStopHook)
+OWN = (DryRunHook, FiniteLossHook, SeedHook, TeacherHook, QuarantineHook, RemarksHook, RankMeterHook, GracefulStopHook)
 _CHECKPOINT = dict(type='DurableCheckpointHook', interval=1)
 
 

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder',
+        help='continue from CHECKPOINT; without a value, from the newest valid checkpoint in the work folder',
     )
     parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)

@@ -69,7 +69,7 @@ def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> N
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     text = process.communicate(timeout=200)[0]
-    assert process.returncode == 130 and 'The same command goes on from there.' in text, text
+    assert process.returncode == 130 and 'Run the same command to continue.' in text, text
 
     process = demo(tmp_path)
     text = process.communicate(timeout=900)[0]

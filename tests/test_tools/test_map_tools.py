@@ -116,7 +116,7 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
             'LSC: an image of 48 x 48 pixels is smaller',
         ),
         ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
-        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'no multiple of the cells of'),
+        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'not a multiple of the cells of'),
         (
             'lsc',
             (CONFIG, '--images', 'scenes', '--layer', 'layer9'),

@@ -329,7 +329,7 @@ def test_the_ending_of_out_says_the_format(run, tmp_path, capsys):
     for out, to in (('out.pkl', 'torchvision'), ('out.pth', 'detectron2')):
         with pytest.raises(SystemExit):
             run(tmp_path / 'in.pth', tmp_path / out, '--to', to)
-        assert 'OUT ends in .pkl for format detectron2, and for no other.' in capsys.readouterr().err
+        assert 'OUT must end in .pkl for the format detectron2, and only' in capsys.readouterr().err
 
 
 def change(key: str, value: torch.Tensor | None) -> dict:

@@ -274,4 +274,4 @@ def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, m
 def test_images_must_be_named(capsys) -> None:
     with pytest.raises(SystemExit):
         load_tool('explore').main(['only_one_word.pth'])
-    assert 'at least one network and, last or after --images, the images' in capsys.readouterr().err
+    assert 'at least one network, and the images as the last argument or after --images' in capsys.readouterr().err

@@ -42,8 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--names', nargs='+', help='names of the networks, in order (default: files and folders)')
     parser.add_argument(
         '--dataset',
-        help='coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes; default: what '
-        "the first network's config names",
+        help="coco:ROOT, coco:ROOT:TRAIN:VAL, coco (data/coco) or scenes (default: from the first network's config)",
     )
     parser.add_argument(
         '--out',
@@ -51,39 +50,48 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=Path('work_dirs/coupling'),
         help=f'folder of NAME.json, {DRAWS} and the figures (default: work_dirs/coupling)',
     )
-    parser.add_argument('--json', type=Path, help='of one network, write the numbers to this file and nothing else')
-    parser.add_argument('--size', type=positive, help='side in pixels to which images are squashed (COCO: 224)')
     parser.add_argument(
-        '--cell', type=positive, help="side in pixels of a patch cell (default: the networks', the largest)"
+        '--json', type=Path, help='for a single network: write the numbers to this file and nothing else'
+    )
+    parser.add_argument(
+        '--size',
+        type=positive,
+        help='side in pixels to which images are resized, without keeping the aspect ratio (default for COCO: 224)',
+    )
+    parser.add_argument(
+        '--cell', type=positive, help="side in pixels of a patch cell (default: the largest of the networks' cells)"
     )
     parser.add_argument(
         '--manifest',
-        help='JSON of the draws: read if it exists, else written (default: drawn anew each time, and '
+        help='JSON file of the draws: read if it exists, otherwise written (default: new draws, '
         f'written to {DRAWS} in --out)',
     )
     parser.add_argument(
-        '--measures', nargs='+', metavar='MEASURE', help=f'of {", ".join(measure_types())}; default: all'
+        '--measures',
+        nargs='+',
+        metavar='MEASURE',
+        help=f'measures to run, of {", ".join(measure_types())} (default: all)',
     )
     parser.add_argument(
         '--removal',
         choices=REMOVALS,
-        help='how object A of the inter-object ratio loses cells: filled with the mean color, by '
-        "shrinking A, or replaced by the network's mask token (default: mask)",
+        help='how cells of object A are removed in the inter-object ratio: filled with the mean color '
+        "(mask), by shrinking A, or replaced by the network's mask token (default: mask)",
     )
     parser.add_argument(
-        '--limit', type=positive, help='most images, pairs or objects a measure draws, for a quick look'
+        '--limit', type=positive, help='maximum number of images, pairs or objects per measure, for a quick look'
     )
-    parser.add_argument('--measured', help='teacher or student, where a network holds both (default: the config says)')
+    parser.add_argument('--measured', help='teacher or student, if a network has both (default: from the config)')
     parser.add_argument('--layer', help=LAYER)
-    parser.add_argument('--remeasure', action='store_true', help='measure again what is measured on the same draws')
-    parser.add_argument('--seed', type=seed, default=0, help='of the draws and of untrained networks (default 0)')
-    parser.add_argument('--batch-size', type=positive, default=32, help='images shown at a time (default 32)')
-    parser.add_argument('--workers', type=whole, default=0, help='processes that render images (default 0)')
+    parser.add_argument('--remeasure', action='store_true', help='repeat measurements already made on the same draws')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the draws and of untrained networks (default 0)')
+    parser.add_argument('--batch-size', type=positive, default=32, help='images per batch (default 32)')
+    parser.add_argument('--workers', type=whole, default=0, help='number of processes that render images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     args = parser.parse_args(argv)
     if args.json and len(args.networks) > 1:
-        parser.error('--json is for one network; use --out')
+        parser.error('--json supports a single network only; use --out')
     return args
 
 
@@ -136,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 name: reading.measure(name, network, paths[name], dataset, say) for name, network in networks.items()
             }
         except KeyboardInterrupt:
-            console.print('Stopped; the same command keeps what is measured and goes on.')
+            console.print('Stopped; run the same command to continue from the finished measurements.')
             sys.exit(130)
         add_differences(reports, paths)
         print_reports(reports, layer_title(args.layer), console)

@@ -1,4 +1,4 @@
-"""Draw maps of local semantic consistency: where a network sees the same with and without the rest of the image.
+"""Draws maps of local semantic consistency: the similarity of window features with and without the rest of the image.
 
 Examples:
     python tools/analysis_tools/lsc.py work_dirs/ibot work_dirs/ibot-d --images coco:data/coco --out lsc
@@ -39,15 +39,17 @@ ARRAYS = 'lsc.npz'
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=512, scenes=96, out='work_dirs/lsc')
-    parser.add_argument('--window', type=positive, default=5, help='cells along a side of a window, odd (default: 5)')
+    parser.add_argument('--window', type=positive, default=5, help='side of a window in cells, odd (default: 5)')
     parser.add_argument(
         '--upsample',
         type=positive,
         metavar='PIXELS',
-        help='enlarge a cut window to this side, whole cells of every network (default: shown at its own size)',
+        help='side in pixels to which cropped windows are enlarged, a multiple of every cell (default: not enlarged)',
     )
-    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
-    parser.add_argument('--batch-size', type=positive, default=64, help='windows at a time (default: 64)')
+    parser.add_argument(
+        '--precision', choices=PRECISIONS, default='fp32', help='precision of inference (default: fp32)'
+    )
+    parser.add_argument('--batch-size', type=positive, default=64, help='windows per batch (default: 64)')
     return parser.parse_args(argv)
 
 
@@ -56,7 +58,7 @@ def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
     common = math.lcm(*(network.cell for network in networks.values()))
     if upsample is not None and upsample % common:
         sys.exit(
-            f'lsc: --upsample {upsample} is no multiple of the cells of {", ".join(networks)}; give a multiple of '
+            f'lsc: --upsample {upsample} is not a multiple of the cells of {", ".join(networks)}; give a multiple of '
             f'{common} pixels.'
         )
 
@@ -113,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             maps = {name: maps_of(name, network, subjects, args) for name, network in networks.items()}
         except KeyboardInterrupt:
-            console.print('Stopped; the same command keeps the maps that are done and goes on.')
+            console.print('Stopped; run the same command to continue from the finished maps.')
             sys.exit(130)
         styles, images = styles_of_networks(networks), [subject.image for subject in subjects]
         summaries = {name: summary(found) for name, found in maps.items()}

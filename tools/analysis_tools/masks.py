@@ -1,4 +1,4 @@
-"""Measure what a kind of cut mask does, or draw the paper's figures 11 to 13, with the arrays behind them.
+"""Measures the statistics of a cut mask, or draws the paper's figures 11 to 13 together with their arrays.
 
 Examples:
     python tools/analysis_tools/masks.py --mask rcc --cut-ratio 0.4 --json rcc.json
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[14],
         metavar='CELLS',
-        help='cells along the side, or height and width (default: 14)',
+        help='cells per side, or height and width (default: 14)',
     )
     parser.add_argument('--grid', type=positive, help="boxes along each side (default: the preset's)")
     parser.add_argument('--preset', default='release', help=f'one of {", ".join(PRESETS)} (default: release)')
@@ -45,36 +45,38 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=real(0, 1),
         nargs='+',
         metavar='RATIO',
-        help="one number, or low and high (default: the mask's own)",
+        help="one number, or minimum and maximum (default: the mask's)",
     )
-    parser.add_argument('--count', type=positive, default=3000, help='masks (default: 3000)')
+    parser.add_argument('--count', type=positive, default=3000, help='number of masks (default: 3000)')
     parser.add_argument('--seed', type=seed, default=0)
-    parser.add_argument('--json', type=Path, help='write settings and figures here')
+    parser.add_argument('--json', type=Path, help='file for settings and statistics')
     parser.add_argument(
         '--figure',
         type=int,
         choices=(11, 12, 13),
-        help='draw this figure of the paper: 11, the ratio that RCC and Cutout cut, and 12, the types '
-        "of masks, with the paper's own settings; 13, masks on images, with the settings above",
+        help='figure of the paper to draw: 11, the ratio that RCC and Cutout cut, and 12, the types '
+        "of masks, with the paper's settings; 13, masks on images, with the settings given here",
     )
     parser.add_argument(
         '--images',
         nargs='+',
         default=['scenes'],
         metavar='IMAGES',
-        help=f'of figure 13, at least two, each the background of another: {WORDS} (default: scenes)',
+        help=f'at least two images for figure 13, each the background of another: {WORDS} (default: scenes)',
     )
-    parser.add_argument('--limit', type=positive, default=6, help='most images of figure 13 (default: 6)')
+    parser.add_argument('--limit', type=positive, default=6, help='maximum number of images for figure 13 (default: 6)')
     parser.add_argument(
-        '--out', type=Path, help='PNG of --figure, its arrays go beside it as .npz (default: figure_<number>.png)'
+        '--out',
+        type=Path,
+        help='PNG file for --figure; its arrays are saved next to it as .npz (default: figure_<number>.png)',
     )
     args = parser.parse_args(argv)
     if len(args.size) > 2:
         parser.error(f'--size takes one or two numbers, got {args.size}')
     if args.cut_ratio and len(args.cut_ratio) > 2:
-        parser.error(f'--cut-ratio takes one number, or low and high, got {args.cut_ratio}')
+        parser.error(f'--cut-ratio takes one number, or minimum and maximum, got {args.cut_ratio}')
     if args.out and args.out.suffix.lower() != '.png':
-        parser.error(f'--out takes the name of a PNG, got {args.out}')
+        parser.error(f'--out must be a PNG file name, got {args.out}')
     return args
 
 

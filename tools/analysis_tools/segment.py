@@ -1,4 +1,4 @@
-"""Segments with the frozen features of a checkpoint, or of the untrained network, and prints a table of mIoU."""
+"""Evaluates segmentation with frozen features of a checkpoint or untrained network, and prints a table of mIoU."""
 
 import argparse
 import sys
@@ -32,50 +32,59 @@ def clusters(word: str) -> int | str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument('checkpoint', help=f'file of weights; {UNTRAINED} takes the untrained network')
+    parser.add_argument('checkpoint', help=f'weight file, or {UNTRAINED} for the untrained network')
     parser.add_argument(
         '--data', required=True, help='voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH (an export) or scenes'
     )
-    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
-    parser.add_argument('--json', help='file of the report')
+    parser.add_argument(
+        '--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='methods to run (default: all)'
+    )
+    parser.add_argument('--json', help='file for the report')
     parser.add_argument(
         '--quick',
         action='store_true',
-        help='few images, features computed once, short schedules: for a look, not for a table',
+        help='few images, features computed once, short schedules; not comparable with full results',
     )
     parser.add_argument(
-        '--size', type=positive, help='side in pixels to which images are squashed (448; scenes: theirs)'
+        '--size',
+        type=positive,
+        help='side in pixels to which images are resized, without keeping the aspect ratio (default: '
+        '448; scenes: unchanged)',
     )
-    parser.add_argument('--limit', type=positive, help='most images of each split')
+    parser.add_argument('--limit', type=positive, help='maximum number of images per split')
     parser.add_argument(
-        '--epochs', type=positive, help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them'
+        '--epochs',
+        type=positive,
+        help='epochs of head training (default: linear 25, fcn 30); the learning rate drops after 80 %% of them',
     )
     parser.add_argument(
         '--clusters',
         nargs='+',
         type=clusters,
         metavar='K',
-        help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)",
+        help="numbers of clusters; 'classes' is the number of classes, matched one-to-one (default: 500)",
     )
-    parser.add_argument('--seeds', type=positive, help='of every method (default: heads 1, over-clustering 5)')
     parser.add_argument(
-        '--network', choices=['teacher', 'student'], help="whose backbone (default: the config's choice)"
+        '--seeds', type=positive, help='number of seeds per method (default: heads 1, over-clustering 5)'
     )
-    parser.add_argument('--seed', type=seed, default=0, help='of an untrained network (default 0)')
-    parser.add_argument('--batch-size', type=positive, default=16, help='images at a time where nothing is trained')
-    parser.add_argument('--workers', type=whole, default=0, help='processes that read images (default 0)')
+    parser.add_argument(
+        '--network', choices=['teacher', 'student'], help='backbone to evaluate (default: from the config)'
+    )
+    parser.add_argument('--seed', type=seed, default=0, help='seed of an untrained network (default 0)')
+    parser.add_argument('--batch-size', type=positive, default=16, help='images per batch when extracting features')
+    parser.add_argument('--workers', type=whole, default=0, help='number of processes that read images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     return parser.parse_args()
 
 
 def check_size(model: torch.nn.Module, size: int) -> None:
-    """Ends the program if images do not divide into the patches of a ViT."""
+    """Exits if images cannot be divided into the patches of a ViT."""
     backbone = model.measured_backbone
     patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
     if size % patch:
         sys.exit(
-            f'segment: images of {size} pixels do not divide into patches of {patch} pixels; take another --size, '
+            f'segment: images of {size} pixels cannot be divided into patches of {patch} pixels; use another --size, '
             f'such as {max(round(size / patch), 1) * patch}.'
         )
 

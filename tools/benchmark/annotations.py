@@ -1,7 +1,7 @@
-"""Processor seconds and memory to open COCO's annotations: `python tools/benchmark/annotations.py --share 0.3`.
+"""Measures time and memory for opening COCO's annotations: `python tools/benchmark/annotations.py --share 0.3`.
 
-The file is made here, with as many images, objects, crowds and digits as instances_train2017.json has on average; each
-reader opens it in a process of its own.
+The file is generated with the average numbers of images, objects, crowds and digits of instances_train2017.json; each
+reader opens it in a separate process.
 """
 
 import argparse
@@ -24,9 +24,11 @@ URL = 'http://images.cocodataset.org/train2017/000000391895.jpg'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--share', type=real(1e-4, 10), default=0.3, help="share of COCO's images (default: 0.3)")
-    parser.add_argument('--rounds', type=positive, default=3, help='times each reader opens the file (default: 3)')
-    parser.add_argument('--file', type=Path, help='an annotation file to open instead')
-    parser.add_argument('--only', choices=READERS, help='open the file by one reader, in this process')
+    parser.add_argument(
+        '--rounds', type=positive, default=3, help='number of times each reader opens the file (default: 3)'
+    )
+    parser.add_argument('--file', type=Path, help='annotation file to open instead of a generated one')
+    parser.add_argument('--only', choices=READERS, help='open the file with one reader, in this process')
     return parser.parse_args()
 
 

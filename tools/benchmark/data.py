@@ -1,4 +1,4 @@
-"""Images per second and core of the methods' pipelines: `python tools/benchmark/data.py`."""
+"""Measures images per second and core for the pipelines of the methods: `python tools/benchmark/data.py`."""
 
 import argparse
 import tempfile
@@ -19,8 +19,8 @@ from mmdecouple.utils.files import check_writable, write_json
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seconds', type=real(0.01), default=5, help='time spent on each row')
-    parser.add_argument('--json', help='file to write the figures to')
+    parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row')
+    parser.add_argument('--json', help='file for the results')
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Seconds, peak memory and counted operations of the training steps of one variant, in this process."""
+"""Measures time, peak memory and operations of the training steps of one variant, in this process."""
 
 import argparse
 import resource

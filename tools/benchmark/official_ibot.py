@@ -1,7 +1,7 @@
-"""The official iBOT step, run from a checkout of `bytedance/ibot` outside of this repository.
+"""Runs the official iBOT step from a checkout of `bytedance/ibot` outside this repository.
 
-It is the official `train_one_epoch` itself, fed with a batch that is ready and with our masks; what an old checkout
-lacks is stubbed as for the golden numbers of the tests, so this needs a clone of the repository.
+It calls the official `train_one_epoch` with a prepared batch and our masks. Modules that the old checkout
+lacks are stubbed as for the golden numbers of the tests, so this requires a clone of the repository.
 """
 
 import argparse

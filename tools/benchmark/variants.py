@@ -1,7 +1,7 @@
 """The models that the step benchmark compares.
 
-Every variant is a shipped config, resized by the options. All iBOT variants take iBOT's block masks, so that a ratio
-shows the branch and not another number of masked patches.
+Every variant is a shipped config, resized by the options. All iBOT variants use iBOT's block masks, so that a ratio
+shows the effect of the branch and not of a different number of masked patches.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Writes the table of all metrics into docs/measuring_coupling.md, from the `MetricSpec`s of the measures."""
+"""Writes the table of all metrics to docs/measuring_coupling.md, from the `MetricSpec`s of the measures."""
 
 import re
 from pathlib import Path

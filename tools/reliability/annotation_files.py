@@ -1,4 +1,4 @@
-"""Mutated COCO annotation files: from bytes that are no JSON to a single wrong number."""
+"""Mutated COCO annotation files: from bytes that are not JSON to a single wrong number."""
 
 import copy
 import json

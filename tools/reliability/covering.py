@@ -1,4 +1,4 @@
-"""Which tests run a statement, and running them in a fork of this process."""
+"""The tests that execute a statement, and running them in a fork of this process."""
 
 import ast
 import os
@@ -32,7 +32,7 @@ class CoveringTests:
     def __init__(self, coverage: str, durations: str) -> None:
         for file in (coverage, durations):
             if not Path(file).is_file():
-                raise MissingFile(f'mutants: there is no file {file}; the command that makes it is in --help.')
+                raise MissingFile(f'mutants: {file} does not exist; --help shows the command that creates it.')
         self.seconds = defaultdict(float)
         text = Path(durations).read_text()
         self._failing = set(re.findall(r'^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$', text, re.M))

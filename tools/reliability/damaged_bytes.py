@@ -1,4 +1,4 @@
-"""Damaged bytes: flipped, cut, repacked with right checksums, and pickles that name other things."""
+"""Damaged bytes: flipped, truncated, repacked with correct checksums, and pickles with other names."""
 
 import io
 import random

@@ -1,11 +1,11 @@
-"""Tries mutated files and configs: each must end in success or in one line, in time, and within its folder.
+"""Tests mutated files and configs: each must end in success or a one-line error, in time, and within its folder.
 
     python tools/reliability/fuzz.py annotations --trials 20000
     python tools/reliability/fuzz.py weights --trials 2000
     python tools/reliability/fuzz.py configs --trials 500
 
-Prints how the trials ended, with the commonest lines, and keeps what failed in OUT/failures. Exit code 1 if any did.
-The same seed gives the same trials.
+Prints how the trials ended, with the most frequent messages, and keeps failures in OUT/failures. The exit code is 1 if
+any trial failed. The same seed gives the same trials.
 """
 
 import argparse
@@ -35,10 +35,10 @@ CAMPAIGNS = {
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=CAMPAIGNS, help='what is mutated')
-    parser.add_argument('--trials', type=positive, help='how many (default: 20000, 2000, 500)')
-    parser.add_argument('--seed', type=whole, default=0, help='of the mutations (default: 0)')
-    parser.add_argument('--seconds', type=positive, default=20, help='longest time of a trial (default: 20)')
+    parser.add_argument('what', choices=CAMPAIGNS, help='kind of input to mutate')
+    parser.add_argument('--trials', type=positive, help='number of trials (default: 20000, 2000, 500)')
+    parser.add_argument('--seed', type=whole, default=0, help='seed of the mutations (default: 0)')
+    parser.add_argument('--seconds', type=positive, default=20, help='time limit per trial in seconds (default: 20)')
     parser.add_argument('--out', default='work_dirs/fuzz', help='folder of the trials and their failures')
     return parser.parse_args(words)
 

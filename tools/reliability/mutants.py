@@ -1,14 +1,14 @@
-"""Changes the package in one place at a time and counts how many of these mutants the tests notice.
+"""Changes the package in one place at a time and counts how many of these mutants the tests detect.
 
     pip install cosmic-ray pytest-cov
     OMP_NUM_THREADS=1 pytest -n 2 --cov=mmdecouple --cov-context=test --cov-report= --durations=0 > durations.txt
     OMP_NUM_THREADS=1 python tools/reliability/mutants.py --mutants 320 --seed 0
 
-The mutants are written into the files of the checkout and taken back: use a clone that nothing else reads. A place is
-drawn first and then one of the mutations that `cosmic-ray` knows for it, so that an expression with eleven of them
-counts once. A mutant is tried on the tests that run its statement, until one of them fails; the others are printed at
-the end. Outcomes are appended to OUT/seed_N.jsonl, and a second start continues from there. `--part 1/2` and
-`--part 2/2` share the work of two clones.
+The mutants are written to the files of the checkout and reverted: use a clone that nothing else reads. A place is
+drawn first and then one of the mutations that `cosmic-ray` offers for it, so that an expression with eleven of them
+counts once. A mutant is tested with the tests that run its statement, until one of them fails; the undetected ones are
+printed at the end. Outcomes are appended to OUT/seed_N.jsonl, and a second start continues from there. `--part 1/2`
+and `--part 2/2` divide the work between two clones.
 """
 
 import argparse
@@ -98,7 +98,9 @@ def sample(number: int, seed: int, rooms: list[str]) -> list[Mutant]:
         if not inside and not LEFT_OUT.search(spec.operator_name):
             places[file, start, end, kind].append(Mutant(file, (start[0], end[0]), spec.operator_name, spec.occurrence))
     if number > len(places):
-        raise UserError(f'mutants: there are {len(places)} places to mutate, got --mutants {number}.')
+        raise UserError(
+            f'mutants: --mutants must be at most {len(places)}, the number of places to mutate, got {number}.'
+        )
     draw = random.Random(seed)
     return [draw.choice(places[key]) for key in draw.sample(sorted(places), number)]
 
@@ -150,8 +152,8 @@ def _changed(one: str, other: str) -> str:
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--mutants', type=positive, default=320, help='how many (default: 320)')
-    parser.add_argument('--seed', type=whole, default=0, help='of the sample (default: 0)')
+    parser.add_argument('--mutants', type=positive, default=320, help='number of mutants (default: 320)')
+    parser.add_argument('--seed', type=whole, default=0, help='seed of the sample (default: 0)')
     parser.add_argument(
         '--rooms',
         nargs='+',
@@ -161,10 +163,12 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         help=f'folders of the package (default: {" ".join(ROOMS)})',
     )
     parser.add_argument('--part', default='1/1', metavar='I/N', help='every N-th mutant from the I-th (default: 1/1)')
-    parser.add_argument('--coverage', default='.coverage', help="coverage's data, with contexts (default: .coverage)")
-    parser.add_argument('--durations', default='durations.txt', help="pytest's output (default: durations.txt)")
+    parser.add_argument('--coverage', default='.coverage', help='coverage data with contexts (default: .coverage)')
+    parser.add_argument(
+        '--durations', default='durations.txt', help='output of pytest with durations (default: durations.txt)'
+    )
     parser.add_argument('--out', default='work_dirs/mutants', help='folder of the outcomes')
-    parser.add_argument('--again', metavar='REGEX', help='tries known mutants again whose name has this in it')
+    parser.add_argument('--again', metavar='REGEX', help='repeat known mutants that contain this text in their name')
     return parser.parse_args(words)
 
 

@@ -1,4 +1,4 @@
-"""Contents of another structure: tensors, names and stored configs that no honest file has."""
+"""Contents with another structure: tensors, names and stored configs that no genuine file has."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Random overrides of the demo's configs: a short training run with one key misspelt or one value wrong."""
+"""Random overrides of the demo configs: a short training run with one misspelled key or one wrong value."""
 
 import json
 import random
@@ -162,7 +162,7 @@ def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], N
             end = stop.code or 0
         if end:
             raise SystemExit(end)
-        # A run that says that it succeeded has weights to show, and has read what it was told.
+        # A run that reports success must have written weights and read its override.
         if run.unread or not any(work.glob('*.pth')):
             raise Accepted(
                 f'{Path(run.config).stem} trained with {run.words}, checkpoints: {len([*work.glob("*.pth")])}'

@@ -1,4 +1,4 @@
-"""Trials in watched child processes: what a call makes of a hostile input, and whether it leaves its folder."""
+"""Trials in monitored child processes: how a call handles a hostile input, and whether it leaves its folder."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Mutated weight files, and what the readers of weights make of them."""
+"""Mutated weight files, and how the readers of weights handle them."""
 
 import io
 import pickle

@@ -2,4 +2,6 @@
 # CR inter 1.35. Not yet run here. Written by `tools/ablate.py rcc_augmentation --write-configs` from
 # ../rcc_augmentation.yml.
 _base_ = ['../../ibot/ibot_vit-s16_8x64-800e_coco.py']
-model = dict(mim_mask=dict(_delete_=True, preset='release', type='RegionCollaborativeCutout'))
+model = dict(
+    mim_mask=dict(
+        _delete_=True, preset='release', type='RegionCollaborativeCutout'))

@@ -3,15 +3,13 @@
 # ../rcc_augmentation.yml.
 _base_ = ['../../soco/soco-c4_r50_8xb128-800e_coco.py']
 model = dict(
-    data_preprocessor=dict(
-        batch_stages=[
-            dict(
-                mask=dict(preset='paper', type='RegionCollaborativeCutout'),
-                mask_stride=16,
-                on_regions=True,
-                type='CutViews',
-                views=[1],
-            )
-        ]
-    )
-)
+    data_preprocessor=dict(batch_stages=[
+        dict(
+            mask=dict(preset='paper', type='RegionCollaborativeCutout'),
+            mask_stride=16,
+            on_regions=True,
+            type='CutViews',
+            views=[
+                1,
+            ]),
+    ]))
