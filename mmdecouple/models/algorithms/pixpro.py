@@ -1,4 +1,4 @@
-"""PixPro: the propagated features of a position agree with those of near positions in another view."""
+"""PixPro: consistency of propagated features with the features of close positions in another view."""
 
 import torch
 import torch.nn.functional as F
@@ -25,15 +25,15 @@ class PixPro(DenseAlgorithm):
         predictor: Config of the propagation module, which the teacher has not.
         distance_threshold: Positions closer than this, in diagonals of the larger of their two cells, match; above 0.
         instance_predictor: Config of the predictor of the instance branch, a `PixelMLP`; None for no such branch.
-            `neck.instance` has to say the same.
+            `neck.instance` must agree.
         instance_weight: w, above 0.
         **kwargs: As for `DenseAlgorithm`; `neck` is a `PixelHeads`.
 
     Raises:
         ValueError: For samples without geometry.
 
-    Source: arXiv 2011.10043; `zdaxie/PixPro contrast/models/PixPro.py` (MIT). Its passes are kept apart, as batch norm
-        sees one view at a time there; a decoupled view joins the pass of the view that it is made of.
+    Source: arXiv 2011.10043; `zdaxie/PixPro contrast/models/PixPro.py` (MIT). As there, each view has a pass of
+        its own, so that batch norm sees one view at a time; a decoupled view joins the pass of its own view.
     """
 
     flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, on_geometry=True)
@@ -54,7 +54,7 @@ class PixPro(DenseAlgorithm):
         super().__init__(predictor=predictor, **kwargs)
         self._needs('neck', 'a PixelHeads', 'dense')
         if (self.neck.instance is None) != (instance_predictor is None):
-            check.refuse('instance_predictor', 'and neck.instance belong together; set both, or neither')
+            check.refuse('instance_predictor', 'and model.neck.instance must be set together')
         self.instance_predictor = None if instance_predictor is None else MODELS.build(instance_predictor)
         self.distance_threshold = distance_threshold
         self.instance_weight = instance_weight

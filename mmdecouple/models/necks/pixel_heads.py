@@ -1,4 +1,4 @@
-"""PixPro's heads: projections of the positions of a map, and propagation between them."""
+"""PixPro's heads: projections of the positions of a map, and propagation between the positions."""
 
 from collections import OrderedDict
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
-# Keeps the slope of a root finite where the similarity is zero.
+# Keeps the derivative of a power below 1 finite where the similarity is zero.
 _LEAST_SIMILARITY = 1e-6
 
 
@@ -86,10 +86,10 @@ class PixelHeads(BaseModule):
 
 @MODELS.register_module()
 class PixelPropagationModule(BaseModule):
-    """Each position takes in the transformed features of the positions that are similar to it.
+    """PixPro's pixel propagation: transformed features of all positions of a view, weighted by similarity.
 
-    y_i = sum_j max(cos(x_i, x_j), 0)^gamma g(x_j) / |g(x_j)| over all positions j of a view. The paper's eq. 3 leaves
-    out the division by |g(x_j)|, which the authors' code has.
+    y_i = sum_j max(cos(x_i, x_j), 0)^gamma g(x_j) / |g(x_j)| over the positions j of a view. g(x_j) is normalized as in
+    the authors' code; the paper's eq. 3 has no normalization.
 
     Args:
         channels: C, channels of the positions.
