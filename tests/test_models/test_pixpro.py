@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmengine.structures import BaseDataElement
 
 from mmdecouple.engine.lars import SoCoLARS
-from mmdecouple.models import PixelMLP, PixelPropagationModule, Samples, Step
+from mmdecouple.models import PixelPropagationModule, Samples, Step
 from mmdecouple.models.algorithms.soco import pair_loss
 from mmdecouple.models.close_pairs import close_pairs
 from mmdecouple.registry import TRANSFORMS
@@ -297,12 +297,3 @@ def test_samples_without_geometry_get_one_line():
     with pytest.raises(ValueError, match='PixPro: the samples have no geometry.*PackViews') as caught:
         losses_of(build(pixpro()), batch(4))
     assert '\n' not in str(caught.value)
-
-
-def test_two_layers_of_a_head_are_convolutions_around_norm_and_relu():
-    mlp = PixelMLP(3, 5, 2, BN).eval()
-    maps = torch.randn(2, 3, 2, 2)
-    rows = maps.permute(0, 2, 3, 1)
-    hidden = (rows @ mlp.linear1.weight[:, :, 0, 0].T + mlp.linear1.bias) / (1 + mlp.bn1.eps) ** 0.5
-    expected = hidden.relu() @ mlp.linear2.weight[:, :, 0, 0].T + mlp.linear2.bias
-    assert torch.allclose(mlp(maps).permute(0, 2, 3, 1), expected, atol=1e-5)
