@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdecouple.ablation.configs import write_configs
 from mmdecouple.ablation.fill import Filling
-from mmdecouple.ablation.render import print_table
+from mmdecouple.ablation.row_configs import write_configs
 from mmdecouple.ablation.table import SCALES, Table
+from mmdecouple.ablation.table_text import print_table
 from mmdecouple.ablation.yaml_table import read_table, table_names
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program

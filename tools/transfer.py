@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
@@ -24,9 +23,12 @@ from mmdecouple.utils.files import check_writable
 
 
 def parse_args() -> argparse.Namespace:
+    from mmdecouple.downstream.archs import ARCHS
+    from mmdecouple.downstream.tasks import TASKS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a pre-training run, or a file of another project')
-    parser.add_argument('--task', required=True, metavar='TASK', help=f'downstream task: {", ".join(task_names())}')
+    parser.add_argument('--task', required=True, metavar='TASK', help=f'downstream task: {", ".join(TASKS)}')
     parser.add_argument(
         '--smoke',
         choices=['coco128', 'scenes', 'overfit'],
@@ -38,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         '--arch',
         metavar='ARCH',
         help="network that replaces the protocol's; its results are not comparable with published ones: "
-        f'{", ".join(arch_names())}',
+        f'{", ".join(ARCHS)}',
     )
     parser.add_argument(
         '--method',
@@ -81,40 +83,15 @@ def parse_args() -> argparse.Namespace:
         'scaled in proportion unless auto_scale_lr.enable=False',
     )
     args = parser.parse_args()
-    if args.task not in task_names():
-        parser.error(f'unknown task {args.task!r}; tasks: {", ".join(task_names())}')
-    if args.arch is not None and args.arch not in arch_names():
-        parser.error(f'unknown network {args.arch!r}; networks: {", ".join(arch_names())}')
+    if args.task not in TASKS:
+        parser.error(f'unknown task {args.task!r}; tasks: {", ".join(TASKS)}')
+    if args.arch is not None and args.arch not in ARCHS:
+        parser.error(f'unknown network {args.arch!r}; networks: {", ".join(ARCHS)}')
     if args.launcher == 'slurm' and not args.partition:
         parser.error('--launcher slurm requires --partition')
     if args.launcher == 'none' and args.gpus > 1:
         parser.error(f'--gpus {args.gpus} requires --launcher')
     return args
-
-
-def show(row: dict, console: Console, folder: Path) -> None:
-    """Print the metrics of a row."""
-    table = Table(title=f'{row["method"]} ({row["role"]}) on {row["task"]}', title_justify='left')
-    table.add_column('metric')
-    table.add_column('value', justify='right')
-    for name, value in row['metrics'].items():
-        table.add_row(name, f'{value:.4g}')
-    console.print(table)
-    if not row['metrics']:
-        console.print('The evaluator returned no metrics: no prediction reached its threshold.')
-    console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
-
-
-def task_names() -> list[str]:
-    from mmdecouple.downstream.tasks import TASKS
-
-    return list(TASKS)
-
-
-def arch_names() -> list[str]:
-    from mmdecouple.downstream.archs import ARCHS
-
-    return list(ARCHS)
 
 
 def main() -> None:
@@ -124,31 +101,13 @@ def main() -> None:
         if args.work_dir:
             check_writable(Path(args.work_dir) / 'transfer_config.py')
         choose_device(args.device)
+        from mmdecouple.downstream.results import print_row
         from mmdecouple.downstream.transfer import Transfer
 
-        transfer = Transfer(
-            args.checkpoint,
-            args.task,
-            args.smoke,
-            arch=args.arch,
-            method=args.method,
-            role=args.role,
-            data_root=args.data_root,
-            options=args.cfg_options,
-            seed=args.seed,
-            launcher=args.launcher,
-            gpus=args.gpus,
-            partition=args.partition,
-            work_dir=args.work_dir,
-            root=args.root,
-            device=args.device,
-            precision=args.precision,
-            faster_coco_eval=args.faster_coco_eval,
-            allow_pickle=args.allow_pickle,
-            command=['python', *sys.argv],
-        )
+        settings = {key: value for key, value in vars(args).items() if key != 'cfg_options'}
+        transfer = Transfer(**settings, options=args.cfg_options, command=['python', *sys.argv])
         transfer.prepare()
-        show(transfer.run(), Console(), Path(args.root))
+        print_row(transfer.run(), Console(), Path(args.root))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Dense positions of two views that show nearly the same place of their image."""
+"""Pairs of dense positions of two views that are close in the source image."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def close_pairs(geometry: Tensor, grid: Sequence[int], threshold: float) -> Tensor:
-    """Which dense positions of two views are close in their image.
+    """Returns which dense positions of two views are close in the source image.
 
     Centers of cells are compared in the units of the authors' code, in which the image has width and height 1 and a
     window of w pixels the width (w - 1) / (W - 1). The unit of distance is the diagonal of the larger of the two cells.

@@ -185,7 +185,7 @@ def test_the_config_of_a_checkpoint_without_a_record_still_tells_the_batch(finis
     'change, said',
     [
         (lambda checkpoint: checkpoint.pop('optimizer'), 'it has no optimizer'),
-        (lambda checkpoint: checkpoint.update(meta=None), 'its meta is no dict'),
+        (lambda checkpoint: checkpoint.update(meta=None), 'its meta is not a dict'),
         (lambda checkpoint: checkpoint['meta'].update(iter='8'), "its meta.iter is '8'"),
     ],
 )

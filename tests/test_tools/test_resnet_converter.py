@@ -306,14 +306,14 @@ class Trap:
         ),
         (
             lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000],
-            'is truncated or no pickle',
+            'is truncated or not a pickle',
         ),
         (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
         (
             lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
             "have Caffe2's names.*R-50.pkl",
         ),
-        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known'),
+        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no supported ResNet'),
     ],
 )
 def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
@@ -349,7 +349,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
         (
             lambda: change('layer4.2.conv1.weight', torch.ones(1)),
             'mmdecouple',
-            'has no place for layer4.2.conv1.weight',
+            'has the unknown tensors layer4.2.conv1.weight',
         ),
         (lambda: change('layer1.0.conv1.weight', torch.ones(64, 64, 1, 1)), 'mmdecouple', 'shape of layer1.0.conv1'),
         (
@@ -362,7 +362,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
             'soco',
             'holds both networks of SoCo, but the checkpoint lacks predictor.fc0.',
         ),
-        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no ResNet that is known'),
+        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no supported ResNet'),
     ],
 )
 def test_a_file_that_is_not_whole_ends_in_one_line_and_leaves_nothing(content, to, line, run, tmp_path, capsys):

@@ -15,19 +15,13 @@ from rich.console import Console
 
 from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.measures.inter_coupling import REMOVALS
-from mmdecouple.evaluation.probes.manifest import write_manifest
 from mmdecouple.networks.network import LAYER, TRUST
-from mmdecouple.networks.open_networks import open_networks
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
-from mmdecouple.utils.files import check_writable
-from mmdecouple.visualization.coupling import Draws, Reading, add_differences, draw_figures
+from mmdecouple.visualization.coupling_tool import DRAWS, draw_network_figures, measure_networks
 from mmdecouple.visualization.map_tool import layer_title
-from mmdecouple.visualization.runs import Run
-from mmdecouple.visualization.terminal import full_table
-
-DRAWS = 'draws.json'
+from mmdecouple.visualization.terminal import print_reports
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -95,64 +89,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
-    """Table of all numbers with their intervals and differences, then the remarks on the draws."""
-    reference, first = next(iter(reports.items()))
-    if not console.is_terminal:
-        # A log has no width, and rich would fold the numbers to one of 80 columns.
-        console = Console(width=48 + 32 * len(reports))
-    console.print(full_table(reports, layer))
-    if len(reports) > 1:
-        console.print(
-            f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
-            'numbers that are means over the drawn items.',
-            highlight=False,
-        )
-    for note in first['notes']:
-        console.print(f'note: {note}', highlight=False)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     console = Console()
     with program():
         choose_device(args.device)
-        networks = open_networks(
-            args.networks,
-            args.names,
-            taken=(Path(DRAWS).stem,),
-            measured=args.measured,
-            layer=args.layer,
-            seed=args.seed,
-            allow_pickle=args.allow_pickle,
-        )
-        paths = {name: args.json or args.out / f'{name}.json' for name in networks}
-        for path in paths.values():
-            check_writable(path)
-        if args.manifest and not Path(args.manifest).is_file():
-            check_writable(args.manifest)
-        draws = Draws(
-            args.dataset, args.size, args.cell, args.seed, args.manifest, args.measures, args.limit, args.removal
-        )
-        dataset = draws.build(networks)
-        if args.json is None and args.manifest is None:
-            write_manifest(args.out / DRAWS, dataset.manifest)
-        reading = Reading(args.layer, args.measured, args.batch_size, args.workers, args.remeasure)
         say = partial(console.print, highlight=False, soft_wrap=True)
         try:
-            reports = {
-                name: reading.measure(name, network, paths[name], dataset, say) for name, network in networks.items()
-            }
+            networks, reports, paths = measure_networks(args, say)
         except KeyboardInterrupt:
             console.print('Stopped; run the same command to continue from the finished measurements.')
             sys.exit(130)
-        add_differences(reports, paths)
         print_reports(reports, layer_title(args.layer), console)
         for path in paths.values():
             say(f'report: {path}')
         if args.json is None:
-            runs = [Run(name, reports[name], checkpoint=network.checkpoint) for name, network in networks.items()]
-            for path in draw_figures(runs, args.out):
+            for path in draw_network_figures(networks, reports, args.out):
                 say(f'figure: {path}')
 
 

@@ -17,7 +17,7 @@ from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, check_page, free_port, write_page
-from mmdecouple.visualization.sample_images import WORDS, read_sample_images
+from mmdecouple.visualization.sample_images import SOURCES, read_sample_images
 
 SIZE = 448
 LIMIT = 24
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
         'timm:NAME or timm:NAME=FILE; without --images, the last argument gives the images',
     )
-    parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
+    parser.add_argument('--images', nargs='+', metavar='IMAGES', help=SOURCES)
     parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the networks, in order')
     parser.add_argument(
         '--size',

@@ -10,18 +10,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.evaluation.mask_statistics import MASK_TYPES, mask_config, mask_statistics
-from mmdecouple.masks import PRESETS, RegionCollaborativeCutout
-from mmdecouple.runs.progress import shown_progress
+from mmdecouple.evaluation.mask_statistics import MASK_TYPES, mask_setup, mask_statistics
+from mmdecouple.masks import PRESETS
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, real, seed
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
-from mmdecouple.visualization.mask_figures import figure_11, figure_12, figure_13
-from mmdecouple.visualization.sample_images import WORDS
+from mmdecouple.visualization.mask_figures import draw_figure, ratio_lines
+from mmdecouple.visualization.sample_images import SOURCES
 from mmdecouple.visualization.style import save_png
 
 MOST_CELLS = 1024
@@ -62,7 +60,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=['scenes'],
         metavar='IMAGES',
-        help=f'at least two images for figure 13, each the background of another: {WORDS} (default: scenes)',
+        help=f'at least two images for figure 13, each the background of another: {SOURCES} (default: scenes)',
     )
     parser.add_argument('--limit', type=positive, default=6, help='maximum number of images for figure 13 (default: 6)')
     parser.add_argument(
@@ -87,7 +85,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             out = args.out or Path(f'figure_{args.figure}.png')
             for path in (out, out.with_suffix('.npz')):
                 check_writable(path)
-            figure, arrays = draw_figure(args)
+            masks = mask_setup(args.mask, args.size, args.cut_ratio, args.preset, args.grid)
+            figure, arrays = draw_figure(args.figure, args.seed, args.images, args.limit, masks)
+            for line in ratio_lines(arrays):
+                print(line)
             print(f'Figure {args.figure}: {save_png(figure, out)}')
             print(f'arrays: {write_arrays(out.with_suffix(".npz"), **arrays)}')
         else:
@@ -98,46 +99,16 @@ def measure(args: argparse.Namespace) -> None:
     """Measure one kind of mask, print the figures, and write them if asked."""
     if args.json:
         check_writable(args.json)
-    size, config, regions = settings(args)
+    size, config, regions = mask_setup(args.mask, args.size, args.cut_ratio, args.preset, args.grid)
     found = mask_statistics(config, regions, size, args.count, args.seed)
     table = Table('statistic', 'value', title=f'{args.count} masks "{args.mask}", {size[0]} x {size[1]} cells')
     for name, value in found.items():
         table.add_row(name, f'{value:.4f}')
     Console().print(table)
     if args.json:
-        used = dict(
-            mask=args.mask,
-            size=list(size),
-            grid=regions.grid,
-            preset=args.preset,
-            cut_ratio=args.cut_ratio,
-            count=args.count,
-            seed=args.seed,
-            config=config,
-        )
+        given = {key: getattr(args, key) for key in ('preset', 'cut_ratio', 'count', 'seed')}
+        used = dict(mask=args.mask, size=list(size), grid=regions.grid, **given, config=config)
         write_json(args.json, {**found, 'settings': used}, indent=2)
-
-
-def settings(args: argparse.Namespace) -> tuple[tuple[int, int], dict, RegionCollaborativeCutout]:
-    """Cells of a mask, the config of its sampler, and the regions against which it is measured."""
-    grid = dict(preset=args.preset, grid=args.grid)
-    size = args.size[0], args.size[-1]
-    return size, mask_config(args.mask, args.cut_ratio, **grid), RegionCollaborativeCutout(**grid)
-
-
-def draw_figure(args: argparse.Namespace) -> tuple[Figure, dict]:
-    """A figure of the paper, and the arrays behind it."""
-    if args.figure == 11:
-        with shown_progress('numbers of regions') as progress:
-            figure, arrays = figure_11(args.seed, progress)
-        for name in filter('numbers'.__ne__, arrays):
-            means = (f'N={number}: {mean:.3f}' for number, (mean, _) in zip(arrays['numbers'], arrays[name]))
-            print(f'{name:12}', ' '.join(means))
-        return figure, arrays
-    if args.figure == 12:
-        return figure_12(args.seed)
-    size, config, regions = settings(args)
-    return figure_13(args.images, args.limit, config, regions, size, args.seed)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> list[dict]:
-    """MoCo v2's pipeline, or its geometric half."""
+    """Returns the pipeline of MoCo v2, or its geometric part."""
     colors = [
         dict(type='mmdecouple.RandomColorJitter'),
         dict(type='mmdecouple.RandomGrayscale'),
@@ -40,18 +40,18 @@ def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> 
 
 
 def shipped(name: str, proposals: dict | None = None) -> list[dict]:
-    """The pipeline of a data set base of this package; `proposals` replaces its first step, which reads a file."""
+    """Returns the pipeline of a base config; `proposals` replaces its first step, which reads a file."""
     pipeline = load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
     return [proposals, *pipeline[1:]] if proposals else pipeline
 
 
 def select(results: dict) -> int:
-    """Number of proposals that selective search finds in an image."""
+    """Returns the number of proposals that selective search finds in an image."""
     return len(filter_proposals(selective_search(results['img']), results['ori_shape']))
 
 
 def write_photos(folder: Path, count: int = 16) -> None:
-    """JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
+    """Writes JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
     rng = np.random.default_rng(0)
     for index in range(count):
         image = np.zeros((480, 640, 3), np.float32)
@@ -63,7 +63,7 @@ def write_photos(folder: Path, count: int = 16) -> None:
 
 
 def images_per_second(dataset, seconds: float) -> float:
-    """Samples of a data set made by this one process in a second of processor time."""
+    """Returns the samples per second of processor time that this process loads from a data set."""
     for index in range(min(8, len(dataset))):
         dataset[(0, index)]
     made, start = 0, time.process_time()

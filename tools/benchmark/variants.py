@@ -76,7 +76,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
 
 
 def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
-    """One of our variants or mmpretrain's, initialized and in train mode, and its optimizer."""
+    """Returns the initialized model of a variant in training mode, and its optimizer."""
     cfg = config_of(variant, args)
     init_default_scope('mmdecouple')
     if variant == 'mmpretrain':
@@ -98,7 +98,7 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
 
 
 def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
-    """The batch: uint8 noise, as views come from the workers."""
+    """Returns a batch of views with uint8 noise, in the form in which workers return views."""
     local = '-mc' in variant or variant.startswith('leopart')
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
@@ -108,7 +108,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """What the workers add to the views: four proposals for SoCo, crop windows of one image for Leopart and PixPro."""
+    """Returns the samples that belong to the views: four proposals for SoCo, or crop windows for Leopart and PixPro."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmdecouple.datasets.coco_subset import read_annotations, take_share
+from mmdecouple.datasets.coco_subset import read_annotations, take_fraction
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, seed
 from mmdecouple.utils.files import check_writable, write_text
@@ -39,7 +39,7 @@ def main() -> None:
             check_writable(target)
         content = read_annotations(source)
         for (percent, number), target in targets.items():
-            share = take_share(content, percent, number)
+            share = take_fraction(content, percent, number)
             write_text(target, json.dumps(share))
             print(f'{target}: {len(share["images"])} images, {len(share["annotations"])} objects')
 

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.weights.files import read_weights, write_weights
 from mmdecouple.weights.formats.resnet import ROLES, WRITABLE, from_ours, to_ours
 from mmdecouple.weights.formats.resnet_names import FORMATS
 from mmdecouple.weights.readers.numpy_pickles import write_numpy_pickle
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 # The formats that hold one backbone, and what detectron2 must be given with it.
 LONE = ('torchvision', 'detectron2')

@@ -11,30 +11,24 @@ one backbone, the teacher's unless --role selects the other.
 import argparse
 import os.path as osp
 from collections import Counter
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.weights.files import read_weights, write_weights
 from mmdecouple.weights.formats.vit import (
     FORMATS,
     ROLES,
+    WHOLE,
     WRITABLE,
     ViTWeights,
-    from_ours,
-    ibot_checkpoint,
-    leopart_checkpoint,
-    own_checkpoint,
     roles_of,
     to_ours,
     vit_arch,
+    vit_checkpoint,
 )
-
-# Formats that hold student, teacher and heads.
-WHOLE = ('mmdecouple', 'ibot', 'leopart')
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
@@ -74,7 +68,7 @@ def main(words: list[str] | None = None) -> None:
         networks = [
             to_ours(content, role, args.source_format, repr(args.source)) for role in (ROLES if both else (role,))
         ]
-        out = convert(networks, args.to)
+        out = vit_checkpoint(networks, args.to)
         if args.to == 'mmdecouple':
             origin = dict(file=osp.basename(args.source), format=networks[0].format, networks=len(networks))
             out = dict(meta=dict(converted_from=origin), state_dict=out)
@@ -96,22 +90,6 @@ def main(words: list[str] | None = None) -> None:
             f'{" and ".join(ROLES) if both else role if roles else "one network"}, '
             f'{" + ".join(str(len(network.backbone)) for network in networks)} backbone tensors.'
         )
-
-
-def convert(networks: list[ViTWeights], format: str) -> dict[str, Any]:
-    """Content of the file to write.
-
-    Args:
-        networks: Teacher and student, or the one network to convert.
-        format: One of `WRITABLE`.
-    """
-    if format == 'mmdecouple':
-        return own_checkpoint(networks[-1], *networks[:-1])
-    if len(networks) == 2:
-        write = ibot_checkpoint if format == 'ibot' else leopart_checkpoint
-        return write(student=networks[1], teacher=networks[0])
-    state = from_ours(networks[0].backbone, format)
-    return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
 def key_table(source: ViTWeights, target: ViTWeights, format: str) -> Table:

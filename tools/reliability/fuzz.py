@@ -24,8 +24,8 @@ from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.files import check_writable, write_bytes, write_json
 
-# What is tried -> module beside this one, trials by default, trials of one child process, whether they start
-# programs of their own accord.
+# Kind of input -> module in this folder, default number of trials, trials per child process, whether trials may start
+# programs.
 CAMPAIGNS = {
     'annotations': ('annotation_files', 20_000, 500, False),
     'weights': ('weight_files', 2000, 20, False),
@@ -52,8 +52,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def campaign(args: argparse.Namespace, out: Path) -> int:
-    """Runs the trials, prints and writes their counts; returns the exit code."""
-    # Here alone: the child processes inherit what is imported, and --help needs none of it.
+    """Runs the trials, prints and writes their counts, and returns the exit code."""
+    # Imported here, because the child processes inherit these modules, and --help does not use them.
     import torch
     from trials import FAILURES, run_trials
 
@@ -74,11 +74,11 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
         kinds[outcome.kind] += 1
         slowest = max(slowest, outcome.seconds)
         if outcome.kind == 'refused':
-            lines[' '.join(word for word in outcome.told.split() if word.isalpha())[:70]] += 1
+            lines[' '.join(word for word in outcome.message.split() if word.isalpha())[:70]] += 1
         if outcome.kind in FAILURES:
             write_bytes(out / 'failures' / f'{number:05}.pkl', pickle.dumps(payload))
             write_bytes(
-                out / 'failures' / f'{number:05}.txt', f'{outcome.kind}\n{outcome.told}\n'.encode(errors='replace')
+                out / 'failures' / f'{number:05}.txt', f'{outcome.kind}\n{outcome.message}\n'.encode(errors='replace')
             )
     failed = sum(kinds[kind] for kind in FAILURES)
     write_json(

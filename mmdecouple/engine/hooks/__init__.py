@@ -10,6 +10,7 @@ from mmdecouple.engine.hooks.rank_meter_hook import RankMeterHook
 from mmdecouple.engine.hooks.remarks_hook import RemarksHook
 from mmdecouple.engine.hooks.seed_hook import SeedHook
 from mmdecouple.engine.hooks.teacher_hook import TeacherHook
+from mmdecouple.engine.hooks.watchdog_hook import WatchdogHook
 
 __all__ = [
     'CouplingHook',
@@ -23,4 +24,5 @@ __all__ = [
     'RemarksHook',
     'SeedHook',
     'TeacherHook',
+    'WatchdogHook',
 ]

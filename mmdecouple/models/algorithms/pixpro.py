@@ -17,20 +17,20 @@ from .step import Step, ViewFlow
 class PixPro(DenseAlgorithm):
     """Pixel-to-propagation consistency: L_base = L_12 + L_21 (+ w L_instance).
 
-    L_ab = -2 mean_n [sum_ij A_ij cos(y_i, x'_j) / sum_ij A_ij], y the student's propagated projections of view a, x'
-    the teacher's projections of view b, A_ij whether positions i and j are close in the image (`close_pairs`). The
-    instance branch is BYOL's loss of pooled projections, in both directions.
+    L_ab = -2 mean_n [sum_ij A_ij cos(y_i, x'_j) / sum_ij A_ij], where y are the student's propagated projections of
+    view a, x' the teacher's projections of view b, and A_ij is 1 if positions i and j are close in the image
+    (`close_pairs`) and 0 otherwise. The instance branch is BYOL's loss of pooled projections, in both directions.
 
     Args:
-        predictor: Config of the propagation module, which the teacher has not.
+        predictor: Config of the propagation module, which only the student has.
         distance_threshold: Positions closer than this, in diagonals of the larger of their two cells, match; above 0.
         instance_predictor: Config of the predictor of the instance branch, a `PixelMLP`; None for no such branch.
             `neck.instance` must agree.
         instance_weight: w, above 0.
-        **kwargs: As for `DenseAlgorithm`; `neck` is a `PixelHeads`.
+        **kwargs: Arguments of `DenseAlgorithm`; `neck` is a `PixelHeads`.
 
     Raises:
-        ValueError: For samples without geometry.
+        SettingError: A value is out of range, or one half of the instance branch is missing.
 
     Source: arXiv 2011.10043; `zdaxie/PixPro contrast/models/PixPro.py` (MIT). As there, each view has a pass of
         its own, so that batch norm sees one view at a time; a decoupled view joins the pass of its own view.
@@ -52,7 +52,7 @@ class PixPro(DenseAlgorithm):
         check.block('instance_predictor', instance_predictor, optional=True)
         check.number('instance_weight', instance_weight, above=0)
         super().__init__(predictor=predictor, **kwargs)
-        self._needs('neck', 'a PixelHeads', 'dense')
+        self._require('neck', 'a PixelHeads', 'dense')
         if (self.neck.instance is None) != (instance_predictor is None):
             check.refuse('instance_predictor', 'and model.neck.instance must be set together')
         self.instance_predictor = None if instance_predictor is None else MODELS.build(instance_predictor)
@@ -60,22 +60,22 @@ class PixPro(DenseAlgorithm):
         self.instance_weight = instance_weight
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """`dense` (N, P, C) and, with the instance branch, `instance` (N, C, h, w): projections of the positions."""
+        """Returns projections: `dense` (N, P, C) and, with the instance branch, `instance` (N, C, h, w)."""
         return neck(backbone(images)[-1])
 
     def predict(self, dense: Tensor) -> Tensor:
-        """Propagated projections, (N, P, C) -> (N, P, C)."""
+        """Returns propagated projections: (N, P, C) -> (N, P, C)."""
         return self.predictor(dense)
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """Projections of both views, stacked, one pass each."""
+        """Returns the projections of both views, stacked, with one pass per view."""
         network = self.teacher
         passes = [self.encode(network.backbone, network.neck, view) for view in step.views]
         return {name: torch.cat([outputs[name] for outputs in passes]) for name in passes[0]}
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Predictions of both views, stacked, one pass each, and `dense` of the decoupled views."""
+        """Returns the predictions of both views, stacked, one pass per view, and `dense` of the decoupled views."""
         mixed = (step.views[0][:0],) * 2 if step.decoupled is None else step.decoupled.images.chunk(2)
         passes = [self._predictions(torch.cat(images)) for images in zip(step.views, mixed, strict=True)]
         size = len(step.views[0])
@@ -84,7 +84,7 @@ class PixPro(DenseAlgorithm):
         return student, None if step.decoupled is None else dense
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_12`, `loss_21`, and `loss_instance` with the instance branch."""
+        """Returns `loss_12`, `loss_21` and, with the instance branch, `loss_instance`."""
         grid = self.dense_size(step.views[0].shape[-2:])
         close = close_pairs(step.geometry, grid, self.distance_threshold)
         student, teacher = step.student, step.teacher
@@ -101,7 +101,7 @@ class PixPro(DenseAlgorithm):
         return losses
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """-4 cos of matched positions: twice PixPro's term, as L_base is a sum of two: (M, C), (M, C) -> (M,)."""
+        """Returns -4 cos of matched positions, twice PixPro's term as L_base has two: (M, C), (M, C) -> (M,)."""
         return -4 * F.cosine_similarity(student, target, dim=1)
 
     def _predictions(self, images: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Layers that several methods share."""
+"""Layers shared by several methods."""
 
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center

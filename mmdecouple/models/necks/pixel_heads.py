@@ -73,10 +73,10 @@ class PixelHeads(BaseModule):
         self.instance = PixelMLP(*sizes) if instance else None
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Projections of a map (N, C, h, w), in float32.
+        """Projects a map (N, C, h, w).
 
         Returns:
-            `dense` (N, h * w, C') and, with the instance branch, `instance` (N, C', h, w).
+            `dense` (N, h * w, C') and, with the instance branch, `instance` (N, C', h, w), in float32.
         """
         outputs = {'dense': self.dense(features).float().flatten(2).transpose(1, 2)}
         if self.instance is not None:
@@ -116,7 +116,7 @@ class PixelPropagationModule(BaseModule):
             self.transform = PixelMLP(channels, channels, channels, norm_cfg)
 
     def forward(self, dense: Tensor) -> Tensor:
-        """Propagated features of the positions of each view, (N, P, C) -> (N, P, C), in float32."""
+        """Returns the propagated features of the positions of each view, float32: (N, P, C) -> (N, P, C)."""
         with torch.autocast(dense.device.type, enabled=False):
             dense = dense.float()
             value = self.transform(dense.transpose(1, 2)[..., None])[..., 0]
