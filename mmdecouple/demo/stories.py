@@ -63,6 +63,17 @@ SOCO = Story(
     'are random boxes.',
     report='soco',
 )
+PIXPRO = Story(
+    {
+        'PixPro': 'pixpro_resnet-demo_scenes.py',
+        'PixPro-D': 'pixpro-d_resnet-demo_scenes.py',
+        'Control': 'pixpro-control_resnet-demo_scenes.py',
+    },
+    'PixPro-D is PixPro plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
+    'PixPro-D gains over Control comes from the foreign background, what Control gains over PixPro comes from the '
+    'extra loss at the same positions.',
+    report='pixpro',
+)
 LEOPART = Story(
     {'Leopart': 'leopart_vit-demo_scenes.py', 'Leopart-D': 'leopart-d_vit-demo_scenes.py'},
     'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, from which both start; on real '
@@ -70,7 +81,7 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
-STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
+STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART, 'pixpro': PIXPRO}
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this demonstrates the programs and the '
     'direction of strong effects, not the numbers of the paper.'

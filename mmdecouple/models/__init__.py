@@ -12,6 +12,7 @@ from .algorithms import (
     MisalignedDenseCL,
     MisalignedIBOT,
     MoCoV2,
+    PixPro,
     SoCo,
     SoCoFPN,
     Step,
@@ -22,7 +23,15 @@ from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
 from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
 from .losses import info_nce, sinkhorn
-from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid
+from .necks import (
+    DINOHead,
+    DynamicAlignment,
+    PixelHeads,
+    PixelMLP,
+    PixelPropagationModule,
+    PrototypeHead,
+    RegionPyramid,
+)
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
@@ -50,6 +59,10 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'NegativeQueue',
+    'PixPro',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
     'PrototypeHead',
     'RegionPyramid',
     'Samples',

@@ -22,6 +22,7 @@ _METHODS = (
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'PixPro',
     'SoCo',
     'SoCoFPN',
 )
@@ -35,6 +36,9 @@ _PARTS = (
     'DynamicAlignment',
     'EMATeacher',
     'FrozenViT',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
     'PrototypeHead',
     'RegionPyramid',
     'SplitBN',

@@ -22,6 +22,7 @@ PAIRS = [
     ('maskalign-d', 'maskalign'),
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),
+    ('pixpro-d', 'pixpro'),
     ('leopart-d', 'leopart'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),

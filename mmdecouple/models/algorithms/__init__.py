@@ -6,6 +6,7 @@ from .ibot import IBOT
 from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
+from .pixpro import PixPro
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
@@ -20,6 +21,7 @@ __all__ = [
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'PixPro',
     'SoCo',
     'SoCoFPN',
     'Step',

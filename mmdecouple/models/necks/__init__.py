@@ -2,7 +2,16 @@
 
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
+from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
 
-__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead', 'RegionPyramid']
+__all__ = [
+    'DINOHead',
+    'DynamicAlignment',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
+    'PrototypeHead',
+    'RegionPyramid',
+]
