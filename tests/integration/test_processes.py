@@ -47,8 +47,9 @@ def test_two_processes_lose_what_one_loses_on_the_joint_batch(tmp_path, method):
 
 
 @pytest.mark.slow
-def test_an_elastic_run_keeps_the_samples_of_every_step(case):
+def test_an_elastic_run_keeps_the_samples_of_every_step(tmp_path):
     """Two processes, then one, then two, at the same total batch; a rank notes which images it saw."""
+    case = write_case(tmp_path)
 
     def life(processes, batch, until, *arguments):
         options = (f'train_dataloader.batch_size={batch}',)
