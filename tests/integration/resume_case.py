@@ -1,5 +1,6 @@
 """A tiny run of each method for the tests of interruptions and processes, and hooks that interrupt it."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -233,6 +234,23 @@ class HangingViews(MultiView):
 def hang():
     while True:
         time.sleep(1)
+
+
+@HOOKS.register_module()
+class SamplesHook(Hook):
+    """Writes the images of every iteration to a file of its own, and stops the run at one."""
+
+    def __init__(self, folder: str, stop: int) -> None:
+        self.folder, self.stop = Path(folder), stop
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.folder.mkdir(exist_ok=True)
+        names = [Path(sample.img_path).name for sample in data_batch['data_samples']]
+        (self.folder / f'{runner.iter}_{runner.rank}.json').write_text(json.dumps(names))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 == self.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @HOOKS.register_module()
