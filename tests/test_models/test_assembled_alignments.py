@@ -11,7 +11,13 @@ from torch import Tensor
 from mmdecouple.registry import MODELS
 
 from . import test_leopart, test_maskalign, test_soco
-from .assembled import D_FORM, cross_entropy, nce, step
+from .assembled import (
+    D_FORM,
+    cross_entropy,
+    in_float64,  # noqa: F401
+    nce,
+    step,
+)
 from .conftest import batch, densecl
 from .golden_models import ibot
 

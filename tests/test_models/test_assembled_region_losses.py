@@ -8,7 +8,7 @@ from torch import Tensor
 from mmdecouple.decoupling.regions import uncut_share
 
 from . import test_leopart, test_soco, test_soco_fpn
-from .assembled import D_FORM, check, cross_entropy, decoupled_terms, step, uncut_cells
+from .assembled import D_FORM, check, cross_entropy, decoupled_terms, in_float64, step, uncut_cells  # noqa: F401
 from .conftest import BRANCH
 
 
