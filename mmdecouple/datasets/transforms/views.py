@@ -23,8 +23,9 @@ _MOST_PIXELS = 2**15
 class WindowView(BaseTransform):
     """Cuts a window out of an image, resizes it, and records the window.
 
-    Adds ``crop_window`` (x, y, w, h) in source pixels and ``flip`` False. The window can also be drawn by
-    ``draw_window`` and given to ``show``, where views depend on each other.
+    Adds ``crop_window`` (x, y, w, h) in pixels of the source as it was loaded, and ``flip``, which is False unless the
+    source was mirrored before. The window can also be drawn by ``draw_window`` and given to ``show``, where views
+    depend on each other.
 
     Args:
         size: Side, or (height, width), of the view in pixels.
@@ -46,9 +47,10 @@ class WindowView(BaseTransform):
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
         """Make the view of a given window."""
         x, y, w, h = window
-        results['img'] = resize(results['img'][y : y + h, x : x + w], self.size, self.interpolation)
-        results['crop_window'] = (x, y, w, h)
-        results['flip'] = False
+        source, mirrored = results['img'], results.get('flip', False)
+        results['img'] = resize(source[y : y + h, x : x + w], self.size, self.interpolation)
+        results['crop_window'] = (source.shape[1] - x - w if mirrored else x, y, w, h)
+        results['flip'] = mirrored
         return results
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class WholeImageView(WindowView):
 
 @TRANSFORMS.register_module()
 class RandomFlipView(BaseTransform):
-    """Mirrors a view left to right and records it in ``flip``.
+    """Mirrors a view, or the source of all views that are made behind it, left to right and records it in ``flip``.
 
     Args:
         prob: Probability, in [0, 1].
@@ -113,7 +115,7 @@ class RandomFlipView(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
             results['img'] = cv2.flip(results['img'], 1)
-            results['flip'] = not results['flip']
+            results['flip'] = not results.get('flip', False)
         return results
 
 
