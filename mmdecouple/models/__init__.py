@@ -12,6 +12,7 @@ from .algorithms import (
     MisalignedDenseCL,
     MisalignedIBOT,
     MoCoV2,
+    ReSim,
     SoCo,
     SoCoFPN,
     Step,
@@ -22,7 +23,7 @@ from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
 from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
 from .losses import info_nce, sinkhorn
-from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid
+from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid, ReSimNeck
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
@@ -51,6 +52,8 @@ __all__ = [
     'MoCoV2',
     'NegativeQueue',
     'PrototypeHead',
+    'ReSim',
+    'ReSimNeck',
     'RegionPyramid',
     'Samples',
     'SoCo',

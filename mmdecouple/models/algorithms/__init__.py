@@ -1,4 +1,4 @@
-"""The methods: MoCo v2, DenseCL, SoCo, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
+"""The methods: MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -6,6 +6,7 @@ from .ibot import IBOT
 from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
+from .resim import ReSim
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
@@ -20,6 +21,7 @@ __all__ = [
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
     'Step',

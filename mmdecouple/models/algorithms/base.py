@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
+from mmdecouple.decoupling import DecoupledViews, DenseObjective, PositionSet, Regions
 from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
 from mmdecouple.models.layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
 from mmdecouple.models.samples import Samples
@@ -178,6 +178,10 @@ class DenseAlgorithm(BaseModel):
         """Positions of the decoupling loss, and their weights: a method may leave out more than the cut cells."""
         return step.decoupled.foreground
 
+    def objective(self, step: Step) -> DenseObjective:
+        """Whose dense loss the branch computes: the method's own, unless that takes more of the step than features."""
+        return self
+
     def update_memory(self, step: Step) -> None:
         """Take the teacher's outputs of clean views into queues or centers, after all losses."""
 
@@ -274,20 +278,23 @@ class DenseAlgorithm(BaseModel):
         )
 
     def _decouple(self, losses: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
-        expected = step.decoupled.foreground.mask.shape[1]
-        if step.dense.shape[1] != expected:
+        self._check_positions(step.dense, step.decoupled.foreground.mask.shape[1])
+        target = step.teacher['dense'][step.decoupled.rows]
+        return self.decoupling(losses, step.dense, target, self.foreground(step), self.objective(step))
+
+    def _check_positions(self, dense: Tensor, expected: int) -> None:
+        if dense.shape[1] != expected:
             raise UserError(
-                f'{type(self).__name__}: the dense output has {step.dense.shape[1]} positions, but a '
+                f'{type(self).__name__}: the dense output has {dense.shape[1]} positions, but a '
                 f'stride of {self.dense_stride} pixels gives {expected} (config key model.dense_stride).'
             )
-        target = step.teacher['dense'][step.decoupled.rows]
-        return self.decoupling(losses, step.dense, target, self.foreground(step), self)
 
     def _epoch_dependent(self) -> list[EpochDependent]:
         return [module for module in self.modules() if isinstance(module, EpochDependent)]
 
     def _check_decoupling(self, check: Settings) -> None:
-        if type(self).dense_loss is DenseAlgorithm.dense_loss:
+        kind = type(self)
+        if kind.dense_loss is DenseAlgorithm.dense_loss and kind.objective is DenseAlgorithm.objective:
             check.refuse(
                 'decoupling',
                 'needs a dense loss, which the method has not; remove it, or use a dense method such as DenseCL',

@@ -4,5 +4,6 @@ from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
+from .resim_neck import ReSimNeck
 
-__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead', 'RegionPyramid']
+__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead', 'ReSimNeck', 'RegionPyramid']
