@@ -22,6 +22,7 @@ _METHODS = (
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
 )
@@ -36,6 +37,7 @@ _PARTS = (
     'EMATeacher',
     'FrozenViT',
     'PrototypeHead',
+    'ReSimNeck',
     'RegionPyramid',
     'SplitBN',
 )

@@ -5,11 +5,15 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
+from mmdecouple.models.windows import pair_windows, pool_windows, sliding_windows
 from mmdecouple.utils.errors import UserError
 
 from .conftest import BRANCH, RESNET, batch, begun, build, forwarded, losses_of
+from .golden import formula
+from .golden_models import load
 from .test_leopart import geometry_of
 
+GOLDEN = load('resim')
 GRID = {**BRANCH, 'mask': {**BRANCH['mask'], 'grid': 2}}
 
 
@@ -70,6 +74,26 @@ def apart(size: int = 8) -> dict:
     for sample in found['data_samples']:
         sample.set_field(geometry_of([[[0, 0, 60, 60], [90, 90, 150, 150]]])[:, 0], 'geometry')
     return found
+
+
+@pytest.mark.parametrize('case', GOLDEN['windows'])
+@pytest.mark.parametrize('level, size, stride', [('coarse', 48, 32), ('fine', 32, 24)])
+def test_windows_equal_those_of_the_official_data_set(case, level, size, stride):
+    case = GOLDEN['windows'][case]
+    geometry = geometry_of([[case['query crop'], case['key crop']]])
+    pairs = pair_windows(sliding_windows((224, 224), size, stride), geometry, (224, 224), (224, 224))
+    assert pairs.shown.tolist() == [index for index, box in enumerate(case[level]) if box != -1]
+    for index in pairs.shown.tolist():
+        assert (pairs.key[0, index] * 224).tolist() == pytest.approx(case[level][index], abs=1e-4)
+
+
+def test_pooling_and_its_gradient_equal_the_official_kernels():
+    case = GOLDEN['pooling']
+    maps = formula.tensor('maps', (2, 3, 6, 6)).requires_grad_()
+    means = pool_windows(maps, torch.tensor(case['boxes']) / 96)
+    torch.testing.assert_close(means, torch.tensor(case['means']), rtol=1e-5, atol=2e-6)
+    (means * formula.tensor('gradient', (10, 3)).view(2, 5, 3)).sum().backward()
+    torch.testing.assert_close(maps.grad, torch.tensor(case['gradient']), rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize('config, terms', [(resim(), 3), (resim_c4(), 2)], ids=['FPN', 'C4'])
