@@ -63,6 +63,17 @@ SOCO = Story(
     'are random boxes.',
     report='soco',
 )
+RESIM = Story(
+    {
+        'ReSim': 'resim_resnet-demo_scenes.py',
+        'ReSim-D': 'resim-d_resnet-demo_scenes.py',
+        'Control': 'resim-control_resnet-demo_scenes.py',
+    },
+    'ReSim-D is ReSim plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
+    'ReSim-D gains over Control comes from the foreign background, what Control gains over ReSim comes from the extra '
+    'loss at the same positions.',
+    report='resim',
+)
 LEOPART = Story(
     {'Leopart': 'leopart_vit-demo_scenes.py', 'Leopart-D': 'leopart-d_vit-demo_scenes.py'},
     'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, which both go on from; on real '
@@ -70,7 +81,7 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
-STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
+STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'resim': RESIM, 'leopart': LEOPART}
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
     'direction of strong effects, not the numbers of the paper.'
