@@ -1,4 +1,4 @@
-"""Weights of ResNets and of SoCo between our tensor names and those of other projects."""
+"""Weights of ResNets, SoCo and ReSim between our tensor names and those of other projects."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,16 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, tensors_by_name, to_detectron2
+from .resnet_names import (
+    FORMATS,
+    find_networks,
+    nothing_found,
+    renamed,
+    resim_names,
+    soco_names,
+    tensors_by_name,
+    to_detectron2,
+)
 
 WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
@@ -71,6 +80,8 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
             for prefix, network in (('backbone.', networks.student), ('teacher.backbone.', networks.teacher))
             for plain, name in network.items()
         }
+        if 'encoder_q.fpn_lateral5.weight' in bare:
+            names |= renamed(bare, resim_names())
     state = {ours: bare[name][1] for ours, name in names.items()}
     depth = _check_backbone(state, 'backbone.', where)
     if any(key.startswith('teacher.backbone.') for key in state):

@@ -154,6 +154,17 @@ def soco_names(pyramid: bool) -> dict[str, str]:
     return table
 
 
+def resim_names() -> dict[str, str]:
+    """Beginnings of the names of `Tete-Xiao/ReSim` behind and beside the backbone -> ours."""
+    levels = {'fc.': 'mlp.', 'fpn_output4.': 'outputs.1.', 'fpn_output3.': 'outputs.0.'}
+    levels |= {f'fpn_lateral{level}.': f'laterals.{level - 3}.' for level in (3, 4, 5)}
+    return {
+        f'{network}.{theirs}': f'{ours}neck.{level}'
+        for network, ours in (('encoder_q', ''), ('encoder_k', 'teacher.'))
+        for theirs, level in levels.items()
+    }
+
+
 def mmdet_names() -> dict[str, str]:
     """Beginnings of our names of the student's pyramid and box head -> those of mmdet's FPN and 4conv1fc head.
 

@@ -35,7 +35,7 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         content = (pickle.Unpickler if allow_pickle else PlainUnpickler)(file, encoding='latin1').load()
         if not isinstance(content, dict):
             raise DamagedCheckpoint(f'{path!r} holds a {type(content).__name__}, not a dict of weights.')
-        return _with_tensors(content, _DEPTH)
+        return with_tensors(content)
     except DamagedCheckpoint:
         raise
     except UnsafeCheckpoint as error:
@@ -60,10 +60,17 @@ def write_numpy_pickle(path: str, content: dict[str, Any]) -> None:
     write_bytes(path, _for_any_numpy(pickle.dumps(_with_arrays(content), protocol=3)))
 
 
-def _with_tensors(content: dict[str, Any], depth: int) -> dict[str, Any]:
+def with_tensors(content: dict[str, Any], depth: int = _DEPTH) -> dict[str, Any]:
+    """Arrays in a dict and in the dicts in it as tensors.
+
+    Args:
+        content: Arrays, and anything else, which stays as it is.
+        depth: How many levels of dicts are changed.
+    """
+
     def changed(value: Any) -> Any:
         if isinstance(value, dict) and depth > 1:
-            return _with_tensors(value, depth - 1)
+            return with_tensors(value, depth - 1)
         if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
             return torch.from_numpy(np.array(value, value.dtype.newbyteorder('=')))
         return value
