@@ -77,6 +77,7 @@ def uninterrupted(whole_run):
         ('maskalign-d', 2),
         ('soco-d', 2),
         ('leopart-d', 2),
+        ('resim-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
             for combination in [
@@ -92,6 +93,9 @@ def uninterrupted(whole_run):
                 ('soco', 2),
                 ('leopart', 0),
                 ('leopart', 2),
+                ('resim-d', 0),
+                ('resim', 0),
+                ('resim', 2),
             ]
         ),
     ],

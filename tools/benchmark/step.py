@@ -37,6 +37,7 @@ PAIRS = [
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),
     ('leopart-d', 'leopart'),
+    ('resim-d', 'resim'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
 ]
