@@ -1,5 +1,7 @@
 """ReSim and ReSim-D against the authors' code (golden numbers) and against the contracts of the package."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -185,6 +187,39 @@ def test_the_teacher_never_sees_the_decoupled_view_and_gives_all_negatives():
     )
     assert step.dense.shape == (4, 16, 12) and step.student['fine'].shape == (8, 12, 8, 8)
     assert step.teacher['negatives'].shape == (8 * 4, 12) and not step.teacher['negatives'].requires_grad
+
+
+def test_a_branch_of_no_weight_is_the_base_method_to_the_bit():
+    base = losses_of(build(resim()).train(), data())
+    other = losses_of(build(resim(decoupling={**GRID, 'loss_weight': 0.0})).train(), data())
+    assert base.keys() == other.keys() and all(torch.equal(base[name], other[name]) for name in base)
+
+
+def test_mixed_precision_computes_the_losses_in_float32():
+    model = build(resim(decoupling={**GRID, 'ratio': 0.5})).train()
+    plain = losses_of(copy.deepcopy(model), data())
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = losses_of(model, data())
+    for name, value in plain.items():
+        assert mixed[name].dtype == torch.float32
+        assert mixed[name].item() == pytest.approx(value.item(), rel=0.02), name
+
+
+@pytest.mark.parametrize('config', [resim, resim_c4])
+@pytest.mark.parametrize('branch', [None, {**GRID, 'ratio': 0.5}], ids=['base', '-D'])
+def test_twenty_steps_lower_every_term(config, branch):
+    model, terms = build(config(decoupling=branch)).train(), []
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
+    for step in range(20):
+        losses = losses_of(model, data())
+        terms.append({name: value.item() for name, value in losses.items() if name.startswith('loss_')})
+        optimizer.zero_grad()
+        sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+        optimizer.step()
+        model.update_teacher(step, 20)
+    # The queue fills up with keys of the same images, so the term of whole views has no reason to fall.
+    for name in terms[0].keys() - {'loss_global'}:
+        assert terms[-1][name] < 0.97 * terms[0][name], (name, terms[0][name], terms[-1][name])
 
 
 @pytest.mark.parametrize(

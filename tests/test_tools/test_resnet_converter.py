@@ -176,9 +176,13 @@ def test_a_published_resim_is_read_whole_but_for_its_queue(run, tmp_path):
     assert other.load_state_dict(found, strict=False).missing_keys == ['queue.keys', 'queue.pointer']
     for key, value in model.state_dict().items():
         assert key.startswith('queue') or torch.equal(value, other.state_dict()[key]), key
-    for role, network in (('student', model), ('teacher', model.teacher)):
-        weights = read_pretrained(str(tmp_path / 'resim.pth.tar'), role=role)
-        assert torch.equal(weights.state['layer3.1.conv2.weight'], network.backbone.layer3[1].conv2.weight)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'run.pth')
+    # Their file and one of a run of ours transfer the same.
+    for file in ('resim.pth.tar', 'run.pth'):
+        for role, network in (('auto', model), ('student', model), ('teacher', model.teacher)):
+            weights = read_pretrained(str(tmp_path / file), role=role)
+            assert weights.state.keys() == network.backbone.state_dict().keys()
+            assert torch.equal(weights.state['layer3.1.conv2.weight'], network.backbone.layer3[1].conv2.weight)
 
 
 def test_a_backbone_that_the_converter_of_resim_wrote_is_read(run, tmp_path):
