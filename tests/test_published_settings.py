@@ -15,6 +15,7 @@ from mmdecouple import registry
 from mmdecouple.evaluation import lsc_maps
 from mmdecouple.evaluation.segmentation import FCNHead
 from mmdecouple.masks import MASKS, PRESETS, grid_regions, place_regions
+from mmdecouple.utils.configs import load_config
 
 # Class -> where the values are published, and the values.
 PUBLISHED = dict(
@@ -201,6 +202,24 @@ def test_regions_are_by_default_those_of_the_paper(draw):
     assert {key: parameters[key].default for key in ('grid', 'area', 'aspect')} == dict(
         grid=paper['grid'], area=paper['box_area'], aspect=paper['aspect']
     )
+
+
+@pytest.mark.parametrize(
+    'name, place, preset',
+    [
+        ('paper', 'decoupling.mask', 'paper'),
+        ('release', 'decoupling.mask', 'release'),
+        ('rcc', 'batch_stages.0.mask', 'paper'),
+        ('rcc_proposals', 'batch_stages.0.mask', 'paper'),
+        ('rcc_mim', 'mim_mask', 'release'),
+    ],
+)
+def test_shipped_configs_write_out_the_constants_of_a_preset(name, place, preset):
+    block = load_config(f'mmdecouple::_base_/decoupling/{name}.py').to_dict()
+    for part in place.split('.'):
+        block = block[int(part) if part.isdigit() else part]
+    block.pop('_delete_', None)
+    assert block == dict(type='RegionCollaborativeCutout', **PRESETS[preset])
 
 
 def test_presets_are_those_of_the_paper_and_of_the_released_code():

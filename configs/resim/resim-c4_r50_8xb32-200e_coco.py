@@ -1,4 +1,4 @@
-# ReSim-C4 on COCO train2017, 200 epochs, by DenseCL's recipe (lr 0.3).
+# ReSim-C4 on COCO train2017, 200 epochs, with DenseCL's recipe (lr 0.3).
 # Published: none for 200 epochs on COCO.
 # Not yet run here. Hours are not published.
 _base_ = [

@@ -1,5 +1,5 @@
-# ReSim-C4 on COCO train2017, 800 epochs, by DenseCL's recipe (lr 0.3).
-# Published: none of this form.
+# ReSim-C4 on COCO train2017, 800 epochs, with DenseCL's recipe (lr 0.3).
+# Published: none of this variant.
 # Not yet run here. Hours are not published.
 _base_ = [
     '../_base_/models/resim-c4_r50.py',

@@ -1,5 +1,5 @@
-# ReSim-FPN on COCO train2017, 800 epochs, by DenseCL's recipe (lr 0.3): the row ReSim of the paper's Table 1, which its
-# authors trained themselves. They do not say in which form; this is the only one whose code was released.
+# ReSim-FPN on COCO train2017, 800 epochs, with DenseCL's recipe (lr 0.3): the row ReSim of the paper's Table 1, which
+# its authors trained. They do not state the variant; this is the only one whose code was released.
 # Published: VOC AP 56.6 / 81.7 / 63.5, COCO box AP 38.3, mask AP 33.5 (C4).
 # Not yet run here. Hours are not published.
 _base_ = [

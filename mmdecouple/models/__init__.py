@@ -1,4 +1,4 @@
-"""Methods and their parts."""
+"""Self-supervised methods and their components."""
 
 from mmdecouple.decoupling import DecoupledViews, DecouplingBranch
 from mmdecouple.registry import MODELS

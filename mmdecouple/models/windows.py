@@ -1,4 +1,4 @@
-"""Sliding windows of one view, where another view shows them, and the mean of a map inside them."""
+"""Sliding windows of a view, their counterparts in another view, and the mean of a map inside them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,17 +8,18 @@ from torch import Tensor
 
 from mmdecouple.utils.geometry import map_boxes
 
-# Pixels by which rounding may move the edge of a window that lies on the edge of both views.
+# Pixels by which rounding may move the edge of a window that is on the edge of both views.
 _ROUNDING = 1e-6
 
 
 class WindowPairs(NamedTuple):
-    """The windows of B query views and their counterparts in the key views.
+    """Windows of B query views and their counterparts in the key views.
 
     Attributes:
-        query: x1, y1, x2, y2 in [0, 1] of every query view, (K, 4).
-        key: The same parts of the images in [0, 1] of the key views, (B, K, 4); outside it where the view ends earlier.
-        shown: Indices in the flattened (B * K) of the windows that the key view shows entirely, ascending, (M,).
+        query: x1, y1, x2, y2 as fractions of a query view, in [0, 1], the same for all images, (K, 4).
+        key: The same parts of the images as fractions of the key views, (B, K, 4); outside [0, 1] where the key view
+            does not show them.
+        shown: Indices into the flattened (B * K) windows of those that the key view shows completely, ascending, (M,).
     """
 
     query: Tensor
@@ -26,17 +27,20 @@ class WindowPairs(NamedTuple):
     shown: Tensor
 
     def to(self, device: torch.device) -> 'WindowPairs':
-        """On the device, without waiting for it."""
+        """Copies the windows to a device without synchronizing with it."""
         return WindowPairs(*(part.to(device, non_blocking=True) for part in self))
 
 
 def sliding_windows(view: Sequence[int], size: int, stride: int) -> Tensor:
-    """Square windows that end before the last pixel of a view, in row-major order, (K, 4) in pixels, float64.
+    """Returns the square windows that end before the last pixel of a view.
 
     Args:
-        view: Height and width in pixels.
+        view: Height and width of the view in pixels.
         size: Side of a window in pixels.
-        stride: Pixels between the windows.
+        stride: Distance between the starts of two windows in pixels.
+
+    Returns:
+        x1, y1, x2, y2 in pixels, in row-major order, float64 (K, 4).
     """
     rows, columns = (torch.arange(0, side - size, stride, dtype=torch.float64) for side in view)
     corners = torch.cartesian_prod(rows, columns).flip(1)
@@ -44,15 +48,15 @@ def sliding_windows(view: Sequence[int], size: int, stride: int) -> Tensor:
 
 
 def pair_windows(windows: Tensor, geometry: Tensor, query: Sequence[int], key: Sequence[int]) -> WindowPairs:
-    """The windows of query views, and where the key views of the same images show them.
+    """Computes the counterparts of windows of the query views in the key views of the same images.
 
-    A key view shows a window if the window begins inside the view and ends before its last edge.
+    A key view shows a window if the window starts inside the view and ends before its right and bottom edges.
 
     Args:
-        windows: In pixels of the query views, (K, 4).
-        geometry: Of the query views and the key views, (2, B, 7) as in `mmdecouple.utils.geometry`.
+        windows: x1, y1, x2, y2 in pixels of the query views, (K, 4).
+        geometry: Geometry of the query views and of the key views, (2, B, 7), as in `mmdecouple.utils.geometry`.
         query: Height and width of the query views in pixels.
-        key: The same of the key views.
+        key: Height and width of the key views in pixels.
     """
     first, second = geometry.double()
     mapped = map_boxes(map_boxes(windows.double(), first, query, 'source'), second, key, 'view')
@@ -65,18 +69,19 @@ def pair_windows(windows: Tensor, geometry: Tensor, query: Sequence[int], key: S
 
 
 def pool_windows(maps: Tensor, boxes: Tensor) -> Tensor:
-    """Mean of the bilinearly interpolated map inside each box (precise RoI pooling to one bin), float32.
+    """Returns the mean of the bilinearly interpolated map inside each box: precise RoI pooling to one bin.
 
-    The value of the cell in row i and column j is at (j, i) of (w, h), not at the center of the cell; beyond the cells
-    the interpolation falls to zero. Its integral is a sum over cells, whose weights are products of one integral along
-    each axis, so that pooling is a matrix product and exact.
+    The value of the cell in row i and column j is at x = j, y = i and not at the center of the cell; beyond the cells
+    the interpolation falls to zero. Its integral is a sum over cells whose weights are products of an integral along
+    each axis, so that a matrix product computes it exactly.
 
     Args:
-        maps: (N, C, h, w).
-        boxes: x1, y1, x2, y2 in [0, 1], of positive area, (N, K, 4), or (K, 4) for the same in every map.
+        maps: Feature maps, (N, C, h, w).
+        boxes: x1, y1, x2, y2 as fractions of the map, in [0, 1], of positive area, (N, K, 4), or (K, 4) for the same
+            boxes in every map.
 
     Returns:
-        (N, K, C).
+        Means, float32 (N, K, C).
 
     Source: arXiv 1807.11590, eq. 4.
     """
@@ -87,7 +92,7 @@ def pool_windows(maps: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _axis_weights(spans: Tensor, cells: int) -> Tensor:
-    """Mean of each cell's triangle max(1 - |x - j|, 0) over spans in [0, 1]: (..., K, 2) -> (..., K, cells)."""
+    """Returns the mean of max(1 - |x - j|, 0) over spans in [0, 1] for each cell j: (..., K, 2) -> (..., K, cells)."""
     spans = spans * cells
     distance = (spans[..., None] - torch.arange(cells, device=spans.device, dtype=spans.dtype)).clamp(-1, 1)
     start, end = (distance - distance * distance.abs() / 2).unbind(-2)

@@ -96,7 +96,7 @@ class JointLeopart(Leopart):
 
 @MODELS.register_module()
 class JointReSim(ReSim):
-    """Compares each window with the same place of the key view: each process has its own number of shown windows."""
+    """Compares each window with the same place of the key view, as the number of shown windows differs by process."""
 
     def prepare(self, step, generator):
         (pairs,) = super().prepare(step, generator)

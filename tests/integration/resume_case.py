@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmpretrain.models import DenseCLNeck
 from torch import nn
 
-from mmdecouple.registry import HOOKS, MODELS
+from mmdecouple.datasets.transforms import MultiView
+from mmdecouple.registry import HOOKS, MODELS, TRANSFORMS
 
 DENSECL = """
 _base_ = 'mmdecouple::_base_/default_runtime.py'
@@ -212,6 +215,38 @@ class SignalHook(Hook):
                 for worker in multiprocessing.active_children():
                     subprocess.run(['kill', f'-{number.value}', str(worker.pid)], check=True)
             os.kill(os.getpid(), number)
+
+
+@TRANSFORMS.register_module()
+class HangingViews(MultiView):
+    """Views of the first images only; then it stands still."""
+
+    done = 0
+
+    def transform(self, results):
+        self.done += 1
+        return super().transform(results) if self.done < 9 else hang()
+
+
+def hang():
+    while True:
+        time.sleep(1)
+
+
+@HOOKS.register_module()
+class WaitHook(Hook):
+    """Says after an iteration that it was reached, and waits until a file is there."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, iteration: int, file: str, rank: int | None = None) -> None:
+        self.iteration, self.file, self.rank = iteration, Path(file), rank
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter == self.iteration and self.rank in (None, runner.rank):
+            self.file.with_name(f'{self.file.name}.{runner.rank}').touch()
+            while not self.file.exists():
+                time.sleep(0.05)
 
 
 @HOOKS.register_module()

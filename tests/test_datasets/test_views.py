@@ -42,7 +42,7 @@ def test_a_view_shows_the_source_pixels_that_its_geometry_names(size):
             assert (shown[1] - expected_y).abs().max() <= 1.01
 
 
-def test_views_of_a_mirrored_source_are_told_in_pixels_of_the_source():
+def test_crop_windows_of_a_mirrored_source_are_in_pixels_of_the_source_as_loaded():
     torch.manual_seed(0)
     image = coordinate_image(90, 120)
     results = TRANSFORMS.build(dict(type='RandomFlipView', prob=1.0))(dict(img=image, ori_shape=image.shape[:2]))

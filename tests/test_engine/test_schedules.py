@@ -232,7 +232,7 @@ def test_a_batch_that_the_learning_rate_is_not_for_is_told_in_pre_training(tmp_p
     for name, options in (('told', {}), ('scaled', {'auto_scale_lr.enable': True})):
         run(tmp_path / name, 'adamw_ibot_200e', epochs=2, **SHORT, **options)
         log = next((tmp_path / name).glob('*/*.log')).read_text()
-        words = 'A step sees 2 images x 1 processes = 2, but the learning rate is for 512'
+        words = 'The batch of a step is 2 images x 1 processes = 2, but the learning rate is for 512'
         assert log.count(words) == (name == 'told')
 
 

@@ -37,7 +37,7 @@ def distilled(model, student: Tensor, target: Tensor) -> Tensor:
 
 
 def against_the_batch(model, student: Tensor, target: Tensor) -> Tensor:
-    """InfoNCE against the neighborhoods of the teacher's map of this batch."""
+    """InfoNCE with the neighborhoods of the teacher's maps of the batch as negatives."""
     return nce(student, target, model.negatives)
 
 

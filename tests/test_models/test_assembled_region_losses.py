@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdecouple.decoupling.regions import uncut_share
+from mmdecouple.decoupling.regions import uncut_fraction
 
 from . import test_leopart, test_resim, test_soco, test_soco_fpn
 from .assembled import (
@@ -68,7 +68,7 @@ def test_the_terms_of_soco_are_those_of_loops(options):
         else predicted(
             torch.cat([views[0], made.images]),
             torch.cat([boxes[0], boxes[0][made.rows]]),
-            uncut_share(made.cut_mask, boxes[0][made.rows], 7),
+            uncut_fraction(made.cut_mask, boxes[0][made.rows], 7),
         )
     )
     student = [first[:8], predicted(views[1], boxes[1])]
@@ -81,7 +81,7 @@ def test_the_terms_of_soco_are_those_of_loops(options):
     if made is not None:
         values, kept = [], 0
         for d, row in enumerate(made.rows.tolist()):
-            left = uncut_share(made.cut_mask[d : d + 1], boxes[0][row : row + 1], 7).mean((2, 3))[0]
+            left = uncut_fraction(made.cut_mask[d : d + 1], boxes[0][row : row + 1], 7).mean((2, 3))[0]
             own = ids[0][row].tolist()
             counted = [k for k in range(4) if own[k] not in own[:k] and left[k] > 1e-3]
             terms = [-4 * F.cosine_similarity(first[8 + d, k], teacher[0][row, k], dim=0) for k in counted]
@@ -153,7 +153,7 @@ def test_the_terms_of_leopart_are_those_of_loops(branch):
 
 
 def tent(cells: int, low: float, high: float) -> list[float]:
-    """Mean over [low, high] of the triangle of each cell, by areas of its two slopes."""
+    """Mean over [low, high] of the triangle of each cell, from the areas below its two slopes."""
 
     def area(start: float, end: float) -> float:
         return (end - start) * (start + end) / 2 if end > start else 0.0
@@ -167,7 +167,7 @@ def tent(cells: int, low: float, high: float) -> list[float]:
 
 
 def window_means(maps: Tensor, view: int, image: int, box: tuple[float, ...]) -> Tensor:
-    """Mean of the interpolated map of an image inside a box in pixels of a view with `view` pixels a side."""
+    """Mean of the interpolated map of an image inside a box in pixels of a view with sides of `view` pixels."""
     x1, y1, x2, y2 = (edge * maps.shape[-1] / view for edge in box)
     columns, rows = tent(maps.shape[-1], x1, x2), tent(maps.shape[-2], y1, y2)
     return sum(
@@ -176,7 +176,7 @@ def window_means(maps: Tensor, view: int, image: int, box: tuple[float, ...]) ->
 
 
 def moved(box: tuple[float, ...], own: list[float], other: list[float], size: int) -> tuple[float, ...]:
-    """Pixels of one view in pixels of another, by their geometries."""
+    """Converts a box from pixels of one view to pixels of another by their geometries."""
     ends = []
     for x, y in (box[:2], box[2:]):
         x = size - x if own[4] else x
@@ -188,7 +188,7 @@ def moved(box: tuple[float, ...], own: list[float], other: list[float], size: in
 
 
 def window_losses(query: Tensor, key: Tensor, geometry: Tensor, side: int, stride: int, negatives: list) -> list:
-    """InfoNCE of each window of 32 pixel views that the key view shows entirely."""
+    """InfoNCE of each window of 32 pixel views that the key view shows completely."""
     losses = []
     for image, (own, other) in enumerate(geometry.transpose(0, 1).tolist()):
         for y in range(0, 32 - side, stride):
@@ -202,7 +202,7 @@ def window_losses(query: Tensor, key: Tensor, geometry: Tensor, side: int, strid
 
 
 def neighborhoods(maps: Tensor) -> list[Tensor]:
-    """Normalized means of 3 x 3 cells everywhere in the maps."""
+    """Normalized means of all 3 x 3 neighborhoods of the maps."""
     return [
         (mean := maps[n, :, i : i + 3, j : j + 3].mean((1, 2))) / mean.norm()
         for n in range(len(maps))

@@ -59,7 +59,7 @@ def test_a_step_is_the_same_to_the_bit_with_activation_checkpointing(config, dat
     assert plain['backbone.layer1.0.bn1.num_batches_tracked'] > 0 or 'frozen_stages' in config['backbone']
 
 
-def test_where_several_stages_are_read_only_the_order_of_the_sums_of_their_gradients_differs(monkeypatch):
+def test_checkpointing_of_a_backbone_with_several_outputs_changes_only_the_order_of_sums(monkeypatch):
     monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)
     config = test_resim.resim(decoupling={**BRANCH, 'ratio': 0.5})
     recomputed = dict(config, backbone=dict(config['backbone'], with_cp=True))

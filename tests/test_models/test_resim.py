@@ -1,4 +1,4 @@
-"""ReSim and ReSim-D against the authors' code (golden numbers) and against the contracts of the package."""
+"""ReSim and ReSim-D against the authors' code (golden numbers) and against the invariants of the package."""
 
 import copy
 
@@ -35,7 +35,7 @@ def resim(**kwargs) -> dict:
 
 
 def resim_c4(**kwargs) -> dict:
-    """Config of a ReSim whose only map is that of the last stage but one."""
+    """Config of a ReSim with one map, that of the second-last stage."""
     return resim(
         **{
             **dict(
@@ -56,7 +56,7 @@ def resim_c4(**kwargs) -> dict:
 
 
 def data(size: int = 8) -> dict:
-    """A batch of two views, of which the second shows other parts of what the first shows, or nothing of it."""
+    """A batch of two views; the second shows other parts of the content of the first, or none of it."""
     windows = [
         [[0, 0, 100, 100], [0, 0, 100, 100]],
         [[0, 0, 100, 100], [10, 20, 130, 120]],
@@ -71,7 +71,7 @@ def data(size: int = 8) -> dict:
 
 
 def apart(size: int = 8) -> dict:
-    """A batch in which no view shows anything of the other."""
+    """A batch in which the two views of an image are disjoint."""
     found = data(size)
     for sample in found['data_samples']:
         sample.set_field(geometry_of([[[0, 0, 60, 60], [90, 90, 150, 150]]])[:, 0], 'geometry')
@@ -99,7 +99,7 @@ def test_pooling_and_its_gradient_equal_the_official_kernels():
 
 
 @pytest.mark.parametrize('config, terms', [(resim(), 3), (resim_c4(), 2)], ids=['FPN', 'C4'])
-def test_every_parameter_has_a_gradient_also_where_no_view_shows_a_window_of_the_other(config, terms):
+def test_every_parameter_has_a_gradient_even_if_no_view_shows_a_window_of_the_other(config, terms):
     for given in (data(), apart()):
         model = build(config).train()
         losses = losses_of(model, given)
@@ -108,7 +108,7 @@ def test_every_parameter_has_a_gradient_also_where_no_view_shows_a_window_of_the
         sum(found).backward()
         for name, parameter in model.named_parameters():
             assert (parameter.grad is not None) == (not name.startswith('teacher.')), name
-    # Of the second batch.
+    # The last losses are those of the second batch.
     assert losses['shown_share'] == losses['loss_region'] == 0 and losses['loss_global'] > 0
     assert not any(p.grad.any() for name, p in model.named_parameters() if name.startswith('neck.outputs'))
 
@@ -117,7 +117,7 @@ def test_the_share_of_shown_windows_is_logged():
     model = build(resim()).train()
     step = begun(model, data())
     shown = [len(pairs.shown) for pairs in step.extras]
-    # Of four kinds of pairs one is of equal views and one of views that share nothing.
+    # Of the four kinds of pairs, one has equal views and one has disjoint views.
     assert 2 * 4 <= shown[0] < 6 * 4 and 2 * 9 <= shown[1] < 6 * 9
     share = losses_of(model, data())['shown_share']
     assert share.item() == pytest.approx(sum(shown) / (8 * 13))
@@ -149,7 +149,7 @@ def test_without_the_top_down_path_the_last_stage_reaches_no_region():
 
 
 def test_a_pair_of_windows_is_pulled_together_by_the_loss():
-    """With the views of one image in both networks, a window's own counterpart is the likeliest of all keys."""
+    """If both networks see the same views, the counterpart of a window is the most similar key."""
     model = build(resim()).eval()
     given = data()
     given['inputs'][1] = given['inputs'][0].clone()
@@ -161,7 +161,7 @@ def test_a_pair_of_windows_is_pulled_together_by_the_loss():
 
 
 def test_flips_of_single_views_are_followed():
-    """The same images, but both views mirrored: windows and losses are those of mirrored features."""
+    """If the key view is mirrored, its windows are mirrored as well."""
     model = build(resim()).eval()
     step = begun(model, data())
     mirrored = data()
@@ -176,7 +176,7 @@ def test_flips_of_single_views_are_followed():
         assert torch.equal(one.key[..., [1, 3]], two.key[..., [1, 3]])
 
 
-def test_the_teacher_never_sees_the_decoupled_view_and_gives_all_negatives():
+def test_the_teacher_never_sees_the_decoupled_view_and_provides_all_negatives():
     model = build(resim(decoupling={**GRID, 'ratio': 0.5})).train()
     seen = []
     model.teacher.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -189,7 +189,7 @@ def test_the_teacher_never_sees_the_decoupled_view_and_gives_all_negatives():
     assert step.teacher['negatives'].shape == (8 * 4, 12) and not step.teacher['negatives'].requires_grad
 
 
-def test_a_branch_of_no_weight_is_the_base_method_to_the_bit():
+def test_a_branch_without_weight_is_the_base_method_bit_for_bit():
     base = losses_of(build(resim()).train(), data())
     other = losses_of(build(resim(decoupling={**GRID, 'loss_weight': 0.0})).train(), data())
     assert base.keys() == other.keys() and all(torch.equal(base[name], other[name]) for name in base)
@@ -217,7 +217,7 @@ def test_twenty_steps_lower_every_term(config, branch):
         sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
         optimizer.step()
         model.update_teacher(step, 20)
-    # The queue fills up with keys of the same images, so the term of whole views has no reason to fall.
+    # The queue is filled with keys of the same images, so the term of whole views need not fall.
     for name in terms[0].keys() - {'loss_global'}:
         assert terms[-1][name] < 0.97 * terms[0][name], (name, terms[0][name], terms[-1][name])
 
@@ -231,7 +231,7 @@ def test_twenty_steps_lower_every_term(config, branch):
         (dict(temperature=0), 'temperature must be a number above 0'),
         (dict(queue_length=0), 'queue_length'),
         (dict(neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=8, out_channels=8)), 'a ReSimNeck'),
-        (dict(neck=dict(type='ReSimNeck', in_channels=[32])), 'must name at least two maps'),
+        (dict(neck=dict(type='ReSimNeck', in_channels=[32])), 'in_channels must have at least two numbers'),
     ],
 )
 def test_wrong_settings_are_refused(changes, problem):
@@ -243,7 +243,7 @@ def test_wrong_settings_are_refused(changes, problem):
     'changes, problem',
     [
         (dict(windows=((32, 8), (8, 8))), r'windows\[0\] must be smaller than a view, 32 pixels, got 32'),
-        (dict(dense_stride=16), 'dense_stride must leave at least 3 positions'),
+        (dict(dense_stride=16), 'dense_stride must give at least 3 positions'),
         (dict(dense_stride=4), 'dense output has 16 positions, but a stride of 4 pixels gives 64'),
     ],
 )

@@ -299,6 +299,8 @@ CASES = [
     ),
     (dict(type='CouplingHook'), dict(interval=whole(1), probe=('coco', 3), batch_size=whole(1), num_workers=whole(0))),
     (dict(type='RemarksHook'), dict(max_share=real(0, 1))),
+    (dict(type='RankMeterHook'), dict(interval=whole(1), images=whole(2))),
+    (dict(type='WatchdogHook'), dict(timeout=maybe(real(above=0)), peer_timeout=maybe(real(above=0)))),
 ]
 REGISTRIES = MODELS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 

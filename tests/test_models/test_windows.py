@@ -1,4 +1,4 @@
-"""Sliding windows against images that are drawn, and their pooling against the definition of precise RoI pooling."""
+"""Sliding windows against drawn images, and their pooling against the definition of precise RoI pooling."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from mmdecouple.registry import TRANSFORMS
 
 
 def interpolated(plane: Tensor, x: float, y: float) -> float:
-    """Bilinear interpolation of a map (h, w) whose cell (i, j) lies at x = j, y = i; 0 beyond."""
+    """Bilinear interpolation of a map (h, w) whose cell (i, j) is at x = j, y = i; 0 beyond."""
     total = 0.0
     for i, j in ((a, b) for a in range(plane.shape[0]) for b in range(plane.shape[1])):
         total += max(1 - abs(x - j), 0) * max(1 - abs(y - i), 0) * float(plane[i, j])
@@ -98,7 +98,7 @@ FLIP = dict(type='RandomFlipView', prob=0.5)
 
 
 def drawn(image: np.ndarray, once: bool) -> dict:
-    """Two views of an image that is mirrored before, or views that are mirrored each by itself."""
+    """Two views of an image that is mirrored once, or of which each view is mirrored independently."""
     pipeline = [CROP] if once else [CROP, FLIP]
     results = dict(img=image, ori_shape=image.shape[:2])
     for step in [TRANSFORMS.build(FLIP)] * once:
@@ -128,13 +128,13 @@ def test_both_views_show_the_same_part_of_the_image_in_a_pair_of_windows(once):
                 view[:2, int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))].float().mean((1, 2))
                 for view, (x1, y1, x2, y2) in zip(sample['inputs'], (query.tolist(), key.tolist()))
             ]
-            # Whole pixels in place of parts of one shift the mean by at most half a pixel of the key view.
+            # Whole pixels instead of parts of a pixel shift the mean by at most half a pixel of the key view.
             assert (means[0] - means[1]).abs().max() < 0.5 * geometry[1, 2:4].max() / 80 + 1.5
             compared += 1
     assert compared > 100 and flips == ({(0, 0), (1, 1)} if once else {(0, 0), (0, 1), (1, 0), (1, 1)})
 
 
-def test_windows_that_the_key_view_does_not_show_entirely_are_left_out():
+def test_windows_that_the_key_view_does_not_show_completely_are_omitted():
     windows = sliding_windows((40, 40), 16, 12)
     # The key view is the right half of what the query view shows, which is mirrored.
     geometry = torch.tensor([[[0, 0, 40, 40, 1, 40, 40.0]], [[20, 0, 20, 40, 0, 40, 40.0]]])

@@ -142,7 +142,7 @@ RESIM = {
 
 
 def resim() -> torch.nn.Module:
-    """A ReSim of ours with random values."""
+    """A ReSim of this package with random values."""
     neck = dict(type='ReSimNeck', in_channels=[128, 256, 512], hid_channels=6, out_channels=5, channels=4)
     model = ReSim(
         backbone=dict(BACKBONE, out_indices=(1, 2, 3)),
@@ -157,7 +157,7 @@ def resim() -> torch.nn.Module:
 
 
 def published_resim(model: torch.nn.Module) -> dict:
-    """The same weights as the authors' file has them."""
+    """The same weights in the format of the authors' file."""
     found = {}
     for name, network in (('encoder_q', model), ('encoder_k', model.teacher)):
         found |= {f'module.{name}.{key}': value for key, value in network.backbone.state_dict().items()}
@@ -168,7 +168,7 @@ def published_resim(model: torch.nn.Module) -> dict:
     return dict(epoch=200, arch='resnet50', state_dict=found | queue, optimizer={})
 
 
-def test_a_published_resim_is_read_whole_but_for_its_queue(run, tmp_path):
+def test_a_published_resim_is_read_completely_except_for_its_queue(run, tmp_path):
     model, other = resim(), resim()
     torch.save(published_resim(model), tmp_path / 'resim.pth.tar')
     run(tmp_path / 'resim.pth.tar', tmp_path / 'ours.pth', '--to', 'mmdecouple')
@@ -177,7 +177,7 @@ def test_a_published_resim_is_read_whole_but_for_its_queue(run, tmp_path):
     for key, value in model.state_dict().items():
         assert key.startswith('queue') or torch.equal(value, other.state_dict()[key]), key
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'run.pth')
-    # Their file and one of a run of ours transfer the same.
+    # The authors' file and that of an own run transfer the same weights.
     for file in ('resim.pth.tar', 'run.pth'):
         for role, network in (('auto', model), ('student', model), ('teacher', model.teacher)):
             weights = read_pretrained(str(tmp_path / file), role=role)
@@ -186,7 +186,7 @@ def test_a_published_resim_is_read_whole_but_for_its_queue(run, tmp_path):
 
 
 def test_a_backbone_that_the_converter_of_resim_wrote_is_read(run, tmp_path):
-    """Its names are detectron2's, its head stands under `stem`, its values are arrays, and it is a file of torch."""
+    """The file has detectron2's names, the head below `stem`, and arrays as values, and is written by `torch.save`."""
     model = resim()
     theirs = {}
     for key, value in published_resim(model)['state_dict'].items():
@@ -335,14 +335,14 @@ class Trap:
         ),
         (
             lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000],
-            'is truncated or no pickle',
+            'is truncated or not a pickle',
         ),
         (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
         (
             lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
             "have Caffe2's names.*R-50.pkl",
         ),
-        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known'),
+        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no supported ResNet'),
     ],
 )
 def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
@@ -358,7 +358,7 @@ def test_the_ending_of_out_says_the_format(run, tmp_path, capsys):
     for out, to in (('out.pkl', 'torchvision'), ('out.pth', 'detectron2')):
         with pytest.raises(SystemExit):
             run(tmp_path / 'in.pth', tmp_path / out, '--to', to)
-        assert 'OUT ends in .pkl for format detectron2, and for no other.' in capsys.readouterr().err
+        assert 'OUT must end in .pkl for the format detectron2, and only' in capsys.readouterr().err
 
 
 def change(key: str, value: torch.Tensor | None) -> dict:
@@ -378,7 +378,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
         (
             lambda: change('layer4.2.conv1.weight', torch.ones(1)),
             'mmdecouple',
-            'has no place for layer4.2.conv1.weight',
+            'has the unknown tensors layer4.2.conv1.weight',
         ),
         (lambda: change('layer1.0.conv1.weight', torch.ones(64, 64, 1, 1)), 'mmdecouple', 'shape of layer1.0.conv1'),
         (
@@ -391,7 +391,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
             'soco',
             'holds both networks of SoCo, but the checkpoint lacks predictor.fc0.',
         ),
-        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no ResNet that is known'),
+        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no supported ResNet'),
     ],
 )
 def test_a_file_that_is_not_whole_ends_in_one_line_and_leaves_nothing(content, to, line, run, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """The models that the step benchmark compares.
 
-Every variant is a shipped config, resized by the options. All iBOT variants take iBOT's block masks, so that a ratio
-shows the branch and not another number of masked patches.
+Every variant is a shipped config, resized by the options. All iBOT variants use iBOT's block masks, so that a ratio
+shows the effect of the branch and not of a different number of masked patches.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
 
 
 def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
-    """One of our variants or mmpretrain's, initialized and in train mode, and its optimizer."""
+    """Returns the initialized model of a variant in training mode, and its optimizer."""
     cfg = config_of(variant, args)
     init_default_scope('mmdecouple')
     if variant == 'mmpretrain':
@@ -104,7 +104,7 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
 
 
 def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
-    """The batch: uint8 noise, as views come from the workers."""
+    """Returns a batch of views with uint8 noise, in the form in which workers return views."""
     local = '-mc' in variant or variant.startswith('leopart')
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
@@ -114,7 +114,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """What the workers add to the views: four proposals for SoCo, crop windows of one image for Leopart and ReSim."""
+    """Returns the samples of the views: four proposals for SoCo, crop windows of one image for Leopart and ReSim."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)

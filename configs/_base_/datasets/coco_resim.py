@@ -1,5 +1,5 @@
-# Two views of COCO train2017 as ReSim makes them: MoCo v2's augmentations, but the image is mirrored once for both
-# views, and blur comes before the colors.
+# Two views of COCO train2017 for ReSim: MoCo v2's augmentations, but the image is mirrored once for both views, and the
+# blur precedes the color jitter.
 _base_ = './coco.py'
 view = [
     dict(type='RandomResizedCropView', size=224, scale=(0.2, 1.0)),

@@ -1,5 +1,5 @@
-# Two views of the built-in scenes as ReSim makes them: mirrored once for both, blur before the colors. The blur is
-# scaled to the view.
+# Two views of the built-in scenes for ReSim: the image is mirrored once for both views, and the blur precedes the
+# color jitter. The blur is scaled to the size of the view.
 _base_ = './scenes.py'
 view = [
     dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)),

@@ -1,5 +1,5 @@
-# ReSim with one region term, at conv4. Of this form only weights were released; the convolutions between conv4 and the
-# windows are those of the released top-down path, without what comes from conv5.
+# ReSim with one region term, at conv4. Only weights of this variant were released; the convolutions between conv4 and
+# the windows are those of the released top-down path, without the contribution of conv5.
 _base_ = ['./mocov2_r50.py']
 model = dict(
     type='ReSim',

@@ -1,4 +1,4 @@
-# ReSim with both region terms, at conv4 and conv3, on a small top-down path: the form that its authors released.
+# ReSim with both region terms, at conv4 and conv3, on a small top-down path: the variant that its authors released.
 _base_ = ['./mocov2_r50.py']
 model = dict(
     type='ReSim',

@@ -1,5 +1,5 @@
-# ReSim small enough for two CPU cores: a ResNet-18 without its last stage. The second stage, 8 pixels a position (6 x 6
-# for 48 pixels), takes the place of conv4, the first that of conv3.
+# ReSim, small enough for two CPU cores: a ResNet-18 without its last stage. Its second stage replaces conv4, with 8
+# pixels per position (6 x 6 for 48 pixels), and the first one conv3.
 model = dict(
     type='ReSim',
     backbone=dict(

@@ -1,4 +1,4 @@
-"""The methods: MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign and Leopart, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL

@@ -1,4 +1,4 @@
-"""InfoNCE as the dense loss of a step whose negatives are its own."""
+"""InfoNCE as a dense loss with negatives from the same step."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,11 +7,11 @@ from .info_nce import info_nce
 
 
 class SharedNegatives:
-    """InfoNCE of matched features against the negatives of one step.
+    """InfoNCE of matched features with the negatives of one step.
 
     Args:
-        negatives: L2-normalized, (Q, C).
-        temperature: Above 0.
+        negatives: L2-normalized negatives, (Q, C).
+        temperature: Temperature, above 0.
     """
 
     linear_in_target = False
@@ -20,16 +20,16 @@ class SharedNegatives:
         self.negatives, self.temperature = negatives, temperature
 
     def dense_target(self, features: Tensor) -> Tensor:
-        """The teacher's features as they are."""
+        """Returns the teacher's features unchanged: (M, C) -> (M, C)."""
         return features
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """Loss of matched features, not yet normalized: (M, C), (M, C) -> (M,)."""
+        """Returns the loss of matched features, which it normalizes: (M, C), (M, C) -> (M,)."""
         student, target = F.normalize(student, dim=1), F.normalize(target, dim=1)
         return info_nce(student, target, self.negatives, self.temperature)
 
 
 def negatives_of(maps: Tensor) -> Tensor:
-    """Normalized means of 3 x 3 positions, everywhere in the maps: (B, C, h, w) -> (B * (h - 2) * (w - 2), C)."""
+    """Returns the normalized means of all 3 x 3 neighborhoods: (B, C, h, w) -> (B * (h - 2) * (w - 2), C)."""
     means = F.normalize(F.avg_pool2d(maps, 3, stride=1), dim=1)
     return means.permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,4 +1,4 @@
-"""Golden numbers of ReSim, by the official data set, pooling, model and training loop.
+"""Golden numbers of ReSim from the official data set, pooling, model and training loop.
 
     python -m tests.test_models.golden.make_resim RESIM
 
@@ -36,7 +36,7 @@ BOXES = ((0, 0, 48, 48), (32, 32, 80, 80), (48.5, 3.25, 94.75, 20), (40, 60, 96,
 
 
 def windows(main: Any) -> list[dict]:
-    """Windows of both levels in the key views, from the whole data set with the crops given; -1 is not shown."""
+    """Windows of both levels in the key views, from the official data set with given crops; -1 if not shown."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / 'class').mkdir()
@@ -69,7 +69,7 @@ def windows(main: Any) -> list[dict]:
 
 
 def pooled(main: Any) -> dict:
-    """The official pooling of maps by formula, and its gradient for a gradient by formula."""
+    """The official pooling of maps from a formula, and its gradient for a gradient from a formula."""
     maps = formula.tensor('maps', (2, 3, 6, 6)).double().requires_grad_()
     rois = torch.tensor([[n, *box] for n in range(2) for box in BOXES], dtype=torch.float64)
     out = main.moco.builder.prroi_pool2d(maps, rois, 1, 1, 1 / 16.0)[..., 0, 0]
@@ -95,7 +95,7 @@ def narrow(main: Any) -> type:
 
 
 def crops(step: int) -> Tensor:
-    """Crops x1, y1, x2, y2 of the query and key views of a batch, (2, B, 4), whole numbers within 250 x 200."""
+    """Crops x1, y1, x2, y2 of the query and key views of a batch, (2, B, 4), integers within 250 x 200."""
     draws = (formula.tensor(f'crops step {step}', (2, make_contrast_runs.BATCH, 4)).double() + 1) / 2
     side = (draws[..., 2:] * 0.5 + 0.5) * torch.tensor([250.0, 200.0])
     corner = draws[..., :2] * (torch.tensor([250.0, 200.0]) - side)
@@ -103,7 +103,7 @@ def crops(step: int) -> Tensor:
 
 
 def anchors(main: Any, step: int, side: int, stride: int, view: int) -> list[Tensor]:
-    """Windows of the query views, of the key views, and labels, as the data set makes them for views of 224 pixels."""
+    """Windows of the query views, of the key views, and labels, as in the official data set for views of 224 pixels."""
     mapping, places = main.moco.datasets.ImageFolder.anchor_mapping, range(0, view - side, stride)
     own = [(x, y, x + side, y + side) for y in places for x in places]
     query, key, labels = [], [], []
@@ -138,7 +138,7 @@ class Anchored:
         return len(self.batches)
 
     def __iter__(self) -> Iterator:
-        # The batches come first, for they note a step when the next one is asked for.
+        # `batches` comes first because it records a step when the next one is requested.
         for (pair, _), levels in zip(self.batches, self.anchors):
             yield (pair, None, *levels)
 
@@ -175,7 +175,7 @@ def run(main: Any) -> dict:
 
 
 def main() -> None:
-    """Run the checkout."""
+    """Runs the checkout."""
     recipe.one_process_on_the_cpu()
     code = official_resim.code(sys.argv[1])
     recipe.write('resim', {'windows': {str(n): case for n, case in enumerate(windows(code))}, 'pooling': pooled(code)})

@@ -1,4 +1,4 @@
-"""The official code of ReSim on the CPU, in float64: what the recipe needs of a checkout of `Tete-Xiao/ReSim`."""
+"""The official code of ReSim, from a checkout of `Tete-Xiao/ReSim`, on the CPU in float64."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import recipe
 
-# The kernels in C++: each index is a thread of its own. `extern "C"` takes the place of the launching functions.
+# The kernels in C++: each index is a separate thread. The `extern "C"` functions replace the launching functions.
 _SHIM = """
 #include <algorithm>
 #include <cfloat>
@@ -49,7 +49,7 @@ extern "C" void backward(int n, const float *rois, const float *diff, float *map
 
 
 def compiled(folder: str) -> ctypes.CDLL:
-    """The official CUDA kernels of precise RoI pooling, compiled for the CPU with double in place of float."""
+    """The official CUDA kernels of precise RoI pooling, compiled for the CPU with double instead of float."""
     source = (Path(folder) / 'lib/prroi_pool/src/prroi_pooling_gpu_impl.cu').read_text()
     kernels = source[source.index('#define CUDA_KERNEL_LOOP') : source.index('#ifdef __cplusplus')]
     place = Path(tempfile.mkdtemp())
@@ -62,7 +62,7 @@ def compiled(folder: str) -> ctypes.CDLL:
 
 
 def pooling(kernels: ctypes.CDLL) -> Any:
-    """The function that stands for `prroi_pool2d`, to one bin."""
+    """Returns the replacement of `prroi_pool2d`, for one bin."""
 
     def pointer(tensor: Tensor) -> ctypes.c_void_p:
         assert tensor.dtype == torch.float64 and tensor.is_contiguous()
@@ -100,14 +100,14 @@ def code(folder: str) -> Any:
     recipe.stub('torchvision.models.utils', load_state_dict_from_url=None)
     main = recipe.official(folder, 'main_moco')
     main.moco.builder.prroi_pool2d = pooling(compiled(folder))
-    # What it logs does not run on today's torch.
+    # The logged accuracy does not run on current versions of torch.
     main.accuracy = lambda *args, **kwargs: [torch.zeros(())]
     return main
 
 
 @contextlib.contextmanager
 def in_float64() -> Iterator[None]:
-    """`.float()` keeps double precision."""
+    """Lets `.float()` keep double precision."""
     kept, Tensor.float = Tensor.float, Tensor.double
     try:
         yield
