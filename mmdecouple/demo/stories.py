@@ -63,6 +63,17 @@ SOCO = Story(
     'are random boxes.',
     report='soco',
 )
+PIXPRO = Story(
+    {
+        'PixPro': 'pixpro_resnet-demo_scenes.py',
+        'PixPro-D': 'pixpro-d_resnet-demo_scenes.py',
+        'Control': 'pixpro-control_resnet-demo_scenes.py',
+    },
+    'PixPro-D is PixPro plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
+    'PixPro-D gains over Control comes from the foreign background, what Control gains over PixPro comes from the '
+    'extra loss at the same positions.',
+    report='pixpro',
+)
 RESIM = Story(
     {
         'ReSim': 'resim_resnet-demo_scenes.py',
@@ -81,7 +92,15 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
-STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'resim': RESIM, 'leopart': LEOPART}
+STORIES = {
+    'densecl': DENSECL,
+    'ibot': IBOT,
+    'maskalign': MASKALIGN,
+    'soco': SOCO,
+    'resim': RESIM,
+    'leopart': LEOPART,
+    'pixpro': PIXPRO,
+}
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this demonstrates the programs and the '
     'direction of strong effects, not the numbers of the paper.'

@@ -12,6 +12,7 @@ from .algorithms import (
     MisalignedDenseCL,
     MisalignedIBOT,
     MoCoV2,
+    PixPro,
     ReSim,
     SoCo,
     SoCoFPN,
@@ -23,7 +24,16 @@ from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
 from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
 from .losses import info_nce, sinkhorn
-from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid, ReSimNeck
+from .necks import (
+    DINOHead,
+    DynamicAlignment,
+    PixelHeads,
+    PixelMLP,
+    PixelPropagationModule,
+    PrototypeHead,
+    RegionPyramid,
+    ReSimNeck,
+)
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
@@ -51,6 +61,10 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'NegativeQueue',
+    'PixPro',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
     'PrototypeHead',
     'ReSim',
     'ReSimNeck',

@@ -136,6 +136,31 @@ optim_wrapper = dict(precision='fp32')
 param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
 """
 
+PIXPRO = """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/pixpro_lars_200e.py']
+view = [
+    dict(type='RandomResizedCropView', size=48),
+    dict(type='RandomFlipView'),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomGaussianBlur'),
+]
+transforms = [dict(type='MultiView', views=[view], num_views=[2])]
+norm = dict(norm_cfg=dict(type='BN'))
+model = dict(
+    type='PixPro',
+    backbone=dict(norm, type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, )),
+    neck=dict(norm, type='PixelHeads', in_channels=32, hidden_channels=24, out_channels=16, instance=True),
+    predictor=dict(type='PixelPropagationModule', channels=16),
+    instance_predictor=dict(norm, type='PixelMLP', in_channels=16, hidden_channels=24, out_channels=16),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0),
+    data_preprocessor=dict(type='DensePreprocessor'))
+cells = dict()
+optim_wrapper = dict(precision='fp32')
+param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
+"""
+
 RESIM = """
 _base_ = 'mmdecouple::_base_/default_runtime.py'
 view = [
@@ -155,8 +180,7 @@ cells = dict()
 optim_wrapper = dict(
     type='PrecisionOptimWrapper', precision='fp32',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
 """
 
 BRANCH = """
@@ -184,7 +208,7 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 CONFIGS = {
     name + suffix: method + branch + RUN
     for name, method in dict(
-        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, resim=RESIM
+        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO, resim=RESIM
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdecouple.models.losses import SharedNegatives
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
 from .assembled import (
     D_FORM,
     cross_entropy,
@@ -49,6 +49,12 @@ CASES = dict(
     soco=(
         test_soco.soco(),
         test_soco.data(),
+        lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
+        False,
+    ),
+    pixpro=(
+        test_pixpro.pixpro(),
+        test_pixpro.data(),
         lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
         False,
     ),

@@ -11,7 +11,7 @@ import torch
 
 from mmdecouple.engine import SoCoLARS
 
-from . import test_leopart, test_maskalign, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
@@ -45,6 +45,7 @@ def multi_crop() -> dict:
         (test_resim.resim(decoupling=GRID), test_resim.data()),
         (test_resim.resim_c4(decoupling={**GRID, 'alignment': 'average'}), test_resim.apart()),
         (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
+        (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
     ],
     ids=[
         'MoCo v2',
@@ -59,6 +60,7 @@ def multi_crop() -> dict:
         'ReSim-D',
         'ReSim-C4-D without shown windows',
         'Leopart-D',
+        'PixPro-D',
     ],
 )
 def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, monkeypatch):

@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -149,6 +149,27 @@ CASES = [
     ),
     (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
     (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
+    (
+        test_pixpro.with_instance(test_pixpro.pixpro()),
+        dict(
+            {**ALGORITHM, 'predictor': BLOCK},
+            distance_threshold=real(above=0),
+            instance_predictor=('mlp', 3),
+            instance_weight=real(above=0),
+        ),
+    ),
+    (
+        dict(type='PixelHeads', in_channels=1, norm_cfg=dict(type='BN')),
+        dict(in_channels=whole(1), hidden_channels=whole(1), out_channels=whole(1), instance=FLAG, norm_cfg=('BN', {})),
+    ),
+    (
+        dict(type='PixelMLP', in_channels=1, norm_cfg=dict(type='BN')),
+        dict(in_channels=whole(1), hidden_channels=whole(1), out_channels=whole(1), norm_cfg=('BN', {})),
+    ),
+    (
+        dict(type='PixelPropagationModule', norm_cfg=dict(type='BN')),
+        dict(channels=whole(1), gamma=real(above=0), layers=whole(0, 2), norm_cfg=('BN', {})),
+    ),
     (
         BRANCH,
         dict(
@@ -421,6 +442,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
         (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+        (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
         (test_resim.resim(neck=NECK), 'neck', 'a ReSimNeck, got DenseCLNeck'),
     ],

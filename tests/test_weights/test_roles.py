@@ -23,6 +23,7 @@ SAVED = {
     'OpenSelfSup': ('state_dict', 'encoder_q.0.', 'encoder_k.0.', '', 'student'),
     'MoCo v3': ('state_dict', 'module.base_encoder.', 'module.momentum_encoder.', '', 'student'),
     'SoCo': ('model', 'module.encoder.', 'module.encoder_k.', '', 'student'),
+    'PixPro': ('model', 'module.encoder.', 'module.encoder_k.', '', 'student'),
     'BYOL': (None, 'online_network_state_dict', 'target_network_state_dict', 'encoder.', 'student'),
     'BYOL, Lightning': ('state_dict', 'model.online_encoder.net.', 'model.target_encoder.net.', '', 'student'),
     'mmselfsup': ('state_dict', 'online_net.0.', 'target_net.module.0.', '', 'student'),

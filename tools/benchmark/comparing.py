@@ -22,6 +22,7 @@ PAIRS = [
     ('maskalign-d', 'maskalign'),
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),
+    ('pixpro-d', 'pixpro'),
     ('leopart-d', 'leopart'),
     ('resim-d', 'resim'),
     ('ibot', 'official'),

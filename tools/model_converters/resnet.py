@@ -1,13 +1,13 @@
-"""Converts a ResNet or SoCo checkpoint between the tensor names of mmdecouple, SoCo, torchvision and detectron2.
+"""Converts checkpoints of ResNets, SoCo and PixPro between the tensor names of mmdecouple and of other projects.
 
     python tools/model_converters/resnet.py current.pth soco_ours.pth --to mmdecouple
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.safetensors --to torchvision
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.pkl --to detectron2
 
 Prints the name of every tensor in both formats and its shape. SoCo, on C4 features or with a pyramid, is converted
-completely between mmdecouple and soco. The formats torchvision and detectron2 contain one backbone: the student's,
-which is fine-tuned, unless --role selects the other. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be read,
-student and teacher.
+completely between mmdecouple and soco, PixPro between mmdecouple and pixpro. The formats torchvision and detectron2
+contain one backbone: the student's, which is fine-tuned, unless --role selects the other. Checkpoints of MoCo, DenseCL,
+ReSim, PLRC and CP2 can be read, student and teacher.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 # Published: MoCo v2 54.6 / 81.0 / 60.4, ReSim 56.6 / 81.7 / 63.5, DenseCL 56.7 / 81.7 / 63.0, DenseCL-D 57.2 / 82.2 /
 # 63.7, PLRC 57.1 / 82.1 / 63.8, SoCo 56.8 / 81.7 / 63.5, SoCo-D 57.8 / 82.5 / 64.4. DenseCL after 200 epochs (Table
 # 10): 55.0; with RCC 55.9. Pre-trained on ImageNet (MoCo): supervised 53.5 / 81.3 / 58.8, MoCo v2-200 57.0 / 82.4 /
-# 63.6.
+# 63.6; (PixPro) PixPro-100 58.8 / 83.0 / 66.5, PixPro-400 60.2 / 83.8 / 67.7.
 # mmdet subtracts 1 from all four coordinates of a box, detectron2 from the first two only; this difference of at most a
 # pixel is kept. Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.

@@ -2,8 +2,9 @@
 # epochs of pre-training on COCO.
 # Published: MoCo v2 37.8 / 32.9, ReSim 38.3 / 33.5, DenseCL 38.5 / 33.6, DenseCL-D 39.3 / 34.2, PLRC 39.8 / 35.9 (the
 # gap of 3.9 does not look like C4), SoCo 38.5 / 33.4, SoCo-RCC 38.9 / 33.9, SoCo-D 40.3 / 35.1.
-# Pre-trained on ImageNet (SoCo's and InsLoc's tables): supervised 38.2 / 33.3, MoCo v2-200 38.9 / 34.1, InsLoc-400
-# 39.8 / 34.7, SoCo-400 40.9 / 35.3. SoCo's own files have weight decay 2.5e-5; here it is 1e-4 as in MoCo's.
+# Pre-trained on ImageNet (SoCo's, InsLoc's and PixPro's tables): supervised 38.2 / 33.3, MoCo v2-200 38.9 / 34.1,
+# InsLoc-400 39.8 / 34.7, SoCo-400 40.9 / 35.3, PixPro-100 40.0 / 34.8, PixPro-400 40.5 / 35.3. SoCo's own files have
+# weight decay 2.5e-5; here it is 1e-4 as in MoCo's.
 # Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py']

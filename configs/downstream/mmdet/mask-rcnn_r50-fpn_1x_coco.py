@@ -2,7 +2,8 @@
 # and InsLoc have it. MoCo's own rows have them in backbone and FPN only: rows of the two kinds do not compare. The
 # paper has no such table. Box AP / mask AP, pre-trained on ImageNet:
 # Published: supervised 38.9 / 35.4, MoCo v2-200 39.8 / 36.1, InsLoc-200 41.4 / 37.1, InsLoc-400 42.0 / 37.6, SoCo-100
-# 42.3 / 37.6, SoCo-400 43.0 / 38.2, SoCo*-400 43.2 / 38.4. Report a supervised and a MoCo v2 row of this very config.
+# 42.3 / 37.6, SoCo-400 43.0 / 38.2, SoCo*-400 43.2 / 38.4. PixPro's table has
+# supervised 39.7 / 35.9, PixPro-100 40.8 / 36.8. Report a supervised and a MoCo v2 row of this very config.
 # Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']

@@ -2,8 +2,18 @@
 
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
+from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
 from .resim_neck import ReSimNeck
 
-__all__ = ['DINOHead', 'DynamicAlignment', 'PrototypeHead', 'ReSimNeck', 'RegionPyramid']
+__all__ = [
+    'DINOHead',
+    'DynamicAlignment',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
+    'PrototypeHead',
+    'ReSimNeck',
+    'RegionPyramid',
+]

@@ -1,4 +1,4 @@
-"""Conversion of ResNets, SoCo and ReSim between the tensor names of this package and of other projects."""
+"""Conversion of ResNets, SoCo, PixPro and ReSim between the tensor names of this package and of other projects."""
 
 import re
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from .resnet_names import (
     FORMATS,
     find_networks,
     nothing_found,
+    pixpro_names,
     renamed,
     resim_names,
     soco_names,
@@ -21,11 +22,12 @@ from .resnet_names import (
     to_detectron2,
 )
 
-WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
+WRITABLE = ('mmdecouple', 'soco', 'pixpro', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
 # (whether the blocks are bottlenecks, number of blocks in the third stage) -> depth.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
 _LIMIT = 6
+_OWN = ('backbone.', 'neck.', 'predictor.', 'instance_predictor.', 'teacher.')
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ResNetWeights:
     Attributes:
         format: Format of the checkpoint, one of `FORMATS`.
         depth: Depth of the ResNet: 18, 34, 50, 101 or 152.
-        state: Own name (`backbone.*`, `neck.*`, `predictor.*`, `teacher.*`) -> tensor.
+        state: Own name (`backbone.*`, `neck.*`, `predictor.*`, `instance_predictor.*`, `teacher.*`) -> tensor.
         names: Own name -> name in the checkpoint.
         ignored: Names in the checkpoint that were not converted.
     """
@@ -70,9 +72,12 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
             f'begin with {", ".join(list(bare)[:3])}.'
         )
     if networks.format == 'mmdecouple':
-        names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
+        names = {key: key for key in bare if key.startswith(_OWN)}
     elif networks.format == 'soco':
         table = soco_names(pyramid='neck.fpn_convs.0.conv.weight' in bare)
+        names = renamed(bare, {name: ours for ours, name in table.items()})
+    elif networks.format == 'pixpro':
+        table = pixpro_names(instance='projector_instance.linear1.weight' in bare)
         names = renamed(bare, {name: ours for ours, name in table.items()})
     else:
         names = {
@@ -107,7 +112,8 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
         role: Network of that backbone: `student`, which the authors of the methods fine-tune, or `teacher`.
 
     Raises:
-        UserError: The checkpoint has no such network, or `soco` is requested for weights of another method.
+        UserError: The checkpoint has no such network, or `soco` or `pixpro` is requested for weights of
+            another method.
     """
     if format == 'mmdecouple':
         return dict(state_dict=weights.state)
@@ -124,12 +130,17 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
             __author__='mmdecouple',
             matching_heuristics=True,
         )
-    table = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state))
+    if format == 'soco':
+        table, name = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state)), 'SoCo'
+    else:
+        table, name = pixpro_names(instance=any(key.startswith('neck.instance.') for key in weights.state)), 'PixPro'
     missing = [prefix for prefix in table if not any(key.startswith(prefix) for key in weights.state)]
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
     if missing or odd:
         what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, which the format does not support'
-        raise UserError(f'Format soco holds both networks of SoCo, but the checkpoint {what}; choose another format.')
+        raise UserError(
+            f'Format {format} holds both networks of {name}, but the checkpoint {what}; choose another format.'
+        )
     names = renamed(dict.fromkeys(weights.state), table)
     # The loading code of the authors only prints the epoch.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)

@@ -1,4 +1,4 @@
-"""Tensor names of ResNets, and of the other parts of SoCo, in files of different projects."""
+"""Tensor names of ResNets, and of the other parts of SoCo and PixPro, in files of different projects."""
 
 import re
 from collections.abc import Iterable
@@ -18,10 +18,14 @@ _OF_PAIR = {
     'encoder_k.backbone.': 'cp2',
 }
 FORMATS = (
-    *dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(pair.origin for pair in PAIRS))),
+    *dict.fromkeys(
+        ('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'pixpro', 'torchvision', *(pair.origin for pair in PAIRS))
+    ),
     'detectron2',
 )
 MARK = 'layer1.0.conv1.weight'
+# PixPro's networks have the same names as SoCo's; its propagation module identifies it.
+_PIXPRO = 'value_transform.'
 _PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
 # In models of detectron2, conv5 of a C4 detector is part of its heads.
 _DETECTRON2 = re.compile(
@@ -67,6 +71,8 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
         return Networks('detectron2', student, {}, alone=True) if MARK in student else None
     prefix, pair = next(iter(found.values()))
     format = _format(prefix, pair)
+    if format == 'soco' and any(name.startswith(_PIXPRO) for name in names):
+        format = 'pixpro'
     student, teacher = (_inside(names, found[role][0]) if role in found else {} for role in ('student', 'teacher'))
     if ONLY in found:
         return Networks(format, _inside(names, prefix), {}, alone=True)
@@ -160,6 +166,16 @@ def soco_names(pyramid: bool) -> dict[str, str]:
         if pyramid:
             table[f'{role}neck.fc.'] = f'head{end}.fc1.'
     return table
+
+
+def pixpro_names(instance: bool) -> dict[str, str]:
+    """Returns a dict that maps own prefixes to those of `zdaxie/PixPro`, with or without its instance branch."""
+    table = {'predictor.transform.': _PIXPRO}
+    for role, end in (('', ''), ('teacher.', '_k')):
+        table |= {f'{role}backbone.': f'encoder{end}.', f'{role}neck.dense.': f'projector{end}.'}
+        if instance:
+            table[f'{role}neck.instance.'] = f'projector_instance{end}.'
+    return table | ({'instance_predictor.': 'predictor.'} if instance else {})
 
 
 def resim_names() -> dict[str, str]:
