@@ -13,6 +13,7 @@ from .algorithms import (
     MisalignedIBOT,
     MoCoV2,
     PixPro,
+    ReSim,
     SoCo,
     SoCoFPN,
     Step,
@@ -31,6 +32,7 @@ from .necks import (
     PixelPropagationModule,
     PrototypeHead,
     RegionPyramid,
+    ReSimNeck,
 )
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
@@ -64,6 +66,8 @@ __all__ = [
     'PixelMLP',
     'PixelPropagationModule',
     'PrototypeHead',
+    'ReSim',
+    'ReSimNeck',
     'RegionPyramid',
     'Samples',
     'SoCo',

@@ -23,6 +23,7 @@ _METHODS = (
     'MisalignedIBOT',
     'MoCoV2',
     'PixPro',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
 )
@@ -40,6 +41,7 @@ _PARTS = (
     'PixelMLP',
     'PixelPropagationModule',
     'PrototypeHead',
+    'ReSimNeck',
     'RegionPyramid',
     'SplitBN',
 )

@@ -162,6 +162,28 @@ optim_wrapper = dict(precision='fp32')
 param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
 """
 
+RESIM = """
+_base_ = 'mmdecouple::_base_/default_runtime.py'
+view = [
+    dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomGaussianBlur'),
+]
+transforms = [dict(type='RandomFlipView'), dict(type='MultiView', views=[view], num_views=[2])]
+model = dict(
+    type='ReSim', queue_length=32, channels=16, windows=((24, 8), (16, 12)),
+    backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(0, 1, 2),
+                  zero_init_residual=False, norm_cfg=dict(type='mmdecouple.SplitBN')),
+    neck=dict(type='ReSimNeck', in_channels=[8, 16, 32], hid_channels=32, out_channels=16, channels=12),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
+cells = dict()
+optim_wrapper = dict(
+    type='PrecisionOptimWrapper', precision='fp32',
+    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4))
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
+"""
+
 BRANCH = """
 model['decoupling'] = dict(
     type='DecouplingBranch', ratio=0.5,
@@ -187,7 +209,7 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 CONFIGS = {
     name + suffix: method + branch + RUN
     for name, method in dict(
-        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO
+        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO, resim=RESIM
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }

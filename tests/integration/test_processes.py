@@ -34,6 +34,8 @@ def trained(case, method, processes):
         'pixpro-d',
         pytest.param('leopart', marks=pytest.mark.slow),
         pytest.param('leopart-d', marks=pytest.mark.slow),
+        pytest.param('resim', marks=pytest.mark.slow),
+        'resim-d',
     ],
 )
 def test_two_processes_lose_what_one_loses_on_the_joint_batch(tmp_path, method):

@@ -78,6 +78,7 @@ def uninterrupted(whole_run):
         ('soco-d', 2),
         ('leopart-d', 2),
         ('pixpro-d', 2),
+        ('resim-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
             for combination in [
@@ -96,6 +97,9 @@ def uninterrupted(whole_run):
                 ('pixpro-d', 0),
                 ('pixpro', 0),
                 ('pixpro', 2),
+                ('resim-d', 0),
+                ('resim', 0),
+                ('resim', 2),
             ]
         ),
     ],

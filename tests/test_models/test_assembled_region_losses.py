@@ -7,8 +7,17 @@ from torch import Tensor
 
 from mmdecouple.decoupling.regions import uncut_fraction
 
-from . import test_leopart, test_soco, test_soco_fpn
-from .assembled import D_FORM, check, cross_entropy, decoupled_terms, in_float64, step, uncut_cells  # noqa: F401
+from . import test_leopart, test_resim, test_soco, test_soco_fpn
+from .assembled import (
+    D_FORM,
+    check,
+    cross_entropy,
+    decoupled_terms,
+    in_float64,  # noqa: F401
+    nce,
+    step,
+    uncut_cells,
+)
 from .conftest import BRANCH
 
 
@@ -141,3 +150,92 @@ def test_the_terms_of_leopart_are_those_of_loops(branch):
             ]
         expected = decoupled_terms(expected, [sum(terms) / max(len(terms), 1) for terms in by_view], share)
     check(losses, {**expected, 'attended_share': attended.mean()})
+
+
+def tent(cells: int, low: float, high: float) -> list[float]:
+    """Mean over [low, high] of the triangle of each cell, from the areas below its two slopes."""
+
+    def area(start: float, end: float) -> float:
+        return (end - start) * (start + end) / 2 if end > start else 0.0
+
+    found = []
+    for j in range(cells):
+        rising = area(max(low - j + 1, 0), min(high - j + 1, 1))
+        falling = area(max(j + 1 - high, 0), min(j + 1 - low, 1))
+        found.append((rising + falling) / (high - low))
+    return found
+
+
+def window_means(maps: Tensor, view: int, image: int, box: tuple[float, ...]) -> Tensor:
+    """Mean of the interpolated map of an image inside a box in pixels of a view with sides of `view` pixels."""
+    x1, y1, x2, y2 = (edge * maps.shape[-1] / view for edge in box)
+    columns, rows = tent(maps.shape[-1], x1, x2), tent(maps.shape[-2], y1, y2)
+    return sum(
+        rows[i] * columns[j] * maps[image, :, i, j] for i in range(maps.shape[-2]) for j in range(maps.shape[-1])
+    )
+
+
+def moved(box: tuple[float, ...], own: list[float], other: list[float], size: int) -> tuple[float, ...]:
+    """Converts a box from pixels of one view to pixels of another by their geometries."""
+    ends = []
+    for x, y in (box[:2], box[2:]):
+        x = size - x if own[4] else x
+        x, y = x * own[2] / size + own[0], y * own[3] / size + own[1]
+        x, y = (x - other[0]) * size / other[2], (y - other[1]) * size / other[3]
+        ends.append((size - x if other[4] else x, y))
+    (x1, y1), (x2, y2) = ends
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
+def window_losses(query: Tensor, key: Tensor, geometry: Tensor, side: int, stride: int, negatives: list) -> list:
+    """InfoNCE of each window of 32 pixel views that the key view shows completely."""
+    losses = []
+    for image, (own, other) in enumerate(geometry.transpose(0, 1).tolist()):
+        for y in range(0, 32 - side, stride):
+            for x in range(0, 32 - side, stride):
+                box = (x, y, x + side, y + side)
+                there = moved(box, own, other, 32)
+                if min(there) > -1e-6 and max(there) < 32:
+                    pooled = window_means(query, 32, image, box), window_means(key, 32, image, there)
+                    losses.append(nce(*pooled, negatives))
+    return losses
+
+
+def neighborhoods(maps: Tensor) -> list[Tensor]:
+    """Normalized means of all 3 x 3 neighborhoods of the maps."""
+    return [
+        (mean := maps[n, :, i : i + 3, j : j + 3].mean((1, 2))) / mean.norm()
+        for n in range(len(maps))
+        for i in range(maps.shape[2] - 2)
+        for j in range(maps.shape[3] - 2)
+    ]
+
+
+@pytest.mark.parametrize('branch', [None, D_FORM])
+@pytest.mark.parametrize('config', [test_resim.resim, test_resim.resim_c4])
+def test_the_terms_of_resim_are_those_of_loops(config, branch):
+    model, begun, losses = step(config(decoupling=branch), test_resim.data())
+    made = begun.decoupled
+    images = torch.cat([begun.views[0], *([] if made is None else [made.images])])
+    (student, student_maps), (teacher, teacher_maps) = (
+        network.neck(network.backbone(views)) for network, views in ((model, images), (model.teacher, begun.views[1]))
+    )
+    expected = {'loss_global': sum(nce(*pair, model.queue.keys) for pair in zip(student[:8], teacher)) / 8}
+    negatives = [neighborhoods(maps) for maps in teacher_maps]
+    shown = 0
+    for name, (side, stride), *parts in zip(
+        ('loss_region', 'loss_fine'), model.windows, student_maps, teacher_maps, negatives
+    ):
+        found = window_losses(*parts[:2], begun.geometry, side, stride, parts[2])
+        expected[name] = sum(found) / len(found)
+        shown += len(found)
+    if made is not None:
+        cells, share = uncut_cells(made.cut_mask)
+        own, target = student_maps[0][8:].flatten(2), teacher_maps[0].flatten(2)
+        values = [
+            sum(nce(own[d, :, j], target[row, :, j], negatives[0]) for j in cells[d]) / max(len(cells[d]), 1)
+            for d, row in enumerate(made.rows.tolist())
+        ]
+        expected = decoupled_terms(expected, values, share)
+    windows = 4 + 9 * (len(model.windows) - 1)
+    check(losses, {**expected, 'shown_share': shown / 8 / windows})

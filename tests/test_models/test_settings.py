@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_pixpro, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -127,6 +127,26 @@ CASES = [
         ),
     ),
     (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(0, below=1), masking=WORD, drop=real(0, 1))),
+    (
+        test_resim.resim(),
+        dict(
+            ALGORITHM,
+            queue_length=whole(1),
+            channels=whole(1),
+            temperature=real(above=0),
+            windows=(None, 16, (), ((16, 8),), ((16, 8),) * 3, (16, 8), ((16, 8), (8,)), ((16, 8), (8, 0.5))),
+        ),
+    ),
+    (
+        dict(type='ReSimNeck', in_channels=[8, 16]),
+        dict(
+            in_channels=(None, 8, [], [8], [8, 0], [8, '16']),
+            hid_channels=whole(1),
+            out_channels=whole(1),
+            channels=whole(1),
+            top_down=FLAG,
+        ),
+    ),
     (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
     (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
     (
@@ -424,6 +444,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
+        (test_resim.resim(neck=NECK), 'neck', 'a ReSimNeck, got DenseCLNeck'),
     ],
 )
 def test_a_part_of_another_method_is_refused(config, part, kind):

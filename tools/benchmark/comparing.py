@@ -24,6 +24,7 @@ PAIRS = [
     ('soco-d', 'soco'),
     ('pixpro-d', 'pixpro'),
     ('leopart-d', 'leopart'),
+    ('resim-d', 'resim'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
 ]

@@ -1,4 +1,4 @@
-"""MoCo v2, DenseCL, SoCo, iBOT, MaskAlign and Leopart, all derived from `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart and PixPro, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -7,6 +7,7 @@ from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
 from .pixpro import PixPro
+from .resim import ReSim
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
@@ -22,6 +23,7 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'PixPro',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
     'Step',

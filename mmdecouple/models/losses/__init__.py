@@ -1,6 +1,7 @@
 """Loss functions."""
 
 from .info_nce import info_nce
+from .shared_negatives import SharedNegatives, negatives_of
 from .sinkhorn import sinkhorn
 
-__all__ = ['info_nce', 'sinkhorn']
+__all__ = ['SharedNegatives', 'info_nce', 'negatives_of', 'sinkhorn']

@@ -5,6 +5,7 @@ from .dynamic_alignment import DynamicAlignment
 from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
+from .resim_neck import ReSimNeck
 
 __all__ = [
     'DINOHead',
@@ -13,5 +14,6 @@ __all__ = [
     'PixelMLP',
     'PixelPropagationModule',
     'PrototypeHead',
+    'ReSimNeck',
     'RegionPyramid',
 ]
