@@ -62,10 +62,10 @@ class Job:
     after: Sequence[str] = ()
     done: Callable[[], None] | None = None
     held_files: Sequence[IO] = ()
-    process: subprocess.Popen = field(init=False, repr=False)
+    process: subprocess.Popen = field(init=False, repr=False, compare=False)
     tail: deque = field(default_factory=lambda: deque(maxlen=_TAIL_LINES), init=False)
     reasons: dict[str, None] = field(default_factory=dict, init=False)
-    _output: IO = field(init=False, repr=False)
+    _output: IO = field(init=False, repr=False, compare=False)
     _rest: str = field(default='', init=False)
 
     def start(self, threads: int) -> None:

@@ -159,7 +159,7 @@ def test_an_unknown_block_is_one_line_that_lists_them(vit, layer, line):
     [
         (None, 'cnn-untrained: the backbone has no layer 9; it has layer1, layer2, layer3, layer4 (tools: --layer).'),
         ('timm:test_resnet', 'the backbone has no layer 9; it has act1, layer1, layer2, layer3, layer4 (tools'),
-        ('timm:test_vit', 'the backbone has 1, 2, 3, 4, 5, 6 (tools'),
+        ('timm:test_vit', 'the backbone has no layer 9; it has 1, 2, 3, 4, 5, 6 (tools'),
     ],
 )
 def test_an_unknown_layer_is_one_line_that_names_the_network(cnn, word, line):

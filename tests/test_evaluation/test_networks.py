@@ -318,5 +318,5 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
 def test_weights_that_are_finite_and_overflow_are_refused_where_features_are_read():
     network = open_network('mmdecouple::demo/ibot_vit-demo_scenes.py')
     next(network.model.measured_backbone.layers[0].parameters()).data.fill_(3e38)
-    with pytest.raises(UserError, match='features that are not finite'):
+    with pytest.raises(UserError, match='features of the network are not finite'):
         network.model.dense_features(torch.ones(1, 3, 64, 64))

@@ -77,6 +77,8 @@ def tool(monkeypatch, tmp_path):
 
     def call(script, *words):
         path = CHECKOUT_TOOLS / script
+        # A program finds the modules beside it.
+        monkeypatch.syspath_prepend(path.parent)
         spec = importlib.util.spec_from_file_location(f'{path.stem}_tool', path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
