@@ -5,6 +5,7 @@ from mmdecouple.registry import MODELS
 
 from .algorithms import (
     IBOT,
+    PLRC,
     DenseAlgorithm,
     DenseCL,
     Leopart,
@@ -20,9 +21,9 @@ from .algorithms import (
 from .backbones import DenseViT
 from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
-from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
-from .losses import info_nce, sinkhorn
-from .necks import DINOHead, DynamicAlignment, PrototypeHead, RegionPyramid
+from .layers import Center, EpochDependent, NegativeQueue, PointAffinity, SplitBN, TeacherTemperature
+from .losses import affinity_distillation, info_nce, point_contrast, sinkhorn
+from .necks import DINOHead, DynamicAlignment, PointHead, PrototypeHead, RegionPyramid
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
@@ -30,6 +31,7 @@ MODELS.register_module(module=DecouplingBranch)
 
 __all__ = [
     'IBOT',
+    'PLRC',
     'Center',
     'CutBoxes',
     'CutViews',
@@ -50,6 +52,8 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'NegativeQueue',
+    'PointAffinity',
+    'PointHead',
     'PrototypeHead',
     'RegionPyramid',
     'Samples',
@@ -59,6 +63,8 @@ __all__ = [
     'Step',
     'TeacherTemperature',
     'ViewFlow',
+    'affinity_distillation',
     'info_nce',
+    'point_contrast',
     'sinkhorn',
 ]

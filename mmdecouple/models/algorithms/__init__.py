@@ -1,4 +1,4 @@
-"""The methods: MoCo v2, DenseCL, SoCo, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
+"""The methods: MoCo v2, DenseCL, SoCo, PLRC, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -6,6 +6,7 @@ from .ibot import IBOT
 from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
+from .plrc import PLRC
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
@@ -13,6 +14,7 @@ from .variants import MisalignedDenseCL, MisalignedIBOT
 
 __all__ = [
     'IBOT',
+    'PLRC',
     'DenseAlgorithm',
     'DenseCL',
     'Leopart',

@@ -1,0 +1,84 @@
+"""Cross-entropy of a student's points with a teacher's close ones, without the matrix of their logits."""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mmdecouple.models.point_grid import PointPairs
+
+_CHUNK_ELEMENTS = 2**24
+
+
+def affinity_distillation(
+    student: Tensor,
+    teacher: Tensor,
+    center: Tensor,
+    weights: Tensor,
+    pairs: PointPairs,
+    student_temperature: float,
+    teacher_temperature: Tensor,
+) -> Tensor:
+    """Mean cross-entropy over all pairs (i, j) of points: - sum_k softmax((t_j - c) / T_t)_k log softmax(s_i / T_s)_k.
+
+    Logits of points are interpolated from those of the map's P positions, so that neither the logits of N points nor
+    the rows of all pairs are ever held: the sum over pairs is sum_i n_i log Z_i - <s / T_s, target>, where n_i is the
+    number of partners of point i and `target` (B, P, K) gathers the teacher's distributions of all pairs at the
+    positions. Points are taken in chunks of at most 2^24 logits, and the gradient is computed on the way.
+
+    Args:
+        student: s, logits of the student at the positions of its map, (B, P, K).
+        teacher: t, logits of the teacher at the positions of its map, (B, P, K); no gradient.
+        center: c, (K,).
+        weights: Interpolation weights, (N, P).
+        pairs: Which points i of the student and j of the teacher are pairs.
+        student_temperature: T_s, above 0.
+        teacher_temperature: T_t, above 0, a tensor ().
+
+    Returns:
+        Mean over all pairs of the batch; 0, attached to the graph, if there are none.
+
+    Source: arXiv 2202.04639, section 3.3; centering and temperatures as in DINO (arXiv 2104.14294, eq. 1 and 4).
+    """
+    dtype = torch.promote_types(student.dtype, torch.float32)
+    tensors = [tensor.detach().to(dtype) for tensor in (teacher, center, weights, *pairs)]
+    with torch.autocast(student.device.type, enabled=False):
+        return _Distillation.apply(student.to(dtype), *tensors, student_temperature, teacher_temperature.to(dtype))
+
+
+class _Distillation(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx,
+        student: Tensor,
+        teacher: Tensor,
+        center: Tensor,
+        weights: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        student_temperature: float,
+        teacher_temperature: Tensor,
+    ):
+        pairs, student = PointPairs(rows, columns), student / student_temperature
+        step = max(_CHUNK_ELEMENTS // (len(student) * max(student.shape[2], pairs.num_points)), 1)
+        parts = [slice(start, start + step) for start in range(0, pairs.num_points, step)]
+        target, counts = torch.zeros_like(student), student.new_zeros(len(student), pairs.num_points)
+        for part in parts:
+            paired = pairs.select(part)
+            counts += paired.sum(2)
+            logits = (weights[part] @ teacher).sub_(center).div_(teacher_temperature)
+            target.baddbmm_(weights.t() @ paired, logits.softmax(2))
+        value, gradient = -(student * target).sum(), target.neg_()
+        for part in parts:
+            logits, count = weights[part] @ student, counts[:, part]
+            total = torch.logsumexp(logits, 2)
+            value = value + (count * total).sum()
+            gradient += weights[part].t() @ logits.sub_(total[:, :, None]).exp_().mul_(count[:, :, None])
+        number = counts.sum().clamp(min=1)
+        ctx.save_for_backward(gradient.div_(number * student_temperature))
+        return value / number
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_value: Tensor):
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_value, *[None] * 7
