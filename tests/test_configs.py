@@ -16,7 +16,7 @@ from mmdecouple.utils.configs import load_config
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('[!_]*/*.py'))
 NAMES = [path.stem for path in CONFIGS]
-BRANCH = re.compile(r'-(d|d-drop|same)_')
+BRANCH = re.compile(r'-(d|d-drop|same|control)_')
 
 
 def build(model: dict) -> torch.nn.Module:

@@ -70,7 +70,18 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
-STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART}
+PLRC = Story(
+    {
+        'PLRC': 'plrc_resnet-demo_scenes.py',
+        'PLRC-D': 'plrc-d_resnet-demo_scenes.py',
+        'Control': 'plrc-control_resnet-demo_scenes.py',
+    },
+    'PLRC-D is PLRC plus the de-coupling branch. Control is the same branch with nothing mixed in (Xᴰ = X): what '
+    'PLRC-D gains over Control comes from the foreign background, what Control gains over PLRC comes from the extra '
+    'loss at the same positions.',
+    report='plrc',
+)
+STORIES = {'densecl': DENSECL, 'ibot': IBOT, 'maskalign': MASKALIGN, 'soco': SOCO, 'leopart': LEOPART, 'plrc': PLRC}
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this shows the machinery and the '
     'direction of strong effects, not the numbers of the paper.'
