@@ -15,6 +15,8 @@ from .assembled import D_FORM, cross_entropy, nce, step
 from .conftest import batch, densecl
 from .golden_models import ibot
 
+pytestmark = pytest.mark.usefixtures('in_float64')
+
 
 def smooth_l1(model, student: Tensor, target: Tensor) -> Tensor:
     """2 smooth-L1 of the two levels, whose student features are still to be projected."""

@@ -10,6 +10,8 @@ from .assembled import D_FORM, LAMBDA, check, cross_entropy, decoupled_terms, nc
 from .conftest import NECK, RESNET, batch, densecl
 from .golden_models import ibot
 
+pytestmark = pytest.mark.usefixtures('in_float64')
+
 
 @pytest.mark.parametrize('branch', [None, D_FORM])
 def test_the_terms_of_densecl_are_those_of_loops(branch):

@@ -11,6 +11,8 @@ from . import test_leopart, test_soco, test_soco_fpn
 from .assembled import D_FORM, check, cross_entropy, decoupled_terms, step, uncut_cells
 from .conftest import BRANCH
 
+pytestmark = pytest.mark.usefixtures('in_float64')
+
 
 def matched(prediction: Tensor, projection: Tensor, ids: Tensor, other: Tensor) -> Tensor:
     """-2 times the mean over images of the mean cosine of boxes with one id."""
