@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_soco
+from . import test_leopart, test_maskalign, test_plrc, test_soco
 from .assembled import D_FORM, cross_entropy, nce, step
 from .conftest import batch, densecl
 from .golden_models import ibot
@@ -40,6 +40,12 @@ CASES = dict(
         test_soco.soco(),
         test_soco.data(),
         lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
+        False,
+    ),
+    plrc=(
+        test_plrc.plrc(),
+        test_plrc.data(),
+        lambda model, student, target: nce(student, target, model.queue.keys),
         False,
     ),
     leopart=(

@@ -12,6 +12,7 @@ from mmdecouple.models import PointAffinity, Samples, Step, affinity_distillatio
 from mmdecouple.models.point_grid import PointPairs, interpolation
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats.resnet_names import find_networks
 
 from .conftest import BRANCH, RESNET, batch, begun, build, forwarded, losses_of
 from .golden import formula
@@ -406,13 +407,8 @@ def golden_model():
     return model.double().eval()
 
 
-@pytest.fixture
-def in_float64(monkeypatch):
-    """What our code asks for in float32 is double precision here."""
-    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)
-
-
-def test_image_and_affinity_terms_and_the_center_equal_the_official_ones(in_float64):
+@pytest.mark.usefixtures('in_float64')
+def test_image_and_affinity_terms_and_the_center_equal_the_official_ones():
     sizes, model = GOLDEN['sizes'], golden_model()
     views = [formula.image(f'view {view}', sizes['batch'], sizes['image']).double() for view in range(3)]
     geometry = torch.tensor(
@@ -439,3 +435,12 @@ def test_image_and_affinity_terms_and_the_center_equal_the_official_ones(in_floa
     direction = formula.tensor('direction center', (1, len(center))).double()[0]
     assert (center * direction).sum().item() == pytest.approx(expected['projection'], rel=1e-7)
     assert center[:5].tolist() == pytest.approx(expected['first'], rel=1e-7)
+
+
+def test_both_backbones_of_an_official_file_are_found_by_their_names():
+    names = [f'encoder_{role}.enc.{name}' for role in 'qk' for name in GOLDEN['weights']]
+    found = find_networks([*names, 'plrc_loss.queue_x', 'plrc_loss.self_distillation.center'])
+    backbone = {name for name in GOLDEN['weights'] if not name.startswith('fcs')}
+    assert found.format == 'plrc' and found.transferred == 'student'
+    assert found.student == {name: f'encoder_q.enc.{name}' for name in backbone}
+    assert found.teacher == {name: f'encoder_k.enc.{name}' for name in backbone}
