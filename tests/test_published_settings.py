@@ -51,7 +51,7 @@ PUBLISHED = dict(
         ),
     ),
     PLRC=(
-        'arXiv 2202.04639, section 4; PLRC main_plrc.py, models/plrc_loss.py',
+        'PLRC main_plrc.py, datasets/imagenet.py, models/plrc_loss.py',
         dict(
             queue_length=65536,
             channels=128,

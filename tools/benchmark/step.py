@@ -36,6 +36,7 @@ PAIRS = [
     ('maskalign-d', 'maskalign'),
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),
+    ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
@@ -127,7 +128,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
     parser.add_argument('--batch', type=positive, default=32)
     parser.add_argument('--size', type=positive, default=224)
-    parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL and SoCo')
+    parser.add_argument('--depth', type=int, default=50, help='of the ResNet of DenseCL, SoCo and PLRC')
     parser.add_argument('--queue', type=positive, default=65536)
     parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
     parser.add_argument(
@@ -144,7 +145,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--rounds', type=positive, default=3)
     parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
     parser.add_argument('--compile', action='store_true', help='our variants and the DenseCL of mmpretrain')
-    parser.add_argument('--channels-last', action='store_true', help='our DenseCL and SoCo')
+    parser.add_argument('--channels-last', action='store_true', help='our DenseCL, SoCo and PLRC')
     parser.add_argument('--peak-tflops', type=float, help='dense bf16 peak of the GPU, for the MFU')
     parser.add_argument('--threads', type=positive, default=torch.get_num_threads())
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')

@@ -31,6 +31,8 @@ CONFIG_OF = {
     'maskalign-d-drop': 'maskalign/maskalign-d-drop_vit-s16_8x128-800e_coco.py',
     'soco': 'soco/soco-c4_r50_8xb128-800e_coco.py',
     'soco-d': 'soco/soco-c4-d_r50_8xb128-800e_coco.py',
+    'plrc': 'plrc/plrc_r50_8xb32-200e_coco.py',
+    'plrc-d': 'plrc/plrc-d_r50_8xb32-200e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
     'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
@@ -50,7 +52,9 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.queue_length = args.queue
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
-    if model.type == 'SoCo':
+    if model.type in ('SoCo', 'PLRC'):
+        if model.type == 'PLRC':
+            model.queue_length = args.queue
         model.backbone.depth = args.depth
         model.neck.in_channels = 512 if args.depth < 50 else 2048
         model.data_preprocessor.channels_last = args.channels_last
@@ -101,16 +105,21 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
         sizes = [args.size]
+    if variant.startswith('plrc'):
+        sizes = [args.size] * 3
     views = [torch.randint(0, 256, (args.batch, 3, size, size), dtype=torch.uint8) for size in sizes]
     return [view.pin_memory() for view in views] if args.device == 'cuda' else views
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """What the workers add to the views: four proposals for SoCo, crop windows of one image for Leopart."""
+    """What the workers add to the views: four proposals for SoCo, crop windows for PLRC and Leopart."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
         return [BaseDataElement(boxes=some, box_ids=torch.arange(4).expand(2, 4)) for some in boxes]
+    if variant.startswith('plrc'):
+        windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
+        return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch
     if variant.startswith('leopart'):
         windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * args.locals]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])

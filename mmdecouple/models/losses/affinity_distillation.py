@@ -62,17 +62,19 @@ class _Distillation(torch.autograd.Function):
         step = max(_CHUNK_ELEMENTS // (len(student) * max(student.shape[2], pairs.num_points)), 1)
         parts = [slice(start, start + step) for start in range(0, pairs.num_points, step)]
         target, counts = torch.zeros_like(student), student.new_zeros(len(student), pairs.num_points)
+        # One product a view: `@` would expand, copy and transpose.
+        weights = weights.expand(len(student), -1, -1)
         for part in parts:
             paired = pairs.select(part)
             counts += paired.sum(2)
-            logits = (weights[part] @ teacher).sub_(center).div_(teacher_temperature)
-            target.baddbmm_(weights.t() @ paired, logits.softmax(2))
+            logits = torch.bmm(weights[:, part], teacher).sub_(center).div_(teacher_temperature)
+            target.baddbmm_(torch.bmm(weights.mT, paired), _softmax_(logits))
         value, gradient = -(student * target).sum(), target.neg_()
         for part in parts:
-            logits, count = weights[part] @ student, counts[:, part]
-            total = torch.logsumexp(logits, 2)
+            logits, count = torch.bmm(weights[:, part], student), counts[:, part, None]
+            total = torch.logsumexp(logits, 2, keepdim=True)
             value = value + (count * total).sum()
-            gradient += weights[part].t() @ logits.sub_(total[:, :, None]).exp_().mul_(count[:, :, None])
+            gradient.baddbmm_(weights[:, part].mT, logits.sub_(total).exp_().mul_(count))
         number = counts.sum().clamp(min=1)
         ctx.save_for_backward(gradient.div_(number * student_temperature))
         return value / number
@@ -82,3 +84,9 @@ class _Distillation(torch.autograd.Function):
     def backward(ctx, grad_value: Tensor):
         (gradient,) = ctx.saved_tensors
         return gradient * grad_value, *[None] * 7
+
+
+def _softmax_(logits: Tensor) -> Tensor:
+    """Softmax over the last dimension, in place."""
+    logits.sub_(logits.amax(-1, keepdim=True)).exp_()
+    return logits.div_(logits.sum(-1, keepdim=True))
