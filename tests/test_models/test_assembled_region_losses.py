@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdecouple.decoupling.regions import uncut_share
+from mmdecouple.models.point_grid import PointPairs
 
 from . import test_leopart, test_plrc, test_soco, test_soco_fpn
 from .assembled import D_FORM, check, cross_entropy, decoupled_terms, nce, step, uncut_cells
 from .conftest import BRANCH
+from .test_point_losses import contrast_by_hand, distillation_by_hand
 
 pytestmark = pytest.mark.usefixtures('in_float64')
 
@@ -169,12 +171,12 @@ def test_the_terms_of_plrc_are_those_of_loops(branch):
         torch.cat([maps @ targets.mT, network.last_layer(maps)], dim=2)
         for maps, network in ((own, model.neck), (there, model.teacher.neck))
     ]
-    pairs, each = test_plrc.PointPairs.between(begun.geometry[0], begun.geometry[2], (32, 32), 8, 0.5), torch.eye(64)
-    distilled = test_plrc.distillation_by_hand(*logits, model.affinity.center.value, each.double(), pairs, 0.1, 0.04)[0]
+    pairs, each = PointPairs.between(begun.geometry[0], begun.geometry[2], (32, 32), 8, 0.5), torch.eye(64)
+    distilled = distillation_by_hand(*logits, model.affinity.center.value, each.double(), pairs, 0.1, 0.04)[0]
     single = [nce(student[b].mean(0), teacher[b].mean(0), model.queue.keys) for b in range(8)]
     expected = {
         'loss_image': 0.5 * sum(single) / 8,
-        'loss_point': 2 * test_plrc.contrast_by_hand(*points, drawn.positive, 0.2),
+        'loss_point': 2 * contrast_by_hand(*points, drawn.positive, 0.2),
         'loss_affinity': 3 * distilled,
     }
     if made is not None:
