@@ -15,6 +15,7 @@ from mmdecouple import registry
 from mmdecouple.evaluation import lsc_maps
 from mmdecouple.evaluation.segmentation import FCNHead
 from mmdecouple.masks import MASKS, PRESETS, grid_regions, place_regions
+from mmdecouple.utils.configs import load_config
 
 # Class -> where the values are published, and the values.
 PUBLISHED = dict(
@@ -91,6 +92,10 @@ PUBLISHED = dict(
         'arXiv 2106.02637, section 3.2; SoCo contrast/models/SoCo_FPN.py',
         dict(channels=256, fc_channels=1024, limits=(48, 96, 192, 224), roi_size=7),
     ),
+    PixPro=('PixPro contrast/option.py', dict(distance_threshold=0.7)),
+    PixelHeads=('PixPro contrast/models/PixPro.py', dict(hidden_channels=4096, out_channels=256)),
+    PixelMLP=('PixPro contrast/models/PixPro.py', dict(hidden_channels=4096, out_channels=256)),
+    PixelPropagationModule=('PixPro tools/pixpro_base_r50_100ep.sh', dict(channels=256, gamma=2.0, layers=1)),
     CutBoxes=('SoCo contrast/data/transform_ops.py', dict(prob=0.5, area=(0.1, 0.3))),
     SoCoLARS=('SoCo contrast/lars.py', dict(momentum=0.9, weight_decay=1e-5, trust=0.001, eps=1e-8)),
     EMATeacher=('MoCo, section 3.1', dict(momentum=0.999)),
@@ -225,6 +230,24 @@ def test_regions_are_by_default_those_of_the_paper(draw):
     assert {key: parameters[key].default for key in ('grid', 'area', 'aspect')} == dict(
         grid=paper['grid'], area=paper['box_area'], aspect=paper['aspect']
     )
+
+
+@pytest.mark.parametrize(
+    'name, place, preset',
+    [
+        ('paper', 'decoupling.mask', 'paper'),
+        ('release', 'decoupling.mask', 'release'),
+        ('rcc', 'batch_stages.0.mask', 'paper'),
+        ('rcc_proposals', 'batch_stages.0.mask', 'paper'),
+        ('rcc_mim', 'mim_mask', 'release'),
+    ],
+)
+def test_shipped_configs_write_out_the_constants_of_a_preset(name, place, preset):
+    block = load_config(f'mmdecouple::_base_/decoupling/{name}.py').to_dict()
+    for part in place.split('.'):
+        block = block[int(part) if part.isdigit() else part]
+    block.pop('_delete_', None)
+    assert block == dict(type='RegionCollaborativeCutout', **PRESETS[preset])
 
 
 def test_presets_are_those_of_the_paper_and_of_the_released_code():

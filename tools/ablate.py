@@ -1,6 +1,6 @@
-"""Runs an ablation table end to end and prints it beside the paper's: pre-train, measure, row.
+"""Runs an ablation table: pre-trains and measures its rows, and prints the results next to the paper's.
 
-What is trained and measured is kept: the same command goes on where it was stopped or killed, and tables share runs.
+Finished runs and measurements are kept and shared between tables; after an interruption, the same command continues.
 """
 
 import argparse
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdecouple.ablation.configs import write_configs
 from mmdecouple.ablation.fill import Filling
-from mmdecouple.ablation.render import print_table
+from mmdecouple.ablation.row_configs import write_configs
 from mmdecouple.ablation.table import SCALES, Table
+from mmdecouple.ablation.table_text import print_table
 from mmdecouple.ablation.yaml_table import read_table, table_names
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
@@ -22,22 +22,22 @@ from mmdecouple.utils.arguments import add_overrides, positive, seed
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('table', help=f'of {", ".join(table_names())}, or a .yml file')
-    parser.add_argument('--scale', choices=SCALES, default='demo', help='which bases to run (default: demo)')
+    parser.add_argument('table', help=f'name of a table ({", ".join(table_names())}) or a .yml file')
+    parser.add_argument('--scale', choices=SCALES, default='demo', help='scale of the base configs (default: demo)')
     parser.add_argument(
         '--rows',
         nargs='+',
         default=[],
         metavar='PATTERN',
-        help='rows, groups or group/row to run, with * and ?; default: all',
+        help='rows, groups or group/row to run; * and ? are wildcards (default: all)',
     )
-    parser.add_argument('--settings', nargs='+', default=[], metavar='SETTING', help="default: the table's")
-    parser.add_argument('--seeds', nargs='+', type=seed, help="default: the table's")
-    parser.add_argument('--jobs', type=positive, default=1, help='runs at a time (default: 1)')
-    parser.add_argument('--threads', type=positive, help='threads of each run (default: the cores by --jobs)')
     parser.add_argument(
-        '--gpus', type=positive, default=1, help='processes that each training is spread over (default: 1)'
+        '--settings', nargs='+', default=[], metavar='SETTING', help="settings to run (default: the table's)"
     )
+    parser.add_argument('--seeds', nargs='+', type=seed, help="seeds to run (default: the table's)")
+    parser.add_argument('--jobs', type=positive, default=1, help='number of runs in parallel (default: 1)')
+    parser.add_argument('--threads', type=positive, help='threads per run (default: number of cores / --jobs)')
+    parser.add_argument('--gpus', type=positive, default=1, help='number of processes per training (default: 1)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument(
         '--out',
@@ -45,27 +45,27 @@ def parse_args() -> argparse.Namespace:
         default=Path('work_dirs/ablations'),
         help='folder of all runs and results (default: work_dirs/ablations)',
     )
-    add_overrides(parser, 'more overrides for every run')
-    parser.add_argument('--show', action='store_true', help='print what has been measured so far, run nothing')
+    add_overrides(parser, 'overrides for every run')
+    parser.add_argument('--show', action='store_true', help='print the results so far without running anything')
     parser.add_argument(
         '--publish',
         type=Path,
         metavar='FOLDER',
-        help='print what has been measured so far and write it here too, such as into docs/results',
+        help='print the results so far and also write them to this folder, e.g. docs/results',
     )
     parser.add_argument(
         '--write-configs',
         action='store_true',
-        help='write configs/ablations/TABLE/*.py, the full scale as configs of their own, and end',
+        help='write the full scale as separate configs, configs/ablations/TABLE/*.py, and exit',
     )
     args = parser.parse_args()
     if args.publish and args.cfg_options:
-        parser.error('--publish takes rows as the table has them: leave out --cfg-options.')
+        parser.error('--publish requires unmodified rows; remove --cfg-options.')
     return args
 
 
 def run(table: Table, args: argparse.Namespace, console: Console) -> None:
-    """All that is missing of a table, then the table."""
+    """Fills the table with the missing runs and prints it."""
     failures, start = [], time.monotonic()
     filling = Filling(table, args.scale, args.out.absolute(), args.cfg_options or {})
     runs = filling.plan(args.seeds, args.rows, args.settings)
@@ -73,7 +73,7 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
         try:
             failures = filling.fill(runs, args.jobs, args.threads, args.gpus, console)
         except KeyboardInterrupt:
-            console.print('Stopped; every run has saved. The same command goes on from there.')
+            console.print('Stopped; all runs are saved. Run the same command to continue.')
             sys.exit(130)
     for out in filter(None, (filling.out, args.publish)):
         rows, file = filling.write(out)

@@ -1,7 +1,7 @@
-"""The whole story on built-in data: pre-train, de-couple, control, measure, show (`make demo`).
+"""Demonstrates de-coupling on built-in data: pre-trains, measures and compares small networks (`make demo`).
 
-Trains small networks of one method from one seed, a few at a time, measures them and the untrained network, and
-writes `report.html`. A run that is finished is not trained again, an interrupted one goes on where it stopped.
+Trains the networks of one method from one seed, a few at a time, measures them and the untrained network, and writes
+`report.html`. Finished runs are not repeated, interrupted ones continue.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from mmdecouple.utils.files import check_writable
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--method', choices=STORIES, default='densecl', help='whose runs (default: densecl)')
+    parser.add_argument('--method', choices=STORIES, default='densecl', help='method to train (default: densecl)')
     parser.add_argument('--seed', type=seed, default=0, help='seed of all runs (default: 0)')
     parser.add_argument(
         '--out',
         type=Path,
         default=Path('work_dirs/demo'),
-        help='folder of the runs and, for another method than densecl in a folder of its name, of the '
-        'report (default: work_dirs/demo)',
+        help='folder of the runs and the report; the report of a method other than densecl is in a '
+        'subfolder (default: work_dirs/demo)',
     )
-    parser.add_argument('--fresh', action='store_true', help='train again what is finished')
-    parser.add_argument('--quick', action='store_true', help='a few steps: tries the machinery, teaches nothing')
+    parser.add_argument('--fresh', action='store_true', help='repeat finished runs')
+    parser.add_argument('--quick', action='store_true', help='train for a few steps only, to test the installation')
     return parser.parse_args()
 
 
@@ -47,7 +47,7 @@ def main() -> None:
             console.print('\n'.join(error.tail), style='dim', markup=False, highlight=False)
             sys.exit(f'demo: {error}')
         except KeyboardInterrupt:
-            console.print('Stopped; every run has saved. The same command goes on from there.')
+            console.print('Stopped; all runs are saved. Run the same command to continue.')
             sys.exit(130)
     console.print(f'Done in {(time.monotonic() - start) / 60:.1f} min.', highlight=False)
 

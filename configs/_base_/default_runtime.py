@@ -2,7 +2,7 @@
 default_scope = 'mmdecouple'
 runner_type = 'PretrainRunner'
 
-# A run without a seed draws one, logs it and keeps it in its checkpoints.
+# Without a seed, the run draws one, logs it and stores it in its checkpoints.
 randomness = dict(seed=None)
 env_cfg = dict(
     cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
@@ -16,7 +16,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=3),
 )
-# Only what a config adds: the runner itself registers the hooks that no run can do without (engine/own_hooks.py).
+# Additional hooks only: the runner registers the hooks that every run has (engine/own_hooks.py).
 custom_hooks = []
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
@@ -26,5 +26,5 @@ log_level = 'INFO'
 
 load_from = None
 resume = False
-# Whether to unpickle whatever a checkpoint holds: only for files whose origin you trust.
+# Whether checkpoints may be unpickled without restrictions; only for files from a trusted source.
 allow_pickle_checkpoint = False

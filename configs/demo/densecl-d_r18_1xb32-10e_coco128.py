@@ -1,4 +1,4 @@
-# DenseCL-D on a handful of real images in COCO's layout (128 + 128), on a CPU: the worked example of the docs. The data
+# DenseCL-D on a few real images in the format of COCO (128 + 128), on a CPU: the example of the docs. The data
 # pipeline, recipe and branch are those of the COCO config; the network, queue and schedule are small.
 _base_ = ['../densecl/densecl-d_r50_8xb32-200e_coco.py']
 root = 'data/coco128'

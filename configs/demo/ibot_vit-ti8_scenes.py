@@ -1,5 +1,5 @@
-# iBOT on the built-in scenes with a whole ViT-Ti/8, twelve blocks instead of the demo's four:
+# iBOT on the built-in scenes with a full ViT-Ti/8 of twelve blocks, where the demo has four:
 #   python tools/train.py configs/demo/ibot_vit-ti8_scenes.py
-# About three times the demo's time on a CPU. Not run to its end here.
+# It takes about three times as long as the demo on a CPU. Not run to its end here.
 _base_ = ['./ibot_vit-demo_scenes.py']
 model = dict(backbone=dict(arch='deit-tiny'))

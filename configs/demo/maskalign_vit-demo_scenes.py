@@ -1,4 +1,5 @@
-# MaskAlign on the built-in scenes, for two CPU cores, taught by the demo's iBOT: `make demo ARGS='--method maskalign'`.
+# MaskAlign on the built-in scenes, for two CPU cores: the base row of `make demo ARGS='--method maskalign'`. The
+# teacher is the iBOT of the demo.
 _base_ = [
     '../_base_/models/maskalign_vit-demo.py',
     '../_base_/datasets/scenes_maskalign.py',

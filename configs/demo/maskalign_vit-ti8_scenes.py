@@ -1,4 +1,4 @@
-# MaskAlign on the built-in scenes with whole ViT-Ti/8s, taught by a run of ibot_vit-ti8_scenes.py:
+# MaskAlign on the built-in scenes with full ViT-Ti/8s; the teacher is a run of ibot_vit-ti8_scenes.py:
 #   python tools/train.py configs/demo/maskalign_vit-ti8_scenes.py
 # Not run to its end here.
 _base_ = ['./maskalign_vit-demo_scenes.py']

@@ -1,5 +1,5 @@
-# PLRC on COCO train2017, 200 epochs, by DenseCL's recipe (lr 0.3).
-# Published: none; PLRC's authors trained on ImageNet.
+# PLRC with a ResNet-50 on COCO train2017, 200 epochs, with DenseCL's recipe (lr 0.3). No numbers are published; PLRC's
+# authors trained on ImageNet.
 # Not yet run here. Hours are not published.
 _base_ = [
     '../_base_/models/plrc_r50.py',

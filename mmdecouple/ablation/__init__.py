@@ -1,4 +1,4 @@
-"""Ablation tables: a small YAML becomes runs, figures, rows beside the paper's column, and configs."""
+"""Ablation tables: a YAML file defines runs, configs, measured rows beside published values, and figures."""
 
 from .table import Row, Table
 from .yaml_table import read_table, table_names

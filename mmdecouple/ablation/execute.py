@@ -1,4 +1,4 @@
-"""Runs of a plan as jobs: train what is not trained, measure what is not measured, nothing twice."""
+"""Execution of a plan as jobs: each distinct run is trained and measured once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,13 +25,13 @@ def jobs_of(
     held_files: Sequence[IO] = (),
     measured: Callable[[], None] | None = None,
 ) -> list[Job]:
-    """Jobs for all that is missing, each run's measuring right behind its training.
+    """Returns jobs for everything that is missing, with the measurement of each run after its training.
 
     Args:
-        runs: Of a plan, in its order.
-        gpus: Processes a training is spread over; 1 starts no launcher.
+        runs: Runs of a plan, in its order.
+        gpus: Number of processes of each training; 1 uses no launcher.
         held_files: See `Job`.
-        measured: Called after each measuring.
+        measured: Called after each measurement.
     """
     jobs, training, measuring = [], {}, set()
     for run in runs:
@@ -50,7 +50,7 @@ def jobs_of(
                         held_files,
                     )
                 )
-        # A training that is done anew takes its old figures away.
+        # A repeated training invalidates the earlier measurements.
         missing = tuple(
             path for path in figures_files(run.probe, figures_folder(run)) if run.key in training or not path.is_file()
         )
@@ -88,23 +88,26 @@ def _measuring(run: PlannedRun) -> list[str]:
 
 
 def _write_config(run: PlannedRun, path: Path) -> Path:
-    # mmengine's own dump formats it nicely, which takes a second for each of hundreds.
+    # The dump of mmengine formats the text, which takes a second for each of hundreds of configs.
     write_text(path, ''.join(f'{key} = {value!r}\n' for key, value in run.config.to_dict().items()))
     return path
 
 
 @contextmanager
 def alone_in(out: Path, say: Callable[[str], None]) -> Iterator[IO]:
-    """Holds the lock of a folder of runs, which children that outlive us hold on to until they have saved.
+    """Context that holds the lock of a folder of runs; child processes hold it until they have saved.
 
     Args:
-        out: The folder; made if need be.
-        say: Called with a line if there is another process to wait for.
+        out: The folder, created if missing.
+        say: Called with a line if another process holds the lock.
+
+    Yields:
+        The open lock file.
 
     Raises:
-        UserError: Another process still works there after two minutes.
+        UserError: Another process still holds the lock after two minutes.
     """
-    busy = f'{out}: another ablation works in this folder; wait for it, or take another with --out.'
+    busy = f'{out}: another ablation uses this folder; wait for it, or choose another with --out.'
     waiting = f'{out}: waiting for processes of an earlier start to save and end.'
     with alone(out / '.lock', busy, _WAIT_SECONDS, lambda: say(waiting)) as lock:
         yield lock

@@ -1,4 +1,4 @@
-"""A table as figures: a panel for each group and measured column."""
+"""Figures of an ablation table, with one panel per group and measured column."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.visualization.style import MUTED, RULE, figure_style, new_figure, run_styles, save_png
 
 from .columns import measured_columns
@@ -19,8 +19,8 @@ class Line(NamedTuple):
     """One line of a group's panels.
 
     Args:
-        label: Beside the axis.
-        row: Whose color and marker it has.
+        label: Label beside the axis.
+        row: Row that is shown, which also determines color and marker.
         minus: Row that is subtracted seed by seed; None to show the row itself.
     """
 
@@ -30,13 +30,16 @@ class Line(NamedTuple):
 
 
 def write_figures(table: Table, rows: Sequence[dict[str, Any]], scale: str, folder: Path) -> list[Path]:
-    """Write `figure.png` of the rows and `differences.png` of those compared; `NAME_SETTING.png` for a setting.
+    """Writes `figure.png` of the rows and `differences.png` of compared rows, as `NAME_SETTING.png` for a setting.
 
     Args:
         table: The table.
-        rows: Its raw rows.
-        scale: Of the rows.
-        folder: Where the files go; what has no figures yet gets no file.
+        rows: Raw rows of the table.
+        scale: Scale of the rows.
+        folder: Folder of the files.
+
+    Returns:
+        Paths of the files; a figure without measured values is omitted.
     """
     paths = []
     for setting in table.settings:

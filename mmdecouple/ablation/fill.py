@@ -1,4 +1,4 @@
-"""Fills a table: runs what is missing and writes what has been measured."""
+"""Filling of an ablation table: executes missing runs and writes the measured rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,21 +15,21 @@ from mmdecouple.utils.files import write_text
 from .execute import alone_in, jobs_of
 from .figure import write_figures
 from .plan import PlannedRun, check_batch, plan_runs
-from .render import markdown
 from .rows import raw_rows, read_seeds, write_rows
 from .table import Table
+from .table_text import markdown
 
 
 @dataclass
 class Filling:
-    """A table at one scale.
+    """Filling of a table at one scale.
 
     Attributes:
         table: The table.
         scale: One of `SCALES`.
         out: Folder of all runs and results.
-        options: More overrides for every run.
-        whole: All runs of the table, also those of earlier commands with other seeds; set by `plan`.
+        options: Additional overrides for every run.
+        whole: All runs of the table, including those of earlier commands with other seeds; set by `plan`.
     """
 
     table: Table
@@ -39,11 +39,11 @@ class Filling:
     whole: list[PlannedRun] = field(default_factory=list, init=False)
 
     def plan(self, seeds: Sequence[int] | None, rows: Sequence[str], settings: Sequence[str]) -> list[PlannedRun]:
-        """The runs that are asked for; see `plan_runs`."""
+        """Returns the requested runs, see `plan_runs`."""
         runs = plan_runs(
             self.table, self.scale, self.out, seeds=seeds, rows=rows, settings=settings, options=self.options
         )
-        # What is written holds all that has been measured of the table, also by earlier commands.
+        # The written table includes everything that earlier commands have measured.
         known = {*self.table.seeds, *(seeds or ()), *read_seeds(self._results(self.out) / 'rows.jsonl')}
         self.whole = plan_runs(self.table, self.scale, self.out, seeds=sorted(known), options=self.options)
         return runs
@@ -51,21 +51,21 @@ class Filling:
     def fill(
         self, runs: Sequence[PlannedRun], slots: int, threads: int | None, gpus: int, console: Console
     ) -> list[JobFailed]:
-        """Trains and measures what is missing.
+        """Trains and measures the missing runs.
 
         Args:
-            runs: Of `plan`.
-            slots: Jobs at a time.
-            threads: Of each job; None shares the cores out.
-            gpus: Processes that each training is spread over.
-            console: Where progress is shown.
+            runs: Result of `plan`.
+            slots: Maximum number of jobs at a time.
+            threads: Threads of each job; None divides the cores among the jobs.
+            gpus: Number of processes of each training.
+            console: Console of the progress.
 
         Returns:
             The failures.
 
         Raises:
-            UserError: Another command works in the folder, or the batch does not fit the learning rate.
-            KeyboardInterrupt: It was stopped; every run has saved.
+            UserError: Another command uses the folder, or the batch size does not match the learning rate.
+            KeyboardInterrupt: The process was interrupted; every run has saved.
         """
         check_batch(runs, gpus)
         with alone_in(self.out, console.print) as lock:
@@ -74,10 +74,16 @@ class Filling:
             return run_jobs(self.table.name, jobs, slots, threads or max(1, cores() // slots), console, keep_going=True)
 
     def write(self, out: Path) -> tuple[list[dict[str, Any]], Path]:
-        """Writes raw rows, table and figures of what has been measured into a folder.
+        """Writes raw rows, table and figures of all measured runs.
+
+        Args:
+            out: Folder of the results.
 
         Returns:
-            The raw rows, and the table's file.
+            The raw rows, and the path of the table.
+
+        Raises:
+            UserError: See `raw_rows`.
         """
         folder = self._results(out)
         rows = raw_rows(self.table, self.scale, self.whole)
@@ -87,6 +93,6 @@ class Filling:
         return rows, folder / 'table.md'
 
     def _results(self, out: Path) -> Path:
-        """`TABLE/SCALE`, or one of its own for other overrides."""
+        """Returns the folder `TABLE/SCALE`, or a separate folder for other overrides."""
         changed = f'-{digest_of(self.options)[:8]}' if self.options else ''
         return out / self.table.name / f'{self.scale}{changed}'

@@ -1,4 +1,4 @@
-"""What a finished run keeps: bare weights, and a note of how it was made."""
+"""Finalization of a run: keeps bare weights and a note on their origin."""
 
 import io
 from pathlib import Path
@@ -18,19 +18,19 @@ from .plan import PlannedRun
 
 
 def read_note(run: PlannedRun) -> dict[str, Any] | None:
-    """The note of a finished run, None if it has not finished."""
+    """Returns the note of a finished run; None if it has not finished."""
     return Stamp(run.folder, run.key).finished() if run.row.untrained or run.weights.is_file() else None
 
 
 def finish(run: PlannedRun, processes: int = 1) -> None:
-    """Keep the bare weights of a run that has trained to its end, note how it was made, drop its other checkpoints.
+    """Stores bare weights and a note of a completely trained run, and removes its other checkpoints.
 
     Args:
-        run: It has nothing left to train.
-        processes: That it was spread over.
+        run: Run that has trained to its end, or an untrained run.
+        processes: Number of processes of the training.
 
     Raises:
-        RuntimeError: It was stopped before its end.
+        UserError: The run was stopped before its end.
     """
     stamp = Stamp(run.folder, run.key)
     note = dict(base=run.row.bases, version=__version__, iterations=0, images=0, checkpoint_sha256=None)
@@ -39,7 +39,7 @@ def finish(run: PlannedRun, processes: int = 1) -> None:
         return
     newest = newest_checkpoint(run.folder)
     if newest.name == 'interrupted.pth':
-        raise UserError(f'{run.folder} was stopped before its end; run the same command to go on.')
+        raise UserError(f'{run.folder} was stopped before its end; run the same command to continue.')
     content = read_checkpoint(str(newest))
     buffer = io.BytesIO()
     torch.save(dict(meta=content['meta'], state_dict=content['state_dict']), buffer)
@@ -48,7 +48,7 @@ def finish(run: PlannedRun, processes: int = 1) -> None:
     images = meta['iter'] * run.config.train_dataloader.batch_size * processes
     note.update(iterations=meta['iter'], images=images, checkpoint_sha256=digest_of_bytes(buffer.getvalue()))
     for path in figures_folder(run).glob('*.json'):
-        path.unlink()  # Of an earlier training of this run, with other weights.
+        path.unlink()  # Measured with the weights of an earlier training of this run.
     stamp.finish(**note)
     for path in [*run.folder.glob('*.pth'), *run.folder.glob('last_checkpoint')]:
         if path != run.weights:
@@ -56,5 +56,5 @@ def finish(run: PlannedRun, processes: int = 1) -> None:
 
 
 def figures_folder(run: PlannedRun) -> Path:
-    """Where the figures of a run's measures stand."""
+    """Returns the folder of the measured values of a run."""
     return run.folder / 'figures'

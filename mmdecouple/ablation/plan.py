@@ -1,4 +1,4 @@
-"""From a table to its runs: each distinct training once, those that others wait for first."""
+"""Plan of a table: its distinct runs, in the order of their dependencies."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -38,14 +38,14 @@ class PlannedRun:
     """One row in one setting from one seed.
 
     Attributes:
-        row: The row.
-        setting: Of the table.
-        seed: Of the run.
-        config: Resolved, with the seed and, at the keys of `row.after`, the weights of other runs.
-        key: SHA-256 of all that decides what the training gives: runs of the same key are one.
+        row: Row of the table.
+        setting: Setting of the table.
+        seed: Seed of the run.
+        config: Resolved config with the seed and, at the keys of `row.after`, the weights of other runs.
+        key: SHA-256 of everything that determines the result of the training; equal runs have equal keys.
         folder: Run folder, named by the key, so that tables share runs.
-        needs: Keys of the runs whose checkpoints it takes.
-        probe: Config of the `ProbeDataset` that it is measured on.
+        needs: Keys of the runs whose checkpoints it loads.
+        probe: Config of the `ProbeDataset` on which it is measured.
     """
 
     row: Row
@@ -59,12 +59,12 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """For people: row, setting and seed."""
+        """Display name: row, setting and seed."""
         return ', '.join(part for part in (self.row.label, self.setting, f'seed {self.seed}') if part)
 
     @property
     def weights(self) -> Path:
-        """Where the last checkpoint stands once the run has finished."""
+        """Path of the weights after the run has finished."""
         return self.folder / 'final.pth'
 
 
@@ -78,32 +78,34 @@ def plan_runs(
     settings: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> list[PlannedRun]:
-    """All runs of a table: seeds outermost, then settings, then rows; none before those that it needs.
+    """Returns the runs of a table, ordered by seed, setting and row, with dependencies first.
 
     Args:
-        table: What to run.
+        table: The table.
         scale: `full` or `demo`.
         out: Folder of all runs.
-        seeds: None for the table's.
-        rows: Patterns of `group/row`, of groups or of rows; empty for all. What these need comes along.
-        settings: Of the table's; empty for all.
-        options: More overrides for every run.
+        seeds: Seeds; None for those of the table.
+        rows: Patterns of `group/row`, of groups or of rows; empty for all. Their dependencies are included.
+        settings: Settings of the table; empty for all.
+        options: Additional overrides for every run.
 
     Raises:
-        ValueError: The scale, a pattern, a setting or an override fits nothing.
+        UserError: The scale, a pattern, a setting or an override fits nothing.
     """
     check_scale(table, scale)
     chosen = [row for row in table.rows if scale in row.bases and (not rows or _matches(row, rows))]
     for pattern in rows:
         if not any(_matches(row, [pattern]) for row in table.rows if scale in row.bases):
             labels = ', '.join(row.label for row in table.rows if scale in row.bases)
-            raise UserError(f'--rows: {pattern} fits no row of {table.name}; there are {labels}.')
+            raise UserError(f'--rows: {pattern} matches no row of {table.name}; choose from {labels}.')
     for setting in settings:
         if setting not in table.settings:
             known = ', '.join(filter(None, table.settings)) or 'none'
-            raise UserError(f'--settings: {table.name} has no {setting}; it has {known}.')
+            raise UserError(f'--settings: {table.name} has no {setting}; choose from {known}.')
     if settings and not any(set(settings) & set(row.settings) for row in chosen):
-        raise UserError(f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}.')
+        raise UserError(
+            f'--rows, --settings: no row of {", ".join(rows)} runs in {", ".join(settings)}; choose other settings.'
+        )
     runs: dict[tuple[str, str, int], PlannedRun] = {}
 
     def add(row: Row, setting: str, seed: int) -> PlannedRun:
@@ -122,17 +124,24 @@ def plan_runs(
 
 
 def check_batch(runs: Sequence[PlannedRun], processes: int) -> None:
-    """Raises ValueError if a run would train with another total batch than its learning rate is for.
+    """Checks that the total batch size of every run matches its learning rate.
 
-    A config that does not say which (config key auto_scale_lr.base_batch_size) is for a single process.
+    A config without the key auto_scale_lr.base_batch_size is meant for a single process.
+
+    Args:
+        runs: Runs of a plan.
+        processes: Number of processes of each training.
+
+    Raises:
+        UserError: A run would train with another total batch size.
     """
     for run in runs:
         batch = run.config.train_dataloader.batch_size
         wanted = run.config.get('auto_scale_lr', {}).get('base_batch_size', batch)
         if wanted != batch * processes and not run.row.untrained:
             raise UserError(
-                f'{run.row.label}: {processes} x {batch} images a step, but its learning rate is for '
-                f'{wanted}; give --gpus, or --cfg-options train_dataloader.batch_size=N.'
+                f'{run.row.label}: {processes} x {batch} images per step, but its learning rate is for '
+                f'{wanted}; set --gpus, or --cfg-options train_dataloader.batch_size=N.'
             )
 
 
@@ -147,10 +156,10 @@ def _run(
     if options:
         check_config(config, options)
     config.merge_from_dict({'randomness.seed': seed})
-    # The key names the runs whose weights it takes, not where they lie.
+    # The key depends on the runs whose weights are loaded, not on their paths.
     config.merge_from_dict({path: run.key for path, run in before.items()})
     facts = {name: config.get(name) for name in _TRAINING}
-    # Those that every run has are a part of what it trains with.
+    # The hooks that every run has are part of the training.
     facts['custom_hooks'] = [*(dict(type=kind.__name__) for kind in OWN), *(facts['custom_hooks'] or [])]
     key = digest_of([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
@@ -161,7 +170,7 @@ def _run(
 
 
 def figures_stem(probe: dict, measure: dict) -> str:
-    """Name under which one measure's figures are kept: by its images, how they become pixels, and all its settings."""
+    """Returns the file name of one measure's values, derived from its images, their rendering and all its settings."""
     defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(measure['type']))}
     images = {key: value for key, value in probe.items() if key != 'measures'}
     facts = [RENDERING, images, {**defaults, **measure}]

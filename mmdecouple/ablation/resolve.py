@@ -1,4 +1,4 @@
-"""A row becomes a config: its base with the overrides, each of which must fit what is there."""
+"""Config of a row: its base config with overrides, each of which must fit an existing key."""
 
 import inspect
 from collections.abc import Mapping
@@ -22,23 +22,23 @@ _ANY = '**'
 
 
 def check_scale(table: Table, scale: str) -> None:
-    """Raises ValueError if no row of a table has a base for a scale."""
+    """Raises a `UserError` if no row of a table has a base for a scale."""
     if not any(scale in row.bases for row in table.rows):
         scales = sorted({scale for row in table.rows for scale in row.bases})
-        raise UserError(f'Table {table.name} has no base for the scale {scale}; it has {", ".join(scales)}.')
+        raise UserError(f'Table {table.name} has no base for the scale {scale}; choose from {", ".join(scales)}.')
 
 
 def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None = None) -> Config:
-    """Config of a row: base and overrides.
+    """Returns the config of a row, its base with all overrides.
 
     Args:
-        row: Of a table.
+        row: Row of a table.
         setting: One of its settings.
-        scale: `full` or `demo`, for which it has a base.
-        more: Further overrides, which win over the row's.
+        scale: `full` or `demo`, for which the row has a base.
+        more: Additional overrides, which take precedence over those of the row.
 
     Raises:
-        ValueError: An override names a key that neither the config nor the class behind it has.
+        UserError: An override names a key that neither the config nor the class of the block has.
     """
     base = row.bases[scale]
     config = deepcopy(_base_config(str(configs_folder() / base)))
@@ -48,7 +48,7 @@ def resolve(row: Row, setting: str, scale: str, more: Mapping[str, Any] | None =
     for path, value in options.items():
         _check(config._cfg_dict, path, value, f'{row.label}: {path}', base)
         try:
-            # Merging takes the marks of replacement out of the value.
+            # Merging removes the keys `_delete_` from the value.
             config.merge_from_dict({path: deepcopy(value)})
         except (KeyError, TypeError, AttributeError, AssertionError) as error:
             raise UserError(f'{row.label}: {path}: {value!r} does not fit {base}: {error}') from error
@@ -68,7 +68,7 @@ def _check(config: ConfigDict, path: str, value: Any, where: str, base: str) -> 
             if not part.isdigit() or int(part) >= len(node):
                 raise UserError(
                     f'{where}: {".".join(done)} is a list of {len(node)} in {base}; '
-                    f'give a position below that instead of {part!r}.'
+                    f'use a position below {len(node)} instead of {part!r}.'
                 )
             node = node[int(part)]
         elif isinstance(node, dict):
@@ -83,20 +83,20 @@ def _check(config: ConfigDict, path: str, value: Any, where: str, base: str) -> 
 
 
 def _check_value(node: Any, value: Any, where: str, base: str) -> None:
-    """A mapping that replaces or extends a config block may hold what its class takes."""
+    """Checks that a mapping that replaces or extends a config block holds only parameters of its class."""
     if not isinstance(value, dict):
         return
-    kept = {} if value.get(_DELETE) or not isinstance(node, dict) else node
-    kind = value.get('type', kept.get('type'))
-    known = {**kept, **dict.fromkeys(_parameters(kind))}
-    if kind is None and not kept:
+    inherited = {} if value.get(_DELETE) or not isinstance(node, dict) else node
+    kind = value.get('type', inherited.get('type'))
+    known = {**inherited, **dict.fromkeys(_parameters(kind))}
+    if kind is None and not inherited:
         return
     for key, part in value.items():
         if key in ('type', _DELETE):
             continue
         if key not in known and _ANY not in known:
             raise UserError(f'{where}: {kind or base} takes no {key}{_near(key, known)}.')
-        _check_value(kept.get(key), part, f'{where}.{key}', base)
+        _check_value(inherited.get(key), part, f'{where}.{key}', base)
 
 
 def _takes(kind: Any, key: str) -> bool:
@@ -105,12 +105,12 @@ def _takes(kind: Any, key: str) -> bool:
 
 @cache
 def _parameters(kind: Any) -> tuple[str, ...]:
-    """Names that the class or function of a config `type` takes; `**` stands for any."""
+    """Returns the parameters of the class or function of a config `type`; `**` stands for any name."""
     if kind is None:
         return ()
     found = _find(kind) if isinstance(kind, str) else kind
     if found is None:
-        raise UserError(f'The type {kind!r} is not registered.')
+        raise UserError(f'The type {kind!r} is not registered; check its spelling, or import its module.')
     names: dict[str, None] = {}
     layers = [layer for layer in inspect.getmro(found) if '__init__' in vars(layer)] if inspect.isclass(found) else []
     for layer in [vars(layer)['__init__'] for layer in layers if layer is not object] or [found]:
@@ -130,6 +130,6 @@ def _find(kind: str) -> Any:
     return None
 
 
-def _near(word: str, known: Any) -> str:
-    close = get_close_matches(word, [key for key in known if isinstance(key, str)], n=3, cutoff=0.6)
-    return f'; close are {", ".join(close)}' if close else ''
+def _near(name: str, known: Any) -> str:
+    close = get_close_matches(name, [key for key in known if isinstance(key, str)], n=3, cutoff=0.6)
+    return f'; close names: {", ".join(close)}' if close else ''

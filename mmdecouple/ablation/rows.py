@@ -1,4 +1,4 @@
-"""Rows of a table: one raw row a run, and over the seeds means and paired differences with intervals."""
+"""Rows of a table: one raw row per run, and means and paired differences over seeds with intervals."""
 
 import json
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from .table import Table
 
 
 class Summary(NamedTuple):
-    """A figure over seeds.
+    """Summary of a metric over seeds.
 
     Args:
-        mean: Of the seeds.
-        half: Half the width of the 95 % t-interval; None with a single seed.
-        count: Seeds.
-        same: How many seeds have the sign of the mean.
+        mean: Mean over seeds.
+        half: Half the width of the 95 % t-interval; None for a single seed.
+        count: Number of seeds.
+        same: Number of seeds whose value has the sign of the mean.
     """
 
     mean: float
@@ -34,17 +34,20 @@ class Summary(NamedTuple):
 
 
 def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """A row for every run that has finished and is measured at least in part.
+    """Returns a row for every finished run with at least one measurement.
 
     Args:
         table: The table.
-        scale: Of the runs.
-        runs: Of its plan.
+        scale: Scale of the runs.
+        runs: Runs of its plan.
 
     Returns:
-        JSON-able: `table`, `scale`, `group`, `row`, `setting`, `seed`, `config_sha256`, `base`, `folder`, what the
-        run's note says, `manifests` (first metric of a measure -> SHA-256 of its draws) and `metrics` (name -> value,
-        low, high, count).
+        JSON-able dicts with `table`, `scale`, `group`, `row`, `setting`, `seed`, `config_sha256`, `base`, `folder`, the
+        entries of the run's note, `manifests` (first metric of a measure -> SHA-256 of its draws) and `metrics` (key ->
+        value, low, high, count).
+
+    Raises:
+        UserError: See `check_manifests`.
     """
     rows = []
     for run in runs:
@@ -77,33 +80,33 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
 
 
 def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
-    """Raises ValueError if rows of one group and setting were measured on different draws."""
+    """Raises a `UserError` if rows of one group and setting were measured on different draws."""
     seen: dict[tuple, dict] = {}
     for row in rows:
         for metric, manifest in row['manifests'].items():
             first = seen.setdefault((row['group'], row['setting'], metric), dict(row, manifest=manifest))
             if first['manifest'] != manifest:
                 raise UserError(
-                    f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} stands for '
-                    'different draws; give all rows of a group the same test_dataloader.'
+                    f'{row["group"]}: {metric} of rows {first["row"]} and {row["row"]} was measured on '
+                    'different draws; use the same test_dataloader for all rows of a group.'
                 )
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the raw rows as JSON lines: the whole file or nothing, so that a kill leaves the one before."""
+    """Writes the raw rows as JSON lines, atomically."""
     write_text(path, ''.join(json.dumps(row) + '\n' for row in rows))
 
 
 def read_seeds(path: Path) -> set[int]:
-    """Seeds of the raw rows in a file; none if there is no file."""
+    """Returns the seeds of the raw rows in a file; an empty set if the file does not exist."""
     return {json.loads(line)['seed'] for line in path.read_text().splitlines()} if path.is_file() else set()
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Mean and 95 % t-interval: mean +- t_{0.975, n-1} s / sqrt(n), s the standard deviation with n - 1.
+    """Returns mean and 95 % t-interval, mean ± t_{0.975, n-1} s / sqrt(n), with the sample standard deviation s.
 
     Args:
-        values: One a seed, at least one.
+        values: One value per seed, at least one.
     """
     values = np.asarray(values, np.float64)
     mean, count = float(values.mean()), len(values)
@@ -112,7 +115,11 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 class Figures:
-    """The raw rows, to be asked for a metric over seeds."""
+    """Raw rows, indexed for metrics over seeds.
+
+    Args:
+        rows: Result of `raw_rows`.
+    """
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
         self._values: dict[tuple[str, str, str], dict[int, dict]] = {}
@@ -120,12 +127,12 @@ class Figures:
             self._values.setdefault((row['group'], row['row'], row['setting']), {})[row['seed']] = row['metrics']
 
     def per_seed(self, group: str, row: str, setting: str, key: str) -> dict[int, float]:
-        """Seed -> value of a metric, for the seeds that have it."""
+        """Returns a dict that maps seeds to the value of a metric, for the seeds with this metric."""
         seeds = self._values.get((group, row, setting), {})
         return {seed: metrics[key]['value'] for seed, metrics in sorted(seeds.items()) if key in metrics}
 
     def paired(self, group: str, row: str, minus: str | None, setting: str, key: str) -> list[float]:
-        """Row minus another of the same seed, for the seeds that have both; the row itself if `minus` is None."""
+        """Returns the differences of two rows for the seeds that both have; the values of `row` if `minus` is None."""
         here = self.per_seed(group, row, setting, key)
         if minus is None:
             return list(here.values())
@@ -133,6 +140,6 @@ class Figures:
         return [here[seed] - there[seed] for seed in here if seed in there]
 
     def over_seeds(self, group: str, row: str, setting: str, key: str, minus: str | None = None) -> Summary | None:
-        """The metric, or its difference to another row's, over seeds; None if no seed has it."""
+        """Returns the summary of a metric, or of its difference between two rows; None if no seed has it."""
         values = self.paired(group, row, minus, setting, key)
         return summarize(values) if values else None

@@ -1,4 +1,7 @@
-"""Measures one run, each measure by itself: `python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`."""
+"""Measures one run, with a separate file for each measure.
+
+`python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`
+"""
 
 import sys
 from functools import partial
@@ -21,7 +24,12 @@ UNTRAINED = 'none'
 
 
 def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
-    """File of each measure's figures -> config of a `ProbeDataset` with this measure alone."""
+    """Returns a dict that maps the file of each measure to the config of a `ProbeDataset` with this measure only.
+
+    Args:
+        probe: Config of a `ProbeDataset` with several measures.
+        folder: Folder of the files.
+    """
     return {
         folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
         for measure in probe['measures']
@@ -29,13 +37,13 @@ def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
-    """Measure what the config's probes ask for and `folder` lacks; a file appears when its measure is done.
+    """Computes the measures of the config's probes whose file is missing; each file is written when it is complete.
 
     Args:
         config: Config of the run.
-        weights: Its checkpoint; `none` for the network as it is initialized.
-        seed: Of that initialization.
-        folder: Of the figures.
+        weights: Checkpoint of the run; `none` for the untrained network.
+        seed: Seed of the initialization.
+        folder: Folder of the files.
     """
     probe = configured_probe(load_config(config))
     missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
@@ -44,7 +52,7 @@ def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
     lines = Lines()
 
     def show(place: int, done: int, images: int) -> None:
-        # In hundredths of a measure.
+        # The unit is a hundredth of a measure.
         lines('measured', 100 * place + 100 * done // images, 100 * len(missing))
 
     for place, (path, one) in enumerate(missing.items()):

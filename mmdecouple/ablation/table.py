@@ -1,35 +1,35 @@
-"""The table behind an ablation: `configs/ablations/NAME.yml`.
+"""Ablation tables, which are defined in `configs/ablations/NAME.yml`.
 
 A table names runs of existing configs and what differs between them:
 
 ```yaml
 title: Mask type of the de-coupling branch
 source: paper, Tables 4 and 10
-columns: [OKNN, CR inter, CR intra]        # labels of metrics; the paper's figure is shown beside ours
-imports: [my_measure]                      # optional: modules with measures of your own
-seeds: [0, 1, 2]                           # optional; [0] if left out
-contrasts: [[RCC, Cutout]]                 # optional: more differences to show, in groups that have both rows
+columns: [OKNN, CR inter, CR intra]        # labels of metrics; published values are shown beside measured ones
+imports: [my_measure]                      # optional: modules with additional measures
+seeds: [0, 1, 2]                           # optional; default [0]
+contrasts: [[RCC, Cutout]]                 # optional: additional differences, in groups with both rows
 settings:                                  # optional: every row runs in each of them
   cooccurrence: {}
   none: {demo: {train_dataloader.dataset.scenes.cooccurrence: 0.0}}
-groups:                                    # one a base method
+groups:                                    # one per base method
   iBOT:
     base: {full: ibot/ibot-d_vit-s16_8x64-200e_coco.py, demo: demo/ibot-d_vit-demo_scenes.py}
-    reference: base                        # optional: the row that the others are compared with; `base` if there is one
+    reference: base                        # optional: row with which others are compared; default `base`
     rows:
       RCC: {}
       Cutout:
         options: {model.decoupling.mask: {_delete_: true, type: Cutout, cut_ratio: [0.3, 0.5]}}
         published: {OKNN: 67.7, CR inter: 1.26}
       base: {base: {full: ibot/ibot_vit-s16_8x64-200e_coco.py, demo: demo/ibot_vit-demo_scenes.py}}
-      untrained: {untrained: true}         # the network as it is initialized, measured only
-      taught: {after: {iBOT/base: model.teacher.checkpoint}}   # that key is the last checkpoint of that row, same seed
+      untrained: {untrained: true}         # the untrained network, which is only measured
+      taught: {after: {iBOT/base: model.teacher.checkpoint}}   # last checkpoint of that row with the same seed
       short: {settings: [cooccurrence], full: {train_cfg.max_epochs: 100}, demo: {train_cfg.max_epochs: 3}}
 ```
 
 Overrides are dotted keys, with list positions as numbers (`param_scheduler.1.end`). They may stand under `options`
-(both scales), `full` and `demo` of the table, a setting, a group and a row; what stands later in this list wins. A
-base is a path below `configs/`; a row without one for a scale does not take part at that scale.
+(both scales), `full` and `demo` of the table, a setting, a group and a row; later entries of this list take
+precedence. A base is a path below `configs/`; a row without a base for a scale is omitted at that scale.
 """
 
 from dataclasses import dataclass
@@ -41,16 +41,17 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, to be trained from every seed in each of its settings.
+    """One row of a table, which is trained with every seed in each of its settings.
 
     Attributes:
-        group: Base method that it belongs to.
-        name: Of the row, unique in its group.
+        group: Base method to which the row belongs.
+        name: Name of the row, unique in its group.
         bases: Scale -> config, as a path below `configs/`.
         options: (setting, scale) -> overrides with dotted keys.
-        published: Column -> the paper's figure.
-        after: `group/row` -> config key that takes the last checkpoint of that row's run of the same seed and setting.
-        untrained: Whether the network is measured as it is initialized.
+        published: Column -> published value.
+        after: `group/row` -> config key that is set to the last checkpoint of that row's run with the same seed and
+            setting.
+        untrained: Whether to measure the untrained network.
     """
 
     group: str
@@ -63,29 +64,29 @@ class Row:
 
     @property
     def label(self) -> str:
-        """`group/row`, by which other rows name this one."""
+        """Label `group/row`, with which other rows refer to this row."""
         return f'{self.group}/{self.name}'
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Settings it runs in, in the table's order."""
+        """Settings of the row, in the order of the table."""
         return tuple(dict.fromkeys(setting for setting, _ in self.options))
 
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table.
+    """Ablation table.
 
     Attributes:
-        name: Of its file.
+        name: Name of its file, without suffix.
         title: Heading.
-        source: Where the published figures stand.
-        columns: Names of `ablation.columns.columns`.
+        source: Source of the published values.
+        columns: Keys of `columns()`.
         seeds: Seeds of the runs.
-        settings: In their order; a table without has one, ''.
-        rows: All groups' rows, in their order.
-        references: Group -> name of the row that its others are compared with.
-        contrasts: Pairs of row names that are compared too, the first minus the second.
+        settings: Names of the settings; a table without settings has the single setting ''.
+        rows: Rows of all groups.
+        references: Group -> name of the row with which the others are compared.
+        contrasts: Additional pairs of row names to compare, the first minus the second.
     """
 
     name: str
@@ -100,19 +101,19 @@ class Table:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Base methods, in their order."""
+        """Base methods, in the order of the rows."""
         return tuple(dict.fromkeys(row.group for row in self.rows))
 
     def row(self, label: str) -> Row:
-        """The row `group/row`."""
+        """Returns the row with the label `group/row`."""
         return next(row for row in self.rows if row.label == label)
 
     def rows_of(self, group: str, setting: str, scale: str) -> list[Row]:
-        """Rows of a group that run in a setting at a scale."""
+        """Returns the rows of a group that exist in a setting at a scale."""
         return [row for row in self.rows if row.group == group and setting in row.settings and scale in row.bases]
 
     def compared(self, group: str, setting: str, scale: str) -> list[tuple[str, str]]:
-        """Pairs of rows whose difference is shown: every row and the reference, then the contrasts."""
+        """Returns the pairs of rows whose difference is shown: every row and the reference, then the contrasts."""
         names = [row.name for row in self.rows_of(group, setting, scale)]
         reference = self.references.get(group)
         pairs = [(name, reference) for name in names if reference in names and name != reference]

@@ -1,4 +1,4 @@
-"""Reading the YAML of a table: checked whole, so that a mistake in it is one line before anything runs."""
+"""Reading of the YAML file of a table, which is checked completely before anything runs."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -25,23 +25,25 @@ _KEYS = {
 
 
 def table_names() -> list[str]:
-    """Names of the tables that there are."""
+    """Returns the names of all tables in `configs/ablations/`."""
     return sorted(path.stem for path in (configs_folder() / 'ablations').glob('*.yml'))
 
 
-def read_table(word: str) -> Table:
-    """Read and check a table; what its options say is checked against the configs by `resolve`.
+def read_table(name: str) -> Table:
+    """Reads and checks a table; `resolve` checks its overrides against the configs.
 
     Args:
-        word: Name of a table in `configs/ablations/`, or a YAML file.
+        name: Name of a table in `configs/ablations/`, or path of a YAML file.
 
     Raises:
-        FileNotFoundError: There is no such table.
-        ValueError: Something in it is unknown or missing; the line says where.
+        MissingFile: The table does not exist.
+        UserError: An entry is unknown or missing; the message names its place.
     """
-    path = Path(word) if word.endswith(('.yml', '.yaml')) else configs_folder() / 'ablations' / f'{word}.yml'
+    path = Path(name) if name.endswith(('.yml', '.yaml')) else configs_folder() / 'ablations' / f'{name}.yml'
     if not path.is_file():
-        raise MissingFile(f'There is no table {word}; there are {", ".join(table_names())}, or give a .yml file.')
+        raise MissingFile(
+            f'The table {name} does not exist; choose from {", ".join(table_names())}, or name a .yml file.'
+        )
     try:
         content = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeys)
     except yaml.YAMLError as error:
@@ -56,7 +58,7 @@ def _table(name: str, content: Any) -> Table:
     _known(content, 'table', '')
     for key in ('title', 'source', 'columns', 'groups'):
         if not content.get(key):
-            raise UserError(f'{key} is missing.')
+            raise UserError(f'{key} is missing; add it to the table.')
     _import(_list(content.get('imports', []), 'imports'))
     columns, known = tuple(_list(content['columns'], 'columns')), known_columns()
     for column in columns:
@@ -73,7 +75,7 @@ def _table(name: str, content: Any) -> Table:
         _known(block, 'group', where)
         blocks = _mapping(block.get('rows') or {}, f'{where}.rows')
         if not blocks:
-            raise UserError(f'{where}.rows is missing.')
+            raise UserError(f'{where}.rows is missing; add at least one row.')
         rows += [_row(group, key, row, block, content, settings, columns) for key, row in blocks.items()]
         if 'reference' in block:
             _one_of(block['reference'], blocks, f'{where}.reference')
@@ -83,8 +85,8 @@ def _table(name: str, content: Any) -> Table:
     for pair in _list(content.get('contrasts', []), 'contrasts'):
         if len(set(_list(pair, 'contrasts'))) != 2:
             raise UserError(f'contrasts: each must be two rows, got {pair}.')
-        for word in pair:
-            _one_of(word, {row.name for row in rows}, 'contrasts')
+        for row_name in pair:
+            _one_of(row_name, {row.name for row in rows}, 'contrasts')
         contrasts.append(tuple(pair))
     table = Table(
         name,
@@ -106,7 +108,7 @@ def _import(modules: list) -> None:
     try:
         import_modules_from_strings(modules)
     except (ImportError, TypeError) as error:
-        raise UserError(f'imports: {error}; put the module on PYTHONPATH.') from error
+        raise UserError(f'imports: {error}; add the module to PYTHONPATH.') from error
 
 
 def _row(
@@ -119,7 +121,7 @@ def _row(
         **_mapping(block.get('base') or {}, f'{where}.base'),
     }
     if not bases:
-        raise UserError(f'{where}: no base, neither here nor in the group.')
+        raise UserError(f'{where}: the row has no base; add one to the row or to its group.')
     for scale, base in bases.items():
         _one_of(scale, SCALES, f'{where}.base')
         if not (configs_folder() / str(base)).is_file():
@@ -158,13 +160,15 @@ def _overrides(block: Mapping, scale: str) -> Iterable[tuple[str, Any]]:
 def _check_dependencies(row: Row, table: Table, seen: tuple[str, ...] = ()) -> None:
     labels = [other.label for other in table.rows]
     if row.label in seen:
-        raise UserError(f'{" after ".join([*seen, row.label])}: rows wait for each other (after).')
+        raise UserError(
+            f'{" after ".join([*seen, row.label])}: rows depend on each other (after); remove a dependency.'
+        )
     for label in row.after:
         where = f'groups.{row.group}.rows.{row.name}.after'
         _one_of(label, labels, where)
         other = table.row(label)
         if other.untrained:
-            raise UserError(f'{where}: {label} is not trained and leaves no checkpoint.')
+            raise UserError(f'{where}: {label} is not trained and has no checkpoint; choose another row.')
         for setting in row.settings:
             _one_of(setting, other.settings, f'{where}.{label}: settings')
         for scale in row.bases:
@@ -181,7 +185,7 @@ def _known(block: Any, kind: str, where: str) -> None:
 
 def _mapping(value: Any, where: str) -> dict:
     if not isinstance(value, dict) or any(not isinstance(key, str) for key in value):
-        raise UserError(f'{where} must be a mapping with words as keys, got {value!r}.')
+        raise UserError(f'{where} must be a mapping with strings as keys, got {value!r}.')
     return value
 
 
@@ -191,19 +195,19 @@ def _list(value: Any, where: str) -> list:
     return value
 
 
-def _one_of(word: Any, known: Iterable[str], where: str) -> None:
+def _one_of(value: Any, known: Iterable[str], where: str) -> None:
     known = list(known)
-    if word not in known:
-        close = get_close_matches(str(word), known, n=3, cutoff=0.5) or known[:12]
-        raise UserError(f'{where}: {word!r} is unknown; known are {", ".join(filter(None, close)) or "none"}.')
+    if value not in known:
+        close = get_close_matches(str(value), known, n=3, cutoff=0.5) or known[:12]
+        raise UserError(f'{where}: {value!r} is unknown; known are {", ".join(filter(None, close)) or "none"}.')
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A loader to which a key that stands twice is a mistake, not the last one's victory."""
+    """Loader that refuses a key that occurs twice, instead of using its last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value if key.tag != 'tag:yaml.org,2002:merge']
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f'{key!r} stands twice', node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f'{key!r} occurs twice', node.start_mark)
         return super().construct_mapping(node, deep)

@@ -1,6 +1,6 @@
-"""What a config asks for, checked before anything is built, and answers that name its keys."""
+"""Check of configs before anything is built, and errors that name the config key."""
 
 from mmdecouple.configuration.check import check_config
-from mmdecouple.configuration.failures import answering
+from mmdecouple.configuration.failures import naming_config_keys
 
-__all__ = ['answering', 'check_config']
+__all__ = ['check_config', 'naming_config_keys']

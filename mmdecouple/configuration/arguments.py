@@ -1,4 +1,4 @@
-"""What a class or function can be called with."""
+"""Keyword arguments of classes and functions."""
 
 import ast
 import inspect
@@ -13,7 +13,12 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Arguments(NamedTuple):
-    """Names of keyword arguments, and whether others are taken too."""
+    """Keyword arguments of a class or function.
+
+    Attributes:
+        names: Names of the arguments.
+        others: Whether further arguments are accepted.
+    """
 
     names: frozenset[str]
     others: bool
@@ -21,10 +26,9 @@ class Arguments(NamedTuple):
 
 @cache
 def arguments_of(called: Callable) -> Arguments:
-    """Keyword arguments of a class or function.
+    """Returns the keyword arguments of a class or function.
 
-    `**kwargs` that a constructor hands on to another one, and uses for nothing else, stand for the arguments of all its
-    base classes.
+    `**kwargs` that a constructor only passes to another constructor stand for the arguments of all base classes.
 
     Args:
         called: Class or function.
@@ -44,36 +48,36 @@ def arguments_of(called: Callable) -> Arguments:
         names |= own
         if rest is None and constructor is constructors[0]:
             break
-        others = others or (rest is not None and not _is_handed_on(constructor, rest))
+        others = others or (rest is not None and not _is_passed_on(constructor, rest))
     return Arguments(names - {'self'}, others)
 
 
 def _named(function: Callable) -> tuple[frozenset[str], str | None]:
-    """Named arguments, and what the others are collected in."""
+    """Returns the names of the arguments, and the name of the `**kwargs` or None."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
-        # A function written in C may not say what it takes.
+        # A function written in C may have no signature.
         return frozenset(), 'kwargs'
     rest = next((p.name for p in parameters if p.kind == inspect.Parameter.VAR_KEYWORD), None)
     return frozenset(p.name for p in parameters if p.kind not in _VARIABLE), rest
 
 
-def _is_handed_on(constructor: Callable, name: str) -> bool:
-    """Whether a constructor uses its `**name` in calls of another constructor alone."""
+def _is_passed_on(constructor: Callable, name: str) -> bool:
+    """Returns whether a constructor uses its `**name` only in calls of another constructor."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(constructor))))
     except (OSError, TypeError, SyntaxError):
         return False
-    handed = {
-        id(word.value)
+    passed = {
+        id(keyword.value)
         for call in ast.walk(tree)
         if isinstance(call, ast.Call) and _is_constructor(call.func)
-        for word in call.keywords
-        if word.arg is None
+        for keyword in call.keywords
+        if keyword.arg is None
     }
     uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
-    return bool(uses) and all(id(node) in handed for node in uses)
+    return bool(uses) and all(id(node) in passed for node in uses)
 
 
 def _is_constructor(function: Any) -> bool:

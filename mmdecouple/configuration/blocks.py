@@ -1,22 +1,22 @@
-"""A walk over the blocks of a config: each `type` is known, and each argument is one of its class."""
+"""Check of the blocks of a config: each `type` must be known, and each argument must belong to its class."""
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
 from mmdecouple.configuration.arguments import arguments_of
-from mmdecouple.configuration.names import close_names, meant
+from mmdecouple.configuration.names import close_names, suggestion
 from mmdecouple.configuration.registries import find_anywhere, is_nearly_known, resolve, unknown_type
 from mmdecouple.utils.errors import UserError, shown
 
-# Blocks below a class of these are built as they stand.
+# Packages whose classes build nested blocks as they are, so that every unknown name is an error.
 STRICT = {'mmdecouple', 'mmengine'}
-# Those below a class that derives from one of these are, with exceptions: functions beside the registries, keys that
-# are taken out before. Only what is nearly the name of something known is refused there.
+# Packages whose classes, and classes derived from them, also use functions outside of the registries, or remove keys
+# before they build a block. Only names that are close to a known one are errors there.
 LENIENT = {'mmpretrain', 'mmdet', 'mmseg'}
-# Blocks below any other class are its own affair.
+# Packages whose nested blocks are checked.
 WALKED = STRICT | LENIENT | {'mmcv'}
-# What an argument of a class is called -> what the blocks in it are, where that is not what the class itself is.
+# Argument of a class -> kind of the blocks in it, where it differs from the kind of the class.
 KINDS_OF_ARGUMENTS = {
     'pipeline': 'transform',
     'transforms': 'transform',
@@ -30,41 +30,41 @@ KINDS_OF_ARGUMENTS = {
     'data_preprocessor': 'model',
     'decoupling': 'model',
 }
-# Layers, built by functions of mmcv that take keys out of these blocks.
+# Layers, built by functions of mmcv that remove keys from these blocks.
 LAYERS = ('norm_cfg', 'act_cfg', 'conv_cfg')
-# `type` is a plain word in these.
+# Arguments in which `type` is not the name of a class.
 FREE_ARGUMENTS = (*LAYERS, 'clip_grad', 'init_cfg', 'backend_args', 'metainfo')
 
 
 class Blocks:
-    """Checks blocks of a config that are built by registries.
+    """Checks blocks of a config that registries build.
 
     Args:
-        scope: The config's `default_scope`.
+        scope: `default_scope` of the config.
     """
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
     def check(self, block: Any, key: str, kind: str, default: str | None = None, extra: Iterable[str] = ()) -> None:
-        """Checks a block and those inside it.
+        """Checks a block and the blocks inside it.
 
         Args:
-            block: What stands there.
-            key: Where, dotted.
-            kind: What its class must be: a key of `registries.KINDS`.
-            default: `type` where the block names none.
-            extra: Keys that the builder takes out of the block.
+            block: Value in the config.
+            key: Dotted config key of the block.
+            kind: Required kind of the class, a key of `registries.KINDS`.
+            default: `type` if the block has none.
+            extra: Keys that the builder removes from the block.
 
         Raises:
-            UserError: It is no block, its `type` is missing or unknown, or it has an unknown argument.
+            UserError: The value is not a dict, its `type` is missing or unknown, or an argument is unknown.
         """
         if not isinstance(block, dict):
             raise UserError(f'config key {key} must be a dict with a type (a {kind}), got {shown(block)}.')
         name = block.get('type', default)
         if name is None:
             raise UserError(
-                f'config key {key} has no type: name the {kind} that it is; it has '
+                f'config key {key} has no type: set type to the name of a {kind}; it has '
                 f'{", ".join(map(str, block)) or "no keys"}.'
             )
         if not isinstance(name, str) and not callable(name):
@@ -110,24 +110,27 @@ class Blocks:
             elif strict and 'type' in value and not callable(name):
                 raise UserError(f'config key {key}.type must be the name of a class, got {shown(name)}.')
             else:
-                for word, item in value.items():
-                    if word not in FREE_ARGUMENTS:
-                        self._nested(item, f'{key}.{word}', kind, scope, strict, find)
+                for name, item in value.items():
+                    if name not in FREE_ARGUMENTS:
+                        self._nested(item, f'{key}.{name}', kind, scope, strict, find)
 
 
 def check_arguments(called: Callable, given: Iterable[str], key: str, strict: bool = True) -> None:
-    """Refuses arguments that a class or function does not have.
+    """Raises an error for arguments that a class or function does not have.
 
     Args:
         called: Class or function.
-        given: Names.
-        key: Block that they stand in.
-        strict: Whether to refuse all of them, or only what is nearly one of its arguments.
+        given: Names of the arguments.
+        key: Config key of the block that contains them.
+        strict: Whether all unknown names are errors, or only those close to the name of an argument.
+
+    Raises:
+        UserError: An argument is unknown; the message names its config key and close names.
     """
     known, others = arguments_of(called)
-    # How near a name must be: some constructors read their other arguments themselves.
+    # Minimum similarity to a known name; some constructors read further arguments from their `**kwargs`.
     nearness = (0.7 if others else 0.0) if strict else (1.0 if others else 0.85)
     for name in sorted(set(given) - known, key=str):
         if nearness == 0.0 or get_close_matches(str(name), known, 1, nearness):
-            close = meant(close_names(str(name), known), known)
+            close = suggestion(close_names(str(name), known), known)
             raise UserError(f'config key {key}.{name}: {called.__name__} has no argument {name}{close}.')

@@ -1,4 +1,4 @@
-"""A config is checked before anything is built: the keys that are read, their values, what its classes take."""
+"""Check of a config before anything is built: its keys, their values, and the arguments of its classes."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from mmdecouple.configuration.blocks import Blocks, check_arguments
-from mmdecouple.configuration.names import close_names, meant
+from mmdecouple.configuration.names import close_names, suggestion
 from mmdecouple.configuration.overrides import check_overrides, check_root_keys
 from mmdecouple.configuration.registries import resolve
 from mmdecouple.configuration.values import PLAIN_BLOCKS, check_values, keys_of
@@ -17,7 +17,7 @@ from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
-# Keys that mmengine's builder of loaders takes, beside those of torch's loader.
+# Keys that mmengine's builder of loaders reads, in addition to the arguments of torch's loader.
 _OF_LOADERS = ('num_batch_per_epoch', 'disable_subprocess_warning')
 _OF_PARAMWISE = (
     'custom_keys',
@@ -32,38 +32,38 @@ _OF_PARAMWISE = (
 
 
 def check_config(config: Config, options: Mapping[str, Any] | None = None) -> None:
-    """Refuses what a run would stumble over, or pass over in silence; builds nothing.
+    """Raises an error for settings that would fail in a run, or that a run would ignore; builds nothing.
 
     Args:
-        config: With the overrides.
-        options: The overrides that are in it, by dotted keys, as `--cfg-options` gives them.
+        config: Config with the overrides applied.
+        options: These overrides by dotted keys, as from `--cfg-options`.
 
     Raises:
-        UserError: A key that nothing reads, an unknown class or argument, a value of another type or out of range: one
-            line with the dotted key, and close names where there are some.
+        UserError: A key is not used, a class or an argument is unknown, or a value has a wrong type or is out of range.
+            The message is one line with the dotted key, and close names if there are any.
     """
     content = config.to_dict()
     check_overrides(content, options or {}, lambda: load_config(config.filename).to_dict())
     check_root_keys(content)
     check_values(content)
-    _check_what_goes_together(content)
+    _check_groups(content)
     for key in PLAIN_BLOCKS:
         _check_plain_block(content, key)
     _check_blocks(content)
 
 
-def _check_what_goes_together(config: dict) -> None:
+def _check_groups(config: dict) -> None:
     groups = [
         ('train_dataloader', 'train_cfg', 'optim_wrapper'),
         *((f'{split}_dataloader', f'{split}_cfg', f'{split}_evaluator') for split in SPLITS[1:]),
     ]
     for group in groups:
-        there = [key for key in group if config.get(key) is not None]
-        if there and len(there) < len(group):
-            missing = next(key for key in group if key not in there)
+        present = [key for key in group if config.get(key) is not None]
+        if present and len(present) < len(group):
+            missing = next(key for key in group if key not in present)
             raise UserError(
-                f'the config has {" and ".join(there)}, but it has no {missing}: config keys '
-                f'{", ".join(group)} go together.'
+                f'the config has {" and ".join(present)}, but it has no {missing}: set all of the config keys '
+                f'{", ".join(group)}, or none.'
             )
 
 
@@ -73,14 +73,14 @@ def _check_plain_block(config: dict, key: str) -> None:
         block = block.get(part) or {}
     for name in block:
         if name not in keys_of(key) and name != '_scope_':
-            close = meant(close_names(name, keys_of(key)), keys_of(key))
-            raise UserError(f'config key {key}.{name} is read by nothing{close}.')
+            close = suggestion(close_names(name, keys_of(key)), keys_of(key))
+            raise UserError(f'config key {key}.{name} is not used{close}.')
 
 
 def _check_blocks(config: dict) -> None:
     scope = config.get('default_scope') or 'mmengine'
     if find_spec(scope.partition('.')[0]) is None:
-        raise UserError(f'config key default_scope: no package {scope} is installed; ours is mmdecouple.')
+        raise UserError(f'config key default_scope: the package {scope} is not installed; use mmdecouple.')
     blocks = Blocks(scope)
     if config.get('runner_type') is not None:
         resolve('runner', config['runner_type'], scope, 'runner_type')
@@ -110,7 +110,7 @@ def _check_loader(loader: dict | None, key: str, blocks: Blocks) -> None:
     check_arguments(DataLoader, set(loader) - {'_scope_', *_OF_LOADERS}, key)
     for part, kind in (('dataset', 'data set'), ('sampler', 'sampler')):
         if loader.get(part) is None:
-            raise UserError(f'config key {key} has no {part}: name a {kind}, a dict with a type.')
+            raise UserError(f'config key {key} has no {part}: set it to a {kind}, a dict with a type.')
         blocks.check(loader[part], f'{key}.{part}', kind)
     if loader.get('batch_sampler') is not None:
         blocks.check(loader['batch_sampler'], f'{key}.batch_sampler', 'sampler')
@@ -131,7 +131,7 @@ def _check_loop(config: dict, split: str, blocks: Blocks) -> None:
         default = 'IterBasedTrainLoop'
     length = 'max_epochs' if loop.get('by_epoch', True) else 'max_iters'
     if split == 'train' and 'type' not in loop and loop.get(length) is None:
-        raise UserError(f'config key {key} has no {length}: say how long to train.')
+        raise UserError(f'config key {key} has no {length}: set the length of the training.')
     blocks.check(loop, key, 'loop', default, extra=['by_epoch'])
 
 
@@ -152,15 +152,15 @@ def _check_optimization(config: dict, blocks: Blocks) -> None:
     if 'constructor' in wrapper:
         resolve('constructor of optimizer wrappers', wrapper['constructor'], blocks.scope, 'optim_wrapper.constructor')
     elif wrapper.get('optimizer') is None:
-        raise UserError('config key optim_wrapper has no optimizer: name one, a dict with a type.')
+        raise UserError('config key optim_wrapper has no optimizer: set it to a dict with a type.')
     if 'optimizer' in wrapper:
-        # Several optimizers are blocks with names, which a constructor of their own reads.
+        # Several optimizers are named blocks, which their own constructor reads.
         blocks.check(wrapper, 'optim_wrapper', 'optimizer wrapper', 'OptimWrapper', ['constructor', 'paramwise_cfg'])
     if 'constructor' not in wrapper:
         for name in wrapper.get('paramwise_cfg') or {}:
             if name not in _OF_PARAMWISE:
-                close = meant(close_names(name, _OF_PARAMWISE), _OF_PARAMWISE)
-                raise UserError(f'config key optim_wrapper.paramwise_cfg.{name} is read by nothing{close}.')
+                close = suggestion(close_names(name, _OF_PARAMWISE), _OF_PARAMWISE)
+                raise UserError(f'config key optim_wrapper.paramwise_cfg.{name} is not used{close}.')
     schedulers = config.get('param_scheduler') or []
     named = (
         [('param_scheduler', schedulers)]

@@ -1,4 +1,4 @@
-"""What others say about a value of a config, as one line with its key."""
+"""Errors of other packages about a value of a config, as one line with its config key."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from mmdecouple.utils.errors import UserError, user_message
 
-# Methods of mmengine's runner -> config key that they read.
+# Method of mmengine's runner -> config key that it reads.
 _STEPS = {
     'setup_env': 'env_cfg',
     'set_randomness': 'randomness',
@@ -36,20 +36,24 @@ _STEPS = {
     'load_or_resume': 'load_from',
     'init_dist': 'env_cfg.dist_cfg',
 }
-# Functions that build what a dict says -> their name for it.
+# Function that builds an object from a dict -> its argument for the dict.
 _BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
-# Mistakes of whoever wrote the code, and limits of the machine.
+# Bugs in code, and limits of the machine.
 _NOT_OF_A_CONFIG = (NameError, NotImplementedError, SyntaxError, RecursionError, MemoryError, torch.OutOfMemoryError)
 
 
 @contextmanager
-def answering(config: Config) -> Iterator[None]:
-    """Turns what fails while a run is built from a config, or at its first step, into a `UserError` that names the key.
+def naming_config_keys(config: Config) -> Iterator[None]:
+    """Context manager that converts errors of building a run, and of its first step, to errors with a config key.
 
-    Later errors pass as they are, and so do those that no value of a config causes. The traceback is kept as the cause.
+    Errors that occur later, or that no value of the config causes, propagate unchanged. The original error is the cause
+    of the new one.
 
     Args:
-        config: Of the run.
+        config: Config of the run.
+
+    Raises:
+        UserError: The run cannot be built, or its first step fails.
     """
     try:
         yield
@@ -59,19 +63,19 @@ def answering(config: Config) -> Iterator[None]:
         where = _where(error, config.to_dict())
         if where is None:
             raise
-        # An assertion without a text is told by its line of code.
+        # An assertion without a message is described by its line of code.
         reason = next(iter(str(error).strip().splitlines()), '') or extract_tb(error.__traceback__)[-1].line or ''
         raise UserError(
-            f'{where}: {type(error).__name__}: {_shortened(reason)} (MMDECOUPLE_TRACEBACK=1 shows where).'
+            f'{where}: {type(error).__name__}: {_shortened(reason)} (MMDECOUPLE_TRACEBACK=1 shows the traceback).'
         ) from error
 
 
-def _shortened(text: str, longest: int = 140) -> str:
-    return text if len(text) <= longest else f'{text[: longest - 33]}...{text[-30:]}'
+def _shortened(text: str, max_length: int = 140) -> str:
+    return text if len(text) <= max_length else f'{text[: max_length - 33]}...{text[-30:]}'
 
 
 def _where(error: BaseException, config: dict) -> str | None:
-    """The key whose value was at work, or `the first training step`; None for neither."""
+    """Returns the config key whose value was being used, or that the first training step fails, or None."""
     frames = _frames(error)
     key, node = '', config
     for frame in frames:
@@ -85,10 +89,10 @@ def _where(error: BaseException, config: dict) -> str | None:
             node = config.get(key, config)
     if key:
         kind = f' ({node["type"]})' if isinstance(node, dict) and 'type' in node else ''
-        return f'config key {key}{kind} does not work'
+        return f'config key {key}{kind} fails'
     loops = [frame.f_locals['self'] for frame in frames if isinstance(frame.f_locals.get('self'), BaseLoop)]
     if loops and getattr(loops[-1], '_iter', None) == 0:
-        return 'the first training step fails, check model and the sizes in train_dataloader'
+        return 'the first training step fails; check model and the sizes in train_dataloader'
     if any(frame.f_code.co_name == '__init__' and isinstance(frame.f_locals.get('self'), Runner) for frame in frames):
         return 'the run cannot be built from its config'
     return None
@@ -103,7 +107,7 @@ def _frames(error: BaseException) -> list[FrameType]:
 
 
 def _find(node: Any, value: Any, key: str) -> tuple[str, Any] | None:
-    """The part of a config that a builder was given, which may have lost or gained keys on its way."""
+    """Returns the part of a config that was passed to a builder; keys may have been added or removed since."""
     nodes = [(key, node), *_parts(node, key)]
     for part in nodes:
         if part[1] == value:

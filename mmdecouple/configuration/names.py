@@ -1,10 +1,10 @@
-"""Close names, for messages that say what was probably meant."""
+"""Close names for error messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# The paper's symbols and the words of other projects, beside the names of our arguments.
-WORDS = {
+# Symbol of the paper, or name in other projects -> names of our arguments.
+SYNONYMS = {
     'lambda': ('loss_weight',),
     'lambda_dc': ('loss_weight',),
     'weight': ('loss_weight', 'weight_decay'),
@@ -31,27 +31,27 @@ WORDS = {
 }
 
 
-def close_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Those of the known names that were probably meant, the likeliest first.
+def close_names(name: str, known: Iterable[str], max_names: int = 3) -> list[str]:
+    """Returns the known names that are closest to a name, the closest first.
 
     Args:
-        name: What was written.
-        known: What could have been written.
-        most: Number of names, at most.
+        name: Unknown name.
+        known: Known names.
+        max_names: Largest number of names to return.
     """
     known = sorted(set(known))
-    meant = [word for word in WORDS.get(name.lower(), ()) if word in known]
+    synonyms = [other for other in SYNONYMS.get(name.lower(), ()) if other in known]
     by_case = {other.lower(): other for other in known}
-    spelt = [by_case[other] for other in get_close_matches(name.lower(), by_case, most, 0.6)]
-    return list(dict.fromkeys([*meant, *spelt]))[:most]
+    similar = [by_case[other] for other in get_close_matches(name.lower(), by_case, max_names, 0.6)]
+    return list(dict.fromkeys([*synonyms, *similar]))[:max_names]
 
 
-def meant(names: Iterable[str], otherwise: Iterable[str] = ()) -> str:
-    """`; close: a, b` for the end of a sentence, or what there is, shortened, or nothing."""
-    names, otherwise = list(names), sorted(otherwise)
+def suggestion(names: Iterable[str], known: Iterable[str] = ()) -> str:
+    """Returns the end of an error message: `; close: a, b`, or else the known names, shortened, or an empty string."""
+    names, known = list(names), sorted(known)
     if names:
         return f'; close: {", ".join(names)}'
-    if not otherwise:
+    if not known:
         return ''
-    dots = ', ...' if len(otherwise) > 8 else ''
-    return f'; there are {", ".join(otherwise[:8])}{dots}'
+    dots = ', ...' if len(known) > 8 else ''
+    return f'; there are {", ".join(known[:8])}{dots}'

@@ -1,27 +1,34 @@
-"""Keys that nothing reads: at the root of a config file, and of `--cfg-options`."""
+"""Check for unused keys, at the root of a config file and in `--cfg-options`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from mmdecouple.configuration.names import WORDS, close_names, meant
+from mmdecouple.configuration.names import SYNONYMS, close_names, suggestion
 from mmdecouple.configuration.values import ROOT_KEYS
 from mmdecouple.utils.errors import UserError
 
 
 def check_root_keys(config: Mapping[str, Any]) -> None:
-    """Refuses a root key of a file that is nearly one that a run reads; others are the file's own variables."""
+    """Raises an error for root keys that are probably misspelled; other unknown root keys are variables of the file.
+
+    Args:
+        config: Config as a plain dict.
+
+    Raises:
+        UserError: A root key is close to one that a run reads.
+    """
     for name in config:
         known = _misspelt(name) if name not in ROOT_KEYS else None
         if known:
             raise UserError(
-                f'config key {name} is read by nothing; close: {known}. A variable of your own needs '
-                'a name that is not so near.'
+                f'config key {name} is not used; close: {known}. If it is a variable of your own, choose a name that '
+                'is less similar.'
             )
 
 
 def _misspelt(name: str) -> str | None:
-    # A whole key with a word before or after it, and the plural of a single word, are names of their own.
+    # A key with a prefix or suffix, and the plural of a single word, are names of variables.
     close = get_close_matches(name, [key for key in ROOT_KEYS if key[0] == name[0]], 1, 0.8)
     close = close or get_close_matches(name, ROOT_KEYS, 1, 0.9)
     if not close or f'_{close[0]}_' in f'_{name}_' or (name == f'{close[0]}s' and '_' not in name):
@@ -30,17 +37,17 @@ def _misspelt(name: str) -> str | None:
 
 
 def check_overrides(config: Mapping[str, Any], options: Mapping[str, Any], load_file: Callable[[], dict]) -> None:
-    """Refuses an override that nothing reads, and names the key that is read in its place.
+    """Raises an error for overrides that are not used, and names the key to override instead.
 
-    Below a root key that a run reads, the checks of values and of blocks say what is unknown.
+    Overrides below a root key that a run reads are covered by the checks of values and blocks.
 
     Args:
-        config: With the overrides.
-        options: The overrides, by dotted keys.
-        load_file: Gives the config without the overrides, as plain dicts.
+        config: Config with the overrides applied, as a plain dict.
+        options: Overrides by dotted keys.
+        load_file: Returns the config without the overrides, as a plain dict.
 
     Raises:
-        UserError: Its root is no key that is read: unknown, or a variable that was copied when the file was read.
+        UserError: The root of an override is unknown, or a variable that was copied when the file was read.
     """
     for key in options:
         root = key.partition('.')[0]
@@ -51,24 +58,24 @@ def check_overrides(config: Mapping[str, Any], options: Mapping[str, Any], load_
             instead = list(_copies(before, key.split('.')))[:2] or list(_named(before, key.rpartition('.')[2]))[:2]
             remedy = f'override {" and ".join(instead)}' if instead else 'override the key that it was copied to'
             raise UserError(
-                f'--cfg-options {key}: nothing reads {root}, a variable of the config file that was copied '
-                f'when the file was read; {remedy}.'
+                f'--cfg-options {key} has no effect: {root} is a variable of the config file that was copied when the '
+                f'file was read; {remedy}.'
             )
-        close = close_names(root, ROOT_KEYS) if root not in WORDS else []
+        close = close_names(root, ROOT_KEYS) if root not in SYNONYMS else []
         instead = list(_named(config, root))[:3]
-        raise UserError(f'--cfg-options {key}: no key {root} is read{meant(instead or close)}.')
+        raise UserError(f'--cfg-options {key}: the key {root} is not used{suggestion(instead or close)}.')
 
 
 def _named(config: Mapping[str, Any], name: str) -> Iterator[str]:
-    """Keys that are read and end in a name, or in what stands for it."""
-    wanted = (name, *WORDS.get(name.lower(), ()))
+    """Yields used keys whose last part is a name or one of its synonyms."""
+    names = (name, *SYNONYMS.get(name.lower(), ()))
     for key, _ in _nodes({root: value for root, value in config.items() if root in ROOT_KEYS}):
-        if key.rpartition('.')[2] in wanted:
+        if key.rpartition('.')[2] in names:
             yield key
 
 
 def _copies(config: Mapping[str, Any], path: list[str]) -> Iterator[str]:
-    """Keys that are read and were given the value of a variable, or of a part of it."""
+    """Yields used keys that have the value of a variable, or of a part of it."""
     read = list(_nodes({root: value for root, value in config.items() if root in ROOT_KEYS}))
     for length in range(len(path), 0, -1):
         value: Any = config

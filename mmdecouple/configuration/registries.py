@@ -1,4 +1,4 @@
-"""Which class a `type` of a config means."""
+"""Lookup of the class of a `type` in a config."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import mmengine.registry as roots
 from mmengine.registry import Registry
 
-from mmdecouple.configuration.names import close_names, meant
+from mmdecouple.configuration.names import close_names, suggestion
 from mmdecouple.masks.samplers import MASKS
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError, shown
@@ -37,21 +37,21 @@ KINDS: dict[str, Registry] = {
     'log processor': roots.LOG_PROCESSORS,
     'wrapper of models': roots.MODEL_WRAPPERS,
 }
-"""What a class is -> mmengine's root registry of such classes (the measures have none above ours)."""
+"""Kind of a class -> mmengine's root registry of this kind (measures have no root registry)."""
 
 
 def find(kind: str, name: str, scope: str) -> Callable | None:
-    """What a name means to a registry, as mmengine looks it up, or None.
+    """Returns the class or function that mmengine finds for a name, or None.
 
     Args:
         kind: Key of `KINDS`.
         name: `ResNet`, `mmpretrain.ResNet`, or the dotted path of a class.
-        scope: Where a name without a scope is looked up first.
+        scope: Scope in which a name without a scope is looked up first.
     """
     with suppress(ImportError):
         import_module(f'{scope}.registry')
     registry = KINDS[kind].children.get(scope, KINDS[kind])
-    # mmengine takes what it does not know for the path of an object, and imports that: `../x` is no path of one.
+    # mmengine tries to import an unknown name as the path of an object, which fails for names such as `../x`.
     with suppress(RuntimeError, TypeError, ValueError):
         found = registry.get(name)
         return found if callable(found) else None
@@ -59,27 +59,27 @@ def find(kind: str, name: str, scope: str) -> Callable | None:
 
 
 def find_anywhere(first: str, name: str, scope: str, key: str) -> Callable | None:
-    """The same in all registries, beginning with one; a mask is in none of them. Arguments as for `resolve`."""
+    """Looks up a name among the masks, which have no registry, and in all registries, starting with kind `first`."""
     if name in MASKS:
         return MASKS[name]
     return next(filter(None, (find(kind, name, scope) for kind in dict.fromkeys([first, *KINDS]))), None)
 
 
 def resolve(kind: str, name: str, scope: str, key: str) -> Callable:
-    """What the `type` at a place means.
+    """Returns the class or function of a `type` in a config.
 
     Args:
-        kind: What the class there must be.
+        kind: Required kind of the class, a key of `KINDS`.
         name: The `type`.
-        scope: Where a name without a scope is looked up first.
-        key: Of the `type`, for the message.
+        scope: Scope in which a name without a scope is looked up first.
+        key: Config key of the `type`, for the error message.
 
     Raises:
-        UserError: It is unknown, or something else than the place takes.
+        UserError: The name is unknown, or it is of another kind.
     """
     found = find(kind, name, scope)
     if found is None:
-        other = next((which for which in KINDS if which != kind and find(which, name, scope)), None)
+        other = next((another for another in KINDS if another != kind and find(another, name, scope)), None)
         if other:
             raise UserError(f'config key {key} must name a {kind}, but {shown(name)} is a {other}.')
         raise unknown_type(kind, name, scope, key)
@@ -87,26 +87,26 @@ def resolve(kind: str, name: str, scope: str, key: str) -> Callable:
 
 
 def is_nearly_known(kind: str, name: str) -> bool:
-    """Whether a name that is not registered is nearly one that is."""
+    """Returns whether a name that is not registered is close to one that is."""
     return bool(get_close_matches(name, [known.rpartition('.')[2] for known in _names(kind)], 1, 0.85))
 
 
 def unknown_type(kind: str, name: str, scope: str, key: str) -> UserError:
-    """The error for a `type` that nothing is registered under."""
+    """Returns the error for a `type` that is not registered."""
     package, dot, bare = name.rpartition('.')
     if dot and find_spec(package.partition('.')[0]) is None:
         return UserError(f'config key {key}: {shown(name)} cannot be found, because {package} is not installed.')
-    # The same class counts as nearest under the name that is written here without a scope.
+    # Names of the default scope are compared without their scope.
     known = {other.removeprefix(f'{scope}.'): other for other in _names(kind)}
     elsewhere = [other for other in sorted(known, reverse=True) if other.rpartition('.')[2] == bare]
     close = elsewhere or close_names(name, known) or close_names(bare, known)
     return UserError(
-        f'config key {key}: there is no {kind} {shown(name)}{meant(close)}; if it is yours, name its '
-        'module in custom_imports.'
+        f'config key {key}: there is no {kind} {shown(name)}{suggestion(close)}; if it is your own class, add its '
+        'module to custom_imports.'
     )
 
 
 def _names(kind: str) -> list[str]:
-    """All names of a kind, those of other packages with their scope."""
+    """Returns all names of a kind, those of other packages with their scope."""
     children = [f'{scope}.{name}' for scope, registry in KINDS[kind].children.items() for name in registry.module_dict]
     return [*children, *KINDS[kind].module_dict, *MASKS, *MEASURES.module_dict]

@@ -1,4 +1,4 @@
-"""Types and ranges of the keys that mmengine's runner reads, as a table of key patterns."""
+"""Types and ranges of the config keys that mmengine's runner reads, as a table of key patterns."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -11,24 +11,30 @@ from mmdecouple.utils.errors import UserError, shown
 
 
 class Kind(NamedTuple):
-    """A type that `msgspec` checks, the words for it, and one value outside its range that is right as well."""
+    """The allowed values of a config key.
+
+    Attributes:
+        type: Type with range, checked by `msgspec`.
+        description: Description of the type for error messages.
+        exception: One further allowed value outside of the range.
+    """
 
     type: Any
-    words: str
+    description: str
     exception: Any = None
 
     def or_none(self) -> 'Kind':
-        """The same kind of value, or None."""
-        return Kind(self.type | None, f'{self.words}, or None')
+        """Returns the same kind that also allows None."""
+        return Kind(self.type | None, f'{self.description}, or None')
 
 
-def _numbers(words: str, **bounds: float) -> Kind:
-    # Neither infinity nor NaN lies within the largest and the smallest of the finite numbers.
-    return Kind(Annotated[float, Meta(**{'ge': -1e300, 'le': 1e300, **bounds})], words)
+def _numbers(description: str, **bounds: float) -> Kind:
+    # The finite bounds exclude infinity and NaN.
+    return Kind(Annotated[float, Meta(**{'ge': -1e300, 'le': 1e300, **bounds})], description)
 
 
-def _one_of(*words: str) -> Kind:
-    return Kind(Literal[words], f'one of {", ".join(words)}')
+def _one_of(*names: str) -> Kind:
+    return Kind(Literal[names], f'one of {", ".join(names)}')
 
 
 COUNT = Kind(Annotated[int, Meta(ge=1)], 'a whole number of at least 1')
@@ -37,12 +43,12 @@ SEED = Kind(Annotated[int, Meta(ge=0, le=2**32 - 1)], 'a whole number from 0 to 
 NUMBER = _numbers('a finite number')
 NOT_NEGATIVE = _numbers('a finite number of at least 0', ge=0)
 POSITIVE = Kind(Annotated[float, Meta(gt=0, le=1e300)], 'a finite number above 0')
-SHARE = _numbers('a number from 0 to 1', ge=0, le=1)
+FRACTION = _numbers('a number from 0 to 1', ge=0, le=1)
 FLAG = Kind(bool, 'True or False')
-TEXT = Kind(Annotated[str, Meta(min_length=1)], 'a text that is not empty')
+TEXT = Kind(Annotated[str, Meta(min_length=1)], 'a non-empty string')
 BLOCK = Kind(dict, 'a dict')
-EVERY = Kind(COUNT.type, 'a whole number of at least 1, or -1 for never', -1)
-KEPT = Kind(COUNT.type, 'a whole number of at least 1, or -1 for all', -1)
+INTERVAL = Kind(COUNT.type, 'a whole number of at least 1, or -1 for never', -1)
+LIMIT = Kind(COUNT.type, 'a whole number of at least 1, or -1 for all', -1)
 _BELOW_ONE = Annotated[float, Meta(ge=0, lt=1)]
 _NOT_NEGATIVE = Annotated[float, Meta(ge=0, le=1e300)]
 BETAS = Kind(
@@ -79,7 +85,7 @@ _SCHEDULER = {
     '.milestones': STEPS,
     '.step_size': COUNT,
     '.eta_min': NUMBER.or_none(),
-    '.eta_min_ratio': SHARE.or_none(),
+    '.eta_min_ratio': FRACTION.or_none(),
     '.gamma': POSITIVE,
     '.power': NUMBER,
     '.start_factor': NOT_NEGATIVE,
@@ -117,7 +123,7 @@ VALUES: dict[str, Kind] = {
     'optim_wrapper.optimizer': BLOCK,
     'optim_wrapper.optimizer.lr': NOT_NEGATIVE,
     'optim_wrapper.optimizer.weight_decay': NOT_NEGATIVE,
-    'optim_wrapper.optimizer.momentum': SHARE,
+    'optim_wrapper.optimizer.momentum': FRACTION,
     'optim_wrapper.optimizer.dampening': NUMBER,
     'optim_wrapper.optimizer.betas': BETAS,
     'optim_wrapper.optimizer.eps': SMALL,
@@ -132,8 +138,8 @@ VALUES: dict[str, Kind] = {
     'default_hooks': BLOCK.or_none(),
     'default_hooks.*': BLOCK.or_none(),
     'default_hooks.logger.interval': COUNT,
-    'default_hooks.checkpoint.interval': EVERY,
-    'default_hooks.checkpoint.max_keep_ckpts': KEPT,
+    'default_hooks.checkpoint.interval': INTERVAL,
+    'default_hooks.checkpoint.max_keep_ckpts': LIMIT,
     'default_hooks.checkpoint.by_epoch': FLAG,
     'default_hooks.checkpoint.save_last': FLAG,
     'custom_hooks': Kind(list[dict] | None, 'a list of dicts'),
@@ -176,27 +182,28 @@ VALUES: dict[str, Kind] = {
     'activation_checkpointing': Kind(list[str] | str | None, 'a list of names'),
     'efficient_conv_bn_eval': Kind(list[str] | str | None, 'a list of names'),
 }
-"""Pattern of dotted key (`*` for any one key or index) -> what its value must be. Keys that are not there are not
-judged here. A root key that is here is one that a run reads."""
+"""Pattern of a dotted key (`*` for one key or index) -> its allowed values. Other keys are not checked here. The root
+keys of this table are those that a run reads."""
 
 ROOT_KEYS = frozenset(key for key in VALUES if '.' not in key)
-# Blocks that are read key by key; all others are the arguments of a class or a function.
+# Blocks whose keys are read one by one; all others are the arguments of a class or function.
 PLAIN_BLOCKS = ('env_cfg', 'env_cfg.mp_cfg', 'env_cfg.dist_cfg', 'randomness', 'auto_scale_lr')
 
 
 def keys_of(block: str) -> frozenset[str]:
-    """Keys that a plain block may have."""
+    """Returns the keys that a plain block may have."""
     return frozenset(key.rpartition('.')[2] for key in VALUES if key.rpartition('.')[0] == block)
 
 
 def check_values(config: dict) -> None:
-    """Refuses the first value of the table that is of another type, or out of range.
+    """Checks all values of a config that are in the table.
 
     Args:
-        config: Plain dicts and lists.
+        config: Config as plain dicts and lists.
 
     Raises:
-        UserError: With the key, the value and what is allowed.
+        UserError: A value has a wrong type or is out of range; the message has the key, the value and the allowed
+            values.
     """
     for pattern, kind in VALUES.items():
         for key, value in _matching(config, pattern.split('.'), ''):
@@ -204,13 +211,22 @@ def check_values(config: dict) -> None:
 
 
 def check_value(key: str, value: Any, kind: Kind) -> None:
-    """Refuses a value that is not of its kind, with a line that names the key."""
+    """Checks one value.
+
+    Args:
+        key: Dotted config key, for the error message.
+        value: Value to check.
+        kind: Allowed values.
+
+    Raises:
+        UserError: The value is not allowed.
+    """
     if kind.exception is not None and value == kind.exception:
         return
     try:
         msgspec.convert(value, kind.type)
     except msgspec.ValidationError as error:
-        raise UserError(f'config key {key} must be {kind.words}, got {shown(value)}.') from error
+        raise UserError(f'config key {key} must be {kind.description}, got {shown(value)}.') from error
 
 
 def _matching(node: Any, pattern: list[str], key: str) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Images, their objects and proposals, and the built-in scenes."""
+"""Data sets of images, objects and proposals, and the built-in scenes."""
 
 from mmdecouple.datasets.image_dataset import ImageDataset
 from mmdecouple.datasets.objects import CocoObjects, ObjectImage

@@ -1,8 +1,8 @@
-"""COCO-format annotation files, decoded by a schema: what is wrong is named by file, record and field, before its use.
+"""COCO-format annotation files, decoded by a schema, with errors that name the file, record and field.
 
-`msgspec` decodes and checks types and ranges in one pass. Fields that no schema names are passed over. A key that
-stands twice in one record counts once, the last time, as for every reader of JSON; a list of records that stands twice
-is refused.
+`msgspec` decodes the file and checks types and ranges in one pass. Fields that are not part of the schema are ignored.
+Of a key that is repeated in a record, the last value is used, as in other JSON readers; a repeated list of records is
+an error.
 """
 
 from collections.abc import Hashable, Sequence
@@ -24,13 +24,13 @@ Content = TypeVar('Content')
 
 
 class ListedImage(Struct, gc=False):
-    """What training needs to know of an image."""
+    """An image for training."""
 
     file_name: Name
 
 
 class ImageRecord(Struct, gc=False):
-    """An image that is measured on; height and width in pixels."""
+    """An image for measurements; height and width are in pixels."""
 
     id: Id
     file_name: Name
@@ -39,14 +39,14 @@ class ImageRecord(Struct, gc=False):
 
 
 class CategoryRecord(Struct, gc=False):
-    """A class."""
+    """An object class."""
 
     id: Id
     name: str
 
 
 class AnnotationRecord(Struct, gc=False):
-    """An object: box x, y, width, height in pixels; the segmentation is decoded by `segmentations.py`."""
+    """An object with its box x, y, width, height in pixels; `segmentations.py` decodes its segmentation."""
 
     id: Id
     image_id: Id
@@ -78,15 +78,15 @@ class InstanceFile(Struct):
 
 
 def read_text_file(path: str, what: str) -> bytes:
-    """The bytes of a UTF-8 file without its byte order mark, local or at a prefix that mmengine's backends know.
+    """Returns the content of a file without its UTF-8 byte order mark.
 
     Args:
-        path: File path or URI.
-        what: What the file should be, for the message.
+        path: Local path, or URI with a prefix of mmengine's file backends.
+        what: Kind of file, for the error message.
 
     Raises:
-        MissingFile: There is no such file.
-        UserError: It is no ordinary file, or it is not UTF-8: the byte is named.
+        MissingFile: The file does not exist or cannot be read.
+        UserError: The path is not an ordinary file.
     """
     if '://' not in path:
         check_regular(path, what)
@@ -99,26 +99,26 @@ def read_text_file(path: str, what: str) -> bytes:
 
 
 def is_json(data: bytes) -> bool:
-    """Whether a file's content is meant as JSON: its first letter opens an object or a list."""
+    """Returns whether content is JSON, by its first character, which opens an object or a list."""
     return data[:4096].lstrip()[:1] in (b'{', b'[')
 
 
 def read_coco(path: str, schema: type[Content]) -> Content:
-    """The content of a COCO-format annotation file.
+    """Reads a COCO-format annotation file.
 
     Args:
         path: File path or URI.
-        schema: `InstanceFile`, or one of the smaller ones.
+        schema: `InstanceFile`, `ImageFile` or `CategoryFile`.
 
     Raises:
-        MissingFile: There is no such file.
-        UserError: It is no JSON, or a record does not fit the schema.
+        MissingFile: The file does not exist.
+        UserError: The file is not JSON, or a record does not fit the schema.
     """
     return decode_coco(read_text_file(path, 'annotation file'), path, schema)
 
 
 def decode_coco(data: bytes, path: str, schema: type[Content]) -> Content:
-    """`read_coco` of content that was read already."""
+    """Decodes the content of a COCO-format annotation file; see `read_coco`."""
     for key in LISTS:
         if data.count(f'"{key}"'.encode()) > 1:
             refuse_twice(data, path)
@@ -126,7 +126,7 @@ def decode_coco(data: bytes, path: str, schema: type[Content]) -> Content:
         return strict_json.decode(data, type=schema)
     except RecursionError:
         raise UserError(
-            f'{shown(path, 160)}: its JSON is nested too deeply for an annotation file; name another file.'
+            f'{shown(path, 160)}: its JSON is nested too deeply for an annotation file; give another file.'
         ) from None
     except ValidationError as error:
         refuse_value(data, path, str(error))
@@ -135,18 +135,18 @@ def decode_coco(data: bytes, path: str, schema: type[Content]) -> Content:
 
 
 def read_instances(path: str) -> InstanceFile:
-    """The images, objects and categories of a file, each with an id of its own.
+    """Reads the images, objects and categories of a file, and checks that their ids are unique.
 
     Args:
         path: File path or URI.
 
     Raises:
-        MissingFile: There is no such file.
-        UserError: It cannot be used, names no image, or two records have the same id or two images the same file.
+        MissingFile: The file does not exist.
+        UserError: The file is invalid or lists no image, two records have the same id, or two images the same file.
     """
     content = read_coco(path, InstanceFile)
     if not content.images:
-        raise UserError(f'annotation file {shown(path, 160)} names no image (config key ann_file).')
+        raise UserError(f'annotation file {shown(path, 160)} lists no image (config key ann_file).')
     for kind in LISTS:
         _require_unique(path, kind, 'id', [record.id for record in getattr(content, kind)])
     _require_unique(path, 'images', 'file_name', [image.file_name for image in content.images])
@@ -163,6 +163,6 @@ def _require_unique(path: str, kind: str, field: str, values: Sequence[Hashable]
         if first != second:
             raise UserError(
                 f'{shown(path, 160)}: {kind}[{first}] and {kind}[{second}] have the same {field} '
-                f'{shown(value)} ({repeats} repeats in all); give each record its own. Were files joined '
-                'without renumbering?'
+                f'{shown(value)} ({repeats} repeats in total); make it unique. Files that are joined must be '
+                'renumbered.'
             )

@@ -1,4 +1,4 @@
-"""Lists of a few per cent of a COCO-format data set, the same wherever they are drawn."""
+"""Reproducible subsets of a few percent of a COCO-format data set."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from mmdecouple.utils.files import check_regular
 
 
 def read_annotations(path: str | Path) -> dict[str, Any]:
-    """Content of a COCO-format annotation file.
+    """Reads a COCO-format annotation file.
 
     Args:
-        path: JSON with `images`, each with an `id`, and `annotations`, each with an `image_id`.
+        path: JSON file with `images`, each with an `id`, and `annotations`, each with an `image_id`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no such file.
+        MissingFile: The file does not exist.
+        UserError: The file has another format.
     """
     path = Path(path)
     if not path.exists():
-        raise MissingFile(f'there is no annotation file {path}; give the folder that has it.')
+        raise MissingFile(f'the annotation file {path} does not exist; give the folder that contains it.')
     check_regular(path, 'annotation file')
     try:
         content = json.loads(path.read_bytes())
@@ -29,28 +29,28 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
             if not all(isinstance(record[name], int) for record in content[key]):
                 raise TypeError(f'{name} of {key} must be whole numbers')
         if len({record['id'] for record in content['images']}) < len(content['images']):
-            raise ValueError('an image id stands twice')
+            raise ValueError('an image id is repeated')
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
-            f'{path} is no COCO annotation file ({type(error).__name__}: {error}); '
-            'it must have images with ids and annotations with image ids.'
+            f'{path} is not a COCO annotation file ({type(error).__name__}: {error}); it must have images with ids '
+            'and annotations with image ids.'
         ) from error
     return content
 
 
-def take_share(content: dict[str, Any], percent: float, seed: int) -> dict[str, Any]:
-    """The records of a share of the images, in their order; all else is kept.
+def take_fraction(content: dict[str, Any], percent: float, seed: int) -> dict[str, Any]:
+    """Returns the records of a fraction of the images, in their order; all other content is kept.
 
-    Images are ranked by SHA-256 of `seed:id`, so a list depends neither on the order of the file nor on a library's
-    generator, and that of 1 % is part of that of 10 %.
+    Images are ranked by the SHA-256 of `seed:id`. A subset therefore depends neither on the order of the file nor on
+    the generator of a library, and the subset of 1 % is contained in that of 10 %.
 
     Args:
-        content: What `read_annotations` gave, with N images.
-        percent: In (0, 100]; round(N percent / 100) images are taken, at least one.
-        seed: Which list.
+        content: Return value of `read_annotations`, with N images.
+        percent: Fraction in percent, in (0, 100]; round(N percent / 100) images are taken, but at least one.
+        seed: Seed of the subset.
 
     Raises:
-        ValueError: `percent` is out of range, or there is no image.
+        UserError: `percent` is out of range, or there is no image.
     """
     if not 0 < percent <= 100:
         raise UserError(f'coco_subset: percent must lie in (0, 100], got {percent}.')

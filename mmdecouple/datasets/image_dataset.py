@@ -1,4 +1,4 @@
-"""Unlabelled images: a COCO annotation file, a folder, or a list file."""
+"""Unlabelled images from a COCO annotation file, a folder or a list file."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ from mmdecouple.utils.settings import Settings
 
 @DATASETS.register_module()
 class ImageDataset(SeededDataset):
-    """Images without labels; files that cannot be read are replaced and reported.
+    """Images without labels; unreadable files are replaced and reported.
 
-    The replacement of an unreadable image is the next readable one of the list, so that it does
-    not depend on the worker or the epoch. ``QuarantineHook`` lists what was replaced and stops the
-    run above ``max_bad_share``.
+    An unreadable image is replaced by the next readable one in the list, so that the replacement depends neither on the
+    worker nor on the epoch. `QuarantineHook` lists the unreadable files, and stops the run if their fraction exceeds
+    `max_bad_share`.
 
     Args:
         pipeline: Configs of registered transforms.
-        data_root: Folder that ``ann_file`` and ``img_prefix`` are relative to.
-        ann_file: COCO annotation file (JSON), list file (one path a line) or None for every image
-            below the folder; see ``list_images``.
+        data_root: Folder that `ann_file` and `img_prefix` are relative to.
+        ann_file: COCO annotation file (JSON), list file (one path per line), or None for all images below the folder;
+            see `list_images`.
         img_prefix: Folder of the images.
-        seed: Seed of the draws; None takes the run's.
-        max_bad_share: Largest tolerated share of unreadable images, in [0, 1].
+        seed: Seed of the draws; None takes the seed of the run.
+        max_bad_share: Largest accepted fraction of unreadable images, in [0, 1].
         backend_args: Arguments of mmengine's file backend.
 
     Raises:
-        FileNotFoundError: If the annotation file or folder, or too many images, do not exist.
-        ValueError: If there are no images or ``max_bad_share`` is out of range.
+        MissingFile: The annotation file, the folder or too many images do not exist.
+        UserError: There are no images, or a value is out of range.
     """
 
     def __init__(
@@ -55,18 +55,20 @@ class ImageDataset(SeededDataset):
         missing = [] if backend_args else find_missing(self.paths)
         if len(missing) > max_bad_share * len(self.paths):
             raise MissingFile(
-                f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the '
-                f'first is {missing[0]!r} (config keys data_root, ann_file and img_prefix; '
-                f'max_bad_share={max_bad_share}).'
+                f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the first is '
+                f'{missing[0]!r} (config keys data_root, ann_file and img_prefix; max_bad_share={max_bad_share}).'
             )
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def load(self, index: int) -> dict[str, Any]:
-        """The image at an index, or the next readable one; see ``SeededDataset.load``.
+        """Returns the image at an index, or the next readable one; see `SeededDataset.load`.
 
-        ``unreadable`` holds a (path, reason) pair for each file that was passed over.
+        The field `unreadable` contains a (path, reason) pair for each file that was skipped.
+
+        Raises:
+            UnreadableImage: No image of the data set can be read.
         """
         unreadable = []
         for step in range(len(self)):

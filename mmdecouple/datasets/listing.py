@@ -1,4 +1,4 @@
-"""Which image files an unlabelled data set holds."""
+"""Lists of the image files of a data set."""
 
 import os
 import os.path as osp
@@ -10,21 +10,21 @@ from mmdecouple.utils.errors import MissingFile, UserError, shown
 
 
 def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[str]:
-    """Paths of the images, in a fixed order.
+    """Returns the paths of the images, in a fixed order.
 
     Args:
-        data_root: Folder that the other two are relative to.
-        ann_file: COCO annotation file (JSON; its order), list file (one path a line) or None: every image below the
-            folder, see ``walk_images``. What a file is, its content says, not its name; both are UTF-8. A name that is
-            listed twice is trained on twice.
+        data_root: Folder that the other two paths are relative to.
+        ann_file: COCO annotation file (JSON), list file (one path per line), or None for all images below the folder
+            (see `walk_images`). The kind of file is determined by its content, not its name; both kinds are UTF-8, and
+            their order is kept. An image that is listed twice is used twice.
         img_prefix: Folder of the images.
 
     Returns:
         At least one path.
 
     Raises:
-        FileNotFoundError: If the annotation file or the folder does not exist.
-        ValueError: If there is no image to be found, or the file cannot be used.
+        MissingFile: The annotation file or the folder does not exist.
+        UserError: There is no image, or the file is invalid.
     """
     folder = osp.join(data_root, img_prefix)
     if ann_file is None:
@@ -32,7 +32,7 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
     path = osp.join(data_root, ann_file)
     if '://' not in path and not osp.exists(path):
         raise MissingFile(
-            f'ImageDataset: there is no annotation file {shown(path, 160)} (config keys data_root and ann_file).'
+            f'ImageDataset: the annotation file {shown(path, 160)} does not exist (config keys data_root and ann_file).'
         )
     data = read_text_file(path, 'annotation file')
     if is_json(data):
@@ -42,17 +42,21 @@ def list_images(data_root: str, ann_file: str | None, img_prefix: str) -> list[s
         names = [name for name in map(str.strip, lines) if name]
     if not names:
         raise UserError(
-            f'ImageDataset: {shown(path, 160)} is empty or lists no image; write one image path a line, or '
-            'name a COCO annotation file.'
+            f'ImageDataset: {shown(path, 160)} is empty or lists no image; write one image path per line, or give a '
+            'COCO annotation file.'
         )
     return join_names(folder, names)
 
 
 def join_names(folder: str, names: list[str]) -> list[str]:
-    r"""Paths of named files below a folder.
+    r"""Returns the paths of files below a folder.
 
-    A name written on Windows (``sub\1.jpg``) means the file in the subfolder, unless a file has this very name.
-    Absolute names stay what they are, and ``..`` is followed.
+    A name written on Windows (`sub\1.jpg`) refers to the file in the subfolder, unless a file has exactly this name.
+    Absolute names are kept, and `..` is followed.
+
+    Args:
+        folder: Folder, or URI with a prefix of mmengine's file backends.
+        names: Names of the files relative to the folder.
     """
 
     def portable(name: str) -> str:
@@ -62,7 +66,7 @@ def join_names(folder: str, names: list[str]) -> list[str]:
 
 
 def find_missing(paths: list[str]) -> list[str]:
-    """Those of the local paths that do not exist, found with one listing a folder."""
+    """Returns the local paths that do not exist, with one directory listing per folder."""
     listed: dict[str, set[str]] = {}
     missing = []
     for path in paths:

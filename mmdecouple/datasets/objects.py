@@ -1,4 +1,4 @@
-"""Object-level data for the measurements: images with boxes, exact masks and labels."""
+"""Object-level data for measurements: images with boxes, exact masks and labels."""
 
 import os
 from collections.abc import Hashable
@@ -21,11 +21,11 @@ class ObjectImage(NamedTuple):
     """One image with its N objects.
 
     Attributes:
-        image: uint8 RGB ``(H, W, 3)``.
-        boxes: float32 ``(N, 4)``, x1, y1, x2, y2 in pixels, right and bottom edge exclusive.
-        labels: int64 ``(N,)``, index into the data set's ``classes``.
-        masks: bool ``(N, H, W)``.
-        ids: int64 ``(N,)``, annotation ids, unique in the data set.
+        image: RGB pixels, uint8 `(H, W, 3)`.
+        boxes: x1, y1, x2, y2 in pixels, with exclusive right and bottom edges, float32 `(N, 4)`.
+        labels: Index into the `classes` of the data set, int64 `(N,)`.
+        masks: Pixels of each object, bool `(N, H, W)`.
+        ids: Annotation ids, unique in the data set, int64 `(N,)`.
         image_id: Id of the image, unique in the data set.
     """
 
@@ -38,14 +38,13 @@ class ObjectImage(NamedTuple):
 
 
 class ObjectDataset(Protocol):
-    """What a measurement asks of a data set; nothing in it is random.
+    """Interface of data sets for measurements, which contain no randomness.
 
     Attributes:
-        name: Names the data in manifests and reports.
-        origin: Where the images come from: data sets of one origin mean the same image by the same id.
+        name: Name of the data in manifests and reports.
+        origin: Source of the images: in data sets of the same origin, the same id refers to the same image.
         classes: Names of the object classes.
-        background_labels: int64 ``(len(self),)`` background class of each image, or None where
-            unknown.
+        background_labels: Background class of each image, int64 `(len(self),)`, or None if unknown.
         notes: Remarks for the report.
     """
 
@@ -56,37 +55,36 @@ class ObjectDataset(Protocol):
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Number of images, those without an object included."""
+        """Returns the number of images, including those without objects."""
 
     def objects(self, index: int) -> ObjectImage:
-        """The image at `index` with its objects."""
+        """Returns the image at `index` with its objects."""
 
     def info(self, index: int) -> dict[str, Any]:
-        """The same objects without decoding a pixel.
+        """Returns the objects of an image without decoding its pixels.
 
         Returns:
-            ``image_id``, ``height``, ``width`` (int), ``boxes`` (N, 4) float32, ``labels`` (N,)
-            int64, ``ids`` (N,) int64, ``iscrowd`` (N,) bool (always False), ``areas`` (N,) float32
-            mask pixels.
+            Dict with `image_id`, `height`, `width` (int), `boxes` (float32 `(N, 4)`), `labels` (int64 `(N,)`), `ids`
+            (int64 `(N,)`), `iscrowd` (bool `(N,)`, always False) and `areas` (mask pixels, float32 `(N,)`).
         """
 
 
 @DATASETS.register_module()
 class CocoObjects:
-    """The objects of a COCO-format annotation file.
+    """Objects of a COCO-format annotation file.
 
-    Images are ordered by id. Crowd annotations are dropped. Boxes are clipped to their image; what has no area then is
-    dropped, too, and counted in ``notes``. Masks hold what lies inside the image. Of what is dropped the segmentation
-    is not looked at; all others are checked here, so that no measurement meets one that cannot be drawn.
+    Images are ordered by id. Crowd annotations are dropped. Boxes are clipped to their image; boxes without area are
+    dropped as well, and counted in `notes`. Masks are clipped to the image. The segmentations of all remaining objects
+    are checked at construction, so that a measurement cannot fail at a malformed one.
 
     Args:
-        ann_file: Path of the ``instances_*.json``.
+        ann_file: Path of the `instances_*.json`.
         img_prefix: Folder of the images.
-        name: Name in manifests and reports. None: the annotation file's name without ending.
+        name: Name in manifests and reports; None takes the name of the annotation file without its extension.
 
     Raises:
-        FileNotFoundError: The annotation file or one of the images is missing.
-        ValueError: The file is no COCO instance file, or names no image; the line names the record and the field.
+        MissingFile: The annotation file or an image does not exist.
+        UserError: The file is not a COCO instance file or lists no image; the message names the record and the field.
     """
 
     background_labels = None
@@ -106,13 +104,14 @@ class CocoObjects:
         self._take(content.annotations, {category.id: label for label, category in enumerate(categories)})
 
     def _take(self, records: list[AnnotationRecord], label_of: dict[int, int]) -> None:
-        """Keep what can be measured, by image, as arrays: they are small, and loader processes share them."""
+        """Stores the objects that can be measured, sorted by image, in arrays, which loader processes share."""
         place_of = {image.id: place for place, image in enumerate(self._images)}
         owners = np.array([place_of.get(record.image_id, -1) for record in records], np.int64)
         labels = np.array([label_of.get(record.category_id, -1) for record in records], np.int64)
         for place in np.flatnonzero((owners < 0) | (labels < 0))[:1]:
             raise UserError(
-                f'{self._place(place, records)} names an image or category the file does not list; repair the file.'
+                f'{self._place(place, records)} refers to an image or category that the file does not list; repair '
+                'the file.'
             )
         sizes = np.array([(image.height, image.width) for image in self._images], np.int64)[owners]
         boxes, changed = _clipped([record.bbox for record in records], sizes)
@@ -120,20 +119,18 @@ class CocoObjects:
         areas[changed] = np.minimum(areas, (boxes[:, 2:] - boxes[:, :2]).prod(axis=1, dtype=np.float64))[changed]
         crowd = np.array([record.iscrowd for record in records], bool)
         empty = ~crowd & ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        kept = np.flatnonzero(~crowd & ~empty)
-        kept = kept[np.argsort(owners[kept], kind='stable')]
-        shapes = [records[place].segmentation for place in kept.tolist()]
-        if (malformed := find_malformed(shapes, sizes[kept])) is not None:
-            raise UserError(
-                f'{self._place(kept[malformed[0]], records)} {malformed[1]}; repair the record or leave it out.'
-            )
-        self._first = np.searchsorted(owners[kept], np.arange(len(self._images) + 1))
-        self._boxes, self._labels = boxes[kept], labels[kept]
-        self._areas = areas[kept].astype(np.float32)
-        self._ids = np.array([records[place].id for place in kept.tolist()], np.int64)
+        valid = np.flatnonzero(~crowd & ~empty)
+        valid = valid[np.argsort(owners[valid], kind='stable')]
+        shapes = [records[place].segmentation for place in valid.tolist()]
+        if (malformed := find_malformed(shapes, sizes[valid])) is not None:
+            raise UserError(f'{self._place(valid[malformed[0]], records)} {malformed[1]}; repair or remove the record.')
+        self._first = np.searchsorted(owners[valid], np.arange(len(self._images) + 1))
+        self._boxes, self._labels = boxes[valid], labels[valid]
+        self._areas = areas[valid].astype(np.float32)
+        self._ids = np.array([records[place].id for place in valid.tolist()], np.int64)
         self._shapes = b''.join(shapes)
         self._shape_ends = np.cumsum([0, *map(len, shapes)])
-        self.notes = _notes(self.name, len(kept) + int(empty.sum()), int(empty.sum()), int(changed[kept].sum()))
+        self.notes = _notes(self.name, len(valid) + int(empty.sum()), int(empty.sum()), int(changed[valid].sum()))
         for note in self.notes:
             print_log(note, 'current')
 
@@ -144,7 +141,7 @@ class CocoObjects:
         return len(self._images)
 
     def info(self, index: int) -> dict[str, Any]:
-        """See ``ObjectDataset.info``."""
+        """See `ObjectDataset.info`."""
         image, own = self._images[index], self._own(index)
         return dict(
             image_id=image.id,
@@ -158,11 +155,11 @@ class CocoObjects:
         )
 
     def objects(self, index: int) -> ObjectImage:
-        """See ``ObjectDataset.objects``."""
+        """See `ObjectDataset.objects`."""
         info, own, path = self.info(index), self._own(index), self._paths[index]
         size = info['height'], info['width']
         try:
-            # Annotations live in the grid of the stored pixels, whatever EXIF says.
+            # Annotations refer to the stored pixels, before the EXIF orientation.
             image = read_image(path, upright=False)
         except UnreadableImage as error:
             raise UserError(
@@ -170,9 +167,8 @@ class CocoObjects:
             ) from error
         if image.shape[:2] != size:
             raise UserError(
-                f'CocoObjects: {path} is {image.shape[0]} x {image.shape[1]} pixels, but '
-                f'{self.ann_file} says {size[0]} x {size[1]}; use the images it was '
-                'written for.'
+                f'CocoObjects: {path} is {image.shape[0]} x {image.shape[1]} pixels, but {self.ann_file} lists '
+                f'{size[0]} x {size[1]}; use the images that the file belongs to.'
             )
         ends = self._shape_ends[own.start : own.stop + 1]
         masks = [decode_mask(self._shapes[start:end], size) for start, end in pairwise(ends)]
@@ -191,9 +187,17 @@ class CocoObjects:
 
 
 def _clipped(boxes: list[tuple], sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes x, y, w, h as x1, y1, x2, y2, float32 ``(N, 4)``, clipped to (height, width), and which changed."""
+    """Converts boxes x, y, w, h to x1, y1, x2, y2 clipped to (height, width).
+
+    Args:
+        boxes: N boxes x, y, w, h in pixels.
+        sizes: Height and width of their images, int `(N, 2)`.
+
+    Returns:
+        The clipped boxes, float32 `(N, 4)`, and whether each box changed, bool `(N,)`.
+    """
     corners = np.array(boxes, np.float64).reshape(-1, 4)
-    with np.errstate(over='ignore'):  # a number too large becomes infinity, which clipping makes the border
+    with np.errstate(over='ignore'):  # a number that is too large becomes infinity and is then clipped
         corners[:, 2:] += corners[:, :2]
         corners = corners.astype(np.float32)
     inside = np.clip(corners, 0, np.tile(sizes[:, ::-1], 2).reshape(-1, 4).astype(np.float32))
@@ -204,8 +208,8 @@ def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     if not empty and not clipped:
         return ()
     return (
-        f'{name}: {empty} of {boxes} boxes lie outside their image or have no area and are left out; {clipped} '
-        'were clipped to it.',
+        f'{name}: {empty} of {boxes} boxes lie outside their image or have no area and are dropped; {clipped} were '
+        'clipped to it.',
     )
 
 

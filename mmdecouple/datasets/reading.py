@@ -1,4 +1,4 @@
-"""Image files as they are found in the wild, read to RGB or refused."""
+"""Reading of image files, with checks for damaged and unusual files."""
 
 import io
 import os
@@ -13,9 +13,9 @@ from PIL import Image, ImageOps
 
 from mmdecouple.utils.errors import UserError
 
-MAX_PIXELS = 178_956_970  # what Pillow takes for a decompression bomb, too
+MAX_PIXELS = 178_956_970  # Pillow's limit for decompression bombs
 MAX_BYTES = 2**30
-# Photographs and the like. Not EPS, whose reader starts a program, nor other documents.
+# Formats of photographs. EPS is excluded because its reader starts a program, as are other documents.
 _FORMATS = (
     'JPEG',
     'PNG',
@@ -36,55 +36,54 @@ _FORMATS = (
 _JPEG = b'\xff\xd8\xff', b'\xff\xd9'
 _PNG = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _WIDE_MODES = {'I', 'F', 'I;16', 'I;16B', 'I;16L'}
-# What libjpeg says where pixels are invented; of its other remarks, stray bytes between segments are the most frequent.
+# Messages of libjpeg for which pixels are made up. Its other messages, mostly of stray bytes, are harmless.
 _BROKEN_JPEG = 'premature end of data segment', 'bad Huffman code', 'bad arithmetic code', 'instead of RST'
 _EXIF_ORIENTATION = 0x0112
 
 
 class UnreadableImage(UserError):
-    """A file that holds no complete image."""
+    """A file that does not contain a complete image."""
 
 
 def read_image(path: str, backend_args: dict | None = None, upright: bool = True) -> np.ndarray:
-    """Reads an image file to (H, W, 3) uint8 RGB.
+    """Reads an image file as RGB.
 
-    Gray and palette images become RGB, an alpha channel is dropped, 16-bit values keep their high
-    byte, CMYK is converted, and the EXIF orientation is applied: the image stands as a viewer
-    shows it.
+    Gray and palette images are converted to RGB, an alpha channel is dropped, 16-bit values are reduced to their high
+    byte, CMYK is converted, and the EXIF orientation is applied, as in an image viewer.
 
-    A file whose end is missing is refused, also where an end mark was appended, and so is a JPEG in which the decoder
-    meets a code that does not exist or a restart mark out of turn. Bytes changed in the middle of a JPEG can make
-    other, valid codes: nothing in the format tells that the picture is not the one that was written. PNG has checksums.
+    Truncated files are rejected, also if an end marker was appended, and so are JPEG files with invalid codes or
+    restart markers out of order. Other changes in the middle of a JPEG file can result in valid codes, which the format
+    cannot detect; PNG files have checksums.
 
     Args:
-        path: File path or URI that mmengine's file backends know.
+        path: File path, or URI supported by mmengine's file backends.
         backend_args: Arguments of the file backend.
-        upright: Whether to apply the EXIF orientation; labels are drawn on the stored pixels.
+        upright: Whether to apply the EXIF orientation; labels refer to the stored pixels.
 
     Returns:
-        Pixels (H, W, 3), uint8, RGB.
+        RGB pixels, uint8 `(H, W, 3)`.
 
     Raises:
-        UnreadableImage: If the file is missing, truncated, empty, no image, no ordinary file, or larger than
+        UnreadableImage: The file is missing, empty, truncated, not an image, not an ordinary file, or larger than
             `MAX_PIXELS` or `MAX_BYTES`.
     """
     return decode_image(_read(path, backend_args), upright)
 
 
 def read_stored(path: str) -> Image.Image:
-    """Pillow's image of a file as it is stored, palette and orientation untouched: for label maps.
+    """Returns the Pillow image of a file as it is stored, without conversion of palette or orientation, for label maps.
 
     Raises:
-        UnreadableImage: See ``read_image``.
+        UnreadableImage: See `read_image`.
     """
     return _load(_read(path, None))
 
 
 def open_header(path: str) -> Image.Image:
-    """Pillow's image of a local file, of which only size and metadata have been read; close it after use.
+    """Returns the Pillow image of a local file with size and metadata only; the caller must close it.
 
     Raises:
-        UnreadableImage: See ``read_image``.
+        UnreadableImage: See `read_image`.
     """
     try:
         _check_file(path)
@@ -96,15 +95,15 @@ def open_header(path: str) -> Image.Image:
 
 
 def decode_image(data: bytes, upright: bool = True) -> np.ndarray:
-    """Decodes the bytes of an image file; see ``read_image``."""
+    """Decodes the content of an image file; see `read_image`."""
     if not data:
         raise UnreadableImage('the file is empty')
     if data.startswith(_JPEG[0]):
         pixels = _decode_jpeg(data)
         if pixels is not None:
             return _turned(pixels, _orientation(data)) if upright else pixels
-    # OpenCV is a fast decoder but fills the missing rows of some truncated files with gray: only files with the end
-    # mark of their format are its own, Pillow checks the others.
+    # OpenCV decodes fast but fills the missing rows of some truncated files with gray: it decodes only files with the
+    # end marker of their format; Pillow checks the others.
     tail = data[-64:].rstrip(b'\0\r\n')
     if not any(data.startswith(start) and tail.endswith(end) for start, end in (_JPEG, _PNG)):
         pixels = _decode_strictly(data, upright)
@@ -114,21 +113,21 @@ def decode_image(data: bytes, upright: bool = True) -> np.ndarray:
     if pixels is None:
         pixels = _decode_strictly(data, upright)
     if pixels is None:
-        raise UnreadableImage('no decoder reads it')
+        raise UnreadableImage('no decoder can read it')
     return pixels
 
 
 @cache
 def readable_endings() -> frozenset[str]:
-    """Endings of the file names of all formats that ``read_image`` takes, such as ``.jpg``, in lower case."""
-    kinds = *readable_formats(), 'MPO'  # several JPEGs in one file, opened as the first
+    """Returns the lower-case file extensions of all formats that `read_image` supports, such as `.jpg`."""
+    kinds = *readable_formats(), 'MPO'  # several JPEGs in one file, of which the first is read
     endings = {ending for ending, kind in Image.registered_extensions().items() if kind in kinds}
-    return frozenset(endings - {'.pfm'})  # floats without a range
+    return frozenset(endings - {'.pfm'})  # floats without a defined range
 
 
 @cache
 def readable_formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that a file from a stranger may have."""
+    """Returns Pillow's names of the formats that are accepted from untrusted files."""
     Image.init()
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN)
 
@@ -146,11 +145,11 @@ def _check_file(path: str) -> None:
     try:
         status = os.stat(path)
     except ValueError as error:  # a NUL in the name
-        raise UnreadableImage(f'no file can have this name ({error})') from error
+        raise UnreadableImage(f'the file name is invalid ({error})') from error
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableImage('it is a folder, fifo, socket or device, not an ordinary file')
     if status.st_size > MAX_BYTES:
-        raise UnreadableImage(f'the file has {status.st_size} bytes, more than an image')
+        raise UnreadableImage(f'the file has {status.st_size} bytes, more than {MAX_BYTES}')
 
 
 def _check_pixels(height: int, width: int) -> None:
@@ -159,14 +158,14 @@ def _check_pixels(height: int, width: int) -> None:
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray | None:
-    """libjpeg-turbo's pixels; None for files that are odd, but perhaps whole."""
+    """Decodes with libjpeg-turbo; returns None for unusual files that may nevertheless be complete."""
     try:
         _check_pixels(*simplejpeg.decode_jpeg_header(data)[:2])
         return simplejpeg.decode_jpeg(data, strict=True)
     except UnreadableImage:
         raise
     except ValueError as error:
-        if any(words in str(error) for words in _BROKEN_JPEG):
+        if any(message in str(error) for message in _BROKEN_JPEG):
             raise UnreadableImage(str(error)) from error
         return None
 
@@ -183,7 +182,7 @@ def _decode_fast(data: bytes, upright: bool) -> np.ndarray | None:
 
 
 def _decode_strictly(data: bytes, upright: bool) -> np.ndarray | None:
-    """Pillow's pixels; None for complete images whose values it would clip (wider than 8 bit)."""
+    """Decodes with Pillow; returns None for complete images of more than 8 bits, whose values it would clip."""
     image = _load(data)
     if image.mode in _WIDE_MODES:
         return None
@@ -198,7 +197,7 @@ def _load(data: bytes) -> Image.Image:
         image = _open(io.BytesIO(data))
         image.load()
         return image
-    # Decoders of hostile files raise nearly anything (SyntaxError, struct.error, OverflowError).
+    # For malicious files, decoders raise many kinds of errors (SyntaxError, struct.error, OverflowError).
     except Exception as error:
         reason = str(error).partition('<')[0].strip() or type(error).__name__
         raise UnreadableImage(reason) from error
@@ -218,7 +217,7 @@ def _orientation(data: bytes) -> int:
     try:
         exif.load(data[start : start - 2 + int.from_bytes(data[start - 2 : start], 'big')])
         return exif.get(_EXIF_ORIENTATION, 1)
-    except Exception:  # as in _load; viewers show such an image as it is stored
+    except Exception:  # as in _load; viewers ignore an invalid orientation
         return 1
 
 

@@ -1,4 +1,4 @@
-"""The sampler that tells each sample its epoch and can start inside one."""
+"""Sampler that yields keys with their epoch and can start inside an epoch."""
 
 import math
 from collections.abc import Iterator, Sized
@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from mmdecouple.datasets.seeded import DATASET
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.registry import DATA_SAMPLERS
 from mmdecouple.utils.errors import UserError
@@ -17,20 +18,21 @@ from mmdecouple.utils.settings import Settings
 class EpochSampler(Sampler):
     """Yields (epoch, index) keys in an order that depends only on (seed, epoch).
 
-    Each rank gets its share of the keys.
+    The keys are distributed over the ranks.
 
     Args:
-        dataset: The data set to draw from; it must accept ``dataset[(epoch, index)]``, as
-            ``SeededDataset`` does.
-        shuffle: Whether each epoch has its own random order.
-        seed: Seed of the order, the same on all ranks. None: one is agreed on (the runner passes
-            the run's).
-        round_up: Whether the first keys are repeated so that every rank gets equally many.
+        dataset: Data set that accepts `dataset[(epoch, index)]`, such as a `SeededDataset`.
+        shuffle: Whether each epoch has a random order.
+        seed: Seed of the order, the same on all ranks; None draws a common one (the runner passes the seed of the run).
+        round_up: Whether the first keys are repeated so that every rank gets the same number of keys.
+
+    Raises:
+        UserError: The data set is empty, or a value is out of range.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True) -> None:
         if len(dataset) == 0:
-            raise UserError(f'EpochSampler: {type(dataset).__name__} holds no sample.')
+            raise UserError(f'EpochSampler: {type(dataset).__name__} has no samples (config key {DATASET}).')
         check = Settings(self, 'train_dataloader.sampler')
         check.flag('shuffle', shuffle)
         check.flag('round_up', round_up)
@@ -44,15 +46,15 @@ class EpochSampler(Sampler):
         self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch of the next iteration over the sampler."""
+        """Sets the epoch of the next iteration over the sampler."""
         self.epoch = epoch
 
     def skip(self, num_samples: int) -> None:
-        """Leaves out this rank's first ``num_samples`` keys, in the next iteration only."""
+        """Skips the first `num_samples` keys of this rank in the next iteration over the sampler only."""
         self._skipped = num_samples
 
     def __len__(self) -> int:
-        """Number of keys this rank gets in a whole epoch."""
+        """Returns the number of keys of this rank in a complete epoch."""
         if self.round_up:
             return math.ceil(len(self.dataset) / self.world_size)
         return math.ceil((len(self.dataset) - self.rank) / self.world_size)

@@ -1,4 +1,4 @@
-"""The built-in scenes as data sets: for training and, with boxes and masks, for measuring."""
+"""Built-in scenes as data sets, for training and, with boxes and masks, for measurements."""
 
 from functools import cached_property
 from typing import Any
@@ -15,20 +15,23 @@ from mmdecouple.utils.settings import Settings
 
 
 def object_ids(index: int, count: int) -> np.ndarray:
-    """int64 ``(count,)``, the ids of a scene's objects, unique in a split and >= 1."""
+    """Returns the ids of the objects of a scene, at least 1 and unique in a split, int64 `(count,)`."""
     return index * MAX_OBJECTS + 1 + np.arange(count, dtype=np.int64)
 
 
 @DATASETS.register_module()
 class SceneImages(SeededDataset):
-    """Scenes to train on, painted when they are asked for.
+    """Scenes for training, rendered on access.
 
     Args:
-        num_images: Number of scenes, >= 1.
+        num_images: Number of scenes, at least 1.
         pipeline: Transforms of a sample.
-        scenes: Knobs of ``SceneSpec``, its own ``seed`` among them. None: the defaults.
-        split: ``train`` or ``val``; no scene belongs to both.
-        seed: Seed of the transforms' draws. None: the run's seed.
+        scenes: Arguments of `SceneSpec`, including its own `seed`; None for the defaults.
+        split: `train` or `val`; no scene belongs to both.
+        seed: Seed of the draws of the transforms; None takes the seed of the run.
+
+    Raises:
+        UserError: A value is out of range.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class SceneImages(SeededDataset):
         return self.num_images
 
     def load(self, index: int) -> dict[str, Any]:
-        """See ``SeededDataset.load``."""
+        """See `SeededDataset.load`."""
         return dict(
             img=draw_scene(self.spec, self.split, index).image,
             img_path=f'scene-{self.split}-{index:06d}',
@@ -57,14 +60,17 @@ class SceneImages(SeededDataset):
 
 @DATASETS.register_module()
 class SceneObjects:
-    """Scenes to measure on; an ``ObjectDataset``.
+    """Scenes for measurements; implements `ObjectDataset`.
 
-    The name ends with a digest of the knobs, so that a manifest never meets other scenes.
+    The name ends with a digest of the scene parameters, so that a manifest cannot be used with other scenes.
 
     Args:
-        num_images: Number of scenes, >= 1.
-        split: ``train`` or ``val``.
-        scenes: Knobs of ``SceneSpec``. None: the defaults.
+        num_images: Number of scenes, at least 1.
+        split: `train` or `val`.
+        scenes: Arguments of `SceneSpec`; None for the defaults.
+
+    Raises:
+        UserError: A value is out of range.
     """
 
     classes = tuple(kind.name for kind in CLASSES)
@@ -79,14 +85,14 @@ class SceneObjects:
 
     @cached_property
     def background_labels(self) -> np.ndarray:
-        """int64 ``(len(self),)``, index into ``BACKGROUNDS`` of each scene."""
+        """Index into `BACKGROUNDS` of each scene, int64 `(len(self),)`."""
         return np.array(
             [draw_context(self.spec, self.spec.generator(self.split, index))[1] for index in range(self.num_images)],
             np.int64,
         )
 
     def info(self, index: int) -> dict[str, Any]:
-        """See ``ObjectDataset.info``."""
+        """See `ObjectDataset.info`."""
         index = self._position(index)
         layout = scene_info(self.spec, self.split, index)
         height, width = self.spec.size
@@ -100,7 +106,7 @@ class SceneObjects:
         )
 
     def objects(self, index: int) -> ObjectImage:
-        """See ``ObjectDataset.objects``; masks hold what is visible, so they are disjoint."""
+        """See `ObjectDataset.objects`; masks contain visible pixels only and are therefore disjoint."""
         index = self._position(index)
         scene = draw_scene(self.spec, self.split, index)
         return ObjectImage(image=scene.image, masks=scene.layout.masks, image_id=index, **_fields(scene.layout, index))

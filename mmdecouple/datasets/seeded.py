@@ -1,4 +1,4 @@
-"""What every training data set has in common: keys with an epoch, draws that depend on the key."""
+"""Base class of training data sets, with keys that include the epoch and draws that depend on the key."""
 
 from abc import abstractmethod
 from typing import Any
@@ -15,14 +15,17 @@ DATASET = 'train_dataloader.dataset'
 
 
 class SeededDataset(Dataset):
-    """A data set whose item ``dataset[(epoch, index)]`` depends only on (seed, epoch, index).
+    """A data set whose item `dataset[(epoch, index)]` depends only on (seed, epoch, index).
 
-    Subclasses give ``load`` and ``__len__``; the pipeline's transforms draw from the global
-    generators, which are seeded for the sample while it is loaded and transformed.
+    Subclasses implement `load` and `__len__`. The transforms of the pipeline draw from the global generators, which are
+    seeded for each sample while it is loaded and transformed.
 
     Args:
-        pipeline: Configs of registered transforms, applied in order to what ``load`` returns.
-        seed: Seed of the draws, >= 0. None takes the run's seed, which the runner sets.
+        pipeline: Configs of registered transforms, which are applied to the result of `load` in order.
+        seed: Seed of the draws, at least 0; None takes the seed of the run, which the runner sets.
+
+    Raises:
+        SettingError: A value is out of range or of a wrong type.
     """
 
     def __init__(self, pipeline: list[dict], seed: int | None = None) -> None:
@@ -36,27 +39,27 @@ class SeededDataset(Dataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What a checkpoint and the visualizer keep about this data set."""
+        """Description of the data set for checkpoints and the visualizer."""
         return dict(dataset=type(self).__name__)
 
     @abstractmethod
     def load(self, index: int) -> dict[str, Any]:
-        """The undrawn sample.
+        """Loads a sample, before any random transform.
 
         Args:
-            index: In [0, len(self)).
+            index: Index of the sample, in [0, len(self)).
 
         Returns:
-            ``img`` (H, W, 3) uint8 RGB, ``img_path`` str, ``sample_idx`` int, ``ori_shape``
-            (height, width) and whatever else the transforms of this data set need.
+            Dict with `img` (RGB, uint8 `(H, W, 3)`), `img_path` (str), `sample_idx` (int), `ori_shape` (height, width),
+            and further fields that the transforms of this data set need.
         """
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of samples."""
+        """Returns the number of samples."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> Any:
-        """The transformed sample of an (epoch, index) key; a plain index means epoch 0."""
+        """Returns the transformed sample of an (epoch, index) key; a plain index refers to epoch 0."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f'{type(self).__name__}: index {index} is outside [0, {len(self)}).')

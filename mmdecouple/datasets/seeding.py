@@ -1,4 +1,4 @@
-"""Random draws that depend on a key and on nothing else."""
+"""Random draws that depend on a key only."""
 
 import random
 from collections.abc import Iterator
@@ -11,22 +11,22 @@ STREAMS = ('sample', 'order', 'iteration')
 
 
 def derive_seeds(*key: int, stream: str, count: int = 1) -> list[int]:
-    """Independent 32-bit seeds for a key of non-negative integers.
+    """Derives independent 32-bit seeds from a key.
 
     Args:
-        key: Words that name the draw, such as (run seed, epoch, index).
-        stream: Which kind of draw asks, one of ``STREAMS``: equal keys of two streams differ.
-        count: How many seeds to derive, one for each generator that needs its own.
+        *key: Non-negative integers that identify the draw, such as (run seed, epoch, index).
+        stream: Kind of draw, one of `STREAMS`; the same key gives different seeds in different streams.
+        count: Number of seeds, one per generator.
 
     Returns:
-        ``count`` integers in [0, 2**32).
+        `count` integers in [0, 2**32).
     """
     sequence = np.random.SeedSequence(key, spawn_key=(STREAMS.index(stream),))
-    return [int(word) for word in sequence.generate_state(count)]
+    return [int(seed) for seed in sequence.generate_state(count)]
 
 
 def seed_global_generators(*key: int, stream: str) -> None:
-    """Seeds Python's, numpy's and torch's (CPU) global generators from a key."""
+    """Seeds the global generators of Python, numpy and torch (CPU) from a key; arguments as for `derive_seeds`."""
     for_python, for_numpy, for_torch = derive_seeds(*key, stream=stream, count=3)
     random.seed(for_python)
     np.random.seed(for_numpy)
@@ -35,15 +35,14 @@ def seed_global_generators(*key: int, stream: str) -> None:
 
 @contextmanager
 def sample_rng(seed: int, epoch: int, index: int) -> Iterator[None]:
-    """Seeds Python's, numpy's and torch's (CPU) global generators inside, restores them outside.
+    """Context manager that seeds the global generators of Python, numpy and torch (CPU), and restores them afterwards.
 
-    Whatever is drawn inside depends only on the three arguments: not on the worker that draws it,
-    nor on what was drawn before.
+    Draws inside the context depend only on the three arguments, not on the worker or on earlier draws.
 
     Args:
-        seed: Seed of the run, >= 0.
-        epoch: Epoch of the draw, >= 0.
-        index: Index of the sample, >= 0.
+        seed: Seed of the run, at least 0.
+        epoch: Epoch of the draw, at least 0.
+        index: Index of the sample, at least 0.
     """
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
     seed_global_generators(seed, epoch, index, stream='sample')

@@ -1,4 +1,7 @@
-"""COCO's three ways to write a mask, checked before pycocotools draws them: malformed ones make it crash or invent."""
+"""Segmentations of COCO in their three formats, checked before pycocotools decodes them.
+
+For malformed segmentations, pycocotools crashes or returns arbitrary masks.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,13 +14,13 @@ from pycocotools import mask as coco_mask
 
 from mmdecouple.datasets.annotations import Side
 
-_MOST_LETTERS = 7  # of a number: 35 bits
+_MAX_LETTERS = 7  # per number: 35 bits
 _LETTERS_AT_ONCE = 1_000_000
-_REACH = 3  # sides of the image: the work of drawing a polygon grows with the length of its edges
+_REACH = 3  # largest distance from the image in sides, as the cost of a polygon grows with the length of its edges
 
 
 class Rle(Struct, gc=False):
-    """Run lengths, column by column, background first: a list of numbers, or COCO's text of them."""
+    """Run lengths, column by column, starting with background: a list of numbers, or the compressed text of COCO."""
 
     size: tuple[Side, Side]
     counts: str | list[Annotated[int, Meta(ge=0, le=2**62)]]
@@ -28,47 +31,50 @@ _decode = strict_json.Decoder(Annotated[list[Polygon], Meta(min_length=1)] | Rle
 
 
 def find_malformed(shapes: Sequence[Raw], sizes: np.ndarray) -> tuple[int, str] | None:
-    """The first segmentation that is no mask of its image.
+    """Finds the first segmentation that is not a valid mask of its image.
 
     Args:
-        shapes: JSON text of n segmentations.
-        sizes: int `(n, 2)`, height and width of their images.
+        shapes: JSON texts of n segmentations.
+        sizes: Height and width of their images in pixels, int `(n, 2)`.
 
     Returns:
-        Its position and what is wrong with it; None where all can be drawn.
+        Its index and a description of the problem; None if all segmentations are valid.
     """
     texts, owners = [], []
     for place, (raw, height, width) in enumerate(zip(shapes, sizes[:, 0].tolist(), sizes[:, 1].tolist())):
         try:
             shape = _decode(raw)
-        except (DecodeError, UnicodeDecodeError) as error:  # text that is skipped at first is not decoded
-            return place, _words(raw, str(error))
+        except (DecodeError, UnicodeDecodeError) as error:  # a `Raw` field was not checked as UTF-8 before
+            return place, _describe(raw, str(error))
         if isinstance(shape, Rle):
             if shape.size != (height, width):
                 return place, (
-                    f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, its image has {height} '
-                    f'x {width} (height x width)'
+                    f'has run lengths for {shape.size[0]} x {shape.size[1]} pixels, but its image has {height} x '
+                    f'{width} (height x width)'
                 )
             if isinstance(shape.counts, str):
                 texts.append(shape.counts)
                 owners.append(place)
             elif sum(shape.counts) != height * width:
-                return place, f'has run lengths of {sum(shape.counts)} pixels, its image has {height * width}'
+                return place, f'has run lengths of {sum(shape.counts)} pixels, but its image has {height * width}'
         elif wrong := _wrong_polygon(shape, max(height, width)):
             return place, wrong
     totals = count_pixels(texts)
     wrong = np.flatnonzero(totals != sizes[owners].prod(axis=1, dtype=np.int64)) if owners else []
     if len(wrong):
-        return owners[wrong[0]], 'has compressed run lengths that do not fill its image'
+        return owners[wrong[0]], 'has compressed run lengths that do not match its image'
     return None
 
 
 def decode_mask(raw: bytes, size: tuple[int, int]) -> np.ndarray:
-    """Bool `(H, W)` of a segmentation that `find_malformed` has passed.
+    """Decodes a segmentation that `find_malformed` has accepted.
 
     Args:
-        raw: Its JSON text.
-        size: Height and width of the image.
+        raw: JSON text of the segmentation.
+        size: Height and width of the image in pixels.
+
+    Returns:
+        Mask, bool `(H, W)`.
     """
     shape = _decode(raw)
     if not isinstance(shape, Rle):
@@ -81,16 +87,17 @@ def decode_mask(raw: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 def count_pixels(texts: Sequence[str]) -> np.ndarray:
-    """Pixels that compressed run lengths cover, foreground and background; -1 where the text is none.
+    """Counts the pixels of compressed run lengths, foreground and background.
 
-    A number is written in letters of 5 bits, the lowest first, offset by 48; bit 5 says that another follows, bit 4 of
-    the last is the sign. From the fourth number on, the difference to the one before the last is written.
+    A number is written in characters of 5 bits, lowest bits first, offset by 48; bit 5 is set if another character
+    follows, and bit 4 of the last character is the sign. From the fourth number on, the difference to the number two
+    places before is written.
 
     Args:
-        texts: n texts.
+        texts: n compressed run lengths.
 
     Returns:
-        int64 `(n,)`.
+        Number of pixels, int64 `(n,)`; -1 for an invalid text.
 
     Source: `cocodataset/cocoapi` `common/maskApi.c` (`rleToString`, `rleFrString`).
     """
@@ -113,10 +120,10 @@ def _count(texts: Sequence[str]) -> np.ndarray:
     first = np.concatenate([[0], last[:-1] + 1])
     lengths = last - first + 1
     owners = np.searchsorted(ends, first, 'right')
-    bad[owners[lengths > _MOST_LETTERS]] = True
-    shifts = 5 * np.minimum(np.arange(len(letters)) - np.repeat(first, lengths), _MOST_LETTERS)
+    bad[owners[lengths > _MAX_LETTERS]] = True
+    shifts = 5 * np.minimum(np.arange(len(letters)) - np.repeat(first, lengths), _MAX_LETTERS)
     numbers = np.add.reduceat((letters & 31) << shifts, first)
-    numbers -= (letters[last] & 16 != 0) * (1 << 5 * np.minimum(lengths, _MOST_LETTERS))
+    numbers -= (letters[last] & 16 != 0) * (1 << 5 * np.minimum(lengths, _MAX_LETTERS))
 
     leading = np.searchsorted(owners, np.arange(len(texts)))
     place = np.arange(len(numbers)) - leading[owners]
@@ -131,18 +138,18 @@ def _count(texts: Sequence[str]) -> np.ndarray:
 def _wrong_polygon(polygons: list[list[float]], side: int) -> str | None:
     for number, polygon in enumerate(polygons):
         if len(polygon) % 2:
-            return f'has a polygon ({number}) of {len(polygon)} numbers, an odd count'
+            return f'has a polygon ({number}) of {len(polygon)} numbers, which is odd'
         if min(polygon) < -_REACH * side or max(polygon) > (1 + _REACH) * side:
             return f'has a polygon ({number}) with a corner far outside its image'
     return None
 
 
-def _words(raw: bytes, problem: str) -> str:
+def _describe(raw: bytes, problem: str) -> str:
     if bytes(raw).split() in ([b'null'], [b'[]'], [b'[', b']']):
         return 'has no segmentation'
     reason, _, place = problem.partition(' - at ')
     if 'length >= 6' in reason:
         return f'has a polygon of fewer than three points (segmentation{place.strip("`$")})'
     if place.startswith('`$[') and 'Expected `array`' in reason:
-        return 'has a flat list or text for a segmentation, not a list of polygons'
+        return 'has a flat list or text as segmentation, not a list of polygons'
     return f'has a segmentation that is neither polygons nor run lengths ({reason.replace("`", "")[:40]})'

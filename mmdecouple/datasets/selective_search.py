@@ -1,16 +1,17 @@
-"""Selective search with SoCo's parameters, region for region what SoCo's own script finds.
+"""Selective search with the parameters of SoCo, which finds the same regions as SoCo's script.
 
-The segmentation and the texture codes come from scikit-image, as in SoCo; the merging is vectorized here. Why not a
-library for all of it:
+The segmentation and the texture codes are computed by scikit-image, as in SoCo; the merging is vectorized here.
+Existing libraries are not suitable:
 
-- OpenCV's `ximgproc` is faster and its boxes are a little better, but they are not SoCo's (other texture, true
-  neighbors), and it lives in `opencv-contrib-python`, which overwrites the `cv2` of the `opencv-python` that mmcv
-  needs.
-- On PyPI, `selectivesearch` (2017) and `selective-search` (2022) are MIT, but no longer kept up, and loop over pixels
-  or regions in Python.
+- OpenCV's `ximgproc` is faster and its boxes are slightly better, but they differ from SoCo's (other texture features,
+  actual neighbors), and it is part of `opencv-contrib-python`, which overwrites the `cv2` of the `opencv-python` that
+  mmcv requires.
+- `selectivesearch` (2017) and `selective-search` (2022) on PyPI have MIT licenses but are no longer maintained, and
+loop
+  over pixels or regions in Python.
 
-Measured on 100 images of COCO, with SoCo's parameters and filter (recall at IoU 0.5 of the objects whose box passes the
-filter's limits):
+Measured on 100 images of COCO, with SoCo's parameters and filter (recall at IoU 0.5 of the objects whose box is within
+the limits of the filter):
 
     this module        1.2 images/s and core    55 boxes an image    recall 0.77
     SoCo's script      0.5 images/s and core    the same boxes, in the same order (6 of the images)
@@ -30,25 +31,25 @@ _VALUE_BINS, _TEXTURE_BINS = 25, 10
 
 
 def selective_search(image: np.ndarray, scale: float = 300, sigma: float = 0.9, min_size: int = 100) -> np.ndarray:
-    """Boxes of all regions of a greedy merging, the initial segments included.
+    """Returns the boxes of all regions of a greedy merging, including the initial segments.
 
-    The two most similar neighbors merge until no neighbors are left. Similarity is the sum of the histogram
-    intersections of value (25 bins) and texture (local binary patterns, 10 bins a channel), of
-    `1 - (s_a + s_b) / S` (size) and of `1 - (|box of both| - s_a - s_b) / S` (fill), S the image's pixels.
+    The two most similar neighbors are merged until there are no neighbors. The similarity is the sum of the histogram
+    intersections of value (25 bins) and texture (local binary patterns, 10 bins per channel), `1 - (s_a + s_b) / S`
+    (size) and `1 - (|box of both| - s_a - s_b) / S` (fill), where S is the number of pixels of the image.
 
-    Three habits of SoCo's script are kept, because they decide which boxes there are: neighbors are regions of which
-    one has a corner of its box strictly inside the other's box; of the HSV histogram only the value counts, since all
-    hues and saturations (0 to 1) fall into the first bin of 0 to 255; and a box's area leaves out its last row and
-    column.
+    Three properties of SoCo's script are kept, because they determine the boxes. Two regions are neighbors if a corner
+    of one box lies strictly inside the other box. Only the value contributes to the HSV histogram, since all hues and
+    saturations (0 to 1) are in the first bin of 0 to 255. The area of a box does not include its last row and column.
 
     Args:
-        image: `(H, W, 3)` uint8 RGB.
-        scale: Felzenszwalb's scale; higher means larger segments.
+        image: RGB image, uint8 `(H, W, 3)`.
+        scale: Scale of Felzenszwalb's segmentation; a larger scale gives larger segments.
         sigma: Standard deviation of the Gaussian before the segmentation, in pixels.
         min_size: Smallest segment in pixels.
 
     Returns:
-        int64 `(R, 4)` x1, y1, x2, y2 in pixels, right and bottom edge exclusive. Several regions can share a box.
+        x1, y1, x2, y2 in pixels, with exclusive right and bottom edges, int64 `(R, 4)`. Several regions can have the
+        same box.
     """
     labels = felzenszwalb(image / 255.0, scale=scale, sigma=sigma, min_size=min_size)
     labels = _by_first_pixel(labels)
@@ -71,7 +72,7 @@ def selective_search(image: np.ndarray, scale: float = 300, sigma: float = 0.9, 
     for a, b in zip(first.tolist(), second.tolist()):
         near[a].add(b)
         near[b].add(a)
-    # Of equally similar pairs the one that was found last merges first.
+    # Among equally similar pairs, the one that was found last is merged first.
     heap = [
         (-value, -order, a, b)
         for order, (value, a, b) in enumerate(
@@ -106,33 +107,34 @@ def filter_proposals(
     aspect: float = 3,
     share: tuple[float, float] = (0.3, 0.8),
 ) -> np.ndarray:
-    """Those boxes that SoCo keeps, by its filter `ratio3size0308post`.
+    """Returns the boxes that pass SoCo's filter `ratio3size0308post`.
 
-    A box needs both sides >= `min_side`, 1 / `aspect` <= w / h <= `aspect` and sqrt(w h) / sqrt(W H) in `share`. If
-    none passes, the last condition is dropped, then the aspect. Sides are SoCo's: one pixel short of the box.
+    A box passes if both sides are at least `min_side`, 1 / `aspect` <= w / h <= `aspect`, and sqrt(w h) / sqrt(W H) is
+    in `share`. If no box passes, the last condition is dropped, and then the condition on the aspect. As in SoCo, sides
+    are one pixel shorter than the box.
 
     Args:
-        boxes: `(R, 4)` x1, y1, x2, y2 in pixels, exclusive right and bottom edge.
-        size: Height and width of the image.
+        boxes: x1, y1, x2, y2 in pixels, with exclusive right and bottom edges, `(R, 4)`.
+        size: Height and width of the image in pixels.
         min_side: Smallest side in pixels.
         aspect: Largest ratio of the sides.
-        share: Smallest and largest share of the image's side (geometric mean).
+        share: Smallest and largest side as a fraction of the side of the image (geometric means), in [0, 1].
 
     Returns:
-        `(N, 4)` in the given order; empty if no box has sides of `min_side`.
+        Boxes `(N, 4)` in the given order; empty if no box has sides of `min_side`.
     """
     w, h = (boxes[:, 2:] - boxes[:, :2] - 1).T
     large = (w >= min_side) & (h >= min_side)
     even = large & (w <= aspect * h) & (h <= aspect * w)
-    shares = np.sqrt(np.maximum(w * h, 0)) / np.sqrt(size[0] * size[1])
-    for kept in (even & (shares >= share[0]) & (shares <= share[1]), even):
-        if kept.any():
-            return boxes[kept]
+    fractions = np.sqrt(np.maximum(w * h, 0)) / np.sqrt(size[0] * size[1])
+    for passed in (even & (fractions >= share[0]) & (fractions <= share[1]), even):
+        if passed.any():
+            return boxes[passed]
     return boxes[large]
 
 
 def _by_first_pixel(labels: np.ndarray) -> np.ndarray:
-    """The labels renumbered in the order in which the rows of the image meet them."""
+    """Renumbers the labels in the order of their first pixel, row by row."""
     _, places, inverse = np.unique(labels, return_index=True, return_inverse=True)
     ranks = np.empty(len(places), np.int64)
     ranks[np.argsort(places)] = np.arange(len(places))
@@ -140,7 +142,7 @@ def _by_first_pixel(labels: np.ndarray) -> np.ndarray:
 
 
 def _extents(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last column and row of each segment, `(count, 2)` each."""
+    """Returns the first and last column and row of each segment, `(count, 2)` each."""
     low, high = np.full((count, 2), max(labels.shape)), np.zeros((count, 2), np.int64)
     rows, columns = np.indices(labels.shape)
     for axis, values in enumerate((columns, rows)):
@@ -150,7 +152,7 @@ def _extents(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _histograms(image: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Value and texture counts of each segment, `(count, 25 + 3 * 10)`."""
+    """Returns the value and texture histograms of each segment, `(count, 25 + 3 * 10)`."""
     channels = [(image.max(-1), _VALUE_BINS)]
     for channel in range(3):
         codes = local_binary_pattern(np.ascontiguousarray(image[..., channel]), 8, 1.0)
@@ -164,7 +166,7 @@ def _histograms(image: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray
 
 
 def _neighbors(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs a < b of which a corner of b's box lies strictly inside a's box."""
+    """Returns the pairs a < b for which a corner of the box of b lies strictly inside the box of a."""
     inside = True
     for axis in range(2):
         start, end = low[:, axis, None], high[:, axis, None]

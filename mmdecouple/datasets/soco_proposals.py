@@ -1,4 +1,4 @@
-"""Reader of the JSON files in which SoCo keeps its proposals."""
+"""Reader of SoCo's JSON files with proposals."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -16,22 +16,22 @@ _decode_rects = strict_json.Decoder(list[Annotated[list[_Pixels], Meta(min_lengt
 
 
 def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Boxes of the named images from a JSON of SoCo's layout.
+    """Reads the boxes of images from a JSON file of SoCo.
 
-    SoCo writes the base name of each image with a list of (x, y, w, h) and shows the pixels x to x + w - 1: in our
-    convention x2 = x + w. Since its script takes w as the distance of the last from the first column, that box is one
-    column and one row short of the region it found; it is kept as SoCo trains with it.
+    The file maps the base name of each image to a list of (x, y, w, h), which SoCo uses as the pixels x to x + w - 1,
+    so that x2 = x + w with an exclusive right edge. As SoCo's script computes w as the distance between the first and
+    last column, such a box is one column and one row smaller than its region; it is kept as SoCo trains with it.
 
     Args:
-        path: The JSON file.
-        names: Image names; folder and ending are ignored.
+        path: JSON file.
+        names: Image names; folder and extension are ignored.
 
     Returns:
-        For each name int64 `(N, 4)` x1, y1, x2, y2 in pixels, right and bottom edge exclusive.
+        For each name, x1, y1, x2, y2 in pixels, with exclusive right and bottom edges, int64 `(N, 4)`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It has another layout, or lacks an image.
+        MissingFile: The file does not exist.
+        UserError: The file has another format, or lacks an image.
 
     Source: `hologerry/SoCo` `contrast/data/props_utils.py` (`convert_props`).
     """
@@ -39,16 +39,16 @@ def read_soco_json(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
         lists = strict_json.decode(read_text_file(str(path), "file of SoCo's proposals"), type=dict[str, Raw])
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
-            f'read_soco_json: {str(path)!r} is no JSON object of the SoCo layout ({error}); it must map '
-            'the base name of each image to a list of (x, y, w, h).'
+            f"read_soco_json: {str(path)!r} is not a JSON object in SoCo's format ({error}); it must map the base name "
+            'of each image to a list of (x, y, w, h).'
         ) from error
     # SoCo's base name ends at the first dot.
     keys = [PurePosixPath(name).name.partition('.')[0] for name in names]
     missing = [name for name, key in zip(names, keys) if key not in lists]
     if missing:
         raise UserError(
-            f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the '
-            f'first is {missing[0]!r}; give the images that it was made for.'
+            f'read_soco_json: {len(missing)} of the {len(names)} images are not in {str(path)!r}, the first is '
+            f'{missing[0]!r}; use the images that the file was made for.'
         )
     return [_to_boxes(path, key, lists[key]) for key in keys]
 
@@ -58,7 +58,7 @@ def _to_boxes(path: str | Path, key: str, rects: Raw) -> np.ndarray:
         found = _decode_rects(rects)
     except DecodeError as error:
         raise UserError(
-            f'read_soco_json: entry {key!r} of {str(path)!r} is no list of (x, y, w, h): '
+            f'read_soco_json: entry {key!r} of {str(path)!r} is not a list of (x, y, w, h): '
             f'{shown(bytes(rects).decode(errors="replace"))}.'
         ) from error
     boxes = np.array([rect[:4] for rect in found], np.float64).reshape(-1, 4).round().astype(np.int64)

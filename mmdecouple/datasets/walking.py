@@ -1,4 +1,4 @@
-"""Every image below a folder, each real folder once."""
+"""Recursive search for images in a folder."""
 
 import heapq
 import os
@@ -11,39 +11,41 @@ from mmengine.logging import print_log
 from mmdecouple.datasets.reading import readable_endings
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 
-_MOST_NAMED = 8
+_MAX_NAMED = 8
 
 
 def walk_images(folder: str) -> list[str]:
-    """Paths of all image files below a folder, sorted; one log line says what was found and what was passed over.
+    """Returns the sorted paths of all image files below a folder, and logs one line with the counts.
 
-    Files count by their ending, one of ``readable_endings``; upper case is the same. Folders are entered once each,
-    links to folders last and only where they lead to one that was not entered and that does not hold ``folder`` itself.
-    A link to a file is an image of its own, as a second copy or a hard link is. Names that begin with a dot (macOS
-    leaves ``._1.jpg`` beside ``1.jpg``), links that lead nowhere, and what is no ordinary file are passed over, folders
-    that cannot be read too.
+    Files are recognized by their extension, one of `readable_endings`, in lower or upper case. Each folder is entered
+    once. Links to folders are followed last, and only to folders that were not entered and do not contain `folder`
+    itself. A link to a file is a separate image, like a copy or a hard link. Names with a leading dot (macOS creates
+    `._1.jpg` for `1.jpg`), broken links, files that are not ordinary files, and unreadable folders are skipped.
+
+    Args:
+        folder: Folder to search.
 
     Raises:
-        MissingFile: There is no such folder.
-        UserError: It cannot be read or holds no image.
+        MissingFile: The folder does not exist.
+        UserError: The folder cannot be read or contains no image.
     """
     if not osp.isdir(folder):
         raise MissingFile(
-            f'ImageDataset: there is no folder {shown(folder, 160)} (config keys data_root and img_prefix).'
+            f'ImageDataset: the folder {shown(folder, 160)} does not exist (config keys data_root and img_prefix).'
         )
-    found, passed = Counter(), Counter()
-    paths = sorted(_images_below(folder, found, passed))
-    over = f'; passed over: {_counts(passed)}' if passed else ''
+    found, skipped = Counter(), Counter()
+    paths = sorted(_images_below(folder, found, skipped))
+    rest = f'; skipped: {_counts(skipped)}' if skipped else ''
     if not paths:
         raise UserError(
-            f'ImageDataset: no image in {shown(folder, 120)}{over} (config keys data_root and img_prefix); '
-            'known endings: .jpg, .png, .webp, .tif and what else Pillow reads.'
+            f'ImageDataset: no image in {shown(folder, 120)}{rest} (config keys data_root and img_prefix); supported '
+            'extensions are .jpg, .png, .webp, .tif and others that Pillow reads.'
         )
-    print_log(f'{len(paths)} images below {folder} ({_counts(found)}){over}.', 'current')
+    print_log(f'{len(paths)} images below {folder} ({_counts(found)}){rest}.', 'current')
     return paths
 
 
-def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Iterator[str]:
+def _images_below(root: str, found: Counter[str], skipped: Counter[str]) -> Iterator[str]:
     endings = readable_endings()
     entered = set(map(_identity, _parents(root)))
     folders, links = [root], []
@@ -51,7 +53,7 @@ def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Itera
         folder = folders.pop() if folders else heapq.heappop(links)
         try:
             if _identity(folder) in entered:
-                passed['link to a folder listed already or above'] += 1
+                skipped['link to a folder that was entered or contains it'] += 1
                 continue
             entered.add(_identity(folder))
             with os.scandir(folder) as entries:
@@ -61,19 +63,19 @@ def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Itera
                 raise UserError(
                     f'ImageDataset: the folder {shown(root, 160)} cannot be read ({error.strerror}).'
                 ) from error
-            passed['folder that cannot be read'] += 1
+            skipped['unreadable folder'] += 1
             continue
         for entry in inside:
             name, dot = entry.name, entry.name.rfind('.')
             ending = name[dot:].lower() if dot > 0 else ''
             plain = entry.is_file(follow_symlinks=False)
             if name[0] == '.':
-                passed['name with a leading dot'] += 1
+                skipped['name with a leading dot'] += 1
             elif plain and ending in endings:
                 found[ending] += 1
                 yield entry.path
             elif plain:
-                passed[ending or 'name without ending'] += 1
+                skipped[ending or 'name without extension'] += 1
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif osp.isdir(entry.path):
@@ -82,7 +84,7 @@ def _images_below(root: str, found: Counter[str], passed: Counter[str]) -> Itera
                 found[ending] += 1
                 yield entry.path
             else:
-                passed['broken link or no ordinary file'] += 1
+                skipped['broken link or special file'] += 1
 
 
 def _parents(folder: str) -> Iterator[str]:
@@ -98,6 +100,6 @@ def _identity(folder: str) -> tuple[int, int]:
 
 
 def _counts(counter: Counter[str]) -> str:
-    named = [f'{shown(what, 60)[1:-1]} {count}' for what, count in counter.most_common(_MOST_NAMED)]
+    named = [f'{shown(what, 60)[1:-1]} {count}' for what, count in counter.most_common(_MAX_NAMED)]
     rest = len(counter) - len(named)
     return ', '.join(named) + (f', {rest} more kinds' if rest else '')

@@ -1,7 +1,7 @@
-"""De-coupling for any dense method, as plain PyTorch: what is mixed, where the loss applies, how positions are paired.
+"""De-coupling for any dense method in plain PyTorch: composition of views, foreground positions and alignments.
 
-Nothing here knows a method, a registry or a data set, and nothing but torch is imported (torchvision's RoIAlign when
-regions are pooled). `examples/plain_pytorch.py` shows its use without OpenMMLab.
+This package depends on no method, registry or data set and imports torch alone (and torchvision's RoIAlign, if regions
+are pooled). `examples/plain_pytorch.py` shows its use without OpenMMLab.
 """
 
 from .alignments import ALIGNMENTS, DenseObjective

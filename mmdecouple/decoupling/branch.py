@@ -1,4 +1,4 @@
-"""The de-coupling branch: it turns any dense method into its "-D" form and depends on none."""
+"""The de-coupling branch, which turns any dense method into its "-D" form and depends on no method."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from .alignments import ALIGNMENTS, DenseObjective
 from .cells import mask_grid
 from .composition import DecoupledViews, draw_partners, draw_rows, mix_pixels
 from .positions import PositionSet
-from .regions import Regions, uncut_share
+from .regions import Regions, uncut_fraction
 
 _CHOICES = dict(
     weighting=('convex', 'additive'),
@@ -24,39 +24,39 @@ _CHOICES = dict(
     partner_view=('same', 'other'),
     mixing=('pixel', 'embedding'),
 )
-# A region of which the mask leaves less than this share is too small to pool.
-_LEAST_COVERAGE = 1e-3
+# A region of which the mask leaves a smaller fraction is too small to pool.
+_MIN_COVERAGE = 1e-3
 
 
 class DecouplingBranch:
-    """Match the student's features of a decoupled view to the teacher's of the clean view, on the foreground.
+    """Matches the student's features of a decoupled view to the teacher's of the clean view, on the foreground.
 
     L = (1 - w) L_base + w L_DC (convex, the paper's eq. 7) or L_base + w L_DC (additive, the authors' release),
     L_DC = mean over decoupled views of 1 / |F| sum_{j in F} loss(student(X^D)_j, teacher(X)_j) (eq. 6).
 
     Args:
-        mask: Config of the mask sampler that draws M.
-        loss_weight: w, the paper's lambda, in [0, 1] if convex. At 0 the branch does nothing at all: the method
-            is the base method bit for bit.
+        mask: Config of the mask sampler that draws M; see `mmdecouple.masks.build_mask`.
+        loss_weight: w, the paper's lambda, at least 0, and at most 1 for `weighting='convex'`. At 0 the branch is
+            disabled, and the method is the base method bit for bit.
         weighting: `convex` or `additive`.
-        ratio: Decoupled views per image of the batch, over all key views together, in (0, V]: the paper's
-            Table 8 counts 0.25; the release makes 0.25 of each of iBOT's two views, 0.5 in all.
+        ratio: Number of decoupled views per image of the batch, over all V key views together, in (0, V]. The paper's
+            Table 8 counts 0.25; the release takes 0.25 of each of iBOT's two views, 0.5 in total.
         background: `partner`: X^B is another image of the batch. `none`: X^D = X, the control that keeps the
-            same-position loss on the foreground and leaves out the mixing.
-        foreground: `uncut`: F is what M leaves. `half`: for the second half of the decoupled views of each key
-            view M and F change places (the release).
+            same-position loss on the foreground and omits the mixing.
+        foreground: `uncut`: F is the part that M does not cut. `half`: for the second half of the decoupled views of
+            each key view, M and F are exchanged (the release).
         alignment: `point_to_point`, `average` or `point_to_all`.
-        partner_view: Key view that the background comes from: the `same` as the decoupled one, or the `other`, that
-            is the next (the release); with one key view there is no difference.
-        mixing: `pixel`: X^D is an image. `embedding`: the student mixes patch embeddings, and the background gets no
-            gradient (the release); for methods with a vision transformer that say so.
-        mask_stride: Pixels of a mask cell; None draws M on the grid of the method's dense output. A finer mask
-            counts a dense position as foreground if at least half of it is.
+        partner_view: Key view that the background is taken from: `same` for the view that is decoupled, `other` for
+            the next key view (the release). With one key view, both are the same.
+        mixing: `pixel`: X^D is an image. `embedding`: the student mixes patch embeddings, and no gradient flows to the
+            background (the release); for methods whose `flow.mixes_embeddings` is True.
+        mask_stride: Side of a mask cell in pixels; None draws M on the grid of the method's dense output. With a finer
+            mask, a dense position is foreground if at least half of it is uncut.
 
     Raises:
-        ValueError: For an unknown choice or a number out of range.
+        SettingError: A choice is unknown, or a number is out of range.
 
-    Source: paper section 4.1.2 and App. E.2; `ztt1024/denseSSL main_ibot.py` for the release's readings.
+    Source: paper section 4.1.2 and App. E.2; `ztt1024/denseSSL main_ibot.py` for the options of the release.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class DecouplingBranch:
 
     @property
     def averages_features(self) -> bool:
-        """Whether features are averaged over the foreground before the loss, instead of compared one by one."""
+        """Whether features are averaged over the foreground before the loss, instead of being compared one by one."""
         return self.align is ALIGNMENTS['average']
 
     def compose(
@@ -115,19 +115,22 @@ class DecouplingBranch:
         regions: Regions | None = None,
         bins: int = 7,
     ) -> DecoupledViews:
-        """Draw rows, partners and masks, and make the decoupled views.
+        """Draws rows, partners and masks, and composes the decoupled views.
 
         Args:
             key_views: The V clean key views, each (B, 3, H, W).
             dense_size: Positions (h, w) of the method's dense output for such a view.
-            generator: Source of all draws, on the CPU: so the number of foreground positions is known without
-                waiting for the device.
-            regions: Regions of the stacked key views, on the CPU, (V * B, K, 4). Masks are drawn on them, and they are
-                the positions of the loss, (D, K): each proposal once, if the mask leaves something of it.
-            bins: Bins along each side of a region in which it is determined what the mask leaves.
+            generator: Source of all draws, on the CPU, so that the number of foreground positions is known without
+                synchronizing with the device.
+            regions: Regions of the stacked key views, on the CPU, with boxes (V * B, K, 4). Masks are drawn on them,
+                and they are the positions of the loss, (D, K): each proposal once, if the mask leaves a part of it.
+            bins: Bins along each side of a region, for which the uncut fraction is computed.
+
+        Returns:
+            The D decoupled views, on the device of the key views.
 
         Raises:
-            UserError: For a batch of one, or masks that fit neither the view nor the dense output.
+            UserError: The batch has one image, or the mask does not divide the view or the dense output.
         """
         batch_size, num_views = len(key_views[0]), len(key_views)
         per_view = self._per_view(batch_size, num_views)
@@ -148,8 +151,8 @@ class DecouplingBranch:
         if chosen is None:
             mask = self.foreground_of(cut_mask, dense_size)
         else:
-            coverage = uncut_share(cut_mask, chosen.boxes, bins)
-            mask = (chosen.first() & (coverage.mean((2, 3)) > _LEAST_COVERAGE)).float()
+            coverage = uncut_fraction(cut_mask, chosen.boxes, bins)
+            mask = (chosen.first() & (coverage.mean((2, 3)) > _MIN_COVERAGE)).float()
             coverage = coverage.to(device, non_blocking=True)
         foreground = PositionSet.of(mask)
         rows, partners, cut_mask = (part.to(device, non_blocking=True) for part in (rows, partners, cut_mask))
@@ -166,18 +169,18 @@ class DecouplingBranch:
         foreground: PositionSet,
         objective: DenseObjective,
     ) -> dict[str, Tensor]:
-        """Weigh the base terms and add the decoupling loss.
+        """Weights the base terms and adds the decoupling loss.
 
         Args:
-            base: Named terms of the base loss: the sum of its `loss_*` is L_base, others are for the log.
-            student: The student's dense features of X^D, (D, P, C).
-            target: The teacher's dense features of the clean views at the same positions, (D, P, C').
-            foreground: Positions that the loss is computed on, of D views with P positions.
-            objective: The method's own loss of matched positions.
+            base: Named terms of the base loss: the sum of the `loss_*` terms is L_base, the others are logged.
+            student: Dense features of X^D from the student, (D, P, C).
+            target: Dense features of the clean views from the teacher at the same positions, (D, P, C').
+            foreground: Positions that the loss is computed on, of D views with P positions each.
+            objective: The method's loss of matched positions.
 
         Returns:
-            The weighted base terms, `loss_decoupling` (weighted), and for the log `decoupling` (L_DC itself)
-            and `foreground_share` (mean of F).
+            The weighted base terms, the weighted `loss_decoupling`, and for the log `decoupling` (L_DC) and
+            `foreground_share` (mean of F).
         """
         value = self.align(student, target, foreground, objective)
         keep = 1 - self.loss_weight if self.weighting == 'convex' else 1
@@ -189,16 +192,15 @@ class DecouplingBranch:
 
     @staticmethod
     def foreground_of(cut_mask: Tensor, dense_size: tuple[int, int]) -> Tensor:
-        """F on the dense grid from M on the mask grid: (D, h, w) bool -> (D, P) of 0 and 1."""
+        """Returns F on the dense grid from M on the mask grid: bool (D, h, w) -> (D, P), 0 or 1."""
         visible = F.adaptive_avg_pool2d((~cut_mask).float(), dense_size)
         return (visible >= 0.5).float().flatten(1)
 
     def _per_view(self, batch_size: int, num_views: int) -> int:
         if batch_size < 2:
             raise UserError(
-                'DecouplingBranch: a batch of one image has no other image to take a background '
-                'from; use at least 2 images per device and drop_last=True '
-                '(config key train_dataloader.batch_size).'
+                'DecouplingBranch: a batch of one image contains no other image to use as background; use at least '
+                '2 images per device and drop_last=True (config key train_dataloader.batch_size).'
             )
         if self.ratio > num_views:
             Settings(self, 'model.decoupling').refuse(

@@ -1,4 +1,4 @@
-"""Between pixels of a view and cells of a mask or of a dense output."""
+"""Conversion between the pixels of a view and the cells of a mask."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,20 @@ from mmdecouple.utils.errors import UserError
 
 
 def mask_grid(view: Sequence[int], stride: int, owner: str, key: str) -> tuple[int, int]:
-    """Cells (h, w) of a mask over a view of (H, W) pixels; `owner` and `key` name the culprit in the error."""
+    """Returns the size of a mask in cells.
+
+    Args:
+        view: Size (H, W) of the view in pixels.
+        stride: Side of a cell in pixels.
+        owner: Class that needs the mask, for the error message.
+        key: Config key of the stride, for the error message.
+
+    Returns:
+        Size (h, w) in cells.
+
+    Raises:
+        UserError: The stride does not divide the view.
+    """
     if view[0] % stride or view[1] % stride:
         raise UserError(
             f'{owner}: a mask cell of {stride} pixels does not divide a view of '
@@ -18,6 +31,6 @@ def mask_grid(view: Sequence[int], stride: int, owner: str, key: str) -> tuple[i
 
 
 def enlarge(mask: Tensor, size: Sequence[int]) -> Tensor:
-    """Repeat every cell of a mask (B, h, w) to pixels (B, 1, H, W); `size` = (H, W) must be a multiple of (h, w)."""
+    """Repeats every cell of a mask (B, h, w) to pixels (B, 1, H, W); `size` = (H, W) must be a multiple of (h, w)."""
     (h, w), (height, width) = mask.shape[-2:], size
     return mask.repeat_interleave(height // h, 1).repeat_interleave(width // w, 2)[:, None]

@@ -11,8 +11,8 @@ class Regions(NamedTuple):
     """Regions of N views.
 
     Attributes:
-        boxes: x1, y1, x2, y2 in [0, 1] of the view, as it is after its flip, (N, K, 4).
-        ids: Number of the proposal that a box shows; boxes of two views with one id correspond, (N, K).
+        boxes: x1, y1, x2, y2 as fractions of the flipped view, in [0, 1], (N, K, 4).
+        ids: Index of the proposal that a box shows, (N, K). Boxes of two views with the same id correspond.
     """
 
     boxes: Tensor
@@ -20,26 +20,35 @@ class Regions(NamedTuple):
 
     @classmethod
     def cat(cls, parts: Sequence['Regions']) -> 'Regions':
-        """Regions of several sets of views, one after the other."""
+        """Concatenates the regions of several sets of views."""
         return cls(*(torch.cat(part) for part in zip(*parts)))
 
     def to(self, device: torch.device) -> 'Regions':
-        """On the device, without waiting for it."""
+        """Copies the regions to a device without synchronizing with it."""
         return Regions(*(part.to(device, non_blocking=True) for part in self))
 
     def at(self, rows: Tensor) -> 'Regions':
-        """Regions of some of the views, by their rows (D,)."""
+        """Returns the regions of the views at `rows`, (D,)."""
         return Regions(*(part[rows] for part in self))
 
     def first(self) -> Tensor:
-        """Whether a box is the first of its view with its id: the others only fill up the number, bool (N, K)."""
+        """Returns whether a box is the first one with its id in its view, bool (N, K); repeated boxes are padding."""
         same = self.ids[:, :, None] == self.ids[:, None]
         return ~same.tril(-1).any(2)
 
 
 def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """RoIAlign (aligned) of boxes in [0, 1]: maps (N, C, h, w), boxes (N, K, 4) -> (N * K, C, size, size), float32."""
-    # The only need of torchvision: masks and grids work without it.
+    """Pools feature maps inside boxes by RoIAlign (`aligned=True`).
+
+    Args:
+        maps: Feature maps, (N, C, h, w).
+        boxes: x1, y1, x2, y2 as fractions of the map, in [0, 1], (N, K, 4).
+        size: Bins along each side of a box.
+
+    Returns:
+        Pooled features, float32 (N * K, C, size, size).
+    """
+    # Imported here because masks and grids work without torchvision.
     from torchvision.ops import roi_align
 
     scale = boxes.new_tensor([maps.shape[3], maps.shape[2]] * 2)
@@ -48,6 +57,15 @@ def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
     return roi_align(maps.float(), rows, size, aligned=True)
 
 
-def uncut_share(cut_mask: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """How much of each bin of each box is left by a cut mask: (N, h, w), (N, K, 4) -> (N, K, size, size) in [0, 1]."""
+def uncut_fraction(cut_mask: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Returns the fraction of each bin of each box that a cut mask leaves uncut.
+
+    Args:
+        cut_mask: Bool (N, h, w), True where a cell is cut.
+        boxes: x1, y1, x2, y2 as fractions of the view, in [0, 1], (N, K, 4).
+        size: Bins along each side of a box.
+
+    Returns:
+        Fractions in [0, 1], (N, K, size, size).
+    """
     return pool_regions((~cut_mask).float()[:, None], boxes, size).view(*boxes.shape[:2], size, size)

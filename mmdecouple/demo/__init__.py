@@ -1,1 +1,1 @@
-"""The whole story of a method on built-in data, in minutes."""
+"""Demo of a method on built-in data in minutes: training, measuring and report."""

@@ -1,4 +1,4 @@
-"""Trains what is not trained, measures what is not measured, and writes the report."""
+"""Trains and measures the missing runs of a demo, and writes the report."""
 
 import shutil
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ _QUICK_MEASURING = ['--limit', '40']
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo of one method.
+    """Demo of one method.
 
     Args:
-        story: Of the method.
+        story: Runs of the method.
         out: Folder of the runs and, below it, of the report.
-        seed: Of all runs.
-        fresh: Whether to train again what is finished.
-        quick: Whether to take a few steps only, which tries the machinery and teaches nothing.
-        console: Where progress is shown.
+        seed: Seed of all runs.
+        fresh: Whether to repeat finished trainings.
+        quick: Whether to take only a few steps, which tests the programs but trains nothing useful.
+        console: Console of the progress.
     """
 
     story: Story
@@ -45,11 +45,11 @@ class Demo:
     console: Console
 
     def run(self) -> None:
-        """All that is missing, then the report.
+        """Executes the missing runs and writes the report.
 
         Raises:
             JobFailed: A training or a measurement failed.
-            KeyboardInterrupt: It was stopped; every run has saved.
+            KeyboardInterrupt: The process was interrupted; every run has saved.
         """
         story, before, options = self.story, {}, []
         threads = max(1, cores() // len(story.runs))
@@ -75,12 +75,12 @@ class Demo:
         )
 
     def _train(self, runs: dict[str, str], threads: int, options: Sequence[str] = ()) -> dict[str, Path]:
-        """Trains what is not trained yet, several at a time.
+        """Trains the runs that are not trained yet, several at a time.
 
         Args:
             runs: Name -> config in `configs/demo/`.
             threads: OpenMP threads of each run.
-            options: More `--cfg-options`.
+            options: Additional `--cfg-options`.
 
         Returns:
             Name -> run folder.
@@ -90,14 +90,14 @@ class Demo:
         jobs = {name: self._training_job(name, config, folders[name], options) for name, config in runs.items()}
         due = [job for job in jobs.values() if job is not None]
         if len(due) < len(jobs):
-            kept = ', '.join(name for name, job in jobs.items() if job is None)
-            self.console.print(f'Already trained, kept: {kept} (--fresh trains again).', highlight=False)
-        # Three equal runs on two cores end sooner side by side than as a pair and a straggler.
+            trained = ', '.join(name for name, job in jobs.items() if job is None)
+            self.console.print(f'Already trained, reused: {trained} (--fresh trains again).', highlight=False)
+        # Three equal runs on two cores finish sooner in parallel than as a pair followed by a single run.
         run_jobs('Training', due, len(runs) if cores() > 1 else 1, threads, self.console)
         return folders
 
     def _training_job(self, name: str, config_name: str, folder: Path, options: Sequence[str]) -> Job | None:
-        """Job that trains one network to its end, or None if that has been done."""
+        """Returns the job that trains one network to its end; None if the training has finished."""
         path = configs_folder() / 'demo' / config_name
         stamp = Stamp(folder, digest_of([load_config(str(path)).to_dict(), options, self.seed]))
         if self.fresh:
@@ -105,14 +105,14 @@ class Demo:
         stamp.claim('add --fresh to train it again, or choose another folder with --out')
         if stamp.finished() is not None:
             return None
-        words = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
-        words += ['--cfg-options', *options] if options else []
+        arguments = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
+        arguments += ['--cfg-options', *options] if options else []
         return Job(
-            name, launch_command('mmdecouple.runs.train', words), folder / 'train.log', done=lambda: _finish(stamp)
+            name, launch_command('mmdecouple.runs.train', arguments), folder / 'train.log', done=lambda: _finish(stamp)
         )
 
     def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:
-        """Jobs that measure every run, and the untrained network of the first, where not done yet."""
+        """Returns jobs that measure every run and the untrained network of the first, as far as they are missing."""
         runs = {name: (folder, *read_run(folder)) for name, folder in folders.items()}
         first, start, config = next(iter(runs.values()))
         targets = [('Untrained', first, None, config, f'{UNTRAINED}{start}')]
@@ -123,21 +123,21 @@ class Demo:
         for name, folder, checkpoint, config, network in targets:
             out = figures_file(folder, checkpoint)
             if not is_measured(out, config, checkpoint):
-                words = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
+                arguments = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
                 jobs.append(
-                    Job(name, launch_command('mmdecouple.visualization.coupling', words), out.with_suffix('.log'))
+                    Job(name, launch_command('mmdecouple.visualization.coupling', arguments), out.with_suffix('.log'))
                 )
         return jobs
 
 
 def _finish(stamp: Stamp) -> None:
-    """Notes that a run is finished, if its last checkpoint is there."""
+    """Records that a run has finished, if its last checkpoint exists."""
     checkpoint, config = read_run(stamp.folder)
     if checkpoint.name != f'epoch_{config.train_cfg.max_epochs}.pth':
-        raise UserError(f'the run in {stamp.folder} was stopped before its end; run the same command to go on.')
+        raise UserError(f'the run in {stamp.folder} was stopped before its end; run the same command to continue.')
     stamp.finish()
 
 
 def _never_measure(network: str, out: Path) -> None:
-    """Stands where `compare` would measure: the demo has done it before, several at a time."""
-    raise UserError(f'{out} should hold the figures of {network} by now.')
+    """Replaces the measurement of `compare`, as the demo has measured all networks before."""
+    raise UserError(f'{out} does not hold the measured values of {network}; remove it and run the demo again.')

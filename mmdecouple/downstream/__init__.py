@@ -1,6 +1,6 @@
-"""What mmdet and mmseg need from here: configs import it by `custom_imports = dict(imports=['mmdecouple.downstream'])`.
+"""Modules for mmdet and mmseg; configs import them with `custom_imports = dict(imports=['mmdecouple.downstream'])`.
 
-It is the only room that imports mmdet. A config names its parts with their scope, as in `mmdecouple.ViTPyramid`.
+This is the only subpackage that imports mmdet. Configs name its modules with scope, as in `mmdecouple.ViTPyramid`.
 """
 
 from .best_anchor_assigner import BestAnchorAssigner

@@ -1,4 +1,4 @@
-"""Other networks than the protocol's: a task's config made to fit them."""
+"""Networks other than those of the protocols, and adaptation of a task's config to them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,13 +8,13 @@ from mmengine.config import ConfigDict
 
 @dataclass(frozen=True)
 class Arch:
-    """A network that the tasks can be built on.
+    """Network on which tasks can be built.
 
     Attributes:
         network: `ResNet` or `ViT`.
-        architecture: What `reading.architecture` calls it.
+        architecture: Description, as returned by `mmdecouple.weights.pretrained.architecture`.
         widths: Channels of the stages of a ResNet, or of each block of a ViT.
-        backbone: What differs in the config of the backbone.
+        backbone: Overrides of the config of the backbone.
         strides: Strides of five levels of a pyramid on a ResNet.
     """
 
@@ -26,7 +26,7 @@ class Arch:
 
     @property
     def has_conv5(self) -> bool:
-        """Whether it is a ResNet with all four stages, as a C4 detector needs."""
+        """Whether it is a ResNet with all four stages, as required by a C4 detector."""
         return self.network == 'ResNet' and len(self.widths) == 4
 
 
@@ -43,7 +43,7 @@ _DEMO = dict(_delete_=True, embed_dims=192, num_layers=4, num_heads=3, feedforwa
 ARCHS = {
     'resnet50': Arch('ResNet', 'ResNet-50', (256, 512, 1024, 2048)),
     'resnet18': Arch('ResNet', 'ResNet-18', (64, 128, 256, 512), dict(depth=18)),
-    # The demo's network has no last stage, and stride 8 in the one before it.
+    # The network of the demo has three stages, and stride 8 in the last one.
     'resnet-demo': Arch(
         'ResNet',
         'ResNet of 2-2-2 basic blocks',
@@ -62,13 +62,13 @@ ARCHS = {
 
 
 def set_arch(model: ConfigDict, arch: Arch) -> None:
-    """Builds a detector or a segmentor on another network; heads on a ViT become as wide as it is.
+    """Adapts the config of a detector or a segmentor to another network; heads on a ViT get its width.
 
-    The recipe, such as learning rate and layer decay, stays the protocol's.
+    The recipe of the protocol, such as learning rate and layer decay, is not changed.
 
     Args:
         model: Config of the model, changed in place.
-        arch: Of the kind of network that the config has.
+        arch: Network of the same kind as that of the config.
     """
     if arch.network == 'ViT':
         _set_vit(model, arch)
@@ -82,7 +82,7 @@ def _set_vit(model: ConfigDict, arch: Arch) -> None:
     width, last, backbone = arch.widths[0], len(arch.widths) - 1, model.backbone
     backbone.update(arch.backbone)
     taps = backbone.out_indices
-    # Four taps are the blocks 3, 5, 7 and 11 of twelve; a ViT of four blocks has no others than its own.
+    # Four taps are the blocks 3, 5, 7 and 11 of twelve; smaller ViTs use their last four blocks.
     backbone.out_indices = (
         tuple(range(last - 3, last + 1))
         if len(taps) == 4 and last < max(taps)

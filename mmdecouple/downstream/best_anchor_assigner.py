@@ -1,4 +1,4 @@
-"""Which anchors of a region proposal network are trained on which object, by detectron2's rule."""
+"""Assignment of anchors of a region proposal network to objects by detectron2's rule."""
 
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
@@ -9,19 +9,19 @@ from mmdecouple.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class BestAnchorAssigner(MaxIoUAssigner):
-    """Gives every object at least one anchor: those of its highest IoU, however low, ties included.
+    """Assigns at least one anchor to every object: those with its highest IoU, including ties and low values.
 
-    An anchor belongs to the object of its own highest IoU, the first of several. It is trained as that object if this
-    IoU is at least `pos_iou_thr`, or if the anchor is the best of any object; a best anchor is only made positive and
-    keeps the object that it belongs to. mmdet's rule differs twice: a best anchor whose IoU is below `min_pos_iou`
-    (0.3 in the stock configs) stays background, and any other is handed over to the object it is the best of. An
-    object that no anchor touches gets none.
+    An anchor belongs to the object of its own highest IoU, or to the first of several. It is positive if this IoU is at
+    least `pos_iou_thr`, or if it is the best anchor of any object; being the best anchor does not change the object to
+    which it belongs. mmdet's rule differs in two points: a best anchor whose IoU is below `min_pos_iou` (0.3 in the
+    default configs) remains background, and any other best anchor is reassigned to the object of which it is the best.
+    An object that overlaps no anchor has none.
 
     Args:
-        pos_iou_thr: From this IoU on an anchor is positive.
-        neg_iou_thr: Below it an anchor that is not positive is background; between the two it is not trained.
+        pos_iou_thr: Minimum IoU of a positive anchor, in [0, 1].
+        neg_iou_thr: IoU below which an anchor that is not positive is background; anchors in between are not trained.
 
-    Source: `Matcher` of `detectron2/modeling/matcher.py` with `allow_low_quality_matches`.
+    Source: `Matcher` in `detectron2/modeling/matcher.py` with `allow_low_quality_matches`.
     """
 
     def __init__(self, pos_iou_thr: float = 0.7, neg_iou_thr: float = 0.3) -> None:
@@ -31,11 +31,12 @@ class BestAnchorAssigner(MaxIoUAssigner):
         """Assigns anchors to objects.
 
         Args:
-            overlaps: IoU of K objects and N anchors, (K, N), in [0, 1].
-            gt_labels: Classes of the objects, (K, ).
+            overlaps: IoU of K objects and N anchors, `(K, N)` in [0, 1].
+            gt_labels: Classes of the objects, `(K,)`.
 
         Returns:
-            `gt_inds` (N, ): index of the object + 1, 0 for background, -1 for anchors that are not trained.
+            Result with `gt_inds` `(N,)`: index of the object + 1, 0 for background, -1 for anchors that are not
+            trained.
         """
         count, anchors = overlaps.shape
         if not count or not anchors:

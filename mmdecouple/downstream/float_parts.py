@@ -1,4 +1,4 @@
-"""Parts of a detector that keep float32 under mixed precision, as they compute with coordinates."""
+"""Modules of detectors that compute with coordinates and use float32 under mixed precision."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from mmdecouple.registry import MODELS
 
 @MODELS.register_module()
 class FloatRPNHead(RPNHead):
-    """mmdet's `RPNHead`; what follows its convolutions (decoding, non-maximum suppression, losses) is in float32.
+    """mmdet's `RPNHead` with float32 after its convolutions: decoding, non-maximum suppression and losses.
 
-    mmcv's suppression takes nothing else on the CPU.
+    On the CPU, mmcv's non-maximum suppression supports float32 only.
 
     Args: see mmdet's class.
     """
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B, A, h, w) and box deltas (B, 4 A, h, w) of a map (B, C, h, w) with A anchors at each position."""
+        """Returns scores `(B, A, h, w)` and box deltas `(B, 4 A, h, w)` of a map `(B, C, h, w)` with A anchors each."""
         scores, deltas = super().forward_single(x)
         return scores.float(), deltas.float()
 
@@ -30,21 +30,21 @@ class FloatRoIExtractor(SingleRoIExtractor):
     """mmdet's `SingleRoIExtractor` in float32.
 
     mmdet's class rounds boxes to the precision of the maps, which moves a corner at 1000 pixels by up to 0.25 pixels in
-    fp16 and by up to 2 in bf16, and mmcv's RoIAlign has no bf16 at all.
+    fp16 and by up to 2 pixels in bf16, and mmcv's RoIAlign does not support bf16.
 
     Args: see mmdet's class.
     """
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
-        """Features of boxes.
+        """Extracts the features of boxes.
 
         Args:
-            feats: Maps (B, C, h, w), one for each level.
-            rois: Boxes (N, 5): index of the image in the batch, x1, y1, x2, y2 in pixels.
-            roi_scale_factor: Enlarges the boxes.
+            feats: Maps `(B, C, h, w)`, one per level.
+            rois: Boxes `(N, 5)`: index of the image in the batch, x1, y1, x2, y2 in pixels.
+            roi_scale_factor: Factor by which the boxes are enlarged; None for no enlargement.
 
         Returns:
-            (N, C, side, side), float32.
+            Float32 `(N, C, side, side)`.
         """
         with torch.autocast(rois.device.type, enabled=False):
             return super().forward(tuple(level.float() for level in feats), rois.float(), roi_scale_factor)

@@ -1,4 +1,4 @@
-"""Fine-tuning of a ViT with a lr that falls from block to block towards the input."""
+"""Optimizer for fine-tuning a ViT with a learning rate that decreases from block to block towards the input."""
 
 import io
 from typing import Any
@@ -21,20 +21,21 @@ _OPTIONS = ('decay_rate', 'exempt_tokens')
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayConstructor:
-    """Parameter groups with lr * r^(depth + 1 - id), and without weight decay for biases and 1-D tensors.
+    """Builds parameter groups with lr * r^(depth + 1 - id), without weight decay for biases and 1-D tensors.
 
-    `id` is 0 for embeddings and tokens, i + 1 for block i, and depth + 1 for all else (pyramid, FPN, heads, the
-    backbone's final norm), whose factor is 1. The rule of iBOT, BEiT, mmseg and mmdet that exempts position embedding
-    and class token from weight decay compares names without `backbone.` and never fires: both ARE decayed in all
-    published results, so also here by default.
+    `id` is 0 for embeddings and tokens, i + 1 for block i, and depth + 1 for all other parameters (pyramid, FPN, heads,
+    final norm of the backbone), whose factor is 1. The rule of iBOT, BEiT, mmseg and mmdet that exempts position
+    embedding and class token from weight decay compares names without `backbone.` and never matches. Both ARE decayed
+    in all published results, and therefore also here by default.
 
     Args:
         optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
-        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether position embedding and class token are free
-            of weight decay, which is the rule that was intended (default False).
+        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether to exempt position embedding and class token
+            from weight decay, as the rule intended (default False).
 
     Raises:
-        ValueError: For another key, a rate out of range, or a model whose backbone has no list `layers` of blocks.
+        UserError: `paramwise_cfg` has another key, the rate is out of range, or the backbone has no list `layers` of
+            blocks.
 
     Source: `bytedance/ibot evaluation/object_detection/mmcv_custom/layer_decay_optimizer_constructor.py`.
     """
@@ -44,7 +45,7 @@ class LayerDecayConstructor:
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
             raise UserError(
-                f'LayerDecayConstructor: paramwise_cfg takes the keys {" and ".join(_OPTIONS)} alone, got '
+                f'LayerDecayConstructor: paramwise_cfg accepts only the keys {" and ".join(_OPTIONS)}, got '
                 f'{unknown[0]!r} (config key optim_wrapper.paramwise_cfg).'
             )
         self.rate = options.get('decay_rate', 1.0)
@@ -57,7 +58,7 @@ class LayerDecayConstructor:
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Builds the optimizer over the model's trainable parameters, and its wrapper; prints the groups once."""
+        """Builds the optimizer of the model's trainable parameters and its wrapper, and prints the groups once."""
         bare = model.module if is_model_wrapper(model) else model
         blocks = getattr(getattr(bare, 'backbone', None), 'layers', None)
         if blocks is None:
@@ -73,7 +74,7 @@ class LayerDecayConstructor:
             if parameter.requires_grad:
                 key = self._layer(name, len(blocks)), not self._is_free(name, parameter)
                 found.setdefault(key, []).append(parameter)
-        # The group of the heads comes first: its lr, the base lr, is the one that is logged.
+        # The group of the heads comes first, because mmengine logs the lr of the first group.
         groups = []
         for (layer, decayed), params in sorted(found.items(), reverse=True, key=lambda item: item[0]):
             factor = self.rate ** (len(blocks) + 1 - layer)
@@ -89,7 +90,7 @@ class LayerDecayConstructor:
         self._print(groups, len(blocks))
         optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
-        # mmengine's stand-in group for logging: auto_scale_lr passes it over.
+        # Group that mmengine adds for logging; auto_scale_lr ignores it if it is None.
         wrapper.base_param_settings = None
         return wrapper
 

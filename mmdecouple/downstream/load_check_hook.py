@@ -1,4 +1,4 @@
-"""No fine-tuning starts from weights that are not those of the checkpoint."""
+"""Verified weight loading: a check that fine-tuning starts from the weights of the checkpoint."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from mmdecouple.engine.batch_check import tell_of_unscaled_batch
+from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.models.layers import count_batches_once
@@ -28,34 +28,37 @@ from .pretrained_backbone import PretrainedBackbone
 
 _PREPROCESSOR = 'model.data_preprocessor'
 _WIDEST = 1000
-# The block, the stage or the small module that a tensor is part of.
+# Matches the block, the stage or the small module to which a tensor belongs.
 _PART = re.compile(r'(.*?(?:layers?\.?|_convs\.)\d+|.*(?:bn|ln|norm|projection)\d?)\.')
 
 
 @HOOKS.register_module()
 class LoadCheckHook(Hook):
-    """Before the first step, compares the tensors in the model with those of the checkpoint, and prints the table.
+    """Compares the tensors of the model with those of the checkpoint before the first step, and prints the table.
 
-    The file is read once more; what initialization did, or a later `load_from` undid, makes no difference. Refused are
-    a backbone key that is missing, a tensor of another shape or other values, conv5 of a C4 head that is not the
-    checkpoint's, a position embedding that was not resized to the model's grid, and images that are normalized
-    otherwise than in pre-training. Rows that are alike are printed as one; `match_table.txt` in the work folder has all
-    of them. A resumed run has weights of its own and is not checked again. Batch norms count a batch once, also with
+    The hook reads the file again, so that it also detects changes by initializers or by a later `load_from`. It refuses
+    missing backbone keys, tensors with other shapes or values, conv5 of a C4 head from another source, a position
+    embedding that was not resized to the grid of the model, and images that are normalized differently than in
+    pre-training. The log shows similar rows as one; `match_table.txt` in the work folder lists all rows. A resumed run
+    is not checked, as its weights differ from the checkpoint. The hook also makes batch norms count a batch once with
     activation checkpointing.
 
     Raises:
-        ValueError: On a difference, or if the model does not name its checkpoint by `PretrainedBackbone`.
+        UserError: A tensor or the normalization differs, or the model does not name its checkpoint with
+            `PretrainedBackbone`.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Checks a run that starts."""
+        """Checks the weights of a run that starts."""
         count_batches_once(bare_model(runner))
-        _tell_of_plain_norms(runner)
-        tell_of_unscaled_batch(runner)
+        _warn_about_plain_norms(runner)
+        warn_of_unscaled_batch(runner)
         if runner.iter > 0:
-            runner.logger.info('LoadCheckHook: the run is resumed, so its weights are its own.')
+            runner.logger.info(
+                'LoadCheckHook: the run is resumed, so its weights are not compared with the checkpoint.'
+            )
             return
         model = bare_model(runner)
         weights, rows = _initializer(model).check(model)
@@ -70,17 +73,17 @@ class LoadCheckHook(Hook):
         if wrong := problems(rows):
             raise UserError(
                 f'LoadCheckHook: the model does not hold the weights of {weights.path!r}: {wrong}; '
-                'nothing but model.init_cfg may load weights, so remove the config key load_from and '
+                'only model.init_cfg may load weights, so remove the config key load_from and '
                 'initializers that overwrite them.'
             )
 
 
-def _tell_of_plain_norms(runner: Runner) -> None:
-    """One warning if mmengine, on one device, put plain batch norms in the place of synchronized ones."""
+def _warn_about_plain_norms(runner: Runner) -> None:
+    """Warns once if mmengine has replaced synchronized batch norms with plain ones on a single device."""
     if count := sum(isinstance(module, _BatchNormXd) for module in bare_model(runner).modules()):
         runner.logger.warning(
-            f'{count} synchronized batch norms are plain ones on a single device: each sees the '
-            f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, where the protocol has '
+            f'{count} synchronized batch norms are plain ones on a single device: each normalizes the '
+            f'{runner.train_dataloader.batch_sampler.batch_size} images of its batch, while the protocol uses '
             'those of all devices.'
         )
 
@@ -89,14 +92,14 @@ def _initializer(model: nn.Module) -> PretrainedBackbone:
     cfg = getattr(model, 'init_cfg', None)
     if not isinstance(cfg, dict) or str(cfg.get('type')).rpartition('.')[2] != PretrainedBackbone.__name__:
         raise UserError(
-            'LoadCheckHook: the model does not say which checkpoint it starts from; set the config key '
+            'LoadCheckHook: the model does not name the checkpoint from which it starts; set the config key '
             "model.init_cfg to dict(type='mmdecouple.PretrainedBackbone', checkpoint=...)."
         )
     return PretrainedBackbone(**{key: value for key, value in cfg.items() if key != 'type'})
 
 
 def _check_normalization(model: nn.Module, weights: Pretrained) -> None:
-    """CLIP aside, all pre-training here and in the known formats sees RGB images with ImageNet's statistics."""
+    """Checks the normalization; apart from CLIP, pre-training in all formats uses RGB and ImageNet's statistics."""
     given = model.data_preprocessor
     if weights.format == 'clip':
         return
@@ -104,18 +107,18 @@ def _check_normalization(model: nn.Module, weights: Pretrained) -> None:
         got = [round(value, 3) for value in getattr(given, key, torch.empty(0)).flatten().tolist()]
         if len(got) != 3 or any(abs(a - b) > 0.01 for a, b in zip(got, expected)):
             raise UserError(
-                f'LoadCheckHook: pre-training normalized RGB images by {key}={list(expected)}, got '
+                f'LoadCheckHook: pre-training normalized RGB images with {key}={list(expected)}, got '
                 f'{got or None} (config key {_PREPROCESSOR}.{key}).'
             )
     if not getattr(given, '_channel_conversion', True):
         raise UserError(
-            'LoadCheckHook: pre-training saw RGB images and these are BGR; set the config key '
+            'LoadCheckHook: pre-training used RGB images, but these are BGR; set the config key '
             f'{_PREPROCESSOR}.bgr_to_rgb to True.'
         )
 
 
 def _condensed(rows: Sequence[Match]) -> list[tuple[str, str, str, str]]:
-    """One line for all tensors of a block, a stage or a norm that are alike, one for each other row."""
+    """Returns one line for all tensors of a block, a stage or a norm with equal status, and one for every other row."""
     groups: dict[tuple[str, str], list[Match]] = {}
     for row in rows:
         name = row.target or row.source or ''
@@ -147,7 +150,7 @@ def _text(rows: Sequence[Match | tuple], heading: str) -> str:
     table = Table('in the checkpoint', 'in the model', 'shape', 'status', title=heading, title_justify='left')
     for row in rows:
         table.add_row(*(_line(row) if isinstance(row, Match) else row))
-    # The table is as wide as its names, which would be cut on a narrower console.
+    # On a narrower console, rich would truncate the names.
     console = Console(file=io.StringIO(), width=_WIDEST)
     console.print(table)
     return console.file.getvalue()

@@ -1,4 +1,4 @@
-"""Statistics of batch norm that belong to the final weights."""
+"""Batch norm statistics of the final weights."""
 
 from itertools import islice
 from typing import Any
@@ -18,21 +18,22 @@ from mmdecouple.utils.errors import UserError
 
 @HOOKS.register_module()
 class PreciseBNHook(Hook):
-    """After the last step, running statistics become the mean over training batches at fixed weights.
+    """Replaces running statistics after the last step with their mean over training batches at fixed weights.
 
     mean = 1/N sum of the batch means, var = 1/N sum of the (unbiased) batch variances, over N iterations and all
-    processes. The batches go through the model's `loss` in training mode without gradients, as detectors need: their
-    heads see sampled training proposals. This happens before the last checkpoint is saved and before the last
-    validation. A run that is cut off during it repeats it from its last checkpoint. Norms in evaluation mode keep
-    theirs, and so do norms that no batch reached.
+    processes. The batches pass through the model's `loss` in training mode without gradients, because the heads of
+    detectors use sampled training proposals. The statistics are computed before the last checkpoint is saved and before
+    the last validation; a run that is interrupted meanwhile repeats them from its last checkpoint. Norms in evaluation
+    mode, and norms that no batch reaches, keep their statistics.
 
     Args:
-        iterations: N, at most one pass over the training data.
+        iterations: Number of iterations N, limited to one pass over the training data.
 
     Raises:
-        ValueError: If `iterations` is below 1.
+        UserError: `iterations` is below 1.
 
-    Source: `detectron2` `PreciseBN` and fvcore `update_bn_stats`, `TEST.PRECISE_BN.NUM_ITER: 200` of MoCo's configs.
+    Source: `PreciseBN` of detectron2 and `update_bn_stats` of fvcore, `TEST.PRECISE_BN.NUM_ITER: 200` in MoCo's
+        configs.
     """
 
     def __init__(self, iterations: int = 200) -> None:
@@ -46,7 +47,7 @@ class PreciseBNHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Measures after the last step."""
+        """Computes the statistics after the last step."""
         if not self.is_last_train_iter(runner):
             return
         model = bare_model(runner)
@@ -66,7 +67,7 @@ class PreciseBNHook(Hook):
     def _measure(self, runner: Runner, model: nn.Module, norms: list[_BatchNorm], batches: islice) -> None:
         before = [(norm.momentum, {key: value.clone() for key, value in norm.named_buffers()}) for norm in norms]
         for norm in norms:
-            # Without a momentum torch keeps the exact mean of all batches since the reset.
+            # Without a momentum, torch computes the exact mean of all batches since the reset.
             norm.momentum = None
             norm.reset_running_stats()
         for batch in batches:
@@ -90,7 +91,7 @@ class PreciseBNHook(Hook):
 
 
 def _another(loader: DataLoader) -> DataLoader:
-    """A loader of the same batches: an epoch that is under way with workers of its own must not be disturbed."""
+    """Returns a new loader of the same batches, which does not disturb the current epoch and its workers."""
     return DataLoader(
         loader.dataset,
         batch_sampler=loader.batch_sampler,

@@ -1,4 +1,4 @@
-"""The one way by which pre-trained weights enter a detector or a segmentor."""
+"""Initializer that loads pre-trained weights into a detector or a segmentor."""
 
 import torch
 from mmengine.logging import print_log
@@ -15,23 +15,22 @@ from .strides import check_strides
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedBackbone:
-    """Initializer of a whole model: fills its backbone, and conv5 in the shared head of a C4 detector.
+    """Initializer of a whole model, which loads its backbone, and conv5 in the shared head of a C4 detector.
 
-    It belongs to the model, `model.init_cfg`, because a backbone cannot reach the shared head. What it fills is marked
-    as initialized: neither an `init_cfg` of the backbone or the shared head, such as the supervised weights of the
-    stock configs, nor their own rules run after it. All or nothing: a tensor that is missing or has another shape is
-    an error.
+    It is set as `model.init_cfg`, because an initializer of the backbone cannot reach the shared head. Loaded modules
+    are marked as initialized, so that neither their `init_cfg`, such as the supervised weights of the default configs,
+    nor their own initialization runs afterwards. A tensor that is missing or has another shape is an error.
 
     Args:
-        checkpoint: Local file; see `read_pretrained` for the formats.
-        role: `student`, `teacher`, or `auto` for what the method's authors transfer.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
-        pyramid: Whether the feature pyramid and the box head of SoCo-FPN come along, where the model has mmdet's FPN
-            and a head with convolutions.
+        checkpoint: Local file, see `read_pretrained` for the formats.
+        role: `student`, `teacher`, or `auto` for the network that the authors of the method transfer.
+        allow_pickle: Whether to trust the file and unpickle all of its content.
+        pyramid: Whether to load also the feature pyramid and the box head of SoCo-FPN, if the model has mmdet's FPN and
+            a head with convolutions.
 
     Raises:
-        ValueError: When it is used: without a checkpoint, for another architecture (both are named), for a model
-            whose tensors do not all come from the checkpoint, or at a place other than `model.init_cfg`.
+        UserError: On use: the checkpoint is missing or has another architecture, a tensor of the model is not in the
+            checkpoint, or the initializer is not set as `model.init_cfg`.
     """
 
     def __init__(
@@ -40,18 +39,21 @@ class PretrainedBackbone:
         self.checkpoint, self.role, self.allow_pickle, self.pyramid = checkpoint, role, allow_pickle, pyramid
 
     def check(self, model: nn.Module) -> tuple[Pretrained, list[Match]]:
-        """The checkpoint's backbone and the match table of a model, which is not changed.
+        """Matches the checkpoint with a model, without changing the model.
 
         Args:
             model: Detector or segmentor, on any device (also `meta`).
 
+        Returns:
+            The backbone of the checkpoint, and the rows of the match table.
+
         Raises:
-            ValueError: If it cannot be filled.
+            UserError: The weights do not fit the model.
         """
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
             raise UserError(
-                f'PretrainedBackbone: {type(model).__name__} has no backbone to fill; the initializer of '
-                'the whole model is the place for it (config key model.init_cfg).'
+                f'PretrainedBackbone: {type(model).__name__} has no backbone; set this initializer for '
+                'the whole model (config key model.init_cfg).'
             )
         if not self.checkpoint:
             raise UserError(
@@ -62,7 +64,7 @@ class PretrainedBackbone:
         weights = read_pretrained(self.checkpoint, self.role, self.allow_pickle)
         rows = match(model, weights, self.pyramid)
         if wrong := problems(rows):
-            remedy = '; model.init_cfg.pyramid=False takes the backbone alone' if weights.pyramid else ''
+            remedy = '; model.init_cfg.pyramid=False loads only the backbone' if weights.pyramid else ''
             raise UserError(
                 f'PretrainedBackbone: {self.checkpoint!r} does not fit the {weights.architecture} of the '
                 f'model: {wrong} (config key model.init_cfg.checkpoint{remedy}).'
@@ -71,7 +73,7 @@ class PretrainedBackbone:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> None:
-        """Fills the model."""
+        """Loads the weights into the model."""
         _, rows = self.check(model)
         filled = {row.target: row.value for row in rows if row.value is not None}
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
@@ -79,7 +81,7 @@ class PretrainedBackbone:
         for prefix in ('neck', 'roi_head.bbox_head'):
             if any(target.startswith(f'{prefix}.') for target in filled):
                 part = model.get_submodule(prefix)
-                # What is not in the checkpoint, such as the classifier, follows its own rules.
+                # Tensors that the checkpoint lacks, such as the classifier, are initialized as usual.
                 part.init_weights()
                 parts.append(part)
         state = model.state_dict()
@@ -89,4 +91,6 @@ class PretrainedBackbone:
             for module in part.modules():
                 if isinstance(module, BaseModule):
                     module.is_init = True
-        print_log(f'PretrainedBackbone: {len(filled)} tensors of the model come from {self.checkpoint}.', 'current')
+        print_log(
+            f'PretrainedBackbone: {len(filled)} tensors of the model are loaded from {self.checkpoint}.', 'current'
+        )

@@ -1,4 +1,4 @@
-"""conv5 of a ResNet as the shared head of a C4 detector, with one more norm."""
+"""conv5 of a ResNet as the shared head of a C4 detector, followed by a norm layer."""
 
 from mmcv.cnn import build_norm_layer
 from mmdet.models.backbones import ResNet
@@ -10,20 +10,20 @@ from mmdecouple.registry import MODELS
 
 @MODELS.register_module()
 class ResLayerExtraNorm(ResLayer):
-    """mmdet's `ResLayer` (module `layer4`) and a norm of its output (module `norm`), which starts afresh.
+    """mmdet's `ResLayer` (module `layer4`) followed by a newly initialized norm of its output (module `norm`).
 
-    Pre-trained networks have features of any scale there; the norm makes them comparable.
+    The scale of these features differs between pre-trained networks; the norm makes them comparable.
 
     Args:
         depth: Depth of the ResNet.
         stage: Index of the stage, from 0.
-        style: `pytorch`: the 3 x 3 convolution of a block has the stride, as in all pre-training here; `caffe`: the
-            first 1 x 1.
-        norm_cfg: For all norms, the additional one included.
+        style: `pytorch` for the stride in the 3 x 3 convolution of a block, as in all pre-training of this package;
+            `caffe` for the stride in the first 1 x 1 convolution.
+        norm_cfg: Config of all norms, including the additional one; None for synchronized batch norm.
         norm_eval: Whether batch norms keep their statistics in training.
-        **kwargs: As for mmdet's class: `stride`, `dilation`, `with_cp`, `init_cfg`.
+        **kwargs: Arguments of mmdet's class: `stride`, `dilation`, `with_cp`, `init_cfg`.
 
-    Source: `Res5ROIHeadsExtraNorm` of `facebookresearch/moco detection/train_net.py`.
+    Source: `Res5ROIHeadsExtraNorm` in `facebookresearch/moco` `detection/train_net.py`.
     """
 
     def __init__(
@@ -41,5 +41,5 @@ class ResLayerExtraNorm(ResLayer):
         self.norm = build_norm_layer(norm_cfg, 64 * 2**stage * ResNet.arch_settings[depth][0].expansion)[1]
 
     def forward(self, regions: Tensor) -> Tensor:
-        """Maps of regions on conv4, (N, C, h, w) -> (N, C', h / stride, w / stride)."""
+        """Maps features of regions on conv4 `(N, C, h, w)` to `(N, C', h / stride, w / stride)`."""
         return self.norm(super().forward(regions))

@@ -1,15 +1,18 @@
-"""A table of transfer results: JSON lines to compute with, the same as Markdown to read."""
+"""Table of transfer results, as JSON lines for programs and as Markdown for readers."""
 
 import json
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from mmdecouple.runs.locks import alone
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 
-# COCO's AP by object size is in the JSON alone.
+# COCO's AP by object size is listed in the JSON lines only.
 _BY_SIZE = ('_s', '_m', '_l')
 _FACTS = (
     'checkpoint',
@@ -24,18 +27,18 @@ _FACTS = (
     'sha256',
     'date',
 )
-# Rows that are alike in all of these are seeds of one experiment.
+# Rows with equal values of all these keys are seeds of one experiment.
 _SAME = ('method', 'sha256', 'pretraining', 'role', 'arch', 'batch', 'precision', 'options', 'config')
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    """All rows of a table; none when the file does not exist.
+    """Returns all rows of a table; an empty list if the file does not exist.
 
     Args:
         path: File of JSON lines.
 
     Raises:
-        ValueError: A line is no JSON.
+        UserError: A line is not JSON.
     """
     path, rows = Path(path), []
     if not path.is_file():
@@ -49,26 +52,29 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 
 def find_row(path: str | Path, identity: str) -> dict[str, Any] | None:
-    """The row of a run that was finished before, or None.
+    """Returns the row of a finished run; None if the table has no such row.
 
     Args:
         path: File of JSON lines.
-        identity: Its key `identity`.
+        identity: Identity of the run.
     """
     return next((row for row in read_rows(path) if row['identity'] == identity), None)
 
 
 def append_row(path: str | Path, row: dict[str, Any]) -> None:
-    """Adds a row, unless the table has one of the same identity, and writes the Markdown table beside it.
+    """Adds a row, unless the table has a row with the same identity, and writes the Markdown table.
 
-    Both files are replaced as a whole; several processes may write to one table.
+    Both files are replaced atomically, and several processes may write to one table.
 
     Args:
-        path: File of JSON lines; `.md` takes the place of its suffix for the Markdown.
+        path: File of JSON lines; the Markdown file has the suffix `.md` instead.
         row: JSON-able, with `identity`, `task` and `metrics` (name -> number).
+
+    Raises:
+        UserError: Another process writes to the table, or a line of the file is not JSON.
     """
     path = Path(path)
-    with alone(path.with_suffix('.lock'), busy=f'{path} is being written by another process.'):
+    with alone(path.with_suffix('.lock'), busy=f'{path} is being written by another process; wait for it.'):
         rows = read_rows(path)
         if all(other['identity'] != row['identity'] for other in rows):
             rows.append(row)
@@ -77,9 +83,12 @@ def append_row(path: str | Path, row: dict[str, Any]) -> None:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """One table for each task, its metrics first; rows keep their order.
+    """Returns one Markdown table per task, with the metrics in the first columns.
 
-    Rows that differ in seed alone are followed by one of their means and standard deviations (n - 1).
+    Rows that differ only in their seed are followed by a row of means and sample standard deviations (n - 1).
+
+    Args:
+        rows: Rows of the table, whose order is kept within an experiment.
     """
     text = '# Transfer results\n'
     for task in dict.fromkeys(row['task'] for row in rows):
@@ -102,12 +111,31 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return text
 
 
+def print_row(row: dict[str, Any], console: Console, folder: Path) -> None:
+    """Prints the metrics of a row.
+
+    Args:
+        row: Row of the table.
+        console: Console of the output.
+        folder: Folder of the table.
+    """
+    table = Table(title=f'{row["method"]} ({row["role"]}) on {row["task"]}', title_justify='left')
+    table.add_column('metric')
+    table.add_column('value', justify='right')
+    for name, value in row['metrics'].items():
+        table.add_row(name, f'{value:.4g}')
+    console.print(table)
+    if not row['metrics']:
+        console.print('The evaluator returned no metrics: no prediction reached its threshold.')
+    console.print(f'row {row["identity"]} of {folder / "results.md"}', highlight=False, soft_wrap=True)
+
+
 def _line(row: dict[str, Any], numbers: list[str], facts: list[str]) -> str:
     return f'| {" | ".join([str(row.get("method", "")), *numbers, *facts])} |\n'
 
 
 def _fact(row: dict[str, Any], name: str) -> str:
-    """A cell: the options as `KEY=VALUE`, the digest by its first digits."""
+    """Returns the text of a cell, with options as `KEY=VALUE` and the first digits of a digest."""
     value = row.get(name, '')
     if isinstance(value, dict):
         value = ' '.join(f'{key}={one}' for key, one in value.items())

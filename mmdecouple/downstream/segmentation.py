@@ -1,4 +1,4 @@
-"""Parts of segmentors and their data; the one module here that imports mmseg."""
+"""Modules of segmentors and their data; the only module of this package that imports mmseg."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,25 +12,25 @@ from mmdecouple.registry import DATASETS, MODELS
 
 @DATASETS.register_module()
 class MappedImages(BaseSegDataset):
-    """mmseg's `BaseSegDataset` of the images whose map exists.
+    """mmseg's `BaseSegDataset`, restricted to images whose label map exists.
 
     Args: see mmseg's class.
     """
 
     def load_data_list(self) -> list[dict]:
-        """The records that have a map."""
+        """Returns the records with a label map."""
         return [record for record in super().load_data_list() if Path(record['seg_map_path']).is_file()]
 
 
 @MODELS.register_module()
 class NormedLinearHead(BaseDecodeHead):
-    """A batch norm and a 1 x 1 convolution on frozen features.
+    """Head of a batch norm and a 1 x 1 convolution on frozen features.
 
     Args:
-        in_channels: Channels C of the map that is read.
-        **kwargs: As for mmseg's class: `in_index`, `num_classes`, `norm_cfg`, `loss_decode`, ...
+        in_channels: Channels C of the selected map.
+        **kwargs: Arguments of mmseg's class: `in_index`, `num_classes`, `norm_cfg`, `loss_decode`, ...
 
-    Source: `BNHead` of `facebookresearch/dinov2 dinov2/eval/segmentation`.
+    Source: `BNHead` in `facebookresearch/dinov2` `dinov2/eval/segmentation`.
     """
 
     def __init__(self, in_channels: int, **kwargs) -> None:
@@ -38,5 +38,5 @@ class NormedLinearHead(BaseDecodeHead):
         self.bn = nn.SyncBatchNorm(in_channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps of the backbone, the chosen one (B, C, h, w) -> scores of the classes (B, K, h, w)."""
+        """Returns class scores `(B, K, h, w)` of the selected map `(B, C, h, w)` of the backbone."""
         return self.cls_seg(self.bn(self._transform_inputs(inputs)))

@@ -1,4 +1,4 @@
-"""Small runs of a task: seconds or minutes of training on small data instead of the protocol."""
+"""Smoke runs of a task: seconds or minutes of training on small data instead of the protocol."""
 
 from collections.abc import Iterator
 
@@ -17,12 +17,12 @@ _NARROW = 64
 
 
 def shrink(config: Config, smoke: str) -> None:
-    """Lays the data and the loop of a smoke run over the config of a task, and takes few regions of an image.
+    """Replaces the data and the loop in the config of a task with those of a smoke run, with few regions per image.
 
-    `overfit` moreover makes the heads narrow and learns at a high rate.
+    `overfit` also uses narrow heads and a high learning rate.
 
     Args:
-        config: Changed in place.
+        config: Config of the task, changed in place.
         smoke: Key of `SMOKES`.
     """
     model, detects = config.model, 'roi_head' in config.model
@@ -54,7 +54,7 @@ def shrink(config: Config, smoke: str) -> None:
 
 
 def _heads(model: ConfigDict) -> Iterator[ConfigDict]:
-    """All heads that know the number of classes."""
+    """Yields the configs of all heads that depend on the number of classes."""
     parts = [model.get(name) for name in ('decode_head', 'auxiliary_head')]
     parts += [model.get('roi_head', {}).get(name) for name in ('bbox_head', 'mask_head')]
     for part in parts:
@@ -62,7 +62,7 @@ def _heads(model: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def _take_few_regions(model: ConfigDict, count: int) -> None:
-    """So few that a CPU takes seconds, not minutes, for an iteration or an image."""
+    """Reduces the number of regions, so that a CPU takes seconds instead of minutes per iteration or image."""
     model.train_cfg.rpn_proposal.max_per_img = 100
     stages = model.train_cfg.rcnn
     for stage in stages if isinstance(stages, list) else [stages]:
@@ -72,7 +72,7 @@ def _take_few_regions(model: ConfigDict, count: int) -> None:
 
 
 def _narrow(model: ConfigDict) -> None:
-    """Heads of few channels, above the pyramid of a detector too; conv5 of a C4 detector sees small regions."""
+    """Reduces the channels of heads and pyramid, and the size of the regions of conv5 in a C4 detector."""
     neck = model.get('neck') or []
     roi = model.get('roi_head', {})
     if 'shared_head' in roi:

@@ -1,4 +1,4 @@
-"""The pyramid on a plain ViT, against the backbone below it and the detector above it."""
+"""Checks the strides of a pyramid on a plain ViT against those of backbone and detector."""
 
 from torch import nn
 
@@ -8,13 +8,13 @@ from .vit_pyramid import ViTPyramid
 
 
 def check_strides(model: nn.Module) -> None:
-    """Makes sure that anchors and regions are laid on the strides that the maps have.
+    """Checks that anchors and regions use the strides of the maps.
 
     Args:
-        model: Detector or segmentor; one without a `ViTPyramid` passes.
+        model: Detector or segmentor; a model without a `ViTPyramid` is not checked.
 
     Raises:
-        ValueError: The backbone has another patch than the pyramid, or anchors or regions other strides.
+        UserError: Pyramid and backbone have different patches, or anchors or regions have other strides than the maps.
     """
     neck = getattr(model, 'neck', None)
     pyramid = next((part for part in neck.modules() if isinstance(part, ViTPyramid)), None) if neck else None
@@ -23,10 +23,10 @@ def check_strides(model: nn.Module) -> None:
     if model.backbone.stride != pyramid.patch_size:
         raise UserError(
             f'PretrainedBackbone: the backbone has a patch of {model.backbone.stride} pixels and its '
-            f'pyramid is for one of {pyramid.patch_size}; give both the same (config keys '
+            f'pyramid is for a patch of {pyramid.patch_size}; set both to the same value (config keys '
             'model.backbone.patch_size and patch_size of the ViTPyramid in model.neck).'
         )
-    for name, strides in _laid_out(model):
+    for name, strides in _used_strides(model):
         if tuple(strides[:4]) != pyramid.strides:
             raise UserError(
                 f'PretrainedBackbone: {name} has strides {tuple(strides)}, but the maps of the pyramid '
@@ -34,7 +34,7 @@ def check_strides(model: nn.Module) -> None:
             )
 
 
-def _laid_out(model: nn.Module) -> list[tuple[str, list[int]]]:
+def _used_strides(model: nn.Module) -> list[tuple[str, list[int]]]:
     found = []
     if hasattr(model, 'rpn_head'):
         found.append(

@@ -1,4 +1,4 @@
-"""The downstream tasks: their configs, their data, and whether both are there."""
+"""Downstream tasks: their configs and data, and checks of both."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from .smoke import SMOKES, shrink
 
 _COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
 _LISTS = (
-    f'{_COCO}; the lists of few images are made by python tools/dataset_tools/coco_subset.py data/coco '
+    f'{_COCO}; the lists of few images are written by python tools/dataset_tools/coco_subset.py data/coco '
     '--percent 1 5 10 --seed 0'
 )
 _VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
 _VOC_SEG = 'VOC 2012 with JPEGImages/, SegmentationClass/, SegmentationClassAug/ and ImageSets/Segmentation/'
 _ADE = 'ADEChallengeData2016 with images/ and annotations/'
-_CITY = 'Cityscapes with leftImg8bit/ and gtFine/, whose maps of train ids are made by cityscapesscripts'
+_CITY = 'Cityscapes with leftImg8bit/ and gtFine/, whose maps of train ids are written by cityscapesscripts'
 
 
 @dataclass(frozen=True)
 class Task:
-    """One row of the table of tasks.
+    """Downstream task.
 
     Attributes:
-        config: Its file below `configs/downstream`.
+        config: Config file below `configs/downstream`, without suffix.
         network: Kind of backbone, `ResNet` or `ViT`.
-        data: What the data folder is, for messages.
+        data: Description of the data folder, for messages.
     """
 
     config: str
@@ -41,11 +41,11 @@ class Task:
 
     @property
     def arch(self) -> str:
-        """The protocol's network, a key of `ARCHS`."""
+        """Network of the protocol, a key of `ARCHS`."""
         return dict(ResNet='resnet50', ViT='vit-s16')[self.network]
 
     def fits(self, arch: Arch) -> bool:
-        """Whether it can be built on a network."""
+        """Returns whether the task can be built on a network."""
         return arch.network == self.network and ('-c4_' not in self.config or arch.has_conv5)
 
 
@@ -66,7 +66,7 @@ TASKS = {
 
 
 def config_name(task: str) -> str:
-    """Config of a task in the form that `load_config` takes.
+    """Returns the config of a task in the form that `load_config` accepts.
 
     Args:
         task: Key of `TASKS`.
@@ -75,13 +75,13 @@ def config_name(task: str) -> str:
 
 
 def task_config(task: str, smoke: str | None = None, arch: str | None = None, seed: int = 0) -> Config:
-    """Config of a task.
+    """Returns the config of a task.
 
     Args:
         task: Key of `TASKS`.
-        smoke: None for the protocol, or a key of `SMOKES`.
-        arch: Key of `ARCHS` in the place of the protocol's network.
-        seed: Of the run; it chooses the list of a task with few images, too.
+        smoke: Key of `SMOKES`; None for the protocol.
+        arch: Key of `ARCHS`; None for the network of the protocol.
+        seed: Seed of the run, which also selects the list of images of a task with few images.
     """
     config = load_config(config_name(task))
     if arch is not None and arch != TASKS[task].arch:
@@ -95,17 +95,17 @@ def task_config(task: str, smoke: str | None = None, arch: str | None = None, se
 
 
 def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = False) -> None:
-    """Refuses a network that a task is not to be built on, with what would fit.
+    """Checks that a task can be built on the network of a checkpoint.
 
     Args:
-        found: What `reading.architecture` says of the checkpoint.
+        found: Description of the network, see `mmdecouple.weights.pretrained.architecture`.
         task: Key of `TASKS`.
-        arch: Key of `ARCHS`, or None for the protocol's network.
-        where: What to call the checkpoint in messages.
-        own: Whether the user builds a network of his own by options; then its kind alone is checked.
+        arch: Key of `ARCHS`; None for the network of the protocol.
+        where: Name of the checkpoint in messages.
+        own: Whether options define the network; then only its kind is checked.
 
     Raises:
-        ValueError: It is another network.
+        UserError: The network differs; the message names tasks or options that fit.
     """
     row = TASKS[task]
     wanted = ARCHS[arch or row.arch]
@@ -115,28 +115,28 @@ def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = 
     name = next((name for name, other in ARCHS.items() if other.architecture == found), None)
     if name is None:
         raise UserError(
-            f'transfer: {where} holds a {found}, on which {task} cannot be built (option --arch has '
-            f'{", ".join(ARCHS)}).'
+            f'transfer: {where} holds a {found}, on which {task} cannot be built; choose one of the networks '
+            f'{", ".join(ARCHS)} (--arch).'
         )
     if row.fits(ARCHS[name]):
         raise UserError(
-            f'transfer: {where} holds a {found}, but {task} is to be built on a {wanted.architecture}; '
-            f'give {"--arch " + name if name != row.arch else "no --arch"}.'
+            f'transfer: {where} holds a {found}, but {task} is built on a {wanted.architecture}; '
+            f'{"use --arch " + name if name != row.arch else "omit --arch"}.'
         )
     fitting = [other for other, one in TASKS.items() if one.fits(ARCHS[name])]
     option = '' if name == TASKS[fitting[0]].arch else f' with --arch {name}'
     raise UserError(
-        f'transfer: {where} holds a {found}, which {task} cannot be built on; tasks that fit{option}: '
+        f'transfer: {where} holds a {found}, on which {task} cannot be built; tasks that fit{option}: '
         f'{", ".join(fitting)}.'
     )
 
 
 def set_data_root(config: Config, root: str) -> None:
-    """Puts another folder in the place of the data root, in the data sets and in what the evaluators read.
+    """Replaces the data root in the data sets and in the files of the evaluators.
 
     Args:
-        config: Changed in place.
-        root: The folder.
+        config: Config of a task, changed in place.
+        root: The new folder.
     """
     for split in ('train', 'val', 'test'):
         for _, dataset in _datasets(config, split):
@@ -148,23 +148,25 @@ def set_data_root(config: Config, root: str) -> None:
 
 
 def check_data(config: Config, task: str, smoke: str | None = None) -> None:
-    """Makes sure that all annotation files and image folders of a config exist.
+    """Checks that all annotation files and image folders of a config exist.
 
     Args:
         config: Config of the task.
         task: Key of `TASKS`.
-        smoke: As for `task_config`.
+        smoke: See `task_config`.
 
     Raises:
-        FileNotFoundError: The first that is missing, with what to do.
+        MissingFile: A file or folder is missing.
     """
     data = SMOKES[smoke] if smoke else TASKS[task].data
     for split in ('train', 'val', 'test'):
         for key, dataset in _datasets(config, split):
             root = Path(dataset.data_root)
-            remedy = f'expected is {data}; put it there or give its place with --data-root'
+            remedy = f'expected: {data}; create it there, or set its path with --data-root'
             if not root.is_dir():
-                raise MissingFile(f'{task}: there is no data folder {root} (config key {key}.data_root); {remedy}.')
+                raise MissingFile(
+                    f'{task}: the data folder {root} does not exist (config key {key}.data_root); {remedy}.'
+                )
             needed = [dataset.get('ann_file') or '', *dataset.get('data_prefix', {}).values()]
             missing = next((root / name for name in needed if name and not (root / name).exists()), None)
             if missing is not None:
@@ -174,13 +176,13 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
 
 
 def check_annotations(config: Config) -> None:
-    """Reads every COCO-format annotation file of a config: where ids repeat, mmdet trains and scores without an error.
+    """Checks every annotation file in COCO's format, because mmdet trains and scores repeated ids without an error.
 
     Args:
         config: Config of a task whose files exist.
 
     Raises:
-        ValueError: A record is wrong, or two have one id.
+        UserError: A record is invalid, or two records have the same id.
     """
     data = [dataset for split in ('train', 'val', 'test') for _, dataset in _datasets(config, split)]
     for path in dict.fromkeys(str(Path(each.data_root) / (each.get('ann_file') or '')) for each in data):
@@ -189,18 +191,18 @@ def check_annotations(config: Config) -> None:
 
 
 def use_faster_coco_eval(config: Config) -> None:
-    """Lets mmdet's `FasterCocoMetric` take the place of `CocoMetric`; other evaluators stay.
+    """Replaces `CocoMetric` with mmdet's `FasterCocoMetric`; other evaluators are not changed.
 
     Args:
-        config: Changed in place.
+        config: Config of a task, changed in place.
 
     Raises:
-        ModuleNotFoundError: The package `faster-coco-eval` is not installed.
+        WrongInstallation: The package `faster-coco-eval` is not installed.
     """
     if find_spec('faster_coco_eval') is None:
         raise WrongInstallation(
             'transfer: faster-coco-eval is not installed; run pip install faster-coco-eval, or '
-            'leave out --faster-coco-eval (the results are the same).'
+            'omit --faster-coco-eval (the results are the same).'
         )
     for split in ('val', 'test'):
         evaluator = config[f'{split}_evaluator'] or {}
@@ -209,7 +211,7 @@ def use_faster_coco_eval(config: Config) -> None:
 
 
 def _datasets(config: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
-    """Config keys and configs of the data sets with files of their own, inside those that wrap them."""
+    """Yields config keys and configs of the data sets with files, including those inside wrappers."""
     loader = config[f'{split}_dataloader']
     waiting = [(f'{split}_dataloader.dataset', loader.dataset)] if loader else []
     while waiting:

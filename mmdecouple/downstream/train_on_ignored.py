@@ -1,4 +1,4 @@
-"""Training on objects that a data set marks as difficult."""
+"""Transform for training on objects that a data set marks as difficult."""
 
 from mmcv.transforms import BaseTransform
 
@@ -7,13 +7,13 @@ from mmdecouple.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class TrainOnIgnored(BaseTransform):
-    """Clears the mark that makes mmdet ignore an object; stands after `LoadAnnotations`, in training alone.
+    """Clears the flag with which mmdet ignores an object; used after `LoadAnnotations`, in training only.
 
-    VOC's difficult objects bear it. With mmdet's detectors of two stages, whose assigners have `ignore_iof_thr=-1`,
-    a proposal on such an object is trained as background; detectron2 trains it as the object it is.
+    VOC's difficult objects have this flag. Two-stage detectors of mmdet, whose assigners have `ignore_iof_thr=-1`,
+    train a proposal on such an object as background, while detectron2 trains it as the object.
     """
 
     def transform(self, results: dict) -> dict:
-        """Sets `gt_ignore_flags` (N,) to False."""
+        """Sets `gt_ignore_flags` `(N,)` to False."""
         results['gt_ignore_flags'][:] = False
         return results

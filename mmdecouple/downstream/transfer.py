@@ -1,4 +1,4 @@
-"""From a pre-trained checkpoint to a row of the table of results."""
+"""Transfer of a pre-trained checkpoint to a downstream task, up to a row of the table of results."""
 
 import json
 import os
@@ -46,28 +46,28 @@ _CONFIG, _METRICS = 'transfer_config.py', 'metrics.json'
 
 @dataclass
 class Transfer:
-    """One checkpoint on one task: prepared and checked by `prepare`, carried out by `run`.
+    """Transfer of one checkpoint to one task, which `prepare` checks and `run` executes.
 
     Args:
-        checkpoint: Pre-trained weights, a local file.
+        checkpoint: Local file of pre-trained weights.
         task: Key of `TASKS`.
-        smoke: None for the protocol, or a key of `SMOKES`.
-        arch: Network in the place of the protocol's, a key of `ARCHS`.
-        method: What the table calls the method of a checkpoint that does not tell.
-        role: `student`, `teacher`, or `auto` for what the method's authors transfer.
-        data_root: Folder in the place of the config's; None keeps that.
+        smoke: Key of `SMOKES`; None for the protocol.
+        arch: Key of `ARCHS`; None for the network of the protocol.
+        method: Name of the method in the table; None for the method recorded in the checkpoint.
+        role: `student`, `teacher`, or `auto` for the network that the authors of the method transfer.
+        data_root: Data folder; None for that of the config.
         options: Overrides of the config with dotted keys.
-        seed: Of the run.
+        seed: Seed of the run.
         launcher: `none`, `pytorch` or `slurm`.
-        gpus: Number of processes; the total batch stays that of the protocol.
-        partition: Of Slurm.
-        work_dir: Folder of the run; None gives one of its own below `root`.
+        gpus: Number of processes, among which the total batch of the protocol is divided.
+        partition: Partition of Slurm.
+        work_dir: Folder of the run; None for a separate folder below `root`.
         root: Folder of all runs, with the table `results.jsonl` and `results.md`.
         device: `auto`, `cpu` or `cuda`.
-        precision: `bf16`, `fp16` or `fp32` for training; None keeps the protocol's. Tests are always in fp32.
-        faster_coco_eval: Whether COCO is scored by the package of this name, with the same results.
-        allow_pickle: Whether to trust the checkpoint and unpickle whatever it holds.
-        command: What the user typed, for the table.
+        precision: `bf16`, `fp16` or `fp32` for training; None for that of the protocol. Tests always use fp32.
+        faster_coco_eval: Whether to score COCO with the package of this name, with the same results.
+        allow_pickle: Whether to trust the checkpoint and unpickle all of its content.
+        command: Command line of the user, for the table.
     """
 
     checkpoint: str
@@ -91,15 +91,16 @@ class Transfer:
     command: Sequence[str] = ()
 
     def prepare(self) -> None:
-        """Reads everything and checks that it fits, before any device is used.
+        """Reads checkpoint and config and checks them, before any device is used.
 
         Raises:
-            FileNotFoundError: The checkpoint, the data folder or a part of it is missing.
-            ValueError: The checkpoint is of another architecture, or the batch cannot be shared out.
+            MissingFile: The checkpoint, the data folder or a part of it is missing.
+            UserError: The checkpoint has another architecture, the config is invalid, or the batch cannot be divided
+                among the processes.
         """
         self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
         if self.smoke == 'overfit' and self.data_root is not None:
-            raise UserError('transfer: --smoke overfit draws its scenes and takes no --data-root.')
+            raise UserError('transfer: --smoke overfit renders its own scenes; omit --data-root.')
         self.own = any(key.startswith('model.backbone') for key in self.options)
         check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), self.own)
         self.config = task_config(self.task, self.smoke, self.arch, self.seed)
@@ -118,7 +119,7 @@ class Transfer:
         self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': scaled})
         if self.precision is not None:
             self.config.optim_wrapper.update(type='mmdecouple.PrecisionOptimWrapper', precision=self.precision)
-        self._share_out_batch()
+        self._divide_batch()
         self._check_weights()
         facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]
         self.identity = digest_of(facts)[:12]
@@ -130,24 +131,22 @@ class Transfer:
         self.table = Path(self.root) / 'results.jsonl'
 
     def run(self) -> dict[str, Any]:
-        """Trains, tests and adds the row; what an earlier start finished is not repeated.
+        """Trains, tests and adds the row; finished parts of an earlier start are not repeated.
 
         Returns:
             The row.
 
         Raises:
-            RuntimeError: Training or testing failed, or another process is at work in the folder.
-            ValueError: The folder holds another run, or an annotation file cannot be used.
+            UserError: Training or testing failed, another process uses the folder, the folder holds another run, or an
+                annotation file is invalid.
         """
         if (row := find_row(self.table, self.identity)) is not None:
             return row
         with alone(
-            self.folder / '.lock',
-            f'transfer: another process is at work in {self.folder}; wait for it, or end it.',
-            wait=0,
+            self.folder / '.lock', f'transfer: another process uses {self.folder}; wait for it, or end it.', wait=0
         ) as lock:
             stamp = Stamp(self.folder, self.identity)
-            stamp.claim('give another --work-dir')
+            stamp.claim('choose another --work-dir')
             if self.smoke == 'overfit' and not (self.folder / 'scenes').is_dir():
                 export(self.folder / 'scenes', SceneSpec(size=SIDE), dict(train=8, val=1))
             self.config.dump(self.folder / _CONFIG)
@@ -168,14 +167,14 @@ class Transfer:
             model = MODELS.build(self.config.model)
         PretrainedBackbone(self.checkpoint, self.role, self.allow_pickle).check(model)
 
-    def _share_out_batch(self) -> None:
-        """The protocol's total batch over the processes, unless an option says another batch."""
+    def _divide_batch(self) -> None:
+        """Divides the total batch of the protocol among the processes, unless an option sets the batch size."""
         total, key = self.config.auto_scale_lr.base_batch_size, 'train_dataloader.batch_size'
         if key not in self.options:
             if total % self.gpus:
                 raise UserError(
-                    f'transfer: a total batch of {total} cannot be shared out over {self.gpus} processes; '
-                    f'take another --gpus, or set --cfg-options {key} (the learning rate follows).'
+                    f'transfer: a total batch of {total} cannot be divided among {self.gpus} processes; '
+                    f'choose another --gpus, or set --cfg-options {key} (the learning rate follows).'
                 )
             self.config.merge_from_dict({key: total // self.gpus})
         self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
@@ -184,7 +183,7 @@ class Transfer:
         return self.folder / Path((self.folder / 'last_checkpoint').read_text().strip()).name
 
     def _call(self, program: str, arguments: list[str], lock: IO) -> None:
-        """Trains or tests; the lock is handed on, so that it lasts as long as any of the processes."""
+        """Trains or tests; the processes inherit the lock, which is held until the last of them has ended."""
         config, folder = str(self.folder / _CONFIG), str(self.folder)
         command = launch_command(
             f'mmdecouple.runs.{program}',
@@ -195,12 +194,12 @@ class Transfer:
             f'transfer-{self.task}',
         )
         code = subprocess.run(command, pass_fds=[lock.fileno()]).returncode
-        # mmengine's runner has written its own state, such as `load_from`, under the same name.
+        # mmengine's runner has overwritten this file, with its own state such as `load_from`.
         self.config.dump(config)
         if code:
             raise UserError(
-                f'transfer: the {program}ing ended with exit code {code}; its log is in {folder}. The same '
-                'command goes on from the last checkpoint.'
+                f'transfer: the {program}ing ended with exit code {code}; see the log in {folder}; the same '
+                'command continues from the last checkpoint.'
             )
 
     def _row(self, last: Path, seconds: float) -> dict[str, Any]:
@@ -227,7 +226,7 @@ class Transfer:
         )
 
     def _relative(self, path: Path) -> str:
-        """From the folder of the table, which may be moved together with its runs."""
+        """Returns a path relative to the folder of the table, which may be moved together with its runs."""
         return os.path.relpath(path, self.root)
 
 
@@ -236,7 +235,7 @@ def _is_metric(key: str, value: Any) -> bool:
 
 
 def _without_paths(config: Config) -> str:
-    """A config as text, without the place of the checkpoint, whose digest counts."""
+    """Returns a config as text, without the path of the checkpoint, which is identified by its digest."""
     content = config.to_dict()
     content['model']['init_cfg'].pop('checkpoint')
     return json.dumps(content, sort_keys=True, default=str)

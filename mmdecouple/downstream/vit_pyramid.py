@@ -1,4 +1,4 @@
-"""Four maps of one stride made a pyramid, for a plain vision transformer."""
+"""Feature pyramid from four maps of one stride, for a plain vision transformer."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,22 @@ _PATCHES = (8, 16)
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """Maps of the stride of the patch -> strides 4, 8, 16 and 32.
+    """Converts four maps with the stride of the patch to strides 4, 8, 16 and 32.
 
-    For a patch of 16 pixels the levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling by 2; for
-    one of 8 pixels deconv, identity and max-pooling by 2 and by 4. Each deconvolution is 2 x 2 with stride 2. mmseg
-    takes it as its neck; mmdet takes `[ViTPyramid, FPN]`.
+    For a patch of 16 pixels, the levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling by 2; for a
+    patch of 8 pixels, they are deconv, identity and max-pooling by 2 and by 4. Each deconvolution is 2 x 2 with
+    stride 2. It is the neck in mmseg, and part of the neck `[ViTPyramid, FPN]` in mmdet.
 
     Args:
-        in_channels: Channels C of each of the four maps; they stay as many.
-        patch_size: Of the backbone, 8 or 16.
-        norm_cfg: Norm between the two deconvolutions.
-        init_cfg: mmengine's weight initialization; None keeps torch's, as iBOT does.
+        in_channels: Channels C of each map, before and after.
+        patch_size: Patch of the backbone in pixels, 8 or 16.
+        norm_cfg: Config of the norm between the two deconvolutions; None for synchronized batch norm.
+        init_cfg: Weight initialization of mmengine; None for that of torch, as in iBOT.
 
     Raises:
-        ValueError: For another size of the patch.
+        UserError: `patch_size` is neither 8 nor 16.
 
-    Source: `fpn1` to `fpn4` of the backbones in `bytedance/ibot evaluation/`; mmseg's `Feature2Pyramid` has the
+    Source: `fpn1` to `fpn4` of the backbones in `bytedance/ibot` `evaluation/`; mmseg's `Feature2Pyramid` has the
         operations of patch 16.
     """
 
@@ -62,14 +62,20 @@ class ViTPyramid(BaseModule):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Four maps (B, C, h, w) -> four of strides 4, 8, 16 and 32; for patch 16 the third one is (B, C, h, w).
+        """Converts the maps.
+
+        Args:
+            maps: Four maps `(B, C, h, w)` with the stride of the patch.
+
+        Returns:
+            Four maps with strides 4, 8, 16 and 32.
 
         Raises:
-            ValueError: If there are not four maps.
+            UserError: The number of maps is not four.
         """
         if len(maps) != len(self.levels):
             raise UserError(
-                f'ViTPyramid: needs four maps, got {len(maps)}; name four blocks in the config key '
+                f'ViTPyramid: expected four maps, got {len(maps)}; name four blocks in the config key '
                 'model.backbone.out_indices.'
             )
         return tuple(level(x) for level, x in zip(self.levels, maps))

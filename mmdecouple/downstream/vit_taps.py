@@ -1,4 +1,4 @@
-"""The plain vision transformer as backbone of a detector or a segmentor: feature maps of some of its blocks."""
+"""Plain vision transformer as backbone of a detector or a segmentor, which returns maps of selected blocks."""
 
 from collections.abc import Sequence
 
@@ -14,24 +14,25 @@ _TAP_NORMS = ('none', 'shared')
 
 @MODELS.register_module()
 class PlainViT(DenseViT):
-    """Maps of the patch tokens after some blocks, all of the stride of the patch; the class token is left out.
+    """Returns maps of the patch tokens after selected blocks, all with the stride of the patch.
 
-    Attention is global in every block. Positions are resized (bicubic) from those of the checkpoint to `img_size` when
-    weights are loaded, and from `img_size` to each batch; iBOT's code does the latter by a scale factor with 0.1 added,
-    which samples up to a tenth of a token elsewhere. An image that the patch does not divide is padded with zeros, to
-    the right and below.
+    Attention is global in every block. Position embeddings are resized (bicubic) from the grid of the checkpoint to
+    `img_size` when weights are loaded, and from `img_size` to each batch. iBOT's code resizes to the batch with a scale
+    factor that is increased by 0.1, which shifts the samples by up to a tenth of a token. An image that does not divide
+    into patches is padded with zeros on the right and at the bottom.
 
     Args:
-        out_indices: Blocks to give, from 0, ascending.
-        tap_norm: `none`: blocks as they are (iBOT on COCO); `shared`: the final norm of pre-training on each of them
-            (iBOT on ADE20K).
-        frozen: Whether it stays as it is: in evaluation mode and without gradients, for linear heads on its features.
-        **kwargs: As for `DenseViT`: `arch`, `img_size` (height, width), `patch_size`, `drop_path_rate`, `with_cp`, ...
+        out_indices: Ascending indices of the returned blocks, from 0.
+        tap_norm: `none` for the plain outputs of the blocks (iBOT on COCO); `shared` for the final norm of pre-training
+            on each output (iBOT on ADE20K).
+        frozen: Whether the backbone is in evaluation mode without gradients, for linear heads on its features.
+        **kwargs: Arguments of `DenseViT`: `arch`, `img_size` (height, width), `patch_size`, `drop_path_rate`,
+            `with_cp`, ...
 
     Raises:
-        ValueError: For an unknown `tap_norm`, or blocks that are not ascending indices of the ViT's blocks.
+        UserError: `tap_norm` is unknown, or `out_indices` are not ascending indices of the blocks.
 
-    Source: `mmcv_custom/register_backbone.py` in `bytedance/ibot evaluation/object_detection` and
+    Source: `mmcv_custom/register_backbone.py` in `bytedance/ibot` `evaluation/object_detection` and
         `evaluation/semantic_segmentation`.
     """
 
@@ -57,12 +58,12 @@ class PlainViT(DenseViT):
             self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'PlainViT':
-        """Sets the mode; a frozen backbone stays in evaluation mode."""
+        """Sets the mode; a frozen backbone remains in evaluation mode."""
         super().train(mode and not self.frozen)
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalized images (B, 3, H, W) -> one map (B, C, ceil(H / patch), ceil(W / patch)) for each tapped block."""
+        """Returns one map `(B, C, ceil(H / patch), ceil(W / patch))` per selected block of images `(B, 3, H, W)`."""
         height, width = images.shape[-2:]
         tokens, grid = self.tokens(F.pad(images, (0, -width % self.stride, 0, -height % self.stride)))
         outputs = self.blocks(tokens, self.out_indices[-1] + 1)
@@ -72,5 +73,5 @@ class PlainViT(DenseViT):
         return tuple(tap[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous() for tap in taps)
 
     def dense_map(self, images: Tensor) -> Tensor:
-        """The map of the last tapped block, (B, C, h, w)."""
+        """Returns the map of the last selected block, `(B, C, h, w)`."""
         return self(images)[-1]

@@ -1,4 +1,4 @@
-"""Detection on Pascal VOC, scored as detectron2 does."""
+"""Detection metric of Pascal VOC, as in detectron2."""
 
 from mmdet.evaluation import VOCMetric, eval_map
 
@@ -12,15 +12,15 @@ class VOCTenMetric(VOCMetric):
     """Mean over IoU 0.50, 0.55, ..., 0.95 of the 11-point AP of VOC 2007; objects marked as difficult do not count.
 
     mAP = 1/10 sum over t of AP_t, AP_t = mean over classes of 1/11 sum over r in {0, 0.1, ..., 1} of the highest
-    precision at a recall of at least r. Boxes are pixel ranges: a box from x1 to x2 is x2 - x1 + 1 wide. The result
+    precision at a recall of at least r. Boxes are pixel ranges: the width of a box is x2 - x1 + 1. The result
     has `mAP` and `AP50`, `AP55`, ..., `AP95`, in [0, 1] and not rounded.
 
     Args:
         collect_device: `cpu` or `gpu`, for results of several processes.
-        prefix: Before the names; None gives `pascal_voc`.
+        prefix: Prefix of the names; None for `pascal_voc`.
 
-    Source: `detectron2/evaluation/pascal_voc_evaluation.py`, which moreover rounds scores to 3 digits and coordinates
-        to one.
+    Source: `detectron2/evaluation/pascal_voc_evaluation.py`, which also rounds scores to 3 digits and coordinates to
+        one digit.
     """
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
@@ -32,10 +32,14 @@ class VOCTenMetric(VOCMetric):
         )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Scores of all images.
+        """Scores all images.
 
         Args:
-            results: For each image its annotations and, for each class, its detections (N, 5): x1, y1, x2, y2, score.
+            results: For each image, its annotations and, for each class, its detections `(N, 5)`: x1, y1, x2, y2,
+                score.
+
+        Returns:
+            `mAP` and the AP at each threshold, in [0, 1].
         """
         truths, detections = zip(*results)
         scores = {

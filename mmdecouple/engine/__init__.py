@@ -1,4 +1,4 @@
-"""What training adds to mmengine: the runner, hooks, optimizer wrappers and schedules."""
+"""Runner, hooks, optimizer wrappers and schedules that extend mmengine for pre-training."""
 
 from mmdecouple.engine.gradients import CollapsedScale, NonFiniteGradient
 from mmdecouple.engine.hooks import *  # noqa: F403

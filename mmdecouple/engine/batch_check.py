@@ -1,16 +1,16 @@
-"""A learning rate belongs to a batch."""
+"""Check that the learning rate belongs to the batch size of a run."""
 
 from mmengine.runner import Runner
 
 
-def tell_of_unscaled_batch(runner: Runner) -> None:
-    """One warning if a run's batch is not the one that its learning rate is for, and nothing scales the rate.
+def warn_of_unscaled_batch(runner: Runner) -> None:
+    """Logs a warning if the batch size differs from that of the learning rate, and the rate is not scaled.
 
-    The batch is that of one step: images of a loader x processes x accumulated iterations. Configs that do not say
-    which batch they are for (config key auto_scale_lr.base_batch_size) pass.
+    The batch size is that of one step: images per loader x processes x accumulated iterations. Nothing is logged if the
+    config does not set auto_scale_lr.base_batch_size.
 
     Args:
-        runner: Before the first step.
+        runner: Runner before its first step.
     """
     scale = runner.auto_scale_lr or {}
     base = scale.get('base_batch_size')
@@ -22,7 +22,7 @@ def tell_of_unscaled_batch(runner: Runner) -> None:
     if batch != base:
         accumulated = f' x {steps} accumulated iterations' if steps > 1 else ''
         runner.logger.warning(
-            f'A step sees {images} images x {runner.world_size} processes{accumulated} = {batch}, but the learning '
-            f'rate is for {base}: set auto_scale_lr.enable=True, which scales it by {batch / base:g}, or another '
-            'train_dataloader.batch_size.'
+            f'The batch of a step is {images} images x {runner.world_size} processes{accumulated} = {batch}, but the '
+            f'learning rate is for {base}: set auto_scale_lr.enable=True, which scales it by {batch / base:g}, or '
+            'change train_dataloader.batch_size.'
         )

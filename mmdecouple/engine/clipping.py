@@ -1,4 +1,4 @@
-"""Gradient clipping that torch does not have."""
+"""Gradient clipping per tensor."""
 
 from collections.abc import Iterable
 
@@ -7,16 +7,16 @@ import torch
 
 @torch.no_grad()
 def clip_each_tensor_(parameters: Iterable[torch.Tensor], max_norm: float) -> torch.Tensor:
-    """Scales each gradient down to an L2 norm of at most `max_norm`, on its own and in place.
+    """Scales each gradient separately to an L2 norm of at most `max_norm`, in place.
 
-    g <- g * min(1, max_norm / (||g|| + 1e-6)). Nothing waits for the device.
+    g <- g * min(1, max_norm / (||g|| + 1e-6)), without synchronizing with the device.
 
     Args:
-        parameters: Tensors of any shapes; those without a gradient are passed over.
-        max_norm: Largest norm of one tensor's gradient, > 0.
+        parameters: Tensors of any shapes; those without a gradient are skipped.
+        max_norm: Largest norm of the gradient of one tensor, above 0.
 
     Returns:
-        L2 norm of all gradients together before clipping, `()`.
+        L2 norm of all gradients together before clipping, a scalar.
 
     Source: `clip_gradients` of facebookresearch/dino (utils.py), which iBOT uses with 3.0.
     """

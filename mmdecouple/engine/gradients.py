@@ -1,4 +1,4 @@
-"""Gradients are judged before they reach a weight."""
+"""Check of gradients before each optimizer step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mmdecouple.engine.arriving import Arriving
+from mmdecouple.engine.async_copy import AsyncCopy
 from mmdecouple.utils.errors import UserError
 
 _FUSED = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
@@ -15,87 +15,92 @@ _KERNELS = 'fused', 'foreach'
 
 
 class NonFiniteGradient(UserError, FloatingPointError):
-    """A gradient became NaN or infinite, or too large for its norm, while the loss was finite."""
+    """A gradient is NaN or infinite, or its norm overflows, although the loss is finite."""
 
 
 class CollapsedScale(UserError, FloatingPointError):
-    """The loss scale of fp16 fell below 1: gradients are not finite at any scale."""
+    """The loss scale of fp16 is below 1: gradients are not finite at any scale."""
 
 
 class GradientWatch:
-    """Judges the gradients of one optimizer before every step.
+    """Checks before every step that the L2 norm of the gradients of one optimizer is finite in float32.
 
-    They are good if their L2 norm is finite in float32. On the host a bad one raises before the step. On a GPU an
-    optimizer that reads `found_inf` leaves the step out by itself, while the norms travel to the host, where the next
-    `settle` raises: no step waits. For any other optimizer the host waits.
+    On the CPU, an error is raised before the step. On a GPU, an optimizer that reads `found_inf` skips the step on the
+    device, while the norms are copied to the host and checked by the next `settle`, so that no step waits. For any
+    other optimizer, the host waits for the norms.
 
     Attributes:
-        place: Where the run is, for the report; whoever watches the run sets it before each iteration.
-        report: Makes the error from the bad parameters (none if only the norm of all overflows) and their `place`.
-        collapsed: Makes the error from the loss scale and the number of steps left out in a row.
+        place: Position of the run for the report, set before each iteration by the hook that watches the run.
+        report: Creates the error from the parameters whose gradient is not finite (none if only the total norm
+            overflows) and their `place`.
+        collapsed: Creates the error from the loss scale and the number of consecutive skipped steps.
     """
 
     def __init__(self) -> None:
         self.place: Any = None
         self.report: Callable[[list[nn.Parameter], Any], Exception] = _plain_report
         self.collapsed: Callable[[float, int], Exception] = _plain_collapse
-        self._judged: tuple[Sequence[nn.Parameter], Arriving, Any] | None = None
+        self._pending: tuple[Sequence[nn.Parameter], AsyncCopy, Any] | None = None
 
-    # Reading numbers is no work for a compiler: with `compile=True` only the network is compiled.
+    # The check is outside of compiled code: with `compile=True`, only the network is compiled.
     @torch.compiler.disable
     @torch.no_grad()
-    def judge(self, parameters: Sequence[nn.Parameter], device_skips: bool) -> Tensor | None:
-        """Judge the gradients of a step, after the step before it is settled.
+    def check(self, parameters: Sequence[nn.Parameter], device_skips: bool) -> Tensor | None:
+        """Checks the gradients of a step, after the result of the previous step was read.
 
         Args:
-            parameters: Those that have a gradient.
-            device_skips: Whether the optimizer leaves a step out by `found_inf`.
+            parameters: Parameters that have a gradient.
+            device_skips: Whether the optimizer skips a step on the device by `found_inf`.
 
         Returns:
-            1 for bad and 0 for good gradients, on the device, `()`, for the optimizer; None if the host knows that
-            they are good.
+            Scalar on the device for the optimizer, 1 if the gradients are not finite and 0 otherwise; None if the host
+            has already checked that they are finite.
 
         Raises:
-            NonFiniteGradient: Of this step, where the host judges, or of the step before it.
+            NonFiniteGradient: The gradients of the previous step are not finite, or those of this step if the host
+                checks them.
         """
         self.settle()
         if not parameters:
             return None
         norms = torch.stack(torch._foreach_norm([p.grad for p in parameters]))
-        self._judged = parameters, Arriving(norms), self.place
+        self._pending = parameters, AsyncCopy(norms), self.place
         if _on_host(norms) or not device_skips:
             self.settle()
             return None
         return (~torch.linalg.vector_norm(norms).isfinite()).float()
 
     def settle(self) -> None:
-        """Read the verdict on the last step; waits for the device.
+        """Reads the result of the last check, waiting for the device.
 
         Raises:
-            NonFiniteGradient: The device left the step out.
+            NonFiniteGradient: The gradients are not finite, and the device skipped the step.
         """
-        if self._judged is None:
+        if self._pending is None:
             return
-        (parameters, norms, place), self._judged = self._judged, None
+        (parameters, norms, place), self._pending = self._pending, None
         norms = norms.read()
         if not torch.linalg.vector_norm(norms).isfinite():
             raise self.report([p for p, fine in zip(parameters, norms.isfinite()) if not fine], place)
 
 
 def with_gradient(optimizer: Optimizer) -> list[nn.Parameter]:
-    """Parameters of an optimizer that have a gradient."""
+    """Returns the parameters of an optimizer that have a gradient."""
     return [p for group in optimizer.param_groups for p in group['params'] if p.grad is not None]
 
 
 def skips_on_device(optimizer: Optimizer) -> bool:
-    """Whether an optimizer leaves a step out by `found_inf`, without the host: torch's fused ones and SoCo's LARS."""
+    """Returns whether an optimizer skips a step on the device by `found_inf`: torch's fused optimizers and SoCoLARS."""
     return getattr(optimizer, '_step_supports_amp_scaling', False)
 
 
 def use_fused_kernels(optimizer: Optimizer) -> None:
-    """Let torch's optimizers on a GPU run their fused kernels, which read `found_inf`, unless the config says no.
+    """Enables the fused kernels of torch's optimizers on a GPU, unless the config disables them; they read `found_inf`.
 
-    A checkpoint does not bring the kernels of the machine that wrote it: each machine keeps its own choice.
+    The choice is not loaded from checkpoints, as it depends on the machine.
+
+    Args:
+        optimizer: Optimizer, changed in place.
     """
     if not isinstance(optimizer, _FUSED) or 'fused' not in optimizer.defaults:
         return
@@ -130,6 +135,6 @@ def _plain_report(parameters: list[nn.Parameter], place: Any) -> Exception:
 
 def _plain_collapse(scale: float, skips: int) -> Exception:
     return CollapsedScale(
-        f'PrecisionOptimWrapper: {skips} steps in a row were left out as their gradients were not '
-        f'finite, and the loss scale of fp16 fell to {scale:g}; use optim_wrapper.precision=bf16.'
+        f'PrecisionOptimWrapper: {skips} consecutive steps were skipped because their gradients were not finite, and '
+        f'the loss scale of fp16 fell to {scale:g}; use optim_wrapper.precision=bf16.'
     )

@@ -1,4 +1,4 @@
-"""LARS in the form that SoCo uses."""
+"""LARS in the form of SoCo."""
 
 import torch
 from torch import Tensor
@@ -10,26 +10,26 @@ from mmdecouple.utils.settings import Settings
 
 @OPTIMIZERS.register_module()
 class SoCoLARS(Optimizer):
-    """SGD with momentum on gradients rescaled layer by layer.
+    """SGD with momentum on gradients that are rescaled layer by layer.
 
     g <- g + wd w;  g <- trust |w| / (|g| + eps) g;  v <- mu v + g;  w <- w - lr v
 
-    Weight decay enters the gradient before its norm is taken, and the learning rate stays outside of the momentum
-    buffer. mmpretrain's LARS differs in both; with warm-up and a cosine the buffers then drift apart. One-dimensional
-    parameters have neither weight decay nor rescaling.
+    Weight decay is added to the gradient before its norm is computed, and the learning rate is not part of the momentum
+    buffer. mmpretrain's LARS differs in both, so that its updates differ under warm-up and cosine schedules.
+    One-dimensional parameters have neither weight decay nor rescaling.
 
-    As torch's fused optimizers it leaves out a step, without the host, whose attribute `found_inf` is not 0.
+    Like torch's fused optimizers, it skips a step on the device if the attribute `found_inf` is not 0.
 
     Args:
-        params: Parameters, or groups of them.
-        lr: Learning rate, >= 0.
+        params: Parameters or parameter groups.
+        lr: Learning rate, at least 0.
         momentum: mu, in [0, 1).
-        weight_decay: wd, of parameters with two or more dimensions, >= 0.
+        weight_decay: wd, for parameters with two or more dimensions, at least 0.
         trust: Trust coefficient, above 0.
-        eps: Against a division by zero, above 0.
+        eps: Term that avoids division by zero, above 0.
 
     Raises:
-        SettingError: For a value out of range.
+        SettingError: A value is out of range.
 
     Source: `hologerry/SoCo contrast/lars.py` (MIT).
     """
@@ -55,15 +55,22 @@ class SoCoLARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """One update of every parameter that has a gradient."""
+        """Updates every parameter that has a gradient.
+
+        Args:
+            closure: Function that recomputes the loss; None for none.
+
+        Returns:
+            The loss of the closure, or None.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            held = [p for p in group['params'] if p.grad is not None]
+            updated = [p for p in group['params'] if p.grad is not None]
             for wide in (True, False):
-                self._update([p for p in held if (p.ndim > 1) == wide], group, wide)
+                self._update([p for p in updated if (p.ndim > 1) == wide], group, wide)
         return loss
 
     def _update(self, parameters: list[Tensor], group: dict, wide: bool) -> None:

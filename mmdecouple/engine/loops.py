@@ -1,4 +1,4 @@
-"""The training loop that can start and stop inside an epoch."""
+"""Training loop that can start and stop inside an epoch."""
 
 import torch
 from mmengine.runner import EpochBasedTrainLoop
@@ -9,18 +9,19 @@ from mmdecouple.utils.errors import UserError
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """Epochs that continue at the iteration a checkpoint was saved at, with the same samples.
+    """Epoch loop that continues at the iteration of a checkpoint with the same samples.
 
-    A hook that sets ``interrupted`` ends the run after the iteration, without the hooks and the
-    validation that end an epoch.
+    The arguments are those of mmengine's `EpochBasedTrainLoop`.
 
-    Args: see mmengine's ``EpochBasedTrainLoop``.
+    Attributes:
+        interrupted: Set by a hook to end the run after the current iteration, without the hooks and the validation at
+            the end of an epoch.
     """
 
     interrupted = False
 
     def run(self) -> torch.nn.Module:
-        """Trains up to the last epoch or to an interruption."""
+        """Trains until the last epoch or an interruption, and returns the model."""
         self.runner.call_hook('before_train')
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -37,7 +38,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> None:
-        """Trains what is left of the current epoch."""
+        """Trains the remaining iterations of the current epoch."""
         done = self._iterations_done()
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
@@ -55,19 +56,18 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _iterations_done(self) -> int:
-        """Iterations of the current epoch that lie behind a resumed run."""
+        """Returns the number of iterations of the current epoch that a resumed run has already done."""
         length = len(self.dataloader)
         done = self._iter - self._epoch * length
         if not 0 <= done <= length:
             raise UserError(
-                f'Cannot resume at epoch {self._epoch}, iteration {self._iter}: an epoch has '
-                f'{length} iterations now. Resume with the batch size, number of processes and '
-                'data set of the checkpoint, or start anew from its weights (load_from without '
-                'resume).'
+                f'Cannot resume at epoch {self._epoch}, iteration {self._iter}: an epoch has {length} iterations now. '
+                'Resume with the batch size, number of processes and data set of the checkpoint, or start a new run '
+                'from its weights (load_from without resume).'
             )
         if done and not hasattr(self.dataloader.batch_sampler.sampler, 'skip'):
             raise UserError(
-                'Cannot resume inside an epoch: the sampler cannot skip; use '
+                'Cannot resume inside an epoch: the sampler does not support skip(); use '
                 "train_dataloader.sampler=dict(type='EpochSampler')."
             )
         return done

@@ -1,4 +1,4 @@
-"""Which parameters weight decay pulls on, and which learn faster."""
+"""Optimizer constructor with parameter groups for weight decay and learning rates."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from mmdecouple.utils.settings import Settings
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DecayGroupsConstructor:
-    """Two parameter groups for each lr: decayed, then free of weight decay (biases and one-dimensional tensors).
+    """Creates two parameter groups per lr: one with and one without weight decay (biases, one-dimensional tensors).
 
-    The rule looks at names and shapes alone, as DINO's does, so position embedding, class token, mask token and the
-    weight-norm gain, which is `(K, 1)`, are decayed: exempting them would be another recipe. Groups are few because
-    each one is a pass of its own for the optimizer's multi-tensor kernels.
+    As in DINO, the rule depends on names and shapes only, so that weight decay applies to the position embedding, class
+    token, mask token and weight-norm gain `(K, 1)`. The number of groups is small because each group is a separate pass
+    of the optimizer's multi-tensor kernels.
 
     Args:
-        optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
-        paramwise_cfg: None or a dict with these keys. `free`: list; parameters whose name contains an entry are not
-            decayed either. `lr_mult`: dict from a part of names to the factor on the lr of such parameters, > 0.
+        optim_wrapper_cfg: Config of the wrapper, including that of the `optimizer`.
+        paramwise_cfg: None or a dict with the following keys. `free`: list of name parts of further parameters without
+            weight decay. `lr_mult`: dict from name parts to the factor on the lr of these parameters, above 0.
 
     Raises:
-        ValueError: For another key in `paramwise_cfg`, an entry that is in no trainable parameter's name, or a factor
-            that is not positive.
+        SettingError: `paramwise_cfg` has another key, a name part matches no trainable parameter, or a factor is not
+            positive.
 
     Source: `get_params_groups` of facebookresearch/dino (utils.py); `free` is the `skip_list` of OpenDriveLab/maskalign
         (main_pretrain.py); `lr_mult` makes the four groups of `MkuuWaUjinga/leopart src/leopart.py`.
@@ -39,7 +39,7 @@ class DecayGroupsConstructor:
         self._check = Settings(self, 'optim_wrapper.paramwise_cfg')
         for key in paramwise_cfg:
             if key not in ('free', 'lr_mult'):
-                self._check.refuse(key, 'is no key of it; it has free and lr_mult')
+                self._check.refuse(key, 'is not a key of it; it takes free and lr_mult')
         free = paramwise_cfg.get('free', ())
         if not isinstance(free, (list, tuple)):
             self._check.refuse('free', f'must be a list of parts of names, got {shown(free)}')
@@ -50,7 +50,7 @@ class DecayGroupsConstructor:
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Builds the optimizer over the model's trainable parameters, and its wrapper."""
+        """Builds the optimizer of the trainable parameters of a model, and its wrapper."""
         bare = model.module if is_model_wrapper(model) else model
         trained = {name: p for name, p in bare.named_parameters() if p.requires_grad}
         for key, parts in (('free', self.free), ('lr_mult', self.lr_mult)):
@@ -70,7 +70,7 @@ class DecayGroupsConstructor:
             ]
         optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
-        # mmengine's stand-in group for logging: auto_scale_lr passes it over, and the first group has the base lr.
+        # mmengine logs the base lr from this extra group, which auto_scale_lr does not scale; the first group has it.
         wrapper.base_param_settings = None
         return wrapper
 

@@ -1,4 +1,4 @@
-"""Mixed precision on any device; judging, clipping and freezing of gradients."""
+"""Mixed precision on any device; checking, clipping and freezing of gradients."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
-from mmdecouple.engine.arriving import Arriving
+from mmdecouple.engine.async_copy import AsyncCopy
 from mmdecouple.engine.clipping import clip_each_tensor_
 from mmdecouple.engine.gradients import GradientWatch, skips_on_device, use_fused_kernels, with_gradient
 from mmdecouple.registry import OPTIM_WRAPPERS
@@ -17,42 +17,42 @@ from mmdecouple.utils.settings import Settings
 
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
 _CLIPPINGS = dict(norm='max_norm', value='clip_value', tensor='max_norm')
-# Below it the scaled loss is smaller than the loss: gradients overflow whatever the scale.
-_LEAST_SCALE = 1.0
+# At a smaller scale the scaled loss is smaller than the loss itself, so that no scale avoids the overflow.
+_MIN_SCALE = 1.0
 
 
 @OPTIM_WRAPPERS.register_module()
 class PrecisionOptimWrapper(AmpOptimWrapper):
-    """mmengine's `AmpOptimWrapper` that also works on the CPU, with the precision as one word.
+    """mmengine's `AmpOptimWrapper` with a single precision setting, also for the CPU.
 
-    Weights, gradients and the optimizer stay in float32; the forward pass runs under autocast. Only `fp16` scales
-    the loss.
+    Weights, gradients and the optimizer state are float32; the forward pass runs under autocast. Only `fp16` scales the
+    loss.
 
-    Gradients are judged before every step, see `GradientWatch`: one that is not finite changes no weight and no state
-    of the optimizer. In fp16 such a step is left out and the loss scale halved; the host waits for that verdict. The
-    log's `fp16_skips` counts these steps since the start; a scale below 1 ends the run. On a GPU torch's `SGD`, `Adam`
-    and `AdamW` run their fused kernels, as those leave a step out by themselves, unless the config sets `fused` or
-    `foreach`.
+    Gradients are checked before every step (`GradientWatch`): a gradient that is not finite changes neither weights nor
+    the optimizer state. In fp16, such a step is skipped and the loss scale is halved; the host waits for the result of
+    the check. `fp16_skips` in the log counts these steps since the start, and a scale below 1 ends the run. On a GPU,
+    torch's `SGD`, `Adam` and `AdamW` run their fused kernels, which can skip a step on the device, unless the config
+    sets `fused` or `foreach`.
 
-    Parameters put into `frozen` lose their gradient before each step, so neither the step nor weight decay touches
-    them; as their `requires_grad` stays, several processes need no search for unused parameters.
+    The gradients of parameters in `frozen` are removed before each step, so that neither the step nor weight decay
+    changes them. Their `requires_grad` is unchanged, so that DDP needs no `find_unused_parameters`.
 
     Args:
         precision: `bf16`, `fp16` or `fp32` (no autocast).
-        clip_grad: mmengine's dict of type `norm` (all gradients together; default) or `value`, or
-            `dict(type='tensor', max_norm=...)`, which clips each parameter's gradient by its own L2 norm. The log's
-            `grad_norm` is the norm of all gradients before clipping; on a GPU it is that of the step before, because
-            reading this step's would wait for the device.
-        accumulative_counts: Iterations whose gradients make a step, >= 1.
-        **kwargs: As for `OptimWrapper`: `optimizer`.
+        clip_grad: mmengine's dict of type `norm` (all gradients together; the default) or `value`, or
+            `dict(type='tensor', max_norm=...)`, which clips the gradient of each parameter by its own L2 norm.
+            `grad_norm` in the log is the norm of all gradients before clipping; on a GPU it is that of the previous
+            step, because reading the current one would synchronize with the device.
+        accumulative_counts: Number of iterations whose gradients are accumulated for a step, at least 1.
+        **kwargs: Arguments of `OptimWrapper`: `optimizer`.
 
     Attributes:
-        frozen: Parameters that stand still.
-        watch: Judges the gradients.
-        skipped: Steps that fp16 left out since the start.
+        frozen: Parameters that are not updated.
+        watch: Check of the gradients.
+        skipped: Number of steps that fp16 skipped since the start.
 
     Raises:
-        SettingError: For a value out of range.
+        SettingError: A value is out of range.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         self.frozen: Sequence[nn.Parameter] = ()
         self.watch = GradientWatch()
         self.skipped = self._skipped_in_a_row = 0
-        self._norm_to_log: Arriving | None = None
+        self._norm_to_log: AsyncCopy | None = None
         self._device_type = get_device()
         self._scale_update_param = None
         self.loss_scaler = torch.amp.GradScaler(self._device_type, enabled=precision == 'fp16')
@@ -81,7 +81,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Autocast the forward pass, inside the context of gradient accumulation."""
+        """Runs the forward pass under autocast, inside the context of gradient accumulation."""
         enabled = self.precision != 'fp32'
         with (
             OptimWrapper.optim_context(self, model),
@@ -90,10 +90,10 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
             yield
 
     def step(self, **kwargs: Any) -> None:
-        """Drop the gradients of frozen parameters, unscale, judge, clip and step.
+        """Removes the gradients of frozen parameters, unscales, checks and clips the others, and steps.
 
         Raises:
-            NonFiniteGradient: A gradient is not finite, without fp16; on a GPU that of the step before.
+            NonFiniteGradient: A gradient is not finite (without fp16); on a GPU, a gradient of the previous step.
             CollapsedScale: The loss scale of fp16 fell below 1.
         """
         for parameter in self.frozen:
@@ -103,7 +103,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         if scaled:
             self.loss_scaler.unscale_(self.optimizer)
         else:
-            found = self.watch.judge(parameters, skips_on_device(self.optimizer))
+            found = self.watch.check(parameters, skips_on_device(self.optimizer))
         if self.clip_grad_kwargs and parameters:
             self._clip(parameters)
         if scaled:
@@ -118,24 +118,24 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
                 del self.optimizer.grad_scale, self.optimizer.found_inf
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the optimizer and the loss scale, after the last step is known to be good."""
+        """Returns the state of the optimizer and the loss scale, after the gradients of the last step were checked."""
         self.watch.settle()
         return super().state_dict()
 
-    # Here too numbers are read, as in `GradientWatch.judge`.
+    # Not compiled, as `GradientWatch.check`, because it reads values on the host.
     @torch.compiler.disable
     def _step_scaled(self, **kwargs: Any) -> None:
         found = self.loss_scaler._found_inf_per_device(self.optimizer)
         overflows = any(bool(flag) for flag in found.values())
         if not overflows:
-            # Not the scaler's own step: for some optimizers it leaves the verdict to the device, and the hooks that
-            # move the teacher would take a step that was left out for one.
+            # `GradScaler.step` is not used: for some optimizers it lets the device decide, and the hooks that update
+            # the teacher would count a skipped step.
             self.optimizer.step(**kwargs)
         self.loss_scaler.update(self._scale_update_param)
         self.skipped += overflows
         self._skipped_in_a_row = (self._skipped_in_a_row + 1) * overflows
         self.message_hub.update_scalar('train/fp16_skips', self.skipped)
-        if overflows and self.loss_scaler.get_scale() < _LEAST_SCALE:
+        if overflows and self.loss_scaler.get_scale() < _MIN_SCALE:
             raise self.watch.collapsed(self.loss_scaler.get_scale(), self._skipped_in_a_row)
 
     def _clip(self, parameters: list[nn.Parameter]) -> None:
@@ -145,7 +145,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
 
     @torch.compiler.disable
     def _log_norm(self, norm: torch.Tensor) -> None:
-        now = Arriving(norm)
+        now = AsyncCopy(norm)
         before, self._norm_to_log = self._norm_to_log, now
         shown = before if norm.is_cuda else now
         if shown is not None:
@@ -153,7 +153,7 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
 
 
 def _checked_clipping(check: Settings, clip_grad: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
-    """The dict as mmengine takes it, which knows no clipping per tensor, and whether that was asked for."""
+    """Returns the dict for mmengine, which does not support clipping per tensor, and whether that is requested."""
     if clip_grad is None:
         return None, False
     clip_grad = dict(check.block('clip_grad', clip_grad, typed=False))

@@ -1,4 +1,4 @@
-"""The hooks that no run can do without; a config adds to them and sets them up, and cannot leave one out."""
+"""Hooks that every run has; a config can configure them and add others, but cannot remove them."""
 
 from collections.abc import Iterator
 
@@ -10,40 +10,53 @@ from mmdecouple.engine.hooks import (
     FiniteLossHook,
     GracefulStopHook,
     QuarantineHook,
+    RankMeterHook,
     RemarksHook,
     SeedHook,
     TeacherHook,
+    WatchdogHook,
 )
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.errors import UserError
 
-OWN = (DryRunHook, FiniteLossHook, SeedHook, TeacherHook, QuarantineHook, RemarksHook, GracefulStopHook)
+OWN = (
+    DryRunHook,
+    FiniteLossHook,
+    SeedHook,
+    TeacherHook,
+    QuarantineHook,
+    RemarksHook,
+    RankMeterHook,
+    WatchdogHook,
+    GracefulStopHook,
+)
 _CHECKPOINT = dict(type='DurableCheckpointHook', interval=1)
 
 
 def own_hooks(
     default_hooks: dict[str, Hook | dict | None] | None, custom_hooks: list[Hook | dict] | None
 ) -> tuple[dict[str, Hook | dict | None], list[Hook | dict]]:
-    """The hooks of a run: those of the config, and each of ``OWN`` once.
+    """Returns the hooks of a run: those of the config, and each class of `OWN` once.
 
-    A hook of ``custom_hooks`` that is one of ``OWN``, or a subclass of one, takes its place; of several the last
-    counts. mmengine's own checkpoint hook becomes ``DurableCheckpointHook``, which takes the same arguments.
+    A hook in `custom_hooks` that is an instance of a class in `OWN`, or of a subclass, replaces the default one; of
+    several, the last is used. mmengine's checkpoint hook is replaced by `DurableCheckpointHook`, which takes the same
+    arguments.
 
     Args:
-        default_hooks: Of the config.
-        custom_hooks: Of the config.
+        default_hooks: Config key default_hooks.
+        custom_hooks: Config key custom_hooks.
 
     Returns:
-        Both, complete.
+        The complete default hooks and custom hooks.
 
     Raises:
-        UserError: ``default_hooks.param_scheduler`` is None, so that no schedule would ever be followed.
+        UserError: `default_hooks.param_scheduler` is None, so that no schedule would be applied.
     """
     defaults = dict(default_hooks or {})
     if defaults.get('param_scheduler', True) is None:
         raise UserError(
-            'default_hooks.param_scheduler must not be None: the learning rate would never follow '
-            'param_scheduler. Set the config key param_scheduler=None for a constant one.'
+            'default_hooks.param_scheduler must not be None: param_scheduler would have no effect. For a constant '
+            'learning rate, set the config key param_scheduler=None.'
         )
     checkpoint = defaults.setdefault('checkpoint', dict(_CHECKPOINT))
     if isinstance(checkpoint, dict) and _class(checkpoint) is CheckpointHook:
@@ -60,25 +73,25 @@ def own_hooks(
 
 
 def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
-    """What a run with this checkpoint hook will not have, a line each."""
+    """Yields one line for each limitation of a run with this checkpoint hook."""
     if checkpoint is None:
         yield 'default_hooks.checkpoint is None: this run saves nothing, unless it is interrupted by a signal.'
         return
     options = checkpoint if isinstance(checkpoint, dict) else vars(checkpoint)
     if options.get('interval', -1) < 1:
-        saved = 'its last checkpoint alone' if options.get('save_last', True) else 'nothing'
+        saved = 'only its last checkpoint' if options.get('save_last', True) else 'nothing'
         yield f'default_hooks.checkpoint.interval is not positive: this run saves {saved}.'
     if not options.get('save_optimizer', True):
-        yield 'default_hooks.checkpoint.save_optimizer=False: --resume cannot go on from these checkpoints.'
+        yield 'default_hooks.checkpoint.save_optimizer=False: --resume cannot continue from these checkpoints.'
     if options.get('out_dir') is not None:
         yield (
-            'default_hooks.checkpoint.out_dir is set: --resume looks in the work dir alone; name the checkpoint to '
-            'go on from (--resume FILE).'
+            'default_hooks.checkpoint.out_dir is set, but --resume searches the work dir only; give the checkpoint '
+            'to continue from (--resume FILE).'
         )
     if isinstance(checkpoint, Hook) and not isinstance(checkpoint, DurableCheckpointHook):
         yield (
-            f'default_hooks.checkpoint is a {type(checkpoint).__name__}: a kill while it saves can cost the last '
-            'checkpoint; use DurableCheckpointHook.'
+            f'default_hooks.checkpoint is a {type(checkpoint).__name__}: if the run is killed while it saves, the last '
+            'checkpoint can be lost; use DurableCheckpointHook.'
         )
 
 

@@ -1,12 +1,10 @@
-"""The runner that loses no work: one seed for everything, safe and atomic checkpoints."""
+"""Runner with exact resumption, one seed for all draws, and atomic checkpoints."""
 
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,18 +17,20 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets.seeded import SeededDataset
-from mmdecouple.engine.batch_check import tell_of_unscaled_batch
+from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
+from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
-from mmdecouple.runs.processes import on_main_process, start_worker
+from mmdecouple.runs.processes import lost_peer, on_main_process
+from mmdecouple.runs.ranks import first_start
 from mmdecouple.runs.record import check_resume, record_of
 from mmdecouple.runs.resumable import RUN_NAME, find_resumable, read_resumable
 from mmdecouple.runs.startup import prepare_process
 from mmdecouple.runs.steps import check_batches, check_length
+from mmdecouple.runs.watchdog import stop_watching
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
@@ -40,16 +40,16 @@ from mmdecouple.weights.loading import load_weights
 
 @RUNNERS.register_module()
 class PretrainRunner(Runner):
-    """mmengine's runner with resumes that continue the very run that was cut off.
+    """mmengine's runner with resumption that continues an interrupted run exactly.
 
-    The run's seed (of the config, or of the checkpoint it resumes, or a fresh one that is logged)
-    reaches the model's initialization, the sampler and the data sets. Config key
-    ``allow_pickle_checkpoint`` (default False): whether to unpickle whatever a checkpoint holds.
-
-    Args: see mmengine's ``Runner``.
+    The seed of the run is that of the config or of the resumed checkpoint, or a new one, which is logged. It determines
+    the initialization of the model, the sampler and the draws of the data sets. The config key
+    `allow_pickle_checkpoint` (default False) decides whether checkpoints may be unpickled without restrictions. The
+    arguments are those of mmengine's `Runner`.
 
     Attributes:
-        last_good_checkpoint: Newest checkpoint that this run saved or resumed, all of it finite; None before the first.
+        last_good_checkpoint: Newest checkpoint that this run saved or resumed, with finite values only; None before
+            the first one.
     """
 
     last_good_checkpoint: str | None = None
@@ -68,27 +68,31 @@ class PretrainRunner(Runner):
             release_folder(self.work_dir)
             raise
         if self._resume_request[0] and self._resume_file is None:
-            self.logger.info(f'There is nothing to resume in {self.work_dir}: the run starts anew.')
+            self.logger.info(f'Found no checkpoint to resume in {self.work_dir}: a new run starts.')
         self.logger.info(f'Seed of this run: {self.seed}')
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Joins the processes; a run that trains takes its folder and looks for what it resumes."""
+        """Initializes the processes; a training run also locks its folder and searches for a checkpoint to resume."""
         super().setup_env(env_cfg)
         if self._train_loop is None:
             return
         on_main_process(lambda: hold_folder(self.work_dir))
+        begun = first_start()
         if self._resume_request[0]:
             self._resume_file = self._resume_request[1] or on_main_process(lambda: find_resumable(self.work_dir))
+        elif begun is not None:
+            # The first start of this command began the run anew; this one continues it.
+            self._resume_file = on_main_process(lambda: find_resumable(self.work_dir, begun))
 
     def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
-        """Seeds the run, a resumed one with the seed of its checkpoint, and refuses what cannot train or continue.
+        """Seeds the run, with the seed of the checkpoint if it is resumed, and checks that it can train or continue.
 
-        That happens here because mmengine writes the first files into the work dir right afterwards.
+        The check is here because mmengine writes the first files to the work dir directly afterwards.
         """
         if diff_rank_seed:
             raise UserError(
-                'PretrainRunner: remove the config key randomness.diff_rank_seed; '
-                'the draws of each process differ already.'
+                'PretrainRunner: remove the config key randomness.diff_rank_seed; the draws of each process differ '
+                'without it.'
             )
         meta = None
         if self._resume_file is not None:
@@ -97,7 +101,7 @@ class PretrainRunner(Runner):
         super().set_randomness(seed, False, deterministic)
         if self._train_loop is not None and self._record is None:
             self._prepare_training(meta)
-            # Data sets may have drawn while they were built.
+            # Data sets may have used the generators while they were built.
             super().set_randomness(self.seed, False, deterministic)
 
     def _prepare_training(self, resumed: dict[str, Any] | None) -> None:
@@ -117,14 +121,14 @@ class PretrainRunner(Runner):
                 print_log(line, 'current', logging.WARNING)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Builds the log, with what was said before there was one; a log that fails ends no training."""
+        """Builds the logger and passes earlier messages to it; errors of writing the log do not end the training."""
         logger = super().build_logger(*args, **kwargs)
         steady_handlers(logger)
         self._early_lines.hand_over(logger)
         return logger
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """Builds what records the curves; see ``start_backends`` for what is refused and what is forgiven."""
+        """Builds the visualizer and starts its back ends; see `start_backends` for the handling of their errors."""
         visualizer = super().build_visualizer(visualizer)
         if is_main_process():
             start_backends(visualizer._vis_backends)
@@ -134,33 +138,24 @@ class PretrainRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Builds a data loader whose data sets draw from the run's seed."""
-        if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
-            # mmengine marks the blocks of a package's base with a scope, and hands this mark on to the function.
-            dataloader = deepcopy(dataloader)
-            dataloader['collate_fn'].pop('_scope_', None)
-        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        for dataset in _walk(loader.dataset):
-            if isinstance(dataset, SeededDataset) and dataset.seed is None:
-                dataset.seed = seed
-        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
-        return loader
+        """Builds a data loader whose data sets derive their draws from the seed of the run."""
+        return seeded_loader(dataloader, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Builds the training loop, ``ResumableEpochLoop`` unless the config names another."""
+        """Builds the training loop, a `ResumableEpochLoop` unless the config names another class."""
         if isinstance(loop, dict) and loop.get('type') in (None, 'EpochBasedTrainLoop') and loop.get('by_epoch', True):
             loop = {key: value for key, value in loop.items() if key != 'by_epoch'}
             loop['type'] = 'ResumableEpochLoop'
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Builds the validation loop; one without a batch is refused."""
+        """Builds the validation loop; raises an error if it has no batch."""
         loop = super().build_val_loop(loop)
         check_batches(loop.dataloader, 'val_dataloader', self.world_size)
         return loop
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Builds the test loop; one without a batch is refused."""
+        """Builds the test loop; raises an error if it has no batch."""
         loop = super().build_test_loop(loop)
         check_batches(loop.dataloader, 'test_dataloader', self.world_size)
         return loop
@@ -168,19 +163,19 @@ class PretrainRunner(Runner):
     def register_hooks(
         self, default_hooks: dict[str, Hook | dict | None] | None = None, custom_hooks: list[Hook | dict] | None = None
     ) -> None:
-        """Registers the hooks that no run can do without, and those of the config; see ``own_hooks``."""
+        """Registers the hooks that every run has, and those of the config; see `own_hooks`."""
         defaults, custom = own_hooks(default_hooks, custom_hooks)
         super().register_hooks(defaults, custom)
         for line in unsaved(defaults['checkpoint']):
             self.logger.warning(line)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """Scales the learning rate if the config says so; if it does not and the batch is another, says that."""
+        """Scales the learning rate if the config enables it, and otherwise warns if the batch size differs."""
         super().scale_lr(optim_wrapper, auto_scale_lr)
-        tell_of_unscaled_batch(self)
+        warn_of_unscaled_batch(self)
 
     def load_or_resume(self) -> None:
-        """Continues the run of the checkpoint found at the start, or loads initial weights."""
+        """Resumes from the checkpoint that was found at the start, or loads initial weights."""
         if self._has_loaded:
             return
         if self._resume_file is not None:
@@ -197,7 +192,7 @@ class PretrainRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'cpu',
     ) -> None:
-        """Restores everything a checkpoint holds; keys that do not match are an error."""
+        """Restores the complete state of a checkpoint; keys that do not match raise an error."""
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
@@ -205,9 +200,8 @@ class PretrainRunner(Runner):
             if isinstance(error, UserError):
                 raise
             raise UserError(
-                f'{filename!r} cannot be resumed: its optimizer or schedule does not fit the config '
-                f'({error}); set optim_wrapper and param_scheduler back, or start anew from its weights '
-                '(load_from, no --resume).'
+                f'{filename!r} cannot be resumed: its optimizer or schedule does not fit the config ({error}); restore '
+                'optim_wrapper and param_scheduler, or start a new run from its weights (load_from, no --resume).'
             ) from error
         self._resuming = False
         self.last_good_checkpoint = filename
@@ -219,7 +213,7 @@ class PretrainRunner(Runner):
         strict: bool = False,
         revise_keys: Sequence[tuple[str, str]] = ((r'^module.', ''),),
     ) -> dict:
-        """Loads weights; see ``read_checkpoint`` and ``load_weights`` for what is refused."""
+        """Loads weights; see `read_checkpoint` and `load_weights` for the errors they raise."""
         checkpoint = read_checkpoint(filename, map_location, self._trusts_pickles)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_weights(bare_model(self), checkpoint, filename, strict or self._resuming, revise_keys)
@@ -236,10 +230,10 @@ class PretrainRunner(Runner):
         backend_args: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        """Saves a checkpoint; a local file appears whole or not at all.
+        """Saves a checkpoint; local files are written atomically.
 
         Raises:
-            UserError: On all processes, if a tensor of it is not finite; then nothing is written.
+            UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
         bad = [self._first_nonfinite()]
         broadcast_object_list(bad)
@@ -252,31 +246,37 @@ class PretrainRunner(Runner):
         if backend_args is None and '://' not in out_dir:
             backend_args = dict(backend='atomic')
         if self._record is not None:
-            # The folder may have been deleted, and taken by another run, since.
+            # The folder may have been deleted and locked by another run in the meantime.
             on_main_process(lambda: hold_folder(self.work_dir))
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
 
     def dump_config(self) -> None:
-        """Does nothing: a start that is refused later must not leave its config. See ``_begin_record``."""
+        """Does nothing, so that a start that fails later leaves no config; see `_begin_record`."""
 
     @master_only
     def _begin_record(self) -> None:
-        """Writes the config, and which run this is, into the work dir.
+        """Writes the config and the id of the run to the work dir.
 
-        The config has the name of this start: under its own name ``mim``, which searches a checkout by name, would
-        find it twice.
+        The file is named after the start time of the run: `mim` searches a checkout by file name and would otherwise
+        find the config twice.
         """
         write_text(os.path.join(self.work_dir, f'{self.experiment_name}.py'), self.cfg.pretty_text)
         write_text(os.path.join(self.work_dir, RUN_NAME), f'{self._record["run"]}\n')
 
     def train(self) -> torch.nn.Module:
-        """Trains; an interrupted run ends the program with exit code 0. The folder is free afterwards."""
+        """Trains and unlocks the folder; an interrupted run ends the program with exit code 0."""
         try:
             on_main_process(lambda: hold_folder(self.work_dir))
             model = super().train()
+        except RuntimeError as error:
+            lost = lost_peer(error)
+            if lost is None:
+                raise
+            raise lost from error
         finally:
+            stop_watching()
             release_folder(self.work_dir)
         if getattr(self.train_loop, 'interrupted', False):
             raise SystemExit(0)
@@ -287,7 +287,7 @@ class PretrainRunner(Runner):
         return self.cfg.get('allow_pickle_checkpoint', False)
 
     def _first_nonfinite(self) -> str | None:
-        """What would poison a checkpoint; the verdict on the last step is read first."""
+        """Returns the name of the first tensor that is not finite, or None, after the check of the last step."""
         state = dict(state_dict=bare_model(self).state_dict())
         if isinstance(self.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
             state['optimizer'] = self.optim_wrapper.state_dict()
@@ -299,12 +299,3 @@ class PretrainRunner(Runner):
         else:
             with weights_only_loading():
                 super()._init_model_weights()
-
-
-def _walk(dataset: Any) -> Iterator[Any]:
-    """A data set and those it wraps."""
-    yield dataset
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    for wrapped in inner:
-        if wrapped is not None:
-            yield from _walk(wrapped)

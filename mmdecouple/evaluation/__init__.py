@@ -1,4 +1,4 @@
-"""Measures of coupling, the images that they show to a network, and segmentation from frozen features."""
+"""Measures of coupling, their probe images, and segmentation from frozen features."""
 
 from mmdecouple.evaluation.coupling_metric import CouplingMetric
 from mmdecouple.evaluation.local_consistency import lsc_maps

@@ -1,4 +1,4 @@
-"""mmengine metric over a `ProbeDataset`: pools dense maps, then scores all measures."""
+"""Metric of mmengine over a `ProbeDataset`: pools dense maps and scores all measures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 from mmdecouple.evaluation.measures.base import Measure, Score
 from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
 from mmdecouple.evaluation.probes.manifest import probe_index
-from mmdecouple.evaluation.report import FORMAT
+from mmdecouple.evaluation.report_values import FORMAT
 from mmdecouple.registry import MEASURES, METRICS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -20,19 +20,19 @@ from mmdecouple.utils.files import write_json
 
 @METRICS.register_module()
 class CouplingMetric(BaseMetric):
-    """Scores every measure of a `ProbeDataset` and, if asked, writes the full report as JSON.
+    """Scores every measure of a `ProbeDataset` and optionally writes the full report as JSON.
 
-    Pooling is done image by image in float32, so a number does not depend on how probes were
-    batched or spread over ranks; what a sampler adds to fill up ranks is dropped.
+    Features are pooled image by image in float32, so that values do not depend on the batch size or the number of
+    ranks. Samples that a sampler repeats to fill up ranks are dropped.
 
     Args:
-        json: path of the report; None writes none.
-        config: name of the model's config, for the report.
-        checkpoint: path of its weights, for the report; None for an untrained network.
-        prefix: of the names in the log.
+        json: File of the report; None writes no file.
+        config: Name of the model's config, for the report.
+        checkpoint: Path of its weights, for the report; None for an untrained network.
+        prefix: Prefix of the names in the log.
 
     Attributes:
-        report: the report of the last evaluation (main process only).
+        report: Report of the last evaluation, in the main process only.
     """
 
     default_prefix = 'coupling'
@@ -50,11 +50,14 @@ class CouplingMetric(BaseMetric):
         self._device = torch.device('cpu')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Pools one batch.
+        """Pools the features of one batch.
 
         Args:
-            data_batch: as collated from `ProbeDataset` by `pseudo_collate`.
-            data_samples: the model's predictions as dicts, each with `dense` (C, h, w).
+            data_batch: Batch of a `ProbeDataset`, collated by `pseudo_collate`.
+            data_samples: Predictions of the model as dicts, each with `dense` `(C, h, w)`.
+
+        Raises:
+            UserError: A feature is not finite.
         """
         requests = data_batch['data_samples']
         pooled = []
@@ -68,8 +71,8 @@ class CouplingMetric(BaseMetric):
         rows = torch.cat(pooled).cpu().numpy()
         if not np.isfinite(rows).all():
             raise UserError(
-                'CouplingMetric: the network gives features that are not finite; '
-                'its weights are broken, or its precision is too low for the images.'
+                'CouplingMetric: the network computes features that are not finite; '
+                'check that its weights are intact, or use a higher precision.'
             )
         parts = np.split(rows, np.cumsum([len(part) for part in pooled])[:-1])
         self.results += [(int(request.probe), part) for request, part in zip(requests, parts)]
@@ -78,10 +81,13 @@ class CouplingMetric(BaseMetric):
         """Scores the pooled features of all ranks.
 
         Args:
-            results: (position in the data set, features (R, C)) in any order, perhaps with repeats.
+            results: Pairs of a position in the data set and its features `(R, C)`, in any order, possibly repeated.
 
         Returns:
-            Every metric's value by name.
+            Key -> value of every metric.
+
+        Raises:
+            UserError: A probe is missing, or a measure returns a metric without a `MetricSpec`.
         """
         meta, features = self.dataset_meta, dict(results)
         measures = [MEASURES.build(dict(config)) for config in meta['settings']['measures']]
@@ -90,7 +96,7 @@ class CouplingMetric(BaseMetric):
         if missing:
             raise UserError(
                 f'CouplingMetric: {missing} of {len(index)} probes were not shown to the '
-                'network; use a sampler that covers the whole data set without dropping any.'
+                'network; use a sampler that covers the whole data set.'
             )
         grouped: list[list[list]] = [[[] for _ in draws] for draws in meta['draws']]
         for position, (m, d, _) in enumerate(index):
@@ -127,7 +133,7 @@ def _score(measure: Measure, draws: list[dict], features: list[list[Tensor]], de
     unknown = [key for key in score.metrics if key not in known]
     if unknown:
         raise UserError(
-            f'{type(measure).__name__}: it gives a metric {unknown[0]!r} that it does not describe; add a '
-            'MetricSpec to the metrics of the class.'
+            f'{type(measure).__name__}: it returns the metric {unknown[0]!r}, which has no MetricSpec; add one to the '
+            'metrics of the class.'
         )
     return score

@@ -1,4 +1,4 @@
-"""Maps of local semantic consistency: does a place look to a network as it does when all else is cut away?"""
+"""Maps of local semantic consistency (LSC): how much a feature depends on the rest of the image."""
 
 from collections.abc import Callable
 
@@ -25,29 +25,30 @@ def lsc_maps(
     precision: str = 'fp32',
     progress: Progress | None = None,
 ) -> Tensor:
-    """Maps of local semantic consistency.
+    """Computes maps of local semantic consistency.
 
     LSC_ij = cos(mean z(crop_ij), mean_W(i,j) z(image)), where W(i,j) is the window of `window` x `window` cells around
-    cell (i, j), clipped to the image, and crop_ij the pixels of the whole window, reflected at the border of the
-    image, shown to the network by themselves. 1: the rest of the image changes nothing.
+    cell (i, j), clipped to the image, and crop_ij are the pixels of the whole window, reflected at the border of the
+    image and shown to the network alone. A value of 1 means that the rest of the image has no effect.
 
     Args:
-        model: Has `dense_features(images (B, 3, H, W)) -> (B, C, h, w)`, here with h = H / cell, w = W / cell.
-        images: (B, 3, H, W) normalized, on the model's device; H and W multiples of `cell`.
+        model: Module with `dense_features(images (B, 3, H, W)) -> (B, C, h, w)`, where h = H / cell and w = W / cell.
+        images: Normalized images `(B, 3, H, W)` on the model's device; H and W are multiples of `cell`.
         cell: Pixels per dense position.
-        window: Cells along a side of a window, odd.
-        batch_size: Crops at a time; changes no value.
+        window: Side of a window in cells, odd.
+        batch_size: Crops per forward pass; does not change the values.
         upsample: Side in pixels to which crops are enlarged (bilinear); None shows them at their own size.
-        precision: `fp32` without shortcuts, or `bf16` for automatic mixed precision.
-        progress: Called with (crops done, crops in all).
+        precision: `fp32`, which excludes TF32, or `bf16` for automatic mixed precision.
+        progress: Called with (crops done, total crops).
 
     Returns:
-        Tensor: (B, h, w) float32 on the CPU, [-1, 1].
+        Float32 `(B, h, w)` on the CPU, in [-1, 1].
 
     Raises:
-        ValueError: The image is smaller than a window, is no multiple of the cell, or the network has other cells.
+        UserError: The image is smaller than a window or not a multiple of the cell, `window` is even, `precision` is
+            unknown, or the network has another cell.
 
-    Source: the paper's eq. 20 and fig. 14 (512 pixels, 32 x 32 cells, windows of 5 x 5).
+    Source: ICLR 2024 paper, eq. 20 and fig. 14 (512 pixels, 32 x 32 cells, windows of 5 x 5).
     """
     if precision not in PRECISIONS:
         raise UserError(f'LSC: precision must be one of {", ".join(PRECISIONS)}, got {precision!r}.')
@@ -64,8 +65,8 @@ def lsc_maps(
         whole = model.dense_features(images).float()
         if whole.shape[-2:] != (height, width):
             raise UserError(
-                f'LSC: the network gives a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
-                f'{height} x {width} cells of {cell} pixels; give the cell of its map.'
+                f'LSC: the network returns a map of {whole.shape[-2]} x {whole.shape[-1]} for an image of '
+                f'{height} x {width} cells of {cell} pixels; pass the cell of the network.'
             )
         context = F.avg_pool2d(whole, window, 1, window // 2, count_include_pad=False).permute(0, 2, 3, 1).flatten(0, 2)
         for start in range(0, count, batch_size):
@@ -82,7 +83,7 @@ def lsc_maps(
 
 
 def check_window(window: int) -> None:
-    """Raises ValueError if a window has no cell at its center."""
+    """Raises a `UserError` if the number of cells along a window is not odd and positive."""
     if window < 1 or window % 2 == 0:
         raise UserError(f'LSC: window must be an odd number of cells, got {window}.')
 
@@ -91,11 +92,11 @@ def _cells(size: tuple[int, int], cell: int, window: int) -> tuple[int, int]:
     check_window(window)
     if size[0] % cell or size[1] % cell:
         raise UserError(
-            f'LSC: an image of {size[0]} x {size[1]} pixels has no whole number of cells of {cell} pixels; resize it.'
+            f'LSC: an image of {size[0]} x {size[1]} pixels does not divide into cells of {cell} pixels; resize it.'
         )
     if min(size) < window * cell:
         raise UserError(
             f'LSC: an image of {size[0]} x {size[1]} pixels is smaller than a window of {window} x '
-            f'{window} cells of {cell} pixels; take larger images or a smaller window.'
+            f'{window} cells of {cell} pixels; use larger images or a smaller window.'
         )
     return size[0] // cell, size[1] // cell

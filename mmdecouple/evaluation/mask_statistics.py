@@ -1,4 +1,4 @@
-"""What a kind of cut mask does on average: share cut, ratio in each region, largest piece."""
+"""Statistics of cut masks: share that is cut, ratio in each region, largest component."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,17 +21,17 @@ _CELLS_AT_ONCE = 2**21
 
 
 def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings: object) -> dict:
-    """Config of one of `MASK_TYPES` with a wanted cut ratio.
+    """Returns the config of a mask type with a given cut ratio.
 
     Args:
-        name: One of `MASK_TYPES`.
-        cut_ratio: One number or low and high, in [0, 1]; None keeps the type's own. A rectangle is
-            foreground, so that its area becomes 1 - cut_ratio.
-        settings: Settings of the grid regions (`grid`, `preset`, `box_area`, `aspect`), left out
-            for types without regions.
+        name: Key of `MASK_TYPES`.
+        cut_ratio: One number, or lower and upper end, in [0, 1]; None for the default of the type. A rectangle is
+            foreground, so its area is 1 - cut_ratio.
+        settings: Settings of the grid regions (`grid`, `preset`, `box_area`, `aspect`), ignored for types without
+            regions.
 
     Returns:
-        A config for `mmdecouple.masks.build_mask`.
+        Config for `mmdecouple.masks.build_mask`.
     """
     config = dict(MASK_TYPES[name])
     if name in ('rcc', 'rcc_printed', 'cutout'):
@@ -43,14 +43,33 @@ def mask_config(name: str, cut_ratio: Sequence[float] | None = None, **settings:
     return config
 
 
+def mask_setup(
+    name: str, size: Sequence[int], cut_ratio: Sequence[float] | None, preset: str, grid: int | None
+) -> tuple[tuple[int, int], dict, RegionCollaborativeCutout]:
+    """Returns mask size `(h, w)`, config of the mask sampler, and sampler of the grid regions.
+
+    Args:
+        name: Key of `MASK_TYPES`.
+        size: Cells along the side, or height and width.
+        cut_ratio: See `mask_config`.
+        preset: Preset of the grid regions.
+        grid: Number of regions along each side; None for that of the preset.
+
+    Raises:
+        UserError: A setting is out of range.
+    """
+    settings = dict(preset=preset, grid=grid)
+    return (size[0], size[-1]), mask_config(name, cut_ratio, **settings), RegionCollaborativeCutout(**settings)
+
+
 def draw_masks(
     config: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], count: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw masks in batches, each with the grid regions against which it is measured.
+    """Draws masks in batches, together with the grid regions for which the cut ratio is measured.
 
     Args:
         config: Config of a mask sampler.
-        regions: Where the regions come from, whether or not the masks follow them.
+        regions: Sampler of the regions, also for masks that do not depend on regions.
         size: Mask size `(h, w)` in cells.
         count: Number of masks.
         seed: Seed of all draws.
@@ -69,18 +88,18 @@ def draw_masks(
 def mask_statistics(
     config: dict, regions: RegionCollaborativeCutout, size: tuple[int, int], count: int, seed: int
 ) -> dict[str, float]:
-    """Measure a kind of mask.
+    """Measures masks of one config.
 
     Args:
         config: Config of a mask sampler.
-        regions: The grid regions of which the cut ratio is measured, in the cells that their rule gives them.
+        regions: Sampler of the grid regions for which the cut ratio is measured, on the cells that its rule assigns.
         size: Mask size `(h, w)` in cells.
         count: Number of masks.
         seed: Seed of all draws.
 
     Returns:
-        `masked_share_mean` and `_std` (over masks), `region_ratio_mean` and `_std` (over regions
-        that hold a cell), `largest_component_mean`; all shares in [0, 1].
+        `masked_share_mean` and `_std` (over masks), `region_ratio_mean` and `_std` (over regions that contain a cell)
+        and `largest_component_mean`, all in [0, 1].
     """
     shares, ratios, largest = [], [], []
     for masks, boxes in draw_masks(config, regions, size, count, seed):
@@ -108,22 +127,22 @@ def collaboration(
     progress: Callable[[int, int], None] | None = None,
     **boxes: object,
 ) -> dict[str, np.ndarray]:
-    """Measure the share of a region that is cut, for a growing number of regions.
+    """Measures the share of a region that is cut as a function of the number of regions.
 
     Args:
-        names: Of `MASK_TYPES` that cut in regions.
+        names: Keys of `MASK_TYPES` whose masks cut within regions.
         grids: Numbers of regions along each side.
-        cut_ratio: The wanted ratio.
+        cut_ratio: Cut ratio, in [0, 1].
         size: Mask size `(h, w)` in cells.
-        count: Masks a number.
+        count: Number of masks per entry of `grids`.
         seed: Seed of all draws.
-        progress: Called with (numbers of regions done, in all).
+        progress: Called with (entries of `grids` done, total entries).
         boxes: Settings of the regions, `box_area` and `aspect`.
 
     Returns:
-        Name -> `(len(grids), 2)` mean and standard deviation over regions.
+        Name -> `(len(grids), 2)`, mean and standard deviation over regions.
 
-    Source: figure 11 of the paper.
+    Source: ICLR 2024 paper, fig. 11.
     """
     found: dict[str, list] = {name: [] for name in names}
     for done, grid in enumerate(grids, 1):
@@ -140,19 +159,19 @@ def collaboration(
 def example_masks(
     names: Sequence[str], cut_ratio: float, size: tuple[int, int], seed: int, **boxes: object
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Draw one mask of each type over the same 2 x 2 regions.
+    """Draws one mask of each type over the same 2 x 2 regions.
 
     Args:
-        names: Of `MASK_TYPES`.
-        cut_ratio: The wanted ratio.
+        names: Keys of `MASK_TYPES`.
+        cut_ratio: Cut ratio, in [0, 1].
         size: Mask size `(h, w)` in cells.
         seed: Seed of all draws.
         boxes: Settings of the regions, `box_area` and `aspect`.
 
     Returns:
-        Name -> bool `(h, w)`, and name -> regions `(4, 4)` in cells, for the types that cut in regions.
+        Name -> bool `(h, w)`, and name -> regions `(4, 4)` in cells for the types that cut within regions.
 
-    Source: figure 12 of the paper.
+    Source: ICLR 2024 paper, fig. 12.
     """
     regions, masks, found = RegionCollaborativeCutout(grid=2, **boxes), {}, {}
     for name in names:
@@ -164,10 +183,10 @@ def example_masks(
 
 
 def largest_component(masks: Tensor) -> np.ndarray:
-    """Share of the view that the largest 4-connected piece of each cut mask takes.
+    """Returns the share of the view that the largest 4-connected component of each cut mask covers.
 
     Args:
-        masks: Bool `(B, h, w)`, True = cut.
+        masks: Bool `(B, h, w)`, True for cut cells.
 
     Returns:
         Float64 `(B,)` in [0, 1]; 0 for an empty mask.

@@ -1,4 +1,4 @@
-"""Measuring a model: probes through the network, features through the measures."""
+"""Measures a model: shows all probes to the network and scores their features."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from mmdecouple.evaluation.coupling_metric import CouplingMetric
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.networks.inference import evaluating
+from mmdecouple.runs.watchdog import still_moving
 
 Progress = Callable[[int, int], None]
 
@@ -27,26 +28,28 @@ def measure_model(
 ) -> dict:
     """Shows all probes to a model and returns the report of every measure.
 
-    Weights, buffers, training modes and all random generators are as before afterwards. Under
-    `torch.distributed` the probes are split over the ranks, and every rank gets the report.
+    Training modes and all random generators are restored afterwards; weights and buffers do not change. Under
+    `torch.distributed`, the probes are split over the ranks, and every rank receives the report.
 
     Args:
-        model: has `test_step(batch) -> list` of samples with `dense` (C, h, w), as every algorithm
-            here.
-        dataset: what to show.
-        metric: where the report is also written, see `CouplingMetric`; None writes no file.
-        batch_size: probes at a time on each rank.
-        num_workers: processes that render probes.
-        progress: called with (probes done, probes in all) on this rank.
+        model: Module with `test_step(batch)`, which returns a list of samples with `dense` `(C, h, w)`, such as any
+            algorithm of this package.
+        dataset: Probes to show.
+        metric: Metric that may write the report to a file, see `CouplingMetric`; None writes no file.
+        batch_size: Probes per batch on each rank.
+        num_workers: Number of processes that render probes.
+        progress: Called with (probes done, total probes) of this rank.
 
     Returns:
-        The report: `metrics` name -> dict(value, low, high, count), `histograms`, `curves`,
-        `values`, `groups`.
+        The report: `metrics` (key -> dict(value, low, high, count)), `histograms`, `curves`, `values` and `groups`.
+
+    Raises:
+        UserError: A feature is not finite, or a measure returns a metric without a `MetricSpec`.
     """
     metric = metric or CouplingMetric()
     evaluator = Evaluator(metric)
     evaluator.dataset_meta = dataset.metainfo
-    # Both a sampler and a loader without a seed of their own would draw from the global generators.
+    # Without a seed of their own, sampler and loader would draw from the global generators.
     sampler = DefaultSampler(dataset, shuffle=False, seed=0)
     loader = DataLoader(
         dataset,
@@ -62,6 +65,7 @@ def measure_model(
         for batch in loader:
             evaluator.process(data_samples=model.test_step(batch), data_batch=batch)
             done += len(batch['inputs'])
+            still_moving('a batch of the measures')
             if progress is not None:
                 progress(done, total)
     evaluator.evaluate(len(dataset))
@@ -71,5 +75,5 @@ def measure_model(
 
 
 def one_thread(worker: int) -> None:
-    """Start of a loader's worker: one thread, as the workers are many."""
+    """Initializes a worker of a loader: with many workers, each uses one thread."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of any weighted statistic, resampling images rather than objects."""
+"""Bootstrap intervals of weighted statistics; images are resampled, not objects."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,7 +12,14 @@ _ELEMENTS = 4_000_000
 
 
 class MetricValue(NamedTuple):
-    """One number of a report with its bootstrap interval and the number of items behind it."""
+    """Value of a metric with its bootstrap interval.
+
+    Args:
+        value: Value on all items.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        count: Number of items.
+    """
 
     value: float
     low: float
@@ -28,28 +35,25 @@ def estimate(
     level: float = 0.95,
     seed: int = 0,
 ) -> MetricValue:
-    """A statistic with its percentile bootstrap interval.
+    """Computes a statistic with its percentile bootstrap interval.
 
-    Items of one group (objects of one image) are drawn together, as they are not independent of
-    each other: G groups are drawn with replacement `resamples` times and each item weighs as often
-    as its group was drawn.
+    Items of one group (objects of one image) are not independent, so they are drawn together: each resample draws G
+    groups with replacement, and the weight of an item is the number of times that its group was drawn.
 
     Args:
-        statistic: maps integer-valued weights `(S, n)` to `(S,)`; see `mean`, `median`,
-            `class_mean`.
+        statistic: Function that maps integer-valued weights `(S, n)` to `(S,)`; see `mean`, `median`, `class_mean`.
         groups: `(n,)` group (image) of each item.
-        resamples: number of resamples S.
-        level: share of resamples inside the interval, in (0, 1).
-        seed: seed of the resampling.
+        resamples: Number of resamples S.
+        level: Share of resamples inside the interval, in (0, 1).
+        seed: Seed of the resampling.
 
     Returns:
-        Value on all items, the interval's ends, and n. One group gives an interval of zero width.
+        Value on all items, ends of the interval, and n. A single group gives an interval of zero width.
 
     Raises:
-        ValueError: no items.
+        UserError: There are no items.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13; groups as in the cluster
-    bootstrap.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13; groups as in the cluster bootstrap.
     """
     groups = np.asarray(groups)
     if len(groups) == 0:
@@ -71,13 +75,13 @@ def estimate(
 
 
 def mean(values: np.ndarray) -> Statistic:
-    """Weighted mean of `values` `(n,)`."""
+    """Returns the weighted mean of `values` `(n,)` as a statistic."""
     values = np.asarray(values, dtype=np.float64)
     return lambda weights: weights @ values / weights.sum(1)
 
 
 def median(values: np.ndarray) -> Statistic:
-    """Median of `values` `(n,)`, each repeated as often as its integer weight says."""
+    """Returns the median of `values` `(n,)` as a statistic, where each value is repeated by its integer weight."""
     values = np.asarray(values, dtype=np.float64)
     order = np.argsort(values, kind='stable')
     ranked = values[order]
@@ -93,16 +97,20 @@ def median(values: np.ndarray) -> Statistic:
 
 
 def ratio_of_means(numerator: np.ndarray, denominator: np.ndarray) -> Statistic:
-    """Weighted mean of `numerator` `(n,)` over that of `denominator` `(n,)`."""
+    """Returns the ratio of the weighted means of `numerator` `(n,)` and `denominator` `(n,)` as a statistic."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return lambda weights: weights @ numerator / (weights @ denominator)
 
 
 def class_mean(values: np.ndarray, labels: np.ndarray) -> Statistic:
-    """Mean over classes of each class's weighted mean of `values` `(n,)`, with `labels` `(n,)`.
+    """Returns the mean over classes of the weighted mean of `values` `(n,)` in each class as a statistic.
 
-    A class that a resample misses keeps its mean on all items: averaging over fewer classes instead
-    would shift the whole interval where classes are rare.
+    A class that is missing in a resample is represented by its mean on all items; averaging over fewer classes would
+    shift the whole interval where classes are rare.
+
+    Args:
+        values: `(n,)`.
+        labels: `(n,)` class of each value.
     """
     values = np.asarray(values, dtype=np.float64)
     _, member = np.unique(labels, return_inverse=True)
@@ -119,22 +127,22 @@ def class_mean(values: np.ndarray, labels: np.ndarray) -> Statistic:
 
 
 def average(statistics: Sequence[Statistic]) -> Statistic:
-    """Plain mean of several statistics of the same items, resampled together."""
+    """Returns the mean of several statistics of the same items, which are resampled together."""
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
 
 
 def paired_interval(
     values: Sequence[float], others: Sequence[float], groups: Sequence[int] | None = None
 ) -> tuple[float, float] | None:
-    """The 95 % interval of mean_i(values_i - others_i), images resampled as a whole.
+    """Returns the 95 % interval of mean_i(values_i - others_i), where whole images are resampled.
 
     Args:
-        values: `(n,)`, one for each item.
-        others: `(n,)`, of the same items.
-        groups: `(n,)` group (image) of each item; None for items that are independent of each other.
+        values: `(n,)`, one value per item.
+        others: `(n,)`, values of the same items.
+        groups: `(n,)` group (image) of each item; None for independent items.
 
     Returns:
-        Its ends; None if all items come from one group.
+        Ends of the interval; None if all items belong to one group.
     """
     change = np.asarray(values, np.float64) - np.asarray(others, np.float64)
     groups = np.arange(len(change)) if groups is None else groups

@@ -1,8 +1,8 @@
-"""Regions and cut masks: pure tensor functions over a batch, and the samplers that draw for them.
+"""Regions and cut masks: pure tensor functions over a batch, and samplers that supply their random draws.
 
-A cut mask is bool `(B, h, w)`, True where a cell is cut out (taken over by the background). Nothing
-here reads a file, knows a registry, waits for a device, or draws a number that its caller did not
-hand over.
+A cut mask is a bool tensor `(B, h, w)`, True where a cell is cut out, that is, replaced by the background. The
+functions take all random draws as arguments, and the samplers take an explicit generator. Nothing in this package reads
+a file, uses a registry or synchronizes with the device.
 """
 
 from .blockwise import blockwise

@@ -1,4 +1,4 @@
-"""Blockwise masking: rectangles are added until a wanted number of cells is cut."""
+"""Blockwise masking: rectangles are added until the requested number of cells is cut."""
 
 import math
 
@@ -13,25 +13,24 @@ MAX_FAILURES = 10
 
 @torch.no_grad()
 def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
-    """Cut masks made of overlapping rectangles, as in iBOT.
+    """Returns cut masks that are unions of overlapping rectangles, as in iBOT.
 
-    Each try proposes a rectangle to every mask that is still short of its `cut_ratio * h * w`
-    cells. Its area is uniform between `(min(h, w) // 3)^2` and the number of cells that are missing
-    (with a smaller missing number the range is just reversed), its aspect (height / width)
-    log-uniform in (0.3, 1 / 0.3); sides are rounded to cells, half to even. It is taken if it is
-    strictly smaller than the view in both directions and adds at least one new cell but not more
-    than are missing; its place is uniform over all whole cells. A mask is finished when nothing is
-    missing, or after ten tries in a row without success.
+    Each attempt proposes one rectangle to every mask that has fewer than `cut_ratio * h * w` cut cells. The area of the
+    rectangle is uniform between `(min(h, w) // 3)^2` and the number of missing cells (if the latter is smaller, the
+    range is reversed); its aspect (height / width) is log-uniform in (0.3, 1 / 0.3). The sides are rounded to whole
+    cells, half to even, and the position is uniform over whole cells. A rectangle is accepted if it is strictly smaller
+    than the view in both directions and adds at least one new cell, but not more cells than are missing. A mask is
+    complete when no cell is missing, or after ten consecutive rejections.
 
     Args:
-        cut_ratio: Wanted share in [0, 1], one number or `(B,)`. Never exceeded; usually reached to
-            within 0.03.
+        cut_ratio: Requested fraction of cut cells in [0, 1], one number or `(B,)`. It is never exceeded and usually
+            reached to within 0.03.
         size: Mask size `(h, w)` in cells.
-        draws: `(B, T, 4)` in [0, 1): area, aspect, y, x of each try. T bounds the work; with 64
-            fewer than one mask in a thousand of `cut_ratio` <= 0.6 would have gone on.
+        draws: Uniform draws in [0, 1), `(B, T, 4)`: area, aspect, y and x of each of T attempts. With T = 64 and
+            `cut_ratio` <= 0.6, fewer than one mask in a thousand would continue beyond T.
 
     Returns:
-        Bool `(B, h, w)`, True = cut.
+        Bool tensor `(B, h, w)`, True where a cell is cut.
 
     Source: paper App. G ("Blc"); `bytedance/ibot: loader.py`, shape `block`.
     """
@@ -55,7 +54,7 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
         corner, end = torch.stack((left, top)), torch.stack((left + columns, top + rows))
         block = box_cells(covers(corner, end, centers), size)
         new = (block & ~mask).flatten(0, 1).sum(0, dtype=torch.int32)
-        taken = (
+        accepted = (
             (missing > 0)
             & (failures < MAX_FAILURES)
             & (free_rows > 0)
@@ -63,7 +62,7 @@ def blockwise(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -
             & (new > 0)
             & (new <= missing)
         )
-        mask |= block & taken
-        total = total + new * taken
-        failures = torch.where(taken, 0, failures + 1)
+        mask |= block & accepted
+        total = total + new * accepted
+        failures = torch.where(accepted, 0, failures + 1)
     return mask.permute(2, 0, 1).contiguous()

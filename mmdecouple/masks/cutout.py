@@ -1,4 +1,4 @@
-"""Proposal-level Cutout: a cut in every region, each for itself."""
+"""Proposal-level Cutout: an independent cut in every region."""
 
 import torch
 from torch import Tensor
@@ -8,21 +8,20 @@ from .cells import cell_centers, covers, per_sample, region_cells
 
 @torch.no_grad()
 def cutout(regions: Tensor, cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
-    """Cut masks by Cutout in every region, without collaboration between the regions.
+    """Returns cut masks with one Cutout rectangle per region, placed independently of the other regions.
 
-    In a region of W x H cells that starts at X1, Y1 a rectangle of sides sqrt(r_c) W and sqrt(r_c)
-    H, that is of the share r_c of the region, is placed at X1 + u (W - sqrt(r_c) W), and likewise
-    in y. The cells whose centers lie in it are cut. Where regions overlap the cuts add up: this is
-    what RCC corrects.
+    In a region of W x H cells with its first cell at (X1, Y1), a rectangle of sides sqrt(r_c) W and sqrt(r_c) H, that
+    is, a fraction r_c of the region, is placed at X1 + u (W - sqrt(r_c) W), and likewise in y. The cells whose centers
+    lie in it are cut. Where regions overlap, the cuts accumulate; RCC corrects this.
 
     Args:
-        regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
+        regions: Boxes x1, y1, x2, y2 in mask cells, `(B, K, 4)`.
         cut_ratio: r_c in [0, 1], one number or `(B,)`.
         size: Mask size `(h, w)` in cells.
-        draws: `(B, K, 2)` u, v in [0, 1), one pair a region.
+        draws: Uniform draws u, v in [0, 1), one pair per region, `(B, K, 2)`.
 
     Returns:
-        Bool `(B, h, w)`, True = cut.
+        Bool tensor `(B, h, w)`, True where a cell is cut.
 
     Source: paper section 4.1.1, Algorithm 1, with the area read as in RCC (see `rcc`).
     """

@@ -1,4 +1,4 @@
-"""Random masking: single cells, anywhere."""
+"""Random masking of single cells."""
 
 import torch
 from torch import Tensor
@@ -8,16 +8,16 @@ from .cells import per_sample
 
 @torch.no_grad()
 def random_cells(cut_ratio: float | Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
-    """Cut masks of exactly `floor(cut_ratio * h * w)` cells: those with the smallest draws.
+    """Returns cut masks of exactly `floor(cut_ratio * h * w)` cells, those with the smallest draws.
 
     Args:
-        cut_ratio: Share of the cells that is cut, in [0, 1], one number or `(B,)`. The product is
-            taken in float32.
+        cut_ratio: Fraction of the cells that is cut, in [0, 1], one number or `(B,)`. The product is computed in
+            float32.
         size: Mask size `(h, w)` in cells.
-        draws: `(B, h * w)` in [0, 1), row by row. Of equal draws the earlier cell comes first.
+        draws: Uniform draws in [0, 1), row by row, `(B, h * w)`. Among equal draws, the earlier cell comes first.
 
     Returns:
-        Bool `(B, h, w)`, True = cut.
+        Bool tensor `(B, h, w)`, True where a cell is cut.
 
     Source: paper App. G ("Ran"); `bytedance/ibot: loader.py`, shape `rand`.
     """

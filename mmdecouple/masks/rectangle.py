@@ -1,4 +1,4 @@
-"""One rectangle of foreground; everything outside it is cut."""
+"""Masks with one rectangle of foreground; everything outside it is cut."""
 
 import math
 
@@ -10,19 +10,19 @@ from .cells import box_cells, cell_centers, covers
 
 @torch.no_grad()
 def rectangle(area: tuple[float, float], aspect: tuple[float, float], size: tuple[int, int], draws: Tensor) -> Tensor:
-    """Cut masks whose foreground is one rectangle: the cells with centers outside it are cut.
+    """Returns cut masks whose foreground is one rectangle: the cells with centers outside it are cut.
 
-    The area is uniform in `area`, the aspect (width / height, in cells) log-uniform in `aspect`; a
-    side longer than the view is shortened to it; the position is uniform inside the view.
+    The area is uniform in `area` and the aspect (width / height, in cells) log-uniform in `aspect`. A side longer than
+    the view is shortened to the view; the position is uniform inside the view.
 
     Args:
-        area: Smallest and largest foreground as a share of the view.
-        aspect: Smallest and largest width / height.
+        area: Smallest and largest foreground as a fraction of the view, in (0, 1].
+        aspect: Smallest and largest width / height, above 0.
         size: Mask size `(h, w)` in cells.
-        draws: `(B, 4)` in [0, 1): area, aspect, x, y.
+        draws: Uniform draws in [0, 1) for area, aspect, x and y, `(B, 4)`.
 
     Returns:
-        Bool `(B, h, w)`, True = cut.
+        Bool tensor `(B, h, w)`, True where a cell is cut.
 
     Source: paper section 6.1 and App. G ("Rec").
     """

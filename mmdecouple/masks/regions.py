@@ -8,7 +8,7 @@ from torch import Tensor
 from mmdecouple.utils.errors import UserError
 
 TOLERANCE = 1e-3
-"""Cells by which a given box may reach over the edge of the view: what float32 rounding can add."""
+"""Distance in cells by which a given box may exceed the view, to allow for float32 rounding."""
 
 
 def place_regions(
@@ -19,24 +19,23 @@ def place_regions(
     area: tuple[float, float] = (0.15, 0.4),
     aspect: tuple[float, float] = (0.5, 2.0),
 ) -> Tensor:
-    """One box per cell of a `grid` x `grid` division of the view, from given uniform draws.
+    """Returns one box per cell of a `grid` x `grid` division of the view, from given uniform draws.
 
-    The center is uniform over the middle half of its grid cell in each axis; the area is uniform in
-    `area`, as a share of the view; the aspect (width / height, in mask cells) is log-uniform. The
-    box is then clipped to the view, with neither a new draw nor a compensation of the area. The
-    area does not depend on `grid`.
+    The center is uniform over the middle half of its grid cell in each axis. The area, as a fraction of the view, is
+    uniform in `area`, and the aspect (width / height, in mask cells) is log-uniform in `aspect`. The box is then
+    clipped to the view; it is not drawn again, and the clipped area is not compensated. The area does not depend on
+    `grid`.
 
     Args:
-        draws: `(B, grid * grid, 4)` in [0, 1): center x, center y, area, aspect. Grid cells run row
-            by row.
+        draws: Uniform draws in [0, 1) for center x, center y, area and aspect, grid cells row by row,
+            `(B, grid * grid, 4)`.
         size: Mask size `(h, w)` in cells.
-        grid: Grid cells along each side of the view.
-        area: Smallest and largest area of a box as a share of the view.
-        aspect: Smallest and largest width / height.
+        grid: Grid cells along each side of the view, at least 1.
+        area: Smallest and largest area of a box as a fraction of the view.
+        aspect: Smallest and largest width / height, above 0.
 
     Returns:
-        `(B, grid * grid, 4)` of the dtype of `draws`: x1, y1, x2, y2 in mask cells, clipped to the
-        view.
+        Boxes x1, y1, x2, y2 in mask cells, clipped to the view, `(B, grid * grid, 4)`, of the dtype of `draws`.
 
     Source: paper App. E.2; placement and clipping after `ztt1024/denseSSL: loader.py`.
     """
@@ -71,42 +70,42 @@ def grid_regions(
     device: torch.device | str = 'cpu',
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """One random box per cell of a grid: `place_regions` with its draws taken from `generator`.
+    """Returns one random box per cell of a grid: `place_regions` with draws from `generator`.
 
     Args:
         batch_size: Number of views B.
         size: Mask size `(h, w)` in cells.
-        grid: Grid cells along each side of the view.
-        area: Smallest and largest area of a box as a share of the view.
-        aspect: Smallest and largest width / height.
-        generator: Where the draws come from. The draws are made on its device and then moved to
-            `device`, so that a CPU generator gives the same regions for every device.
+        grid: Grid cells along each side of the view, at least 1.
+        area: Smallest and largest area of a box as a fraction of the view.
+        aspect: Smallest and largest width / height, above 0.
+        generator: Source of the draws. They are made on the device of the generator and then moved to `device`, so that
+            a CPU generator gives the same regions on every device.
         device: Device of the regions.
-        dtype: Of the regions; the draws are those of float32.
+        dtype: Precision of the regions; the draws are always float32.
 
     Returns:
-        `(B, grid * grid, 4)`: x1, y1, x2, y2 in mask cells.
+        Boxes x1, y1, x2, y2 in mask cells, `(B, grid * grid, 4)`.
     """
     draws = uniform((batch_size, grid * grid, 4), generator, device).to(dtype)
     return place_regions(draws, size, grid=grid, area=area, aspect=aspect)
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str) -> Tensor:
-    """Float32 draws in [0, 1) made on the generator's own device and moved to `device`."""
+    """Returns float32 draws in [0, 1), made on the device of the generator and moved to `device`."""
     draws = torch.rand(shape, generator=generator, device=generator.device)
     return draws.to(device, non_blocking=True)
 
 
 def pixels_to_cells(boxes: Tensor, view_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Boxes in view pixels as boxes in mask cells: scaled by w / W and h / H, not rounded.
+    """Converts boxes from view pixels to mask cells: scaled by w / W and h / H, not rounded.
 
     Args:
-        boxes: `(..., 4)` x1, y1, x2, y2 in pixels of the view, exclusive right and bottom edge.
-        view_size: `(H, W)` of the view in pixels.
+        boxes: Boxes x1, y1, x2, y2 in pixels of the view, with exclusive right and bottom edges, `(..., 4)`.
+        view_size: Size `(H, W)` of the view in pixels.
         size: Mask size `(h, w)` in cells.
 
     Returns:
-        Float32 `(..., 4)` in cells.
+        Boxes x1, y1, x2, y2 in cells, float32 `(..., 4)`.
     """
     scale_y, scale_x = size[0] / view_size[0], size[1] / view_size[1]
     x1, y1, x2, y2 = boxes.float().unbind(-1)
@@ -114,18 +113,18 @@ def pixels_to_cells(boxes: Tensor, view_size: tuple[int, int], size: tuple[int, 
 
 
 def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> None:
-    """Refuse regions that do not fit a batch of views.
+    """Raises an error if regions do not fit a batch of views.
 
-    The shape is always checked. The coordinates are looked at on the CPU only, because looking at
-    them elsewhere would wait for the device; there, what lies outside the view is clipped.
+    The shape is always checked. The coordinates are checked on the CPU only, because reading them from another device
+    would synchronize with it; on other devices, boxes that exceed the view are clipped.
 
     Args:
-        regions: Should be `(B, K, 4)`: x1, y1, x2, y2 in cells of a mask of size `size`.
-        batch_size: B.
+        regions: Boxes x1, y1, x2, y2 in mask cells, expected as `(B, K, 4)`.
+        batch_size: Number of views B.
         size: Mask size `(h, w)` in cells.
 
     Raises:
-        ValueError: With the first offending view and box.
+        UserError: The shape is wrong, or a box lies outside the view; the message names the first such view and box.
     """
     if regions.dim() != 3 or regions.shape[0] != batch_size or regions.shape[2] != 4:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Mask samplers: the settings of one kind of cut mask, and its draws from an explicit generator."""
+"""Mask samplers: the settings of one kind of cut mask, drawn from an explicit generator."""
 
 from dataclasses import dataclass, fields
 from typing import ClassVar
@@ -15,51 +15,28 @@ from .random import random_cells
 from .rcc import RULES, rcc
 from .rectangle import rectangle
 from .regions import check_regions, grid_regions, uniform
+from .sampler_base import MaskSampler, Range, draw_ratio, ends
 
 PRESETS = {
     'paper': dict(cut_ratio=(0.3, 0.5), grid=3, box_area=(0.15, 0.4), aspect=(0.5, 2.0), rule='area'),
     'release': dict(cut_ratio=(0.2, 0.6), grid=3, box_area=(0.12, 0.3), aspect=(0.5, 2.0), rule='release'),
 }
-"""Constants of RCC and Cutout, and the rule of RCC. `paper`: App. E.2, its box scale "(0.15, 4)" read as
-0.15 to 0.4. `release`: the authors' code, where half of the masks are empty and never used; the range is
-that of the others."""
+"""Constants of RCC and Cutout, and the rule of RCC, by the name that the argument `preset` takes.
 
-Range = float | tuple[float, float]
-
-
-def draw_ratio(
-    span: tuple[float, float],
-    batch_size: int,
-    generator: torch.Generator,
-    device: torch.device | str,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """One cut ratio a sample, uniform in `span`: `(B,)`."""
-    return span[0] + (span[1] - span[0]) * uniform((batch_size,), generator, device).to(dtype)
+`paper`: App. E.2, with its box scale "(0.15, 4)" read as 0.15 to 0.4. `release`: the authors' code, where half of the
+masks are empty and never used; `cut_ratio` is the range of the other half. Shipped configs write these constants out;
+`preset` is a shorthand for Python callers, and for configs in checkpoints of earlier versions."""
 
 
 @dataclass(kw_only=True)
-class _RegionMask:
-    """What masks that cut in regions share: the ratio, the regions, and a preset for both.
-
-    Args:
-        cut_ratio: Share r_c of each region that is cut, in [0, 1]: a number, or `(low, high)` for
-            one uniform draw a sample. None takes the preset's.
-        grid: Boxes along each side of the view, at least 1 and at most the shorter side of the
-            mask. None takes the preset's. Not used when regions are given.
-        box_area: Smallest and largest area of a grid box as a share of the view, in (0, 1]. None
-            takes the preset's.
-        aspect: Smallest and largest width / height of a grid box. None takes the preset's.
-        preset: `paper` or `release`, see `PRESETS`.
-    """
+class _RegionMask(MaskSampler):
+    """Base class of the samplers that cut in regions; `RegionCollaborativeCutout` documents the arguments."""
 
     cut_ratio: Range | None = None
     grid: int | None = None
     box_area: Range | None = None
     aspect: Range | None = None
     preset: str = 'paper'
-    config_key: ClassVar[str | None] = None
-    dtype: ClassVar[torch.dtype] = torch.float32
 
     def __post_init__(self) -> None:
         check = Settings(self)
@@ -67,25 +44,27 @@ class _RegionMask:
         for key in (field.name for field in fields(self)):
             if getattr(self, key) is None:
                 setattr(self, key, preset[key])
-        self.cut_ratio = check.span('cut_ratio', self.cut_ratio, least=0, most=1)
-        self.box_area = check.span('box_area', self.box_area, above=0, most=1)
+        self.cut_ratio = check.span('cut_ratio', self.cut_ratio, minimum=0, maximum=1)
+        self.box_area = check.span('box_area', self.box_area, above=0, maximum=1)
         self.aspect = check.span('aspect', self.aspect, above=0)
         check.number('grid', self.grid, 1, whole=True)
 
     def regions(
         self, batch_size: int, size: tuple[int, int], *, generator: torch.Generator, device: torch.device | str = 'cpu'
     ) -> Tensor:
-        """Random grid regions `(B, grid * grid, 4)` in cells of a mask of size `(h, w)`."""
-        if self.grid > min(size):
+        """Returns random grid regions in cells of a mask of size `(h, w)`, `(B, grid * grid, 4)`."""
+        grid = self.grid
+        assert isinstance(grid, int)
+        if grid > min(size):
             Settings(self, self.config_key).refuse(
-                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {self.grid}'
+                'grid', f'must not exceed the shorter side of the mask of {size[0]} x {size[1]} cells, got {grid}'
             )
         return grid_regions(
             batch_size,
             size,
-            grid=self.grid,
-            area=self.box_area,
-            aspect=self.aspect,
+            grid=grid,
+            area=ends(self.box_area),
+            aspect=ends(self.aspect),
             generator=generator,
             device=device,
             dtype=self.dtype,
@@ -99,23 +78,31 @@ class _RegionMask:
         device: torch.device | str,
         regions: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Regions, one cut ratio a sample, and one pair of position draws a region."""
+        """Returns the regions, one cut ratio per sample, and one pair of position draws per region."""
         if regions is None:
             regions = self.regions(batch_size, size, generator=generator, device=device)
         else:
             check_regions(regions, batch_size, size)
             regions = regions.to(device, self.dtype)
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device, self.dtype)
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device, self.dtype)
         return regions, ratio, uniform((batch_size, regions.shape[1], 2), generator, device)
 
 
 @dataclass(kw_only=True)
 class RegionCollaborativeCutout(_RegionMask):
-    """Draws RCC masks: see `rcc` for the rule and `_RegionMask` for the other settings.
+    """Draws RCC masks; see `rcc` for the algorithm.
 
     Args:
-        rule: `area`; `release` for the authors' code, cell for cell; `printed` for Algorithm 2 to the
-            letter. None takes the preset's: `area` of `paper`.
+        cut_ratio: Fraction r_c of each region that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw
+            per sample.
+        grid: Boxes along each side of the view, from 1 to the shorter side of the mask; not used for given regions.
+        box_area: Smallest and largest area of a grid box as a fraction of the view, in (0, 1].
+        aspect: Smallest and largest width / height of a grid box, above 0.
+        preset: `paper` or `release`: the values of `PRESETS` for all arguments that are None.
+        rule: `area`, `release` (the authors' code, cell for cell) or `printed` (Algorithm 2 exactly as printed).
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     rule: str | None = None
@@ -133,29 +120,29 @@ class RegionCollaborativeCutout(_RegionMask):
         device: torch.device | str = 'cpu',
         regions: Tensor | None = None,
     ) -> Tensor:
-        """Draw one mask a sample.
+        """Draws one mask per sample.
 
         Args:
-            batch_size: B.
+            batch_size: Number of samples B.
             size: Mask size `(h, w)` in cells.
-            generator: Source of every draw; a CPU generator gives the same masks on every device.
-            device: Where the masks are made.
-            regions: `(B, K, 4)` x1, y1, x2, y2 in cells; None draws grid regions.
+            generator: Source of all draws; a CPU generator gives the same masks on every device.
+            device: Device of the masks.
+            regions: Boxes x1, y1, x2, y2 in cells, `(B, K, 4)`; None draws grid regions.
 
         Returns:
-            Bool `(B, h, w)`, True = cut.
+            Bool tensor `(B, h, w)`, True where a cell is cut.
 
         Raises:
-            ValueError: Given regions of a wrong shape or, on the CPU, outside the view; a grid
-                finer than the mask.
+            UserError: The given regions have a wrong shape or, on the CPU, exceed the view; or the grid is finer than
+                the mask.
         """
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
-        return rcc(regions, ratio, size, draws, self.rule)
+        return rcc(regions, ratio, size, draws, str(self.rule))
 
 
 @dataclass(kw_only=True)
 class Cutout(_RegionMask):
-    """Draws Cutout masks: see `cutout` for the rule and `_RegionMask` for the settings."""
+    """Draws Cutout masks; see `cutout` for the algorithm. The arguments are those of RCC without `rule`."""
 
     def sample(
         self,
@@ -166,25 +153,26 @@ class Cutout(_RegionMask):
         device: torch.device | str = 'cpu',
         regions: Tensor | None = None,
     ) -> Tensor:
-        """Draw one mask a sample, all as in `RegionCollaborativeCutout.sample`."""
+        """Draws one mask per sample; see `RegionCollaborativeCutout.sample`."""
         regions, ratio, draws = self._draw(batch_size, size, generator, device, regions)
         return cutout(regions, ratio, size, draws)
 
 
 @dataclass(kw_only=True)
-class Blockwise:
-    """Draws blockwise masks: see `blockwise`.
+class Blockwise(MaskSampler):
+    """Draws blockwise masks; see `blockwise`.
 
     Args:
-        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
-            uniform draw a sample.
+        cut_ratio: Fraction of the view that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw per
+            sample.
+
     """
 
     cut_ratio: Range = (0.3, 0.5)
     tries: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
-        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
+        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, minimum=0, maximum=1)
 
     def sample(
         self,
@@ -195,24 +183,27 @@ class Blockwise:
         device: torch.device | str = 'cpu',
         regions: Tensor | None = None,
     ) -> Tensor:
-        """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
+        """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device)
         return blockwise(ratio, size, uniform((batch_size, self.tries, 4), generator, device))
 
 
 @dataclass(kw_only=True)
-class RandomMask:
-    """Draws masks of single cells: see `random_cells`.
+class RandomMask(MaskSampler):
+    """Draws masks of single cells; see `random_cells`.
 
     Args:
-        cut_ratio: Share of the view that is cut, in [0, 1]: a number, or `(low, high)` for one
-            uniform draw a sample.
+        cut_ratio: Fraction of the view that is cut, in [0, 1]: a number, or `(low, high)` for one uniform draw per
+            sample.
+
+    Raises:
+        SettingError: The ratio is out of range.
     """
 
     cut_ratio: Range = (0.4, 0.6)
 
     def __post_init__(self) -> None:
-        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, least=0, most=1)
+        self.cut_ratio = Settings(self).span('cut_ratio', self.cut_ratio, minimum=0, maximum=1)
 
     def sample(
         self,
@@ -223,19 +214,22 @@ class RandomMask:
         device: torch.device | str = 'cpu',
         regions: Tensor | None = None,
     ) -> Tensor:
-        """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
-        ratio = draw_ratio(self.cut_ratio, batch_size, generator, device)
+        """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
+        ratio = draw_ratio(ends(self.cut_ratio), batch_size, generator, device)
         draws = uniform((batch_size, size[0] * size[1]), generator, device)
         return random_cells(ratio, size, draws)
 
 
 @dataclass(kw_only=True)
-class Rectangle:
-    """Draws masks whose foreground is one rectangle: see `rectangle`.
+class Rectangle(MaskSampler):
+    """Draws masks whose foreground is one rectangle; see `rectangle`.
 
     Args:
-        area: Smallest and largest foreground as a share of the view, in (0, 1].
-        aspect: Smallest and largest width / height of the foreground.
+        area: Smallest and largest foreground as a fraction of the view, in (0, 1].
+        aspect: Smallest and largest width / height of the foreground, above 0.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     area: Range = (0.2, 0.6)
@@ -243,7 +237,7 @@ class Rectangle:
 
     def __post_init__(self) -> None:
         check = Settings(self)
-        self.area = check.span('area', self.area, above=0, most=1)
+        self.area = check.span('area', self.area, above=0, maximum=1)
         self.aspect = check.span('aspect', self.aspect, above=0)
 
     def sample(
@@ -255,38 +249,36 @@ class Rectangle:
         device: torch.device | str = 'cpu',
         regions: Tensor | None = None,
     ) -> Tensor:
-        """Draw one mask a sample, bool `(B, h, w)`; `regions` has no part in it."""
-        return rectangle(self.area, self.aspect, size, uniform((batch_size, 4), generator, device))
+        """Draws one mask per sample, bool `(B, h, w)`; `regions` is ignored."""
+        return rectangle(ends(self.area), ends(self.aspect), size, uniform((batch_size, 4), generator, device))
 
 
 MASKS = {kind.__name__: kind for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)}
 
 
-def build_mask(cfg: dict, key: str = 'model.decoupling.mask'):
-    """The sampler that a config block describes.
+def build_mask(cfg: dict, key: str = 'model.decoupling.mask') -> MaskSampler:
+    """Builds a mask sampler from its config.
 
     Args:
-        cfg: `dict(type='RegionCollaborativeCutout', ...)`: the name of one of `MASKS`, and its
-            settings.
-        key: Where the block stands in the config, for error messages.
+        cfg: Config such as `dict(type='RegionCollaborativeCutout', cut_ratio=0.4)`: a name in `MASKS` and arguments.
+        key: Config key of `cfg`, for error messages.
 
     Returns:
-        An object with `sample(batch_size, size, *, generator, device, regions) -> (B, h, w)` bool,
-        True = cut.
+        An object with `sample(batch_size, size, *, generator, device, regions)`, which returns a bool tensor
+        `(B, h, w)`, True where a cell is cut.
 
     Raises:
-        ValueError: Unknown type, unknown setting, or a wrong value, in one line that names the
-            config key.
+        SettingError: The type or an argument is unknown, or a value is wrong; the message names the config key.
     """
     block, _, name = key.rpartition('.')
-    settings = dict(Settings('mask', block).block(name, cfg))
+    settings = dict(Settings('mask', block).block(name, cfg) or {})
     kind = settings.pop('type')
     if not isinstance(kind, str) or kind not in MASKS:
         Settings('mask', key).refuse('type', f'must be one of {", ".join(MASKS)}, got {shown(kind)}')
     known = [field.name for field in fields(MASKS[kind])]
     for name in settings:
         if name not in known:
-            Settings(kind, key).refuse(name, f'is no setting of it; it has {", ".join(known)}')
+            Settings(kind, key).refuse(name, f'is not an argument of it; it takes {", ".join(known)}')
     try:
         sampler = MASKS[kind](**settings)
     except SettingError as error:

@@ -1,4 +1,4 @@
-"""How much a cut mask cuts: of the view, and of each region."""
+"""Fractions of a view and of its regions that a cut mask cuts."""
 
 import torch
 from torch import Tensor
@@ -8,27 +8,27 @@ from .rcc import RULES
 
 
 def masked_share(mask: Tensor) -> Tensor:
-    """Share of the view that is cut.
+    """Returns the fraction of the view that is cut.
 
     Args:
-        mask: Bool `(B, h, w)`, True = cut.
+        mask: Bool tensor `(B, h, w)`, True where a cell is cut.
 
     Returns:
-        Float32 `(B,)` in [0, 1].
+        Fractions in [0, 1], float32 `(B,)`.
     """
     return mask.flatten(1).float().mean(1)
 
 
 def region_ratio(mask: Tensor, regions: Tensor, rule: str = 'area') -> Tensor:
-    """Share of each region's cells that is cut.
+    """Returns the fraction of the cells of each region that is cut.
 
     Args:
-        mask: Bool `(B, h, w)`, True = cut.
-        regions: `(B, K, 4)` x1, y1, x2, y2 in mask cells.
-        rule: Of `rcc`: which cells a region holds.
+        mask: Bool tensor `(B, h, w)`, True where a cell is cut.
+        regions: Boxes x1, y1, x2, y2 in mask cells, `(B, K, 4)`.
+        rule: One of `RULES`, which decides the cells that a region contains.
 
     Returns:
-        Float32 `(B, K)` in [0, 1]; NaN for a region without a cell.
+        Fractions in [0, 1], float32 `(B, K)`; NaN for a region without cells.
     """
     size = mask.shape[1], mask.shape[2]
     start, extent = (part.float() for part in RULES[rule].cells(regions, size))

@@ -1,4 +1,4 @@
-"""Methods and their parts."""
+"""Self-supervised methods and their components."""
 
 from mmdecouple.decoupling import DecoupledViews, DecouplingBranch
 from mmdecouple.registry import MODELS
@@ -13,6 +13,7 @@ from .algorithms import (
     MisalignedDenseCL,
     MisalignedIBOT,
     MoCoV2,
+    PixPro,
     SoCo,
     SoCoFPN,
     Step,
@@ -23,7 +24,16 @@ from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
 from .layers import Center, EpochDependent, NegativeQueue, PointAffinity, SplitBN, TeacherTemperature
 from .losses import affinity_distillation, info_nce, point_contrast, sinkhorn
-from .necks import DINOHead, DynamicAlignment, PointHead, PrototypeHead, RegionPyramid
+from .necks import (
+    DINOHead,
+    DynamicAlignment,
+    PixelHeads,
+    PixelMLP,
+    PixelPropagationModule,
+    PointHead,
+    PrototypeHead,
+    RegionPyramid,
+)
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
 
@@ -52,6 +62,10 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'NegativeQueue',
+    'PixPro',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
     'PointAffinity',
     'PointHead',
     'PrototypeHead',

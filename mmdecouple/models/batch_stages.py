@@ -1,4 +1,4 @@
-"""Batch stages that cut views: made for the whole batch, in the training step."""
+"""Batch stages that cut views, applied to a whole batch in the training step."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,20 @@ _KEY = 'model.data_preprocessor.batch_stages'
 
 @MODELS.register_module()
 class CutViews:
-    """Cut the student's views by masks: the mask as an augmentation alone, without a de-coupling branch.
+    """Cuts views by masks: the masks as an augmentation alone, without a de-coupling branch.
 
-    Turns a method into its "-RCC" variant (Table 6 of the paper).
+    This stage turns a method into its "-RCC" variant (Table 6 of the paper).
 
     Args:
         mask: Config of a mask sampler of `mmdecouple.masks`, for example
             `dict(type='RegionCollaborativeCutout', cut_ratio=(0.3, 0.5))`.
         views: Indices of the views to cut.
-        mask_stride: Pixels of a mask cell; must divide the view.
+        mask_stride: Side of a mask cell in pixels; it must divide the view.
         fill: Value of cut pixels after normalization (0 is the mean color).
-        on_regions: Whether masks are drawn on the regions of the samples instead of a grid.
+        on_regions: Whether masks are drawn on the regions of the samples instead of on a grid.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class CutViews:
         check.number('fill', fill)
         check.flag('on_regions', on_regions)
         self.mask = build_mask(mask, f'{_KEY}.mask')
-        self.views = check.numbers('views', views, least=0, whole=True)
+        self.views = check.numbers('views', views, minimum=0, whole=True)
         self.mask_stride = mask_stride
         self.fill = fill
         self.on_regions = on_regions
@@ -60,18 +63,22 @@ class CutViews:
 
 @MODELS.register_module()
 class CutBoxes:
-    """SoCo's own cutout: a square out of each region, independently, on pixels.
+    """Cutout of SoCo: cuts a square of pixels out of each region, independently of the other regions.
 
-    The square's area is a random share of its box's, its center uniform in the box; it may stick out of it.
+    The area of the square is a random fraction of the area of its box. Its center is uniform in the box, and it may
+    extend beyond the box.
 
     Args:
         views: Indices of the views to cut.
-        prob: Probability of each box.
-        area: Smallest and largest share of the box's area.
+        prob: Probability that a box is cut, in [0, 1].
+        area: Smallest and largest area of the square as a fraction of the box, in [0, 1].
         fill: Value of cut pixels after normalization (0 is the mean color).
 
-    Source: `hologerry/SoCo contrast/data/transform_ops.py` (`RandomCutoutInBox`), placed at boxes as the view shows
-        them: the official C4 path puts them where the box was before the flip.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `hologerry/SoCo contrast/data/transform_ops.py` (`RandomCutoutInBox`). Boxes are those of the flipped view;
+        the C4 code of the authors uses their position before the flip.
     """
 
     def __init__(
@@ -80,9 +87,9 @@ class CutBoxes:
         check = Settings(self, _KEY)
         check.number('prob', prob, 0, 1)
         check.number('fill', fill)
-        self.views = check.numbers('views', views, least=0, whole=True)
+        self.views = check.numbers('views', views, minimum=0, whole=True)
         self.prob = prob
-        self.area = check.ordered('area', area, least=0, most=1)
+        self.area = check.ordered('area', area, minimum=0, maximum=1)
         self.fill = fill
 
     def __call__(self, batch: dict, generator: torch.Generator) -> dict:
@@ -94,8 +101,8 @@ class CutBoxes:
             low, high = boxes.split(2, dim=2)
             side = (high - low) * torch.tensor([width, height])
             center = (low + draws[..., :2] * (high - low)) * torch.tensor([width, height])
-            share = self.area[0] + (self.area[1] - self.area[0]) * draws[..., 2]
-            half = (share * side.prod(2)).sqrt()[..., None] / 2 * (draws[..., 3:] < self.prob)
+            fraction = self.area[0] + (self.area[1] - self.area[0]) * draws[..., 2]
+            half = (fraction * side.prod(2)).sqrt()[..., None] / 2 * (draws[..., 3:] < self.prob)
             start, stop = ((center + sign * half).to(view.device, non_blocking=True) for sign in (-1, 1))
             columns, rows = (torch.arange(length, device=view.device) + 0.5 for length in (width, height))
             across = (columns >= start[..., :1]) & (columns < stop[..., :1])
@@ -106,7 +113,7 @@ class CutBoxes:
 
 
 def _chosen(stage: CutViews | CutBoxes, batch: dict) -> list[torch.Tensor]:
-    """The views of a batch, if those to cut are among them."""
+    """Returns the views of a batch after a check that it contains all views to cut."""
     views = list(batch['inputs'])
     if max(stage.views) >= len(views):
         Settings(stage, _KEY).refuse('views', f'must be below {len(views)}, the views of the batch, got {stage.views}')

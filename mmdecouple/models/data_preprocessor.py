@@ -1,4 +1,4 @@
-"""From collated uint8 views to normalized views on the device, then the batch stages."""
+"""Data preprocessor: normalizes collated uint8 views on the device and applies the batch stages."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,19 +18,22 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @MODELS.register_module()
 class DensePreprocessor(BaseDataPreprocessor):
-    """Normalize views on the device and run the batch stages in order.
+    """Normalizes views on the device and runs the batch stages in order.
 
     A batch stage is a callable `stage(batch, generator) -> batch` on the dict of the model's arguments, `inputs` and
-    `data_samples`: it may replace views. All random draws of a step, those of the stages and then those of the model,
-    come from the one generator, which `set_step` seeds from (run seed, rank, iteration): a resumed run draws what the
-    uninterrupted one would have drawn. The generator is on the CPU: the draws are the same on every device, and the
-    sizes that depend on them (how many positions are masked) are known without waiting for the device.
+    `data_samples`; it may replace views. All random draws of a step, first those of the stages and then those of the
+    model, come from one generator. `set_step` seeds it from (run seed, rank, iteration), so that a resumed run makes
+    the same draws as an uninterrupted run. The generator is on the CPU: the draws are the same on every device, and
+    sizes that depend on them, such as the number of masked positions, are known without synchronizing with the device.
 
     Args:
         mean: Channel means of RGB in [0, 255], (3,).
-        std: Channel standard deviations of RGB, in the same unit, (3,).
-        channels_last: Give views in the channels-last memory format.
-        batch_stages: Configs of registered batch stages, run in training only.
+        std: Channel standard deviations of RGB in the same unit, above 0, (3,).
+        channels_last: Whether views are converted to the channels-last memory format.
+        batch_stages: Configs of registered batch stages, which run in training only.
+
+    Raises:
+        SettingError: A value is out of range or of a wrong type.
     """
 
     def __init__(
@@ -55,21 +58,21 @@ class DensePreprocessor(BaseDataPreprocessor):
         self.generator = torch.Generator()
 
     def set_step(self, seed: int, rank: int, iteration: int) -> None:
-        """Seed the generator for one training iteration."""
+        """Seeds the generator for one training iteration."""
         self.generator.manual_seed(((seed * 1_000_003 + rank) * 1_000_000_007 + iteration) % 2**63)
 
-    # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
+    # Masks are drawn outside of compiled code: with `compile=True`, only the network is compiled.
     @torch.compiler.disable
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepare a batch.
+        """Prepares a batch.
 
         Args:
-            data: `inputs`: in training a list over views of uint8 (B, 3, H, W); otherwise a list over images of
-                uint8 (3, H, W), of any sizes. `data_samples`: a list of B samples.
+            data: Dict with `inputs`, in training a list over views of uint8 (B, 3, H, W), otherwise a list over images
+                of uint8 (3, H, W) of any sizes, and `data_samples`, a list of B samples.
             training: Whether to run the batch stages.
 
         Returns:
-            Dict with `inputs` (the same lists, normalized float32 on the device) and `data_samples`, in training as
+            Dict with `inputs`, the same list in normalized float32 on the device, and `data_samples`, in training as
             `Samples`.
         """
         inputs = [self._normalize(image) for image in self.cast_data(data['inputs'])]

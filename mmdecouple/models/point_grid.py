@@ -1,4 +1,4 @@
-"""Points of views on a grid finer than a network's map: their regions, draws, features and pairs."""
+"""Points of views on a grid that is finer than the map of a network: their regions, draws, features and pairs."""
 
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ class RegionPoints(NamedTuple):
 
     Attributes:
         query: Points of one region of the first view, (B, n).
-        key: Points of the second view, (B, m): n of the same region, then those of other regions.
-        positive: Which points of the second view are in the query's region, bool (B, m).
+        key: Points of the second view, n of the same region followed by those of other regions, (B, m).
+        positive: Whether each point of the second view is in the query's region, bool (B, m).
     """
 
     query: Tensor
@@ -25,19 +25,19 @@ class RegionPoints(NamedTuple):
     positive: Tensor
 
     def to(self, device: torch.device) -> 'RegionPoints':
-        """The same on a device."""
+        """Returns the points on a device."""
         return RegionPoints(*(part.to(device, non_blocking=True) for part in self))
 
 
 class PointPairs(NamedTuple):
-    """Which points of two views are close in the source image: i and j if rows[y_i, y_j] + columns[x_i, x_j] < 1.
+    """Pairs of points of two views that are close in the source image: rows[y_i, y_j] + columns[x_i, x_j] < 1.
 
-    Windows and grids have sides parallel to the image's, so a squared distance is a sum over two axes, and B x N x N
-    distances are never kept.
+    Crop windows and grids are parallel to the axes of the image. A squared distance is therefore a sum over two axes,
+    and the B x N x N distances need not be stored.
 
     Attributes:
-        rows: Squared vertical distances over the squared reach, (B, s, s).
-        columns: Squared horizontal distances over the squared reach, (B, s, s).
+        rows: Squared vertical distances, divided by the squared reach, (B, s, s).
+        columns: Squared horizontal distances, divided by the squared reach, (B, s, s).
     """
 
     rows: Tensor
@@ -45,14 +45,14 @@ class PointPairs(NamedTuple):
 
     @classmethod
     def between(cls, first: Tensor, second: Tensor, view: tuple[int, int], side: int, reach: float) -> 'PointPairs':
-        """Pairs of two views whose centers are closer than `reach` times the diagonal of the larger of their cells.
+        """Returns the pairs whose distance is below `reach` times the diagonal of the larger of the two cells.
 
         Args:
             first: Geometry of the first views, (B, 7).
             second: Geometry of the second views, (B, 7).
             view: Height and width of the views in pixels.
-            side: s, points along each side of a view.
-            reach: In diagonals of a cell, above 0.
+            side: Number of points s along each side of a view.
+            reach: Distance in diagonals of a cell, above 0.
         """
         steps = (torch.arange(side, device=first.device) + 0.5) / side
         centers = torch.stack([steps * view[1], steps * view[0]], dim=1)
@@ -63,11 +63,11 @@ class PointPairs(NamedTuple):
 
     @property
     def num_points(self) -> int:
-        """N = s * s, points of a view."""
+        """Number of points N = s * s of a view."""
         return self.rows.shape[1] ** 2
 
     def select(self, part: slice) -> Tensor:
-        """Whether each point of the first view is paired with each of some points of the second: float (B, N, c)."""
+        """Returns 1 for pairs and 0 otherwise, of all points of the first view and c of the second, (B, N, c)."""
         points = torch.arange(self.num_points, device=self.rows.device)[part]
         side = self.rows.shape[1]
         rows = self.rows[:, :, torch.div(points, side, rounding_mode='floor')]
@@ -75,19 +75,19 @@ class PointPairs(NamedTuple):
         return (rows[:, :, None] + columns[:, None] < 1).flatten(1, 2).to(self.rows.dtype)
 
     def second_counts(self) -> Tensor:
-        """Number of partners of each point of the second view, (B, N)."""
+        """Returns the number of pairs of each point of the second view, (B, N)."""
         step = max(_CHUNK_ELEMENTS // (len(self.rows) * self.num_points), 1)
         parts = (slice(start, start + step) for start in range(0, self.num_points, step))
         return torch.cat([self.select(part).sum(1) for part in parts], dim=1)
 
 
 def interpolation(height: int, width: int, side: int, like: Tensor) -> Tensor:
-    """Bilinear weights of the map's positions at each point, (N, P).
+    """Returns the bilinear weights of the positions of a map at each point, (N, P).
 
     Args:
-        height: Rows of the map.
-        width: Columns of the map.
-        side: Points along each side; they are the centers of side x side equal cells of a view.
+        height: Number of rows of the map.
+        width: Number of columns of the map.
+        side: Number of points along each side; points are the centers of side x side equal cells of a view.
         like: Tensor with the device and the data type of the weights.
     """
     single = torch.eye(height * width, device=like.device, dtype=like.dtype).view(1, -1, height, width)
@@ -95,19 +95,19 @@ def interpolation(height: int, width: int, side: int, like: Tensor) -> Tensor:
 
 
 def at_points(weights: Tensor, dense: Tensor) -> Tensor:
-    """Features of points: weights (N, P) or (B, N, P), features of a map's positions (B, P, C) -> (B, N, C)."""
+    """Returns features of points: weights (N, P) or (B, N, P), features of positions (B, P, C) -> (B, N, C)."""
     with torch.autocast(dense.device.type, enabled=False):
         return weights @ dense
 
 
 def region_labels(geometry: Tensor, view: tuple[int, int], side: int, grid: int) -> Tensor:
-    """Region of the source image that each point of a view is in, int64 (B, N); regions are numbered row by row.
+    """Returns the region of the source image in which each point lies, numbered row by row, int64 (B, N).
 
     Args:
         geometry: Geometry of the views, (B, 7).
         view: Height and width of the views in pixels.
-        side: Points along each side of a view; N is its square.
-        grid: Regions along each side of the source image.
+        side: Number of points along each side of a view; N is its square.
+        grid: Number of regions along each side of the source image.
     """
     steps = (torch.arange(side, device=geometry.device) + 0.5) / side
     centers = torch.cartesian_prod(steps * view[0], steps * view[1]).flip(1)
@@ -119,18 +119,18 @@ def region_labels(geometry: Tensor, view: tuple[int, int], side: int, grid: int)
 def draw_points(
     first: Tensor, second: Tensor, count: int, others: int, regions: int, generator: torch.Generator
 ) -> RegionPoints:
-    """Points of one region that both views of an image show, and of other regions of the second view.
+    """Draws points of one region that both views of an image show, and of other regions of the second view.
 
-    Each image gets one of its common regions; all draws are with replacement. A point of another region is in each
-    region with the same probability, however much of it the view shows. Without a common region the query's points
-    are those of any region of the first view, and no key point is positive. A second view inside one region has no
-    other points: all of its points are positive.
+    One of the common regions is drawn for each image; all draws are with replacement. The points of other regions are
+    drawn from each of these regions with the same probability, regardless of its visible area. Without a common region,
+    the query's points are drawn from any region of the first view, and no key point is positive. If the second view
+    lies inside one region, all of its points are positive.
 
     Args:
-        first: Regions of the points of the first view, (B, N).
-        second: Regions of the points of the second view, (B, N).
-        count: n, points of the region in each view.
-        others: Points of other regions in the second view.
+        first: Regions of the points of the first view, int64 (B, N).
+        second: Regions of the points of the second view, int64 (B, N).
+        count: Number of points n of the region in each view.
+        others: Number of points of other regions in the second view.
         regions: Number of regions of an image.
         generator: Source of all draws, on the CPU.
     """
@@ -148,5 +148,5 @@ def draw_points(
 
 
 def _or_any(weights: Tensor) -> Tensor:
-    """Weights (B, N), equal where all of an image are 0."""
+    """Replaces the weights of images whose weights are all 0 by equal weights, (B, N) -> (B, N)."""
     return weights + (weights.sum(1, keepdim=True) == 0)

@@ -1,4 +1,4 @@
-"""The samples of a batch, and the tensors that are stacked from them."""
+"""The samples of a batch and their stacked tensors."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -12,13 +12,14 @@ from mmdecouple.utils.errors import UserError
 
 
 class Samples(Sequence):
-    """The B samples of a batch. Their regions and geometry are stacked once, however many parts of a step read them.
+    """The B samples of a batch, with their regions and geometry stacked once per step.
 
-    Not a list, so that `DistributedDataParallel` passes it on as it is: masks are drawn on regions on the CPU.
+    This class is not a list, so that `DistributedDataParallel` does not move its tensors: masks are drawn on regions on
+    the CPU.
 
     Args:
-        samples: Samples with, as the data set made them, `boxes` (V, K, 4) and `box_ids` (V, K), and `geometry` (V, 7);
-            None for none.
+        samples: Samples with the optional fields `boxes` (V, K, 4), `box_ids` (V, K) and `geometry` (V, 7) of the data
+            set; None for no samples.
     """
 
     def __init__(self, samples: Iterable[Any] | None = None) -> None:
@@ -31,13 +32,13 @@ class Samples(Sequence):
         return len(self._samples)
 
     def regions(self, owner: str) -> list[Regions]:
-        """Regions of each view, on the CPU.
+        """Returns the regions of each view, on the CPU.
 
         Args:
-            owner: Class that reads them, for the message.
+            owner: Class that reads them, for the error message.
 
         Raises:
-            UserError: For samples without boxes.
+            UserError: The samples have no boxes.
         """
         if not len(self) or not hasattr(self[0], 'boxes'):
             raise UserError(
@@ -47,13 +48,13 @@ class Samples(Sequence):
         return self._regions
 
     def geometry(self, owner: str) -> Tensor:
-        """Geometry of each view, (V, B, 7) as in `mmdecouple.utils.geometry`, on the CPU.
+        """Returns the geometry of each view, (V, B, 7) as in `mmdecouple.utils.geometry`, on the CPU.
 
         Args:
-            owner: Class that reads it, for the message.
+            owner: Class that reads it, for the error message.
 
         Raises:
-            UserError: For samples without geometry.
+            UserError: The samples have no geometry.
         """
         if not len(self) or not hasattr(self[0], 'geometry'):
             raise UserError(f'{owner}: the samples have no geometry; end the pipeline with PackViews.')

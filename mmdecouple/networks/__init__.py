@@ -1,1 +1,1 @@
-"""Opening any network, ours or foreign, and running it without training it."""
+"""Opening of networks of this package and of other projects, and inference with them."""

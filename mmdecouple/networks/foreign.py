@@ -1,4 +1,4 @@
-"""Networks that were not trained here, made to look like ours to the analysis tools."""
+"""Networks of other projects, with the interface that the analysis tools use."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ from mmdecouple.weights.formats.roles import held_networks
 from mmdecouple.weights.formats.vit import ViTWeights, vit_arch
 from mmdecouple.weights.formats.vit_reading import pick
 
-# Tensors of classifiers and of pre-training heads; anything else that timm's model lacks is another architecture.
+# Tensors of classifiers and of pre-training heads; other tensors that timm's model lacks indicate another architecture.
 _BESIDE = (
     'head',
     'head_dist',
@@ -36,20 +36,20 @@ _BESIDE = (
 )
 _EPS = dict(clip=1e-5, huggingface=1e-12)
 _LIMIT = 6
-# Models whose blocks stand in stages have two numbers in their names, as DINOv2's chunks do.
+# Names of models with blocks in stages have two numbers, like those of DINOv2's chunks.
 _STAGED = re.compile(r'blocks\.\d+\.\d+\.')
 
 
 class ForeignNetwork(BaseModel):
-    """A backbone with the interface of an algorithm of ours that the measures and the maps use.
+    """Backbone with the interface of an algorithm that measures and maps use.
 
     Args:
-        backbone: Module that `dense_map` can read and that says its stride.
-        mean: Channel means of RGB in [0, 255] that the backbone expects, (3,).
-        std: Channel standard deviations of RGB, in the same unit, (3,).
+        backbone: Module with a known stride that `dense_map` can read.
+        mean: Channel means of RGB that the backbone expects, `(3,)` in [0, 255].
+        std: Channel standard deviations of RGB, `(3,)` in the same unit.
 
     Attributes:
-        layer: Layer of the backbone that is read, as `dense_map` names it; None for the last.
+        layer: Layer of the backbone that is read, see `dense_map`; None for the last.
     """
 
     layer: str | None = None
@@ -62,7 +62,7 @@ class ForeignNetwork(BaseModel):
 
     @property
     def measured_backbone(self) -> nn.Module:
-        """The only backbone."""
+        """The backbone."""
         return self.backbone
 
     @property
@@ -72,29 +72,44 @@ class ForeignNetwork(BaseModel):
 
     @torch.no_grad()
     def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
-        """Map (B, C, h, w) float32 of normalized images (B, 3, H, W); `mask` and `class_token` as for `dense_map`."""
+        """Returns the dense map of images.
+
+        Args:
+            images: Normalized images `(B, 3, H, W)`, whose sides are multiples of `cell`.
+            mask: See `dense_map`.
+            class_token: See `dense_map`.
+
+        Returns:
+            Float32 `(B, C, h, w)`.
+
+        Raises:
+            UserError: The images do not divide into cells, or a feature is not finite.
+        """
         height, width = images.shape[-2:]
         if height % self.cell or width % self.cell:
             raise UserError(
-                f'An image of {height} x {width} pixels does not divide into cells of {self.cell} pixels, '
-                'as this network needs; take a multiple of it (tools: --size).'
+                f'An image of {height} x {width} pixels does not divide into the cells of {self.cell} pixels '
+                'of this network; use a multiple of the cell (tools: --size).'
             )
         return finite_map(dense_map(self.backbone, images, mask, self.layer, class_token))
 
     def forward(
         self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None, mode: str = 'tensor'
     ) -> list[Tensor] | list[BaseDataElement]:
-        """Maps of images (3, H, W) of any sizes, as `predict_maps` gives them; there is no mode `loss`."""
+        """Returns the maps of images `(3, H, W)` of any sizes, see `predict_maps`; the mode `loss` is not supported."""
         return predict_maps(self.dense_features, inputs, data_samples, mode)
 
 
 class TimmBackbone(nn.Module):
-    """A model of timm whose features are a map: the last after the final norm, without class and register tokens.
+    """Model of timm that returns dense maps: by default the last after the final norm, without other tokens.
+
+    Args:
+        model: Model with `forward_intermediates` and `feature_info`.
 
     Attributes:
         stride: Pixels of an image per position of the last map.
-        layer_strides: The same by layer: blocks of a ViT by number from 1, other places by timm's names.
-        has_class_token: Whether `dense_map` can read one.
+        layer_strides: Layer -> stride; blocks of a ViT are numbered from 1, other layers have timm's names.
+        has_class_token: Whether `dense_map` can return the class token.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -109,9 +124,18 @@ class TimmBackbone(nn.Module):
         self.has_class_token = numbered and getattr(model, 'cls_token', None) is not None
 
     def dense_map(self, images: Tensor, layer: str | None = None, class_token: bool = False) -> Tensor:
-        """Map (B, C, h, w) of normalized images (B, 3, H, W): the last, or the plain output of a layer.
+        """Returns the dense map of images.
 
-        With `class_token` that token of the place instead, (B, C, 1, 1).
+        Args:
+            images: Normalized images `(B, 3, H, W)`.
+            layer: Key of `layer_strides`, whose plain output is returned; None for the last map after the final norm.
+            class_token: Whether to return the class token at this layer, `(B, C, 1, 1)`, instead of the map.
+
+        Returns:
+            Map `(B, C, h, w)`.
+
+        Raises:
+            UserError: The model does not support images of this size.
         """
         indices = 1 if layer is None else [list(self.layer_strides).index(layer)]
         asked = dict(return_prefix_tokens=True) if class_token else {}
@@ -121,9 +145,9 @@ class TimmBackbone(nn.Module):
             )
             return found[1][:, 0, :, None, None] if class_token else found
         except AssertionError as error:
-            # Some of timm's models, such as BEiT, are made for images of one size.
+            # Some of timm's models, such as BEiT, support images of one size only.
             raise UserError(
-                f'timm cannot show {images.shape[-2]} x {images.shape[-1]} pixels to this '
+                f'timm cannot process {images.shape[-2]} x {images.shape[-1]} pixels with this '
                 f'{type(self.model).__name__}: {error}'
             ) from error
 
@@ -131,16 +155,16 @@ class TimmBackbone(nn.Module):
 def timm_network(
     name: str, content: dict[str, Any] | None = None, where: str = '', role: str | None = None
 ) -> ForeignNetwork:
-    """A model of timm for images of any size that its patch divides.
+    """Builds a model of timm, for images of any size that is divisible by its patch.
 
     Args:
-        name: Its name in timm, such as `vit_small_patch14_reg4_dinov2`.
-        content: What a weight file in timm's or the authors' format holds; None leaves the weights random.
-        where: What to call the file in messages.
-        role: `teacher` or `student`, for files that hold both; None for the teacher there.
+        name: Name in timm, such as `vit_small_patch14_reg4_dinov2`.
+        content: Content of a weight file in timm's or the authors' format; None for random weights.
+        where: Name of the file in messages.
+        role: `teacher` or `student`, for files that hold both; None for the teacher.
 
     Raises:
-        ValueError: timm has no such model; it gives no dense map; the weights are not those of this architecture.
+        UserError: timm has no such model, the model has no dense map, or the weights have another architecture.
     """
     import timm
 
@@ -155,7 +179,7 @@ def timm_network(
     except TypeError:
         model = timm.create_model(name, num_classes=0)
     if not hasattr(model, 'forward_intermediates'):
-        raise UserError(f'timm:{name} gives no dense map (its class has no forward_intermediates); take another model.')
+        raise UserError(f'timm:{name} has no dense map (its class has no forward_intermediates); choose another model.')
     if content is not None:
         _load_timm(model, content, where, role, name)
     expected = timm.data.resolve_model_data_config(model)
@@ -164,20 +188,20 @@ def timm_network(
 
 
 def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
-    """A `DenseViT` of the sizes that the weights of a published format have.
+    """Builds a `DenseViT` for weights in a published format.
 
     Args:
-        weights: As `to_ours` gives them.
-        where: What to call the file in messages.
+        weights: Result of `to_ours`.
+        where: Name of the file in messages.
 
     Raises:
-        ValueError: The number of heads cannot be told from the width.
+        UserError: The number of heads cannot be derived from the width.
     """
     arch = vit_arch(weights.backbone)
     if 'num_heads' not in arch:
         raise UserError(
-            f'{where}: a ViT {arch["embed_dims"]} wide is no published size, so its number of heads is '
-            'not known; name a config that says it (CONFIG.py=FILE).'
+            f'{where}: a ViT of width {arch["embed_dims"]} has no published size, so its number of heads is '
+            'unknown; name a config with the number of heads (CONFIG.py=FILE).'
         )
     patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
     clip = weights.format == 'clip'
@@ -199,18 +223,18 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str 
     embed = 'patch_embed.proj.weight'
     theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
     if theirs and ours and theirs != ours:
-        # timm would resample them.
+        # timm would resample the patches.
         raise UserError(
             f'{where} has patches of {theirs[0]} pixels, but those of timm:{name} have {ours[0]}; name '
-            'the architecture that the weights have.'
+            'the architecture of the weights.'
         )
     convert = getattr(sys.modules[type(model).__module__], 'checkpoint_filter_fn', None)
     try:
-        # For DINOv3 timm prints a line a block.
+        # For DINOv3, timm prints one line per block.
         with redirect_stdout(StringIO()):
             state = convert(state, model) if convert else state
     except Exception as error:
-        # What is written for the weights of one model meets those of any other here.
+        # The conversion is written for weights of one model and may fail in any way for others.
         raise UserError(
             f'{where} does not fit timm:{name}: timm cannot convert its tensors '
             f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).'
@@ -225,18 +249,18 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str 
         if keys
     )
     if found:
-        raise UserError(f'{where} does not fit timm:{name}: {found}; name the architecture that the weights have.')
+        raise UserError(f'{where} does not fit timm:{name}: {found}; name the architecture of the weights.')
     model.load_state_dict({**own, **{key: value for key, value in state.items() if key in own}})
 
 
 def _state_for(model: nn.Module, content: dict[str, Any], where: str, role: str | None) -> dict[str, Tensor]:
-    """The tensors of a file, by names without what precedes them all, that are those of one network like the model."""
+    """Returns the tensors of the network in a file that matches the model, by names without their common prefix."""
     own = list(model.state_dict())
 
     def prefixes(names: Collection[str]) -> list[str]:
         ends = ((key, [name for name in names if name == key or name.endswith(f'.{key}')]) for key in own)
         found = next(([name.removesuffix(key) for name in hits] for key, hits in ends if hits), [])
-        # A part of a network can hold tensors of the same names, but not most of them.
+        # A part of a network may hold tensors with the same names, but not most of them.
         counts = {prefix: sum(f'{prefix}{key}' in names for key in own) for prefix in found}
         return [prefix for prefix, count in counts.items() if 2 * count > max(counts.values())]
 
@@ -244,7 +268,7 @@ def _state_for(model: nn.Module, content: dict[str, Any], where: str, role: str 
     if not networks:
         raise UserError(
             f'{where} does not fit timm:{model.default_cfg.get("architecture", type(model).__name__)}: it '
-            'holds none of its tensors; name the architecture that the weights have.'
+            'holds none of its tensors; name the architecture of the weights.'
         )
     network, _ = pick(networks, role, where)
     return {

@@ -1,4 +1,4 @@
-"""Running a network without training it: evaluation mode, full float32, untouched generators."""
+"""Inference: evaluation mode and full float32, without changing random generators."""
 
 import random
 from collections.abc import Iterator
@@ -10,16 +10,19 @@ from torch import nn
 
 
 def exact_float32() -> None:
-    """Full float32 for the rest of the process: for threads, which must not switch it under each other."""
+    """Enables full float32 for the rest of the process, for threads, which must not change the mode of each other."""
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision('highest')
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode in full float32; afterwards all modules' modes, precision and random generators as before.
+    """Context of evaluation mode in full float32, which restores modes, precision and random generators afterwards.
 
-    A GPU would run convolutions in TF32, three digits, which no other machine repeats.
+    By default, a GPU runs convolutions in TF32 with three digits, which other devices do not reproduce.
+
+    Args:
+        model: Module whose mode is changed.
     """
     modes = {module: module.training for module in model.modules()}
     python, numpy = random.getstate(), np.random.get_state()

@@ -1,4 +1,4 @@
-"""One way to name a network on the command line, whoever trained it."""
+"""Opening of a network from a specification of the command line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,10 +21,10 @@ from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.weights.checkpoint import read_checkpoint
-from mmdecouple.weights.files import read_weights
 from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
+from mmdecouple.weights.weight_files import read_weights
 
 LAYER = (
     'read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
@@ -38,16 +38,16 @@ _MEASURED = (None, 'teacher', 'student')
 
 @dataclass(frozen=True)
 class Network:
-    """A network to look at, in evaluation mode on its device.
+    """Network in evaluation mode on its device.
 
     Attributes:
-        name: For legends and file names.
-        model: Has `dense_features(images (B, 3, H, W) normalized) -> (B, C, h, w)` float32, `test_step(batch)`, which
-            gives samples with `dense`, and `data_preprocessor`.
-        cell: Pixels of an image per dense position: a ViT's patch; 16 for a ResNet-50 as it is measured; the stride of
-            the layer that was asked for.
-        config: The config that built it; None for a foreign network.
-        checkpoint: The file of its weights; None for random ones.
+        name: Name in legends and of files.
+        model: Module with `dense_features(normalized images (B, 3, H, W)) -> (B, C, h, w)` float32, `test_step(batch)`,
+            which returns samples with `dense`, and `data_preprocessor`.
+        cell: Pixels of an image per dense position: the patch of a ViT, 16 for a ResNet-50 by default, or the stride of
+            the selected layer.
+        config: Config of the network; None for a network of another project.
+        checkpoint: File of its weights; None for random weights.
     """
 
     name: str
@@ -60,30 +60,32 @@ class Network:
 def open_network(
     spec: str, *, measured: str | None = None, layer: str | int | None = None, seed: int = 0, allow_pickle: bool = False
 ) -> Network:
-    """The network that a specification of the command line names, on the GPU if the process sees one.
+    """Opens the network that a specification of the command line names, on the GPU if there is one.
 
     ===========================  ==========================================================================
-    `CHECKPOINT.pth`             a run here; its config is the one that the file stores
+    `CHECKPOINT.pth`             a checkpoint of this package, with the config stored in the file
     `RUN_FOLDER`                 its newest checkpoint
     `untrained:CHECKPOINT.pth`   random weights in the network of its config (also `untrained:RUN_FOLDER`)
     `CONFIG.py`                  untrained (also `mmdecouple::folder/file.py`)
     `CONFIG.py=CHECKPOINT.pth`   the weights in the network of this config
     `timm:NAME`                  a model of timm with random weights
     `timm:NAME=FILE`             with a local weight file in timm's or the authors' format
-    `FILE`                       a ViT in a format that `read_vit` knows: iBOT, DINO, Leopart, CLIP, ...
+    `FILE`                       a ViT in a format of `read_vit`: iBOT, DINO, Leopart, CLIP, ...
     ===========================  ==========================================================================
 
     Args:
-        spec: As above.
-        measured: `teacher` or `student`, for what holds both; None leaves it to the config (foreign: the teacher).
-        layer: Whose plain output is read: a block of a ViT by number from 1 (the last one: without the final norm), a
-            stage of a CNN by name (`layer3`); None for the last, as the paper reads it. The name gains the layer.
-        seed: Of random weights.
-        allow_pickle: Whether to trust a file: unpickle whatever it holds, and run what its config imports.
+        spec: Specification as above.
+        measured: `teacher` or `student`, for specifications that hold both; None for the choice of the config, or for
+            the teacher in files of other projects.
+        layer: Layer whose plain output is read: a block of a ViT by number from 1 (the last one without the final
+            norm), or a stage of a CNN by name (`layer3`); None for the last layer, as in the paper. The layer is
+            appended to the name of the network.
+        seed: Seed of random weights.
+        allow_pickle: Whether to trust a file: unpickle all of its content, and run the imports of its config.
 
     Raises:
-        FileNotFoundError: A file or folder is not there.
-        ValueError: The spec, `measured` or `layer` is unknown, or the weights do not fit the network.
+        MissingFile: A file or folder does not exist.
+        UserError: `spec`, `measured` or `layer` is unknown, or the weights do not fit the network.
     """
     if measured not in _MEASURED:
         raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
@@ -140,11 +142,11 @@ def _open_untrained(spec: str, measured: str | None, allow_pickle: bool) -> Netw
     content = read_checkpoint(str(checkpoint), allow_pickle=allow_pickle)
     config = recorded_config(checkpoint, content, allow_pickle)
     if config is None:
-        raise UserError(f'{checkpoint} does not say with which config it was trained; name that config (CONFIG.py).')
+        raise UserError(f'{checkpoint} does not state with which config it was trained; name that config (CONFIG.py).')
     if starting_file(config) is not None:
         raise UserError(
-            f'{checkpoint}: before training its backbone held {shown(starting_file(config))}, which is not '
-            'opened on the word of a file; name its config (CONFIG.py).'
+            f'{checkpoint}: its backbone was initialized from {shown(starting_file(config))}, which is not '
+            'opened for an untrusted file; name its config (CONFIG.py).'
         )
     name = f'{path.resolve().name if path.is_dir() else _name(path)}-untrained'
     return _stored(name, config, measured, checkpoint, content, allow_pickle, untrained=True)
@@ -164,7 +166,7 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
     path = Path(spec)
     if not path.is_file():
         raise MissingFile(
-            f'{spec}: there is no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
+            f'{spec}: no such file or folder; a network is CHECKPOINT.pth, RUN_FOLDER, CONFIG.py, '
             'CONFIG.py=CHECKPOINT.pth, timm:NAME or timm:NAME=FILE.'
         )
     content = read_weights(spec, allow_pickle)
@@ -175,7 +177,7 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
         weights = to_ours(content, measured, where=repr(spec))
     except ValueError as error:
         raise UserError(
-            f'{error} If it belongs to a config, say CONFIG.py={spec}; if to a model of timm, '
+            f'{error} If it belongs to a config, use CONFIG.py={spec}; if to a model of timm, '
             f'timm:NAME={spec}; convert a ResNet of another project first '
             '(tools/model_converters/resnet.py).'
         ) from error
@@ -191,7 +193,7 @@ def _stored(
     trusted: bool,
     untrained: bool = False,
 ) -> Network:
-    """A network of a config that a file carries."""
+    """Builds the network of a config that is stored in a file."""
     if measured is not None:
         config.model.measured = measured
     model = MODELS.build(config.model) if trusted else build_stored(config.model, content, str(checkpoint))
@@ -205,9 +207,9 @@ def _ours(
     checkpoint: Path | None = None,
     content: dict[str, Any] | None = None,
 ) -> Network:
-    """A network of a config that the user names."""
+    """Builds the network of a config that the user names."""
     if 'model' not in config:
-        raise UserError(f'{name}: its config names no model; a network to look at needs the config key model.')
+        raise UserError(f'{name}: its config has no model; set the config key model.')
     if measured is not None:
         config.model.measured = measured
     try:
@@ -216,7 +218,7 @@ def _ours(
         reason = str(error.args[0] if error.args else error).split('. ')[0]
         raise UserError(
             f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
-            'a whole config, with its custom_imports (CONFIG.py=FILE).'
+            'a complete config, with its custom_imports (CONFIG.py=FILE).'
         ) from error
     return _finalize(name, model, config, checkpoint, content)
 
@@ -225,7 +227,7 @@ def _finalize(
     name: str, model: nn.Module, config: Config, checkpoint: Path | None, content: dict[str, Any] | None
 ) -> Network:
     if checkpoint is None:
-        # mmengine logs every single weight that it initializes.
+        # mmengine logs every weight that it initializes.
         logger = MMLogger.get_current_instance()
         level = logger.level
         logger.setLevel('ERROR')
@@ -236,7 +238,7 @@ def _finalize(
     cell = measured_stride(model.measured_backbone) or model.dense_stride
     if cell is None:
         raise UserError(
-            f'{name}: the backbone does not say its stride; set the config key model.dense_stride to the '
+            f'{name}: the stride of the backbone is unknown; set the config key model.dense_stride to the '
             'pixels of an image per dense position.'
         )
     return Network(name, model, cell, config, checkpoint)

@@ -1,4 +1,4 @@
-"""Networks of configs that files carry: their size is known before any memory is spent on them."""
+"""Building of networks from stored configs, whose size is checked before memory is allocated."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,23 +18,24 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.weights.loading import load_weights
 
-# A ViT-L with its frozen teacher has 2,000 modules and 600 million values, half of which the file holds.
+# A ViT-L with its frozen teacher has 2,000 modules and 600 million values, of which the file holds half.
 _MOST_PARTS, _MOST_VALUES = 10_000, 1 << 29
 
 
 def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.Module:
-    """The network of a stored config, on the CPU, with weights as its classes begin with.
+    """Builds the network of a stored config on the CPU, with the initial weights of its classes.
 
-    It is built without memory first: what does not fit the file, or is too large, is refused in a moment.
+    The network is built on the meta device first, so that a network that does not match the file or is too large is
+    refused without allocating memory.
 
     Args:
-        config: `model` of what `read_stored_config` gave.
-        content: The checkpoint.
-        where: What to call it in messages.
+        config: Config `model` of the result of `read_stored_config`.
+        content: Content of the checkpoint.
+        where: Name of the checkpoint in messages.
 
     Raises:
-        UserError: The config is not one of a network, the backbone is not that of the file, or the network is larger
-            than the file by more than `2**29` values.
+        UserError: The network cannot be built, its backbone does not match the file, or the network exceeds the file by
+            more than `2**29` values.
     """
     try:
         with torch.device('meta'), _RatesOnHost(), _limited(where):
@@ -53,7 +54,7 @@ def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.
     except UserError:
         raise
     except Exception as error:
-        # Values of any kind can stand at any place, and fail there in any way.
+        # A stored config may hold any value at any place, which may raise any error.
         reason = shown(str(error.args[0] if error.args else error).split('. ')[0], 100)
         raise UserError(
             f'{where}: the network of its stored config cannot be built '
@@ -62,7 +63,7 @@ def build_stored(config: ConfigDict, content: dict[str, Any], where: str) -> nn.
 
 
 class _RatesOnHost(TorchFunctionMode):
-    """Leaves the drop rates of blocks on the CPU, as mmpretrain reads them one by one."""
+    """Mode that keeps the drop rates of blocks on the CPU, because mmpretrain reads their values."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         return func(*args, **(kwargs or {}), **(dict(device='cpu') if func is torch.linspace else {}))
@@ -70,7 +71,7 @@ class _RatesOnHost(TorchFunctionMode):
 
 @contextmanager
 def _limited(where: str) -> Iterator[None]:
-    """Ends the building of a network without end."""
+    """Context that limits the number of modules and parameters that are built."""
     parts = 0
 
     def count(*_: Any) -> None:

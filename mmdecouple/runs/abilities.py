@@ -1,4 +1,4 @@
-"""What an installation can do, each tried in a process of its own."""
+"""Capabilities of an installation, each tested in a separate process."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmdecouple.utils.versions import setup_command
 
-# Seconds that a probe may take; on an idle machine none takes more than fifteen.
+# Time limit of a probe in seconds; on an idle machine, none takes more than fifteen.
 LONGEST = 300
 PIP = f'{sys.executable} -m pip'
 BUILD_OPS = (
@@ -18,7 +18,14 @@ BUILD_OPS = (
 
 @dataclass(frozen=True)
 class Ability:
-    """Something to be done; `probe` is a program that prints a note, or fails when it cannot."""
+    """Capability of an installation.
+
+    Args:
+        name: Name in the printed list.
+        probe: Program that prints a note if the capability works, and fails otherwise.
+        remedy: Command that provides the capability.
+        needs_ops: Whether it requires the compiled operators of mmcv.
+    """
 
     name: str
     probe: str
@@ -67,16 +74,16 @@ ABILITIES = (
         'GPU',
         'import torch, sys; torch.cuda.is_available() or sys.exit("no CUDA device: CPU only"); '
         'print(torch.cuda.get_device_name())',
-        'nvidia-smi   (a driver is needed; without one use --device cpu)',
+        'nvidia-smi   (requires a driver; without one, use --device cpu)',
     ),
 )
 
 
 def examine(ability: Ability) -> tuple[bool, str]:
-    """Runs a probe in a process of its own, so that a crash is an answer too.
+    """Runs a probe in a separate process, which may crash.
 
     Returns:
-        Whether it works, and its last line of output.
+        Whether the capability works, and the last line of output.
     """
     try:
         result = subprocess.run(
@@ -87,6 +94,6 @@ def examine(ability: Ability) -> tuple[bool, str]:
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
         )
     except subprocess.TimeoutExpired:
-        return False, f'no answer within {LONGEST} seconds'
+        return False, f'no result within {LONGEST} seconds'
     lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()
     return result.returncode == 0, lines[-1] if lines else f'exit code {result.returncode}'

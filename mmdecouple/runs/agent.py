@@ -1,4 +1,4 @@
-"""The processes of `torchrun` end when their agent is gone."""
+"""Termination of the processes of `torchrun` when their agent no longer exists."""
 
 import multiprocessing
 import os
@@ -10,15 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 
 _GRACE = 5.0  # seconds for a last checkpoint
-# torchrun sets it for its ranks, not for itself.
+# torchrun sets this variable for its ranks, not for itself.
 _OF_A_RANK = 'TORCHELASTIC_RUN_ID'
 
 
 def end_with_agent() -> None:
-    """Watches the agent that started this process, if one did, and ends soon after it, whatever happens.
+    """Watches the agent that started this process, if there is one, and ends the process soon after the agent.
 
-    A killed agent leaves its ranks behind, which train on in a folder that a requeued job takes for free. They first
-    get SIGTERM, by which a run saves a checkpoint and ends; after 5 s this process and its workers are killed.
+    The ranks of a killed agent would otherwise continue to train in a folder that a requeued job considers free. The
+    process first receives SIGTERM, upon which a run saves a checkpoint and ends; after 5 s the process and its workers
+    are killed.
     """
     if _OF_A_RANK in os.environ:
         threading.Thread(target=_watch, args=(_ancestors(),), name='agent', daemon=True).start()
@@ -27,7 +28,7 @@ def end_with_agent() -> None:
 def _watch(ancestors: list[int]) -> None:
     while all(_parent(child) == parent for child, parent in pairwise(ancestors)):
         time.sleep(0.5)
-    print(f'mmdecouple: the agent of process {os.getpid()} is gone; the process ends.', file=sys.stderr, flush=True)
+    print(f'mmdecouple: the agent of process {os.getpid()} has ended; this process ends.', file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     for worker in multiprocessing.active_children():
@@ -36,7 +37,7 @@ def _watch(ancestors: list[int]) -> None:
 
 
 def _ancestors() -> list[int]:
-    """This process and those above it up to the agent; a wrapper script may stand between."""
+    """Returns the ids of this process and its ancestors up to the agent; wrapper scripts may lie between."""
     found = [os.getpid(), os.getppid()]
     while _is_rank(found[-1]):
         parent = _parent(found[-1])

@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder: checkpoints, each with the config that it was trained with."""
+"""Contents of a run folder: checkpoints, and the config with which each was trained."""
 
 import re
 from collections.abc import Mapping
@@ -19,19 +19,22 @@ from .resumable import find_resumable
 def recorded_config(
     checkpoint: Path, content: Mapping[str, Any], trusted: bool = False, in_run: bool = False
 ) -> Config | None:
-    """The config that a checkpoint was trained with, read as plain values; None where nothing says which.
+    """Returns the config with which a checkpoint was trained, read as plain values.
 
-    It is the one that the checkpoint stores. For bare weights in the folder of a single run it is the one that was
-    dumped there.
+    This is the config stored in the checkpoint. For bare weights in the folder of a single run, it is the config that
+    was dumped there.
 
     Args:
-        checkpoint: Where it lies.
-        content: What it holds.
+        checkpoint: Path of the checkpoint.
+        content: Content of the checkpoint.
         trusted: See `read_stored_config`.
-        in_run: Whether it is known to lie in a run folder; else the logs beside it tell.
+        in_run: Whether the checkpoint is known to be in a run folder; if False, a folder with logs counts as one.
+
+    Returns:
+        The config; None if it is not recorded.
 
     Raises:
-        UserError: It holds more than plain values; several configs were dumped into the folder.
+        UserError: The config holds more than plain values, or several configs were dumped into the folder.
     """
     meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}
@@ -44,7 +47,7 @@ def recorded_config(
     dumped = sorted(folder.glob('*.py')) or sorted(folder.glob('*/vis_data/config.py'))
     if len(dumped) > 1:
         raise UserError(
-            f'{checkpoint} does not say with which config it was trained, and its folder holds '
+            f'{checkpoint} does not state with which config it was trained, and its folder holds '
             f'{len(dumped)}; name one: CONFIG.py={checkpoint}.'
         )
     if not dumped:
@@ -54,10 +57,14 @@ def recorded_config(
 
 
 def read_run(folder: Path, trusted: bool = False) -> tuple[Path, Config]:
-    """The newest checkpoint of a run, and the config that it was trained with.
+    """Returns the newest checkpoint of a run and the config with which it was trained.
+
+    Args:
+        folder: Run folder.
+        trusted: See `read_stored_config`.
 
     Raises:
-        MissingFile: The folder does not exist, or there is no checkpoint or no config.
+        MissingFile: The folder, a readable checkpoint or the config is missing.
         UserError: See `recorded_config`.
     """
     checkpoint = newest_checkpoint(folder)
@@ -65,20 +72,20 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[Path, Config]:
     config = recorded_config(checkpoint, content, trusted, in_run=True)
     if config is None:
         raise MissingFile(
-            f'{folder}: no config in this run folder; give the work_dir of a training run, '
+            f'{folder}: no config in this run folder; pass the work_dir of a training run, '
             'or name one: CONFIG.py=CHECKPOINT.'
         )
     return checkpoint, config
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Return the newest readable checkpoint of a run, bare weights only if there is no other.
+    """Returns the newest readable checkpoint of a run; bare weights only if there is no resumable checkpoint.
 
     Raises:
-        MissingFile: There is none, or no such folder.
+        MissingFile: The folder or a readable checkpoint is missing.
     """
     if not folder.is_dir():
-        raise MissingFile(f'{folder}: no such run folder.')
+        raise MissingFile(f'{folder}: no such run folder; check the path.')
     found = find_resumable(str(folder))
     if found is not None:
         return Path(found)
@@ -87,4 +94,4 @@ def newest_checkpoint(folder: Path) -> Path:
         with suppress(ValueError):
             read_checkpoint(str(path), mmap=True)
             return path
-    raise MissingFile(f'{folder}: no readable checkpoint (*.pth) in this run folder; let the run save one first.')
+    raise MissingFile(f'{folder}: no readable checkpoint (*.pth) in this run folder; train until one is saved.')

@@ -1,4 +1,4 @@
-"""One run writes into a folder at a time."""
+"""Exclusive use of a run folder: only one run at a time writes into it."""
 
 import json
 import os
@@ -22,25 +22,25 @@ class FolderInUse(UserError):
 
 
 def hold_folder(folder: str) -> None:
-    """Takes a run's folder for this process, or makes sure that it still has it.
+    """Acquires a run's folder for this process, or verifies that the process still holds it.
 
-    The lock is the kernel's (``flock`` on ``run.lock``, which names host and process), so any death of the process
-    frees the folder at once; child processes do not inherit it. What killed processes left half-written is removed.
-    Where the file system has no locks, there is a warning and the run continues without one.
+    The lock belongs to the kernel (`flock` on `run.lock`, which names host and process), so it is released when the
+    process ends for any reason; child processes do not inherit it. Partially written files of killed processes are
+    removed. On a file system without locks, the function warns and the run continues without a lock.
 
     Args:
-        folder: The work dir; it is made, if it is missing.
+        folder: Work dir, created if missing.
 
     Raises:
-        FolderInUse: Another process holds it; host and process are named.
-        UserError: Nothing can be written there.
+        FolderInUse: Another process holds the folder; the message names host and process.
+        UserError: The folder cannot be written.
     """
     path = Path(folder, LOCK_NAME)
     key = os.path.realpath(path)
     if key in _held:
         if _is_still(_held[key], path):
             return
-        # The folder was deleted, perhaps to start anew in it: whoever took the new one has it.
+        # The folder was deleted, perhaps for a new start in it, and another process may hold the new folder.
         release_folder(folder)
     file = _locked(path)
     file.truncate(0)
@@ -51,19 +51,19 @@ def hold_folder(folder: str) -> None:
 
 
 def release_folder(folder: str) -> None:
-    """Frees the folder, if this process holds it."""
+    """Releases the folder if this process holds it."""
     path = Path(folder, LOCK_NAME)
     file = _held.pop(os.path.realpath(path), None)
     if file is None:
         return
     if _is_still(file, path):
-        # Under the lock: a rival that has opened this file finds that it is not the named one any more.
+        # Removed under the lock: another process that has opened this file detects that its name has changed.
         path.unlink()
     file.close()
 
 
 def _locked(path: Path) -> IO[str]:
-    """The open file under an exclusive lock."""
+    """Returns the open file under an exclusive lock."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,14 +71,14 @@ def _locked(path: Path) -> IO[str]:
         except OSError as error:
             raise UserError(
                 f'{path} cannot be opened ({error.strerror}), which keeps other runs out of this folder; '
-                'name another work_dir.'
+                'choose another work_dir.'
             ) from error
         if not lock(file, wait=0):
             owner = _owner(file)
             file.close()
             raise FolderInUse(
-                f'Another run writes into {shown(str(path.parent), 100)} ({owner}). Wait for it, end it, '
-                'or name another folder (--work-dir).'
+                f'Another run writes into {shown(str(path.parent), 100)} ({owner}); wait for it, end it, '
+                'or choose another folder (--work-dir).'
             )
         if _is_still(file, path):
             return file
@@ -90,7 +90,7 @@ def _opened(path: str, _: int) -> int:
 
 
 def _is_still(file: IO[str], path: Path) -> bool:
-    """Whether an open file is the one that has this name now."""
+    """Returns whether an open file is the one that currently has this name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError:
@@ -102,7 +102,7 @@ def _owner(file: IO[str]) -> str:
         found = json.loads(file.read(_LONGEST))
         return f'host {found["host"]}, process {found["pid"]}, since {found["since"]}'[:150]
     except (ValueError, KeyError, TypeError):
-        return f'its {LOCK_NAME} does not say which'
+        return f'{LOCK_NAME} does not state which'
 
 
 def _forget_in_child() -> None:

@@ -1,4 +1,4 @@
-"""Child processes a few at a time, under one live progress display, stopped cleanly together."""
+"""Child processes, several at a time, with one progress display and a common clean stop."""
 
 import ctypes
 import os
@@ -27,12 +27,16 @@ _TAIL_LINES = 15
 _PLAIN_SECONDS = 30
 _FEW_JOBS = 12
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
-# Looked up here, as a child between fork and exec must not load libraries.
+# Loaded here, because a child process must not load libraries between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
 class JobFailed(RuntimeError):
-    """A child ended with an error; `tail` holds the line in which it said why, or else the last lines it wrote."""
+    """A child process failed.
+
+    Attributes:
+        tail: Lines with the reason that the child printed, or else the last lines of its output.
+    """
 
     def __init__(self, message: str, tail: Sequence[str]) -> None:
         super().__init__(message)
@@ -41,15 +45,15 @@ class JobFailed(RuntimeError):
 
 @dataclass
 class Job:
-    """One child process; the lines of progress in its output are shown.
+    """Child process whose progress is shown.
 
     Args:
-        name: Shown beside its bar.
+        name: Name beside its progress bar.
         command: Program and arguments.
-        log: File that takes its output; text of an earlier start is kept.
-        after: Names of jobs that must have ended well before this one starts.
-        done: Called when the child has ended well; an error it raises counts as the job's.
-        held_files: Open files that the child keeps open, and with them the locks on them.
+        log: File to which the output is appended.
+        after: Names of jobs that must have succeeded before this one starts.
+        done: Called after the child has succeeded; an error in the call is an error of the job.
+        held_files: Open files that the child inherits, together with their locks.
     """
 
     name: str
@@ -65,9 +69,12 @@ class Job:
     _rest: str = field(default='', init=False)
 
     def start(self, threads: int) -> None:
-        """Start the child in its own process group, so that Ctrl-C reaches it through us only.
+        """Starts the child in its own process group, so that Ctrl-C reaches only this process, which forwards it.
 
-        On Linux it is asked to save and end if this process is killed.
+        On Linux, the child receives SIGTERM if this process is killed.
+
+        Args:
+            threads: Number of OpenMP and MKL threads of the child.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         env = {
@@ -93,7 +100,7 @@ class Job:
             )
 
     def news(self) -> State | None:
-        """Read what the child wrote since the last call and return the last progress in it."""
+        """Reads the output of the child since the last call, and returns the last progress in it."""
         found = None
         *lines, self._rest = (self._rest + self._output.read()).split('\n')
         for line in lines:
@@ -102,7 +109,7 @@ class Job:
             if line.strip() and state is None:
                 self.tail.append(line)
             if PREFIX in line:
-                # Of several processes each says it, and a launcher writes pages after them.
+                # Each of several processes may print the reason, followed by pages of a launcher.
                 self.reasons[line[line.index(PREFIX) :]] = None
         return found
 
@@ -115,24 +122,24 @@ def run_jobs(
     console: Console | None = None,
     keep_going: bool = False,
 ) -> list[JobFailed]:
-    """Run jobs, `slots` at a time in the given order, and return when all are done.
+    """Runs jobs in the given order, up to `slots` at a time, and returns when all have ended.
 
-    Ctrl-C and SIGTERM are passed on as SIGTERM to every running child; they get the time to save.
+    Ctrl-C and SIGTERM are forwarded as SIGTERM to every running child, which has time to save.
 
     Args:
-        title: What the jobs do, in front of every bar.
-        jobs: Children to run; a job stands behind those that it waits for.
-        slots: Children at a time, at least 1.
+        title: Text in front of the name of every job.
+        jobs: Jobs to run; a job comes after those in its `after`.
+        slots: Maximum number of children at a time, at least 1.
         threads: OpenMP threads of each child.
-        console: Terminal of the display.
-        keep_going: Whether a failure leaves those running that do not wait for the failed job.
+        console: Console of the display; None for a new one.
+        keep_going: Whether to continue after a failure with the jobs that do not depend on the failed one.
 
     Returns:
-        With `keep_going`, the failures.
+        The failures; empty without `keep_going`.
 
     Raises:
-        JobFailed: A child failed; the others were stopped.
-        KeyboardInterrupt: After a clean stop.
+        JobFailed: A child failed while `keep_going` is False; the other children were stopped.
+        KeyboardInterrupt: The process was interrupted; all children have ended.
     """
     console = console or Console()
     waiting, failures, ended = list(jobs), list[JobFailed](), set[str]()
@@ -170,7 +177,7 @@ def run_jobs(
 
 
 def _next(waiting: Sequence[Job], ended: set[str]) -> Job | None:
-    """First job that waits for none."""
+    """Returns the first job whose dependencies have all ended; None if there is no such job."""
     return next((job for job in waiting if ended.issuperset(job.after)), None)
 
 
@@ -188,7 +195,7 @@ def _failure(title: str, job: Job, code: int) -> JobFailed | None:
 
 
 def stop(jobs: Sequence[Job]) -> None:
-    """Ask running children to save and end; end those that have not after 90 seconds."""
+    """Sends SIGTERM to running children, and kills those that have not ended after 90 seconds."""
     for job in jobs:
         if job.process.poll() is None:
             job.process.terminate()
@@ -202,7 +209,10 @@ def stop(jobs: Sequence[Job]) -> None:
 
 
 class _Display:
-    """A bar a job on a terminal, of many only those that run and one over all; lines for a log file."""
+    """Display of jobs: progress bars on a terminal, lines elsewhere.
+
+    There is one bar per job, or, with many jobs, one per running job and one for their total.
+    """
 
     def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
         self.title, self.progress, self.console = title, progress, console

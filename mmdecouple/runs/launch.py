@@ -1,4 +1,4 @@
-"""What the command-line tools share: common options, and a config made ready to run."""
+"""Shared parts of the command-line tools: common options, and preparation of a config to run."""
 
 import argparse
 import os
@@ -15,35 +15,35 @@ from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import check_writable
 
 from .agent import end_with_agent
+from .ranks import join_processes
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that training and testing have in common."""
+    """Adds the options that training and testing share."""
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     add_overrides(parser, 'overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], help='auto (default) takes CUDA when there is one')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # torch.distributed.launch has passed both spellings over time.
+    # Versions of torch.distributed.launch pass different spellings.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def choose_device(device: str) -> None:
-    """Keeps CUDA from the process, or makes sure that it is there.
+    """Hides CUDA devices from the process for `cpu`, and checks that there is one for `cuda`.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ValueError: `device` is none of these.
-        RuntimeError: `cuda` was asked for and no CUDA device can be used.
+        UserError: `device` is unknown, or `cuda` is requested and no CUDA device is usable.
     """
     if device not in ('auto', 'cpu', 'cuda'):
         raise UserError(f'device must be auto, cpu or cuda, got {device!r} (config key device).')
@@ -54,46 +54,53 @@ def choose_device(device: str) -> None:
 
         if not torch.cuda.is_available():
             raise UserError(
-                f'CUDA was asked for (--device or config key device), but torch '
+                f'CUDA was requested (--device or config key device), but torch '
                 f'{torch.__version__} finds no CUDA device; use --device cpu, '
                 'or run tools/misc/doctor.py.'
             )
 
 
 def existing_checkpoint(path: str) -> str:
-    """The path itself, when it is a file or an address that a file can be fetched from.
+    """Returns the path if it is an existing file or a URL.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        MissingFile: The file does not exist.
     """
     if '://' not in path and not Path(path).is_file():
-        raise MissingFile(f'checkpoint {path} does not exist.')
+        raise MissingFile(f'checkpoint {path} does not exist; check the path.')
     return path
 
 
 def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
-    """Checks that a config has what a tool is about to use.
+    """Checks that a config has the keys that a tool uses.
+
+    Args:
+        config: The config.
+        keys: Names of the keys.
+        purpose: Name of the use, for the message.
 
     Raises:
-        ValueError: A key is missing or None.
+        UserError: A key is missing or None.
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise UserError(f'config {config.filename} cannot be used for {purpose}: it has no {", ".join(missing)}.')
+        raise UserError(
+            f'config {config.filename} cannot be used for {purpose}: it has no {", ".join(missing)}; choose a '
+            'complete config.'
+        )
 
 
 def prepare_config(args: argparse.Namespace) -> Config:
-    """Reads the config named on the command line and puts the common options into it.
+    """Reads the config named on the command line and merges the common options into it.
 
     Args:
         args: Parsed arguments with `config` and those of `add_run_options`.
 
     Returns:
-        The config with `work_dir` and `launcher` set; the key `device` has been acted upon.
+        The config with `work_dir` and `launcher` set; the device of its key `device` has been selected.
 
     Raises:
-        OSError: Nothing can be written into `work_dir`.
-        ValueError: The config asks for what cannot be, see `mmdecouple.configuration.check_config`.
+        UserError: `work_dir` cannot be written, or the config is invalid, see `mmdecouple.configuration.check_config`.
     """
     from mmdecouple.configuration import check_config
 
@@ -110,32 +117,12 @@ def prepare_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def join_processes_without_cuda(config: Config) -> None:
-    """Joins the processes of `torchrun` with gloo where no CUDA device is there; else does nothing.
-
-    mmengine's own launcher and model wrapper name a CUDA device for every process and would fail.
-
-    Args:
-        config: Its `launcher` is read; `model_wrapper_cfg` is set so that no device is named.
-    """
-    import torch
-
-    if config.launcher != 'pytorch' or torch.cuda.is_available():
-        return
-    torch.distributed.init_process_group('gloo')
-    unused = config.get('find_unused_parameters', False)
-    config.setdefault(
-        'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
-    )
-
-
 def build_runner(config: Config) -> 'Runner':
-    """Builds the runner that the config names by `runner_type`, or mmengine's own; ranks end with their agent."""
+    """Builds the runner of the config key `runner_type`, or that of mmengine; ranks end together with their agent."""
     from mmengine.runner import Runner
 
     end_with_agent()
-    join_processes_without_cuda(config)
+    join_processes(config)
     from mmdecouple.registry import RUNNERS
     from mmdecouple.weights.mmengine_loading import trust_pickles
 
@@ -148,8 +135,8 @@ def build_runner(config: Config) -> 'Runner':
 
 @contextmanager
 def running(config: Config) -> Iterator['Runner']:
-    """Builds the runner; what a value of the config makes fail until the first step is done becomes a `UserError`."""
-    from mmdecouple.configuration import answering
+    """Context that yields the runner; failures due to the config up to the first step become `UserError`s."""
+    from mmdecouple.configuration import naming_config_keys
 
-    with answering(config):
+    with naming_config_keys(config):
         yield build_runner(config)

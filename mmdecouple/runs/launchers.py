@@ -1,4 +1,4 @@
-"""Commands that run a module of this package in processes of its own."""
+"""Command lines that run a module of this package in separate processes."""
 
 import os
 import sys
@@ -15,22 +15,30 @@ def launch_command(
     partition: str | None = None,
     job_name: str | None = None,
 ) -> list[str]:
-    """The command line of `python -m MODULE ARGUMENTS`, alone or once for each device.
+    """Returns the command line of `python -m MODULE ARGUMENTS`, for a single process or for one process per device.
 
     Args:
-        module: Such as `mmdecouple.runs.train`.
-        arguments: Of the module; `--launcher` is added where there is one.
-        launcher: `none`; `pytorch`, which starts processes on this machine; or `slurm`, which asks for machines.
-        processes: For a launcher.
-        partition: Of Slurm.
-        job_name: In Slurm's queue.
+        module: Name of the module, such as `mmdecouple.runs.train`.
+        arguments: Arguments of the module; `--launcher` is appended if a launcher is used.
+        launcher: `none` for a single process, `pytorch` for processes on this machine, or `slurm` for processes on
+            allocated machines.
+        processes: Number of processes that the launcher starts.
+        partition: Partition of Slurm.
+        job_name: Name of the job in Slurm's queue.
     """
-    words = ['-m', module, *arguments]
+    command = ['-m', module, *arguments]
     if launcher == 'none':
-        return [sys.executable, *words]
-    words += ['--launcher', launcher]
+        return [sys.executable, *command]
+    command += ['--launcher', launcher]
     if launcher == 'pytorch':
-        return [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}', *words]
+        return [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            f'--nproc_per_node={processes}',
+            *command,
+        ]
     node = min(processes, int(os.environ.get('GPUS_PER_NODE', _NODE)))
     return [
         'srun',
@@ -45,5 +53,5 @@ def launch_command(
         *os.environ.get('SRUN_ARGS', '').split(),
         sys.executable,
         '-u',
-        *words,
+        *command,
     ]

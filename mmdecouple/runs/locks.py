@@ -1,4 +1,4 @@
-"""Locks of the kernel: whoever dies lets go of them at once."""
+"""File locks of the kernel, which are released when their process ends for any reason."""
 
 import fcntl
 import math
@@ -16,17 +16,17 @@ _POLL_SECONDS = 0.5
 
 
 def lock(file: IO, wait: float = math.inf, on_wait: Callable[[], None] | None = None) -> bool:
-    """Takes the lock of an open file, until it is closed here and in the child processes that inherited it.
+    """Acquires the lock of an open file, until it is closed here and in the child processes that inherited it.
 
-    Where the file system has no locks, there is a warning and the process continues as if it had one.
+    On a file system without locks, the function warns and returns True.
 
     Args:
         file: Any open file.
-        wait: Seconds to wait for another process at most.
-        on_wait: Called once if there is one to wait for.
+        wait: Maximum time in seconds to wait for another process.
+        on_wait: Called once if another process holds the lock.
 
     Returns:
-        Whether it was taken.
+        Whether the lock was acquired.
     """
     deadline = time.monotonic() + wait
     patient = wait == math.inf and on_wait is None
@@ -39,8 +39,8 @@ def lock(file: IO, wait: float = math.inf, on_wait: Callable[[], None] | None = 
                 return False
         except OSError as error:
             warnings.warn(
-                f'{file.name}: this file system has no locks ({error.strerror}); nothing keeps a second '
-                'process from writing into the same folder.',
+                f'{file.name}: this file system has no locks ({error.strerror}); make sure that no '
+                'second process writes into the same folder.',
                 stacklevel=2,
             )
             return True
@@ -52,16 +52,19 @@ def lock(file: IO, wait: float = math.inf, on_wait: Callable[[], None] | None = 
 
 @contextmanager
 def alone(path: Path, busy: str, wait: float = math.inf, on_wait: Callable[[], None] | None = None) -> Iterator[IO]:
-    """Holds a lock file inside the block. Given to a child process, the file is locked until that has ended, too.
+    """Holds the lock of a file inside the block, and until all child processes that inherited the file have ended.
 
     Args:
-        path: The lock file; it and its folder are made, and the file stays.
-        busy: What to say if another process holds it for longer than `wait`.
-        wait: Seconds.
+        path: Lock file, created with its folder if missing; the file is not removed.
+        busy: Message of the error if another process holds the lock for longer than `wait`.
+        wait: Maximum time to wait in seconds.
         on_wait: See `lock`.
 
+    Yields:
+        The open lock file.
+
     Raises:
-        UserError: `busy`, or the file cannot be written.
+        UserError: Another process holds the lock (`busy`), or the file cannot be written.
     """
     check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A log that fails is reported once and does not end a training."""
+"""Logging that does not end a training: a failure is reported once."""
 
 import functools
 import logging
@@ -18,33 +18,33 @@ _RESTARTS = 3
 
 
 def start_backends(backends: dict[str, BaseVisBackend]) -> None:
-    """Starts what records the curves of a run, and keeps a later failure of it from ending the run.
+    """Starts the visualization backends of a run, and prevents their later failures from ending the run.
 
-    A back end that fails is set up anew, at most three times, which makes a deleted folder again; what it still
-    cannot record is left out, with one warning.
+    A backend that fails is set up again up to three times, which also recreates a deleted folder. What it still cannot
+    record is dropped with one warning.
 
     Args:
-        backends: The visualizer's, by name.
+        backends: Name -> backend of the visualizer.
 
     Raises:
-        WrongInstallation: A back end needs a package that is not installed.
-        UserError: It cannot start for another reason.
+        WrongInstallation: A backend requires a package that is not installed.
+        UserError: A backend cannot start for another reason.
     """
     for backend in backends.values():
         kind = type(backend).__name__
         try:
-            # mmengine sets a back end up when this is first asked for.
+            # The first access sets up a backend of mmengine.
             _ = backend.experiment
         except ImportError as error:
             package = getattr(error.__context__, 'name', None) or error.name
             remedy = f'pip install {package.partition(".")[0]}' if package else str(error)
             raise WrongInstallation(
-                f'{kind} needs a package that is not installed: {remedy}, or take it out of the '
+                f'{kind} requires a package that is not installed: {remedy}, or remove it from the '
                 'config key visualizer.vis_backends.'
             ) from error
         except Exception as error:
             raise UserError(
-                f'{kind} cannot start ({type(error).__name__}: {error}); repair it, or take it out of the '
+                f'{kind} cannot start ({type(error).__name__}: {error}); repair it, or remove it from the '
                 'config key visualizer.vis_backends.'
             ) from error
         warn = _once(kind, lambda text: print_log(text, 'current', logging.WARNING))
@@ -54,10 +54,10 @@ def start_backends(backends: dict[str, BaseVisBackend]) -> None:
 
 
 def steady_handlers(logger: logging.Logger) -> None:
-    """Lets a log that cannot be written say so once, and a deleted log file be made again.
+    """Makes a log report a write error once and recreate a deleted file.
 
     Args:
-        logger: The run's; its handlers are changed.
+        logger: Logger of the run, whose handlers are replaced.
     """
     for index, handler in enumerate(logger.handlers):
         if type(handler) is logging.FileHandler:
@@ -76,7 +76,7 @@ def _warn_of_failure(warn: Callable[[BaseException | None], None], _: logging.Lo
 
 
 def keep_lines() -> '_EarlyLines':
-    """Starts to keep what is logged before a run has its log, for ``hand_over``."""
+    """Starts to buffer the lines that are logged before the log of a run exists, see `hand_over`."""
     lines = _EarlyLines()
     lines.said_to.addHandler(lines)
     return lines
@@ -88,7 +88,7 @@ class _EarlyLines(MemoryHandler):
         self.said_to = MMLogger.get_current_instance()
 
     def hand_over(self, logger: logging.Logger) -> None:
-        """Writes the lines into the files of the run's log; the terminal has them already."""
+        """Writes the buffered lines into the files of the run's log; the terminal has shown them before."""
         self.said_to.removeHandler(self)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
@@ -133,7 +133,7 @@ def _once(what: str, say: Callable[[str], None]) -> Callable[[BaseException | No
             said.append(True)
             say(
                 one_line(
-                    f'{what} cannot record any more ({type(error).__name__}: {error}); training goes on without it.'
+                    f'{what} cannot record any more ({type(error).__name__}: {error}); training continues without it.'
                 )
             )
 

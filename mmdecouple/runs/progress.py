@@ -1,4 +1,4 @@
-"""How far a long computation is: bars on a terminal, JSON lines elsewhere, which whoever started the process reads.
+"""Progress of long computations: bars on a terminal, JSON lines for a parent process elsewhere.
 
 {"progress": "training", "done": 220, "total": 800, "seconds_left": 41.5}
 """
@@ -27,13 +27,13 @@ _KEY = 'progress'
 
 
 class State(NamedTuple):
-    """How far something is.
+    """Progress of one stage.
 
     Attributes:
-        title: What is counted, e.g. `training` or `probes`.
-        done: Steps done.
-        total: Steps in all.
-        seconds_left: Estimate from the steps done so far; None before the second report.
+        title: Name of what is counted, such as `training` or `probes`.
+        done: Number of steps done.
+        total: Total number of steps.
+        seconds_left: Estimated remaining time; None before the second report.
     """
 
     title: str
@@ -42,13 +42,13 @@ class State(NamedTuple):
     seconds_left: float | None = None
 
     def line(self) -> str:
-        """As one line of JSON."""
+        """Returns the state as one line of JSON."""
         left = None if self.seconds_left is None else round(self.seconds_left, 1)
         return json.dumps({_KEY: self.title, 'done': self.done, 'total': self.total, 'seconds_left': left})
 
 
 def read_line(line: str) -> State | None:
-    """What a line of output says about progress, None if it says nothing."""
+    """Returns the state in a line of output; None for any other line."""
     if not line.startswith(f'{{"{_KEY}"'):
         return None
     try:
@@ -65,8 +65,8 @@ class Lines:
     """Prints progress as JSON lines.
 
     Args:
-        every: Seconds between two lines at least; where all is done, a line is always printed.
-        say: Takes a line.
+        every: Minimum time in seconds between two lines; the last step is always printed.
+        say: Called with each line.
     """
 
     def __init__(self, every: float = 2.0, say: Callable[[str], None] = _print) -> None:
@@ -75,7 +75,7 @@ class Lines:
         self._starts: dict[str, tuple[float, int]] = {}
 
     def __call__(self, title: str, done: int, total: int) -> None:
-        """Called with (title, done, total)."""
+        """Reports the progress of a stage."""
         now = time.monotonic()
         start, first = self._starts.setdefault(title, (now, done))
         if done == total or now - self._last >= self._every:
@@ -88,7 +88,7 @@ class Bars:
     """Draws progress as bars, one for each title.
 
     Args:
-        progress: Of `bars_on`; it starts its thread at the first report, so that processes can be forked before.
+        progress: Result of `bars_on`. Its thread starts at the first report, so that processes can be forked before.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -96,7 +96,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, title: str, done: int, total: int) -> None:
-        """Called with (title, done, total)."""
+        """Reports the progress of a stage."""
         if title not in self._tasks:
             self._progress.start()
             self._tasks[title] = self._progress.add_task(title, total=total)
@@ -104,7 +104,7 @@ class Bars:
 
 
 def bars_on(console: Console) -> Progress:
-    """Bars with steps, time and time left; nothing where the console is no terminal."""
+    """Returns progress bars with steps, elapsed and remaining time; disabled if the console is not a terminal."""
     columns = (
         TextColumn('{task.description}'),
         BarColumn(bar_width=30),
@@ -118,10 +118,10 @@ def bars_on(console: Console) -> Progress:
 
 @contextmanager
 def shown_stages(console: Console | None = None) -> Iterator[Show]:
-    """Gives a function to be called with (title, done, total), for computations of several stages.
+    """Context that yields a function to call with (title, done, total), for computations with several stages.
 
     Args:
-        console: Where it is shown; default: the terminal.
+        console: Console of the display; None for a new one.
     """
     console = console or Console()
     if console.is_terminal:
@@ -136,10 +136,10 @@ def shown_stages(console: Console | None = None) -> Iterator[Show]:
 
 @contextmanager
 def shown_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function to be called with (done, total).
+    """Context that yields a function to call with (done, total).
 
     Args:
-        title: What is counted, e.g. `images`.
+        title: Name of what is counted, such as `images`.
     """
     with shown_stages() as show:
         yield partial(show, title)

@@ -1,4 +1,4 @@
-"""The progress of a training that another process started and shows."""
+"""Hook that reports the progress of a training to the process that started it."""
 
 import os
 
@@ -8,24 +8,24 @@ from mmengine.runner import Runner
 
 from .progress import Lines
 
-# Set by `Job`: its output is read, and a log of mmengine says nothing that is meant for programs.
+# Set by `Job`, which reads the output; the log of mmengine is not machine-readable.
 ASKED = 'MMDECOUPLE_PROGRESS'
 
 
 class ProgressHook(Hook):
-    """Prints the iterations done over those of the whole training, as JSON lines."""
+    """Prints the number of iterations done, out of those of the whole training, as JSON lines."""
 
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Begins with the iterations that a resumed run has done."""
+        """Reports the iterations that a resumed run has done before."""
         self._show = Lines()
         self._report(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
-        """Counts an iteration."""
+        """Reports an iteration."""
         self._report(runner, runner.iter + 1)
 
     def _report(self, runner: Runner, done: int) -> None:
@@ -34,6 +34,6 @@ class ProgressHook(Hook):
 
 
 def report_if_asked(runner: Runner) -> None:
-    """Registers the hook if whoever started this process reads its output for progress."""
+    """Registers the hook if the process that started this one reads the progress in its output."""
     if os.environ.get(ASKED) == '1':
         runner.register_hook(ProgressHook())

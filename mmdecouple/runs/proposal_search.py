@@ -1,4 +1,4 @@
-"""Selective search over a whole data set, in chunks that survive a kill, and the conversion of SoCo's own files."""
+"""Selective search over a data set in resumable chunks, and conversion of SoCo's proposal files."""
 
 import json
 import os
@@ -31,12 +31,12 @@ _EXIF_ORIENTATION = 0x0112
 
 
 class ProposalSearch:
-    """One search: its images, its parameters, and the folder of its finished chunks.
+    """Selective search over a data set, which resumes from finished chunks in a hidden folder beside `out`.
 
     Args:
-        out: File to write in the end.
+        out: Proposal file that is written at the end.
         images: Folder of the images.
-        names: Names relative to it.
+        names: Names of the images, relative to `images`.
         dataset: Name of the data set.
         search: Keyword arguments of `selective_search`.
         keep: Keyword arguments of `filter_proposals`.
@@ -49,13 +49,18 @@ class ProposalSearch:
         self.chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
 
     def run(self, workers: int, console: Console, restart: bool = False) -> dict[str, Any]:
-        """Searches what no earlier run has finished, writes the file, and returns its header.
+        """Searches the images that no earlier run has finished, writes the file, and returns its header.
+
+        Args:
+            workers: Number of processes.
+            console: Console of the progress.
+            restart: Whether to discard chunks of a search with other images or parameters.
 
         Raises:
-            UserError: Another process works on the same file, or the folder holds chunks of a search with other
-                images or parameters.
+            UserError: Another process writes the same file, or, without `restart`, the folder holds chunks of a search
+                with other images or parameters.
         """
-        # The workers of a killed run hold its lock until they see that their parent is gone.
+        # The workers of a killed run hold its lock until they detect that their parent has ended.
         with alone(self.folder / 'lock', f'another process is writing {self.out}; wait for it.', _LOCK_SECONDS):
             self._claim(restart)
             self._search(workers, console)
@@ -76,7 +81,7 @@ class ProposalSearch:
             if not restart:
                 raise UserError(
                     f'{self.folder} holds an unfinished search with other images or parameters; '
-                    'repeat its command, or drop it with --force.'
+                    'repeat its command, or discard it with --force.'
                 )
             for chunk in self.folder.glob('*.npz'):
                 chunk.unlink()
@@ -103,7 +108,7 @@ class ProposalSearch:
                     for future in as_completed(futures):
                         for name, reason in future.result():
                             console.print(
-                                f'{name} cannot be read ({reason}); it gets no boxes.', highlight=False, soft_wrap=True
+                                f'{name} cannot be read ({reason}) and has no boxes.', highlight=False, soft_wrap=True
                             )
                         done += len(self.chunks[futures[future]])
                         show('images', done, len(self.names))
@@ -123,7 +128,7 @@ class ProposalSearch:
 
 
 def _start_worker(parent: int) -> None:
-    """Leaves Ctrl-C to the parent, and end with it, even if it is killed."""
+    """Leaves Ctrl-C to the parent, and ends the worker when the parent ends, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
@@ -136,7 +141,18 @@ def _start_worker(parent: int) -> None:
 
 
 def search_chunk(path: Path, images: str, names: list[str], search: dict, keep: dict) -> list[tuple[str, str]]:
-    """Writes the proposals of some images to a file of their own; returns those that cannot be read, with reasons."""
+    """Writes the proposals of some images to one file.
+
+    Args:
+        path: File of the chunk.
+        images: Folder of the images.
+        names: Names of the images, relative to `images`.
+        search: Keyword arguments of `selective_search`.
+        keep: Keyword arguments of `filter_proposals`.
+
+    Returns:
+        Pairs (name, reason) of the images that cannot be read.
+    """
     sizes, boxes, unreadable = [], [], []
     for name in names:
         try:
@@ -153,17 +169,25 @@ def search_chunk(path: Path, images: str, names: list[str], search: dict, keep: 
 
 
 def convert(out: Path, images: str, names: list[str], source: str, dataset: str) -> dict[str, Any]:
-    """Writes the boxes of a SoCo JSON as a proposal file and returns its header."""
+    """Converts a JSON file of SoCo to a proposal file, and returns its header.
+
+    Args:
+        out: Proposal file that is written.
+        images: Folder of the images.
+        names: Names of the images, relative to `images`.
+        source: JSON file of SoCo.
+        dataset: Name of the data set.
+    """
     boxes = read_soco_json(source, names)
     sizes = [_upright_size(os.path.join(images, name)) for name in names]
-    # SoCo searches the stored pixels, this package shows the image upright: boxes of a turned image do not fit.
+    # SoCo searches the stored pixels and ignores EXIF, so boxes of rotated images would not fit.
     boxes = [some if not turned else some[:0] for some, (_, turned) in zip(boxes, sizes)]
     parameters = dict(method='imported', source=Path(source).name)
     return write_proposals(out, names, [size for size, _ in sizes], boxes, dataset, parameters)
 
 
 def _upright_size(path: str) -> tuple[tuple[int, int], bool]:
-    """Height and width of an image as a viewer shows it, and whether EXIF turns it; (0, 0) if it cannot be read."""
+    """Returns the upright (height, width) of an image and whether EXIF rotates it; (0, 0) if it cannot be read."""
     try:
         with open_header(path) as image:
             width, height = image.size

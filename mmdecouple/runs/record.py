@@ -1,4 +1,4 @@
-"""What a checkpoint says about its run, and how a resume differs from it."""
+"""Record of a run in its checkpoints, and comparison of a resume with this record."""
 
 import os.path as osp
 import platform
@@ -17,7 +17,7 @@ from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.version import __version__
 from mmdecouple.weights.stored_configs import plain_values
 
-# What decides which samples a step sees, with the words for it.
+# Facts that determine which samples a step sees, and their names in messages.
 _PROMISED = dict(
     batch_size='train_dataloader.batch_size',
     processes='the number of processes',
@@ -27,9 +27,9 @@ _PROMISED = dict(
     loop='what the loop counts (train_cfg)',
     optimizer='optim_wrapper.optimizer.type',
 )
-# What decides the last bit of a result, but not what the run is.
+# Facts that may change the last bits of a result, but not the identity of the run.
 _CIRCUMSTANCES = ('data', 'threads', 'device', 'precision', 'torch', 'mmengine', 'mmdecouple', 'python')
-# Parts of a config that say what a run computes.
+# Parts of a config that determine what a run computes.
 _COMPARED = (
     'model',
     'data_preprocessor',
@@ -47,7 +47,7 @@ _COMPARED = (
     'val_cfg',
     'val_evaluator',
 )
-# A checkpoint brings these back, over the config.
+# A checkpoint restores these and overrides the config.
 _RESTORED = (
     'optim_wrapper.optimizer.',
     'optim_wrapper.paramwise_cfg',
@@ -61,13 +61,13 @@ _MOST_LINES = 40
 def record_of(
     loader: DataLoader, optim_wrapper: OptimWrapper | dict, train_cfg: dict, processes: int, seed: int
 ) -> dict[str, int | str | None]:
-    """The record of a run, plain values by name, which its checkpoints keep as ``meta.record``.
+    """Returns the record of a run, plain values by name, which its checkpoints store as `meta.record`.
 
     Args:
         loader: Training data of one process.
-        optim_wrapper: Of the config, or built.
+        optim_wrapper: Built optimizer wrapper, or its config.
         train_cfg: Config of the training loop.
-        processes: Their number.
+        processes: Number of processes.
         seed: Seed of the run.
     """
     if isinstance(optim_wrapper, dict):
@@ -99,32 +99,33 @@ def record_of(
 
 
 def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, where: str) -> list[str]:
-    """Refuses a resume that would not continue the run of a checkpoint.
+    """Checks that a resume continues the run of a checkpoint.
 
     Args:
-        meta: Of the checkpoint.
-        record: Of the run that is about to start.
-        config: Of the run that is about to start.
+        meta: `meta` of the checkpoint.
+        record: Record of the run that is about to start.
+        config: Config of the run that is about to start.
         where: Path of the checkpoint.
 
     Returns:
-        One line for each thing that differs and does not decide which samples a step sees.
+        One line for each difference that does not change which samples a step sees.
 
     Raises:
-        UserError: What a step sees differs: the batch, the processes, the accumulated steps, the data, the loop.
+        UserError: A step would see other samples: the batch size, the number of processes, the accumulated steps, the
+            data or the loop differ.
     """
     name, lines = osp.basename(where), []
     before, now = _plain(meta.get('cfg')), _plain(config.pretty_text)
     if (before is None and meta.get('cfg')) or now is None:
         lines.append(
-            f'Resume: the config of {name} cannot be compared with the present one; one of them holds more '
+            f'Resume: the config of {name} cannot be compared with the current one, because one of them holds more '
             'than plain values.'
         )
     stored = meta.get('record')
     if not isinstance(stored, dict):
         lines.append(
-            f'Resume: {name} holds no record of its run (an older version wrote it); whether this start '
-            'continues it exactly cannot be checked. Keep its processes and its data.'
+            f'Resume: {name} holds no record of its run, as an older version wrote it, so the resume cannot be '
+            'checked; use the same number of processes and the same data.'
         )
         stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
@@ -135,12 +136,12 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
     ]
     if changed:
         raise UserError(
-            f'Cannot resume {name}: {"; ".join(changed[:2])}. Set it back, or start anew '
+            f'Cannot resume {name}: {"; ".join(changed[:2])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
     lines += [
-        f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so the run is not '
-        'the same to the last bit.'
+        f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so results may differ '
+        'in the last bits.'
         for key in _CIRCUMSTANCES
         if key in stored and stored[key] != record[key]
     ]
@@ -202,8 +203,8 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, A
         yield path, before, now
 
 
-def _name(word: Any) -> str:
-    return word if isinstance(word, str) else getattr(word, '__name__', shown(word))
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else getattr(kind, '__name__', shown(kind))
 
 
 def _length(sized: Any) -> int | None:
@@ -214,7 +215,7 @@ def _length(sized: Any) -> int | None:
 
 
 def _data(dataset: Any) -> str:
-    """Type, and of files the number, the first, the last and a checksum of at most a thousand names between."""
+    """Returns the type and, for files, the first and last name with a checksum of up to about a thousand names."""
     while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     paths = getattr(dataset, 'paths', None)

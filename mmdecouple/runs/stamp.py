@@ -1,4 +1,4 @@
-"""Which run a folder holds, and whether it has ended."""
+"""Stamp of a run folder: identity of the run, and whether it has finished."""
 
 import json
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
 STAMP = 'run.json'
-# Stamps of version 0.1, read where there is no other.
+# Stamps of version 0.1, read where the folder has no newer stamp.
 _EARLIER = ('demo.json', 'transfer.json')
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """The stamp `run.json` of a folder.
+    """Stamp `run.json` of a run folder.
 
     Attributes:
         folder: Folder of the run.
-        identity: Digest of all that decides what the run gives; runs of the same identity are one.
+        identity: Digest of everything that determines the result of the run; equal runs have equal identities.
     """
 
     folder: Path
     identity: str
 
     def claim(self, remedy: str) -> None:
-        """Takes a folder for this run.
+        """Stamps the folder with this run, unless it is stamped already.
 
         Args:
-            remedy: What to do if it holds another one, for the message.
+            remedy: What to do if the folder holds another run, for the message.
 
         Raises:
-            UserError: It does, or its stamp is damaged.
+            UserError: The folder holds another run, or its stamp is damaged.
         """
         found = self._read()
         if found is None:
@@ -41,15 +41,15 @@ class Stamp:
             raise UserError(f'{self.folder} holds a run of another seed, config or checkpoint; {remedy}.')
 
     def finish(self, **facts: Any) -> None:
-        """Notes that the run has ended, and what there is to say about it.
+        """Records that the run has finished.
 
         Args:
-            facts: JSON-able.
+            facts: Facts about the run that are stored in the stamp, JSON-able.
         """
         write_json(self.folder / STAMP, dict(identity=self.identity, finished=True, **facts), indent=1)
 
     def finished(self) -> dict[str, Any] | None:
-        """The facts of this run if it has ended, else None."""
+        """Returns the content of the stamp if this run has finished, else None."""
         found = self._read()
         return found if found and found['finished'] and found['identity'] == self.identity else None
 
@@ -59,11 +59,11 @@ class Stamp:
             return None
         try:
             found = json.loads(path.read_text())
-            # Before, an ablation wrote its stamp at its end, a transfer at its start.
+            # In version 0.1, an ablation wrote its stamp at its end, and a transfer at its start.
             return dict(
                 found, identity=found.get('identity') or found['key'], finished=found.get('finished', 'key' in found)
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f'{path} does not say which run the folder holds ({error}); remove the folder to run it again.'
+                f'{path} does not state which run the folder holds ({error}); remove the folder to run it again.'
             ) from error

@@ -1,4 +1,4 @@
-"""What a process needs before its first work. Every entry point comes past here: tools, runners, opened networks."""
+"""Global setup of a process, which every entry point performs: tools, runners and opened networks."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ from mmdecouple.utils.versions import check_versions
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Local files whose content is replaced as a whole: a reader or a crash sees old or new."""
+    """File backend that replaces files atomically: after a crash, a file holds either the old or the new content."""
 
     def put(self, obj: bytes | memoryview, filepath: str) -> None:
-        """Writes bytes; see ``write_bytes``."""
+        """Writes bytes, see `write_bytes`."""
         write_bytes(filepath, obj)
 
     def put_text(self, obj: str, filepath: str, encoding: str = 'utf-8') -> None:
-        """Writes a text in the same way."""
+        """Writes a text, see `put`."""
         self.put(obj.encode(encoding), filepath)
 
 
 def prepare_process() -> None:
-    """Sets what is global to a process; calling it again changes nothing.
+    """Applies the global settings of a process; further calls have no effect.
 
-    mmengine gets the file backend `atomic` and opens checkpoints without running code in them; messages of other
-    packages that say what is reported or handled here anyway are turned off.
+    Registers the file backend `atomic` with mmengine, makes mmengine open checkpoints without running code in them, and
+    silences messages of other packages about conditions that this package reports or handles.
     """
-    # Not at the top: `check_versions` comes before the imports that a wrong installation makes fail.
+    # Imported here, because `check_versions` has to run before imports that fail in a wrong installation.
     import cv2
 
     from mmdecouple.weights.mmengine_loading import install_safe_loading
 
     register_backend('atomic', AtomicLocalBackend, force=True)
     install_safe_loading()
-    # OpenCV prints its own lines for files that UnreadableImage reports.
+    # OpenCV prints messages of its own for files that `UnreadableImage` reports.
     cv2.setLogLevel(0)
-    # mmdet says so at every start; the package is used on request alone, and its absence is then an error.
+    # mmdet warns at every start; the package is used on request only, and its absence is an error then.
     warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
 
 
 @contextmanager
 def program() -> Iterator[None]:
-    """The body of a command-line program: `check_versions`, `prepare_process`, and one line for a `UserError`."""
+    """Context of a command-line program: checks versions, prepares the process, prints a `UserError` as one line."""
     with one_line_errors():
         check_versions()
         prepare_process()

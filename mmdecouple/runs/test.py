@@ -17,8 +17,8 @@ def parse_args() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition(':')[0] + '.')
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument('checkpoint', help='file or address of the checkpoint to measure')
-    parser.add_argument('--out', metavar='JSON', help='file that the metrics are written to')
+    parser.add_argument('checkpoint', help='path or URL of the checkpoint to measure')
+    parser.add_argument('--out', metavar='JSON', help='file for the metrics')
     add_run_options(parser)
     return parser.parse_args()
 

@@ -8,7 +8,9 @@ import argparse
 from mmdecouple.utils.arguments import seed
 
 from .launch import add_run_options, existing_checkpoint, prepare_config, require_keys, running
+from .processes import LostPeer, end_alone
 from .progress_hook import report_if_asked
+from .signals import keep_early_signals
 from .startup import program
 
 
@@ -21,7 +23,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from CHECKPOINT; without a value, from the newest valid one in the work folder',
+        help='continue from CHECKPOINT; without a value, from the newest valid checkpoint in the work folder',
     )
     parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)
@@ -31,6 +33,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Runs the program from the command line."""
     args = parse_args()
+    keep_early_signals()
     with program():
         config = prepare_config(args)
         require_keys(config, ('model', 'train_dataloader', 'train_cfg'), 'training')
@@ -41,7 +44,10 @@ def main() -> None:
             config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)
         with running(config) as runner:
             report_if_asked(runner)
-            runner.train()
+            try:
+                runner.train()
+            except LostPeer as error:
+                end_alone(error)
 
 
 if __name__ == '__main__':

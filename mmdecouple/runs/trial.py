@@ -1,4 +1,4 @@
-"""A pre-training run in small, which shows that everything it needs works together."""
+"""Minimal pre-training run, which checks that the installation works as a whole."""
 
 import tempfile
 from pathlib import Path
@@ -32,26 +32,26 @@ def try_training() -> str:
     """Takes two optimizer steps on built-in scenes, writes a checkpoint after each, and resumes from the first.
 
     Returns:
-        What was done, in a few words.
+        Short summary of what was done.
 
     Raises:
-        RuntimeError: A checkpoint was not written, or what was written is not whole.
+        RuntimeError: A checkpoint is missing or incomplete.
     """
     with tempfile.TemporaryDirectory(prefix='mmdecouple-trial-') as folder:
         whole, resumed = Path(folder) / 'whole', Path(folder) / 'resumed'
         _train(whole)
         first, last = whole / 'epoch_1.pth', whole / 'epoch_2.pth'
         if not (first.is_file() and last.is_file()):
-            raise RuntimeError('two steps were taken, but their checkpoints are not there')
+            raise RuntimeError('two steps were taken, but their checkpoints are missing')
         _train(resumed, resume=True, load_from=str(first))
         one, other = (read_checkpoint(str(path))['state_dict'] for path in (last, resumed / last.name))
         if one.keys() != other.keys() or not all(one[name].isfinite().all() for name in one):
-            raise RuntimeError('two steps were taken, but the weights that were written are not whole')
+            raise RuntimeError('two steps were taken, but the weights in their checkpoints are incomplete')
     return 'ready: two steps, checkpoints written and read'
 
 
 def _train(folder: Path, **changes: object) -> None:
     config: Config = load_config('mmdecouple::demo/densecl-d_resnet-demo_scenes.py', {**_SMALL, **changes})
-    # Two runs of one name that start within a second would share mmengine's visualizer.
+    # Two runs of the same name that start within one second would share mmengine's visualizer.
     config.work_dir, config.launcher, config.experiment_name = str(folder), 'none', folder.name
     build_runner(config).train()

@@ -1,1 +1,1 @@
-"""Published numbers beside ours: what `docs/table_of_truth.md` is made from. For a checkout, whose docs it reads."""
+"""Published numbers beside numbers of this package, for `docs/table_of_truth.md`. Requires a checkout with its docs."""

@@ -1,4 +1,4 @@
-"""The table of truth as Markdown."""
+"""Rendering of the table of truth as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from mmdecouple.ablation import Row, Table, read_table, table_names
 from mmdecouple.ablation.columns import measured_columns
 from mmdecouple.ablation.table import SCALES
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
 from .own import OwnNumber, read_ablation_rows, read_own_numbers
 from .published import ROOT, Entry, read_entries
@@ -35,7 +35,7 @@ says something, never their distance to the published column.
 
 
 def main_table(entries: Sequence[Entry], own: Sequence[OwnNumber]) -> str:
-    """One line for every config and test."""
+    """Returns the Markdown table with one row per config and test."""
     rows = []
     for entry in entries:
         head = [entry.collection, f'[{Path(entry.path).stem}](../{entry.path})', str(entry.epochs)]
@@ -70,7 +70,12 @@ def main_table(entries: Sequence[Entry], own: Sequence[OwnNumber]) -> str:
 
 
 def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
-    """One line for every row and setting of an ablation that has a published number or one of ours."""
+    """Returns the Markdown section of an ablation, with one row per row and setting that has a number.
+
+    Args:
+        table: The table.
+        raw: Raw rows of all tables, see `read_ablation_rows`.
+    """
     rows = []
     for row in table.rows:
         for setting in row.settings:
@@ -113,7 +118,7 @@ def ablation_table(table: Table, raw: Sequence[dict[str, Any]]) -> str:
 
 
 def document() -> tuple[str, list[str]]:
-    """The whole file, and a line for each of our results that is not in it."""
+    """Returns the text of the whole file, and a line for each result that is not listed in it."""
     entries, raw, (own, left_out) = read_entries(), read_ablation_rows(), read_own_numbers()
     configs = {Path(entry.path).stem for entry in entries}
     left_out += dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Numbers measured with this package: the files of docs/results, as the tools wrote them."""
+"""Numbers measured with this package, read from the files in docs/results as written by the tools."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdecouple.evaluation.measures.catalog import find_spec
+from mmdecouple.evaluation.segmentation.catalog import segmentation_specs
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -32,9 +33,9 @@ _TRANSFER = {
         100,
     ),
 }
-# The networks of the protocols; rows of earlier versions, which had no others, do not say it.
+# Networks of the protocols; rows of earlier versions, which had no other networks, do not name theirs.
 _ARCHS = ('resnet50', 'vit-s16')
-# The metafiles call the four accuracies by their full names.
+# Names of the metafiles, which write the four accuracies in full.
 _OBJECTS = {
     'oknn_top1': 'OKNN top 1',
     'oknn_top5': 'OKNN top 5',
@@ -42,20 +43,20 @@ _OBJECTS = {
     'oknn_d_top5': 'OKNN-D top 5',
     **{key: find_spec(key).label for key in ('cr_inter_clean_median', 'cr_intra_pixel')},
 }
-_SEGMENTS = {'linear_miou': 'mIoU linear', 'fcn_miou': 'mIoU FCN', 'overcluster_500_majority_miou': 'mIoU K=500'}
-# Name of the data set -> what the table calls it, and its images: small data may bear the name of the whole.
+_SEGMENTS = {key: spec.label for key, spec in segmentation_specs().items() if spec.headline}
+# Name of the data set -> name in the table, and number of images, as small subsets may have the same name.
 _SEGMENT_DATA = {'voc12-val': (VOC_SEG, 1449), 'coco-stuff15-val2017': (STUFF, 5000)}
 _OBJECT_IMAGES, _OBJECT_SIZE = 5000, 224
 
 
 class OwnNumber(NamedTuple):
-    """One number.
+    """Number measured with this package.
 
     Args:
         config: Stem of the pre-training config.
         metric: Data set and name, as in the metafiles.
-        value: In the unit of the published one.
-        source: File and what else is needed to find it.
+        value: Value, in the unit of the published number.
+        source: File, and the position in it.
     """
 
     config: str
@@ -65,16 +66,19 @@ class OwnNumber(NamedTuple):
 
 
 def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]]:
-    """The numbers of all rows of `transfer.py` and reports of `coupling.py` and `segment.py` in a folder.
+    """Reads the numbers of all rows of `transfer.py` and all reports of `coupling.py` and `segment.py` in a folder.
 
-    Rows of an ablation are no part of them: `read_ablation_rows` gives those.
+    Rows of ablations are read by `read_ablation_rows` instead.
+
+    Args:
+        folder: Folder of the results.
 
     Returns:
-        The numbers, and a line for each result that is not comparable with the published ones: a smoke run, other data,
-        other settings, a network that was not trained here.
+        The numbers, and a line for each result that is not comparable with published numbers: smoke runs, other data or
+        settings, and networks that were not trained with a config of this package.
 
     Raises:
-        ValueError: A file is none of these.
+        UserError: A file is not a result of these tools.
     """
     found: list[OwnNumber] = []
     left_out: list[str] = []
@@ -92,7 +96,7 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
         elif {'table', 'scale', 'row'} <= record.keys():
             continue
         else:
-            raise UserError(f'{place} is no result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
+            raise UserError(f'{place} is not a result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
         if reason:
             left_out.append(f'{place} is not in the table: {reason}.')
         else:
@@ -101,7 +105,7 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
 
 
 def read_ablation_rows(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Raw rows of `ablate.py` in a folder, each with its `source`."""
+    """Returns the raw rows of `ablate.py` in a folder, each with its `source`."""
     return [
         {**record, 'source': path.relative_to(folder).as_posix()}
         for path, _, record in _records(folder)
@@ -118,19 +122,19 @@ def _records(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
             try:
                 record = json.loads(text)
             except json.JSONDecodeError as error:
-                raise UserError(f'{folder / place}: no JSON ({error}); copy the file again.') from error
+                raise UserError(f'{folder / place}: not JSON ({error}); copy the file again.') from error
             if not isinstance(record, dict):
                 raise UserError(f'{folder / place} holds a {type(record).__name__}, not a result; remove it.')
             yield path, place, record
 
 
 def _config(text: str) -> str:
-    """Stem of a config; the copy in a run folder carries the time of its start."""
+    """Returns the stem of a config, without the start time that a copy in a run folder has in its name."""
     return re.sub(r'_\d{8}_\d{6}$', '', Path(text).name.removesuffix('.py'))
 
 
 def _other_task(row: dict[str, Any]) -> str:
-    """Why a row is not comparable with the published numbers; empty if it is."""
+    """Returns the reason why a row is not comparable with published numbers; empty if it is comparable."""
     if row['task'] not in _TRANSFER:
         return f'no number was published for the task {row["task"]}'
     arch = row.get('arch', _ARCHS[0])

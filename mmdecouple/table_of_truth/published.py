@@ -1,4 +1,4 @@
-"""Published numbers, which the metafiles hold, and the other places that repeat them: headers, READMEs, ablations."""
+"""Published numbers in the metafiles, and their repetitions in config headers, READMEs and ablation tables."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from mmdecouple.ablation import read_table, table_names
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
-# A number is of one data set and has one name there, as in the metafiles.
+# A number is identified by its data set and its name, as in the metafiles.
 Metric = tuple[str, str]
 
 VOC, COCO, OBJECTS = 'PASCAL VOC 07 test', 'COCO val2017', 'COCO val2017 objects'
 ADE, VOC_SEG, STUFF = 'ADE20K val', 'PASCAL VOC 12 val', 'COCO-Stuff val2017, 15 classes'
-# What the same numbers are called elsewhere; several names share a cell `a / b`, three numbers are AP / AP50 / AP75.
+# Names of the same numbers in other files; a cell `a / b` has several names, and three numbers are AP / AP50 / AP75.
 _BOX, _MASK, _TOP1, _TOP1_D = (COCO, 'box AP'), (COCO, 'mask AP'), (OBJECTS, 'OKNN top 1'), (OBJECTS, 'OKNN-D top 1')
 _INTER, _INTRA = (OBJECTS, 'CR inter'), (OBJECTS, 'CR intra')
 _LINEAR, _FCN, _K500 = ((VOC_SEG, f'mIoU {name}') for name in ('linear', 'FCN', 'K=500'))
@@ -48,7 +48,7 @@ LABELS: dict[str, tuple[Metric, ...]] = {
     'COCO-Stuff K=500': (_STUFF_K500,),
     'COCO-Stuff linear / K=500': (_STUFF_LINEAR, _STUFF_K500),
 }
-# Downstream configs name every method of a table with the same numbers, after the same pre-training.
+# Headers of downstream configs list the numbers of every method after the same pre-training.
 _DOWNSTREAM = {
     'faster-rcnn_r50-c4_24k_voc0712': 'VOC AP',
     'mask-rcnn_r50-c4_90k_coco': 'COCO box / mask AP',
@@ -60,14 +60,14 @@ _LONGEST = 800
 
 @dataclass(frozen=True)
 class Entry:
-    """A pre-training config in a metafile.
+    """Pre-training config in a metafile.
 
     Attributes:
-        path: Of the config, below the root.
-        collection: Method, such as `DenseCL-D`.
-        epochs: Of the schedule.
-        origin: Where the numbers stand.
-        tests: (task, data set, metric -> number) in the metafile's order.
+        path: Path of the config, relative to the root.
+        collection: Name of the method, such as `DenseCL-D`.
+        epochs: Number of epochs of the schedule.
+        origin: Source of the numbers.
+        tests: Tuples (task, data set, metric -> number) in the order of the metafile.
     """
 
     path: str
@@ -78,17 +78,17 @@ class Entry:
 
     @property
     def numbers(self) -> dict[Metric, float]:
-        """All published numbers."""
+        """All published numbers of the config."""
         return {(dataset, name): value for _, dataset, metrics in self.tests for name, value in metrics.items()}
 
     @property
     def method(self) -> str:
-        """What tables call it, in lower case: `densecl-d`, `ibot-rcc`, `soco`, `moco v2`."""
+        """Name of the method in tables, in lower case: `densecl-d`, `ibot-rcc`, `soco`, `moco v2`."""
         return Path(self.path).stem.partition('_')[0].replace('-c4', '').replace('mocov2', 'moco v2')
 
 
 def read_entries() -> list[Entry]:
-    """The configs of all metafiles."""
+    """Returns the configs of all metafiles."""
     return [
         Entry(
             model['Config'],
@@ -103,7 +103,7 @@ def read_entries() -> list[Entry]:
 
 
 def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float]]:
-    """Every published number that a file beside the metafiles repeats: place, config, metric, number there."""
+    """Yields every published number that another file repeats, as (place, config, metric, number in that place)."""
     by_file = {Path(entry.path).name: entry for entry in entries}
     for entry in entries:
         for metric, value in _header_numbers((ROOT / entry.path).read_text()):
@@ -128,7 +128,7 @@ def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float
         for row in table.rows:
             plain = all(not options for (_, scale), options in row.options.items() if scale == 'full')
             entry = by_file.get(Path(row.bases.get('full', '')).name) if plain else None
-            # The paper has CR inter of one run as 1.16 in Table 4 and as 1.15 in Tables 12 and 13.
+            # The paper gives CR inter of one run as 1.16 in Table 4 and as 1.15 in Tables 12 and 13.
             same = entry and _sources(entry.origin) & _sources(table.source)
             for label, value in row.published.items() if same else ():
                 for metric in LABELS.get(label, ()):
@@ -136,7 +136,7 @@ def quotations(entries: list[Entry]) -> Iterator[tuple[str, Entry, Metric, float
 
 
 def disagreements(entries: list[Entry]) -> list[str]:
-    """A line for every repeated number that is not the metafile's."""
+    """Returns a line for every repeated number that differs from the metafile."""
     return [
         f'{place}: {metric[1]} on {metric[0]} is {value}, but the metafile has {entry.numbers.get(metric)} for '
         f'{entry.path}'
@@ -152,13 +152,13 @@ def _find(entries: list[Entry], method: str, epochs: str) -> Entry | None:
 
 
 def _sources(text: str) -> set[str]:
-    """Numbers of the tables that a text names: `Tables 1, 3 and 6`."""
+    """Returns the numbers of the tables that a text names, such as `Tables 1, 3 and 6`."""
     groups = re.findall(r'Tables? (\d+(?:(?: \([^)]*\))?(?:, | and )\d+\b(?! epochs))*)', text)
     return {number for group in groups for number in re.findall(r'\b\d+\b', group)}
 
 
 def _published(text: str) -> str:
-    """What a header says behind `Published:`, up to the end of the sentence, without what is in brackets."""
+    """Returns the text of a header after `Published:`, up to the end of the sentence and without parentheses."""
     header = ' '.join(line[1:].strip() for line in re.match(r'(#.*\n)*', text)[0].splitlines())
     found = re.sub(r'\s*\([^)]*\)', '', header.partition('Published:')[2])
     return re.split(r'\.(?:\s|$)', found)[0].strip()
@@ -168,14 +168,14 @@ def _header_numbers(text: str) -> Iterator[tuple[Metric, float]]:
     last = ''
     for part in re.split(r'[,;]\s', _published(text)):
         if match := re.fullmatch(r'(.*?) (\d[\d. /]*)', part):
-            # A data set is named once, before the first of its numbers.
+            # A data set is named only before the first of its numbers.
             label = next((name for name in (f'{last} {match[1]}', match[1]) if name in LABELS), '')
             last = label.partition(' ')[0] if label else last
             yield from _pairs(label, match[2])
 
 
 def _pairs(label: str, cell: str) -> list[tuple[Metric, float]]:
-    """Metrics and numbers of a cell; none for a label that is no metric's."""
+    """Returns metrics and numbers of a cell; an empty list for a label without metrics."""
     metrics, numbers = LABELS.get(label, ()), [float(number) for number in re.findall(r'\d+\.\d+', cell)]
     if len(metrics) == 1:
         ((dataset, name),) = metrics
@@ -184,7 +184,7 @@ def _pairs(label: str, cell: str) -> list[tuple[Metric, float]]:
 
 
 def _table_rows(text: str) -> Iterator[dict[str, str]]:
-    """Rows of the Markdown tables that have a column `config`: heading -> cell."""
+    """Yields the rows of Markdown tables with a column `config`, as dicts of headings to cells."""
     heads: list[str] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip('|').split('|')] if line.startswith('|') else []

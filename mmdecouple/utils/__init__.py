@@ -1,1 +1,1 @@
-"""Small things that tools share: config scopes, version checks, one-line errors."""
+"""Shared utilities: config scopes, version checks, atomic file writing, setting checks and one-line errors."""

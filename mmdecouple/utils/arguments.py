@@ -1,4 +1,4 @@
-"""Values of the command line that all tools check alike: a wrong one ends the program with a line that names it."""
+"""Command-line argument types shared by all tools: an invalid value ends the program with one line that names it."""
 
 import argparse
 import math
@@ -8,11 +8,11 @@ from mmengine.config import DictAction
 
 
 def integer(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Returns a type for `add_argument` that takes the whole numbers from `low` to `high`, both included.
+    """Returns a type for `add_argument` that accepts whole numbers from `low` to `high`, both included.
 
     Args:
-        low: The smallest.
-        high: The largest; None for any.
+        low: Smallest number.
+        high: Largest number; None for no limit.
     """
     allowed = f'of at least {low}' if high is None else f'from {low} to {high}'
 
@@ -29,7 +29,7 @@ def integer(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def real(low: float = -math.inf, high: float = math.inf) -> Callable[[str], float]:
-    """Returns a type for `add_argument` that takes the finite numbers from `low` to `high`, both included."""
+    """Returns a type for `add_argument` that accepts finite numbers from `low` to `high`, both included."""
     bounds = f' from {low:g} to {high:g}' if high < math.inf else f' of at least {low:g}' if low > -math.inf else ''
 
     def read(text: str) -> float:
@@ -46,7 +46,7 @@ def real(low: float = -math.inf, high: float = math.inf) -> Callable[[str], floa
 
 positive = integer(1)
 whole = integer(0)
-# numpy takes no other.
+# The range that numpy accepts.
 seed = integer(0, 2**32 - 1)
 
 
@@ -54,14 +54,14 @@ def add_overrides(parser: argparse.ArgumentParser, help: str = 'overrides of the
     """Adds `--cfg-options KEY=VALUE ...`, read into a dict of dotted keys.
 
     Args:
-        parser: Of the tool.
-        help: What the overrides are for.
+        parser: Parser of the tool.
+        help: Help text of the option.
     """
     parser.add_argument('--cfg-options', nargs='+', action=_Overrides, default={}, metavar='KEY=VALUE', help=help)
 
 
 class _Overrides(DictAction):
-    """mmengine's reader, with a line where that would end in a traceback."""
+    """mmengine's `DictAction` with one-line errors where it would raise a traceback."""
 
     def __call__(
         self,
@@ -73,7 +73,7 @@ class _Overrides(DictAction):
         for value in values:
             key, separator, _ = value.partition('=')
             if not (key and separator):
-                raise argparse.ArgumentError(self, f'{value} is no KEY=VALUE; give one such as train_cfg.max_epochs=10')
+                raise argparse.ArgumentError(self, f'{value} is not KEY=VALUE, such as train_cfg.max_epochs=10')
             try:
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, RecursionError):

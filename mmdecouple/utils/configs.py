@@ -1,6 +1,7 @@
-"""Loading of configs whose bases live in other packages (`_base_ = 'mmseg::...'`)."""
+"""Loading of configs, also with bases in other packages (`_base_ = 'mmseg::...'`)."""
 
 import os
+from collections.abc import Iterable
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def configs_folder() -> Path:
-    """Folder of our configs: beside the package in a wheel, at the root in a checkout."""
+    """Returns the folder of the shipped configs: next to the package in a wheel, at the root in a checkout."""
     installed = _ROOT / '_mmdecouple' / '.mim' / 'configs'
     return installed if installed.is_dir() else _ROOT / 'configs'
 
@@ -28,22 +29,22 @@ def _own_config(path: str) -> str:
     name = path if path.endswith('.py') else f'{path}.py'
     if (folder / name).is_file():
         return str(folder / name)
-    known = sorted(str(file.relative_to(folder)) for file in folder.rglob('*.py'))
-    close = get_close_matches(name, known, n=3, cutoff=0.4)
-    raise MissingFile(
-        f'{SCOPE}::{path} is no config of this package'
-        + (f'; close names: {", ".join(close)}.' if close else f' (looked in {folder}).')
-    )
+    close = _close_names(name, (str(file.relative_to(folder)) for file in folder.rglob('*.py')))
+    raise MissingFile(f'{SCOPE}::{path} is not a config of this package{close or f" (looked in {folder})."}')
+
+
+def _close_names(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=3, cutoff=0.4)
+    return f'; close names: {", ".join(close)}.' if close else ''
 
 
 def register_config_scopes() -> None:
-    """Makes `mmdecouple::`, `mmseg::` (and, as before, `mmdet::`, `mmpretrain::`) bases resolve.
+    """Registers the config scopes `mmdecouple::` and `mmseg::`, in addition to `mmdet::` and `mmpretrain::`.
 
-    mmengine keeps a closed table of packages whose configs may be inherited. It lacks this package,
-    and it maps `mmseg` to a distribution name of the original family only. Bases are read before
-    `custom_imports`, so a tool calls this before `Config.fromfile`. The own scope is answered here,
-    because mmengine looks for a `.mim` folder inside the package, which a checkout must not have:
-    `mim` would then find every config twice.
+    mmengine has a fixed table of packages whose configs can be inherited. It lacks this package, and it maps `mmseg` to
+    a distribution name of the original family only. Bases are read before `custom_imports`, so this function must be
+    called before `Config.fromfile`. The scope of this package is resolved here, because mmengine searches for a `.mim`
+    folder inside the package, which a checkout must not contain: `mim` would then find every config twice.
     """
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     if SCOPE in MODULE2PACKAGE:
@@ -65,18 +66,21 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
     Args:
         path: File, or `mmdecouple::folder/file.py` for a config of this package.
-        options: Overrides with dotted keys, as `--cfg-options` gives them.
+        options: Overrides with dotted keys, as from `--cfg-options`.
 
     Raises:
-        FileNotFoundError: The file, or one of its bases, does not exist.
-        ValueError: The file cannot be read as a config, or an override does not fit it.
+        MissingFile: The file, or one of its bases, does not exist.
+        UserError: The file cannot be read as a config, or an override does not fit it.
     """
     register_config_scopes()
     scope, separator, own = path.partition('::')
     if separator and scope == SCOPE:
         path = _own_config(own)
     if not Path(path).exists():
-        raise MissingFile(f'config {path} does not exist; give a file, or {SCOPE}::folder/file.py of ours.')
+        close = _close_names(Path(path).name, (file.name for file in Path(path).parent.glob('*.py')))
+        raise MissingFile(
+            f'config {path} does not exist{close or f"; give a file, or {SCOPE}::folder/file.py of this package."}'
+        )
     check_regular(path, 'config')
     try:
         config = Config.fromfile(path)
@@ -85,21 +89,21 @@ def load_config(path: str, options: dict | None = None) -> Config:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # A config is a program: it can fail in any way, and try to end this one.
+        # A config is a program: it can raise any error, also SystemExit.
         raise UserError(f'config {_read_last(error, path)} cannot be read: {_reason(error)}') from error
     apply_overrides(config, options or {})
     return config
 
 
 def apply_overrides(config: Config, options: dict) -> None:
-    """Puts overrides into a config.
+    """Applies overrides to a config in place.
 
     Args:
-        config: Is changed, by all overrides at once, or not at all.
-        options: Values by dotted keys.
+        config: Config to change; it is unchanged if an override fails.
+        options: Dotted key -> value.
 
     Raises:
-        ValueError: A key leads through something that has no such part: one line that names it.
+        UserError: A key does not fit the config; the message names it.
     """
     try:
         config.merge_from_dict(options)
@@ -121,7 +125,7 @@ def _fits(config: Config, key: str, value: Any) -> bool:
 
 
 def _derive_loader_options(config: Config) -> None:
-    """Without workers there are none that persist or fetch ahead; torch refuses a loader that says otherwise."""
+    """Removes worker options from loaders without workers, as torch rejects the combination."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = config.get(name)
         if isinstance(loader, dict) and loader.get('num_workers', 0) == 0:
@@ -130,7 +134,7 @@ def _derive_loader_options(config: Config) -> None:
 
 
 def _read_last(error: BaseException, path: str) -> str:
-    """The file of a chain of bases that mmengine was reading when it failed."""
+    """Returns the file in a chain of bases that mmengine was reading when it failed."""
     traceback, last = error.__traceback__, path
     while traceback is not None:
         if traceback.tb_frame.f_code.co_name == '_file2dict':
@@ -142,9 +146,9 @@ def _read_last(error: BaseException, path: str) -> str:
 def _reason(error: BaseException) -> str:
     text = ' '.join(f'{type(error).__name__}: {error}'.split()).partition(', the current sys.path is')[0]
     if isinstance(error, SystemExit):
-        return 'it ends the program (SystemExit); take that out.'
+        return 'it ends the program (SystemExit); remove that line.'
     if isinstance(error, RecursionError):
-        return f'{text}; does its _base_ lead back to itself?'
+        return f'{text}; check whether its _base_ refers back to itself.'
     if isinstance(error, UnicodeDecodeError):
         return f'{text}; save it in UTF-8.'
     if isinstance(error, SyntaxError) and 'U+FEFF' in text:

@@ -1,4 +1,4 @@
-"""SHA-256 of plain values and of files: by these, runs, results and draws are recognized."""
+"""SHA-256 digests of plain values and files, which identify runs, results and draws."""
 
 import hashlib
 import json
@@ -9,21 +9,21 @@ _BLOCK = 1 << 20
 
 
 def digest_of(facts: Any) -> str:
-    """SHA-256 of plain values, in hex; the order of keys makes no difference.
+    """Returns the SHA-256 of plain values, in hex; the order of keys does not matter.
 
     Args:
-        facts: JSON-able; anything else in it counts by its text.
+        facts: JSON-serializable values; any other object is represented by its `str`.
     """
     return digest_of_bytes(json.dumps(facts, sort_keys=True, default=str).encode())
 
 
 def digest_of_bytes(content: bytes) -> str:
-    """SHA-256 of bytes, in hex."""
+    """Returns the SHA-256 of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest_of_file(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Returns the SHA-256 of a file, in hex."""
     found = hashlib.sha256()
     with Path(path).open('rb') as file:
         while block := file.read(_BLOCK):

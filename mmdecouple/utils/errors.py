@@ -1,4 +1,4 @@
-"""One line for a mistake of the user, the whole traceback for a mistake of ours."""
+"""Error reporting: one line for a mistake of the user, the whole traceback for a bug."""
 
 import os
 import re
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 PREFIX = 'mmdecouple: error: '
-# A line for a terminal or a log; a value out of a file can be of any length.
-LONGEST = 300
+# Fits a terminal or a log; values read from files can have any length.
+MAX_LENGTH = 300
 
 
 class UserError(ValueError):
-    """What the user can correct: the message says what is wrong, where, and what to do.
+    """An error that the user can correct. Any other exception that ends a program is a bug and keeps its traceback.
 
     Args:
-        message: One or two sentences. Every other exception that reaches the top is a bug and keeps its traceback.
+        message: One line that states what is wrong, where, and what to do.
     """
 
 
@@ -32,27 +32,27 @@ class WrongInstallation(UserError, ImportError):
     """A package that is missing or of a version that does not fit."""
 
 
-def shown(value: Any, longest: int = 60) -> str:
-    """`repr` of a value for a message, on one line and cut in the middle.
+def shown(value: Any, max_length: int = 60) -> str:
+    """Returns the `repr` of a value for a message, shortened in the middle.
 
     Args:
-        value: What was found, of any type and size.
-        longest: Most characters, > 4.
+        value: Value of any type and size.
+        max_length: Largest number of characters, > 4.
     """
     try:
         text = repr(value)
     except Exception:
         text = f'<{type(value).__name__}>'
-    return _shortened(text, longest)
+    return _shortened(text, max_length)
 
 
 def user_message(error: BaseException) -> str | None:
-    """Message of the first `UserError` in the chain, else None.
+    """Returns the message of the first `UserError` in a chain of exceptions, or None.
 
-    A worker of a `DataLoader` passes its error on as the text of a traceback; the message is taken out of it.
+    A `DataLoader` worker passes its error on as the text of a traceback, from which the message is extracted.
 
     Args:
-        error: The error that reached the top; those it was raised from or during are searched too.
+        error: The uncaught exception; its causes and contexts are searched as well.
     """
     seen: set[int] = set()
     current: BaseException | None = error
@@ -79,23 +79,23 @@ def _of_worker(text: str) -> str | None:
 
 
 def one_line(message: str) -> str:
-    """A message without line breaks and control characters, cut in the middle to `LONGEST` characters."""
+    """Returns a message without line breaks and control characters, shortened to `MAX_LENGTH` with the prefix."""
     printable = ''.join(letter if letter.isprintable() else ' ' for letter in message)
-    return _shortened(' '.join(printable.split()), LONGEST - len(PREFIX))
+    return _shortened(' '.join(printable.split()), MAX_LENGTH - len(PREFIX))
 
 
-def _shortened(text: str, longest: int) -> str:
-    if len(text) <= longest:
+def _shortened(text: str, max_length: int) -> str:
+    if len(text) <= max_length:
         return text
-    tail = (longest - 3) // 3
-    return f'{text[: longest - 3 - tail]}...{text[len(text) - tail :]}'
+    tail = (max_length - 3) // 3
+    return f'{text[: max_length - 3 - tail]}...{text[len(text) - tail :]}'
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line and exit code 1 on a `UserError`; others pass untouched.
+    """Context manager that ends the program with one line and exit code 1 on a `UserError`; other errors propagate.
 
-    `MMDECOUPLE_TRACEBACK=1` in the environment shows every traceback.
+    With the environment variable `MMDECOUPLE_TRACEBACK=1`, a `UserError` propagates too.
     """
     try:
         yield

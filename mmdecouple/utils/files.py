@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all."""
+"""Atomic writing of files, and checks of paths."""
 
 import io
 import json
@@ -21,31 +21,31 @@ _ABANDONED_AFTER = 3600.0  # seconds
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
-    """Writes JSON beside `path` and renames it, so that no reader ever sees a part of it.
+    """Writes JSON atomically; see `write_bytes`.
 
     Args:
-        path: target; missing folders are made.
-        content: JSON-able, without NaN and infinity, which JSON does not know.
-        indent: spaces of indentation; None for one line.
+        path: Target; missing folders are created.
+        content: JSON-serializable value without NaN and infinity, which JSON does not define.
+        indent: Spaces of indentation; None for one line.
 
     Raises:
-        OSError: It cannot be written.
-        ValueError: `content` holds NaN or infinity.
+        UnwritableFile: The file cannot be written.
+        ValueError: `content` contains NaN or infinity.
     """
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + '\n')
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Writes a text as UTF-8; see `write_bytes`."""
+    """Writes text atomically as UTF-8; see `write_bytes`."""
     write_bytes(path, content.encode())
 
 
 def write_arrays(path: str | Path, **arrays: Any) -> Path:
-    """Writes arrays as one compressed .npz, whole or not at all.
+    """Writes arrays atomically as one compressed .npz file; see `write_bytes`.
 
     Args:
-        path: target; missing folders are made.
-        arrays: name -> array, or what numpy makes one of.
+        path: Target; missing folders are created.
+        **arrays: Arrays, or values that numpy converts to arrays, by name.
 
     Returns:
         The path.
@@ -57,17 +57,18 @@ def write_arrays(path: str | Path, **arrays: Any) -> Path:
 
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes a file beside `path` and renames it, so that a reader or a crash sees the old one or the new one.
+    """Writes a file atomically: after a crash, and for any reader, it has either its old or its new content.
 
-    The temporary file has a name of its own, so that two writers cannot tear each other's files, and is removed at
-    once if it cannot be written whole; `remove_leftovers` removes those of killed processes.
+    The content is written to a temporary file in the same folder, which is then renamed. Its name is unique, so that
+    concurrent writers do not interfere, and it is removed if writing fails; `remove_leftovers` removes the temporary
+    files of killed processes.
 
     Args:
-        path: target; missing folders are made.
-        content: the whole file.
+        path: Target; missing folders are created.
+        content: Content of the file.
 
     Raises:
-        OSError: It cannot be written.
+        UnwritableFile: The file cannot be written.
     """
     with writing(path):
         target = _writable_target(path)
@@ -90,16 +91,15 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuses a file that could not be written, before anything is computed for it; makes no folder.
+    """Raises an error if a file could not be written, before its content is computed; creates no folder.
 
-    Of a folder of results, check one of the files in it.
+    For a folder of results, check one of the files in it.
 
     Args:
-        path: target; its folder may be missing.
+        path: Target; its folder need not exist.
 
     Raises:
-        OSError: A folder or a device has this name, a file stands where a folder is needed, or nothing can be written
-            there.
+        UnwritableFile: The path is a folder or a device, a parent is not a folder, or the folder is not writable.
     """
     with writing(path):
         target = _writable_target(path)
@@ -109,16 +109,17 @@ def check_writable(path: str | Path) -> None:
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Removes the temporary files that killed writers left in a folder and in the folders in it.
+    """Removes the temporary files that killed writers left in a folder and its direct subfolders.
 
-    One of this machine goes when its process is dead or has this process' own id, which is then an earlier one's; any
-    other when nothing was written to it for an hour. Call it before this process writes there.
+    A file from this machine is removed if its process has ended, or if it has the id of this process, which then
+    belonged to an earlier process. A file from another machine is removed one hour after its last change. Call this
+    function before the process writes to the folder.
 
     Args:
-        folder: An existing folder.
+        folder: Existing folder.
 
     Returns:
-        The files that were removed.
+        The removed files.
     """
     removed = []
     for pattern in (f'.*{_PARTIAL}', f'*/.*{_PARTIAL}'):
@@ -134,17 +135,17 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
 
 
 def host() -> str:
-    """Name of this machine, as locks and temporary files carry it."""
+    """Returns the name of this machine as it appears in locks and temporary files."""
     return ''.join(letter if letter.isalnum() else '-' for letter in socket.gethostname())[:40]
 
 
 def _writable_target(path: str | Path) -> Path:
     target = Path(os.path.abspath(path))
     if target.exists() and not target.is_file():
-        raise IsADirectoryError('it is a folder' if target.is_dir() else 'it is no ordinary file')
+        raise IsADirectoryError('it is a folder' if target.is_dir() else 'it is not an ordinary file')
     nearest = next(folder for folder in target.parents if os.path.lexists(folder))
     if not nearest.is_dir():
-        raise NotADirectoryError(f'{nearest} is no folder')
+        raise NotADirectoryError(f'{nearest} is not a folder')
     return target
 
 
@@ -160,7 +161,7 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def is_running(process: int) -> bool:
-    """Whether a process of this machine is alive (also one of another user)."""
+    """Returns whether a process of this machine is alive, also if it belongs to another user."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -171,15 +172,15 @@ def is_running(process: int) -> bool:
 
 
 def check_regular(path: str | Path, what: str) -> None:
-    """Refuses a path to read from that is not an ordinary file, without opening it: a fifo would block for ever.
+    """Raises an error if a path is not an ordinary file, without opening it: opening a fifo would block forever.
 
     Args:
         path: Local path; links are followed.
-        what: What the file should be, for the message: `checkpoint`, `annotation file`.
+        what: Kind of file for the message, such as `checkpoint` or `annotation file`.
 
     Raises:
-        MissingFile: Nothing is there, or a link leads nowhere.
-        UserError: A folder, a fifo, a socket or a device.
+        MissingFile: The path does not exist, or it is a dangling link.
+        UserError: The path is a folder, a fifo, a socket or a device.
     """
     try:
         mode = os.stat(path).st_mode
@@ -193,7 +194,7 @@ def check_regular(path: str | Path, what: str) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turns an OSError inside into `UnwritableFile`, with one line that says what cannot be written and why."""
+    """Context manager that converts an `OSError` into `UnwritableFile`, with one line that names path and reason."""
     try:
         yield
     except OSError as error:

@@ -1,23 +1,23 @@
-"""From pixels of a view to pixels of its source image, and back.
+"""Conversion of coordinates between a view and its source image.
 
-A view's geometry is (x, y, w, h, flip, source height, source width): its crop window in source
-pixels, whether it was mirrored left to right, and the source's size. Points are continuous: pixel
-i covers [i, i + 1).
+The geometry of a view is (x, y, w, h, flip, source height, source width): its crop window in source pixels, whether it
+was mirrored left to right (0 or 1), and the size of the source in pixels. Coordinates are continuous: pixel i covers
+[i, i + 1).
 """
 
 import torch
 
 
 def view_to_source(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Where points of views lie in their source images.
+    """Converts points from view pixels to source pixels.
 
     Args:
-        points: (..., N, 2) x, y in view pixels.
-        geometry: (..., 7) geometry of each view.
+        points: x, y in view pixels, (..., N, 2).
+        geometry: Geometry of each view, (..., 7).
         size: Height and width of the views in pixels.
 
     Returns:
-        (..., N, 2) x, y in source pixels.
+        x, y in source pixels, (..., N, 2).
     """
     corner, scale, flip = _frame(geometry, size)
     x = torch.where(flip, size[1] - points[..., 0], points[..., 0])
@@ -25,15 +25,15 @@ def view_to_source(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int
 
 
 def source_to_view(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Where points of source images lie in their views; inverse of ``view_to_source``.
+    """Converts points from source pixels to view pixels; the inverse of `view_to_source`.
 
     Args:
-        points: (..., N, 2) x, y in source pixels.
-        geometry: (..., 7) geometry of each view.
+        points: x, y in source pixels, (..., N, 2).
+        geometry: Geometry of each view, (..., 7).
         size: Height and width of the views in pixels.
 
     Returns:
-        (..., N, 2) x, y in view pixels; outside [0, size) where the view does not show the point.
+        x, y in view pixels, (..., N, 2); outside [0, size) for a point that the view does not show.
     """
     corner, scale, flip = _frame(geometry, size)
     inside = (points - corner) / scale
@@ -42,16 +42,16 @@ def source_to_view(points: torch.Tensor, geometry: torch.Tensor, size: tuple[int
 
 
 def map_boxes(boxes: torch.Tensor, geometry: torch.Tensor, size: tuple[int, int], to: str) -> torch.Tensor:
-    """Boxes of views in their source images, or of source images in their views.
+    """Converts boxes from view pixels to source pixels, or the other way around.
 
     Args:
-        boxes: (..., N, 4) x1, y1, x2, y2 in pixels.
-        geometry: (..., 7) geometry of each view.
+        boxes: x1, y1, x2, y2 in pixels, (..., N, 4).
+        geometry: Geometry of each view, (..., 7).
         size: Height and width of the views in pixels.
-        to: ``source`` or ``view``.
+        to: Target of the conversion, `source` or `view`.
 
     Returns:
-        (..., N, 4) boxes with x1 <= x2, not clipped.
+        x1, y1, x2, y2 with x1 <= x2, not clipped, (..., N, 4).
     """
     move = dict(source=view_to_source, view=source_to_view)[to]
     first, second = move(boxes[..., :2], geometry, size), move(boxes[..., 2:], geometry, size)

@@ -1,4 +1,4 @@
-"""Which versions work together, and one clear line when the installed ones do not."""
+"""Supported versions of the dependencies, and a check of the installed ones."""
 
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -17,8 +17,8 @@ FAMILIES = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
 REQUIRED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-# torch 2.5 is the first with all that training needs: the public state-dict hooks of modules, `torch.amp.GradScaler`,
-# `torch.OutOfMemoryError`, and `torch.serialization.safe_globals`, with which checkpoints are read.
+# torch 2.5 is the first version with everything that training needs: the public state-dict hooks of modules,
+# `torch.amp.GradScaler`, `torch.OutOfMemoryError`, and `torch.serialization.safe_globals` for reading checkpoints.
 SUPPORTED = {
     'torch': '>=2.5,<2.14',
     'torchvision': '>=0.20,<0.29',
@@ -31,14 +31,14 @@ SUPPORTED = {
 
 
 def setup_command() -> str:
-    """The command that installs the pinned set: `make setup` in a checkout, else pip."""
+    """Returns the command that installs the pinned versions: `make setup` in a checkout, pip otherwise."""
     if (Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'setup.sh').is_file():
         return 'make setup FORCE=1'
     return "pip install --no-build-isolation --no-cache-dir 'mmdecouple[mminstall]'"
 
 
 def installed_version(distribution: str) -> str | None:
-    """Version of an installed distribution, None when it is absent."""
+    """Returns the version of an installed distribution, or None if it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -46,7 +46,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def installed_versions() -> dict[str, list[tuple[str, str]]]:
-    """Import name -> the (distribution, version) pairs that provide it; two are a conflict."""
+    """Returns a map from import name to the (distribution, version) pairs that provide it; two pairs are a conflict."""
     names = {'torch': ('torch',), 'torchvision': ('torchvision',), **FAMILIES}
     return {
         module: [(name, found) for name in candidates if (found := installed_version(name))]
@@ -55,18 +55,18 @@ def installed_versions() -> dict[str, list[tuple[str, str]]]:
 
 
 def _torch_of_torchvision() -> str:
-    """Torch versions that the installed torchvision was built for; empty when it does not say."""
-    wanted = [Requirement(line) for line in requires('torchvision') or []]
-    return next((str(item.specifier) for item in wanted if item.name == 'torch'), '')
+    """Returns the specifier of the torch versions that the installed torchvision requires, or an empty string."""
+    required = [Requirement(line) for line in requires('torchvision') or []]
+    return next((str(item.specifier) for item in required if item.name == 'torch'), '')
 
 
 def check_versions() -> None:
-    """Checks that what pre-training needs is there, of one family and of fitting versions.
+    """Checks that the packages that pre-training needs are installed, from one family and in supported versions.
 
-    Reads package metadata only: nothing is imported, so it also answers when an import would crash.
+    Only package metadata is read and nothing is imported, so that the check also works if an import would crash.
 
     Raises:
-        ImportError: A package is missing, doubled, of another family or of an unsupported version.
+        WrongInstallation: A package is missing, provided twice, from another family or of an unsupported version.
     """
     remedy = f'run: {setup_command()}'
     found = installed_versions()
@@ -94,8 +94,8 @@ def check_versions() -> None:
             f'{", ".join(original)}; keep one: pip uninstall {" ".join(original)}, then {remedy}'
         )
     torch, torchvision = found['torch'][0][1], found['torchvision'][0][1]
-    wanted = SpecifierSet(_torch_of_torchvision(), prereleases=True)
-    if not wanted.contains(torch.partition('+')[0]):
+    required = SpecifierSet(_torch_of_torchvision(), prereleases=True)
+    if not required.contains(torch.partition('+')[0]):
         raise WrongInstallation(
-            f'torchvision {torchvision} was built for torch{wanted}, but torch {torch} is installed; {remedy}'
+            f'torchvision {torchvision} was built for torch{required}, but torch {torch} is installed; {remedy}'
         )

@@ -1,4 +1,4 @@
-"""Figures of masks, batches, affinity and coupling, and the report that holds them."""
+"""Figures of masks, batches, affinity and coupling, and the report that contains them."""
 
 from .report import Exhibit, write_report
 from .runs import Run

@@ -1,4 +1,4 @@
-"""Point affinity: how alike the feature of one point is to the features of all others."""
+"""Point affinity: similarity between the feature at one point and the features at all others."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,23 +22,23 @@ SCALES = ('fixed', 'per_map')
 
 
 def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tensor:
-    """Return the cosine of the feature at a point with the features everywhere.
+    """Returns the cosine of the feature at a point with the features at all positions.
 
-    a_ij = <z_p, z_ij> / (|z_p| |z_ij|), on features enlarged bilinearly first and normalized after;
-    z_p is the feature of the enlarged cell that holds the point.
+    a_ij = <z_p, z_ij> / (|z_p| |z_ij|), on features that are enlarged bilinearly and then normalized; z_p is the
+    feature of the enlarged cell that contains the point.
 
     Args:
-        features (Tensor): (B, C, h, w) dense features.
-        points (Tensor): (B, 2) x, y as shares of width and height, [0, 1].
-        upsample (int): Factor by which the map is enlarged, >= 1.
+        features: Dense features `(B, C, h, w)`.
+        points: Points `(B, 2)`, x and y as shares of width and height in [0, 1].
+        upsample: Factor by which the map is enlarged, at least 1.
 
     Returns:
-        Tensor: (B, upsample * h, upsample * w) float32, [-1, 1].
+        Float32 `(B, upsample * h, upsample * w)` in [-1, 1].
 
     Raises:
-        ValueError: A point lies outside the image, or there is not one point an image.
+        UserError: A point lies outside the image, or the number of points differs from that of images.
 
-    Source: appendix H.1 of the paper (28 x 28 map enlarged to 56 x 56).
+    Source: ICLR 2024 paper, appendix H.1 (28 x 28 map enlarged to 56 x 56).
     """
     if points.shape != (len(features), 2):
         raise UserError(
@@ -56,33 +56,36 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
 
 
 def check_points(points: Tensor) -> None:
-    """Refuse points that lie outside their image.
+    """Checks that points lie inside their image.
 
     Args:
-        points (Tensor): (..., 2) x, y as shares of width and height; may hold none.
+        points: Points `(..., 2)`, x and y as shares of width and height; may be empty.
 
     Raises:
-        ValueError: One is below 0 or above 1.
+        UserError: A coordinate is below 0 or above 1.
     """
     if points.numel() and not (points.min() >= 0 and points.max() <= 1):
         raise UserError(
-            'point_affinity: points are shares of width and height in [0, 1], got '
+            'point_affinity: points must be shares of width and height in [0, 1], got '
             f'{points.min().item():.3g} to {points.max().item():.3g}.'
         )
 
 
 @torch.no_grad()
 def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor, scale: int = 2) -> Tensor:
-    """Return the affinity maps of a model with `dense_features`, on images enlarged by `scale`.
+    """Returns the affinity maps of a model on images that are enlarged by `scale`.
 
     Args:
-        model (nn.Module): Has `dense_features(images (B, 3, H, W)) -> (B, C, h, w)`.
-        images (Tensor): (B, 3, H, W) normalized, on the model's device.
-        points (Tensor): (B, 2) x, y as shares of width and height, [0, 1].
-        scale (int): Enlargement of the image before the network (224 -> 448 in the paper).
+        model: Module with `dense_features(images (B, 3, H, W)) -> (B, C, h, w)`.
+        images: Normalized images `(B, 3, H, W)` on the model's device.
+        points: Points `(B, 2)`, x and y as shares of width and height in [0, 1].
+        scale: Enlargement of the image before the network (224 -> 448 in the paper).
 
     Returns:
-        Tensor: (B, h', w') float32 on the CPU, [-1, 1].
+        Float32 `(B, h', w')` on the CPU, in [-1, 1].
+
+    Raises:
+        UserError: See `point_affinity`.
     """
     images = functional.interpolate(images, scale_factor=scale, mode='bilinear')
     with evaluating(model):
@@ -91,15 +94,15 @@ def affinity_maps(model: torch.nn.Module, images: Tensor, points: Tensor, scale:
 
 
 def largest_instance_point(item: 'ObjectImage') -> tuple[float, float]:
-    """Return the center of the largest instance as (x, y) shares of width and height, [0, 1].
+    """Returns the center of the largest instance as (x, y) shares of width and height in [0, 1].
 
-    The center is the centroid of the mask, or the pixel of the mask that is nearest to it.
+    The center is the pixel of the mask that is nearest to the centroid of the mask.
 
     Raises:
-        ValueError: The image has no instance, or none with a pixel.
+        UserError: The image has no instance with a pixel.
     """
     if not item.masks.any():
-        raise UserError(f'largest_instance_point: image {item.image_id} has no instance.')
+        raise UserError(f'largest_instance_point: image {item.image_id} has no instance; choose another image.')
     mask = item.masks[int(item.masks.reshape(len(item.masks), -1).sum(1).argmax())]
     rows, columns = np.nonzero(mask)
     distance = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
@@ -115,20 +118,21 @@ def affinity_figure(
     styles: dict[str, RunStyle],
     scale: str = 'fixed',
 ) -> Figure:
-    """Return the images with their points beside every model's affinity map.
+    """Draws the images with their points above the affinity maps of every model.
 
     Args:
-        images (Sequence[np.ndarray]): N arrays (H, W, 3) uint8 RGB.
-        points (Sequence[tuple[float, float]]): N points x, y as shares of width and height.
-        maps (dict[str, np.ndarray]): Run name -> (N, h, w) affinities of the same N points.
-        styles (dict[str, RunStyle]): Color per run, for the column titles.
-        scale (str): `fixed` = [0, 1] for all, comparable; `per_map` = each from its min to its max.
+        images: N arrays `(H, W, 3)`, uint8 RGB.
+        points: N points, x and y as shares of width and height.
+        maps: Run name -> affinities `(N, h, w)` of the same N points.
+        styles: Style of each run, for the titles of the rows.
+        scale: `fixed` for [0, 1] in all maps, which makes them comparable; `per_map` for the minimum and maximum of
+            each map.
 
     Returns:
-        Figure: One column an image; first row the images, then one row a run.
+        Figure with one column per image: a row of images, then one row per run.
 
     Raises:
-        ValueError: Unknown scale.
+        UserError: `scale` is unknown.
     """
     if scale not in SCALES:
         raise UserError(f'affinity_figure: unknown scale {scale!r}; known: {", ".join(SCALES)}.')

@@ -1,4 +1,4 @@
-"""What the student gets to see: key views, cut masks, background views and decoupled views."""
+"""Figures of decoupled batches: key views, cut masks, background views and decoupled views."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from .style import CUT_COLOR, bare, figure_style, new_figure
 
 
 def to_uint8(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Undo the normalization of a batch.
+    """Undoes the normalization of a batch.
 
     Args:
-        images (Tensor): (B, 3, H, W) normalized RGB.
-        mean (Sequence[float]): Three channel means, 0-255.
-        std (Sequence[float]): Three channel deviations, 0-255.
+        images: Normalized RGB images `(B, 3, H, W)`.
+        mean: Means of the three channels, in [0, 255].
+        std: Standard deviations of the three channels, in the same unit.
 
     Returns:
-        np.ndarray: (B, H, W, 3) uint8 RGB.
+        uint8 RGB `(B, H, W, 3)`.
     """
     images = images.detach().float().cpu()
     mean, std = (torch.as_tensor(item, dtype=torch.float32).reshape(1, 3, 1, 1) for item in (mean, std))
@@ -28,15 +28,15 @@ def to_uint8(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.
 
 
 def tint_cut(images: np.ndarray, cut_masks: np.ndarray, strength: float = 0.72) -> np.ndarray:
-    """Color the cut part of views.
+    """Colors the cut part of views.
 
     Args:
-        images (np.ndarray): (B, H, W, 3) uint8 RGB.
-        cut_masks (np.ndarray): (B, h, w) bool, True = cut; repeated to (H, W) by nearest cell.
-        strength (float): Share of the tint, [0, 1].
+        images: uint8 RGB `(B, H, W, 3)`.
+        cut_masks: Bool `(B, h, w)`, True for cut cells; enlarged to `(H, W)` by the nearest cell.
+        strength: Share of the tint, in [0, 1].
 
     Returns:
-        np.ndarray: (B, H, W, 3) uint8, equal to `images` on the foreground.
+        uint8 `(B, H, W, 3)`, equal to `images` on the foreground.
     """
     height, width = images.shape[1:3]
     rows = np.arange(height) * cut_masks.shape[1] // height
@@ -50,17 +50,17 @@ def tint_cut(images: np.ndarray, cut_masks: np.ndarray, strength: float = 0.72) 
 def decoupled_batch_figure(
     key_views: np.ndarray, cut_masks: np.ndarray, backgrounds: np.ndarray, decoupled: np.ndarray, limit: int = 6
 ) -> Figure:
-    """Return four rows: key view, its cut mask, the background view, the decoupled view.
+    """Draws four rows: key views, their cut masks, background views and decoupled views.
 
     Args:
-        key_views (np.ndarray): (B, H, W, 3) uint8 RGB, seen by the teacher.
-        cut_masks (np.ndarray): (B, h, w) bool, True = cut out.
-        backgrounds (np.ndarray): (B, H, W, 3) uint8 RGB, X^B.
-        decoupled (np.ndarray): (B, H, W, 3) uint8 RGB, X^D = X (1 - M) + X^B M.
-        limit (int): Samples shown at most.
+        key_views: Key views of the teacher, uint8 RGB `(B, H, W, 3)`.
+        cut_masks: Bool `(B, h, w)`, True for cut cells.
+        backgrounds: Background views X^B, uint8 RGB `(B, H, W, 3)`.
+        decoupled: Decoupled views X^D = X (1 - M) + X^B M, uint8 RGB `(B, H, W, 3)`.
+        limit: Maximum number of samples.
 
     Returns:
-        Figure: One column a sample.
+        Figure with one column per sample.
     """
     count = min(limit, len(key_views))
     shares = np.asarray(cut_masks, np.float64).reshape(len(cut_masks), -1).mean(1)

@@ -1,4 +1,4 @@
-"""Charts of measured coupling: intervals, histograms, curves over the masked share."""
+"""Charts of measured coupling: intervals, histograms, and curves over the masked share."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmdecouple.evaluation.measures.catalog import find_spec
-from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
-from mmdecouple.evaluation.report import metric_value, shown_metrics
+from mmdecouple.evaluation.measures.metric_spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.report_values import metric_value, shown_metrics
 
 from .runs import Run
 from .style import INK, MUTED, RunStyle, figure_style, new_figure
@@ -17,14 +17,14 @@ Styles = dict[str, RunStyle]
 
 
 def interval_figure(runs: Sequence[Run], styles: Styles) -> Figure:
-    """Return one small panel a headline metric: a dot and its 95 % interval for every run.
+    """Draws one panel per headline metric, with a dot and its 95 % interval for every run.
 
     Args:
-        runs (Sequence[Run]): Measured runs, drawn top to bottom.
-        styles (dict[str, RunStyle]): From :func:`mmdecouple.visualization.style.run_styles`.
+        runs: Measured runs, drawn from top to bottom.
+        styles: Run name -> style, see `run_styles`.
 
     Returns:
-        Figure: Up to three panels a row.
+        Figure with up to three panels per row.
     """
     specs = shown_metrics([run.coupling for run in runs], headline=True)
     columns = min(3, max(len(specs), 1))
@@ -78,16 +78,16 @@ def _direction(spec: MetricSpec) -> str:
 
 
 def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str) -> Figure | None:
-    """Return the distribution of a coupling ratio over its draws, one ridge a run on a common axis.
+    """Draws the distribution of a metric over its draws, one ridge per run on a common axis.
 
     Args:
-        runs (Sequence[Run]): Measured runs.
-        styles (dict[str, RunStyle]): Color per run.
-        key (str): Key in `histograms`, e.g. `cr_intra_cell`.
-        xlabel (str): Name of the quantity.
+        runs: Measured runs.
+        styles: Run name -> style.
+        key: Key in `histograms`, such as `cr_intra_cell`.
+        xlabel: Name of the quantity.
 
     Returns:
-        Figure | None: Share of draws per bin with the mean marked; None if no run has the key.
+        Figure of the share of draws per bin, with the mean marked; None if no run has the key.
     """
     having = [run for run in runs if key in run.coupling.get('histograms', {})]
     if not having:
@@ -109,7 +109,7 @@ def histogram_figure(runs: Sequence[Run], styles: Styles, key: str, xlabel: str)
             axes.stairs(shares[run.name], edges[run.name], fill=True, color=color, alpha=0.30)
             axes.stairs(shares[run.name], edges[run.name], color=color, lw=1.4)
             centers = (edges[run.name][1:] + edges[run.name][:-1]) / 2
-            # The bins do not tell it: what lies beyond the last one is counted there.
+            # The mean of the bins is not exact, as values beyond the last bin are counted in it.
             known = [metric_value(run.coupling, name) for name in (key, f'{key}_mean')]
             binned = np.average(centers, weights=shares[run.name])
             mean = next((value for value in known if value is not None), binned)
@@ -131,15 +131,15 @@ def _support(edges: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
 
 
 def ratio_curve_figure(runs: Sequence[Run], styles: Styles, statistic: str = 'median') -> Figure | None:
-    """Return CR inter against the masked share of A, one panel a reference, one line a run.
+    """Draws CR inter against the masked share of A, one panel per reference and one line per run.
 
     Args:
-        runs (Sequence[Run]): Measured runs.
-        styles (dict[str, RunStyle]): Color per run.
-        statistic (str): `median` or `mean` over pairs.
+        runs: Measured runs.
+        styles: Run name -> style.
+        statistic: `median` or `mean` over pairs.
 
     Returns:
-        Figure | None: None if no run has any of the curves.
+        The figure; None if no run has the curves.
     """
     keys = list(dict.fromkeys(key for run in runs for key in run.coupling.get('curves', {})))
     if not keys:

@@ -1,4 +1,4 @@
-"""From run folders to the report: find what each run left, measure what is missing, draw, write."""
+"""Comparison of run folders: reads each run, measures it if necessary, and writes the report."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -37,33 +37,33 @@ def compare(
     notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path:
-    """Write the report of some run folders, measuring first what was not measured yet.
+    """Writes the report of several run folders, and measures runs without measured values first.
 
     Args:
-        folders (Sequence[Path]): Run folders.
-        names (Sequence[str]): Their names, as many.
-        out (Path): Folder of the report.
-        measure (Measurer): Called as (specification of a network, JSON to write).
-        dataset (str | None): Name of the data set that `measure` uses; figures of each are kept
-            apart. None = the one that the config says.
-        cell (int | None): Side in pixels of the patch cells that `measure` uses; None = the config's.
-        untrained (bool): Whether to add the untrained network of the first run's config.
-        remeasure (bool): Whether to ignore figures measured before.
-        allow_pickle (bool): Whether to trust the checkpoints, as `open_network` does.
-        title (str): Heading of the report.
-        notes (Sequence[str]): Remarks on this comparison.
-        console (Console | None): Where the short table goes; default: the terminal.
+        folders: Run folders.
+        names: Name of each run.
+        out: Folder of the report.
+        measure: Function that measures a network, called with (specification of the network, JSON file to write).
+        dataset: Name of the data set that `measure` uses, for which separate files are written; None for that of the
+            config.
+        cell: Side in pixels of the patch cells that `measure` uses; None for that of the config.
+        untrained: Whether to add the untrained network of the first run's config.
+        remeasure: Whether to ignore earlier measurements.
+        allow_pickle: Whether to trust the checkpoints, see `open_network`.
+        title: Heading of the report.
+        notes: Remarks on this comparison.
+        console: Console of the short table; None for a new one.
 
     Returns:
-        Path: The report.
+        Path of the report.
 
     Raises:
-        FileNotFoundError: A folder lacks its config, checkpoint or losses.
-        ValueError: Names do not fit, or runs were measured on different draws.
+        MissingFile: A folder lacks its config, checkpoint or losses.
+        UserError: The number of names differs from that of runs, or runs were measured on different draws.
     """
     console = console or Console()
     if len(names) != len(folders):
-        raise UserError(f'{len(names)} names for {len(folders)} runs; give one name a run.')
+        raise UserError(f'{len(names)} names for {len(folders)} runs; give one name per run.')
 
     def measured(folder: Path, config: Config, checkpoint: Path | None, network: str) -> dict:
         path = figures_file(folder, checkpoint, dataset)
@@ -102,7 +102,13 @@ def compare(
 
 
 def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = None) -> Path:
-    """Return where the figures of a run (or of the untrained network of its config) are kept."""
+    """Returns the JSON file with the measured values of a run.
+
+    Args:
+        folder: Run folder.
+        checkpoint: Checkpoint of the run; None for the untrained network of its config.
+        dataset: Name of the data set; None for that of the config.
+    """
     path = folder / (UNTRAINED_FILE if checkpoint is None else COUPLING_FILE)
     if dataset is None:
         return path
@@ -110,24 +116,24 @@ def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = No
 
 
 def is_measured(path: Path, config: Config, checkpoint: Path | None, cell: int | None = None) -> bool:
-    """Tell whether a file in a run folder holds the figures of a network of this run.
+    """Returns whether a file in a run folder holds the measured values of a network of this run.
 
     Args:
-        path (Path): As `figures_file` gives it.
-        config (Config): The config of the run.
-        checkpoint (Path | None): A checkpoint of the run; None for the untrained network.
-        cell (int | None): Side in pixels of the patch cells to measure with; None for any.
+        path: File, as returned by `figures_file`.
+        config: Config of the run.
+        checkpoint: Checkpoint of the run; None for the untrained network.
+        cell: Side in pixels of the patch cells; None for any.
 
     Returns:
-        bool: False if the config or the checkpoint had another content, or the cells another size, or if another
-            layer or network was read than the config says (`--layer`, `--measured`).
+        False if the config, the checkpoint or the cells differ, or if a layer or network was measured that differs from
+        the config (`--layer`, `--measured`).
     """
     facts = dict(made_from=made_from(config, checkpoint), layer=None, measured=None)
     return cached_coupling(path, **facts, **({} if cell is None else dict(cell=cell))) is not None
 
 
 def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:
-    """Return the SHA-256 of what a network comes from: of the text of its `config`, of its `checkpoint`."""
+    """Returns the SHA-256 of the text of a network's `config` and of its `checkpoint`, as far as it has them."""
     found = dict(
         config=config and config.text and digest_of_bytes(config.text.encode()),
         checkpoint=checkpoint and digest_of_file(checkpoint),

@@ -1,6 +1,6 @@
-"""Measures networks on shared draws, each into a JSON of its own; what is measured on these draws is kept.
+"""Measures networks on shared draws, with one JSON file per network, and reuses earlier measurements.
 
-`python -m mmdecouple.visualization.coupling NETWORK OUT.json [--limit N]` measures one network in a process of its own.
+`python -m mmdecouple.visualization.coupling NETWORK OUT.json [--limit N]` measures one network in a separate process.
 """
 
 import argparse
@@ -12,9 +12,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
-from mmdecouple.evaluation.probes.cells import check_cells
+from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
-from mmdecouple.evaluation.report import difference
+from mmdecouple.evaluation.report_values import difference
 from mmdecouple.networks.network import Network, open_network
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS
@@ -32,17 +32,17 @@ from .style import save_png
 
 @dataclass(frozen=True)
 class Draws:
-    """What the networks are shown.
+    """Settings of the probe images.
 
     Attributes:
-        dataset: Specification of the images; None for what the first network's config names.
-        size: Side in pixels of an image; None for the usual one.
-        cell: Side in pixels of a patch cell; None for the largest of the networks.
-        seed: Of the draws.
-        manifest: JSON of the draws, read if it exists, else written.
+        dataset: Specification of the images, see `probe_config`; None for the probes of the first config.
+        size: Side of an image in pixels; None for the default.
+        cell: Side of a patch cell in pixels; None for the largest of the networks.
+        seed: Seed of the draws.
+        manifest: JSON file of the draws, which is read if it exists and else written.
         measures: Names of measures; None for all.
-        limit: Most images, pairs or objects a measure draws.
-        removal: How object A of the inter-object ratio loses cells; None for the usual one.
+        limit: Maximum number of images, pairs or objects that a measure draws; None for the defaults.
+        removal: Setting of `InterCouplingRatio`; None for the default.
     """
 
     dataset: str | None = None
@@ -55,7 +55,11 @@ class Draws:
     removal: str | None = None
 
     def build(self, networks: dict[str, Network]) -> Dataset:
-        """The probe images that all networks are shown, drawn or read from the manifest."""
+        """Returns the data set of probe images for all networks, drawn or read from the manifest.
+
+        Raises:
+            UserError: See `probe_config`, `check_cells` and `ProbeDataset`.
+        """
         config = next((network.config for network in networks.values() if network.config is not None), {})
         cell = max(network.cell for network in networks.values())
         if not self.dataset:
@@ -77,14 +81,14 @@ class Draws:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the networks are read.
+    """Settings of the measurement.
 
     Attributes:
         layer: See `open_network`.
         measured: See `open_network`.
-        batch_size: Images shown at a time.
-        workers: Processes that render images.
-        remeasure: Whether to measure again what is measured on the same draws.
+        batch_size: Images per batch.
+        workers: Number of processes that render images.
+        remeasure: Whether to ignore earlier measurements on the same draws.
     """
 
     layer: str | None = None
@@ -94,19 +98,30 @@ class Reading:
     remeasure: bool = False
 
     def measure(self, name: str, network: Network, path: Path, dataset: Dataset, say: Callable[[str], None]) -> dict:
-        """The report of one network, measured now or kept from an earlier call; it is written to `path`."""
+        """Measures one network and writes its report, or reuses the report of an earlier call.
+
+        Args:
+            name: Name of the network.
+            network: The network.
+            path: JSON file of the report.
+            dataset: Probe images.
+            say: Called with a line if an earlier report is reused.
+
+        Returns:
+            The report.
+        """
         weights, draws = fingerprint(network), dataset.metainfo['manifest_sha256']
         report = None if self.remeasure else cached_coupling(path, network_sha256=weights, manifest_sha256=draws)
         if report is not None:
-            # They were to the first network of that call.
+            # These differences refer to the first network of the earlier call.
             report.pop('differences', None)
-            say(f'{name}: already measured on these draws, kept: {path}')
+            say(f'{name}: already measured on these draws, reused: {path}')
         else:
             with shown_progress(f'{name}: probes') as show:
                 report = measure_model(
                     network.model, dataset, batch_size=self.batch_size, num_workers=self.workers, progress=show
                 )
-        # The same network may come from other files than in the call that measured it.
+        # The same network may have been measured from other files.
         config, checkpoint = network.config, network.checkpoint
         report = {
             **report,
@@ -124,14 +139,14 @@ class Reading:
 def measure_one(
     spec: str, path: Path, draws: Draws = Draws(), reading: Reading = Reading(), allow_pickle: bool = False
 ) -> dict[str, Any]:
-    """The report of the network that a specification names, which is written to a file.
+    """Measures the network of a specification, writes its report and returns it.
 
     Args:
         spec: See `open_network`.
-        path: JSON to write.
-        draws: What it is shown.
-        reading: How it is read.
-        allow_pickle: Whether to trust the file.
+        path: JSON file of the report.
+        draws: Settings of the probe images.
+        reading: Settings of the measurement.
+        allow_pickle: See `open_network`.
 
     Raises:
         UserError: See `open_network`.
@@ -144,7 +159,7 @@ def measure_one(
 
 
 def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
-    """Adds to every report but the first its differences to that, and writes it again."""
+    """Adds the differences to the first report to all others, and writes these again."""
     (reference, first), *others = reports.items()
     for name, report in others:
         found = {key: difference(report, first, key)._asdict() for key in report['metrics']}
@@ -153,7 +168,7 @@ def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
 
 
 def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Writes the curves of CR inter over the removed share and the histograms of CR inter and intra as PNG."""
+    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths."""
     styles, first = styles_of(runs), runs[0].coupling
     figures = {
         f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
@@ -165,7 +180,7 @@ def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Runs the program from the command line."""
+    """Runs the command-line program."""
     parser = argparse.ArgumentParser(description='Measures one network.')
     parser.add_argument('network')
     parser.add_argument('out', type=Path)

@@ -1,4 +1,4 @@
-"""Training curves: one panel a loss term, one line a run."""
+"""Training curves, with one panel per loss term and one line per run."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ _TITLES = {
 
 
 def smooth(values: np.ndarray, share: float = 0.04) -> np.ndarray:
-    """Return the centered moving average over a window of `share` of the curve's length.
+    """Returns the centered moving average over a window of `share` of the curve's length.
 
     Args:
-        values (np.ndarray): (N,) curve.
-        share (float): Window length as a share of N, (0, 1]; the window shrinks at both ends.
+        values: Curve `(N,)`.
+        share: Window length as a share of N, in (0, 1]; the window shrinks at both ends.
 
     Returns:
-        np.ndarray: (N,), equal to `values` where the window holds one point.
+        `(N,)`, equal to `values` where the window contains one point.
     """
     half = int(len(values) * share / 2)
     total = np.concatenate([[0.0], np.cumsum(values)])
@@ -35,14 +35,14 @@ def smooth(values: np.ndarray, share: float = 0.04) -> np.ndarray:
 
 
 def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | None:
-    """Return the training curves: faint as logged, bold smoothed.
+    """Draws the training curves: logged values in a faint color, smoothed values in bold.
 
     Args:
-        runs (Sequence[Run]): Runs; those without curves (the untrained network) are left out.
-        styles (dict[str, RunStyle]): Color per run.
+        runs: Runs; those without curves, such as the untrained network, are omitted.
+        styles: Run name -> style.
 
     Returns:
-        Figure | None: Up to three panels a row; None if no run has a loss curve.
+        Figure with up to three panels per row; None if no run has a loss curve.
     """
     terms = {term: None for run in runs for term in run.losses}
     order = [term for term in _TITLES if term in terms]

@@ -1,4 +1,4 @@
-"""What the tools that draw maps share: their options, what they name, and maps that need not be computed twice."""
+"""Shared parts of the tools that draw maps: options, opening of networks and images, and a cache of maps."""
 
 import argparse
 import io
@@ -15,20 +15,20 @@ from mmdecouple.utils.arguments import positive, seed
 from mmdecouple.utils.digests import digest_of, digest_of_bytes
 from mmdecouple.utils.files import write_bytes
 
-from .sample_images import WORDS, SampleImage, read_sample_images
+from .sample_images import SOURCES, SampleImage, read_sample_images
 from .style import RunStyle, run_styles, save_png
 
 _COLUMNS = 8
 
 
 def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: str) -> None:
-    """Options of a tool that draws a map per network and image.
+    """Adds the options of a tool that draws a map per network and image.
 
     Args:
-        parser: Of the tool.
-        size: Side of an image in pixels.
-        scenes: The same for built-in scenes.
-        out: Folder.
+        parser: Parser of the tool.
+        size: Default side of an image in pixels.
+        scenes: Default side of built-in scenes in pixels.
+        out: Default output folder.
     """
     parser.add_argument(
         'networks',
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
         help='CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, timm:NAME, '
         'timm:NAME=FILE, or a weight file of a published ViT',
     )
-    parser.add_argument('--images', nargs='+', required=True, metavar='IMAGES', help=WORDS)
+    parser.add_argument('--images', nargs='+', required=True, metavar='IMAGES', help=SOURCES)
     parser.add_argument('--names', nargs='+', help='names of the networks, in order (default: files and folders)')
     parser.add_argument('--out', type=Path, default=Path(out), help=f'folder of figures and arrays (default: {out})')
     parser.add_argument(
@@ -56,8 +56,8 @@ def add_options(parser: argparse.ArgumentParser, size: int, scenes: int, out: st
 
 
 def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[SampleImage]]:
-    """The networks and images that the options of `add_options` name; images first, as they are read faster."""
-    scenes = all(word.split(':')[0] == 'scenes' for word in args.images)
+    """Opens the networks and images of the options of `add_options`; images first, as they are read faster."""
+    scenes = all(spec.split(':')[0] == 'scenes' for spec in args.images)
     size = args.size or (args.scene_size if scenes else args.usual_size)
     choose_device(args.device)
     subjects = read_sample_images(args.images, size, args.limit)
@@ -73,23 +73,23 @@ def open_named(args: argparse.Namespace) -> tuple[dict[str, Network], list[Sampl
 
 
 def layer_title(layer: str | None) -> str:
-    """What a title says of the layer that was asked for."""
+    """Returns the text for a layer in titles."""
     return 'last layer' if layer is None else f'layer {layer.removeprefix("layer")}'
 
 
 def styles_of_networks(networks: dict[str, Network]) -> dict[str, RunStyle]:
-    """Color of every network, gray for the one without weights."""
+    """Returns the style of every network; a single untrained network is gray."""
     untrained = [name for name, network in networks.items() if network.checkpoint is None]
     return run_styles(list(networks), untrained[0] if len(untrained) == 1 else None)
 
 
 def cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array that `make` makes, or made in an earlier call with the same facts.
+    """Returns the array that `make` computes, or the result of an earlier call with the same facts.
 
     Args:
-        folder: Where arrays are kept.
-        facts: All that the array depends on: numbers, words, arrays.
-        make: Computes it.
+        folder: Folder of the cached arrays.
+        facts: Everything on which the array depends: numbers, strings, arrays.
+        make: Function that computes the array.
     """
     digest = digest_of(
         [digest_of_bytes(fact.tobytes()) if isinstance(fact, np.ndarray) else repr(fact) for fact in facts]
@@ -105,6 +105,13 @@ def cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]
 
 
 def save_pages(out: Path, stem: str, count: int, draw: Callable[[slice], Figure]) -> Iterator[Path]:
-    """Draw `count` columns on pages of eight, STEM.png, STEM-2.png, ..., and give their paths."""
+    """Draws `count` columns on pages of eight and yields the files STEM.png, STEM-2.png, ...
+
+    Args:
+        out: Folder of the files.
+        stem: Start of their names.
+        count: Number of columns.
+        draw: Function that draws a slice of the columns.
+    """
     for page, start in enumerate(range(0, count, _COLUMNS), 1):
         yield save_png(draw(slice(start, start + _COLUMNS)), out / f'{stem}{f"-{page}" if page > 1 else ""}.png')

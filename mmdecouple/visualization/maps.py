@@ -1,4 +1,4 @@
-"""Maps of several networks beside each other, under the images they are of."""
+"""Figures of images with the maps of several networks."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from .style import RunStyle, bare, figure_style, new_figure
 
 Point = tuple[float, float]
-_NAME = 18  # letters of a name in a line
+_NAME = 18  # characters of a name per line
 
 
 def maps_figure(
@@ -23,19 +23,19 @@ def maps_figure(
     points: Sequence[Point] | None = None,
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """Return images in a row, and below them a row of maps for every network.
+    """Draws images in a row, and below them a row of maps for every network.
 
     Args:
-        images: N arrays (H, W, 3) uint8 RGB.
-        maps: Network name -> N maps (h, w); networks may differ in their sizes.
-        styles: Color per network, for the row titles.
-        label: What the color means.
-        limits: Values of the ends of the color scale; None stretches each map from its lowest to its highest.
-        points: N points x, y as shares of width and height, marked in images and maps; None marks none.
-        captions: Network name -> N lines above its maps.
+        images: N arrays `(H, W, 3)`, uint8 RGB.
+        maps: Network name -> N maps `(h, w)`, whose sizes may differ between networks.
+        styles: Network name -> style, for the titles of the rows.
+        label: Meaning of the color.
+        limits: Ends of the color scale; None for the minimum and maximum of each map.
+        points: N points, x and y as shares of width and height, marked in images and maps; None for no points.
+        captions: Network name -> N captions above its maps; None for no captions.
 
     Returns:
-        Figure: One column an image; with `limits` a color bar.
+        Figure with one column per image and, with `limits`, a color bar.
     """
     with figure_style():
         height = 1.7 if captions else 1.5
@@ -66,14 +66,14 @@ def maps_figure(
 def lsc_figure(
     images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, RunStyle]
 ) -> Figure:
-    """Return the LSC maps of networks with their means, all on one color scale from 0 to 1.
+    """Draws the LSC maps of networks with their means, all on one color scale from 0 to 1.
 
     Args:
-        images: N arrays (H, W, 3) uint8 RGB.
-        maps: Network name -> N maps (h, w), see :func:`mmdecouple.evaluation.local_consistency.lsc_maps`.
-        styles: Color per network.
+        images: N arrays `(H, W, 3)`, uint8 RGB.
+        maps: Network name -> N maps `(h, w)`, see `lsc_maps`.
+        styles: Network name -> style.
 
-    Source: figures 17 and 18 of the paper.
+    Source: ICLR 2024 paper, fig. 17 and 18.
     """
     captions = {name: [f'mean {value.mean():.3f}' for value in values] for name, values in maps.items()}
     return maps_figure(images, maps, styles, 'LSC', captions=captions)

@@ -1,4 +1,4 @@
-"""Cut masks drawn as the paper draws them: collaboration (its figure 11), kinds of mask (12)."""
+"""Figures of cut masks as in the paper: collaboration (fig. 11) and types of masks (fig. 12)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,24 +21,24 @@ _KEPT_COLOR = '#EEF2F5'
 
 
 def collaboration_figure(numbers: Sequence[int], ratios: Mapping[str, np.ndarray], cut_ratio: float) -> Figure:
-    """Return the share of a region that ends up cut, against the number of regions.
+    """Draws the share of a region that is cut against the number of regions.
 
     Args:
-        numbers: Numbers of regions N.
-        ratios: Name of a mask type -> `(len(numbers), 2)` mean and standard deviation over regions.
-        cut_ratio: The wanted ratio, drawn as a line.
+        numbers: Numbers of regions.
+        ratios: Name of a mask type -> `(len(numbers), 2)`, mean and standard deviation over regions.
+        cut_ratio: Target ratio, drawn as a line, in [0, 1].
 
     Returns:
-        Figure: One line a mask type, its band one standard deviation wide on either side.
+        Figure with one line per mask type and a band of one standard deviation on either side.
 
-    Source: figure 11 of the paper.
+    Source: ICLR 2024 paper, fig. 11.
     """
     with figure_style():
         figure = new_figure(6.0, 3.7)
         axes = figure.subplots()
         axes.axhline(cut_ratio, color=INK, linewidth=0.9, linestyle=(0, (1, 1.5)))
         axes.annotate(
-            f'wanted: {cut_ratio:g}',
+            f'target: {cut_ratio:g}',
             (1, cut_ratio),
             (3, 0),
             color=INK,
@@ -74,22 +74,22 @@ def collaboration_figure(numbers: Sequence[int], ratios: Mapping[str, np.ndarray
         axes.set_ylim(0, 1)
         axes.set_xlabel('number of regions in a view')
         axes.set_ylabel('share of a region that is cut')
-        axes.set_title('RCC keeps to the wanted ratio, however many regions overlap')
+        axes.set_title('RCC keeps the target ratio for any number of overlapping regions')
         axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.17), ncols=len(ratios))
     return figure
 
 
 def mask_types_figure(masks: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray]) -> Figure:
-    """Return one cut mask of each type beside the others.
+    """Draws one cut mask of each type.
 
     Args:
-        masks: Name of a mask type -> `(h, w)` bool, True = cut.
-        regions: Name -> `(K, 4)` x1, y1, x2, y2 in cells, for the types that cut in regions.
+        masks: Name of a mask type -> bool `(h, w)`, True for cut cells.
+        regions: Name -> `(K, 4)` x1, y1, x2, y2 in cells, for the types that cut within regions.
 
     Returns:
-        Figure: One panel a type; cut cells colored, regions outlined.
+        Figure with one panel per type: cut cells colored, regions outlined.
 
-    Source: figure 12 of the paper.
+    Source: ICLR 2024 paper, fig. 12.
     """
     with figure_style():
         figure = new_figure(1.75 * len(masks), 2.5)

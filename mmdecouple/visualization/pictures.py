@@ -1,4 +1,4 @@
-"""Figures that need networks or masks at hand: a decoupled batch, RCC against Cutout, affinity."""
+"""Figures that use networks or masks: a decoupled batch, RCC against Cutout, and affinity."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,16 +36,15 @@ _REPEATS = 60
 def model_pictures(
     runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
 ) -> tuple[list[Exhibit], list[str]]:
-    """Draw what the networks of some runs see and do.
+    """Draws a decoupled batch, masks and affinity for the networks of several runs.
 
     Args:
-        runs (Sequence[Run]): Runs of a report.
-        dataset (str | None): Short name of the measured data set; None = what the configs name.
-        allow_pickle (bool): Whether to trust the checkpoints, as `open_network` does.
+        runs: Runs of a report.
+        dataset: Short name of the measured data set; None for the probes of the configs.
+        allow_pickle: Whether to trust the checkpoints, see `open_network`.
 
     Returns:
-        tuple[list[Exhibit], list[str]]: The figures, and one line for each that could not be drawn
-        because its data are not there.
+        The figures, and one line for each figure that could not be drawn because its data are missing.
     """
     makers = {
         'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
@@ -62,7 +61,18 @@ def model_pictures(
 
 
 def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exhibit]:
-    """Draw the first batch of the first run whose branch mixes backgrounds, as in training."""
+    """Draws the first training batch of the first run whose branch mixes backgrounds.
+
+    Args:
+        runs: Runs of a report.
+        allow_pickle: See `open_network`.
+
+    Returns:
+        One figure; none if no run mixes backgrounds.
+
+    Raises:
+        UserError: The training data of the config are missing.
+    """
     for run in runs:
         branch = (run.config or {}).get('model', {}).get('decoupling')
         if branch and branch.get('background', 'partner') != 'none':
@@ -90,15 +100,15 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
             'decoupled_batch',
             'Pictures',
             f'A decoupled batch of {run.name}',
-            'The teacher sees the key view only. The student also sees the decoupled view, in which '
-            'the cut cells show another image of the batch; the de-coupling loss stands on the rest.',
+            'The input of the teacher is the key view. The student also receives the decoupled view, in which '
+            'the cut cells show another image of the batch; the de-coupling loss is computed on the other cells.',
             figure,
         )
     ]
 
 
 def mask_comparison() -> list[Exhibit]:
-    """Draw RCC against Cutout, with the settings of the paper's figures 11 and 12."""
+    """Draws RCC against Cutout, with the settings of fig. 11 and 12 of the paper."""
     names = ('rcc', 'cutout')
     ratios = collaboration(names, _GRIDS, _RATIO, _CELLS, _REPEATS, _SEED, box_area=(0.2, 1.0), aspect=(0.5, 2.0))
     masks, boxes = example_masks(names, _RATIO, _CELLS, _SEED)
@@ -108,22 +118,34 @@ def mask_comparison() -> list[Exhibit]:
             'rcc_and_cutout_ratio',
             'Pictures',
             'RCC masks against Cutout: the ratio',
-            'Share of a region that is cut when regions overlap. Cutout cuts every region for '
-            'itself and takes ever more; RCC lets them share. Band: one standard deviation.',
+            'Share of a region that is cut when regions overlap. Cutout cuts every region '
+            'independently, so the share grows; RCC accounts for the other cuts. Band: one standard deviation.',
             collaboration_figure(numbers, ratios, _RATIO),
         ),
         Exhibit(
             'rcc_and_cutout_masks',
             'Pictures',
             'RCC masks against Cutout: one example',
-            f'The same four regions, wanted ratio {_RATIO:g}.',
+            f'The same four regions, target ratio {_RATIO:g}.',
             mask_types_figure(masks, boxes),
         ),
     ]
 
 
 def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> list[Exhibit]:
-    """Draw all runs' affinity maps at the centers of the largest instances of a few images."""
+    """Draws all runs' affinity maps at the centers of the largest instances of a few images.
+
+    Args:
+        runs: Runs of a report.
+        dataset: Short name of the data set; None for the probes of the first config.
+        allow_pickle: See `open_network`.
+
+    Returns:
+        Two figures: all maps on one color scale, and each map on its own.
+
+    Raises:
+        UserError: The data set has no object.
+    """
     config = next(run.config for run in runs if run.config)
     probes = probe_config(dataset, config)
     items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
@@ -143,8 +165,8 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
             'affinity',
             'Pictures',
             'Point affinity, same points for every network',
-            'Cosine between the feature at the dot (center of the largest object) and every '
-            'other place, one scale from 0 to 1 for all. A feature that keeps to its object is '
+            'Cosine between the feature at the dot (center of the largest object) and the feature at every '
+            'other position, on one scale from 0 to 1. The map of a feature without coupling is '
             'bright on the object and dark elsewhere.',
             figures['fixed'],
         ),
@@ -152,7 +174,7 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
             'affinity_stretched',
             'Pictures',
             'Point affinity, each map stretched',
-            'The same maps, each from its own lowest to its own highest value: compare shapes here, not levels.',
+            'The same maps, each scaled from its minimum to its maximum: compare shapes here, not levels.',
             figures['per_map'],
         ),
     ]
@@ -161,19 +183,19 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
 def _training_data(config: Config):
     dataset = dict(config.get('train_dataloader', {}).get('dataset', {}))
     if not dataset:
-        raise UserError('the training data of the config are not of the built-in types.')
+        raise UserError('the config has no training data of the built-in types; set train_dataloader.dataset.')
     if dataset.get('seed') is None:
         dataset['seed'] = _SEED
     return DATASETS.build(dataset)
 
 
 def _pictured(objects: ObjectDataset, size: int) -> list[ObjectImage]:
-    """Return the first images with two or more objects, squashed to `size` x `size`."""
+    """Returns the first images with at least two objects, resized to `size` x `size`."""
     counts = np.array([len(objects.info(index)['ids']) for index in range(len(objects))])
     chosen = np.flatnonzero(counts >= 2)[:_COLUMNS]
     chosen = chosen if len(chosen) else np.flatnonzero(counts)[:_COLUMNS]
     if not len(chosen):
-        raise UserError(f'data set {objects.name} has no object to take a point from.')
+        raise UserError(f'data set {objects.name} has no object; choose a data set with annotated objects.')
     items = []
     for index in chosen:
         item = objects.objects(int(index))

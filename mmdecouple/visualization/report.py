@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page, with the PNGs it shows beside it."""
+"""The report: a self-contained HTML page, and its figures as PNG files."""
 
 import base64
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.report import difference, metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.report_values import difference, metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.version import __version__
@@ -26,11 +26,11 @@ class Exhibit(NamedTuple):
     """One figure of the report.
 
     Attributes:
-        slug (str): File name of the PNG, without suffix.
-        section (str): Heading it stands under: `Measures`, `Training` or `Pictures`.
-        title (str): Heading of the figure.
-        caption (str): What is seen and how to read it.
-        figure (Figure): The drawing.
+        slug: File name of the PNG, without suffix.
+        section: Section of the report: `Measures`, `Training` or `Pictures`.
+        title: Heading of the figure.
+        caption: Description of the figure and its interpretation.
+        figure: The figure.
     """
 
     slug: str
@@ -47,23 +47,23 @@ def write_report(
     title: str = 'Coupling report',
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write `report.html` and its PNGs and return the path of the page.
+    """Writes `report.html` and its PNG files.
 
     Args:
-        out (Path): Folder, made if absent.
-        runs (Sequence[Run]): Columns in order; differences are taken to the first trained one.
-        pictures (Sequence[Exhibit]): Figures beside the charts that the runs themselves give.
-        title (str): Heading of the page.
-        notes (Sequence[str]): Remarks of the caller on how to read this comparison.
+        out: Folder of the report, created if missing.
+        runs: Columns in order; differences refer to the first trained run.
+        pictures: Figures in addition to the charts of the runs.
+        title: Heading of the page.
+        notes: Remarks on this comparison.
 
     Returns:
-        Path: `out/report.html`; needs no network, no script and no other file.
+        Path of `report.html`, which requires no network, script or other file.
 
     Raises:
-        ValueError: No run is given, two have one name, or they were measured on different draws.
+        UserError: No run is given, two runs have the same name, or runs were measured on different draws.
     """
     if not runs:
-        raise UserError('write_report: needs at least one run.')
+        raise UserError('write_report: got no run; pass at least one.')
     check_same_draws(list(runs))
     styles = styles_of(runs)
     exhibits = []
@@ -107,23 +107,22 @@ def write_report(
 
 
 def styles_of(runs: Sequence[Run]) -> dict[str, RunStyle]:
-    """Return the style of every run; gray is kept for the one that was never trained."""
+    """Returns the style of every run; gray is reserved for the first untrained run."""
     untrained = next((run.name for run in runs if not run.trained), None)
     return run_styles([run.name for run in runs], untrained)
 
 
 def reference_of(runs: Sequence[Run]) -> Run:
-    """Return the run that differences are taken to: the first that was trained, else the first."""
+    """Returns the run to which differences refer: the first trained run, or else the first run."""
     return next((run for run in runs if run.trained), runs[0])
 
 
 def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
-    """Sort every run's headline metrics by what their paired interval says against the reference.
+    """Classifies every run's headline metrics by their paired interval against the reference.
 
     Returns:
-        list[tuple[str, dict[str, list[str]]]]: Run name and its metric labels under `better`,
-        `worse`, `open` (the interval holds zero, or the difference rounds to it) and `unpaired`
-        (there is no interval).
+        Run names, each with its metric labels under `better`, `worse`, `open` (the interval contains zero, or the
+        difference rounds to zero) and `unpaired` (there is no interval).
     """
     reference, sorted_runs = reference_of(runs), []
     specs = shown_metrics([run.coupling for run in runs], headline=True)
@@ -145,12 +144,12 @@ def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
 
 
 def run_facts(run: Run) -> dict[str, str]:
-    """Return the lines of a run's card: iterations, pace, foreground share, files."""
+    """Returns the entries of a run's card: iterations, seconds per iteration, foreground share and files."""
     facts, curves = {}, run.scalars
     if 'loss' in curves:
         facts['iterations'] = f'{int(curves["loss"][-1, 0]):,}'
     if 'time' in curves:
-        facts['seconds an iteration'] = f'{curves["time"][:, 1].mean():.2f}'
+        facts['seconds per iteration'] = f'{curves["time"][:, 1].mean():.2f}'
     if 'foreground_share' in curves:
         facts['foreground share'] = f'{100 * curves["foreground_share"][:, 1].mean():.0f} %'
     if run.config:
@@ -172,8 +171,8 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
             'cr_inter',
             'Measures',
             'Inter-object coupling ratio over the masked share',
-            'The more of object A is masked, the more its feature may be pulled to its neighbor B. '
-            'At 1 the neighbor changes nothing.',
+            'The more of object A is masked, the more its feature may depend on its neighbor B. '
+            'At 1 the neighbor has no effect.',
             ratio_curve_figure(runs, styles),
         ),
         *(
@@ -191,8 +190,7 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
             'losses',
             'Training',
             'Loss curves',
-            'Faint: as logged. Bold: moving average. Totals of methods with different terms can not '
-            'be compared with each other.',
+            'Faint: logged values. Bold: moving average. Totals of methods with different terms are not comparable.',
             loss_figure(runs, styles),
         ),
     ]

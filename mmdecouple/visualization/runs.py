@@ -1,4 +1,4 @@
-"""What a run folder says about itself: its config, its loss curves, its measured coupling."""
+"""Runs as columns of a report: config, loss curves and measured coupling of a run folder."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from mmdecouple.evaluation.report import FORMAT
+from mmdecouple.evaluation.report_values import FORMAT
 from mmdecouple.utils.errors import MissingFile, UserError
 
 COUPLING_FILE = 'coupling.json'
@@ -18,13 +18,13 @@ class Run:
     """One column of a report.
 
     Attributes:
-        name (str): How the report calls it.
-        coupling (dict): The measured JSON, format `mmdecouple-coupling/1`.
-        folder (Path | None): Run folder; None for a network that was never trained.
-        config (Config | None): The config it was trained with.
-        checkpoint (Path | None): The weights that were measured; None means untrained.
-        network (str): Its specification, as `open_network` takes it.
-        scalars (dict[str, np.ndarray]): Term -> (N, 2) float64 array of iteration and value.
+        name: Name in the report.
+        coupling: Measured JSON, format `mmdecouple-coupling/1`.
+        folder: Run folder; None for an untrained network.
+        config: Config with which it was trained.
+        checkpoint: Measured weights; None for an untrained network.
+        network: Specification of the network, see `open_network`.
+        scalars: Term -> float64 `(N, 2)`, iteration and value.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """Whether there are weights behind this column."""
+        """Whether this column has trained weights."""
         return self.checkpoint is not None
 
     @property
     def losses(self) -> dict[str, np.ndarray]:
-        """The curves that are losses: `loss`, `loss_*` and the unweighted `decoupling`."""
+        """Curves of losses: `loss`, `loss_*` and the unweighted `decoupling`."""
         return {
             key: curve
             for key, curve in self.scalars.items()
@@ -51,19 +51,19 @@ class Run:
 
 
 def read_scalars(folder: Path) -> dict[str, np.ndarray]:
-    """Read the training curves of a run, over all its resumes.
+    """Reads the training curves of a run, including all resumes.
 
-    Lines of a later start replace those of an earlier one at the same iteration, so a resumed run
-    reads like an uninterrupted one. A last line cut short by a kill is left out.
+    Lines of a later start replace those of an earlier start at the same iteration, so that a resumed run gives the
+    curves of an uninterrupted one. A last line that is truncated by a kill is ignored.
 
     Args:
-        folder (Path): Run folder with `<timestamp>/vis_data/scalars.json`, one JSON a line.
+        folder: Run folder with `<timestamp>/vis_data/scalars.json`, one JSON object per line.
 
     Returns:
-        dict[str, np.ndarray]: Term -> (N, 2) float64, columns iteration and value, ascending.
+        Term -> float64 `(N, 2)`, iteration and value, with ascending iterations.
 
     Raises:
-        FileNotFoundError: There are no scalars, or none of them is a loss.
+        MissingFile: There are no scalars, or none of them is a loss.
     """
     points: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob('*/vis_data/scalars.json')):
@@ -80,21 +80,21 @@ def read_scalars(folder: Path) -> dict[str, np.ndarray]:
                     points.setdefault(key, {})[step] = float(value)
     if not points:
         raise MissingFile(
-            f'{folder}: no loss in <timestamp>/vis_data/scalars.json; did this run train, '
-            'and was LocalVisBackend among its vis_backends?'
+            f'{folder}: no loss in <timestamp>/vis_data/scalars.json; check that the run has trained, '
+            'and that LocalVisBackend is among its vis_backends.'
         )
     return {key: np.array(sorted(curve.items()), dtype=np.float64) for key, curve in points.items()}
 
 
 def read_coupling(path: Path) -> dict:
-    """Read a measured JSON and make sure it is one.
+    """Reads and checks a measured JSON.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not JSON of format `mmdecouple-coupling/1`.
+        MissingFile: The file does not exist.
+        UserError: The file is not JSON of format `mmdecouple-coupling/1`, or holds no metrics.
     """
     if not path.is_file():
-        raise MissingFile(f'{path}: not there; make it with tools/analysis_tools/coupling.py.')
+        raise MissingFile(f'{path} does not exist; create it with tools/analysis_tools/coupling.py.')
     try:
         coupling = json.loads(path.read_text())
     except json.JSONDecodeError as error:
@@ -108,11 +108,14 @@ def read_coupling(path: Path) -> dict:
 
 
 def cached_coupling(path: Path, **facts: object) -> dict | None:
-    """The measured JSON of a file, if there is one and it is of these facts; None if there is something to measure.
+    """Returns the measured JSON of a file if it was measured with the given facts.
 
     Args:
-        path (Path): Where it would be.
-        facts: Entries of the JSON and what they must be.
+        path: File, which may be missing.
+        facts: Expected entries of the JSON.
+
+    Returns:
+        The JSON; None if the file is missing or an entry differs.
 
     Raises:
         UserError: See `read_coupling`.
@@ -124,15 +127,15 @@ def cached_coupling(path: Path, **facts: object) -> dict | None:
 
 
 def check_same_draws(runs: list[Run]) -> None:
-    """Refuse to put runs side by side that were measured on different draws.
+    """Checks that runs have different names and were measured on the same draws.
 
     Raises:
-        ValueError: Two runs have different manifests, or two runs have the same name.
+        UserError: Two runs have different manifests or the same name.
     """
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f'Two runs are called {name!r}; tell them apart with --names.')
+            raise UserError(f'Two runs are called {name!r}; give them different --names.')
     first = runs[0]
     for run in runs[1:]:
         here, there = (item.coupling.get('manifest_sha256') for item in (first, run))
@@ -140,6 +143,6 @@ def check_same_draws(runs: list[Run]) -> None:
             raise UserError(
                 f'{first.name} and {run.name} were measured on different draws: manifest '
                 f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
-                f'({run.coupling.get("dataset")}); measure them alike with --remeasure, and if their '
-                'configs measure on different data, with --dataset.'
+                f'({run.coupling.get("dataset")}); measure them again with --remeasure and, if '
+                'their configs name different data, with --dataset.'
             )

@@ -1,4 +1,4 @@
-"""Images to look at: files, folders, COCO or built-in scenes, all at one size, with points where objects are known."""
+"""Sample images of one size from files, folders, COCO or built-in scenes, with points on known objects."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -19,17 +19,17 @@ from mmdecouple.utils.errors import MissingFile, UserError
 
 from .affinity import largest_instance_point
 
-WORDS = 'an image file, a folder of images, coco:ROOT, scenes or scenes:CONFIG'
+SOURCES = 'an image file, a folder of images, coco:ROOT, scenes or scenes:CONFIG'
 
 
 class SampleImage(NamedTuple):
-    """One image to look at.
+    """Sample image.
 
     Attributes:
-        name (str): For titles and file names.
-        image (np.ndarray): uint8 RGB (size, size, 3).
-        points (tuple[tuple[float, float], ...]): x, y as shares of width and height, [0, 1]: the center of the largest
-            instance; empty where no instance is known.
+        name: Name in titles and file names.
+        image: uint8 RGB `(size, size, 3)`.
+        points: Center of the largest instance, x and y as shares of width and height in [0, 1]; empty without a known
+            instance.
     """
 
     name: str
@@ -38,69 +38,69 @@ class SampleImage(NamedTuple):
 
 
 def read_sample_images(
-    words: str | Path | Sequence[str | Path], size: int, limit: int | None = None
+    specs: str | Path | Sequence[str | Path], size: int, limit: int | None = None
 ) -> list[SampleImage]:
-    """Read images, squashed to squares.
+    """Reads images and resizes them to squares, regardless of their aspect ratio.
 
     Args:
-        words: What to read, one or several: an image file; a folder, searched recursively; `coco:ROOT` or
+        specs: One or several sources: an image file; a folder, searched recursively; `coco:ROOT` or
             `coco:ROOT:TRAIN:VAL` for validation images with an instance; `scenes` or `scenes:CONFIG` for built-in
-            scenes, painted at `size`, those of a config with its settings.
+            scenes, rendered at `size` with the default settings or those of a config.
         size: Side in pixels.
-        limit: Most images; None for all, but 16 scenes.
+        limit: Maximum number of images; None for all images, or for 16 scenes.
 
     Returns:
-        list[SampleImage]: In the order of the words, at least one.
+        At least one image, in the order of `specs`.
 
     Raises:
-        FileNotFoundError: A file, folder or annotation file does not exist.
-        ValueError: There is no image, or one cannot be read.
+        MissingFile: A file, folder or annotation file does not exist.
+        UserError: There is no image, or an image cannot be read.
     """
-    words = [words] if isinstance(words, (str, Path)) else list(words)
+    specs = [specs] if isinstance(specs, (str, Path)) else list(specs)
     if size < 1 or (limit is not None and limit < 1):
         raise UserError(f'Images: size and limit must be at least 1, got size {size} and limit {limit}.')
-    found = list(islice((subject for word in words for subject in _read(str(word), size)), limit))
+    found = list(islice((subject for spec in specs for subject in _read(str(spec), size)), limit))
     if not found:
-        raise UserError(f'Images: {" ".join(map(str, words)) or "nothing"} gives no image; name {WORDS}.')
+        raise UserError(f'Images: {" ".join(map(str, specs)) or "nothing"} gives no image; name {SOURCES}.')
     return found
 
 
 def normalized(model: torch.nn.Module, images: Sequence[np.ndarray], cell: int = 1) -> Tensor:
-    """Images as a network takes them: resized to whole cells, normalized by its own preprocessor, on its device.
+    """Resizes images to whole cells and normalizes them with the preprocessor of a model, on its device.
 
     Args:
-        model: Has `data_preprocessor`.
-        images: N arrays uint8 RGB (H, W, 3) of one size.
+        model: Module with `data_preprocessor`.
+        images: N arrays uint8 RGB `(H, W, 3)` of one size.
         cell: Both sides become the nearest multiple of this number of pixels.
 
     Returns:
-        Tensor: (N, 3, H', W').
+        `(N, 3, H', W')`.
     """
     height, width = (max(round(side / cell), 1) * cell for side in images[0].shape[:2])
     tensors = [torch.from_numpy(resize(image, (height, width))).permute(2, 0, 1) for image in images]
     return torch.stack(list(model.data_preprocessor(dict(inputs=tensors), False)['inputs']))
 
 
-def _read(word: str, size: int) -> Iterator[SampleImage]:
-    kind, *rest = word.split(':')
+def _read(spec: str, size: int) -> Iterator[SampleImage]:
+    kind, *rest = spec.split(':')
     if kind == 'coco' and len(rest) < 4:
         yield from _objects(coco_probe(*rest)['objects'], size)
     elif kind == 'scenes':
         config = load_config(':'.join(rest)) if rest else {}
         yield from _objects({**scene_probe(config, size)['objects'], 'num_images': 16}, size)
-    elif Path(word).is_dir():
-        yield from (_file(path, size) for path in _listed(word))
-    elif Path(word).exists():
-        yield _file(word, size)
+    elif Path(spec).is_dir():
+        yield from (_file(path, size) for path in _listed(spec))
+    elif Path(spec).exists():
+        yield _file(spec, size)
     else:
-        raise MissingFile(f'Images: there is no file or folder {word}; name {WORDS}.')
+        raise MissingFile(f'Images: the file or folder {spec} does not exist; name {SOURCES}.')
 
 
 def _listed(folder: str) -> list[str]:
     try:
         return list_images(folder, None, '')
     except ValueError:
-        raise UserError(f'Images: the folder {folder} holds no image; name another.') from None
+        raise UserError(f'Images: the folder {folder} holds no image; name another folder.') from None
 
 
 def _file(path: str, size: int) -> SampleImage:

@@ -1,4 +1,4 @@
-"""One look for every figure: a color-blind safe color, marker and dash per run, always the same."""
+"""Common style of all figures: each run has a fixed color (safe for color blindness), marker and dash pattern."""
 
 import io
 from collections.abc import Sequence
@@ -55,7 +55,13 @@ _RC = {
 
 
 class RunStyle(NamedTuple):
-    """How one run is drawn, everywhere."""
+    """Style of one run in all figures.
+
+    Attributes:
+        color: Color of lines and markers.
+        marker: Marker of matplotlib.
+        dash: Line style of matplotlib.
+    """
 
     color: str
     marker: str
@@ -63,14 +69,14 @@ class RunStyle(NamedTuple):
 
 
 def run_styles(names: Sequence[str], untrained: str | None = None) -> dict[str, RunStyle]:
-    """Give every run its style by its place in the list; the untrained network is always gray.
+    """Assigns a style to every run by its position; the untrained network is always gray.
 
     Args:
-        names (Sequence[str]): Run names in the order of the report.
-        untrained (str | None): The name among them that stands for the untrained network.
+        names: Run names in the order of the report.
+        untrained: Name of the untrained network among them; None for none.
 
     Returns:
-        dict[str, RunStyle]: Name -> style. Colors repeat after seven runs, then with other dashes.
+        Name -> style. Colors repeat after seven runs with other dash patterns.
     """
     styles, place = {}, 0
     for name in names:
@@ -84,19 +90,19 @@ def run_styles(names: Sequence[str], untrained: str | None = None) -> dict[str, 
 
 
 def figure_style() -> AbstractContextManager:
-    """Return the matplotlib context in which every figure of the report is drawn."""
+    """Returns the context of matplotlib in which every figure is drawn."""
     return matplotlib.rc_context(_RC)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of `width` x `height` inches that needs no display and no pyplot."""
+    """Returns an empty figure of `width` x `height` inches, which requires neither a display nor pyplot."""
     figure = Figure(figsize=(width, height), layout='constrained')
     FigureCanvasAgg(figure)
     return figure
 
 
 def bare(axes: Axes) -> Axes:
-    """Strip ticks, frame and grid off axes that hold a picture, and return them."""
+    """Removes ticks, frame and grid of axes that show a picture, and returns the axes."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
@@ -106,7 +112,7 @@ def bare(axes: Axes) -> Axes:
 
 
 def save_png(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG at the report's resolution and return the path."""
+    """Writes a figure as PNG at the resolution of the report, and returns the path."""
     content = io.BytesIO()
     with figure_style():
         figure.savefig(content, dpi=_DPI, format='png', metadata={'Software': None})

@@ -1,18 +1,20 @@
-"""Measured numbers of several networks as tables of the terminal."""
+"""Tables of the measured values of several networks for the terminal."""
 
 from collections.abc import Sequence
 
 from rich.box import SIMPLE
+from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.report import metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.segmentation.catalog import find_segmentation_spec
 
 from .runs import Run
 
 
 def short_table(runs: Sequence[Run]) -> Table:
-    """The headline metrics of runs, with their 95 % intervals."""
+    """Returns a table of the headline metrics of runs, with their 95 % intervals."""
     table = _empty(f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)')
     table.add_column('')
     for run in runs:
@@ -23,11 +25,11 @@ def short_table(runs: Sequence[Run]) -> Table:
 
 
 def full_table(reports: dict[str, dict], layer: str) -> Table:
-    """All metrics of networks, with intervals, differences to the first network, and counts.
+    """Returns a table of all metrics of networks, with intervals, differences to the first network, and counts.
 
     Args:
-        reports: Name of a network -> its report; of all but the first with `differences`.
-        layer: What was read, for the heading.
+        reports: Name of a network -> its report; all but the first with `differences`.
+        layer: Name of the measured layer, for the heading.
     """
     first = next(iter(reports.values()))
     table = _empty(f'{first["dataset"]}, {layer} (95 % intervals)')
@@ -39,6 +41,44 @@ def full_table(reports: dict[str, dict], layer: str) -> Table:
         cells = ['\n'.join([*_cell(spec, report), *_change(spec, report)]) for report in reports.values()]
         table.add_row(f'{spec.title}\n[dim]{spec.key}[/dim]', *cells, str(metric_value(first, spec.key, 'count')))
     return table
+
+
+def segmentation_report_table(report: dict) -> Table:
+    """Returns a table of all metrics in a report of `measure_segmentation`."""
+    table = Table(
+        title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
+        f'({report["val"]["images"]} images, {len(report["classes"])} classes)'
+    )
+    for column in ('metric', 'mean', 'std', 'seeds'):
+        table.add_column(column, justify='left' if column == 'metric' else 'right')
+    for key, entry in report['metrics'].items():
+        spec, count = find_segmentation_spec(key), len(entry['seeds'])
+        deviation = spec.show(entry['std']) if count > 1 else ''
+        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), deviation, str(count))
+    return table
+
+
+def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
+    """Prints a table of all metrics with intervals and differences, and the remarks on the draws.
+
+    Args:
+        reports: See `full_table`.
+        layer: See `full_table`.
+        console: Console of the output.
+    """
+    reference, first = next(iter(reports.items()))
+    if not console.is_terminal:
+        # A log has no width, and rich would wrap the values to 80 columns.
+        console = Console(width=48 + 32 * len(reports))
+    console.print(full_table(reports, layer))
+    if len(reports) > 1:
+        console.print(
+            f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
+            'metrics that are means over the drawn items.',
+            highlight=False,
+        )
+    for note in first['notes']:
+        console.print(f'note: {note}', highlight=False)
 
 
 def _empty(title: str) -> Table:

@@ -1,4 +1,4 @@
-"""Weight files: reading them without running code, the formats of all projects, and which tensor goes where.
+"""Weight files: reading without running code, formats of all projects, and matching of tensors.
 
-Knows no model and no run; `models`, `engine`, `evaluation` and `downstream` read their weights here.
+The package depends on neither models nor runs; `models`, `engine`, `evaluation` and `downstream` read weights with it.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints that are read without running code in them."""
+"""Reading of checkpoints without running code in them."""
 
 import argparse
 import os
@@ -24,8 +24,8 @@ from .readers.torchscript import is_torchscript, read_torchscript
 
 _RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
 _SCALAR, _ = np.float64(0).__reduce__()
-# What checkpoints hold beside tensors and plain containers, for files that torch itself reads: arrays, log curves,
-# and the options of a run.
+# Classes that checkpoints hold besides tensors and plain containers, for files that torch itself reads: arrays, log
+# curves, and the options of a run.
 SAFE_GLOBALS = [
     _RECONSTRUCT,
     _SCALAR,
@@ -40,14 +40,21 @@ SAFE_GLOBALS = [
 
 @contextmanager
 def weights_only_loading() -> Iterator[None]:
-    """Makes every ``torch.load`` inside refuse pickled code, whoever calls it."""
+    """Context in which every `torch.load`, from any caller, refuses pickled code."""
     with refusing_code(lambda what: _refusal('a checkpoint', what)):
         yield
 
 
 @contextmanager
-def refusing_code(words: Callable[[str], str]) -> Iterator[None]:
-    """Like `weights_only_loading`; `words` makes the message from what was refused."""
+def refusing_code(message: Callable[[str], str]) -> Iterator[None]:
+    """Like `weights_only_loading`, with another message.
+
+    Args:
+        message: Function that maps a description of what was refused to the message of the error.
+
+    Raises:
+        UnsafeCheckpoint: A file holds more than weights.
+    """
     key = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
     before = os.environ.get(key)
     os.environ[key] = '1'
@@ -57,7 +64,7 @@ def refusing_code(words: Callable[[str], str]) -> Iterator[None]:
     except pickle.UnpicklingError as error:
         reason = str(error).replace('WeightsUnpickler error:', '').strip()
         what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
-        raise UnsafeCheckpoint(words(what)) from error
+        raise UnsafeCheckpoint(message(what)) from error
     finally:
         os.environ.pop(key)
         if before is not None:
@@ -67,30 +74,30 @@ def refusing_code(words: Callable[[str], str]) -> Iterator[None]:
 def read_checkpoint(
     filename: str, map_location: str | torch.device = 'cpu', allow_pickle: bool = False, mmap: bool = False
 ) -> dict[str, Any]:
-    """Reads a checkpoint without running code that is in it, and refuses one that is not sound.
+    """Reads and checks a checkpoint without running code in it.
 
     Args:
-        filename: Local path, or a URI of mmengine's ``load_checkpoint`` (``https://`` ...).
+        filename: Local path, or a URI of mmengine's `load_checkpoint` (`https://` ...).
         map_location: Device of the tensors.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds. It is checked all the same, and the code
-            of a TorchScript archive is not run.
-        mmap: Whether to leave the tensors of a local file on disk until they are used. Their checksums and values are
-            then not checked.
+        allow_pickle: Whether to trust the file and unpickle all of its content. The content is checked in either case,
+            and the code of a TorchScript archive is never run.
+        mmap: Whether the tensors of a local file stay on disk until they are used. Their checksums and values are then
+            not checked.
 
     Returns:
-        What ``torch.save`` was given; of a TorchScript archive, the state dict.
+        The object that was passed to `torch.save`; for a TorchScript archive, its state dict.
 
     Raises:
-        MissingFile: If a local file does not exist.
-        UserError: If it is a folder, a fifo or a device.
-        UnsafeCheckpoint: If it holds more than weights and ``allow_pickle`` is False.
-        DamagedCheckpoint: If it is truncated or no checkpoint, a checksum does not match, or a tensor is not one of a
-            sound network (``check_content``).
+        MissingFile: A local file does not exist.
+        UserError: The path is a folder, a fifo or a device.
+        UnsafeCheckpoint: The file holds more than weights and `allow_pickle` is False.
+        DamagedCheckpoint: The file is truncated or not a checkpoint, a checksum does not match, or a tensor cannot
+            belong to a valid network (`check_content`).
     """
     local = '://' not in filename
     if local:
         if not osp.lexists(filename):
-            raise MissingFile(f'There is no checkpoint {filename!r} (config key load_from).')
+            raise MissingFile(f'The checkpoint {filename!r} does not exist; check the path (config key load_from).')
         check_regular(filename, 'checkpoint')
     read = _read_local if local else _read_remote
     try:
@@ -100,19 +107,19 @@ def read_checkpoint(
     except UnsafeCheckpoint as error:
         raise UnsafeCheckpoint(_refusal(repr(filename), str(error))) from error
     except (MemoryError, torch.OutOfMemoryError):
-        # A resume must not pass over a sound file for want of memory.
+        # A resume must not skip a valid file because memory is short.
         raise
     except Exception as error:
-        # Damaged bytes fail in any way; only errors that were meant for a reader have one to tell.
+        # Damaged bytes can raise any error; only those of the readers carry a useful reason.
         meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
         reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
         raise DamagedCheckpoint(
-            f'{filename!r} is truncated or no checkpoint{reason}; copy it again, or name another file.'
+            f'{filename!r} is truncated or not a checkpoint{reason}; copy it again, or name another file.'
         ) from error
     if not mmap:
         check_content(content, repr(filename))
     if isinstance(content, dict) and isinstance(content.get('meta'), dict) and not allow_pickle:
-        # The config of mmengine's ancestors: a resume would execute it.
+        # Config in the style of mmcv 1.x, which a resume would execute.
         content['meta'].pop('config', None)
     return content if torch.device(map_location).type == 'cpu' else _moved(content, map_location)
 
@@ -134,7 +141,7 @@ def _read_local(filename: str, allow_pickle: bool, mmap: bool) -> Any:
                 archive.verify(unpickler.used)
             return content
     if start[:1] != b'\x80' or is_plain_pickle(filename):
-        raise DamagedCheckpoint(f'{filename!r} is no checkpoint; name another file.')
+        raise DamagedCheckpoint(f'{filename!r} is not a checkpoint; name another file.')
     if allow_pickle:
         return torch.load(filename, 'cpu', weights_only=False)
     with refusing_code(str):

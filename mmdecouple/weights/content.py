@@ -1,4 +1,4 @@
-"""Checks that apply to weight files of every form: sound values, plain tensors, expected containers."""
+"""Checks of the content of weight files in any format: values, kinds of tensors, containers."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmdecouple.utils.errors import UserError, shown
 
 from .finite import is_finite
 
-# Files share tensors between names, such as a head that is stored twice; more than this is made to exhaust memory.
+# Names may share storage, such as a head that is stored twice; files beyond this factor are made to exhaust memory.
 _MOST_SHARING = 8
 
 
@@ -18,26 +18,27 @@ class UnsafeCheckpoint(UserError):
 
 
 class DamagedCheckpoint(UserError):
-    """A file that is truncated, no checkpoint, or one whose tensors cannot be those of a network."""
+    """A file that is truncated, not a checkpoint, or whose tensors cannot be those of a network."""
 
 
 def check_content(content: Any, where: str) -> None:
-    """Refuses what a file holds if it cannot be the weights of a network, whichever reader read it.
+    """Checks that the content of a file, read by any reader, can be the weights of a network.
 
     Args:
-        content: All that was read; nothing in it is changed. Every container is visited once.
-        where: What to call the file in messages.
+        content: Content of the file, which is not changed. Every container is visited once.
+        where: Name of the file in messages.
 
     Raises:
-        DamagedCheckpoint: It is no dict; `state_dict` or `meta` is none; a tensor holds NaN or infinity, is sparse,
-            quantized, complex or without data, or has no name; names share storages to exhaust memory.
+        DamagedCheckpoint: The content, `state_dict` or `meta` is not a dict; a tensor holds NaN or infinity, is sparse,
+            quantized, complex or without data, or has no name; or names share storages so often that memory would be
+            exhausted.
     """
     if not isinstance(content, dict):
         raise DamagedCheckpoint(f'{where} holds a {type(content).__name__}, not a dict of weights; name another file.')
     for key, kinds in (('state_dict', dict), ('meta', (dict, type(None)))):
         if key in content and not isinstance(content[key], kinds):
             raise DamagedCheckpoint(
-                f'{where} is no checkpoint: its {key} is {shown(content[key])}, not a dict; name another file.'
+                f'{where} is not a checkpoint: its {key} is {shown(content[key])}, not a dict; name another file.'
             )
     waiting: list[tuple[str, Any]] = [('', content)]
     seen: set[int] = set()
@@ -57,18 +58,18 @@ def check_content(content: Any, where: str) -> None:
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(item, Tensor) and isinstance(value, dict) and not isinstance(key, str):
                 raise DamagedCheckpoint(
-                    f'{where} holds a tensor under {shown(key)}, which is no name; name another file.'
+                    f'{where} holds a tensor under {shown(key)}, which is not a name; name another file.'
                 )
             if isinstance(item, (Tensor, dict, list, tuple)):
                 waiting.append((f'{name}.{key}' if name else str(key), item))
     if used > _MOST_SHARING * sum(storages.values()):
         raise DamagedCheckpoint(
-            f'{where} gives {used} bytes of tensors out of {sum(storages.values())} stored ones; name another file.'
+            f'{where} expands to {used} bytes of tensors from {sum(storages.values())} stored ones; name another file.'
         )
 
 
 def _check_tensor(value: Tensor, name: str, where: str) -> None:
-    # A quantized or sparse tensor has no plain storage to look into.
+    # A quantized or sparse tensor has no plain storage that could be inspected.
     kinds = dict(
         quantized=value.is_quantized,
         sparse=value.layout != torch.strided,
@@ -82,6 +83,6 @@ def _check_tensor(value: Tensor, name: str, where: str) -> None:
         raise DamagedCheckpoint(f'{where}: the tensor {shown(name)} is {kind}; name a file of plain weights.')
     if value.is_floating_point() and value.numel() and not is_finite(value.detach()):
         raise DamagedCheckpoint(
-            f'{where}: the tensor {shown(name, 100)} holds NaN or infinity, so its training went '
-            'wrong or the file is damaged; take an earlier checkpoint, or copy it again.'
+            f'{where}: the tensor {shown(name, 100)} holds NaN or infinity, so its training '
+            'diverged or the file is damaged; use an earlier checkpoint, or copy it again.'
         )

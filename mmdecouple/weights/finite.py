@@ -1,4 +1,4 @@
-"""Whether all numbers of a state are finite."""
+"""Checks that all values of a state are finite."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,14 +9,15 @@ from torch import Tensor
 
 @torch.no_grad()
 def first_nonfinite(state: Any) -> str | None:
-    """Name of the first tensor with a NaN or an infinity, None if all are finite.
+    """Returns the name of the first tensor with NaN or infinity.
+
+    Each tensor takes one reduction.
 
     Args:
-        state: Tensors in nested dicts, lists and tuples, on any device; whole numbers and other objects are passed
-            over. One reduction a tensor.
+        state: Tensors in nested dicts, lists and tuples, on any device; integer tensors and other objects are ignored.
 
     Returns:
-        The keys that lead to it, joined by dots: `state_dict.backbone.conv1.weight`.
+        Keys of the tensor joined by dots, such as `state_dict.backbone.conv1.weight`; None if all values are finite.
     """
     return next((name for name, tensor in _tensors(state, '') if not is_finite(tensor)), None)
 
@@ -32,8 +33,8 @@ def _tensors(state: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all values of a floating-point or complex tensor, on any device, are finite."""
+    """Returns whether all values of a floating-point or complex tensor, on any device, are finite."""
     values = tensor.coalesce().values() if tensor.is_sparse else tensor
     values = values.float() if values.element_size() < 2 else values
-    # The L2 norm is the fastest reduction that a NaN and an infinity survive; finite values may overflow it.
+    # The L2 norm is the fastest reduction that propagates NaN and infinity; finite values may overflow it.
     return bool(torch.linalg.vector_norm(values).isfinite()) or bool(values.isfinite().all())

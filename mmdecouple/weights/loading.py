@@ -1,4 +1,4 @@
-"""Weights of a checkpoint into a model, with every key that does not match named."""
+"""Loading of a checkpoint into a model, with a report of all keys that do not match."""
 
 import logging
 import re
@@ -18,20 +18,19 @@ def load_weights(
     revise_keys: list[tuple[str, str]] | None = None,
     dry: bool = False,
 ) -> None:
-    """Loads the weights whose names and shapes match and lists the others.
+    """Loads the weights whose names and shapes match, and logs the others.
 
     Args:
-        model: The model to fill.
-        checkpoint: A state dict, or a dict that holds one under ``state_dict``.
-        name: What to call the checkpoint in messages, its path.
+        model: Model that receives the weights.
+        checkpoint: State dict, or dict that holds one under `state_dict`.
+        name: Name of the checkpoint in messages, its path.
         strict: Whether any difference is an error.
-        revise_keys: (pattern, replacement) pairs applied to the checkpoint's names.
-        dry: Whether to raise what there is to raise, and to load and list nothing.
+        revise_keys: Pairs (pattern, replacement) applied to the names in the checkpoint.
+        dry: Whether to check only, without loading or logging.
 
     Raises:
-        UserError: If the backbone of the checkpoint is not that of the model: a weight is missing, too many or of
-            another shape. The same of the teacher's backbone, where both have one. With ``strict``, if anything
-            differs.
+        UserError: The backbone of the checkpoint differs from that of the model: a weight is missing, unexpected or of
+            another shape; likewise for the teacher's backbone if both have one. With `strict`, any difference.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     weights = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
@@ -49,7 +48,7 @@ def load_weights(
     teacher = 'teacher.backbone.'
     has_both = any(key.startswith(teacher) for key in weights) and any(key.startswith(teacher) for key in expected)
     whole = ('backbone.', teacher) if has_both else ('backbone.',)
-    # A network that masks nothing has no place for the token that stands for masked patches.
+    # A network without masking has no parameter for the mask token.
     broken = [
         key
         for key in missing + reshaped + unexpected
@@ -58,15 +57,14 @@ def load_weights(
     if broken or (strict and found):
         raise UserError(
             f'The checkpoint {name!r} does not fit the model: {found}; choose the '
-            'config it was trained with, or another checkpoint (config key '
-            'load_from).'
+            'config with which it was trained, or another checkpoint (config key load_from).'
         )
     if dry:
         return
     if found:
         print_log(f'Keys of {name} that do not match: {found}', 'current', logging.WARNING)
-    kept = {key: weights[key] for key in expected if key not in missing and key not in reshaped}
-    model.load_state_dict(kept, strict=False)
+    matching = {key: weights[key] for key in expected if key not in missing and key not in reshaped}
+    model.load_state_dict(matching, strict=False)
 
 
 def _some(keys: list[str], limit: int = 6) -> str:

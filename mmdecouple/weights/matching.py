@@ -1,4 +1,4 @@
-"""Which tensor of a downstream model comes from which tensor of a checkpoint."""
+"""Matching of the tensors of a downstream model with those of a checkpoint."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mmdecouple.utils.errors import UserError
 from .pretrained import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
-# Where a pyramid of SoCo-FPN and the convolutions of its box head have their place, and by what that is recognized.
+# Tensor that identifies a model with a pyramid or a box head of SoCo-FPN -> prefixes of the tensors of that part.
 _PYRAMID = {
     'neck.lateral_convs.0.conv.weight': ('neck.lateral_convs.', 'neck.fpn_convs.'),
     'roi_head.bbox_head.shared_convs.0.conv.weight': ('roi_head.bbox_head.shared_',),
@@ -32,7 +32,7 @@ class Match:
         shape: Shape in the model, or in the checkpoint if the model has no such tensor.
         status: `loaded`; `resized` (positions); `new` (not part of pre-training); `unused` (not part of the model);
             `missing`; `another shape`; `differs` (right shape, other values).
-        value: What the model is to hold; None if nothing of the checkpoint.
+        value: Value that the model must hold; None if it comes from no checkpoint.
     """
 
     source: str | None
@@ -43,22 +43,25 @@ class Match:
 
     @property
     def accepted(self) -> bool:
-        """Whether a run may start with it."""
+        """Whether a run may start with this row."""
         return self.status in _ACCEPTED
 
 
 def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[Match]:
     """Pairs the tensors of `backbone` and, for C4, of `roi_head.shared_head` with those of a checkpoint.
 
-    A pyramid in the checkpoint is paired with mmdet's FPN, and its box head with one that has convolutions.
+    A pyramid in the checkpoint is paired with mmdet's FPN, and its box head with a box head that has convolutions.
 
     Args:
         model: Detector or segmentor.
-        weights: What `read_pretrained` gave.
-        pyramid: Whether pyramid and box head are taken.
+        weights: Result of `read_pretrained`.
+        pyramid: Whether to pair pyramid and box head.
+
+    Returns:
+        One row for every tensor of the model or of the checkpoint.
 
     Raises:
-        ValueError: If they are of different architectures; both are named.
+        UserError: Model and checkpoint have different architectures or strides.
     """
     targets = _targets(model)
     _check_architecture(model, targets, weights)
@@ -72,7 +75,7 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
         if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
             row = replace(row, source=None, status='new', value=None)
         elif row.value is None:
-            # Old files have no counters, and nothing that reads them.
+            # Old files have no counters, and nothing uses their values.
             row = replace(row, status='new' if name.endswith('num_batches_tracked') else 'missing')
         else:
             if name == 'pos_embed':
@@ -89,7 +92,7 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
 
 
 def compare(model: nn.Module, rows: Sequence[Match]) -> list[Match]:
-    """The rows with status `differs` where the model does not hold, bit for bit, what it should."""
+    """Returns the rows, with status `differs` where the model does not hold the expected value bit for bit."""
     state = model.state_dict()
     return [
         replace(row, status='differs')
@@ -100,7 +103,7 @@ def compare(model: nn.Module, rows: Sequence[Match]) -> list[Match]:
 
 
 def problems(rows: Sequence[Match]) -> str:
-    """What is wrong with the rows, for one line of an error; empty if nothing is."""
+    """Returns a summary of the rows that are not accepted, for an error message; empty if all are."""
     found = []
     for status in dict.fromkeys(row.status for row in rows if not row.accepted):
         names = [row.target for row in rows if row.status == status]
@@ -110,7 +113,7 @@ def problems(rows: Sequence[Match]) -> str:
 
 
 def _targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
-    """Name in the model -> (name in a backbone, tensor)."""
+    """Returns a dict that maps names in the model to (name in a backbone, tensor)."""
     return {
         key: (key.removeprefix(prefix), value)
         for prefix in (_BACKBONE, _SHARED_HEAD)
@@ -120,7 +123,7 @@ def _targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
 
 
 def _pyramid_targets(model: nn.Module) -> dict[str, tuple[str, Tensor]]:
-    """The same, of the pyramid and the box head, where the model has a place for them."""
+    """Returns the same dict for pyramid and box head, as far as the model has these parts."""
     state = model.state_dict()
     prefixes = tuple(prefix for first, places in _PYRAMID.items() if first in state for prefix in places)
     return {key: (key, value) for key, value in state.items() if prefixes and key.startswith(prefixes)}
@@ -145,7 +148,7 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
 
 
 def _with_positions(row: Match, grid: tuple[int, int]) -> Match:
-    """The position embedding, of a square of patches in the checkpoint, on the grid of the model."""
+    """Returns the row with the position embedding resized from the square grid of the checkpoint to `grid`."""
     side = math.isqrt(row.value.shape[1] - 1)
     if grid == (side, side):
         return row

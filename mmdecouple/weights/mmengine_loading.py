@@ -1,4 +1,4 @@
-"""The files that mmengine itself opens are read as safely as ours."""
+"""Safe reading of the files that mmengine itself opens."""
 
 from typing import Any
 
@@ -8,15 +8,19 @@ from .checkpoint import read_checkpoint, refusing_code
 
 
 def install_safe_loading() -> None:
-    """Puts `load_from_file` and `load_from_web` in the place of mmengine's loaders of local files and addresses."""
+    """Replaces mmengine's loaders of local files and URLs with `load_from_file` and `load_from_web`."""
     CheckpointLoader.register_scheme('', load_from_file, force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'), load_from_web, force=True)
 
 
 def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Stands in for mmengine's loader of local files, which unpickles whatever is in one that it cannot read safely.
+    """Loads a local file with `read_checkpoint`, in place of mmengine's loader, which falls back to unpickling.
 
-    So every file comes through `read_checkpoint` that a runner of mmengine or a `Pretrained` of a config opens.
+    It reads every file that a runner of mmengine or a `Pretrained` of a config opens.
+
+    Args:
+        filename: Local path.
+        map_location: Device of the tensors; None or a callable for the CPU.
     """
     return read_checkpoint(
         filename, 'cpu' if map_location is None or callable(map_location) else map_location, allow_pickle=_trust.given
@@ -24,7 +28,7 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Stands in for mmengine's loader of addresses in the same way."""
+    """Loads a file from a URL in place of mmengine's loader, and refuses pickled code unless pickles are trusted."""
     if _trust.given:
         return load_from_http(filename, map_location)
     with refusing_code(str):
@@ -32,7 +36,7 @@ def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def trust_pickles(trusted: bool) -> None:
-    """Says for this process whether files that mmengine opens are trusted (config key allow_pickle_checkpoint)."""
+    """Sets for this process whether files that mmengine opens are trusted (config key allow_pickle_checkpoint)."""
     _trust.given = trusted
 
 

@@ -1,4 +1,4 @@
-"""The pre-trained backbone in a checkpoint of any origin."""
+"""Reading of the pre-trained backbone in a checkpoint of any supported origin."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .files import read_weights
 from .formats.resnet_names import (
     Networks,
     find_networks,
@@ -22,6 +21,7 @@ from .formats.resnet_names import (
 from .formats.roles import ONLY, Held
 from .formats.vit import to_ours
 from .formats.vit_reading import networks_of
+from .weight_files import read_weights
 
 ROLES = ('auto', 'student', 'teacher')
 _NAMED = {
@@ -35,17 +35,17 @@ _NAMED = {
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A backbone that pre-training made.
+    """Pre-trained backbone.
 
     Attributes:
-        path: The checkpoint.
-        state: Tensors by the names of mmpretrain's (and mmdet's and mmseg's) ResNet, or of mmpretrain's ViT.
-        names: The same names, and those of `pyramid` -> names in the checkpoint.
+        path: Path of the checkpoint.
+        state: Tensors by the names of the ResNet of mmpretrain, mmdet and mmseg, or of mmpretrain's ViT.
+        names: Names in `state` and `pyramid` -> names in the checkpoint.
         kind: `ResNet` or `ViT`.
-        role: Whose it is: `student`, `teacher`, or `only` where the checkpoint holds one network.
-        format: Format of the checkpoint, one of `resnet_names.FORMATS` or of `vit_formats.FORMATS`.
-        pyramid: The pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for
-            all else.
+        role: Role of the network: `student`, `teacher`, or `only` if the checkpoint holds one network.
+        format: Format of the checkpoint, one of `resnet_names.FORMATS` or of `vit_reading.FORMATS`.
+        pyramid: Pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for other
+            methods.
     """
 
     path: str
@@ -58,24 +58,23 @@ class Pretrained:
 
     @property
     def architecture(self) -> str:
-        """For messages: `ResNet-50`, `ViT of 12 blocks, width 384, patch 16`."""
+        """Description such as `ResNet-50` or `ViT of 12 blocks, width 384, patch 16`."""
         return architecture(self.state)
 
 
 def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -> Pretrained:
-    """Reads a backbone from a checkpoint of ours or of another project.
+    """Reads a backbone from a checkpoint of this package or of another project.
 
     Args:
-        path: A file that `read_weights` reads. ViT: any format of `read_vit`. ResNet: torchvision's names, also in one
-            of two networks that `roles.py` knows, and detectron2's.
-        role: `student`, `teacher`, or `auto`: what the method's authors transfer, which is the teacher for iBOT, DINO
-            and what follows them, and the student for most others.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+        path: File that `read_weights` can read. ViTs may have any format of `read_vit`. ResNets may have torchvision's
+            names, also in one of two networks whose names `roles.py` lists, or detectron2's names.
+        role: `student`, `teacher`, or `auto` for the network that the authors of the method transfer: the teacher for
+            iBOT, DINO and their successors, and the student for most other methods.
+        allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        UserError: If it holds no backbone that is known, none of that role, or several of unknown
-            roles.
+        MissingFile: The file does not exist.
+        UserError: The file holds no supported backbone, none of that role, or several with unknown roles.
     """
     if role not in ROLES:
         raise UserError(
@@ -90,14 +89,14 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
         return _resnet(path, tensors, networks, role)
     if any('_branch2' in key for key in tensors):
         raise UserError(
-            f'PretrainedBackbone: {path!r} holds no ResNet that is known; {nothing_found(tensors)} '
+            f'PretrainedBackbone: {path!r} holds no supported ResNet; {nothing_found(tensors)} '
             '(config key model.init_cfg.checkpoint).'
         )
     return _vit(path, content, role)
 
 
 def architecture(state: dict[str, Tensor]) -> str:
-    """What the names and shapes of a backbone's tensors say it is."""
+    """Returns a description of the architecture, derived from names and shapes of a backbone's tensors."""
     if 'cls_token' in state and 'patch_embed.projection.weight' in state:
         patch = state['patch_embed.projection.weight'].shape[-1]
         count = sum(key.endswith('.attn.qkv.weight') for key in state)
@@ -140,7 +139,7 @@ def _resnet(path: str, tensors: dict[str, tuple[str, Tensor]], networks: Network
 
 
 def _pyramid_names(tensors: Iterable[str], format: str, role: str) -> dict[str, str]:
-    """Mmdet's names of the pyramid and the box head of a network of SoCo-FPN -> names in the checkpoint."""
+    """Returns a dict that maps mmdet's names of pyramid and box head of SoCo-FPN to names in the checkpoint."""
     ours = {key: key for key in tensors} if format == 'mmdecouple' else {}
     if format == 'soco' and 'neck.fpn_convs.0.conv.weight' in tensors:
         ours = renamed(tensors, {theirs: own for own, theirs in soco_names(pyramid=True).items()})
@@ -157,7 +156,7 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
     roles = networks_of(content, where)
     if role == 'teacher' and ONLY in roles:
         raise UserError(
-            f"{where} holds no teacher beside its network; take role='auto' (config key model.init_cfg.role)."
+            f"{where} holds a single network and no teacher; use role='auto' (config key model.init_cfg.role)."
         )
     if role == 'auto':
         role = _transferred(content, roles)
@@ -169,10 +168,10 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
 
 
 def _transferred(content: dict[str, Any], networks: dict[str, Held]) -> str | None:
-    """Role of the backbone that the authors of a method transfer; None where there is a single one."""
+    """Returns the role of the backbone that the authors of a method transfer; None for a single network."""
     if len(networks) < 2:
         return next((role for role in networks if role != ONLY), None)
     pair = networks['teacher'].pair
-    # iBOT of ours has a center; Leopart and MaskAlign, which transfer the student, have none.
+    # This package's iBOT has a center; Leopart and MaskAlign, which transfer the student, have none.
     ibot = pair.origin == 'mmdecouple' and 'class_center.value' in content.get('state_dict', content)
     return 'teacher' if ibot else pair.transferred

@@ -1,4 +1,4 @@
-"""Where pre-trained weights come from: what a table of results says about a checkpoint."""
+"""Origin of pre-trained weights, as listed in tables of results."""
 
 import ast
 from contextlib import suppress
@@ -13,22 +13,26 @@ UNKNOWN = 'unknown'
 
 
 def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: str | None = None) -> dict[str, Any]:
-    """Facts about a checkpoint, JSON-able.
+    """Returns facts about a checkpoint, JSON-able.
 
     Args:
-        path: Local file; see `read_pretrained`.
-        role: As for `read_pretrained`.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
-        method: Name of the method; None takes what the file says.
+        path: Local file, see `read_pretrained`.
+        role: See `read_pretrained`.
+        allow_pickle: Whether to trust the file and unpickle all of its content.
+        method: Name of the method; None for the method recorded in the file.
 
     Returns:
-        `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; `unknown` for a foreign file, as several methods share a
-        format), `format`, `role`, `architecture`, `pretraining` (name of the run and epochs; empty for a foreign
-        file).
+        Dict with `checkpoint`, `sha256`, `method` (such as `DenseCL-D`; `unknown` for files of other projects, as
+        several methods share a format), `format`, `role`, `architecture` and `pretraining` (name of the run and epochs;
+        empty for files of other projects).
+
+    Raises:
+        MissingFile: The file does not exist.
+        UserError: See `read_pretrained`.
     """
     weights = read_pretrained(path, role, allow_pickle)
     meta: dict[str, Any] = {}
-    with suppress(ValueError):  # numpy's pickles and safetensors hold no such thing
+    with suppress(ValueError):  # pickles of numpy and safetensors have no meta
         meta = read_checkpoint(path, allow_pickle=allow_pickle, mmap=True).get('meta') or {}
     name, epochs = str(meta.get('experiment_name', '')), meta.get('epoch')
     return dict(
@@ -43,7 +47,7 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: 
 
 
 def _method(text: str) -> str | None:
-    """The algorithm named in a config's text, which is read but not run; `-D` when it has a de-coupling branch."""
+    """Returns the algorithm in a config's text, which is parsed but not run; `-D` marks a de-coupling branch."""
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.parse(text).body:
             if (
@@ -51,7 +55,7 @@ def _method(text: str) -> str | None:
                 and getattr(node.targets[0], 'id', '') == 'model'
                 and isinstance(node.value, ast.Call)
             ):
-                keys = {word.arg: word.value for word in node.value.keywords}
+                keys = {keyword.arg: keyword.value for keyword in node.value.keywords}
                 kind = getattr(keys.get('type'), 'value', None)
                 branch = keys.get('decoupling')
                 decoupled = branch is not None and not (isinstance(branch, ast.Constant) and branch.value is None)

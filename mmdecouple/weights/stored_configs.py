@@ -1,4 +1,4 @@
-"""Configs that files carry: read as plain values, and built only from what a network of ours may hold."""
+"""Configs stored in checkpoints: read as plain values, and restricted to types that networks of this package use."""
 
 import ast
 import math
@@ -13,7 +13,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmdecouple.utils.errors import UserError, shown
 
-# A type in the config of an untrusted file is built only if it is listed here. All of these compute; none reads a file.
+# Types that are built from the config of an untrusted file. All of them only compute; none reads a file.
 _METHODS = (
     'DenseCL',
     'IBOT',
@@ -23,6 +23,7 @@ _METHODS = (
     'MisalignedIBOT',
     'MoCoV2',
     'PLRC',
+    'PixPro',
     'SoCo',
     'SoCoFPN',
 )
@@ -36,6 +37,9 @@ _PARTS = (
     'DynamicAlignment',
     'EMATeacher',
     'FrozenViT',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
     'PointAffinity',
     'PointHead',
     'PrototypeHead',
@@ -57,7 +61,7 @@ _MMPRETRAIN = (
     'LN2d',
     'QuickGELU',
 )
-# Rules for random weights, of networks that are looked at untrained.
+# Initializers of random weights, for networks that are shown untrained.
 INITIALIZERS = ('Caffe2Xavier', 'Constant', 'Kaiming', 'Normal', 'TruncNormal', 'Uniform', 'Xavier')
 _OWN = (*_METHODS, *_PARTS, *_MASKS)
 NETWORK_TYPES = frozenset(
@@ -89,32 +93,33 @@ _MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCoupl
 DATA_TYPES = frozenset(
     (*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES, *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES)))
 )
-# What is read of a stored config; all else in it concerns training.
+# Sections of a stored config that are read; the others concern training.
 _PROBES = ('ProbeDataset', 'mmdecouple.ProbeDataset')
 _SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks', 'train_cfg')
-# Files that only the start of a training reads; the config of an untrusted file does not open them.
+# Keys of files that only the start of a training reads; they are not opened for an untrusted file.
 _FILES = (('backbone', 'weights'), ('teacher', 'checkpoint'))
-# Settings of training that earlier versions had at the model, by its type; no network depends on them.
+# Training settings that earlier versions had in the model config, by its type; no network depends on them.
 _FORMER = {'DenseCL': ('match_rank',), 'IBOT': ('freeze_last_layer', 'target_rank')}
 _WORD = re.compile(r'[\w+-]*')
 _LONGEST, _LARGEST, _DEEPEST = 1 << 20, 10**6, 30
 
 
 def read_stored_config(text: str, where: str, name: str | None = None, trusted: bool = False) -> Config:
-    """The config that a file carries, as plain values: nothing in it is run, nothing that it names is opened.
+    """Reads a stored config as plain values, without running code in it or opening files that it names.
 
     Args:
         text: Python source of assignments, as mmengine stores it under `meta.cfg` and dumps it.
-        where: What to call its file in messages.
-        name: The config's own name, for reports.
-        trusted: Whether its `custom_imports` are executed and any type in it is built.
+        where: Name of the file in messages.
+        name: Name of the config, for reports.
+        trusted: Whether to execute its `custom_imports` and to accept any type.
 
     Returns:
-        Its model, data sets and probes alone, every `type` in them known to be harmless; `text` is the whole. Training
-        data of other types are left out, as measuring needs none.
+        Config with model, data sets and probes only, in which every `type` is known to be harmless; its `text` is the
+        complete source. Training data of other types are omitted, as measuring does not use them.
 
     Raises:
-        UserError: It holds more than plain values, no model, or something that no network or data set of ours has.
+        UserError: The config holds more than plain values, no model, or a value that no network or data set of this
+            package has.
     """
     remedy = 'name its config (CONFIG.py=FILE)'
     try:
@@ -124,12 +129,12 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
             f'{where}: the config stored in it holds more than plain values ({shown(str(error))}); {remedy}.'
         ) from error
     if not isinstance(found.get('model'), dict):
-        raise UserError(f'{where}: the config stored in it names no model; {remedy}.')
+        raise UserError(f'{where}: the config stored in it has no model; {remedy}.')
     imports = found.pop('custom_imports', None)
     if imports and not trusted:
         named = imports.get('imports', imports) if isinstance(imports, dict) else imports
         raise UserError(
-            f'{where}: its config imports {shown(named)}, code that is not run on the word of a file; '
+            f'{where}: its config imports {shown(named)}, code that is not run for an untrusted file; '
             f'{remedy}, or trust the file (--allow-pickle).'
         )
     if imports:
@@ -137,7 +142,7 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
             import_modules_from_strings(**imports)
         except (ImportError, TypeError) as error:
             raise UserError(
-                f'{where}: what its config imports cannot be imported ({shown(str(error))}); put it on '
+                f'{where}: the imports of its config fail ({shown(str(error))}); add the module to '
                 f'PYTHONPATH, or {remedy}.'
             ) from error
     values = _needed(found)
@@ -154,14 +159,14 @@ def read_stored_config(text: str, where: str, name: str | None = None, trusted: 
 
 
 def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """Some assignments of a config as plain values, whatever they say; for comparing, not for building.
+    """Returns some assignments of a config as plain values, unchecked: for comparing, not for building.
 
     Args:
         text: Python source of assignments.
-        names: Those to read; what is not assigned is left out.
+        names: Names to read; those without an assignment are omitted.
 
     Raises:
-        ValueError: They hold more than plain values, or the text is no source.
+        ValueError: The assignments hold more than plain values, or the text is not Python source.
     """
     if len(text) > _LONGEST:
         raise ValueError(f'it is {len(text)} characters long')
@@ -176,17 +181,17 @@ def plain_values(text: str, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def starting_file(config: Config) -> str | None:
-    """The weight file with which the config's backbone begins before training, which a stored config does not open."""
+    """Returns the weight file from which the backbone of a stored config was trained, if any; it is never opened."""
     return config.get('started_from')
 
 
 class _Refused(Exception):
-    """What no stored config of ours holds: the rest of a sentence."""
+    """A stored config has an entry that this package never writes; the message is the end of a sentence."""
 
 
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
-        return {word.arg: _value(word.value) for word in node.keywords}
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.Dict):
         return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values)}
     if isinstance(node, (ast.List, ast.Tuple)):
@@ -196,7 +201,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _needed(found: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a config that tools build, without the files that a network is not built from."""
+    """Returns the parts of a config that tools build, without files that only training reads."""
     values: dict[str, Any] = {'model': found['model']}
     for key in _FORMER.get(str(found['model'].get('type')).rpartition('.')[2], ()):
         found['model'].pop(key, None)
@@ -218,7 +223,7 @@ def _needed(found: dict[str, Any]) -> dict[str, Any]:
     ]
     values['custom_hooks'] = [dict(probe=probe) for probe in probes]
     for probe in (*probes, *(values[key]['dataset'] for key in ('val_dataloader', 'test_dataloader') if key in values)):
-        # It would be written; draws of a seed are the same without it.
+        # A missing manifest would be written; without it, the same seed gives the same draws.
         if not osp.isfile(str(probe.get('manifest'))):
             probe.pop('manifest', None)
     train = found.get('train_cfg')
@@ -241,11 +246,11 @@ def _check(values: dict[str, Any]) -> None:
                 if not isinstance(value, str) or value not in (NETWORK_TYPES if network else DATA_TYPES):
                     raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
             elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
-                raise _Refused(f'{place} is no setting')
+                raise _Refused(f'{place} is not a setting')
             elif (kind == 'pretrained' and value is not None) or (kind == 'init_cfg' and isinstance(value, str)):
                 raise _Refused(f'{place}={shown(value)} could read any file')
             elif isinstance(value, str) and network and (_WORD.fullmatch(value) is None or str(kind).endswith('_type')):
-                raise _Refused(f'{place}={shown(value)} is no word of its settings')
+                raise _Refused(f'{place}={shown(value)} is not a value of a setting')
             elif isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= _LARGEST):
                 raise _Refused(f'{place}={shown(value)} is out of range')
             elif not isinstance(value, (dict, list, tuple, str, int, float, type(None))):
@@ -253,7 +258,7 @@ def _check(values: dict[str, Any]) -> None:
 
 
 def _places(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted path, last key and value of everything inside, at every depth."""
+    """Yields dotted path, last key and value of all entries at every depth."""
     if depth > _DEEPEST:
         raise _Refused(f'{place[:40]}... is too deep')
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()

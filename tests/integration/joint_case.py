@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 from mmdecouple.decoupling import DecouplingBranch, branch
-from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, SoCo
+from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, PixPro, SoCo
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.registry import HOOKS, MODELS
@@ -22,10 +22,12 @@ JOINT = """
 _base_ = ['{method}.py']
 custom_imports = dict(imports=['tests.integration.resume_case', 'tests.integration.joint_case'])
 model = dict(type='Joint' + _base_.model.type, data_preprocessor=dict(type='JointPreprocessor'))
-if model['type'] == 'JointSoCo':
+if model['type'] in ('JointSoCo', 'JointPixPro'):
     # In place of batch norm, which torch shares between processes on GPUs only; no draws but the branch's.
     norm = dict(norm_cfg=dict(_delete_=True, type='GN', num_groups=4))
     model.update(backbone=norm, neck=norm, predictor=norm)
+    if model['type'] == 'JointPixPro':
+        model['instance_predictor'] = norm
     model['data_preprocessor']['batch_stages'] = []
 else:
     model['backbone'] = dict(drop_path_rate=0.)
@@ -91,6 +93,7 @@ class JointLeopart(Leopart):
 
 
 MODELS.register_module('JointSoCo', module=SoCo)
+MODELS.register_module('JointPixPro', module=PixPro)
 
 
 @MODELS.register_module()

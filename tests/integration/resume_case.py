@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmpretrain.models import DenseCLNeck
 from torch import nn
 
-from mmdecouple.registry import HOOKS, MODELS
+from mmdecouple.datasets.transforms import MultiView
+from mmdecouple.registry import HOOKS, MODELS, TRANSFORMS
 
 DENSECL = """
 _base_ = 'mmdecouple::_base_/default_runtime.py'
@@ -133,6 +136,31 @@ optim_wrapper = dict(precision='fp32')
 param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
 """
 
+PIXPRO = """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/pixpro_lars_200e.py']
+view = [
+    dict(type='RandomResizedCropView', size=48),
+    dict(type='RandomFlipView'),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomGaussianBlur'),
+]
+transforms = [dict(type='MultiView', views=[view], num_views=[2])]
+norm = dict(norm_cfg=dict(type='BN'))
+model = dict(
+    type='PixPro',
+    backbone=dict(norm, type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(2, )),
+    neck=dict(norm, type='PixelHeads', in_channels=32, hidden_channels=24, out_channels=16, instance=True),
+    predictor=dict(type='PixelPropagationModule', channels=16),
+    instance_predictor=dict(norm, type='PixelMLP', in_channels=16, hidden_channels=24, out_channels=16),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0),
+    data_preprocessor=dict(type='DensePreprocessor'))
+cells = dict()
+optim_wrapper = dict(precision='fp32')
+param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
+"""
+
 PLRC = (
     DENSECL.replace("MultiView', views=[view], num_views=[2]", "PartnerViews', views=[view], num_views=[3]").partition(
         'model ='
@@ -175,7 +203,7 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 CONFIGS = {
     name + suffix: method + branch + RUN
     for name, method in dict(
-        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, plrc=PLRC
+        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO, plrc=PLRC
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }
@@ -206,6 +234,38 @@ class SignalHook(Hook):
                 for worker in multiprocessing.active_children():
                     subprocess.run(['kill', f'-{number.value}', str(worker.pid)], check=True)
             os.kill(os.getpid(), number)
+
+
+@TRANSFORMS.register_module()
+class HangingViews(MultiView):
+    """Views of the first images only; then it stands still."""
+
+    done = 0
+
+    def transform(self, results):
+        self.done += 1
+        return super().transform(results) if self.done < 9 else hang()
+
+
+def hang():
+    while True:
+        time.sleep(1)
+
+
+@HOOKS.register_module()
+class WaitHook(Hook):
+    """Says after an iteration that it was reached, and waits until a file is there."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, iteration: int, file: str, rank: int | None = None) -> None:
+        self.iteration, self.file, self.rank = iteration, Path(file), rank
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter == self.iteration and self.rank in (None, runner.rank):
+            self.file.with_name(f'{self.file.name}.{runner.rank}').touch()
+            while not self.file.exists():
+                time.sleep(0.05)
 
 
 @HOOKS.register_module()

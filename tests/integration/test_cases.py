@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from mmdecouple.utils.errors import LONGEST, PREFIX
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get('MMDECOUPLE_CASES') or 'no-such-folder')
@@ -130,6 +130,6 @@ def test_a_case_works_or_is_refused_in_one_line(number, tmp_path):
             assert re.search(said, ended.stdout + ended.stderr), ended.stdout[-3000:]
         else:
             (line,) = (line for line in ended.stderr.splitlines() if PREFIX in line)
-            assert ended.returncode == 1 and len(line) <= LONGEST and re.search(refused, line), line
+            assert ended.returncode == 1 and len(line) <= MAX_LENGTH and re.search(refused, line), line
     if number == '17':
         assert (torch.load(tmp_path / 'out.pth', weights_only=True)['cls_token'] == 2).all()

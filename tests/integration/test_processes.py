@@ -30,6 +30,8 @@ def trained(case, method, processes):
         pytest.param('maskalign-d', marks=pytest.mark.slow),
         pytest.param('soco', marks=pytest.mark.slow),
         'soco-d',
+        pytest.param('pixpro', marks=pytest.mark.slow),
+        'pixpro-d',
         pytest.param('leopart', marks=pytest.mark.slow),
         pytest.param('leopart-d', marks=pytest.mark.slow),
     ],

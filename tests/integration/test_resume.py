@@ -77,6 +77,7 @@ def uninterrupted(whole_run):
         ('maskalign-d', 2),
         ('soco-d', 2),
         ('leopart-d', 2),
+        ('pixpro-d', 2),
         ('plrc-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
@@ -93,6 +94,9 @@ def uninterrupted(whole_run):
                 ('soco', 2),
                 ('leopart', 0),
                 ('leopart', 2),
+                ('pixpro-d', 0),
+                ('pixpro', 0),
+                ('pixpro', 2),
                 ('plrc-d', 0),
                 ('plrc', 0),
                 ('plrc', 2),

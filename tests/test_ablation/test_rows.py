@@ -10,8 +10,8 @@ from mmdecouple.ablation import read_table
 from mmdecouple.ablation.columns import columns
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import plan_runs
-from mmdecouple.ablation.render import markdown, show
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
+from mmdecouple.ablation.table_text import markdown, show
 from mmdecouple.version import __version__
 from tests.conftest import ROOT
 
@@ -82,7 +82,7 @@ def test_the_table_shows_ours_beside_the_papers_and_the_paired_difference(tmp_pa
 
 def test_rows_of_other_draws_are_not_put_beside_each_other():
     check_manifests([*ROWS, row('base', 9, setting='long', manifest='other'), row('x', 0, group='iBOT', manifest='o')])
-    with pytest.raises(ValueError, match='DenseCL: OKNN of rows base and D stands for different draws'):
+    with pytest.raises(ValueError, match='DenseCL: OKNN of rows base and D was measured on different draws'):
         check_manifests([*ROWS, row('D', 9, manifest='other')])
 
 

@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_there_is_made_and_held_by_one(tmp_path, monkeypatc
     monkeypatch.setattr(execute, '_WAIT_SECONDS', 0)
     told = []
     with execute.alone_in(tmp_path / 'new' / 'out', told.append):
-        with pytest.raises(ValueError, match='another ablation works in this folder'):
+        with pytest.raises(ValueError, match='another ablation uses this folder'):
             with execute.alone_in(tmp_path / 'new' / 'out', told.append):
                 pass
     with execute.alone_in(tmp_path / 'new' / 'out', told.append) as lock:

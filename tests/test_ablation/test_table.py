@@ -62,12 +62,12 @@ def test_a_resolved_row_is_its_base_but_for_the_overrides(tmp_path):
         ('{full: densecl/densecl_r50', '{fall: densecl/densecl_r50', "base: 'fall' is unknown; known are full"),
         ('reference: teacher', 'reference: pupil', "iBOT.reference: 'pupil' is unknown"),
         ('iBOT/teacher:', 'iBOT/pupil:', "taught.after: 'iBOT/pupil' is unknown; known are iBOT/other"),
-        ('iBOT/teacher:', 'DenseCL/untrained:', 'DenseCL/untrained is not trained and leaves no checkpoint'),
-        ('teacher: {}', 'teacher: {after: {MaskAlign/taught: model.backbone.weights}}', 'rows wait for each other'),
+        ('iBOT/teacher:', 'DenseCL/untrained:', 'DenseCL/untrained is not trained and has no checkpoint'),
+        ('teacher: {}', 'teacher: {after: {MaskAlign/taught: model.backbone.weights}}', 'rows depend on each other'),
         ('teacher: {}', 'teacher: {settings: [plain]}', "after.iBOT/teacher: settings: 'long' is unknown"),
         ('settings: [plain]', 'settings: [plane]', "untrained.settings: 'plane' is unknown; known are plain"),
-        ('teacher: {}', 'teacher: {}\n      teacher: {}', "not valid YAML: .*'teacher' stands twice"),
-        ('teacher: {}', '0.5: {}', 'iBOT.rows must be a mapping with words as keys'),
+        ('teacher: {}', 'teacher: {}\n      teacher: {}', "not valid YAML: .*'teacher' occurs twice"),
+        ('teacher: {}', '0.5: {}', 'iBOT.rows must be a mapping with strings as keys'),
         ('seeds: [0, 1]', 'seeds: [0, 1', 'not valid YAML'),
     ],
 )
@@ -80,17 +80,17 @@ def test_a_mistake_in_a_table_is_one_line_that_says_where(tmp_path, old, new, li
 @pytest.mark.parametrize(
     'path, value, line',
     [
-        ('model.decopling.loss_weight', 0.1, 'has no model.decopling; close are decoupling'),
-        ('model.decoupling.lossweight', 0.1, 'has no model.decoupling.lossweight; close are loss_weight'),
+        ('model.decopling.loss_weight', 0.1, 'has no model.decopling; close names: decoupling'),
+        ('model.decoupling.lossweight', 0.1, 'has no model.decoupling.lossweight; close names: loss_weight'),
         (
             'model.decoupling.mask',
             {'cut_ration': 1},
-            'RegionCollaborativeCutout takes no cut_ration; close are cut_ratio',
+            'RegionCollaborativeCutout takes no cut_ration; close names: cut_ratio',
         ),
         ('model.decoupling.mask', {'_delete_': True, 'type': 'Cutout', 'area': 3}, 'Cutout takes no area'),
         ('model.decoupling.mask', {'_delete_': True, 'type': 'Cutot'}, "The type 'Cutot' is not registered"),
         ('param_scheduler.7.end', 3, 'param_scheduler is a list of 2 in demo'),
-        ('param_scheduler.end', 3, "give a position below that instead of 'end'"),
+        ('param_scheduler.end', 3, "use a position below 2 instead of 'end'"),
         ('train_cfg.max_epochs.x', 3, 'train_cfg.max_epochs is 8 in .* and has no keys below it'),
         ('train_dataloader.dataset.scenes.kappa', 0, 'has no train_dataloader.dataset.scenes.kappa'),
     ],
@@ -162,7 +162,7 @@ def test_a_total_batch_that_a_learning_rate_is_not_for_is_refused(tmp_path):
     table = read_table(write_table(tmp_path))
     runs = plan_runs(table, 'full', tmp_path, rows=['DenseCL/base'], seeds=[0])
     check_batch(runs, 8)
-    with pytest.raises(ValueError, match='DenseCL/base: 1 x 32 images a step, but its learning rate is for 256; give'):
+    with pytest.raises(ValueError, match='DenseCL/base: 1 x 32 images per step, but its learning rate is for 256; set'):
         check_batch(runs, 1)
     check_batch(
         plan_runs(
@@ -172,21 +172,21 @@ def test_a_total_batch_that_a_learning_rate_is_not_for_is_refused(tmp_path):
     )
     small = plan_runs(table, 'demo', tmp_path, rows=['DenseCL/base'], seeds=[0])
     check_batch(small, 1)
-    with pytest.raises(ValueError, match=r'DenseCL/base: 2 x \d+ images a step, but its learning rate is for'):
+    with pytest.raises(ValueError, match=r'DenseCL/base: 2 x \d+ images per step, but its learning rate is for'):
         check_batch(small, 2)
 
 
 def test_a_scale_pattern_or_setting_that_fits_nothing_is_said(tmp_path):
     table = read_table(write_table(tmp_path))
-    with pytest.raises(ValueError, match='--rows: Cutou fits no row of small; there are DenseCL/base, '):
+    with pytest.raises(ValueError, match='--rows: Cutou matches no row of small; choose from DenseCL/base, '):
         plan_runs(table, 'full', tmp_path, rows=['Cutou'])
-    with pytest.raises(ValueError, match='--settings: small has no plane; it has plain, long'):
+    with pytest.raises(ValueError, match='--settings: small has no plane; choose from plain, long'):
         plan_runs(table, 'demo', tmp_path, settings=['plane'])
     with pytest.raises(ValueError, match='--rows, --settings: no row of DenseCL/untrained runs in long'):
         plan_runs(table, 'demo', tmp_path, rows=['DenseCL/untrained'], settings=['long'])
-    with pytest.raises(ValueError, match='Table evidence has no base for the scale full; it has demo'):
+    with pytest.raises(ValueError, match='Table evidence has no base for the scale full; choose from demo'):
         plan_runs(read_table('evidence'), 'full', tmp_path)
-    with pytest.raises(FileNotFoundError, match=f'There is no table grip; there are .*{re.escape("grid")}'):
+    with pytest.raises(FileNotFoundError, match=f'The table grip does not exist; choose from .*{re.escape("grid")}'):
         read_table('grip')
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from mmdecouple.ablation import read_table, table_names
-from mmdecouple.ablation.configs import config_texts
 from mmdecouple.ablation.resolve import resolve
+from mmdecouple.ablation.row_configs import config_texts
 from mmdecouple.utils.configs import configs_folder, load_config
 
 from .tables import write_table

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mmdecouple.configuration import answering, check_config
+from mmdecouple.configuration import check_config, naming_config_keys
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.registry import MODELS
 from mmdecouple.runs.launch import running
 from mmdecouple.utils.configs import apply_overrides, configs_folder, load_config
-from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, UserError
 
 DEMO = {
     method: f'{method}-d_{network}-demo_scenes'
@@ -248,7 +248,7 @@ def changed(method: str, options: dict) -> Config:
 
 def says(caught, wanted: str) -> None:
     line = str(caught.value)
-    assert '\n' not in line and len(PREFIX + line) <= LONGEST, line
+    assert '\n' not in line and len(PREFIX + line) <= MAX_LENGTH, line
     assert all(word in line for word in wanted.replace(': ', ' ').split()), line
 
 
@@ -266,7 +266,7 @@ def test_a_wrong_value_is_refused_before_anything_is_built(method, key, value, w
 @pytest.mark.parametrize('method, key, value, wanted', named(BUILT))
 def test_what_a_constructor_complains_about_is_told_with_its_key(method, key, value, wanted):
     config = changed(method, {key: value})
-    with pytest.raises(UserError) as caught, answering(config):
+    with pytest.raises(UserError) as caught, naming_config_keys(config):
         check_config(config, {key: value})
         MODELS.build(config.model)
     says(caught, wanted)
@@ -306,7 +306,7 @@ def test_what_fails_after_the_first_step_keeps_its_traceback(tmp_path, monkeypat
 
 
 def test_a_mistake_in_code_keeps_its_traceback_while_a_run_is_built():
-    with pytest.raises(NameError), answering(changed(D, {})):
+    with pytest.raises(NameError), naming_config_keys(changed(D, {})):
         raise NameError('undefined')
 
 

@@ -15,7 +15,7 @@ from mmdecouple.datasets.annotations import ImageFile, read_coco
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.segmentations import count_pixels
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
-from mmdecouple.utils.errors import LONGEST, PREFIX, UserError
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, UserError
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = [[6, 4, 16, 4, 16, 10, 6, 10]]
@@ -59,7 +59,7 @@ def refusal(root, data):
         opened(root, data)
     message = str(caught.value)
     assert '\n' not in message and 'objects.json' in message
-    assert len(message) + len(PREFIX) <= LONGEST
+    assert len(message) + len(PREFIX) <= MAX_LENGTH
     return message
 
 
@@ -80,7 +80,7 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
         (changed(id='12'), ['annotations[2] (id ', 'id: expected', 'whole number', 'got text', 'without quotes']),
         (changed(id=True), ['annotations[2]', 'true/false']),
         (changed(id=2**63), ['annotations[2]', str(2**63)]),
-        (changed(id=10), ['annotations[0] and annotations[2]', 'same id 10', 'renumbering']),
+        (changed(id=10), ['annotations[0] and annotations[2]', 'same id 10', 'renumbered']),
         (changed('images', 1, id=1), ['images[0] and images[1]', 'same id 1']),
         (changed('images', 1, file_name='1.png'), ['images[0] and images[1]', 'same file_name']),
         (changed('images', 1, file_name=7), ['images[1] (id 2)', 'file_name', 'expected text']),
@@ -95,7 +95,7 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
         (json.dumps(changed(area=-7.5)).replace('-7.5', '1e400'), ['annotations[2] (id 12)', 'area', 'out of range']),
         (changed(area=None), ['annotations[2] (id 12)', 'area', 'null']),
         (changed(iscrowd=2), ['annotations[2] (id 12)', 'iscrowd', '2']),
-        (changed(image_id=5), ['annotations[2] (id 12)', 'names an image']),
+        (changed(image_id=5), ['annotations[2] (id 12)', 'refers to an image']),
         (dict(content(), annotations=[DROPPED]), ['annotations[0] (id 10)', 'has no bbox']),
         (dict(content(), annotations=[3]), ['annotations[0]', 'expected an object']),
         (TEXT, ['images expected a list, got an object']),
@@ -112,14 +112,14 @@ DROPPED = {key: value for key, value in content()['annotations'][0].items() if k
         (changed(segmentation=dict(size=[10, 30], counts=[300])), ['annotations[2] (id 12)', '10 x 30', '20 x 30']),
         (changed(segmentation=dict(size=[20, 30], counts=[300])), ['annotations[2] (id 12)', '300', '600']),
         (changed(segmentation=dict(size=[20, 30], counts=[-1, 601])), ['annotations[2] (id 12)']),
-        (changed(segmentation=dict(size=[20, 30], counts='0')), ['annotations[2] (id 12)', 'do not fill']),
+        (changed(segmentation=dict(size=[20, 30], counts='0')), ['annotations[2] (id 12)', 'do not match']),
         (
             json.dumps(changed(segmentation=dict(size=[20, 30], counts='@'))).replace('@', 'é').encode('latin-1'),
             ['annotations[2] (id 12)', 'codec'],
         ),
-        (changed(segmentation=dict(size=[20, 30], counts='é')), ['annotations[2] (id 12)', 'do not fill']),
-        (changed(segmentation=dict(size=[20, 30], counts='')), ['annotations[2] (id 12)', 'do not fill']),
-        (changed(segmentation=dict(size=[20, 30], counts='o' * 500)), ['annotations[2] (id 12)', 'do not fill']),
+        (changed(segmentation=dict(size=[20, 30], counts='é')), ['annotations[2] (id 12)', 'do not match']),
+        (changed(segmentation=dict(size=[20, 30], counts='')), ['annotations[2] (id 12)', 'do not match']),
+        (changed(segmentation=dict(size=[20, 30], counts='o' * 500)), ['annotations[2] (id 12)', 'do not match']),
         ('', ['not valid JSON']),
         (json.dumps(content())[:-40], ['not valid JSON', 'truncated']),
         ('{"info": ' + '[' * 10**6, ['nested too deeply']),
@@ -156,7 +156,7 @@ def test_boxes_are_clipped_to_their_image_and_what_is_left_out_is_counted(root):
     assert info['ids'].tolist() == [10, 13] and info['areas'].tolist() == [30, 25]
     assert np.array_equal(found.objects(0).boxes, info['boxes']) and found.objects(0).masks.shape == (2, HEIGHT, WIDTH)
     assert found.notes == (
-        'objects: 2 of 4 boxes lie outside their image or have no area and are left out; 2 were clipped to it.',
+        'objects: 2 of 4 boxes lie outside their image or have no area and are dropped; 2 were clipped to it.',
     )
     probe = ProbeDataset(found, measures=[dict(type='OKNN')], size=96)
     assert probe.metainfo['notes'][0] == found.notes[0]
@@ -215,7 +215,7 @@ def test_a_changed_value_is_measured_or_refused_in_one_line(root, kind, place, k
             assert (image.boxes >= 0).all() and (image.boxes[:, 2:] > image.boxes[:, :2]).all()
             assert (image.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
     except UserError as error:
-        assert '\n' not in str(error) and len(str(error)) < LONGEST
+        assert '\n' not in str(error) and len(str(error)) < MAX_LENGTH
 
 
 def test_training_needs_only_the_file_names(root):
@@ -229,7 +229,7 @@ def test_training_needs_only_the_file_names(root):
         ('1.png\né.png\n'.encode('latin-1'), ['not UTF-8', 'byte 6', '0xe9']),
         ('1.png\n'.encode('utf-16'), ['not UTF-8', 'byte 0']),
         (b'', ['is empty']),
-        (b'[1, 2]', ['no COCO annotation file']),
+        (b'[1, 2]', ['not a COCO annotation file']),
     ],
 )
 def test_a_list_that_cannot_be_read_is_one_line(root, data, words):

@@ -20,12 +20,14 @@ SIDES = dict(
     coco_maskalign=[224],
     coco_soco_c4=[224] * 2,
     coco_soco_fpn=[224, 224, 112],
+    coco_pixpro=[224] * 2,
     coco_leopart=[224] * 2 + [96] * 4,
     coco_plrc=[224] * 3,
     scenes_two_views=[48] * 2,
     scenes_ibot=[64] * 2,
     scenes_maskalign=[64],
     scenes_soco=[48] * 2,
+    scenes_pixpro=[48] * 2,
     scenes_leopart=[64] * 2 + [32] * 4,
     scenes_plrc=[48] * 3,
 )
@@ -123,6 +125,21 @@ def test_soco_views_follow_the_official_steps_in_the_official_order(name, scale,
     for place, (view, (blur, solarize)) in enumerate(zip(pipeline.views, [(1.0, None), (0.1, 0.2), (0.1, 0.2)])):
         crop, flip, jitter, gray, blurring, *rest = view
         assert place == 0 or (crop.type, *crop.scale) == ('RandomResizedCropView', scale, 1)
+        assert flip == dict(type='RandomFlipView', prob=0.5)
+        assert jitter == dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
+        assert gray == dict(type='RandomGrayscale', prob=0.2)
+        assert blurring.type == 'RandomGaussianBlur' and blurring.prob == blur
+        assert rest == ([dict(type='RandomSolarize', threshold=128, prob=solarize)] if solarize else [])
+
+
+@pytest.mark.parametrize('name, least, hue', [('coco_pixpro', 0.08, 0.1), ('scenes_pixpro', 0.3, 0.04)])
+def test_pixpro_views_follow_the_official_steps_in_the_official_order(name, least, hue):
+    pipeline = base(name).train_dataloader.dataset.pipeline[0]
+    assert pipeline.num_views == [1, 1]
+    # `BYOL` in contrast/data/transform.py of zdaxie/PixPro: (blur, solarization) of each view.
+    for view, (blur, solarize) in zip(pipeline.views, [(1.0, None), (0.1, 0.2)], strict=True):
+        crop, flip, jitter, gray, blurring, *rest = view
+        assert (crop.type, *crop.scale) == ('RandomResizedCropView', least, 1)
         assert flip == dict(type='RandomFlipView', prob=0.5)
         assert jitter == dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=hue, prob=0.8)
         assert gray == dict(type='RandomGrayscale', prob=0.2)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pycocotools.coco import COCO
 
-from mmdecouple.datasets.coco_subset import read_annotations, take_share
+from mmdecouple.datasets.coco_subset import read_annotations, take_fraction
 from mmdecouple.utils.errors import UserError
 from tests.conftest import ROOT
 
@@ -38,14 +38,14 @@ def ids(content):
 
 def test_shares_are_nested_of_the_right_size_and_independent_of_the_order_of_the_file(tmp_path):
     content = read_annotations(write(tmp_path))
-    few, more = take_share(content, 1, 0), take_share(content, 10, 0)
+    few, more = take_fraction(content, 1, 0), take_fraction(content, 10, 0)
     assert len(ids(few)) == 2 and len(ids(more)) == 20 and ids(few) < ids(more)
     assert {record['image_id'] for record in more['annotations']} == ids(more)
     assert len(more['annotations']) == sum(record['image_id'] in ids(more) for record in content['annotations'])
     assert more['categories'] == content['categories'] and more['info'] == content['info']
     random.Random(0).shuffle(content['images'])
-    assert ids(take_share(content, 10, 0)) == ids(more) != ids(take_share(content, 10, 1))
-    assert take_share(content, 100, 5) == content
+    assert ids(take_fraction(content, 10, 0)) == ids(more) != ids(take_fraction(content, 10, 1))
+    assert take_fraction(content, 100, 5) == content
 
 
 def test_the_tool_writes_files_that_pycocotools_reads(tmp_path, monkeypatch, capsys):
@@ -72,6 +72,6 @@ def test_the_tool_writes_files_that_pycocotools_reads(tmp_path, monkeypatch, cap
 )
 def test_a_file_that_is_no_coco_file_is_refused_in_one_line(tmp_path, text):
     (tmp_path / 'a.json').write_text(text)
-    with pytest.raises(UserError, match='is no COCO annotation file') as caught:
+    with pytest.raises(UserError, match='is not a COCO annotation file') as caught:
         read_annotations(tmp_path / 'a.json')
     assert '\n' not in str(caught.value)

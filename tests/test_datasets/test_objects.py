@@ -79,11 +79,11 @@ def test_crowds_and_empty_boxes_are_dropped_and_images_without_objects_kept(tiny
 
 def test_what_cannot_be_used_is_one_line(tiny):
     root, content, build = tiny
-    with pytest.raises(ValueError, match="objects.json' names no image"):
+    with pytest.raises(ValueError, match="objects.json' lists no image"):
         build(images=[])
-    with pytest.raises(ValueError, match='is no COCO annotation file: annotations expected a list, got null'):
+    with pytest.raises(ValueError, match='is not a COCO annotation file: annotations expected a list, got null'):
         build(annotations=None)
-    with pytest.raises(ValueError, match=r'annotations\[0\] \(id 10\) .* names an image or category'):
+    with pytest.raises(ValueError, match=r'annotations\[0\] \(id 10\) .* refers to an image or category'):
         build(categories=content['categories'][1:])
     bare = {key: value for key, value in content['annotations'][0].items() if key != 'segmentation'}
     with pytest.raises(ValueError, match=r'annotations\[0\] \(id 10\) of .* has no segmentation'):
@@ -100,7 +100,7 @@ def test_what_cannot_be_used_is_one_line(tiny):
 def test_an_image_of_another_size_than_annotated_is_refused(tiny):
     root, _, build = tiny
     cv2.imwrite(str(root / 'images' / 'a.png'), np.zeros((10, 30, 3), np.uint8))
-    with pytest.raises(ValueError, match='a.png is 10 x 30 pixels, but .* says 20 x 30'):
+    with pytest.raises(ValueError, match='a.png is 10 x 30 pixels, but .* lists 20 x 30'):
         build().objects(0)
     (root / 'images' / 'a.png').write_bytes(b'')
     with pytest.raises(ValueError, match="a.png' is not a readable image .the file is empty."):

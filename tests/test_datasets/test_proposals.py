@@ -68,11 +68,11 @@ def test_a_wrong_file_or_image_gives_one_line_that_says_what_to_do(file, tmp_pat
     one_line(lambda: ProposalFile.open('absent.npz'), 'absent.npz', 'selective_search.py', 'GridProposals')
     other = tmp_path / 'other.npz'
     other.write_text('{"a": []}')
-    one_line(lambda: ProposalFile.open(other), 'is no proposal file', '--import')
+    one_line(lambda: ProposalFile.open(other), 'is not a proposal file', '--import')
     np.savez(other, boxes=np.zeros(3))
-    one_line(lambda: ProposalFile.open(other), 'is no proposal file', 'header')
+    one_line(lambda: ProposalFile.open(other), 'is not a proposal file', 'header')
     np.savez(other, header=np.array([{}], dtype=object))
-    one_line(lambda: ProposalFile.open(other), 'is no proposal file')
+    one_line(lambda: ProposalFile.open(other), 'is not a proposal file')
     proposals = ProposalFile.open(file)
     one_line(lambda: proposals.boxes('/data/d.jpg'), "'/data/d.jpg'", "data set 'toys'", '3 images')
     one_line(lambda: proposals.boxes('c.jpg', (30, 40)), '30 x 40', '30 x 30', "'toys'")
@@ -100,10 +100,10 @@ def test_a_damaged_file_is_refused_with_its_place(change, words, file):
     'change, words',
     [
         (dict(offsets=np.array([0, 2, 1, 3], np.uint64)), ['do not fit together']),
-        (dict(offsets=np.array([0, 2, 2, 3], np.float64)), ['no proposal file', 'offsets holds float64']),
-        (dict(boxes=np.full((3, 4), np.nan)), ['no proposal file', 'boxes holds float64']),
-        (dict(names=np.frombuffer(b'c.jpg\0c.jpg\0c.jpg', np.uint8)), ['names an image twice']),
-        (dict(header=np.frombuffer(b'[]', np.uint8)), ['no proposal file']),
+        (dict(offsets=np.array([0, 2, 2, 3], np.float64)), ['not a proposal file', 'offsets contains float64']),
+        (dict(boxes=np.full((3, 4), np.nan)), ['not a proposal file', 'boxes contains float64']),
+        (dict(names=np.frombuffer(b'c.jpg\0c.jpg\0c.jpg', np.uint8)), ['lists an image twice']),
+        (dict(header=np.frombuffer(b'[]', np.uint8)), ['not a proposal file']),
     ],
 )
 def test_arrays_of_another_kind_are_refused(change, words, file):
@@ -155,14 +155,14 @@ def test_soco_boxes_show_the_pixels_that_soco_shows(tmp_path):
 @pytest.mark.parametrize(
     'text, words',
     [
-        ('no json', ['no JSON object']),
-        ('[[1, 2, 3, 4]]', ['no JSON object']),
+        ('no json', ['not a JSON object']),
+        ('[[1, 2, 3, 4]]', ['not a JSON object']),
         ('{"c": []}', ['1 of the 2 images', "'b/1.jpg'"]),
         ('{"1": [{"bbox": [1, 2, 3, 4]}], "c": []}', ["entry '1'", 'bbox']),
         ('{"1": [[1, 2, 3]], "c": []}', ["entry '1'"]),
         ('{"1": [[1, 2, 3, 1e300]], "c": []}', ["entry '1'"]),
-        ('{"1": [[1, 2, 3, NaN]], "c": []}', ['no JSON object']),
-        ('{"1": ' + '[' * 10**5, ['no JSON object']),
+        ('{"1": [[1, 2, 3, NaN]], "c": []}', ['not a JSON object']),
+        ('{"1": ' + '[' * 10**5, ['not a JSON object']),
     ],
 )
 def test_a_json_of_another_layout_gives_one_line(text, words, tmp_path):

@@ -13,7 +13,7 @@ from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.datasets.scene_datasets import SceneObjects
 from mmdecouple.datasets.transforms import RandomResizedCropView
-from mmdecouple.evaluation.sources import ObjectSource
+from mmdecouple.evaluation.object_sources import ObjectSource
 from mmdecouple.visualization.sample_images import read_sample_images
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)

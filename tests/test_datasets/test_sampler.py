@@ -41,5 +41,5 @@ def test_the_ranks_share_the_samples(round_up, lengths):
 
 
 def test_an_empty_data_set_is_named():
-    with pytest.raises(ValueError, match='holds no sample'):
+    with pytest.raises(ValueError, match='has no samples'):
         EpochSampler([])

@@ -214,7 +214,7 @@ def test_training_scenes_are_samples_of_a_seeded_dataset():
 
 @pytest.mark.parametrize('knobs, line', [
     (dict(color_tells=1.4), 'SceneSpec: color_tells must lie in [0, 1], got 1.4 (config key scene'),
-    (dict(kappa=1), 'SceneSpec: kappa is unknown; the knobs are seed, size'),
+    (dict(kappa=1), 'SceneSpec: kappa is unknown; the parameters are seed, size'),
     (dict(size=16), 'SceneSpec: size must be a whole number in [32, 2048], got 16'),
     (dict(objects=(5, 2)), 'SceneSpec: objects must be (low, high) with low <= high, got (5, 2)'),
     (dict(objects=(2, 8), size=32), 'SceneSpec: objects must not exceed 4 in an image of 32 x 32'),

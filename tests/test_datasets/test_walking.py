@@ -1,4 +1,4 @@
-"""A folder is walked once, whatever links it holds, and the log says what was found and what was passed over."""
+"""A folder is walked once, whatever links it holds, and the log says what was found and what was skipped."""
 
 import os
 
@@ -38,7 +38,7 @@ def test_links_to_the_folder_itself_to_each_other_and_upwards_add_nothing(tmp_pa
     ):
         (root / link).symlink_to(target)
     assert found(root) == ['1.jpg', 'a/2.jpg', 'b/3.jpg']
-    assert 'link to a folder listed already or above 5' in said[0]
+    assert 'link to a folder that was entered or contains it 5' in said[0]
 
 
 def test_a_folder_elsewhere_is_entered_once_through_the_first_of_its_links(tmp_path, said):
@@ -63,14 +63,14 @@ def test_one_line_says_what_was_found_and_what_was_passed_over(tmp_path, said):
     (tmp_path / 'broken.png').symlink_to('nowhere.png')
     (tmp_path / 'zero.jpg').symlink_to('/dev/zero')
     assert found(tmp_path) == ['1.jpg', '2.JPG', 'c.jp2', 'd.tga']
-    assert len(said) == 1 and said[0].startswith(f'4 images below {tmp_path} (.jpg 2, .jp2 1, .tga 1); passed over: ')
+    assert len(said) == 1 and said[0].startswith(f'4 images below {tmp_path} (.jpg 2, .jp2 1, .tga 1); skipped: ')
     for part in (
         '.txt 1',
         '.pdf 1',
         '.eps 1',
-        'name without ending 1',
+        'name without extension 1',
         'name with a leading dot 2',
-        'broken link or no ordinary file 3',
+        'broken link or special file 3',
     ):
         assert part in said[0]
 
@@ -85,12 +85,12 @@ def test_a_folder_that_cannot_be_read_is_passed_over_and_counted(tmp_path, said,
         return scan(path)
 
     monkeypatch.setattr(os, 'scandir', scandir)
-    assert found(tmp_path) == ['open/1.jpg'] and 'folder that cannot be read 1' in said[0]
+    assert found(tmp_path) == ['open/1.jpg'] and 'unreadable folder 1' in said[0]
     with pytest.raises(UserError, match='cannot be read .Permission denied.'):
         walk_images(str(tmp_path / 'shut'))
 
 
 def test_a_folder_without_an_image_is_one_line_that_says_what_it_holds(tmp_path):
     make(tmp_path, 'a.mp4', 'b.mp4')
-    with pytest.raises(UserError, match='no image in .* passed over: .mp4 2'):
+    with pytest.raises(UserError, match='no image in .* skipped: .mp4 2'):
         walk_images(str(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 
 import mmdecouple.datasets  # noqa: F401  registers what is built here
 from mmdecouple.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
-from mmdecouple.utils.errors import LONGEST, UserError
+from mmdecouple.utils.errors import MAX_LENGTH, UserError
 from mmdecouple.utils.settings import SettingError
 
 CROP = [dict(type='RandomResizedCropView', size=32)]
@@ -103,7 +103,7 @@ def test_a_wrong_value_is_one_line_that_names_the_setting(setting, number):
     with pytest.raises(UserError, match=setting) as caught:
         CASES[setting][number]()
     message = str(caught.value)
-    assert '\n' not in message and 'got ' in message and len(message) < LONGEST
+    assert '\n' not in message and 'got ' in message and len(message) < MAX_LENGTH
 
 
 LIMITS = dict(

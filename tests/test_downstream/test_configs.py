@@ -113,7 +113,7 @@ def test_header_tells_the_published_numbers_and_that_none_is_ours(path):
     assert 'Published:' in header and 'Not yet run here.' in header
     assert re.search(r'\d\d\.\d|nothing in this very protocol', header)
     detects = path.parent.name == 'mmdet' and 'pct' not in path.stem
-    assert not detects or re.search(r'# Which anchors are trained: (detectron2|mmdet)', header)
+    assert not detects or re.search(r"Anchors are assigned by (detectron2|mmdet)'s rule", header)
 
 
 @pytest.mark.parametrize('name', ['mmdet/mask-rcnn_r50-c4_90k_coco', 'mmdet/faster-rcnn_r50-c4_24k_voc0712'])

@@ -98,5 +98,5 @@ def test_it_takes_the_place_of_coco_metric_alone_and_keeps_its_settings(task, sm
 
 def test_without_the_package_it_is_refused_with_the_remedy(monkeypatch):
     monkeypatch.setattr(tasks, 'find_spec', lambda name: None)
-    with pytest.raises(ImportError, match='is not installed; run pip install faster-coco-eval, or leave out'):
+    with pytest.raises(ImportError, match='is not installed; run pip install faster-coco-eval, or omit'):
         use_faster_coco_eval(task_config('coco-mask-rcnn-fpn'))

@@ -85,7 +85,7 @@ def test_all_layers_learn_alike_without_a_rate_or_at_its_limit_and_without_decay
     'model, options, words',
     [
         (None, dict(decay_rate=0), r'decay_rate must lie in \(0, 1\], got 0 .*paramwise_cfg.decay_rate'),
-        (None, dict(layer_decay=0.8), "decay_rate and exempt_tokens alone, got 'layer_decay'"),
+        (None, dict(layer_decay=0.8), "decay_rate and exempt_tokens, got 'layer_decay'"),
         (None, dict(decay_rate=1.5), r'decay_rate must lie in \(0, 1\], got 1.5 .*paramwise_cfg.decay_rate'),
         (nn.Linear(1, 1), dict(decay_rate=0.8), 'no ViT as its backbone'),
     ],

@@ -164,10 +164,10 @@ def test_the_network_is_the_one_that_the_method_transfers(files, name, role, kin
             {},
             'does not fit the ResNet-18 of the model: .* missing .backbone.stem.0.weight',
         ),
-        ('maskalign', vit(), dict(role='teacher'), 'holds no teacher beside its network'),
+        ('maskalign', vit(), dict(role='teacher'), 'holds a single network and no teacher'),
         ('torchvision', c4(18), dict(role='teacher'), 'holds no teacher with a ResNet'),
         ('small', c4(18), dict(role='both'), "role must be one of auto, student, teacher, got 'both'"),
-        ('nothing', c4(18), {}, "no weight file '.*nothing.pth'"),
+        ('nothing', c4(18), {}, "weight file '.*nothing.pth' does not exist"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(files, name, cfg, options, words):
@@ -227,7 +227,10 @@ def test_norms_that_are_no_longer_synchronized_are_told_once(files, tmp_path, ca
     cfg = c4(18)
     head = {**cfg['roi_head']['shared_head'], 'norm_cfg': dict(type='SyncBN')}
     model = build({**cfg, 'roi_head': {**cfg['roi_head'], 'shared_head': head}}, str(files[0] / 'small.pth'))
-    for expected in ([], ['6 synchronized batch norms are plain ones on a single device: each sees the 3 images']):
+    for expected in (
+        [],
+        ['6 synchronized batch norms are plain ones on a single device: each normalizes the 3 images'],
+    ):
         caplog.clear()
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
         told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -239,7 +242,7 @@ def test_norms_that_are_no_longer_synchronized_are_told_once(files, tmp_path, ca
 def test_the_hook_stops_a_run_whose_weights_were_overwritten(files, tmp_path, key):
     model = build(c4(18), str(files[0] / 'small.pth'))
     model.state_dict()[key].mul_(1.001)
-    with pytest.raises(ValueError, match=f'1 differs .{key}.; nothing but model.init_cfg may load weights'):
+    with pytest.raises(ValueError, match=f'1 differs .{key}.; only model.init_cfg may load weights'):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))
     LoadCheckHook().before_train(FakeRunner(model, tmp_path, iteration=1))
 
@@ -257,8 +260,11 @@ def test_the_hook_stops_positions_that_are_not_on_the_models_grid(files, tmp_pat
 @pytest.mark.parametrize(
     'change, words',
     [
-        (dict(mean=[103.53, 116.28, 123.675]), r'by mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]'),
-        (dict(std=[1.0, 1.0, 1.0]), r'by std=.*got \[1.0, 1.0, 1.0\]'),
+        (
+            dict(mean=[103.53, 116.28, 123.675]),
+            r'with mean=\[123.675, 116.28, 103.53\], got \[103.53, 116.28, 123.675\]',
+        ),
+        (dict(std=[1.0, 1.0, 1.0]), r'with std=.*got \[1.0, 1.0, 1.0\]'),
         (dict(bgr_to_rgb=False), 'bgr_to_rgb to True'),
     ],
 )
@@ -272,7 +278,7 @@ def test_the_hook_stops_images_that_are_normalized_otherwise(files, tmp_path, ch
 @pytest.mark.parametrize(
     'cfg, words',
     [
-        (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for one of 8'),
+        (vit(patch_size=16), 'backbone has a patch of 16 pixels and its pyramid is for a patch of 8'),
         (vit(strides=(2, 4, 8, 16, 32)), r'anchor_generator.strides has strides \(2, 4, 8, 16, 32\), but the maps'),
     ],
 )
@@ -308,5 +314,5 @@ def test_a_batch_that_the_learning_rate_is_not_for_is_told(files, tmp_path, capl
 def test_the_hook_stops_a_model_that_names_no_checkpoint(tmp_path):
     model = build(c4(18))
     model.init_cfg = dict(type='Pretrained', checkpoint='any.pth')
-    with pytest.raises(ValueError, match='does not say which checkpoint it starts from'):
+    with pytest.raises(ValueError, match='does not name the checkpoint from which it starts'):
         LoadCheckHook().before_train(FakeRunner(model, tmp_path))

@@ -106,5 +106,5 @@ def test_where_there_is_no_place_or_no_wish_the_backbone_comes_alone(pretrained,
     ],
 )
 def test_a_pyramid_of_another_form_is_refused_with_the_way_out(files, cfg, words):
-    with pytest.raises(ValueError, match=f'{words}.*model.init_cfg.pyramid=False takes the backbone alone'):
+    with pytest.raises(ValueError, match=f'{words}.*model.init_cfg.pyramid=False loads only the backbone'):
         build(cfg, files['mmdecouple'])

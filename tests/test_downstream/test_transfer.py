@@ -202,13 +202,13 @@ def test_the_digest_is_that_of_the_whole_file(tmp_path):
 def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
     with pytest.raises(
         ValueError,
-        match='holds a ResNet-18, which coco-cascade-vit cannot be built on; tasks that fit '
+        match='holds a ResNet-18, on which coco-cascade-vit cannot be built; tasks that fit '
         'with --arch resnet18: coco-mask-rcnn-c4, coco-mask-rcnn-fpn',
     ):
         Transfer(resnet18, 'coco-cascade-vit').prepare()
-    with pytest.raises(ValueError, match='to be built on a ResNet-50; give --arch resnet18'):
+    with pytest.raises(ValueError, match='is built on a ResNet-50; use --arch resnet18'):
         Transfer(resnet18, 'coco-mask-rcnn-c4', data_root=coco(tmp_path)).prepare()
-    with pytest.raises(ValueError, match='to be built on a ResNet of 2-2-2 basic blocks; give --arch resnet18'):
+    with pytest.raises(ValueError, match='is built on a ResNet of 2-2-2 basic blocks; use --arch resnet18'):
         Transfer(resnet18, 'voc-fcn', arch='resnet-demo').prepare()
 
 
@@ -265,7 +265,7 @@ def test_missing_data_are_named_with_the_remedy(tmp_path, lost, message):
     with pytest.raises(FileNotFoundError, match=f'coco-cascade-vit: .*{message}.*--data-root'):
         check_data(config, 'coco-cascade-vit')
     set_data_root(config, str(tmp_path / 'nowhere'))
-    with pytest.raises(FileNotFoundError, match='there is no data folder .*nowhere'):
+    with pytest.raises(FileNotFoundError, match='the data folder .*nowhere does not exist'):
         check_data(config, 'coco-cascade-vit')
 
 
@@ -289,11 +289,11 @@ def test_another_data_root_reaches_every_data_set_and_evaluator(tmp_path):
 def test_the_batch_of_the_protocol_is_shared_out(resnet18):
     transfer = Transfer(resnet18, 'coco-mask-rcnn-c4', gpus=8)
     transfer.config = load_config(config_name('coco-mask-rcnn-c4'))
-    transfer._share_out_batch()
+    transfer._divide_batch()
     assert transfer.batch == '8 x 2'
     transfer.gpus = 3
-    with pytest.raises(ValueError, match='a total batch of 16 cannot be shared out over 3 processes'):
-        transfer._share_out_batch()
+    with pytest.raises(ValueError, match='a total batch of 16 cannot be divided among 3 processes'):
+        transfer._divide_batch()
 
 
 def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet18, tmp_path, monkeypatch):

@@ -135,7 +135,9 @@ def test_another_run_has_another_identity_and_another_name_of_the_file_has_not(s
 
 def test_a_run_that_failed_goes_on_where_it_was(stage):
     stage.failing = 'train'
-    with pytest.raises(ValueError, match='the training ended with exit code 3; its log is in .*runs/voc-fcn.*The same'):
+    with pytest.raises(
+        ValueError, match='the training ended with exit code 3; see the log in .*runs/voc-fcn.*the same'
+    ):
         stage.transfer().run()
     assert [call[0] for call in stage.calls()] == ['train']
     stage.failing = 'test'
@@ -154,12 +156,12 @@ def test_a_folder_belongs_to_one_run_and_to_one_process(stage):
     first.run()
     assert first.folder == folder and len(stage.calls()) == 2
     with pytest.raises(
-        ValueError, match='mine holds a run of another seed, config or checkpoint; give another --work-dir'
+        ValueError, match='mine holds a run of another seed, config or checkpoint; choose another --work-dir'
     ):
         stage.transfer(work_dir=str(folder), seed=1).run()
     with (folder / '.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match='another process is at work in .*mine'):
+        with pytest.raises(ValueError, match='another process uses .*mine'):
             stage.transfer(work_dir=str(folder), seed=2).run()
     assert not stage.calls()
 
@@ -176,5 +178,5 @@ def test_several_processes_are_started_by_torchrun_and_share_the_batch(stage):
 
 
 def test_the_scenes_of_an_overfit_run_have_their_own_place(stage):
-    with pytest.raises(ValueError, match='--smoke overfit draws its scenes and takes no --data-root'):
+    with pytest.raises(ValueError, match='--smoke overfit renders its own scenes; omit --data-root'):
         stage.transfer(data_root='data')

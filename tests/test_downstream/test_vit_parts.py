@@ -98,7 +98,7 @@ def test_the_pyramid_is_that_of_mmseg():
     found = ours(maps)
     assert [tuple(x.shape[2:]) for x in found] == [(16, 20), (8, 10), (4, 5), (2, 2)]
     assert all(torch.equal(a, b) for a, b in zip(found, theirs(maps)))
-    with pytest.raises(ValueError, match='needs four maps, got 3'):
+    with pytest.raises(ValueError, match='expected four maps, got 3'):
         ours(maps[:3])
 
 

@@ -192,7 +192,7 @@ def test_the_last_run_of_a_folder_comes_before_an_earlier_and_longer_one(tmp_pat
     for path in tmp_path.glob('second*'):
         path.unlink()
     assert find_resumable(str(tmp_path)).endswith('first_900.pth')
-    assert len(said) == 1 and 'is of an earlier run' in said[0]
+    assert len(said) == 1 and 'belongs to an earlier run' in said[0]
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_what_is_no_checkpoint_is_passed_over_with_one_line(tmp_path, monkeypatc
     save(tmp_path, 2)
     make(tmp_path / 'odd.pth')
     assert find_resumable(str(tmp_path)).endswith('iter_2.pth')
-    assert len(said) == 1 and 'odd.pth' in said[0] and 'Resume passes over' in said[0]
+    assert len(said) == 1 and 'odd.pth' in said[0] and 'Resume skips' in said[0]
 
 
 @pytest.mark.parametrize('saved_at', [None, 'yesterday', float('nan'), 10**400])

@@ -100,7 +100,7 @@ def test_without_probes_of_its_own_it_measures_those_of_the_test(tmp_path):
         json.loads((tmp_path / name / 'coupling' / 'epoch_3.json').read_text()) for name in ('own', 'tested')
     )
     assert own['manifest_sha256'] == tested['manifest_sha256'] and own['metrics'] == tested['metrics']
-    with pytest.raises(ValueError, match='CouplingHook: the config names no ProbeDataset .*name one'):
+    with pytest.raises(ValueError, match='CouplingHook: the config has no ProbeDataset .*add one'):
         train(tmp_path / 'none', [dict(type='CouplingHook')])
 
 

@@ -96,7 +96,7 @@ def test_a_bad_gradient_that_accumulates_reaches_no_weight_either(tmp_path, bad,
 
 
 @pytest.mark.parametrize('wrapper', ['PrecisionOptimWrapper', 'OptimWrapper'])
-def test_the_last_step_is_judged_too_and_nothing_of_it_is_saved(tmp_path, wrapper):
+def test_the_last_step_is_checked_too_and_nothing_of_it_is_saved(tmp_path, wrapper):
     model = Rough({3})
     with pytest.raises(NonFiniteGradient, match='iteration 3, .*no good checkpoint yet'):
         runner_of(tmp_path, model, wrapper=wrapper, checkpoint=dict(type='DurableCheckpointHook', interval=1)).train()
@@ -110,10 +110,10 @@ def test_a_bad_loss_is_reported_as_the_cause_of_its_gradients(tmp_path):
         runner_of(tmp_path, model).train()
 
 
-def test_good_gradients_train_to_the_bit_as_without_a_judge(tmp_path, monkeypatch):
+def test_good_gradients_train_to_the_bit_as_without_a_check(tmp_path, monkeypatch):
     first, second = Rough(), Rough()
-    runner_of(tmp_path / 'judged', first, precision='bf16', clip_grad=dict(max_norm=0.1)).train()
-    monkeypatch.setattr(gradients.GradientWatch, 'judge', lambda *_: None)
+    runner_of(tmp_path / 'checked', first, precision='bf16', clip_grad=dict(max_norm=0.1)).train()
+    monkeypatch.setattr(gradients.GradientWatch, 'check', lambda *_: None)
     runner_of(tmp_path / 'free', second, precision='bf16', clip_grad=dict(max_norm=0.1)).train()
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
@@ -220,7 +220,7 @@ def test_a_weight_that_was_bad_before_the_step_is_said_to_be(tmp_path):
     checkpoint = dict(type='DurableCheckpointHook', interval=2, by_epoch=False)
     with pytest.raises(NonFiniteLoss) as error:
         runner_of(tmp_path, model, [dict(type='TellHook', call=poison)], checkpoint=checkpoint).train()
-    assert 'weight other was not finite before' in str(error.value) and 'no weight was' not in str(error.value)
+    assert 'weight other was already not finite' in str(error.value) and 'no weight was' not in str(error.value)
     assert 'resume' in str(error.value) and 'iter_2.pth' in str(error.value)
 
 
@@ -249,7 +249,7 @@ def test_steps_that_fp16_leaves_out_are_counted_and_the_teacher_waits(tmp_path):
 def test_a_collapsed_scale_of_fp16_ends_the_run(tmp_path):
     model = Rough(range(100))
     runner = runner_of(tmp_path, model, precision='fp16', epochs=6)
-    with pytest.raises(CollapsedScale, match='17 steps in a row left out, loss scale 0.5 at epoch 4') as e:
+    with pytest.raises(CollapsedScale, match='17 consecutive steps skipped, loss scale 0.5 at epoch 4') as e:
         runner.train()
     assert_stopped_untouched(model, runner, 0)
     capture = json.loads((tmp_path / 'collapsed_scale_rank0.json').read_text())
@@ -275,7 +275,7 @@ def test_the_first_tensor_that_is_not_finite_is_named(state, name):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize('kind', ['SGD', 'AdamW', 'SoCoLARS'])
-def test_a_step_on_the_gpu_judges_without_waiting(kind):
+def test_a_step_on_the_gpu_checks_without_waiting(kind):
     parameters = [nn.Parameter(torch.randn(8, 8).cuda()) for _ in range(3)]
     optimizer = dict(SGD=torch.optim.SGD, AdamW=torch.optim.AdamW, SoCoLARS=SoCoLARS)[kind](parameters, lr=0.1)
     optim = PrecisionOptimWrapper('fp32', optimizer=optimizer)

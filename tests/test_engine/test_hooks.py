@@ -206,7 +206,9 @@ def test_a_frozen_layer_counts_epochs_from_the_start_of_a_resumed_run(tmp_path):
 
 
 def test_a_method_that_freezes_needs_the_wrapper_that_can_drop_gradients(tmp_path):
-    with pytest.raises(ValueError, match='only PrecisionOptimWrapper can freeze what Headed freezes, got OptimWrapper'):
+    with pytest.raises(
+        ValueError, match='Headed freezes parameters, which only PrecisionOptimWrapper supports, got OptimWrapper'
+    ):
         run_frozen(tmp_path, wrapper='OptimWrapper')
 
 

@@ -73,7 +73,7 @@ def test_parameters_named_by_lr_mult_have_groups_of_their_own():
     [
         (
             dict(norm_decay_mult=0.0),
-            'norm_decay_mult is no key of it; it has free and lr_mult .config key optim_wrapper.paramwise_cfg',
+            'norm_decay_mult is not a key of it; it takes free and lr_mult .config key optim_wrapper.paramwise_cfg',
         ),
         (dict(free=['neck.weight_']), "free has 'neck.weight_', but no trainable"),
         (dict(free=['fixed']), "free has 'fixed', but no trainable"),

@@ -95,9 +95,9 @@ class Lines(logging.Handler):
     [
         (None, 'this run saves nothing'),
         (dict(type='DurableCheckpointHook', interval=-1, save_last=False), 'this run saves nothing'),
-        (dict(type='DurableCheckpointHook', interval=-1), 'its last checkpoint alone'),
-        (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot go on'),
-        (CheckpointHook(interval=1), 'a kill while it saves'),
+        (dict(type='DurableCheckpointHook', interval=-1), 'only its last checkpoint'),
+        (dict(type='DurableCheckpointHook', interval=1, save_optimizer=False), '--resume cannot continue'),
+        (CheckpointHook(interval=1), 'if the run is killed while it saves'),
         (DurableCheckpointHook(interval=1), None),
     ],
 )

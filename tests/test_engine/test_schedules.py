@@ -149,6 +149,15 @@ def test_soco_follows_the_authors_schedules(tmp_path):
     np.testing.assert_allclose([teacher.momentum_at(i, 140) for i in momentum['points']], momentum['values'], rtol=1e-8)
 
 
+def test_pixpro_follows_the_formula_of_the_authors_scheduler(tmp_path):
+    """`GradualWarmupScheduler` before a cosine, as contrast/lr_scheduler.py of zdaxie/PixPro has them."""
+    rates = run(tmp_path, 'pixpro_lars_800e', epochs=20, batch=4, model=Calm())
+    warmup = [4.0 / 100 * (99 * i / 10 + 1) for i in range(10)]
+    cosine = [1e-6 + (4.0 - 1e-6) * (1 + np.cos(np.pi * i / 30)) / 2 for i in range(30)]
+    np.testing.assert_allclose([entry[1][0] for entry in rates], warmup + cosine, rtol=1e-10)
+    assert {entry[1][1] for entry in rates} == {1e-5}
+
+
 def test_leopart_follows_the_authors_schedules_in_four_groups(tmp_path):
     official = golden('leopart')
     rates = run(tmp_path, 'adamw_leopart_50e', epochs=70, batch=4)
@@ -232,16 +241,20 @@ def test_a_batch_that_the_learning_rate_is_not_for_is_told_in_pre_training(tmp_p
     for name, options in (('told', {}), ('scaled', {'auto_scale_lr.enable': True})):
         run(tmp_path / name, 'adamw_ibot_200e', epochs=2, **SHORT, **options)
         log = next((tmp_path / name).glob('*/*.log')).read_text()
-        words = 'A step sees 2 images x 1 processes = 2, but the learning rate is for 512'
+        words = 'The batch of a step is 2 images x 1 processes = 2, but the learning rate is for 512'
         assert log.count(words) == (name == 'told')
 
 
 @pytest.mark.parametrize(
     'recipe, peaks',
-    [('soco_lars_800e', [8.0 * 2 / 1024]), ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2)],
+    [
+        ('soco_lars_800e', [8.0 * 2 / 1024]),
+        ('pixpro_lars_800e', [4.0 * 2 / 1024]),
+        ('adamw_leopart_50e', [1e-5 * 2 / 64] * 2 + [1e-4 * 2 / 64] * 2),
+    ],
 )
 def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path, recipe, peaks):
-    short = {'param_scheduler.0.warmup': 1 if 'soco' in recipe else 0}
+    short = {'param_scheduler.0.warmup': 1 if 'lars' in recipe else 0}
     rates = run(tmp_path, recipe, epochs=2, **short, **{'auto_scale_lr.enable': True})
     found = [max(entry[1 + group][0] for entry in rates) for group in range(len(peaks))]
     assert found == pytest.approx(peaks, rel=1e-12)

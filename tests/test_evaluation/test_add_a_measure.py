@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mmdecouple.ablation import read_table
 from mmdecouple.ablation.figure import write_figures
-from mmdecouple.ablation.render import markdown
+from mmdecouple.ablation.table_text import markdown
 from mmdecouple.evaluation import ContextShift, CouplingMetric, measure_model
 from mmdecouple.evaluation.measures.catalog import find_spec, markdown_table, measure_types, metric_specs
 from mmdecouple.evaluation.probes.suites import probe_config
@@ -149,7 +149,9 @@ def test_what_a_probe_data_set_says_of_itself_is_plain_values():
 
 def test_a_metric_without_a_spec_and_two_of_one_name_are_refused(monkeypatch):
     monkeypatch.setattr(ContextShift, 'metrics', ContextShift.metrics[1:])
-    with pytest.raises(ValueError, match="ContextShift: it gives a metric 'context_shift' that it does not describe"):
+    with pytest.raises(
+        ValueError, match="ContextShift: it returns the metric 'context_shift', which has no MetricSpec"
+    ):
         measure_model(PixelModel(), toy_probes(measures=[dict(type='ContextShift')]))
     monkeypatch.setattr(ContextShift, 'metrics', (replace(find_spec('oknn_gap'), key='context_shift'),))
     with pytest.raises(ValueError, match="Measures OKNN and ContextShift both have a metric 'gap'"):

@@ -152,7 +152,9 @@ def test_objects_are_those_whose_sides_are_at_least_a_cell(measure):
 def test_another_image_is_the_other_one_of_two_and_a_single_image_has_none():
     draws, _ = drawn(ToyObjects(num_images=2), type='ContextShift')
     assert {(draw['image'], draw['background']) for draw in draws} == {(0, 1), (1, 0)}
-    with pytest.raises(ValueError, match='toy0 holds a single image; swapping backgrounds needs two'):
+    with pytest.raises(
+        ValueError, match='toy0 holds a single image; add more images, as swapping backgrounds requires two'
+    ):
         drawn(ToyObjects(num_images=1), type='ContextShift')
 
 

@@ -143,7 +143,7 @@ def test_a_fingerprint_sees_settings_without_weights(tmp_path):
 @pytest.mark.parametrize(
     'layer, line',
     [
-        ('0', '-dino: there is no layer 0; the backbone has 1, 2, 3 (tools: --layer).'),
+        ('0', '-dino: the backbone has no layer 0; it has 1, 2, 3 (tools: --layer).'),
         (4, 'no layer 4'),
         ('layer3', 'no layer layer3'),
     ],
@@ -157,8 +157,8 @@ def test_an_unknown_block_is_one_line_that_lists_them(vit, layer, line):
 @pytest.mark.parametrize(
     'word, line',
     [
-        (None, 'cnn-untrained: there is no layer 9; the backbone has layer1, layer2, layer3, layer4 (tools: --layer).'),
-        ('timm:test_resnet', 'there is no layer 9; the backbone has act1, layer1, layer2, layer3, layer4 (tools'),
+        (None, 'cnn-untrained: the backbone has no layer 9; it has layer1, layer2, layer3, layer4 (tools: --layer).'),
+        ('timm:test_resnet', 'the backbone has no layer 9; it has act1, layer1, layer2, layer3, layer4 (tools'),
         ('timm:test_vit', 'the backbone has 1, 2, 3, 4, 5, 6 (tools'),
     ],
 )

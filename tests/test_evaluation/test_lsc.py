@@ -129,8 +129,8 @@ def test_images_that_do_not_fit_are_one_clear_line_or_left_out():
     model = SmallViT()
     for size, options, message in (
         ((3, 32, 56), {}, '32 x 56 pixels is smaller than a window of 5 x 5 cells'),
-        ((3, 60, 56), {}, '60 x 56 pixels has no whole number of cells of 8 pixels'),
-        ((3, 56, 60), {}, '56 x 60 pixels has no whole number of cells of 8 pixels'),
+        ((3, 60, 56), {}, '60 x 56 pixels does not divide into cells of 8 pixels'),
+        ((3, 56, 60), {}, '56 x 60 pixels does not divide into cells of 8 pixels'),
         ((3, 80, 80), dict(cell=16), 'a map of 10 x 10 for an image of 5 x 5 cells'),
         ((3, 56, 56), dict(window=4), 'window must be an odd number'),
         ((3, 56, 56), dict(precision='int8'), 'precision must be one of fp32, bf16'),

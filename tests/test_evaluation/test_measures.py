@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from mmdecouple.evaluation import OKNN, BackgroundLeak, InterCouplingRatio, measure_model
 from mmdecouple.evaluation.measures.canvas import MEAN_COLOR
-from mmdecouple.evaluation.sources import ObjectSource, Sources
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.models import DenseViT
 from mmdecouple.networks.foreign import ForeignNetwork
 

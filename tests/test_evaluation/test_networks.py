@@ -226,7 +226,7 @@ def test_an_opened_network_learns_nothing_and_its_loud_initialization_is_not_sho
     [
         ("model['type'] = 'NoSuchMethod'", '(KeyError: NoSuchMethod is not in the mmdecouple::model registry)'),
         ("model['bend'] = 1", "unexpected keyword argument 'bend'"),
-        ('del model', 'tiny-untrained: its config names no model; a network to look at needs the config key model'),
+        ('del model', 'tiny-untrained: its config has no model; set the config key model'),
     ],
 )
 def test_a_config_that_builds_no_network_is_one_clear_line(change, line, tmp_path):
@@ -243,7 +243,7 @@ def test_a_backbone_that_does_not_say_its_stride_has_that_of_the_config(tmp_path
     (tmp_path / 'tiny.py').write_text(config)
     assert open_network(str(tmp_path / 'tiny.py')).cell == 16
     (tmp_path / 'tiny.py').write_text(config.replace('dense_stride=16', 'dense_stride=None'))
-    with pytest.raises(UserError, match='the backbone does not say its stride; set the config key model.dense_stride'):
+    with pytest.raises(UserError, match='the stride of the backbone is unknown; set the config key model.dense_stride'):
         open_network(str(tmp_path / 'tiny.py'))
 
 
@@ -295,10 +295,10 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
         (f'{NAME}={path["long"]}', '1 unknown (blocks.2.mlp.fc2.bias)'),
         (f'{NAME}={path["small"]}', 'has patches of 8 pixels, but those of timm:vit_doll_patch14_reg4 have 14'),
         (f'{NAME}={path["wide"]}', '1 of another shape (norm.weight)'),
-        (f'{NAME}={tmp_path / "none.pth"}', 'There is no weight file'),
+        (f'{NAME}={tmp_path / "none.pth"}', "none.pth' does not exist"),
         (f'timm:test_resnet={path["headless"]}', 'does not fit timm:test_resnet'),
         (path['odd'], "model.type='NoSuchMethod' is not among the types that it may build"),
-        (path['headless'], f'say CONFIG.py={path["headless"]}'),
+        (path['headless'], f'use CONFIG.py={path["headless"]}'),
         (f'{tmp_path / "tiny.py"}={path["headless"]}', 'does not fit the model'),
         (str(tmp_path / 'empty'), 'no readable checkpoint'),
         ('nothing.py', 'config nothing.py does not exist'),
@@ -307,7 +307,9 @@ def test_words_and_weights_that_do_not_fit_are_one_clear_line(doll, tmp_path):
             open_network(word)
         assert line in str(caught.value) and '\n' not in str(caught.value), caught.value
     for size in ((32, 28), (28, 32)):
-        with pytest.raises(ValueError, match=f'{size[0]} x {size[1]} pixels does not divide into cells of 14 pixels'):
+        with pytest.raises(
+            ValueError, match=f'{size[0]} x {size[1]} pixels does not divide into the cells of 14 pixels'
+        ):
             open_network(NAME).model.dense_features(torch.zeros(1, 3, *size))
     with pytest.raises(ValueError, match="must be 'teacher' or 'student'"):
         open_network(NAME, measured='layer3')

@@ -53,7 +53,7 @@ def test_draws_depend_on_the_seed_and_not_on_the_other_measures():
 def test_a_manifest_that_does_not_fit_is_one_clear_line(tmp_path):
     path = tmp_path / 'manifest.json'
     toy_probes(manifest=path)
-    with pytest.raises(ValueError, match='was drawn with size 56, but 112 is asked for'):
+    with pytest.raises(ValueError, match='was drawn with size 56, but 112 is requested'):
         toy_probes(manifest=path, size=112)
     manifest = json.loads(path.read_text())
     manifest['measures'][0]['draws'][3]['image'] = 987654

@@ -158,7 +158,7 @@ def test_tokens_go_to_their_nearest_center_and_the_centers_are_their_means(libra
 
 
 def test_too_few_tokens_and_a_missing_library_are_one_clear_line(monkeypatch):
-    with pytest.raises(ValueError, match='9 clusters need as many tokens, got 4'):
+    with pytest.raises(ValueError, match='9 clusters require as many tokens, got 4'):
         clusters_of(np.zeros((4, 2)), 9)
     with pytest.raises(ValueError, match="library must be one of auto, faiss, sklearn, got 'scipy'"):
         choose_library('scipy')

@@ -9,8 +9,8 @@ from PIL import Image
 
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
-from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15
-from mmdecouple.utils.errors import LONGEST, UserError
+from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15
+from mmdecouple.utils.errors import MAX_LENGTH, UserError
 from tests.conftest import ROOT
 
 
@@ -106,7 +106,7 @@ def test_a_list_of_classes_that_cannot_be_used_is_refused(tmp_path, content):
     (folder / 'classes.json').write_bytes(content)
     with pytest.raises(UserError, match='classes.json') as error:
         open_source(f'scenes:{tmp_path}', 'val')
-    assert '\n' not in str(error.value) and len(str(error.value)) < LONGEST
+    assert '\n' not in str(error.value) and len(str(error.value)) < MAX_LENGTH
 
 
 def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_on(tmp_path):
@@ -173,7 +173,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     refused('list', f'voc:{voc}')
     for kind, part in dict(
         word="got 'ade:x'",
-        path='has not the expected layout',
+        path='does not have the expected layout',
         split="'train' or 'val'",
         value='holds the value 40',
         size='8 x 5 pixels, its image 8 x 6',

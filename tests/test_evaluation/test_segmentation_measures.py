@@ -89,7 +89,7 @@ def test_features_that_are_the_class_give_100_percent_by_clusters_named_after_th
     report = measure_segmentation(OneHotModel(CELL), *splits(), [measure])
     for name in ('overcluster_6_majority_miou', 'overcluster_4_hungarian_miou'):
         assert report['metrics'][name]['seeds'] == [1, 1]
-    assert 'overcluster_6_majority: only 4 of 6 clusters have tokens.' in report['notes']
+    assert 'overcluster_6_majority: only 4 of 6 clusters contain tokens.' in report['notes']
     assert any('fewer than pca_dim = 50' in note for note in report['notes'])
 
 

@@ -185,7 +185,7 @@ class SlowMeasure(SegmentationMeasure):
 
     def run(self, model, train, val, runtime):
         self.clock[0] += self.seconds
-        return SegmentationResult(values={self.name: [0.5]})
+        return SegmentationResult()
 
 
 def test_seconds_are_those_of_each_measure(monkeypatch):
@@ -205,8 +205,8 @@ def test_a_loss_that_is_not_finite_names_the_epoch_and_the_rate():
 def test_components_are_remarked_only_where_there_are_fewer_than_asked_for():
     for dims, remarks in ((CLASSES, 0), (CLASSES + 1, 1)):
         report = measure_segmentation(OneHotModel(CELL), *splits(), [OverClustering((CLASSES,), 1, pca_dim=dims)])
-        assert sum('all components kept' in note for note in report['notes']) == remarks
-        assert not any('clusters have tokens' in note for note in report['notes'])
+        assert sum('all components are used' in note for note in report['notes']) == remarks
+        assert not any('clusters contain tokens' in note for note in report['notes'])
 
 
 def test_splits_of_other_classes_and_features_that_are_not_finite_are_one_clear_line():

@@ -55,7 +55,7 @@ RCC = 'RegionCollaborativeCutout'
         ),
         (
             dict(type='Blockwise', ratio=0.4),
-            'Blockwise: ratio is no setting of it; it has cut_ratio (config key model.decoupling.mask.ratio).',
+            'Blockwise: ratio is not an argument of it; it takes cut_ratio (config key model.decoupling.mask.ratio).',
         ),
         (
             dict(type='Cutout', cut_ratio=float('nan')),

@@ -1,4 +1,4 @@
-"""What the tests of assembled losses share: a step in float64 (fixture `in_float64`), and losses as loops.
+"""What the tests of assembled losses share: a step in float64, and losses as loops.
 
 The networks themselves are taken as they are: the golden runs compare them with the authors'.
 """
@@ -13,6 +13,12 @@ from .conftest import BRANCH, build
 
 LAMBDA = 0.4
 D_FORM = {**BRANCH, 'loss_weight': LAMBDA, 'ratio': 0.5, 'mask': {**BRANCH['mask'], 'grid': 2}}
+
+
+@pytest.fixture(autouse=True)
+def in_float64(monkeypatch):
+    """What our code asks for in float32 is double precision here."""
+    monkeypatch.setattr(Tensor, 'float', Tensor.double)
 
 
 def step(config: dict, data: dict) -> tuple:

@@ -69,9 +69,3 @@ def forwarded(model, step):
 @pytest.fixture
 def data() -> dict:
     return batch()
-
-
-@pytest.fixture
-def in_float64(monkeypatch) -> None:
-    """What our code asks for in float32 is double precision."""
-    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)

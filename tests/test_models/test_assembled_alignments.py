@@ -10,12 +10,16 @@ from torch import Tensor
 
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_plrc, test_soco
-from .assembled import D_FORM, cross_entropy, nce, step
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco
+from .assembled import (
+    D_FORM,
+    cross_entropy,
+    in_float64,  # noqa: F401
+    nce,
+    step,
+)
 from .conftest import batch, densecl
 from .golden_models import ibot
-
-pytestmark = pytest.mark.usefixtures('in_float64')
 
 
 def smooth_l1(model, student: Tensor, target: Tensor) -> Tensor:
@@ -39,6 +43,12 @@ CASES = dict(
     soco=(
         test_soco.soco(),
         test_soco.data(),
+        lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
+        False,
+    ),
+    pixpro=(
+        test_pixpro.pixpro(),
+        test_pixpro.data(),
         lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
         False,
     ),

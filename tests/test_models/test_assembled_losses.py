@@ -6,11 +6,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import test_maskalign
-from .assembled import D_FORM, LAMBDA, check, cross_entropy, decoupled_terms, nce, step, uncut_cells
+from .assembled import (
+    D_FORM,
+    LAMBDA,
+    check,
+    cross_entropy,
+    decoupled_terms,
+    in_float64,  # noqa: F401
+    nce,
+    step,
+    uncut_cells,
+)
 from .conftest import NECK, RESNET, batch, densecl
 from .golden_models import ibot
-
-pytestmark = pytest.mark.usefixtures('in_float64')
 
 
 @pytest.mark.parametrize('branch', [None, D_FORM])

@@ -5,15 +5,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdecouple.decoupling.regions import uncut_share
+from mmdecouple.decoupling.regions import uncut_fraction
 from mmdecouple.models.point_grid import PointPairs
 
 from . import test_leopart, test_plrc, test_soco, test_soco_fpn
-from .assembled import D_FORM, check, cross_entropy, decoupled_terms, nce, step, uncut_cells
+from .assembled import (
+    D_FORM,
+    check,
+    cross_entropy,
+    decoupled_terms,
+    in_float64,  # noqa: F401
+    nce,
+    step,
+    uncut_cells,
+)
 from .conftest import BRANCH
 from .test_point_losses import contrast_by_hand, distillation_by_hand
-
-pytestmark = pytest.mark.usefixtures('in_float64')
 
 
 def matched(prediction: Tensor, projection: Tensor, ids: Tensor, other: Tensor) -> Tensor:
@@ -63,7 +70,7 @@ def test_the_terms_of_soco_are_those_of_loops(options):
         else predicted(
             torch.cat([views[0], made.images]),
             torch.cat([boxes[0], boxes[0][made.rows]]),
-            uncut_share(made.cut_mask, boxes[0][made.rows], 7),
+            uncut_fraction(made.cut_mask, boxes[0][made.rows], 7),
         )
     )
     student = [first[:8], predicted(views[1], boxes[1])]
@@ -76,7 +83,7 @@ def test_the_terms_of_soco_are_those_of_loops(options):
     if made is not None:
         values, kept = [], 0
         for d, row in enumerate(made.rows.tolist()):
-            left = uncut_share(made.cut_mask[d : d + 1], boxes[0][row : row + 1], 7).mean((2, 3))[0]
+            left = uncut_fraction(made.cut_mask[d : d + 1], boxes[0][row : row + 1], 7).mean((2, 3))[0]
             own = ids[0][row].tolist()
             counted = [k for k in range(4) if own[k] not in own[:k] and left[k] > 1e-3]
             terms = [-4 * F.cosine_similarity(first[8 + d, k], teacher[0][row, k], dim=0) for k in counted]

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from mmdecouple.models import IBOT, PLRC, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, SoCo, SoCoFPN
+from mmdecouple.models import IBOT, PLRC, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, PixPro, SoCo, SoCoFPN
 
 FREE = {'__init__', '__doc__', '__module__'}
 
@@ -35,7 +35,17 @@ def overridden(kind: type) -> set[str]:
 
 @pytest.mark.parametrize(
     'kind, most',
-    [(DenseCL, 4), (MoCoV2, 4), (SoCo, 8), (SoCoFPN, 8), (PLRC, 7), (Leopart, 8), (MaskAlign, 8), (IBOT, 9)],
+    [
+        (DenseCL, 4),
+        (MoCoV2, 4),
+        (SoCo, 8),
+        (PixPro, 7),
+        (PLRC, 7),
+        (SoCoFPN, 8),
+        (Leopart, 8),
+        (MaskAlign, 8),
+        (IBOT, 9),
+    ],
 )
 def test_a_method_overrides_little_of_the_base_class(kind, most):
     assert 'base_loss' in overridden(kind) and len(overridden(kind)) <= most, sorted(overridden(kind))

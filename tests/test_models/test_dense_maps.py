@@ -104,9 +104,9 @@ def test_masked_patches_are_seen_through_the_token_alone():
         (
             resnet,
             dict(layer='layer5'),
-            'there is no layer layer5; the backbone has layer1, layer2, layer3, layer4 (tools',
+            'the backbone has no layer layer5; it has layer1, layer2, layer3, layer4 (tools',
         ),
-        (nn.Identity, dict(layer='1'), 'no layer 1; the backbone has none that can be named (tools: --layer).'),
+        (nn.Identity, dict(layer='1'), 'no layer 1; it has none that can be named (tools: --layer).'),
         (
             vit,
             dict(mask=torch.ones(2, 3, 5, dtype=torch.bool)),
@@ -143,7 +143,7 @@ def test_one_value_that_is_not_finite_is_refused(value):
     features = torch.ones(2, 3, 4, 4, dtype=torch.half)
     assert finite_map(features).dtype == torch.float32
     features[1, 2, 3, 3] = value
-    with pytest.raises(ValueError, match='the network gives features that are not finite'):
+    with pytest.raises(ValueError, match='the features of the network are not finite'):
         finite_map(features)
 
 

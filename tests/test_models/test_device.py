@@ -11,7 +11,7 @@ import torch
 
 from mmdecouple.engine import SoCoLARS
 
-from . import test_leopart, test_maskalign, test_plrc, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
@@ -43,6 +43,7 @@ def multi_crop() -> dict:
         (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
         (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
         (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
+        (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=BRANCH), test_plrc.data()),
     ],
     ids=[
@@ -56,6 +57,7 @@ def multi_crop() -> dict:
         'MaskAlign-D',
         'SoCo-D',
         'Leopart-D',
+        'PixPro-D',
         'PLRC-D',
     ],
 )

@@ -10,6 +10,7 @@ from torch import nn
 from mmdecouple.models import Step
 from mmdecouple.models.algorithms.ibot import MIMMasks
 
+from . import test_pixpro
 from .golden import formula
 from .golden_models import HEAD, VIT, load, own_vit_name, released_views
 from .golden_runs import GoldenRun
@@ -177,6 +178,44 @@ def test_ten_steps_of_soco_equal_the_authors(tmp_path):
             'param_scheduler.0.warmup': schedule['warmup'],
         },
         own_soco_name,
+        batch,
+    )
+    run.check(run.train(tmp_path), {'loss': 'loss', '12': 'loss_12', '21': 'loss_21'})
+
+
+@pytest.mark.parametrize('form, name', [('pixpro', 'run_pixpro'), ('pixpro-instance', 'run_pixpro_instance')])
+def test_ten_steps_of_pixpro_equal_the_authors(tmp_path, form, name):
+    golden = load(name)
+    sizes, schedule = golden['sizes'], golden['schedule']
+    geometry = test_pixpro.geometry_of(golden['windows']).double()
+
+    def batch(step: int) -> dict:
+        views = [formula.image(f'view {v} step {step}', sizes['batch'], sizes['image']) for v in range(2)]
+        samples = [SimpleNamespace(geometry=windows) for windows in geometry.roll(step, 1).unbind(1)]
+        return dict(inputs=views, data_samples=samples)
+
+    norm, instance = dict(norm_cfg=dict(type='BN')), form == 'pixpro-instance'
+    mlp = dict(norm, out_channels=sizes['out'])
+    run = GoldenRun(
+        golden,
+        f'pixpro/{form}_r50_8xb128-800e_coco.py',
+        {
+            'model.backbone': dict(norm, depth=18, stem_channels=8, base_channels=8),
+            'model.neck': dict(mlp, in_channels=64, hidden_channels=sizes['projector_hidden'], instance=instance),
+            'model.predictor.channels': sizes['out'],
+            'param_scheduler.0.warmup': schedule['warmup'],
+        }
+        | (
+            {
+                'model.instance_predictor': dict(
+                    mlp, in_channels=sizes['out'], hidden_channels=sizes['predictor_hidden']
+                ),
+                'model.instance_weight': golden['instance weight'],
+            }
+            if instance
+            else {}
+        ),
+        test_pixpro.own_name,
         batch,
     )
     run.check(run.train(tmp_path), {'loss': 'loss', '12': 'loss_12', '21': 'loss_21'})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from . import test_leopart, test_maskalign, test_plrc, test_soco, test_soco_fpn
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco, test_soco_fpn
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
 from .golden_models import ibot
 
@@ -26,9 +26,21 @@ def total(losses: dict) -> torch.Tensor:
         (test_soco.soco(decoupling=GRID), test_soco.data()),
         (test_soco.soco_fpn(), test_soco_fpn.fpn_data()),
         (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
+        (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=GRID), test_plrc.data()),
     ],
-    ids=['MoCo v2', 'DenseCL-D', 'iBOT-D', 'iBOT-D to all', 'MaskAlign-D', 'SoCo-D', 'SoCo FPN', 'Leopart-D', 'PLRC-D'],
+    ids=[
+        'MoCo v2',
+        'DenseCL-D',
+        'iBOT-D',
+        'iBOT-D to all',
+        'MaskAlign-D',
+        'SoCo-D',
+        'SoCo FPN',
+        'Leopart-D',
+        'PixPro-D',
+        'PLRC-D',
+    ],
 )
 def test_a_teacher_runs_without_a_graph_even_if_its_parameters_ask_for_gradients(config, data):
     model, outputs = build(config).train(), []

@@ -9,6 +9,7 @@ from mmdecouple.models import Samples, Step
 from mmdecouple.models.point_grid import PointPairs
 from mmdecouple.weights.formats.resnet_names import find_networks
 
+from .assembled import in_float64  # noqa: F401
 from .conftest import build, forwarded
 from .golden import formula
 from .golden_models import load
@@ -54,7 +55,6 @@ def golden_model():
     return model.double().eval()
 
 
-@pytest.mark.usefixtures('in_float64')
 def test_image_and_affinity_terms_and_the_center_equal_the_official_ones():
     sizes, model = GOLDEN['sizes'], golden_model()
     views = [formula.image(f'view {view}', sizes['batch'], sizes['image']).double() for view in range(3)]

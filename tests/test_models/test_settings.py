@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_plrc, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -144,6 +144,27 @@ CASES = [
     ),
     (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
     (test_soco.soco_fpn(), {**ALGORITHM, 'predictor': BLOCK}),
+    (
+        test_pixpro.with_instance(test_pixpro.pixpro()),
+        dict(
+            {**ALGORITHM, 'predictor': BLOCK},
+            distance_threshold=real(above=0),
+            instance_predictor=('mlp', 3),
+            instance_weight=real(above=0),
+        ),
+    ),
+    (
+        dict(type='PixelHeads', in_channels=1, norm_cfg=dict(type='BN')),
+        dict(in_channels=whole(1), hidden_channels=whole(1), out_channels=whole(1), instance=FLAG, norm_cfg=('BN', {})),
+    ),
+    (
+        dict(type='PixelMLP', in_channels=1, norm_cfg=dict(type='BN')),
+        dict(in_channels=whole(1), hidden_channels=whole(1), out_channels=whole(1), norm_cfg=('BN', {})),
+    ),
+    (
+        dict(type='PixelPropagationModule', norm_cfg=dict(type='BN')),
+        dict(channels=whole(1), gamma=real(above=0), layers=whole(0, 2), norm_cfg=('BN', {})),
+    ),
     (
         BRANCH,
         dict(
@@ -317,6 +338,8 @@ CASES = [
     ),
     (dict(type='CouplingHook'), dict(interval=whole(1), probe=('coco', 3), batch_size=whole(1), num_workers=whole(0))),
     (dict(type='RemarksHook'), dict(max_share=real(0, 1))),
+    (dict(type='RankMeterHook'), dict(interval=whole(1), images=whole(2))),
+    (dict(type='WatchdogHook'), dict(timeout=maybe(real(above=0)), peer_timeout=maybe(real(above=0)))),
 ]
 REGISTRIES = MODELS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 
@@ -437,6 +460,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
         (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+        (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
         (test_plrc.plrc(neck=NECK), 'neck', 'a PointHead, got DenseCLNeck'),
     ],

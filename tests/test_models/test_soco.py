@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
 from mmdecouple.decoupling import Regions
-from mmdecouple.decoupling.regions import uncut_share
+from mmdecouple.decoupling.regions import uncut_fraction
 from mmdecouple.engine.lars import SoCoLARS
 from mmdecouple.models import Samples, Step
 from mmdecouple.models.algorithms.soco import pair_loss
@@ -207,11 +207,11 @@ def test_same_ids_correspond_crosswise_whatever_their_place():
     assert losses['loss_21'].item() == pytest.approx(-2 * sum(similarity).item() / 5, rel=1e-5)
 
 
-def test_uncut_share_of_a_region_is_what_its_cells_say():
+def test_uncut_fraction_of_a_region_is_what_its_cells_say():
     cut = torch.zeros(1, 8, 8, dtype=torch.bool)
     cut[0, :, :4] = True
     boxes = torch.tensor([[[0.0, 0, 0.5, 1], [0.5, 0, 1, 1], [0.25, 0.25, 0.75, 0.75]]])
-    share = uncut_share(cut, boxes, 4).mean((2, 3))[0]
+    share = uncut_fraction(cut, boxes, 4).mean((2, 3))[0]
     assert share[0] < 0.15 and share[1] > 0.85 and share[2].item() == pytest.approx(0.5, abs=0.01)
 
 
@@ -221,7 +221,7 @@ def test_decoupling_loss_equals_eq_17_by_hand():
     decoupled, dense, teacher, total = step.decoupled, step.dense, step.teacher, []
     assert (decoupled.rows < 8).all() and len(decoupled.rows) == 4
     for d, row in enumerate(decoupled.rows.tolist()):
-        left = uncut_share(decoupled.cut_mask[d : d + 1], step.regions[0].boxes[row : row + 1], 7).mean((2, 3))[0]
+        left = uncut_fraction(decoupled.cut_mask[d : d + 1], step.regions[0].boxes[row : row + 1], 7).mean((2, 3))[0]
         counted = [k for k in (0, 1, 3) if left[k] > 1e-3]
         terms = [-4 * F.cosine_similarity(dense[d, k], teacher['dense'][row, k], dim=0) for k in counted]
         total.append(sum(terms) / max(len(terms), 1))
@@ -235,7 +235,7 @@ def test_a_student_pools_a_proposal_over_what_the_mask_leaves():
     cut = torch.zeros(1, 4, 4, dtype=torch.bool)
     whole = model.encode(model.backbone, model.neck, view, boxes)
     for left, same in ((cut.clone(), True), (cut.index_fill_(2, torch.tensor([0, 1]), True), False)):
-        pooled = model.encode(model.backbone, model.neck, view, boxes, uncut_share(left, boxes, model.region_bins))
+        pooled = model.encode(model.backbone, model.neck, view, boxes, uncut_fraction(left, boxes, model.region_bins))
         assert torch.allclose(pooled, whole, atol=1e-4) == same
 
 

@@ -69,8 +69,9 @@ def test_every_tensor_of_a_vit_has_one_shape(format):
 def test_a_tensor_with_other_axes_is_refused_with_those_that_it_needs(name, shape, needed):
     text = refusal(read_vit, {**vit().state_dict(), name: torch.zeros(shape)}, where='The file')
     assert (
-        text == f'The file (format mmdecouple): {name} has the shape {shape}, but needs {needed}; it is another '
-        'architecture, or damaged.'
+        text
+        == f'The file (format mmdecouple): {name} has the shape {shape} instead of {needed}; the file holds another '
+        'architecture, or is damaged.'
     )
 
 
@@ -79,7 +80,9 @@ def test_queries_keys_and_values_are_of_one_shape_also_where_their_sum_fits():
     query, key = (f'encoder.layer.1.attention.attention.{kind}.weight' for kind in ('query', 'key'))
     changed = {**state, query: torch.zeros(C + 1, C), key: torch.zeros(C - 1, C)}
     text = refusal(read_vit, changed, where='The file')
-    assert f'{key} has the shape ({C - 1}, {C}), but needs ({C + 1}, {C}) as {query} has; it is another' in text
+    assert (
+        f'{key} has the shape ({C - 1}, {C}) instead of ({C + 1}, {C}) as {query} has; the file holds another' in text
+    )
 
 
 @pytest.mark.parametrize('token', [(C,), (1, C), (1, 1, C)])
@@ -109,7 +112,8 @@ def test_every_tensor_of_a_resnet_has_one_shape(key, shape):
         for other in (side - 1, side + 1):
             changed = torch.empty(*shape[:axis], other, *shape[axis + 1 :], device='meta')
             text = refusal(read_resnet, {**state, key: changed}, where='The file')
-            assert text == f'The file: the ResNet-18 under backbone.* has another shape of {key}.'
+            refused = f'The file: the ResNet-18 under backbone.* has another shape of {key}'
+            assert text == f'{refused}; use weights of a plain ResNet.'
 
 
 @pytest.mark.parametrize('depth', [18, 34, 50, 101, 152])
@@ -125,7 +129,7 @@ def test_a_resnet_of_no_known_depth_is_refused_with_what_was_counted():
     state = resnet(34)
     for block in (4, 5):
         state = {key: value for key, value in state.items() if not key.startswith(f'layer3.{block}.')}
-    assert 'under backbone.*: its third stage has 4 blocks.' in refusal(read_resnet, state)
+    assert 'under backbone.*: its third stage has 4 blocks; use' in refusal(read_resnet, state)
 
 
 @pytest.mark.parametrize('count, more', [(1, ''), (6, ''), (7, ' and 1 more'), (9, ' and 3 more')])
@@ -134,15 +138,15 @@ def test_the_first_six_tensors_that_are_missing_or_odd_are_named_and_the_others_
         # Counters are not missed.
         lost = [key for key in state if 'tracked' not in key][15 : 15 + count]
         rest = {key: value for key, value in state.items() if key not in lost}
-        names = re.search(r' lacks (.*?)( of a backbone of 2 blocks)?\.$', refusal(read, rest))[1]
+        names = re.search(r' lacks (.*?)( of a backbone of 2 blocks)?; use .*\.$', refusal(read, rest))[1]
         listed = names.removesuffix(more).split(', ')
         assert len(listed) == min(count, 6) and set(listed) <= set(lost) and names.endswith(more)
     odd = [f'layers.1.ls{index}' for index in range(count)]
     text = refusal(read_vit, {**vit().state_dict(), **dict.fromkeys(odd, torch.ones(1))})
-    assert f' holds {", ".join(odd[:6])}{more}, for which our ViT has no place' in text
+    assert f' holds {", ".join(odd[:6])}{more}, which DenseViT does not have' in text
     odd = [f'layer1.0.ls{index}' for index in range(count)]
     text = refusal(read_resnet, {**resnet(), **dict.fromkeys(odd, torch.ones(1))})
-    assert text.endswith(f'has no place for {", ".join(odd[:6])}{more}.')
+    assert text.endswith(f'has the unknown tensors {", ".join(odd[:6])}{more}; use weights of a plain ResNet.')
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_the_config_of_a_checkpoint_without_a_record_still_tells_the_batch(finis
     'change, said',
     [
         (lambda checkpoint: checkpoint.pop('optimizer'), 'it has no optimizer'),
-        (lambda checkpoint: checkpoint.update(meta=None), 'its meta is no dict'),
+        (lambda checkpoint: checkpoint.update(meta=None), 'its meta is not a dict'),
         (lambda checkpoint: checkpoint['meta'].update(iter='8'), "its meta.iter is '8'"),
     ],
 )
@@ -220,8 +220,8 @@ def test_a_refusal_of_the_weights_leaves_no_config_behind(finished):
         ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=0, _delete_=True)}, 'train_cfg.max_iters must be'),
         ({'train_cfg': dict(_delete_=True, val_interval=1)}, 'neither max_epochs nor max_iters'),
         ({'train_dataloader.dataset.count': 1}, '1 images in 1 process.* train_dataloader.batch_size=2'),
-        ({'train_dataloader.dataset.count': 0}, 'holds no'),
-        ({'train_dataloader.num_batch_per_epoch': 0}, 'holds no'),
+        ({'train_dataloader.dataset.count': 0}, 'has no samples'),
+        ({'train_dataloader.num_batch_per_epoch': 0}, 'has no samples'),
         (
             {
                 'train_cfg': dict(type='IterBasedTrainLoop', max_iters=3, _delete_=True),

@@ -44,7 +44,7 @@ def test_stamps_of_an_earlier_version_are_understood(tmp_path, name, content, fi
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"identity"'])
 def test_a_damaged_stamp_is_named_in_one_line(tmp_path, text):
     (tmp_path / 'run.json').write_text(text)
-    with pytest.raises(UserError, match=r'run\.json does not say which run .* remove the folder'):
+    with pytest.raises(UserError, match=r'run\.json does not state which run .* remove the folder'):
         Stamp(tmp_path, 'a').claim('')
 
 

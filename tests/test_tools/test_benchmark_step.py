@@ -68,4 +68,4 @@ def test_each_ratio_is_of_the_rows_and_is_printed(measured):
 def test_the_official_step_needs_a_checkout(tmp_path):
     words = [sys.executable, STEP, '--variants', 'ibot', 'official']
     out = run(words, toy_folder=tmp_path, cwd=tmp_path, ok=False)
-    assert out.splitlines()[-1].endswith('the variant official needs --official, a checkout of bytedance/ibot')
+    assert out.splitlines()[-1].endswith('the variant official requires --official, a checkout of bytedance/ibot')

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import MissingFile, UserError
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_a_config_of_any_shape_is_read(name, content, tmp_path):
         (b'import sys\nsys.exit(3)', 'ends the program'),
         (b'raise SystemExit', 'ends the program'),
         (b'a = 1\nb = = 2', 'line 2'),
-        (b'_base_ = "./x.py"', 'does its _base_ lead back to itself'),
-        (b'_base_ = "./round.py"', 'does its _base_ lead back to itself'),
+        (b'_base_ = "./x.py"', 'check whether its _base_ refers back to itself'),
+        (b'_base_ = "./round.py"', 'check whether its _base_ refers back to itself'),
         (b'_base_ = "./broken.py"', 'broken.py) cannot be read: ZeroDivisionError'),
         (b'_base_ = "./absent.py"', 'absent.py'),
         (b'_base_ = 5', 'cannot be read'),
@@ -81,3 +81,11 @@ def test_without_workers_a_loader_has_none_that_persist(base, tmp_path):
     for loader in (config.train_dataloader, config.test_dataloader):
         assert loader.num_workers == 0 and not {'persistent_workers', 'prefetch_factor'} & set(loader)
     assert load_config(str(tmp_path / 'x.py'), options).train_dataloader.persistent_workers
+
+
+def test_a_config_that_is_not_there_is_answered_with_close_names(tmp_path):
+    (tmp_path / 'densecl-control_resnet-demo_scenes.py').write_text('x = 1')
+    with pytest.raises(MissingFile, match=r'densecl-same.* does not exist; close names: densecl-control_resnet-demo'):
+        load_config(str(tmp_path / 'densecl-same_resnet-demo_scenes.py'))
+    with pytest.raises(MissingFile, match=r'x\.py does not exist; give a file, or mmdecouple::folder/file\.py'):
+        load_config(str(tmp_path / 'absent' / 'x.py'))

@@ -94,7 +94,7 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
-    monkeypatch.setattr(tool, 'draw_figures', lambda runs, out: [])
+    monkeypatch.setattr(tool, 'draw_network_figures', lambda networks, reports, out: [])
     tool.main([*arguments[1::-1], '--names', 'theirs', 'ours', *arguments[5:]])
     assert 'theirs: already measured' in (printed := capsys.readouterr().out) and 'ours: already' in printed
     swapped = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
@@ -145,11 +145,11 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (
             ('timm:test_vit2', '--size', '72'),
             '72 pixels do not divide into the cells of test_vit2-untrained, which are 16 '
-            'pixels; take another --size, such as 64',
+            'pixels wide; choose another --size, such as 64',
         ),
         (
             ('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
-            'LSC would show crops of 24 pixels to test_vit2',
+            'LSC would show images of 24 pixels to test_vit2',
         ),
         (('timm:test_vit2', '--size', '8'), 'do not divide'),
         (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
@@ -157,7 +157,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
         (
             ('timm:test_vit2', '--layer', '9'),
-            'test_vit2-untrained: there is no layer 9; the backbone has 1, 2, 3, 4, 5, 6',
+            'test_vit2-untrained: the backbone has no layer 9; it has 1, 2, 3, 4, 5, 6',
         ),
         (('timm:test_vit2', '--measures', 'CKA'), '--measures: CKA is not among OKNN'),
         (
@@ -167,8 +167,8 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
         (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
         (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
         (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
-        (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is no folder'),
-        (('no/where.pth',), 'no/where.pth: there is no such file or folder; a network is CHECKPOINT.pth'),
+        (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is not a folder'),
+        (('no/where.pth',), 'no/where.pth: no such file or folder; a network is CHECKPOINT.pth'),
     ],
 )
 def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):
@@ -185,7 +185,7 @@ def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(tool, tmp_pa
 
 def test_words_that_cannot_be_measured_on_are_one_clear_line():
     config = Config(dict(model={}))
-    with pytest.raises(ValueError, match='names no ProbeDataset'):
+    with pytest.raises(ValueError, match='has no ProbeDataset'):
         probe_config(None, config)
     with pytest.raises(ValueError, match='None of the networks has a config'):
         probe_config(None, {})

@@ -13,7 +13,7 @@ from mmdecouple.utils.configs import load_config
 
 from .conftest import CHECKOUT_TOOLS, ROOT
 
-RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-same_resnet-demo_scenes')
+RUNS = ('densecl_resnet-demo_scenes', 'densecl-d_resnet-demo_scenes', 'densecl-control_resnet-demo_scenes')
 
 
 def demo(out: Path, *options: str) -> subprocess.Popen:
@@ -69,7 +69,7 @@ def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> N
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     text = process.communicate(timeout=200)[0]
-    assert process.returncode == 130 and 'The same command goes on from there.' in text, text
+    assert process.returncode == 130 and 'Run the same command to continue.' in text, text
 
     process = demo(tmp_path)
     text = process.communicate(timeout=900)[0]
@@ -85,7 +85,7 @@ def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> N
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/*.pth')}
     process = demo(tmp_path)
     text = process.communicate(timeout=300)[0]
-    assert process.returncode == 0 and 'Already trained, kept: DenseCL, DenseCL-D, Control' in text, text
+    assert process.returncode == 0 and 'Already trained, reused: DenseCL, DenseCL-D, Control' in text, text
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/*.pth')}
 
     process = demo(tmp_path, '--seed', '1')

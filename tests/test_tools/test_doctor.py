@@ -34,7 +34,7 @@ def test_the_trial_takes_two_steps_and_reads_what_it_wrote():
 
 def test_the_trial_fails_where_no_checkpoint_is_written(monkeypatch):
     monkeypatch.setattr(PretrainRunner, 'save_checkpoint', lambda *args, **kwargs: None)
-    with pytest.raises(RuntimeError, match='checkpoints are not there'):
+    with pytest.raises(RuntimeError, match='checkpoints are missing'):
         trial.try_training()
 
 
@@ -49,4 +49,4 @@ def test_every_problem_is_one_line_with_its_remedy(doctor, monkeypatch, capsys):
 def test_what_gives_no_answer_does_not_work(monkeypatch):
     monkeypatch.setattr(abilities, 'LONGEST', 0.5)
     works, note = abilities.examine(abilities.Ability('sleep', 'import time; time.sleep(60)', 'wake up'))
-    assert not works and note == 'no answer within 0.5 seconds'
+    assert not works and note == 'no result within 0.5 seconds'

@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from mmdecouple.runs.launch import choose_device, existing_checkpoint
 from mmdecouple.utils.configs import load_config
-from mmdecouple.utils.errors import LONGEST, UserError, one_line, user_message
+from mmdecouple.utils.errors import MAX_LENGTH, UserError, one_line, user_message
 from mmdecouple.utils.files import check_regular, check_writable, write_bytes
 from mmdecouple.weights.checkpoint import DamagedCheckpoint, read_checkpoint
-from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.weight_files import read_weights
 
 from .conftest import CHECKOUT_TOOLS, run
 
@@ -36,14 +36,16 @@ def test_an_error_wrapped_by_a_framework_keeps_our_message():
         except FileNotFoundError as error:
             raise RuntimeError('class `X` in y.py: ...') from error
 
-    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist.'
+    assert user_message(caught(wrapped)) == 'checkpoint absent.pth does not exist; check the path.'
 
 
 def test_an_error_of_python_inside_our_code_is_a_bug():
     assert user_message(caught(lambda: existing_checkpoint(3))) is None
 
 
-@pytest.mark.parametrize('item, message', [('absent.pth', 'checkpoint absent.pth does not exist.'), (3, None)])
+@pytest.mark.parametrize(
+    'item, message', [('absent.pth', 'checkpoint absent.pth does not exist; check the path.'), (3, None)]
+)
 def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     loader = DataLoader([item], num_workers=1, collate_fn=lambda items: existing_checkpoint(items[0]))
     assert user_message(caught(lambda: list(loader))) == message
@@ -53,9 +55,9 @@ def test_what_a_worker_of_a_loader_raises_is_judged_alike(item, message):
     'arguments, line',
     [
         (['train.py', 'absent.py'], 'config absent.py does not exist'),
-        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was asked for'),
+        (['train.py', '{toy}', '--device', 'cuda'], 'CUDA was requested'),
         (['train.py', '{toy}', '--cfg-options', 'train_cfg=None'], 'it has no train_cfg'),
-        (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is no folder); name another place.'),
+        (['train.py', '{toy}', '--work-dir', '{toy}/run'], 'toy_line.py is not a folder); name another place.'),
         (['test.py', '{toy}', 'absent.pth'], 'checkpoint absent.pth does not exist'),
     ],
     ids=['no config', 'no cuda', 'no training', 'no folder', 'no checkpoint'],
@@ -126,7 +128,7 @@ def ended(tool, capsys):
 def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, words, ended, tmp_path):
     (tmp_path / 'file').write_text('as before')
     code, line = ended(script, *words)
-    assert code == 1 and line.endswith('file is no folder); name another place.')
+    assert code == 1 and line.endswith('file is not a folder); name another place.')
     assert [path.name for path in tmp_path.iterdir()] == ['file'] and (tmp_path / 'file').read_text() == 'as before'
 
 
@@ -134,9 +136,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, 
     'path, reason',
     [
         ('folder', 'it is a folder'),
-        ('file/x', 'file is no folder'),
-        ('file/a/b/x', 'file is no folder'),
-        ('pipe', 'it is no ordinary file'),
+        ('file/x', 'file is not a folder'),
+        ('file/a/b/x', 'file is not a folder'),
+        ('pipe', 'it is not an ordinary file'),
         ('/proc/absent/x', 'No such file or directory'),
         ('x' * 300, 'File name too long'),
     ],
@@ -175,12 +177,12 @@ def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
         ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--workers', '-1'), 'of at least 0, got -1'),
         ('analysis_tools/segment.py', ('a.py', 'none', '--data', 'b', '--batch-size', 'x'), 'of at least 1, got x'),
         ('analysis_tools/masks.py', ('--size', '100000'), '--size: must be a whole number from 1 to 1024, got 100000'),
-        ('analysis_tools/masks.py', ('--figure', '12', '--out', 'x.jpg'), '--out takes the name of a PNG, got x.jpg'),
-        ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save takes a name that ends in .py, .json, .yml'),
-        ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is no KEY=VALUE'),
+        ('analysis_tools/masks.py', ('--figure', '12', '--out', 'x.jpg'), '--out must be a PNG file name, got x.jpg'),
+        ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save requires a file name ending in .py, .json, .yml'),
+        ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is not KEY=VALUE'),
         ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
         ('test.py', ('a.py', 'a.pth', '--cfg-options', 'a=[1,2'), 'the value of a=[1,2 cannot be read; check its'),
-        ('transfer.py', ('a.pth', '--task', 'coco-mask-rcnn-c4', '--cfg-options', '=1'), '=1 is no KEY=VALUE'),
+        ('transfer.py', ('a.pth', '--task', 'coco-mask-rcnn-c4', '--cfg-options', '=1'), '=1 is not KEY=VALUE'),
     ],
 )
 def test_an_option_with_a_value_out_of_range_is_named(script, words, line, ended):
@@ -226,7 +228,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_that_says_what_to_do(conten
 
 def test_a_line_has_no_breaks_and_an_end():
     line = one_line('a\n b\x00' + 'x' * 1000 + ' the remedy')
-    assert line.startswith('a b x') and line.endswith('the remedy') and len(line) <= LONGEST and line.isprintable()
+    assert line.startswith('a b x') and line.endswith('the remedy') and len(line) <= MAX_LENGTH and line.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def accept(_):
 
 
 @pytest.mark.parametrize(
-    'call, kind, told',
+    'call, kind, message',
     [
         (lambda _: None, 'success', ''),
         (refuse, 'refused', 'a file is wrong'),
@@ -53,9 +53,9 @@ def accept(_):
         (lambda _: open('within', 'w').close(), 'success', ''),
     ],
 )
-def test_every_way_to_end_is_told_from_the_others(call, kind, told, tmp_path):
+def test_every_way_to_end_is_told_from_the_others(call, kind, message, tmp_path):
     (_, first), (_, second) = trials.run_trials(call, 'ab', tmp_path / 'work', 0.5, 2)
-    assert first.kind == second.kind == kind and told in first.told
+    assert first.kind == second.kind == kind and message in first.message
 
 
 def test_a_short_campaign_finds_nothing(tmp_path):

@@ -116,14 +116,14 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
             'LSC: an image of 48 x 48 pixels is smaller',
         ),
         ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
-        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'no multiple of the cells of'),
+        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'not a multiple of the cells of'),
         (
             'lsc',
             (CONFIG, '--images', 'scenes', '--layer', 'layer9'),
-            'there is no layer layer9; the backbone has layer1, ',
+            'the backbone has no layer layer9; it has layer1, ',
         ),
-        ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: there is no file or folder nowhere.jpg'),
-        ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points are shares of width and height'),
+        ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: the file or folder nowhere.jpg does not exist'),
+        ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points must be shares of width and height'),
     ],
 )
 def test_a_mistake_ends_in_one_line(name, words, line, tmp_path, capsys):

@@ -14,7 +14,7 @@ import torchvision
 from mmpretrain.models import ResNet
 
 from mmdecouple.engine import load_weights
-from mmdecouple.models import SoCo, SoCoFPN
+from mmdecouple.models import PixPro, SoCo, SoCoFPN
 from mmdecouple.weights.pretrained import read_pretrained
 
 from .conftest import CHECKOUT_TOOLS
@@ -107,6 +107,51 @@ def test_a_run_goes_to_soco_and_back_and_loads_whole(pyramid, run, tmp_path, cap
     load_weights(method(pyramid), again, 'again.pth', strict=True)
     assert all(torch.equal(value, again['state_dict'][key]) for key, value in model.state_dict().items())
     assert again['meta']['converted_from'] == dict(file='soco.pth', format='soco')
+
+
+@pytest.mark.parametrize('instance', [False, True])
+def test_a_run_goes_to_pixpro_and_back_and_loads_whole(instance, run, tmp_path, capsys):
+    widths = dict(hidden_channels=6, out_channels=5, norm_cfg=NORM)
+    head = dict(type='PixelMLP', in_channels=5, **widths) if instance else None
+
+    def pixpro() -> PixPro:
+        return PixPro(
+            backbone=BACKBONE,
+            neck=dict(type='PixelHeads', in_channels=512, instance=instance, **widths),
+            predictor=dict(type='PixelPropagationModule', channels=5),
+            instance_predictor=head,
+        )
+
+    model = pixpro()
+    for value in model.state_dict().values():
+        value.random_(1, 9) if value.dtype == torch.long else value.normal_()
+    torch.save(dict(meta=dict(epoch=3), state_dict=model.state_dict()), tmp_path / 'ours.pth')
+    run(tmp_path / 'ours.pth', tmp_path / 'pixpro.pth', '--to', 'pixpro')
+    theirs = torch.load(tmp_path / 'pixpro.pth', weights_only=True)['model']
+    # Names of `contrast/models/PixPro.py`, as its training saves them.
+    values = {
+        'encoder.layer2.0.downsample.0.weight': model.backbone.layer2[0].downsample[0].weight,
+        'encoder_k.bn1.running_mean': model.teacher.backbone.bn1.running_mean,
+        'projector.linear1.weight': model.neck.dense.linear1.weight,
+        'projector_k.bn1.running_var': model.teacher.neck.dense.bn1.running_var,
+        'value_transform.weight': model.predictor.transform.weight,
+    }
+    if instance:
+        values |= {
+            'projector_instance.linear2.bias': model.neck.instance.linear2.bias,
+            'projector_instance_k.linear1.weight': model.teacher.neck.instance.linear1.weight,
+            'predictor.bn1.bias': model.instance_predictor.bn1.bias,
+        }
+    assert all(torch.equal(theirs[f'module.{name}'], value) for name, value in values.items())
+    assert len(theirs) == len([name for name in model.state_dict() if 'preprocessor' not in name])
+    run(tmp_path / 'pixpro.pth', tmp_path / 'again.pth', '--to', 'mmdecouple')
+    again = torch.load(tmp_path / 'again.pth', weights_only=True)
+    load_weights(pixpro(), again, 'again.pth', strict=True)
+    assert all(torch.equal(value, again['state_dict'][key]) for key, value in model.state_dict().items())
+    assert again['meta']['converted_from'] == dict(file='pixpro.pth', format='pixpro')
+    # What detectors take: the student's backbone, as its authors transfer it.
+    read = read_pretrained(str(tmp_path / 'pixpro.pth'))
+    assert torch.equal(read.state['layer4.1.bn2.weight'], model.backbone.layer4[1].bn2.weight)
 
 
 def test_backbones_of_soco_give_torchvisions_features(run, tmp_path):
@@ -261,14 +306,14 @@ class Trap:
         ),
         (
             lambda path: pickle.dumps(as_moco_converts(official(0, '')[0].state_dict()))[:-2000],
-            'is truncated or no pickle',
+            'is truncated or not a pickle',
         ),
         (lambda path: pickle.dumps([np.ones(3)]), 'holds a list, not a dict of weights'),
         (
             lambda path: pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}),
             "have Caffe2's names.*R-50.pkl",
         ),
-        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no ResNet that is known'),
+        (lambda path: pickle.dumps(dict(blobs={'res2_0_branch2a_w': np.ones(3)})), 'holds no supported ResNet'),
     ],
 )
 def test_a_pickle_that_is_no_network_ends_in_one_line_and_runs_nothing(write, line, run, tmp_path, capsys):
@@ -284,7 +329,7 @@ def test_the_ending_of_out_says_the_format(run, tmp_path, capsys):
     for out, to in (('out.pkl', 'torchvision'), ('out.pth', 'detectron2')):
         with pytest.raises(SystemExit):
             run(tmp_path / 'in.pth', tmp_path / out, '--to', to)
-        assert 'OUT ends in .pkl for format detectron2, and for no other.' in capsys.readouterr().err
+        assert 'OUT must end in .pkl for the format detectron2, and only' in capsys.readouterr().err
 
 
 def change(key: str, value: torch.Tensor | None) -> dict:
@@ -304,7 +349,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
         (
             lambda: change('layer4.2.conv1.weight', torch.ones(1)),
             'mmdecouple',
-            'has no place for layer4.2.conv1.weight',
+            'has the unknown tensors layer4.2.conv1.weight',
         ),
         (lambda: change('layer1.0.conv1.weight', torch.ones(64, 64, 1, 1)), 'mmdecouple', 'shape of layer1.0.conv1'),
         (
@@ -317,7 +362,7 @@ def change(key: str, value: torch.Tensor | None) -> dict:
             'soco',
             'holds both networks of SoCo, but the checkpoint lacks predictor.fc0.',
         ),
-        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no ResNet that is known'),
+        (lambda: dict(model={'blocks.0.norm1.weight': torch.ones(3)}), 'torchvision', 'holds no supported ResNet'),
     ],
 )
 def test_a_file_that_is_not_whole_ends_in_one_line_and_leaves_nothing(content, to, line, run, tmp_path, capsys):

@@ -79,7 +79,7 @@ def test_a_word_that_is_no_data_set_ends_the_tool_with_one_line(segment, capsys)
         ),
         (
             (VIT, 'none', '--size', 50),
-            'segment: images of 50 pixels do not divide into patches of 8 pixels; take another --size, such as 48.',
+            'segment: images of 50 pixels cannot be divided into patches of 8 pixels; use another --size, such as 48.',
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_soco_files_are_converted_for_the_images_of_an_annotation_file(photos, c
     'arguments, line',
     [
         (['p.json', '--images', '{photos}'], 'must end with .npz'),
-        (['p.npz', '--images', 'absent'], "there is no folder 'absent'"),
+        (['p.npz', '--images', 'absent'], "the folder 'absent' does not exist"),
         (['p.npz', '--images', '{photos}', '--import', 'absent.json'], "'absent.json' cannot be opened"),
         (['p.npz', '--images', '{photos}', '--share', '0', '0.8'], '--share must be positive'),
         (['there.npz', '--images', '{photos}'], 'there.npz exists'),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.utils.errors import LONGEST
+from mmdecouple.utils.errors import MAX_LENGTH
 from tests.test_visualization.synthetic import write_run
 from tests.test_visualization.tiny import CONFIG
 
@@ -217,6 +217,6 @@ def test_nothing_in_a_file_runs(name, kind, call, whole, tmp_path):
     assert not (tmp_path / 'marker').exists(), f'{name} ran what stood in the file'
     if code:
         # An error that is no user's ends the test.
-        assert all(len(line) <= LONGEST for line in told.splitlines() if line.startswith('mmdecouple: error: '))
+        assert all(len(line) <= MAX_LENGTH for line in told.splitlines() if line.startswith('mmdecouple: error: '))
     else:
         assert kind in ('helper', 'executed meta') or (kind.startswith('stored') and 'converters' not in name)

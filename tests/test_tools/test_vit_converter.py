@@ -101,9 +101,9 @@ def test_a_wrong_file_ends_in_one_line_and_leaves_nothing(run, tmp_path, capsys)
     (tmp_path / 'torn.safetensors').write_bytes(b'x' * 20)
     for name, line in (
         ('some.pth', 'lacks cls_token, pos_embed'),
-        ('none.pth', 'There is no weight file'),
-        ('torn.pth', 'truncated or no checkpoint'),
-        ('torn.safetensors', 'truncated or no safetensors file'),
+        ('none.pth', "none.pth' does not exist"),
+        ('torn.pth', 'truncated or not a checkpoint'),
+        ('torn.safetensors', 'truncated or not a safetensors file'),
     ):
         with pytest.raises(SystemExit) as end:
             run(tmp_path / name, tmp_path / 'out.pth', '--to', 'timm')

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmdecouple.evaluation.measures.catalog import find_spec
-from mmdecouple.evaluation.report import difference, metric_interval
+from mmdecouple.evaluation.report_values import difference, metric_interval
 from mmdecouple.visualization.report import readings
 from mmdecouple.visualization.runs import Run
 

@@ -250,12 +250,12 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['nothing.pth', 'photos'], 'nothing.pth: there is no such file or folder'),
+        (['nothing.pth', 'photos'], 'nothing.pth: no such file or folder'),
         (['tiny.py', 'empty'], 'the folder empty holds no image'),
         (['tiny.py', 'broken.png'], 'broken.png cannot be read'),
-        (['tiny.py'] * 7 + ['photos'], '1 to 6 networks fit beside each other, got 7'),
-        (['tiny.py', 'photos', '--export', 'empty'], 'empty is no name of an HTML file'),
-        (['tiny.py', 'photos', '--port', '{taken}'], 'give another --port'),
+        (['tiny.py'] * 7 + ['photos'], 'got 7 networks; choose 1 to 6'),
+        (['tiny.py', 'photos', '--export', 'empty'], 'empty is not the name of an HTML file'),
+        (['tiny.py', 'photos', '--port', '{taken}'], 'choose another --port'),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -274,4 +274,4 @@ def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, m
 def test_images_must_be_named(capsys) -> None:
     with pytest.raises(SystemExit):
         load_tool('explore').main(['only_one_word.pth'])
-    assert 'at least one network and, last or after --images, the images' in capsys.readouterr().err
+    assert 'at least one network, and the images as the last argument or after --images' in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_scenes_and_coco_point_at_an_object(coco128):
 
 
 def test_what_gives_no_image_is_named_in_one_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no file or folder nowhere; name an image file'):
+    with pytest.raises(FileNotFoundError, match='file or folder nowhere does not exist; name an image file'):
         read_sample_images('nowhere', 32)
     with pytest.raises(ValueError, match='folder .* holds no image'):
         read_sample_images(tmp_path, 32)

@@ -19,9 +19,9 @@ from torch import nn
 from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.weights.checkpoint import read_checkpoint
 from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
-from mmdecouple.weights.files import read_weights
 from mmdecouple.weights.formats.resnet_names import nothing_found
 from mmdecouple.weights.readers.numpy_pickles import read_numpy_pickle
+from mmdecouple.weights.weight_files import read_weights
 
 
 def same(first, second) -> bool:
@@ -151,14 +151,14 @@ BAD = {
     ),
     'cut': (
         lambda path: (stored(dict(a=torch.ones(999)), path), path.write_bytes(path.read_bytes()[:2000]))[0],
-        'truncated or no checkpoint',
+        'truncated or not a checkpoint',
     ),
     'compressed': (
         lambda path: repacked(stored(dict(a=torch.zeros(10**6)), path), compression=zipfile.ZIP_DEFLATED),
         'compressed archive',
     ),
-    'beyond the storage': (in_data_pkl(b'M,\x01', b'M,\x07'), 'reaches beyond its 300 values'),
-    'negative step': (in_data_pkl(b'K\x01\x85', b'J\xff\xff\xff\xff\x85'), 'reaches beyond|truncated'),
+    'beyond the storage': (in_data_pkl(b'M,\x01', b'M,\x07'), 'exceeds its 300 values'),
+    'negative step': (in_data_pkl(b'K\x01\x85', b'J\xff\xff\xff\xff\x85'), 'exceeds|truncated'),
     'unknown entry': (in_data_pkl(b'X\x01\x00\x00\x000', b'X\x01\x00\x00\x007'), 'lacks data/7'),
     'nan': (lambda path: stored(dict(state_dict=dict(a=torch.tensor([1, NAN]))), path), "'state_dict.a' holds NaN"),
     'inf in half': (
@@ -176,7 +176,7 @@ BAD = {
     'no state': (lambda path: stored(dict(state_dict=None), path), 'its state_dict is None, not a dict'),
     'odd meta': (lambda path: stored(dict(meta=[1]), path), r'its meta is \[1\]'),
     'a list': (lambda path: stored([torch.ones(1)], path), 'holds a list, not a dict of weights'),
-    'no name': (lambda path: stored({3: torch.ones(1)}, path), 'a tensor under 3, which is no name'),
+    'no name': (lambda path: stored({3: torch.ones(1)}, path), 'a tensor under 3, which is not a name'),
     'complex': (lambda path: stored(dict(a=torch.ones(1, dtype=torch.complex64)), path), 'holds more than weights'),
     'sparse': (lambda path: stored(dict(a=torch.eye(2).to_sparse()), path), 'holds more than weights'),
     'sparse in old form': (
@@ -186,13 +186,13 @@ BAD = {
     'expanded': (lambda path: stored(dict(a=torch.ones(1).expand(10**9)), path), 'without as many values'),
     'one storage, many names': (
         lambda path: stored({str(i): t for t in [torch.ones(99)] for i in range(99)}, path),
-        'bytes of tensors out of',
+        'bytes of tensors from',
     ),
     'folder': (lambda path: (os.mkdir(path), path)[1], 'is a folder'),
     'fifo': (lambda path: (os.mkfifo(path), path)[1], 'fifo'),
     'device': (lambda path: (os.symlink('/dev/zero', path), path)[1], 'is a device'),
     'dangling link': (lambda path: (os.symlink('nothing', path), path)[1], 'cannot be opened'),
-    'text': (lambda path: (path.write_text('<html></html>'), path)[1], 'is no checkpoint'),
+    'text': (lambda path: (path.write_text('<html></html>'), path)[1], 'is not a checkpoint'),
 }
 
 
@@ -233,7 +233,7 @@ class Huge:
 
 def test_an_array_of_any_size_that_a_file_asks_for_costs_nothing(tmp_path):
     (tmp_path / 'a.pkl').write_bytes(pickle.dumps(dict(a=Huge())))
-    with pytest.raises(UnsafeCheckpoint, match='no plain numpy array'):
+    with pytest.raises(UnsafeCheckpoint, match='not a plain numpy array'):
         read_weights(str(tmp_path / 'a.pkl'))
 
 

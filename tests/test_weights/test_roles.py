@@ -23,6 +23,7 @@ SAVED = {
     'OpenSelfSup': ('state_dict', 'encoder_q.0.', 'encoder_k.0.', '', 'student'),
     'MoCo v3': ('state_dict', 'module.base_encoder.', 'module.momentum_encoder.', '', 'student'),
     'SoCo': ('model', 'module.encoder.', 'module.encoder_k.', '', 'student'),
+    'PixPro': ('model', 'module.encoder.', 'module.encoder_k.', '', 'student'),
     'BYOL': (None, 'online_network_state_dict', 'target_network_state_dict', 'encoder.', 'student'),
     'BYOL, Lightning': ('state_dict', 'model.online_encoder.net.', 'model.target_encoder.net.', '', 'student'),
     'mmselfsup': ('state_dict', 'online_net.0.', 'target_net.module.0.', '', 'student'),
@@ -88,7 +89,7 @@ def test_names_that_nobody_is_known_to_give_are_refused_with_what_was_found(name
     torch.save(dict(state_dict=states), path)
     word = path if kind == 'vit' else f'timm:resnet18={path}'
     for read in (lambda: read_pretrained(path), lambda: read_pretrained(path, 'teacher'), lambda: open_network(word)):
-        with pytest.raises(ValueError, match=f'holds {len(names)} networks, .*nothing tells which') as error:
+        with pytest.raises(ValueError, match=f'holds {len(names)} networks, .*names do not identify') as error:
             read()
         assert all(f'{name}*' in str(error.value) for name in names)
 
@@ -97,10 +98,10 @@ def test_names_that_nobody_is_known_to_give_are_refused_with_what_was_found(name
 def test_of_many_networks_four_are_named(count):
     names = [f'net{index}.' for index in range(count)]
     content = {f'{name}{key}': value for name in names for key, value in network('vit', 1.0).items()}
-    with pytest.raises(ValueError, match='nothing tells') as error:
+    with pytest.raises(ValueError, match='names do not identify') as error:
         vit.to_ours(content)
     listed = ', '.join(f'{name}*' for name in names[:4]) + (', ...' if count > 4 else '')
-    assert f'The checkpoint holds {count} networks, {listed}, and nothing tells which of them is' in str(error.value)
+    assert f'The checkpoint holds {count} networks, {listed}, and their names do not identify' in str(error.value)
 
 
 def test_a_role_that_is_not_there_is_refused_with_the_reason(tmp_path):
@@ -140,7 +141,7 @@ def test_names_of_torch_compile_and_of_chunks_open_as_the_plain_ones(tmp_path):
 
 def test_two_tensors_of_one_name_are_refused():
     state = network('vit', 1.0)
-    with pytest.raises(ValueError, match="'norm.weight' and 'module.norm.weight', which are one name"):
+    with pytest.raises(ValueError, match="'norm.weight' and 'module.norm.weight', which are equal without"):
         vit.to_ours({**state, 'module.norm.weight': state['norm.weight']})
 
 

@@ -69,7 +69,7 @@ VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({
 @pytest.mark.parametrize(
     'text, line',
     [
-        (CONFIG.replace("type='DenseCL'", "type='DenseCL', _scope_='os'"), 'model._scope_ is no setting'),
+        (CONFIG.replace("type='DenseCL'", "type='DenseCL', _scope_='os'"), 'model._scope_ is not a setting'),
         (
             CONFIG.replace(
                 "type='DenseCL'", "type='DenseCL', init_cfg=dict(type='Pretrained', checkpoint='/etc/passwd')"
@@ -79,7 +79,7 @@ VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({
         (CONFIG.replace('depth=18', "depth=18, pretrained='/etc/passwd'"), 'backbone.pretrained=.*could read any file'),
         (
             VIT.format('').replace('arch=dict()', "patch_cfg=dict(conv_type='antigravity')"),
-            "conv_type='antigravity' is no word",
+            "conv_type='antigravity' is not a value",
         ),
         (
             CONFIG.replace("norm_cfg=dict(type='BN')", "norm_cfg=dict(type='torch.nn.BatchNorm2d')"),
@@ -90,7 +90,7 @@ VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({
             CONFIG.replace("type='ProbeDataset'", "type='ProbeDataset', bank=dict(type='os.system')"),
             'test_dataloader.dataset.bank.type=.*not among',
         ),
-        (CONFIG.replace("type='DenseCL'", "type='DenseCL', measured='../a'"), 'is no word of its settings'),
+        (CONFIG.replace("type='DenseCL'", "type='DenseCL', measured='../a'"), 'is not a value of a setting'),
         (CONFIG.replace('queue_length=32', 'queue_length=10000000000'), 'queue_length=10000000000 is out of range'),
         (CONFIG.replace('queue_length=32', 'queue_length=1e999'), 'queue_length=inf is out of range'),
         (CONFIG.replace('queue_length=32', f'queue_length={"[" * 60}{"]" * 60}'), 'is too deep'),
@@ -101,7 +101,7 @@ VIT = """model = dict(type='DenseCL', backbone=dict(type='DenseViT', arch=dict({
         ),
         (CONFIG.replace("type='DenseCL'", "type='DenseCL', nonsense=1"), 'cannot be built .TypeError'),
         ('model = dict(type="DenseCL", x=' + '-' * 4000 + '1)', 'more than plain values'),
-        ('model = [1]', 'names no model'),
+        ('model = [1]', 'has no model'),
         ('model = ', 'more than plain values'),
         ('x' * (1 << 21), 'more than plain values'),
     ],
@@ -155,7 +155,7 @@ def test_a_run_is_measured_with_the_config_that_it_recorded_whatever_lies_beside
     assert (checkpoint.name, config.filename, config.text) == ('epoch_1.pth', 'tiny.py', CONFIG)
     content = torch.load(checkpoint, weights_only=True)
     torch.save(content['state_dict'], checkpoint)
-    with pytest.raises(UserError, match='does not say with which config it was trained, and its folder holds 3'):
+    with pytest.raises(UserError, match='does not state with which config it was trained, and its folder holds 3'):
         open_network(str(tmp_path / 'run'))
 
 
@@ -176,7 +176,7 @@ def test_weights_that_training_began_with_are_not_opened_on_the_word_of_a_file(t
     model = MODELS.build(Config.fromstring(text.replace("'/etc/passwd'", 'None'), '.py').model)
     torch.save(dict(meta=dict(cfg=text), state_dict=model.state_dict()), tmp_path / 'a.pth')
     assert open_network(str(tmp_path / 'a.pth')).model.backbone.weights is None
-    with pytest.raises(UserError, match="before training its backbone held '/etc/passwd'"):
+    with pytest.raises(UserError, match="its backbone was initialized from '/etc/passwd'"):
         open_network(f'untrained:{tmp_path / "a.pth"}')
 
 

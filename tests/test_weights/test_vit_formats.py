@@ -382,12 +382,12 @@ def _differing():
         (
             lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)},
             {},
-            'blocks.0.ls1.gamma, for which our ViT has no',
+            'blocks.0.ls1.gamma, which DenseViT does not have',
         ),
         (
             lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},
             {},
-            r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 needs \(96, 48\).',
+            r'blocks.1.mlp.fc1.weight has the shape \(9, 48\), but a backbone of width 48 requires \(96, 48\); use',
         ),
         (lambda: {**_without(''), 'pos_embed': torch.ones(16, C + 1)}, {}, 'pos_embed has the shape'),
         (_differing, {}, r'head.last_layer2.weight_v differs from head.last_layer.weight_v'),
@@ -405,5 +405,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(content, choice, 
 
 @pytest.mark.parametrize('format', ['dino', 'clip'])
 def test_a_format_without_a_place_for_a_tensor_is_refused(format):
-    with pytest.raises(ValueError, match='no place for the backbone tensor pre_norm|format must be one of'):
+    with pytest.raises(ValueError, match='does not support the backbone tensor pre_norm|format must be one of'):
         from_ours(own_backbone(pre_norm=True), format)

@@ -1,4 +1,4 @@
-"""Draw point affinity: how alike the feature of one point is to the features everywhere else.
+"""Draws point affinity: the similarity of the feature at one point to the features at all other positions.
 
 Examples:
     python tools/analysis_tools/affinity.py work_dirs/densecl work_dirs/densecl-d --images coco:data/coco --out affinity
@@ -34,15 +34,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs=2,
         action='append',
         metavar=('X', 'Y'),
-        help='in every image, as shares of width and height in [0, 1]; may be repeated (default: the '
-        'center of the largest instance where instances are known, else of the image)',
+        help='point in every image, as fractions of width and height in [0, 1]; may be repeated '
+        '(default: the center of the largest instance if instances are annotated, otherwise of '
+        'the image)',
     )
     parser.add_argument(
         '--scale',
         choices=SCALES,
         default='fixed',
-        help='colors: fixed = 0 to 1 for all, to compare '
-        'networks; per_map = each from its lowest to its highest (default: fixed)',
+        help='color scale: fixed = 0 to 1 for all, to compare networks; per_map = minimum to maximum '
+        'of each map (default: fixed)',
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""Put any runs side by side: measure what was not measured, write report.html, print a table.
+"""Compares runs: measures those not measured yet, writes report.html and prints a table.
 
 Example:
     python tools/analysis_tools/compare_runs.py work_dirs/densecl work_dirs/densecl-d --untrained
@@ -22,9 +22,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/report'), help='folder of the report (default: work_dirs/report)'
     )
-    parser.add_argument('--dataset', help='measure on this one, as in coupling.py (default: what the config says)')
+    parser.add_argument('--dataset', help='data set to measure on, as in coupling.py (default: from the config)')
     parser.add_argument('--untrained', action='store_true', help="add the untrained network of the first run's config")
-    parser.add_argument('--remeasure', action='store_true', help='ignore figures measured before')
+    parser.add_argument('--remeasure', action='store_true', help='ignore cached measurements')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     parser.add_argument('--title', default='Coupling report', help='heading of the report')
     return parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Open a local page: choose a point in an image, and see side by side what every network takes for similar.
+"""Opens a local page that shows, for a chosen point of an image, the affinity maps of several networks side by side.
 
 Examples:
     python tools/analysis_tools/explore.py work_dirs/a/epoch_10.pth work_dirs/b/epoch_10.pth photos/
@@ -17,7 +17,7 @@ from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, seed
 from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, check_page, free_port, write_page
-from mmdecouple.visualization.sample_images import WORDS, read_sample_images
+from mmdecouple.visualization.sample_images import SOURCES, read_sample_images
 
 SIZE = 448
 LIMIT = 24
@@ -34,46 +34,46 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='+',
         metavar='NETWORK, IMAGES',
         help='networks: CHECKPOINT.pth, RUN_FOLDER, CONFIG.py (untrained), CONFIG.py=CHECKPOINT.pth, '
-        'timm:NAME or timm:NAME=FILE; last, without --images, the images',
+        'timm:NAME or timm:NAME=FILE; without --images, the last argument gives the images',
     )
-    parser.add_argument('--images', nargs='+', metavar='IMAGES', help=WORDS)
-    parser.add_argument('--names', nargs='+', metavar='NAME', help='what to call the networks')
+    parser.add_argument('--images', nargs='+', metavar='IMAGES', help=SOURCES)
+    parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the networks, in order')
     parser.add_argument(
         '--size',
         type=positive,
         default=SIZE,
-        help='side in pixels at which networks see the images; '
-        f'they take the nearest multiple of their cell (default: {SIZE})',
+        help="side in pixels of the input images, rounded to the nearest multiple of each network's "
+        f'cell (default: {SIZE})',
     )
-    parser.add_argument('--limit', type=positive, default=LIMIT, help=f'most images (default: {LIMIT})')
+    parser.add_argument('--limit', type=positive, default=LIMIT, help=f'maximum number of images (default: {LIMIT})')
     parser.add_argument(
         '--export',
         type=Path,
         metavar='FILE.html',
-        help='write one file that works without server and network, and stop',
+        help='write one file that works without server and networks, and exit',
     )
     parser.add_argument(
         '--lsc',
         action='store_true',
-        help='compute all LSC maps first (the page computes them when '
-        'they are asked for, a file holds them only with this)',
+        help='compute all LSC maps in advance (a served page computes them on request; an exported '
+        'file contains them only with this option)',
     )
     parser.add_argument(
         '--port', type=integer(0, 65535), default=0, help='port of the page on 127.0.0.1 (default: a free one)'
     )
-    parser.add_argument('--no-browser', action='store_true', help='print the address, open nothing')
-    parser.add_argument('--measured', choices=('teacher', 'student'), help='whose features, where a network has both')
+    parser.add_argument('--no-browser', action='store_true', help='print the address without opening a browser')
+    parser.add_argument('--measured', choices=('teacher', 'student'), help='teacher or student, if a network has both')
     parser.add_argument('--layer', help=LAYER)
-    parser.add_argument('--seed', type=seed, default=0, help='of networks without weights (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of networks without weights (default: 0)')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     args = parser.parse_intermixed_args(argv)
     if args.images is None:
         args.images = [args.words.pop()]
     if not args.words:
-        parser.error('name at least one network and, last or after --images, the images')
+        parser.error('specify at least one network, and the images as the last argument or after --images')
     if args.names and len(args.names) != len(args.words):
-        parser.error(f'--names takes one name for each of the {len(args.words)} networks, got {len(args.names)}')
+        parser.error(f'--names requires one name for each of the {len(args.words)} networks, got {len(args.names)}')
     return args
 
 

@@ -1,4 +1,4 @@
-"""Draw maps of local semantic consistency: where a network sees the same with and without the rest of the image.
+"""Draws maps of local semantic consistency: the similarity of window features with and without the rest of the image.
 
 Examples:
     python tools/analysis_tools/lsc.py work_dirs/ibot work_dirs/ibot-d --images coco:data/coco --out lsc
@@ -6,32 +6,19 @@ Examples:
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from mmdecouple.evaluation import lsc_maps, stats
 from mmdecouple.evaluation.local_consistency import PRECISIONS
-from mmdecouple.networks.network import Network
-from mmdecouple.networks.open_networks import fingerprint
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import check_writable, write_arrays, write_json
-from mmdecouple.visualization.map_tool import (
-    add_options,
-    cached,
-    layer_title,
-    open_named,
-    save_pages,
-    styles_of_networks,
-)
+from mmdecouple.visualization.lsc_tool import check_upsample, maps_of, summary
+from mmdecouple.visualization.map_tool import add_options, layer_title, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.maps import lsc_figure
-from mmdecouple.visualization.sample_images import SampleImage, normalized
 
 ARRAYS = 'lsc.npz'
 
@@ -39,58 +26,18 @@ ARRAYS = 'lsc.npz'
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, size=512, scenes=96, out='work_dirs/lsc')
-    parser.add_argument('--window', type=positive, default=5, help='cells along a side of a window, odd (default: 5)')
+    parser.add_argument('--window', type=positive, default=5, help='side of a window in cells, odd (default: 5)')
     parser.add_argument(
         '--upsample',
         type=positive,
         metavar='PIXELS',
-        help='enlarge a cut window to this side, whole cells of every network (default: shown at its own size)',
+        help='side in pixels to which cropped windows are enlarged, a multiple of every cell (default: not enlarged)',
     )
-    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
-    parser.add_argument('--batch-size', type=positive, default=64, help='windows at a time (default: 64)')
+    parser.add_argument(
+        '--precision', choices=PRECISIONS, default='fp32', help='precision of inference (default: fp32)'
+    )
+    parser.add_argument('--batch-size', type=positive, default=64, help='windows per batch (default: 64)')
     return parser.parse_args(argv)
-
-
-def check_upsample(networks: dict[str, Network], upsample: int | None) -> None:
-    """End the program if an enlarged window does not divide into the cells of every network."""
-    common = math.lcm(*(network.cell for network in networks.values()))
-    if upsample is not None and upsample % common:
-        sys.exit(
-            f'lsc: --upsample {upsample} is no multiple of the cells of {", ".join(networks)}; give a multiple of '
-            f'{common} pixels.'
-        )
-
-
-def maps_of(name: str, network: Network, subjects: Sequence[SampleImage], args: argparse.Namespace) -> list[np.ndarray]:
-    """The map (h, w) of every image, computed now or kept from an earlier call."""
-    weights, maps = fingerprint(network), []
-    for number, subject in enumerate(subjects, 1):
-        image = normalized(network.model, [subject.image], network.cell)
-        facts = (weights, subject.image, tuple(image.shape), network.cell, args.window, args.upsample, args.precision)
-        with shown_progress(f'{name}, image {number} of {len(subjects)}: windows') as progress:
-            maps.append(
-                cached(
-                    args.out / 'maps',
-                    facts,
-                    lambda: lsc_maps(
-                        network.model,
-                        image,
-                        network.cell,
-                        args.window,
-                        batch_size=args.batch_size,
-                        upsample=args.upsample,
-                        precision=args.precision,
-                        progress=progress,
-                    )[0].numpy(),
-                )
-            )
-    return maps
-
-
-def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
-    """Mean over images of the mean of a map, with its bootstrap interval, the count, and the mean of every image."""
-    means = [float(value.mean()) for value in maps]
-    return dict(**stats.estimate(stats.mean(means), range(len(means)))._asdict(), images=means)
 
 
 def print_summaries(summaries: dict[str, dict], layer: str, console: Console) -> None:
@@ -111,9 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         networks, subjects = open_named(args)
         check_upsample(networks, args.upsample)
         try:
-            maps = {name: maps_of(name, network, subjects, args) for name, network in networks.items()}
+            settings = {key: getattr(args, key) for key in ('window', 'upsample', 'precision', 'batch_size')}
+            maps = {
+                name: maps_of(name, network, subjects, args.out / 'maps', **settings)
+                for name, network in networks.items()
+            }
         except KeyboardInterrupt:
-            console.print('Stopped; the same command keeps the maps that are done and goes on.')
+            console.print('Stopped; run the same command to continue from the finished maps.')
             sys.exit(130)
         styles, images = styles_of_networks(networks), [subject.image for subject in subjects]
         summaries = {name: summary(found) for name, found in maps.items()}

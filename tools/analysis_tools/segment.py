@@ -1,25 +1,21 @@
-"""Segments with the frozen features of a checkpoint, or of the untrained network, and prints a table of mIoU."""
+"""Evaluates segmentation with frozen features of a checkpoint or untrained network, and prints a table of mIoU."""
 
 import argparse
-import sys
-from pathlib import Path
 
-import torch
 from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.table import Table
 
 from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
-from mmdecouple.evaluation.segmentation.suites import METHODS, measure_configs, scenes_of
-from mmdecouple.models.backbones import measured_stride
+from mmdecouple.evaluation.segmentation.suites import METHODS, check_size, measure_configs, open_splits
 from mmdecouple.networks.network import TRUST, open_network
-from mmdecouple.registry import DATASETS, MEASURES
+from mmdecouple.registry import MEASURES
 from mmdecouple.runs.launch import choose_device, require_keys
 from mmdecouple.runs.progress import shown_stages
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.files import check_writable
+from mmdecouple.visualization.terminal import segmentation_report_table
 
 UNTRAINED = 'none'
 
@@ -32,66 +28,55 @@ def clusters(word: str) -> int | str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
-    parser.add_argument('checkpoint', help=f'file of weights; {UNTRAINED} takes the untrained network')
+    parser.add_argument('checkpoint', help=f'weight file, or {UNTRAINED} for the untrained network')
     parser.add_argument(
         '--data', required=True, help='voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH (an export) or scenes'
     )
-    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
-    parser.add_argument('--json', help='file of the report')
+    parser.add_argument(
+        '--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='methods to run (default: all)'
+    )
+    parser.add_argument('--json', help='file for the report')
     parser.add_argument(
         '--quick',
         action='store_true',
-        help='few images, features computed once, short schedules: for a look, not for a table',
+        help='few images, features computed once, short schedules; not comparable with full results',
     )
     parser.add_argument(
-        '--size', type=positive, help='side in pixels to which images are squashed (448; scenes: theirs)'
+        '--size',
+        type=positive,
+        help='side in pixels to which images are resized, without keeping the aspect ratio (default: '
+        '448; scenes: unchanged)',
     )
-    parser.add_argument('--limit', type=positive, help='most images of each split')
+    parser.add_argument('--limit', type=positive, help='maximum number of images per split')
     parser.add_argument(
-        '--epochs', type=positive, help='of the heads (linear 25, fcn 30); the rate drops after 80 %% of them'
+        '--epochs',
+        type=positive,
+        help='epochs of head training (default: linear 25, fcn 30); the learning rate drops after 80 %% of them',
     )
     parser.add_argument(
         '--clusters',
         nargs='+',
         type=clusters,
         metavar='K',
-        help="numbers of clusters; 'classes' is that of the classes, matched one-to-one (default: 500)",
+        help="numbers of clusters; 'classes' is the number of classes, matched one-to-one (default: 500)",
     )
-    parser.add_argument('--seeds', type=positive, help='of every method (default: heads 1, over-clustering 5)')
     parser.add_argument(
-        '--network', choices=['teacher', 'student'], help="whose backbone (default: the config's choice)"
+        '--seeds', type=positive, help='number of seeds per method (default: heads 1, over-clustering 5)'
     )
-    parser.add_argument('--seed', type=seed, default=0, help='of an untrained network (default 0)')
-    parser.add_argument('--batch-size', type=positive, default=16, help='images at a time where nothing is trained')
-    parser.add_argument('--workers', type=whole, default=0, help='processes that read images (default 0)')
+    parser.add_argument(
+        '--network', choices=['teacher', 'student'], help='backbone to evaluate (default: from the config)'
+    )
+    parser.add_argument('--seed', type=seed, default=0, help='seed of an untrained network (default 0)')
+    parser.add_argument('--batch-size', type=positive, default=16, help='images per batch when extracting features')
+    parser.add_argument('--workers', type=whole, default=0, help='number of processes that read images (default 0)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
     return parser.parse_args()
 
 
-def check_size(model: torch.nn.Module, size: int) -> None:
-    """Ends the program if images do not divide into the patches of a ViT."""
-    backbone = model.measured_backbone
-    patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
-    if size % patch:
-        sys.exit(
-            f'segment: images of {size} pixels do not divide into patches of {patch} pixels; take another --size, '
-            f'such as {max(round(size / patch), 1) * patch}.'
-        )
-
-
 def print_report(report: dict, console: Console) -> None:
-    """Table of all numbers, then the remarks; the name of a clustering says how it was matched."""
-    table = Table(
-        title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
-        f'({report["val"]["images"]} images, {len(report["classes"])} classes)'
-    )
-    for column in ('metric', '%', 'std', 'seeds'):
-        table.add_column(column, justify='left' if column == 'metric' else 'right')
-    for name, entry in report['metrics'].items():
-        count = len(entry['seeds'])
-        table.add_row(name, f'{100 * entry["value"]:.2f}', f'{100 * entry["std"]:.2f}' if count > 1 else '', str(count))
-    console.print(table)
+    """Prints a table of all metrics, the remarks and the times."""
+    console.print(segmentation_report_table(report))
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)
     console.print(
@@ -109,24 +94,9 @@ def main() -> None:
         config = load_config(args.config)
         require_keys(config, ('model',), 'segmentation')
         init_default_scope('mmdecouple')
-        limits = dict(train=256, val=128) if args.quick else dict(train=None, val=None)
-        images = {
-            split: DATASETS.build(
-                dict(
-                    type='SegmentationImages',
-                    data=args.data,
-                    split=split,
-                    size=args.size,
-                    limit=limit if args.limit is None else args.limit,
-                    scenes=scenes_of(config),
-                )
-            )
-            for split, limit in limits.items()
-        }
-        measures = [
-            MEASURES.build(cfg)
-            for cfg in measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.seeds)
-        ]
+        images = open_splits(args.data, config, args.quick, args.size, args.limit)
+        configs = measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.seeds)
+        measures = [MEASURES.build(cfg) for cfg in configs]
         network = args.config if args.checkpoint == UNTRAINED else f'{args.config}={args.checkpoint}'
         model = open_network(network, measured=args.network, seed=args.seed, allow_pickle=args.allow_pickle).model
         check_size(model, images['val'].size)
@@ -143,7 +113,7 @@ def main() -> None:
             )
     print_report(report, console)
     if args.json:
-        console.print(f'report: {Path(args.json)}', highlight=False, soft_wrap=True)
+        console.print(f'report: {args.json}', highlight=False, soft_wrap=True)
 
 
 if __name__ == '__main__':

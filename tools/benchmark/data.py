@@ -1,4 +1,4 @@
-"""Images per second and core of the methods' pipelines: `python tools/benchmark/data.py`."""
+"""Measures images per second and core for the pipelines of the methods: `python tools/benchmark/data.py`."""
 
 import argparse
 import tempfile
@@ -19,13 +19,13 @@ from mmdecouple.utils.files import check_writable, write_json
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seconds', type=real(0.01), default=5, help='time spent on each row')
-    parser.add_argument('--json', help='file to write the figures to')
+    parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row')
+    parser.add_argument('--json', help='file for the results')
     return parser.parse_args()
 
 
 def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> list[dict]:
-    """MoCo v2's pipeline, or its geometric half."""
+    """Returns the pipeline of MoCo v2, or its geometric part."""
     colors = [
         dict(type='mmdecouple.RandomColorJitter'),
         dict(type='mmdecouple.RandomGrayscale'),
@@ -40,18 +40,18 @@ def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> 
 
 
 def shipped(name: str, proposals: dict | None = None) -> list[dict]:
-    """The pipeline of a data set base of this package; `proposals` replaces its first step, which reads a file."""
+    """Returns the pipeline of a base config; `proposals` replaces its first step, which reads a file."""
     pipeline = load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
     return [proposals, *pipeline[1:]] if proposals else pipeline
 
 
 def select(results: dict) -> int:
-    """Number of proposals that selective search finds in an image."""
+    """Returns the number of proposals that selective search finds in an image."""
     return len(filter_proposals(selective_search(results['img']), results['ori_shape']))
 
 
 def write_photos(folder: Path, count: int = 16) -> None:
-    """JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
+    """Writes JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
     rng = np.random.default_rng(0)
     for index in range(count):
         image = np.zeros((480, 640, 3), np.float32)
@@ -63,7 +63,7 @@ def write_photos(folder: Path, count: int = 16) -> None:
 
 
 def images_per_second(dataset, seconds: float) -> float:
-    """Samples of a data set made by this one process in a second of processor time."""
+    """Returns the samples per second of processor time that this process loads from a data set."""
     for index in range(min(8, len(dataset))):
         dataset[(0, index)]
     made, start = 0, time.process_time()

@@ -1,9 +1,9 @@
-"""Time RCC on one core: the batched rule against a per-sample one, as a data loader would run it.
+"""Measures the speed of RCC on one core: the batched rule against a per-sample one, as in a data loader.
 
     python tools/benchmark/mask_speed.py --size 14 --batch 256 --json masks.json
 
-Both draw nine grid regions a view and cut in them; draws are part of the time. The per-sample rule
-works with integer slices of one numpy array, so that it is about as fast as such code gets.
+Both draw nine grid regions per view and cut in them; the draws are included in the time. The per-sample rule
+uses integer slices of one numpy array, which is about as fast as such code can be.
 """
 
 import argparse
@@ -27,10 +27,10 @@ PRESET = PRESETS['release']
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=positive, default=14, help='cells along the side (default: 14)')
-    parser.add_argument('--batch', type=positive, default=256, help='masks at once (default: 256)')
-    parser.add_argument('--rounds', type=positive, default=100, help='timed batches (default: 100)')
-    parser.add_argument('--json', type=Path, help='write the figures here')
+    parser.add_argument('--size', type=positive, default=14, help='cells per side (default: 14)')
+    parser.add_argument('--batch', type=positive, default=256, help='masks per batch (default: 256)')
+    parser.add_argument('--rounds', type=positive, default=100, help='number of timed batches (default: 100)')
+    parser.add_argument('--json', type=Path, help='file for the results')
     args = parser.parse_args()
     torch.set_num_threads(1)
     with program():
@@ -57,7 +57,7 @@ def show(result: dict) -> None:
 
 
 def benchmark(size: int, batch: int, rounds: int) -> dict:
-    """Time both rules in turns, in CPU time, so that a busy machine tells little on the ratio."""
+    """Times both rules alternately, in CPU time, so that load on the machine has little effect on the ratio."""
     mask = build_mask(dict(type='RegionCollaborativeCutout', preset='release'))
     generator, draws = torch.Generator().manual_seed(0), np.random.default_rng(0)
     few = max(1, batch // 16)

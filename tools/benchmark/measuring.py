@@ -1,4 +1,4 @@
-"""Seconds, peak memory and counted operations of the training steps of one variant, in this process."""
+"""Measures time, peak memory and operations of the training steps of one variant, in this process."""
 
 import argparse
 import resource
@@ -10,17 +10,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from variants import build, samples_of, views_of
 
-# TFLOP/s of dense bf16 products, from the vendor's data sheets; the first name that is part of the device's counts.
+# Dense bf16 peak in TFLOP/s from the vendor's data sheets; the first name that the name of the device contains is used.
 PEAK_TFLOPS = {'H100 PCIe': 756, 'H100': 989, 'H200': 989, 'A100': 312}
 
 
 def clock_of(args: argparse.Namespace) -> Callable[[], float]:
-    """Wall time, or the processor time of this process."""
+    """Returns the clock: wall time, or the processor time of this process."""
     return time.process_time if args.cpu_time else time.perf_counter
 
 
 class OurSteps:
-    """Steps as the runner makes them: preprocessing, losses, backward pass, clipping, optimizer, teacher."""
+    """Training steps as in the runner: preprocessing, losses, backward pass, clipping, optimizer and teacher."""
 
     def __init__(self, variant: str, args: argparse.Namespace) -> None:
         self.model, self.optimizer = build(variant, args)
@@ -30,7 +30,7 @@ class OurSteps:
         self.clock = clock_of(args)
 
     def run(self, first: int, count: int) -> list[float]:
-        """Seconds of each of `count` steps, from the draws of step `first` on."""
+        """Runs `count` steps with the draws of the steps from `first` on, and returns the seconds of each."""
         seconds = []
         for step in range(first, first + count):
             begin = self.clock()
@@ -45,7 +45,7 @@ class OurSteps:
         return seconds
 
     def compile(self) -> None:
-        """As the runner does with `compile=True`."""
+        """Compiles the model as in the runner with `compile=True`."""
         self.model.forward = torch.compile(self.model.forward)
 
 
@@ -53,14 +53,14 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     """Run one variant.
 
     Returns:
-        Median `seconds` a step after warm-up; `samples_per_second`; `peak_mib` of this process, or of the GPU;
-        `tflop` of one step; on a GPU of known peak also `mfu`, the share of it that the counted operations take.
+        Median `seconds` per step after warm-up; `samples_per_second`; `peak_mib` of this process, or of the GPU;
+        `tflop` of one step; on a GPU with known peak also `mfu`, the achieved share of that peak.
     """
     torch.manual_seed(0)
-    # Compiled code is made again for the second and third number of masked patches.
+    # torch compiles again for the second and third number of masked patches.
     warmup = 4 if args.compile else 1
     steps = _official(args, 1 + warmup + args.steps) if variant == 'official' else OurSteps(variant, args)
-    # The draws of the first steps belong to the step, not to the variant: the counts are of the same masks.
+    # The draws depend on the step, not on the variant, so the operations are counted with the same masks.
     with FlopCounterMode(display=False, custom_mapping=_fused_attention()) as counter:
         steps.run(0, 1)
     if args.compile and variant != 'official':
@@ -96,10 +96,10 @@ def _official(args: argparse.Namespace, count: int):
 
 
 def _fused_attention() -> dict:
-    """Two products forward and four backward for every fused attention.
+    """Returns counters of two products in the forward and four in the backward pass of every fused attention.
 
-    torch counts none of the CPU's, and of the GPU's also the product that the backward pass repeats; so counted, fused
-    attention and the official, plain one are the same number of operations.
+    torch counts no fused attention on the CPU, and on the GPU also the product that the backward pass repeats. With
+    these counters, fused attention and the plain attention of the official code have equal numbers of operations.
     """
 
     def forward(query, key, value, *args, **kwargs) -> int:

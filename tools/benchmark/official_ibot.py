@@ -1,7 +1,7 @@
-"""The official iBOT step, run from a checkout of `bytedance/ibot` outside of this repository.
+"""Runs the official iBOT step from a checkout of `bytedance/ibot` outside this repository.
 
-It is the official `train_one_epoch` itself, fed with a batch that is ready and with our masks; what an old checkout
-lacks is stubbed as for the golden numbers of the tests, so this needs a clone of the repository.
+It calls the official `train_one_epoch` with a prepared batch and our masks. Modules that the old checkout
+lacks are stubbed as for the golden numbers of the tests, so this requires a clone of the repository.
 """
 
 import argparse
@@ -26,9 +26,9 @@ class OfficialIBOT:
 
     Args:
         args: Options of the benchmark.
-        views: The two normalized views, (B, 3, H, W).
-        masks: For each step the masks of both views, (2 * B, h, w).
-        clock: Gives seconds.
+        views: Two normalized views `(B, 3, H, W)`.
+        masks: Masks of both views `(2 * B, h, w)` for each step.
+        clock: Function that returns the time in seconds.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class OfficialIBOT:
         self.masks, self.clock = masks, clock
 
     def run(self, first: int, count: int) -> list[float]:
-        """Seconds of each of `count` steps, from the masks of step `first` on."""
+        """Runs `count` steps with the masks of the steps from `first` on, and returns the seconds of each."""
         loader = _TimedLoader(
             [
                 (list(self.views), torch.zeros(len(self.views[0])), list(mask.chunk(2)))
@@ -89,7 +89,7 @@ class OfficialIBOT:
 
 
 class _TimedLoader:
-    """A loader that measures how long its user is busy with each batch."""
+    """Loader that measures the time that its consumer spends on each batch."""
 
     def __init__(self, batches: list, clock: Callable[[], float]) -> None:
         self.batches, self.clock, self.seconds = batches, clock, []

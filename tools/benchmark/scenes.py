@@ -1,4 +1,4 @@
-"""Measure how many built-in scenes a core draws a second.
+"""Measures how many built-in scenes one core renders per second.
 
 OMP_NUM_THREADS=1 python tools/benchmark/scenes.py --sizes 48 64 96 128 224
 """
@@ -19,11 +19,11 @@ from mmdecouple.utils.arguments import positive
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sizes', type=positive, nargs='+', default=[48, 64, 96, 128, 224])
-    parser.add_argument('--count', type=positive, default=100, help='scenes a repetition')
-    parser.add_argument('--repeat', type=positive, default=10, help='repetitions, the best counts')
+    parser.add_argument('--count', type=positive, default=100, help='scenes per repetition')
+    parser.add_argument('--repeat', type=positive, default=10, help='number of repetitions, of which the best counts')
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    table = Table('size', 'scenes/s', 'layouts/s', title='one core, default knobs')
+    table = Table('size', 'scenes/s', 'layouts/s', title='one core, default settings')
     with program():
         specs = [SceneSpec(size=size) for size in args.sizes]
     for spec in specs:

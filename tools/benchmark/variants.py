@@ -1,7 +1,7 @@
 """The models that the step benchmark compares.
 
-Every variant is a shipped config, resized by the options. All iBOT variants take iBOT's block masks, so that a ratio
-shows the branch and not another number of masked patches.
+Every variant is a shipped config, resized by the options. All iBOT variants use iBOT's block masks, so that a ratio
+shows the effect of the branch and not of a different number of masked patches.
 """
 
 import argparse
@@ -31,6 +31,8 @@ CONFIG_OF = {
     'maskalign-d-drop': 'maskalign/maskalign-d-drop_vit-s16_8x128-800e_coco.py',
     'soco': 'soco/soco-c4_r50_8xb128-800e_coco.py',
     'soco-d': 'soco/soco-c4-d_r50_8xb128-800e_coco.py',
+    'pixpro': 'pixpro/pixpro_r50_8xb128-800e_coco.py',
+    'pixpro-d': 'pixpro/pixpro-d_r50_8xb128-800e_coco.py',
     'plrc': 'plrc/plrc_r50_8xb32-200e_coco.py',
     'plrc-d': 'plrc/plrc-d_r50_8xb32-200e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
@@ -52,7 +54,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.queue_length = args.queue
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
-    if model.type in ('SoCo', 'PLRC'):
+    if model.type in ('SoCo', 'PixPro', 'PLRC'):
         if model.type == 'PLRC':
             model.queue_length = args.queue
         model.backbone.depth = args.depth
@@ -78,7 +80,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
 
 
 def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
-    """One of our variants or mmpretrain's, initialized and in train mode, and its optimizer."""
+    """Returns the initialized model of a variant in training mode, and its optimizer."""
     cfg = config_of(variant, args)
     init_default_scope('mmdecouple')
     if variant == 'mmpretrain':
@@ -100,7 +102,7 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
 
 
 def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
-    """The batch: uint8 noise, as views come from the workers."""
+    """Returns a batch of views with uint8 noise, in the form in which workers return views."""
     local = '-mc' in variant or variant.startswith('leopart')
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
@@ -112,7 +114,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """What the workers add to the views: four proposals for SoCo, crop windows for PLRC and Leopart."""
+    """Returns the samples of the views: four proposals for SoCo, or crop windows for Leopart, PixPro and PLRC."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
@@ -120,8 +122,9 @@ def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] 
     if variant.startswith('plrc'):
         windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
         return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch
-    if variant.startswith('leopart'):
-        windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * args.locals]
+    if variant.startswith(('leopart', 'pixpro')):
+        local = args.locals if variant.startswith('leopart') else 0
+        windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * local]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])
         return [BaseDataElement(geometry=geometry) for _ in range(args.batch)]
     return None

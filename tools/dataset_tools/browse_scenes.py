@@ -1,4 +1,4 @@
-"""Draw a sheet of built-in scenes, with the outlines of masks and boxes if wanted.
+"""Draws a sheet of built-in scenes, optionally with the outlines of masks and boxes.
 
 python tools/dataset_tools/browse_scenes.py --out scenes.png --rows 4 --columns 8 --marks
 """
@@ -21,12 +21,12 @@ GAP = 6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, required=True, help='PNG to write')
+    parser.add_argument('--out', type=Path, required=True, help='PNG file to write')
     parser.add_argument('--rows', type=positive, default=4)
     parser.add_argument('--columns', type=positive, default=8)
     parser.add_argument('--split', choices=SPLITS, default='train')
     parser.add_argument('--start', type=whole, default=0, help='index of the first scene')
-    parser.add_argument('--scale', type=positive, default=2, help='screen pixels a scene pixel')
+    parser.add_argument('--scale', type=positive, default=2, help='screen pixels per scene pixel')
     parser.add_argument('--marks', action='store_true', help='draw masks, boxes and class names')
     add_scene_arguments(parser)
     args = parser.parse_args()

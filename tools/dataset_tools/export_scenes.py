@@ -1,4 +1,4 @@
-"""Write built-in scenes as a COCO-format data set with ADE-style index images.
+"""Writes built-in scenes as a COCO-format data set with ADE-style index images.
 
     python tools/dataset_tools/export_scenes.py data/scenes --train 5000 --val 500 --size 128
 
@@ -9,10 +9,10 @@ writes
     data/scenes/annotations/instances_{train,val}.json   boxes, RLE masks, category ids 1 to 12
     data/scenes/semantic/{train,val}/*.png        0 = background, class i = i + 1
     data/scenes/semantic/classes.json             names of these values
-    data/scenes/scenes.json                       the knobs
+    data/scenes/scenes.json                       the scene settings
 
-Everything is written to a hidden folder beside the target and renamed at the end: the target exists
-only when it is whole. A killed export leaves that folder (.NAME.partial-PID) behind; delete it.
+Everything is written to a hidden folder next to the target and renamed at the end, so the target exists
+only when it is complete. A killed export leaves that folder (.NAME.partial-PID) behind, which can be deleted.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from mmdecouple.utils.arguments import positive
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to write, which must not exist')
-    parser.add_argument('--train', type=positive, default=1000, metavar='N', help='training scenes')
-    parser.add_argument('--val', type=positive, default=200, metavar='N', help='validation scenes')
-    parser.add_argument('--workers', type=positive, default=1, metavar='N', help='processes')
+    parser.add_argument('out', type=Path, help='folder to write; must not exist')
+    parser.add_argument('--train', type=positive, default=1000, metavar='N', help='number of training scenes')
+    parser.add_argument('--val', type=positive, default=200, metavar='N', help='number of validation scenes')
+    parser.add_argument('--workers', type=positive, default=1, metavar='N', help='number of processes')
     parser.add_argument('--force', action='store_true', help='replace an earlier export')
     add_scene_arguments(parser)
     args = parser.parse_args()
@@ -40,8 +40,8 @@ def main() -> None:
     if args.out.exists() and not (args.out / MARK).is_file():
         parser.exit(
             2,
-            f'{parser.prog}: {args.out} is no earlier export (it has no {MARK}), so '
-            '--force leaves it alone; name another folder.\n',
+            f'{parser.prog}: {args.out} is not an earlier export (it has no {MARK}), so '
+            '--force does not replace it; name another folder.\n',
         )
     try:
         with shown_stages() as show:

@@ -1,14 +1,14 @@
-r"""Find the box proposals of a data set by selective search, as SoCo does, and write them to one file.
+"""Computes the box proposals of a data set by selective search, as SoCo does, and writes them to one file.
 
     python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \
         --images data/coco/train2017 --ann data/coco/annotations/instances_train2017.json --workers 16
 
-Without --ann every image below the folder is searched. `mmdecouple/datasets/proposals.py` describes the file; the
-transform `LoadProposals` reads it. Finished chunks of images are kept in a hidden folder beside the file
-(.NAME.partial): after a kill the same command goes on from there, and the file is the same, byte for byte, as without
-the kill and with any number of workers.
+Without --ann every image in the folder is searched. `mmdecouple/datasets/proposals.py` describes the file; the
+transform `LoadProposals` reads it. Finished chunks of images are kept in a hidden folder next to the file
+(.NAME.partial): after an interruption the same command continues, and the file is the same, byte for byte, as without
+the interruption and with any number of workers.
 
-SoCo's own files (base name -> list of x, y, w, h) are converted instead of searched anew:
+SoCo's own files (base name -> list of x, y, w, h) are converted instead of searched again:
 
     python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz \
         --images data/coco/train2017 --import train2017_ratio3size0308post.json
@@ -33,14 +33,16 @@ from mmdecouple.utils.files import check_writable
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='file to write (*.npz)')
-    parser.add_argument('--images', required=True, metavar='DIR', help='folder of the images')
+    parser.add_argument('--images', required=True, metavar='DIR', help='image folder')
     parser.add_argument('--ann', metavar='FILE', help='COCO annotation file (*.json) or list file (*.txt)')
-    parser.add_argument('--name', help='name of the data set in messages; default: that of --ann or of the folder')
-    parser.add_argument('--import', dest='soco', metavar='FILE', help="take the boxes from SoCo's JSON")
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), metavar='N', help='processes')
-    parser.add_argument('--force', action='store_true', help='replace an earlier file or an unfinished other search')
+    parser.add_argument('--name', help='name of the data set in messages (default: from --ann or the folder)')
+    parser.add_argument('--import', dest='soco', metavar='FILE', help="convert the boxes of SoCo's JSON file")
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), metavar='N', help='number of processes')
+    parser.add_argument(
+        '--force', action='store_true', help='replace an existing file or an unfinished search with other settings'
+    )
     parser.add_argument('--scale', type=real(0), default=300.0, help="Felzenszwalb's scale")
-    parser.add_argument('--sigma', type=real(0), default=0.9, help='blur before the segmentation, in pixels')
+    parser.add_argument('--sigma', type=real(0), default=0.9, help='blur before segmentation, in pixels')
     parser.add_argument('--min-size', type=positive, default=100, help='smallest segment, in pixels')
     parser.add_argument('--min-side', type=positive, default=32, help='smallest side of a box, in pixels')
     parser.add_argument('--aspect', type=real(1), default=3.0, help='largest ratio of the sides of a box')
@@ -50,7 +52,7 @@ def main() -> None:
         nargs=2,
         default=(0.3, 0.8),
         metavar=('LOW', 'HIGH'),
-        help='sides of a box (geometric mean) over those of the image',
+        help='limits of the side of a box (geometric mean) relative to that of the image',
     )
     args = parser.parse_args()
     search = dict(scale=args.scale, sigma=args.sigma, min_size=args.min_size)
@@ -78,8 +80,8 @@ def main() -> None:
             except KeyboardInterrupt:
                 parser.exit(
                     130,
-                    f'{parser.prog}: stopped; what is done is kept in {task.folder}: the same command '
-                    'goes on from there.\n',
+                    f'{parser.prog}: stopped; finished images are kept in {task.folder}; run the same command '
+                    'to continue.\n',
                 )
         summarize(ProposalFile.open(args.out), header, console)
 

@@ -1,7 +1,7 @@
-"""One screen: what is installed, what works, and the exact command that fixes what does not.
+"""Reports what is installed, what works, and the exact command that fixes what does not.
 
-Pre-training is tried: two steps of a tiny network, whose checkpoints are written and read. Exit code 0 when that works,
-1 otherwise.
+Pre-training is tested with two steps of a tiny network, including writing and reading its checkpoints. The exit code
+is 0 if that works, otherwise 1.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from mmdecouple.utils.versions import REQUIRED, SUPPORTED, installed_versions
 
 
 def installed_table() -> Table:
-    """What is installed, beside what this package supports."""
+    """Installed and supported versions."""
     python = platform.python_version()
     table = Table(title=f'mmdecouple {__version__}, Python {python}, {platform.platform()}')
     for column in ('package', 'installed', 'supported', 'needed for'):

@@ -1,4 +1,4 @@
-"""Prints a config with all its bases and overrides put together."""
+"""Prints a config with all bases and overrides merged."""
 
 import argparse
 from pathlib import Path
@@ -17,10 +17,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     add_overrides(parser)
-    parser.add_argument('--save', type=Path, metavar='FILE', help='also write it to a .py, .json or .yml file')
+    parser.add_argument('--save', type=Path, metavar='FILE', help='also write the config to a .py, .json or .yml file')
     args = parser.parse_args()
     if args.save and args.save.suffix not in ENDINGS:
-        parser.error(f'--save takes a name that ends in {", ".join(ENDINGS)}, got {args.save}')
+        parser.error(f'--save requires a file name ending in {", ".join(ENDINGS)}, got {args.save}')
     return args
 
 

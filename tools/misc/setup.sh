@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds .venv with the pinned set, the compiled mmcv ops and this project (editable). Safe to run
-# again and after an interruption: finished work is found again, and nothing is done when
+# Creates .venv with the pinned packages, the compiled mmcv operators and this project (editable). It can
+# be run again at any time: finished steps are skipped, and nothing is done if
 # requirements, setup.py and this file are unchanged.
 #
-# It takes no arguments but --help, and these environment variables:
+# The only argument is --help; these environment variables are read:
 #
 #   PYTHON             interpreter to use, 3.10 to 3.12 (default: python3.11, which is tested, then python3)
-#   WHEELHOUSE         folder of ready-built wheels, tried before anything is compiled (default: none)
-#   MMDECOUPLE_WHEELS  where built mmcv wheels are kept (default: .wheels)
-#   MAX_JOBS           compile jobs (default: number of cores)
-#   FORCE              any value: go through every step even when nothing seems to have changed
+#   WHEELHOUSE         folder of prebuilt wheels, used instead of compiling (default: none)
+#   MMDECOUPLE_WHEELS  folder for built mmcv wheels (default: .wheels)
+#   MAX_JOBS           number of compile jobs (default: number of cores)
+#   FORCE              any value: repeat every step even if nothing has changed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$PWD
@@ -23,7 +23,7 @@ fail() { echo "set-up: $*" >&2; exit 1; }
 case ${1:-} in
     '') ;;
     --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' tools/misc/setup.sh; exit 0 ;;
-    *) fail "it takes no argument such as $1; --help names its environment variables." ;;
+    *) fail "unknown argument $1; --help lists the environment variables." ;;
 esac
 
 step() { STEP_STARTED=$SECONDS; echo "[$1/5] $2"; }
@@ -164,7 +164,7 @@ install_ops() {
 }
 
 # opencv-python needs the system's libGL, which bare servers lack; the headless build does not.
-mend_opencv() {
+fix_opencv() {
     works 'import cv2' && return
     local version
     version=$(sed -n 's/^opencv-python==//p' requirements/runtime.txt)
@@ -202,7 +202,7 @@ trap 'rm -f "$OTHERS"' EXIT
 grep -v '^onedl-mmcv' requirements/mminstall.txt >"$OTHERS"
 pip_install ${WHEELHOUSE:+--find-links "$WHEELHOUSE"} -c requirements/build.txt -r "$OTHERS" \
     -r requirements/runtime.txt -r requirements/optional.txt -r requirements/tests.txt
-mend_opencv
+fix_opencv
 done_step
 
 step 4 "compiled mmcv ops"
@@ -215,4 +215,4 @@ done_step
 
 fingerprint >"$STAMP"
 echo "set-up: finished in $((SECONDS - STARTED)) s"
-echo "set-up: .venv/bin/python tools/misc/doctor.py says what works"
+echo "set-up: .venv/bin/python tools/misc/doctor.py reports what works"

@@ -1,7 +1,7 @@
-"""Write docs/table_of_truth.md: every method and config, its published numbers, and ours beside them.
+"""Writes docs/table_of_truth.md: every method and config, its published numbers, and ours next to them.
 
     python tools/misc/table_of_truth.py            # write it
-    python tools/misc/table_of_truth.py --check    # end with 1 if it is out of date, or if two files disagree
+    python tools/misc/table_of_truth.py --check    # exit with 1 if it is out of date, or if two files disagree
 
 Published numbers come from configs/*/metafile.yml and from the tables in configs/ablations/, ours from the files in
 docs/results/: copies of what tools/transfer.py (results.jsonl), tools/analysis_tools/coupling.py and segment.py (JSON)
@@ -20,7 +20,7 @@ from mmdecouple.utils.files import write_text
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing; end with 1 if something does not agree')
+    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 if anything disagrees')
     args = parser.parse_args()
     with program():
         wrong, (text, left_out) = disagreements(read_entries()), document()

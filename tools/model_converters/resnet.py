@@ -1,12 +1,13 @@
-"""Convert a ResNet or SoCo checkpoint between mmdecouple's tensor names and those of SoCo, torchvision and detectron2.
+"""Converts checkpoints of ResNets, SoCo and PixPro between the tensor names of mmdecouple and of other projects.
 
     python tools/model_converters/resnet.py current.pth soco_ours.pth --to mmdecouple
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.safetensors --to torchvision
     python tools/model_converters/resnet.py work_dirs/run/epoch_800.pth resnet50.pkl --to detectron2
 
-Prints every tensor's name on both sides and its shape. SoCo, on C4 features or on a pyramid, is converted whole between
-mmdecouple and soco. torchvision's format and detectron2's hold one backbone: the student's, which is fine-tuned, unless
---role says otherwise. Checkpoints of MoCo, DenseCL, ReSim, PLRC and CP2 can be read, student and teacher.
+Prints the name of every tensor in both formats and its shape. SoCo, on C4 features or with a pyramid, is converted
+completely between mmdecouple and soco, PixPro between mmdecouple and pixpro. The formats torchvision and detectron2
+contain one backbone: the student's, which is fine-tuned, unless --role selects the other. Checkpoints of MoCo, DenseCL,
+ReSim, PLRC and CP2 can be read, student and teacher.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from rich.table import Table
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.weights.files import read_weights, write_weights
 from mmdecouple.weights.formats.resnet import ROLES, WRITABLE, from_ours, to_ours
 from mmdecouple.weights.formats.resnet_names import FORMATS
 from mmdecouple.weights.readers.numpy_pickles import write_numpy_pickle
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 # The formats that hold one backbone, and what detectron2 must be given with it.
 LONE = ('torchvision', 'detectron2')
@@ -41,7 +42,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'out',
         metavar='OUT',
-        help='file to write; .pkl for detectron2, .safetensors by its name, else as torch.save does',
+        help='file to write: .pkl for detectron2, .safetensors, or any other name for the format of torch.save',
     )
     parser.add_argument('--to', required=True, choices=WRITABLE, help='format to write')
     parser.add_argument(
@@ -49,19 +50,19 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         dest='source_format',
         default='auto',
         choices=('auto', *FORMATS),
-        help='format of IN (default: recognized)',
+        help='format of IN (default: detected)',
     )
     parser.add_argument(
-        '--role', choices=ROLES, default='student', help='backbone to write as torchvision or detectron2'
+        '--role', choices=ROLES, default='student', help='backbone to write for torchvision or detectron2'
     )
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run whatever code is pickled in it')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run the code pickled in it')
     args = parser.parse_args(words)
     if args.out.endswith('.safetensors') and args.to != 'torchvision':
         ending = 'pkl' if args.to == 'detectron2' else 'pth'
-        parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .{ending}.\n')
+        parser.exit(2, f'{parser.prog}: format {args.to} is not a flat list of tensors; OUT must end in .{ending}.\n')
     if args.out.endswith('.pkl') != (args.to == 'detectron2'):
-        parser.exit(2, f'{parser.prog}: OUT ends in .pkl for format detectron2, and for no other.\n')
+        parser.exit(2, f'{parser.prog}: OUT must end in .pkl for the format detectron2, and only for this format.\n')
     if osp.isdir(args.out) or (osp.exists(args.out) and not args.force):
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')

@@ -1,60 +1,56 @@
-"""Convert a ViT checkpoint between mmdecouple's tensor names and those of iBOT, DINO, Leopart, timm and Hugging Face.
+"""Converts a ViT checkpoint between the tensor names of mmdecouple, iBOT, DINO, Leopart, timm and Hugging Face.
 
     python tools/model_converters/vit.py checkpoint.pth ibot_ours.pth --to mmdecouple
     python tools/model_converters/vit.py work_dirs/run/epoch_800.pth vit.safetensors --to timm
 
-Prints every tensor's name on both sides and its shape. CLIP can be read. A checkpoint with student and teacher is
-converted whole to mmdecouple, ibot and leopart; --role picks one of them. The other formats hold one backbone, the
-teacher's unless --role says otherwise.
+Prints the name of every tensor in both formats and its shape. CLIP can also be read. A checkpoint with student and
+teacher is converted completely to mmdecouple, ibot and leopart; --role selects one of them. The other formats contain
+one backbone, the teacher's unless --role selects the other.
 """
 
 import argparse
 import os.path as osp
 from collections import Counter
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.files import check_writable
-from mmdecouple.weights.files import read_weights, write_weights
 from mmdecouple.weights.formats.vit import (
     FORMATS,
     ROLES,
+    WHOLE,
     WRITABLE,
     ViTWeights,
-    from_ours,
-    ibot_checkpoint,
-    leopart_checkpoint,
-    own_checkpoint,
     roles_of,
     to_ours,
     vit_arch,
+    vit_checkpoint,
 )
-
-# Formats that hold student, teacher and heads.
-WHOLE = ('mmdecouple', 'ibot', 'leopart')
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN', help='checkpoint: .pth, .pt, .bin, .tar or .safetensors')
-    parser.add_argument('out', metavar='OUT', help='file to write; .safetensors by its name, else as torch.save does')
+    parser.add_argument(
+        'out', metavar='OUT', help='file to write: .safetensors, or any other name for the format of torch.save'
+    )
     parser.add_argument('--to', required=True, choices=WRITABLE, help='format to write')
     parser.add_argument(
         '--from',
         dest='source_format',
         default='auto',
         choices=('auto', *FORMATS),
-        help='format of IN (default: recognized)',
+        help='format of IN (default: detected)',
     )
     parser.add_argument('--role', choices=ROLES, help='network to convert')
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run whatever code is pickled in it')
+    parser.add_argument('--allow-pickle', action='store_true', help='trust IN: run the code pickled in it')
     args = parser.parse_args(words)
     if args.out.endswith('.safetensors') and args.to in WHOLE:
-        parser.exit(2, f'{parser.prog}: format {args.to} is no flat list of tensors; let OUT end in .pth.\n')
+        parser.exit(2, f'{parser.prog}: format {args.to} is not a flat list of tensors; OUT must end in .pth.\n')
     if osp.isdir(args.out) or (osp.exists(args.out) and not args.force):
         remedy = '' if osp.isdir(args.out) else ', or replace it with --force'
         parser.exit(2, f'{parser.prog}: {args.out} exists; name another file{remedy}.\n')
@@ -72,7 +68,7 @@ def main(words: list[str] | None = None) -> None:
         networks = [
             to_ours(content, role, args.source_format, repr(args.source)) for role in (ROLES if both else (role,))
         ]
-        out = convert(networks, args.to)
+        out = vit_checkpoint(networks, args.to)
         if args.to == 'mmdecouple':
             origin = dict(file=osp.basename(args.source), format=networks[0].format, networks=len(networks))
             out = dict(meta=dict(converted_from=origin), state_dict=out)
@@ -94,22 +90,6 @@ def main(words: list[str] | None = None) -> None:
             f'{" and ".join(ROLES) if both else role if roles else "one network"}, '
             f'{" + ".join(str(len(network.backbone)) for network in networks)} backbone tensors.'
         )
-
-
-def convert(networks: list[ViTWeights], format: str) -> dict[str, Any]:
-    """Content of the file to write.
-
-    Args:
-        networks: Teacher and student, or the one network to convert.
-        format: One of `WRITABLE`.
-    """
-    if format == 'mmdecouple':
-        return own_checkpoint(networks[-1], *networks[:-1])
-    if len(networks) == 2:
-        write = ibot_checkpoint if format == 'ibot' else leopart_checkpoint
-        return write(student=networks[1], teacher=networks[0])
-    state = from_ours(networks[0].backbone, format)
-    return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
 def key_table(source: ViTWeights, target: ViTWeights, format: str) -> Table:

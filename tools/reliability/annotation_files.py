@@ -1,4 +1,4 @@
-"""Mutated COCO annotation files: from bytes that are no JSON to a single wrong number."""
+"""Mutated COCO annotation files: from bytes that are not JSON to a single wrong number."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ _WRONG = st.one_of(
 
 
 def whole(folder: Path) -> dict[str, Any]:
-    """A small valid data set of three images and seven objects, whose images are written into a folder."""
+    """Returns a small valid data set of three images and seven objects, and writes its images into a folder."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for number in range(3):
@@ -65,7 +65,7 @@ def whole(folder: Path) -> dict[str, Any]:
 
 
 def mutants(count: int, start: int, content: dict[str, Any]) -> list[bytes]:
-    """So many files, the same for the same seed: values, records and structure changed, then bytes."""
+    """Returns `count` files, the same for equal `start`: with changed values, records and structure, then bytes."""
     files: list[bytes] = []
 
     @seed(start)
@@ -82,7 +82,7 @@ def mutants(count: int, start: int, content: dict[str, Any]) -> list[bytes]:
 
     round_number = 0
     while len(files) < count and round_number < 50:
-        # Hypothesis ends early where it thinks that it has seen all.
+        # Hypothesis stops early when it considers all cases covered.
         seed(start + round_number)(collect)()
         round_number += 1
     return files[:count]
@@ -108,7 +108,7 @@ def _mutant(data: st.DataObject, content: Any) -> bytes:
 
 
 def _changed(data: st.DataObject, content: Any) -> Any:
-    """The content with one value, key or record changed."""
+    """Returns the content with one value, key or record changed."""
     holder, key = None, None
     node = content
     while isinstance(node, (dict, list)) and node and (holder is None or data.draw(st.integers(0, 9))):
@@ -132,12 +132,12 @@ def _changed(data: st.DataObject, content: Any) -> Any:
 
 
 def trial(folder: Path) -> Callable[[bytes], None]:
-    """Reads a file as training and as measuring do, to the last mask, and checks what is handed on."""
+    """Returns the call of a trial, which reads a file as in training and in measuring, and checks the result."""
 
     def read(raw: bytes) -> None:
         path = folder / 'annotations.json'
         path.write_bytes(raw)
-        # Training reads the names alone, and may take what measuring refuses; it must not fail otherwise.
+        # Training reads only the names and may accept files that measuring refuses; it must not fail in another way.
         with suppress(UserError):
             list_images(str(folder), 'annotations.json', '')
         objects = CocoObjects(str(path), str(folder))
@@ -162,6 +162,6 @@ def trial(folder: Path) -> Callable[[bytes], None]:
 
 
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[bytes], None], Iterator[bytes]]:
-    """The call and its payloads for `run_trials`."""
+    """Returns the call and its payloads for `run_trials`."""
     folder.mkdir(parents=True, exist_ok=True)
     return trial(folder), iter(mutants(count, start, whole(folder)))

@@ -1,4 +1,4 @@
-"""Which tests run a statement, and running them in a fork of this process."""
+"""Tests that run a statement, and their execution in a fork of this process."""
 
 import ast
 import os
@@ -12,27 +12,27 @@ from pathlib import Path
 
 from mmdecouple.utils.errors import MissingFile
 
-# Longest time of the tests of a mutant: so many seconds, and their usual time so many times.
+# Time limit of the tests of a mutant: a constant in seconds, plus a multiple of their usual duration.
 _SLACK, _FACTOR = 90, 4
-# Tests of defaults read signatures and run nothing of the classes.
+# Tests of defaults read signatures without running the classes.
 _DECLARED = 'tests/test_published_settings.py'
 
 
 class CoveringTests:
-    """Tests by the lines they run.
+    """Index of tests by the lines that they run.
 
     Args:
-        coverage: Data file of `coverage`, with the test as the context (`--cov-context=test`).
-        durations: Output of pytest with `--durations=0`. Tests that failed there notice nothing, and are left out.
+        coverage: Data file of `coverage` with tests as contexts (`--cov-context=test`).
+        durations: Output of pytest with `--durations=0`. Tests that failed in it are omitted, as they notice nothing.
 
     Raises:
-        FileNotFoundError: If one of them is not there.
+        MissingFile: A file does not exist.
     """
 
     def __init__(self, coverage: str, durations: str) -> None:
         for file in (coverage, durations):
             if not Path(file).is_file():
-                raise MissingFile(f'mutants: there is no file {file}; the command that makes it is in --help.')
+                raise MissingFile(f'mutants: the file {file} does not exist; --help shows the command that creates it.')
         self.seconds = defaultdict(float)
         text = Path(durations).read_text()
         self._failing = set(re.findall(r'^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$', text, re.M))
@@ -42,26 +42,31 @@ class CoveringTests:
         self._database = sqlite3.connect(f'file:{coverage}?mode=ro', uri=True)
 
     def of(self, file: str, lines: tuple[int, int], source: str) -> list[str]:
-        """Tests that run the statement around some lines of a file; outside functions, any line of the class or file.
+        """Returns the tests that run the statement around given lines; outside functions, any line of class or file.
 
-        A declaration also has the tests that import its module. Tests whose names share most with the file's come
-        first, and short ones before long ones.
+        For a declaration, the tests that import its module are included. Tests whose names share more parts with the
+        name of the file come first, and short tests before long ones.
+
+        Args:
+            file: Path of the file.
+            lines: First and last line, from 1.
+            source: Text of the file.
         """
         tree = ast.parse(source)
         within = _reached(tree, *lines)
         found = [test for test, numbers in self._running(file).items() if numbers & within]
         if not _in_function(tree, lines[0]):
             found += self._reading(file)
-        words = set(re.split(r'[/_.]', file)) - {'mmdecouple', 'py'}
+        parts = set(re.split(r'[/_.]', file)) - {'mmdecouple', 'py'}
 
         def rank(test: str) -> tuple[float, str]:
-            shared = len(words & set(re.split(r'[/_.:\[\]-]', test)))
+            shared = len(parts & set(re.split(r'[/_.:\[\]-]', test)))
             return self.seconds[test] / 2 - shared, test
 
         return sorted(set(found), key=rank)
 
     def _reading(self, file: str) -> list[str]:
-        """Tests that may look at a declaration without running a line of its file."""
+        """Returns the tests that may read a declaration without running a line of its file."""
         module = file.removesuffix('.py').replace('/', '.')
         rows = self._database.execute("SELECT DISTINCT context FROM context WHERE context != ''")
         known = {row[0].rsplit('|', 1)[0] for row in rows} - self._failing
@@ -69,11 +74,11 @@ class CoveringTests:
         found = {path for path, text in texts.items() if module in text}
         if not self._running(file):
             found |= {path for path in texts if path.startswith(f'tests/test_{file.split("/")[1]}/')}
-        # As a whole: its tests run no line of the package, so none of them is known.
+        # The file as a whole, because its tests run no line of the package and are therefore unknown.
         return [*(test for test in known if test.partition('::')[0] in found), _DECLARED]
 
     def limit(self, tests: list[str]) -> float:
-        """Seconds after which tests that still run have noticed something."""
+        """Returns the time limit in seconds; tests that exceed it have noticed the mutant."""
         return _SLACK + _FACTOR * sum(self.seconds[test] for test in tests)
 
     def _running(self, file: str) -> dict[str, set[int]]:
@@ -94,12 +99,12 @@ def run_forked(tests: list[str], limit: float, output: Path) -> tuple[str, str, 
     """Runs tests in a child process until the first failure.
 
     Args:
-        tests: Ids of pytest.
-        limit: Seconds after which the child and its children are killed.
-        output: File of what they print.
+        tests: Test ids of pytest.
+        limit: Time in seconds after which the child and its children are killed.
+        output: File of their output.
 
     Returns:
-        `noticed`, `survived` or `not run`; the line that says which test failed; seconds.
+        `noticed`, `survived` or `not run`; the line that names the failed test; the duration in seconds.
     """
     if not tests:
         return 'not run', '', 0.0
@@ -141,10 +146,10 @@ def _failure(output: Path) -> str:
 
 
 def _reached(tree: ast.AST, first: int, last: int) -> set[int]:
-    """Lines by which a test shows that it depends on some others.
+    """Returns the lines whose execution implies that a test depends on the given lines.
 
-    In a function those of the smallest statement around them (of a statement with a body its head alone), in the body
-    of a class those of the class, else all.
+    In a function, these are the lines of the smallest statement around them (only its head if it has a body), in the
+    body of a class those of the class, and otherwise all lines.
     """
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and first in _span(node)]
     if not _in_function(tree, first):

@@ -1,4 +1,4 @@
-"""Damaged bytes: flipped, cut, repacked with right checksums, and pickles that name other things."""
+"""Damage of bytes: flipped, truncated, repacked with valid checksums, and pickles that name other objects."""
 
 import io
 import random
@@ -6,7 +6,7 @@ import zipfile
 
 
 def damaged(rng: random.Random, content: bytes) -> bytes:
-    """The bytes of a weight file with one kind of damage."""
+    """Returns the bytes of a weight file with one kind of damage."""
     raw = bytearray(content)
     kind = rng.choice(['flip', 'flip', 'cut', 'zero', 'insert', 'names', 'names', 'recoded', 'compressed', 'record'])
     at = rng.choice(
@@ -29,7 +29,7 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 
 
 def _repacked(rng: random.Random, content: bytes, kind: str) -> bytes:
-    """The archive with other records and right checksums."""
+    """Returns the archive with changed records and valid checksums."""
     out = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if kind == 'compressed' else zipfile.ZIP_STORED
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, 'w', method) as new:
@@ -49,7 +49,7 @@ def _repacked(rng: random.Random, content: bytes, kind: str) -> bytes:
 
 
 def _renamed(rng: random.Random, data: bytes) -> bytes:
-    """A pickle in which one of the things it names is another."""
+    """Returns a pickle in which one of the named objects is replaced."""
     things = [
         b'ctorch._utils\n_rebuild_tensor_v2\n',
         b'ccollections\nOrderedDict\n',

@@ -1,11 +1,11 @@
-"""Tries mutated files and configs: each must end in success or in one line, in time, and within its folder.
+"""Tests mutated files and configs: each must end in success or a one-line error, in time, and within its folder.
 
     python tools/reliability/fuzz.py annotations --trials 20000
     python tools/reliability/fuzz.py weights --trials 2000
     python tools/reliability/fuzz.py configs --trials 500
 
-Prints how the trials ended, with the commonest lines, and keeps what failed in OUT/failures. Exit code 1 if any did.
-The same seed gives the same trials.
+Prints how the trials ended, with the most frequent messages, and keeps failures in OUT/failures. The exit code is 1 if
+any trial failed. The same seed gives the same trials.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.files import check_writable, write_bytes, write_json
 
-# What is tried -> module beside this one, trials by default, trials of one child process, whether they start
-# programs of their own accord.
+# Kind of input -> module in this folder, default number of trials, trials per child process, whether trials may start
+# programs.
 CAMPAIGNS = {
     'annotations': ('annotation_files', 20_000, 500, False),
     'weights': ('weight_files', 2000, 20, False),
@@ -35,10 +35,10 @@ CAMPAIGNS = {
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=CAMPAIGNS, help='what is mutated')
-    parser.add_argument('--trials', type=positive, help='how many (default: 20000, 2000, 500)')
-    parser.add_argument('--seed', type=whole, default=0, help='of the mutations (default: 0)')
-    parser.add_argument('--seconds', type=positive, default=20, help='longest time of a trial (default: 20)')
+    parser.add_argument('what', choices=CAMPAIGNS, help='kind of input to mutate')
+    parser.add_argument('--trials', type=positive, help='number of trials (default: 20000, 2000, 500)')
+    parser.add_argument('--seed', type=whole, default=0, help='seed of the mutations (default: 0)')
+    parser.add_argument('--seconds', type=positive, default=20, help='time limit per trial in seconds (default: 20)')
     parser.add_argument('--out', default='work_dirs/fuzz', help='folder of the trials and their failures')
     return parser.parse_args(words)
 
@@ -52,8 +52,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def campaign(args: argparse.Namespace, out: Path) -> int:
-    """Runs the trials, prints and writes their counts; returns the exit code."""
-    # Here alone: the child processes inherit what is imported, and --help needs none of it.
+    """Runs the trials, prints and writes their counts, and returns the exit code."""
+    # Imported here, because the child processes inherit these modules, and --help does not use them.
     import torch
     from trials import FAILURES, run_trials
 
@@ -74,11 +74,11 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
         kinds[outcome.kind] += 1
         slowest = max(slowest, outcome.seconds)
         if outcome.kind == 'refused':
-            lines[' '.join(word for word in outcome.told.split() if word.isalpha())[:70]] += 1
+            lines[' '.join(word for word in outcome.message.split() if word.isalpha())[:70]] += 1
         if outcome.kind in FAILURES:
             write_bytes(out / 'failures' / f'{number:05}.pkl', pickle.dumps(payload))
             write_bytes(
-                out / 'failures' / f'{number:05}.txt', f'{outcome.kind}\n{outcome.told}\n'.encode(errors='replace')
+                out / 'failures' / f'{number:05}.txt', f'{outcome.kind}\n{outcome.message}\n'.encode(errors='replace')
             )
     failed = sum(kinds[kind] for kind in FAILURES)
     write_json(

@@ -1,4 +1,4 @@
-"""Contents of another structure: tensors, names and stored configs that no honest file has."""
+"""Contents with an invalid structure: tensors, names and stored configs that no regular file has."""
 
 import copy
 import math
@@ -12,9 +12,9 @@ from mmengine.config import Config
 
 from mmdecouple.weights.stored_configs import plain_values
 
-# The parts of a config that a mutant keeps.
+# Parts of a config that remain in a mutant.
 KEPT = ('model', 'train_dataloader', 'train_cfg', 'custom_imports')
-# Where code would show: the audit hook of the trials sees the command, and nothing in the folder has this name.
+# Callables whose execution the audit hook of the trials, or a new file in the folder, would reveal.
 HOSTILE = [
     'subprocess.check_output',
     'os.system',
@@ -36,7 +36,7 @@ HOSTILE = [
 
 
 def restructured(rng: random.Random, whole: dict[str, dict[str, Any]]) -> Any:
-    """One of the whole contents with one to four changes."""
+    """Returns one of the valid contents with one to four changes."""
     name = rng.choice(list(whole))
     content = copy.copy(whole[name])
     content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
@@ -130,7 +130,7 @@ def _hostile_meta(rng: random.Random, meta: Any) -> Any:
     try:
         tree = plain_values(meta['cfg'], KEPT)
     except Exception:
-        # An earlier change has made it unreadable.
+        # An earlier change has made the config unreadable.
         return meta
     nodes = list(_blocks(tree['model']))
     node, kind = rng.choice(nodes), rng.choice(HOSTILE)
@@ -175,7 +175,7 @@ def _hostile_meta(rng: random.Random, meta: Any) -> Any:
 
 
 def _blocks(node: Any) -> Iterator[dict]:
-    """All dicts in nested dicts and lists."""
+    """Yields all dicts in nested dicts and lists."""
     if isinstance(node, dict):
         yield node
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():

@@ -1,4 +1,4 @@
-"""Random overrides of the demo's configs: a short training run with one key misspelt or one value wrong."""
+"""Random overrides of the demo's configs: short trainings with a misspelt key or a wrong value."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from trials import Accepted
 
-# The child processes inherit what is imported here.
+# Imported here, because the child processes inherit these modules.
 import mmdecouple.engine
 import mmdecouple.evaluation
 import mmdecouple.models
@@ -19,7 +19,7 @@ import mmdecouple.visualization  # noqa: F401
 from mmdecouple.utils.configs import configs_folder, load_config
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
-# Two steps of a few small images.
+# Two steps with a few small images.
 SHORT = [
     'train_cfg.max_epochs=2',
     'train_dataloader.batch_size=4',
@@ -62,7 +62,7 @@ VALUES = [
     'mmpretrain.ResNet',
     'torch.nn.Linear',
 ]
-# Variables of the config files: their values were copied where they are used, so an override of one has no effect.
+# Variables of the config files, whose values are copied to where they are used, so that an override has no effect.
 VARIABLES = (
     'scenes',
     'colors',
@@ -79,7 +79,13 @@ VARIABLES = (
 
 
 class Override(NamedTuple):
-    """One run: a config of the demo, the words behind `--cfg-options`, and whether nothing can read their key."""
+    """One run.
+
+    Attributes:
+        config: Config of the demo.
+        words: Arguments of `--cfg-options`.
+        unread: Whether no code reads their key.
+    """
 
     config: str
     words: list[str]
@@ -87,13 +93,13 @@ class Override(NamedTuple):
 
 
 def mutants(count: int, start: int) -> Iterator[Override]:
-    """So many runs, the same for the same seed, over all of the demo's configs in turn."""
+    """Yields `count` runs over all configs of the demo in turn, the same for equal `start`."""
     rng = random.Random(start)
     configs = sorted((configs_folder() / 'demo').glob('*scenes.py'))
     leaves = {path: list(_leaves(load_config(str(path)).to_dict())) for path in configs}
     for number in range(count):
         path = configs[number % len(configs)]
-        # Models and optimizers have few keys and most of the mistakes.
+        # Models and optimizers have few keys, but most of the mistakes.
         front = rng.choice(['model', 'model', 'train', 'optim', ''])
         keys = [key for key in leaves[path] if key.startswith(front)]
         key = rng.choice(keys)
@@ -106,7 +112,7 @@ def mutants(count: int, start: int) -> Iterator[Override]:
 
 
 def _leaves(node: Any, path: str = '') -> Iterator[str]:
-    """Dotted keys of all values, and of the blocks that hold them."""
+    """Yields the dotted keys of all values, and of the blocks that contain them."""
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     for key, value in children:
         inner = f'{path}.{key}' if path else str(key)
@@ -139,7 +145,7 @@ def _word(value: Any) -> str:
 
 
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], None], Iterator[Override]]:
-    """The call and its payloads for `run_trials`."""
+    """Returns the call and its payloads for `run_trials`."""
 
     def train(run: Override) -> None:
         work = folder / 'run'
@@ -162,7 +168,7 @@ def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], N
             end = stop.code or 0
         if end:
             raise SystemExit(end)
-        # A run that says that it succeeded has weights to show, and has read what it was told.
+        # A run that reports success must have written weights, and must have read the override.
         if run.unread or not any(work.glob('*.pth')):
             raise Accepted(
                 f'{Path(run.config).stem} trained with {run.words}, checkpoints: {len([*work.glob("*.pth")])}'

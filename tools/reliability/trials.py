@@ -1,4 +1,4 @@
-"""Trials in watched child processes: what a call makes of a hostile input, and whether it leaves its folder."""
+"""Trials of calls with hostile inputs in child processes, confined to a folder and to a time."""
 
 import os
 import signal
@@ -13,50 +13,25 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdecouple.utils.errors import LONGEST, PREFIX, one_line, user_message
+from confinement import STARTS, watch
 
-# Besides its folder, what any program writes to.
-_HARMLESS = ('/dev/null', '/dev/shm', '/dev/tty', '/proc/self')
-# Events of Python's audit hooks that start something or reach another machine.
-_STARTS = (
-    'subprocess.Popen',
-    'os.system',
-    'os.exec',
-    'os.posix_spawn',
-    'os.startfile',
-    'pty.spawn',
-    'socket.connect',
-    'socket.bind',
-    'webbrowser.open',
-)
-# Events that change the file system, with the number of their arguments that are paths.
-_CHANGES = {
-    'os.rename': 2,
-    'os.remove': 1,
-    'os.mkdir': 1,
-    'os.rmdir': 1,
-    'os.link': 2,
-    'os.symlink': 2,
-    'os.truncate': 1,
-    'os.chmod': 1,
-    'os.chown': 1,
-    'shutil.rmtree': 1,
-}
+from mmdecouple.utils.errors import MAX_LENGTH, PREFIX, one_line, user_message
+
 _GRACE = 10
 
 
 class Outcome(NamedTuple):
-    """How a trial ended.
+    """Outcome of a trial.
 
     Attributes:
-        kind: `success`, `refused` (one line), or one of the failures: `silent` (success where a refusal was due),
-            `traceback`, `long line`, `hang`, `crash` (the process died), `escape` (it reached outside its folder).
-        told: The line, or the last lines of the traceback, or what was reached.
-        seconds: Of the trial.
+        kind: `success`, `refused` (with one line), or one of the failures: `silent` (success instead of a refusal),
+            `traceback`, `long line`, `hang`, `crash` (the process died), `escape` (it left its folder).
+        message: The line, the last lines of the traceback, or what was reached outside the folder.
+        seconds: Duration of the trial.
     """
 
     kind: str
-    told: str
+    message: str
     seconds: float
 
 
@@ -64,11 +39,11 @@ FAILURES = ('silent', 'traceback', 'long line', 'hang', 'crash', 'escape')
 
 
 class Accepted(Exception):
-    """Raised by a trial for what should have been refused, or was handed on wrongly."""
+    """Raised by a trial if an input should have been refused, or was passed on incorrectly."""
 
 
 class Hang(BaseException):
-    """Raised in a trial that takes too long."""
+    """Raised in a trial that exceeds its time limit."""
 
 
 def run_trials(
@@ -82,12 +57,12 @@ def run_trials(
     """Calls a function with each payload in child processes that are confined to a folder and to a time.
 
     Args:
-        call: Raises `UserError` or ends by `SystemExit` to refuse; what it returns is not looked at.
-        payloads: Any objects; the children inherit them.
-        folder: Working folder, home and scratch of the children.
-        seconds: Longest time of a trial.
-        batch: Payloads that one child tries, one after the other.
-        may_start: Whether a trial may start programs: a training run asks the compiler for its version.
+        call: Function that raises `UserError` or `SystemExit` to refuse a payload; its result is ignored.
+        payloads: Any objects, which the children inherit.
+        folder: Working directory, home and temporary folder of the children.
+        seconds: Time limit of a trial.
+        batch: Number of payloads that one child tries in sequence.
+        may_start: Whether a trial may start programs; a training run, for example, queries the version of the compiler.
 
     Yields:
         Each payload with its outcome, in order.
@@ -116,7 +91,7 @@ def _run_batch(
         while at < len(payloads):
             outcome = _received(receiver, seconds + _GRACE)
             if outcome is None:
-                # Native code does not let the child's own alarm through, or the process is gone.
+                # Native code blocks the alarm of the child, or the process has died.
                 kind = 'crash' if not child.is_alive() or receiver.poll(0) else 'hang'
                 child.kill()
                 child.join()
@@ -139,35 +114,35 @@ def _try_all(call: Callable, payloads: list, folder: Path, seconds: float, may_s
     os.chdir(folder)
     os.environ.update(HOME=str(folder), TMPDIR=str(folder), XDG_CACHE_HOME=str(folder))
     tempfile.tempdir = str(folder)
-    # Whatever the parent has put in their place, the words of a trial go where they can be read again.
+    # The parent may have replaced these streams; the output of a trial must reach the file descriptors.
     sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
     reached: list[str] = []
-    sys.addaudithook(_watch(folder.resolve(), reached, () if may_start else _STARTS))
+    sys.addaudithook(watch(folder.resolve(), reached, () if may_start else STARTS))
     signal.signal(signal.SIGALRM, _stop)
     for payload in payloads:
         reached.clear()
         start = time.monotonic()
         with open(folder / 'said', 'w+') as said:
-            kept = os.dup(1), os.dup(2)
+            saved = os.dup(1), os.dup(2)
             for number in (1, 2):
                 os.dup2(said.fileno(), number)
             signal.setitimer(signal.ITIMER_REAL, seconds)
             try:
-                kind, told = _judge(call, payload)
+                kind, message = _judge(call, payload)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 sys.stdout.flush()
                 sys.stderr.flush()
-                for number, old in zip((1, 2), kept):
+                for number, old in zip((1, 2), saved):
                     os.dup2(old, number)
                     os.close(old)
             said.seek(0)
             text = said.read()
         if kind == 'exit':
-            kind, told = _of_program(told, text)
+            kind, message = _of_program(message, text)
         if reached:
-            kind, told = 'escape', reached[0]
-        sender.send(Outcome(kind, told, time.monotonic() - start))
+            kind, message = 'escape', reached[0]
+        sender.send(Outcome(kind, message, time.monotonic() - start))
     sender.close()
 
 
@@ -181,47 +156,22 @@ def _judge(call: Callable, payload: Any) -> tuple[str, str]:
     except Accepted as error:
         return 'silent', str(error)
     except Exception as error:
-        message = user_message(error)
-        if message is not None:
-            return 'refused', one_line(message)
+        line = user_message(error)
+        if line is not None:
+            return 'refused', one_line(line)
         return 'traceback', ''.join(traceback.format_exception(error)[-4:])[-1500:]
     return 'success', ''
 
 
 def _of_program(code: str, text: str) -> tuple[str, str]:
-    """The outcome of a program that ended by `sys.exit`, from what it printed."""
+    """Returns the outcome of a program that ended with `sys.exit`, derived from its output."""
     lines = [line for line in text.splitlines() if PREFIX in line or ': error: ' in line]
     if code in ('0', 'None'):
         return 'success', ''
     if 'Traceback (most recent call last)' in text or len(lines) != 1:
         return 'traceback', text[-1500:]
-    return ('refused' if len(lines[0]) <= LONGEST else 'long line'), lines[0]
+    return ('refused' if len(lines[0]) <= MAX_LENGTH else 'long line'), lines[0]
 
 
 def _stop(*_: Any) -> None:
     raise Hang
-
-
-def _watch(folder: Path, reached: list[str], starts: tuple[str, ...]) -> Callable[[str, tuple], None]:
-    """An audit hook that notes what is started, and what is written outside the folder."""
-
-    def outside(path: Any) -> bool:
-        if not isinstance(path, (str, bytes, os.PathLike)):
-            return False
-        name = os.path.abspath(os.fsdecode(path))
-        return not name.startswith((str(folder), *_HARMLESS)) and '__pycache__' not in name
-
-    def hook(event: str, args: tuple) -> None:
-        if event == 'open':
-            path, mode, flags = args
-            writes = any(letter in (mode or '') for letter in 'wax+') or (
-                mode is None and flags is not None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            )
-            if writes and outside(path):
-                reached.append(f'open {path!r} to write')
-        elif event in _CHANGES:
-            reached.extend(f'{event} {path!r}' for path in args[: _CHANGES[event]] if outside(path))
-        elif event in starts:
-            reached.append(f'{event} {args!r}'[:200])
-
-    return hook

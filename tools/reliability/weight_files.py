@@ -1,4 +1,4 @@
-"""Mutated weight files, and what the readers of weights make of them."""
+"""Mutated weight files, and trials of the readers of weights with them."""
 
 import io
 import pickle
@@ -27,16 +27,16 @@ VIT = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=384)
 
 
 class File(NamedTuple):
-    """One mutated file: its ending and its bytes."""
+    """Mutated file: its ending and its bytes."""
 
     ending: str
     content: bytes
 
 
 def contents() -> dict[str, dict[str, Any]]:
-    """Whole files of the formats that are read, of small networks: name -> content."""
+    """Returns valid files of small networks in all formats, as a dict of names to contents."""
     torch.manual_seed(0)
-    # It logs every single weight that it initializes.
+    # mmengine logs every weight that it initializes.
     MMLogger.get_current_instance().setLevel('ERROR')
     config = load_config(
         'mmdecouple::demo/ibot-d_vit-demo_scenes.py',
@@ -91,7 +91,7 @@ def _checkpoint(config: Config) -> dict[str, Any]:
 
 
 def mutants(count: int, start: int) -> Iterator[File]:
-    """So many files, the same for the same seed: half of them of another structure, half with damaged bytes."""
+    """Yields `count` files, the same for equal `start`: half with another structure, half with damaged bytes."""
     whole = contents()
     files = [_saved(content, ending) for content in whole.values() for ending in ('.pth', 'legacy')]
     files += [_saved(whole['timm'], '.safetensors'), _saved(whole['timm'], '.pkl'), _script()]
@@ -105,7 +105,7 @@ def mutants(count: int, start: int) -> Iterator[File]:
 
 
 def _writable(rng: random.Random, whole: dict[str, dict[str, Any]]) -> File:
-    """A file of another structure; some contents cannot be written, and another is drawn in their place."""
+    """Returns a file with another structure; contents that cannot be written are drawn again."""
     while True:
         try:
             return _saved(restructured(rng, whole), rng.choice(['.pth', '.pth', 'legacy']))
@@ -139,7 +139,7 @@ def _tool(name: str) -> Callable[[list[str]], Any]:
 
 
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[File], None], Iterator[File]]:
-    """The call and its payloads for `run_trials`: both converters read each file, and it is opened to be measured."""
+    """Returns the call and its payloads for `run_trials`: both converters and `open_network` read each file."""
     converters = [(_tool('model_converters/vit.py'), 'timm'), (_tool('model_converters/resnet.py'), 'torchvision')]
 
     def read(file: File) -> None:

@@ -1,4 +1,5 @@
-# COCO: unlabelled train2017 to train on, its objects to measure on. A file beside this one adds views and batch size.
+# COCO: the images of train2017 for training, and objects for measurements. Another file in this folder adds the views
+# and the batch size.
 # For a folder of your own:
 #   _base_ = 'mmdecouple::densecl/densecl-d_r50_8xb32-200e_coco.py'
 #   train_dataloader = dict(dataset=dict(data_root='path/to/images', ann_file=None, img_prefix=''))
@@ -16,7 +17,7 @@ train_dataloader = dict(
     ),
 )
 
-# What `mim test` measures: objects of val2017 against a bank of train2017.
+# `mim test` measures objects of val2017 against a bank of train2017.
 test_dataloader = dict(
     batch_size=64,
     num_workers=8,

@@ -1,4 +1,4 @@
-# Two global views of COCO train2017 as iBOT makes them, in the order of bytedance/ibot.
+# Two global views of COCO train2017, as in iBOT, with the augmentations in the order of bytedance/ibot.
 _base_ = './coco.py'
 crop = dict(type='RandomResizedCropView', size=224, scale=(0.14, 1.0), interpolation='bicubic')
 colors = [

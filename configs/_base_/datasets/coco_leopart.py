@@ -1,4 +1,4 @@
-# Two global and four local views of COCO train2017 that overlap the global ones, as Leopart makes them. No flip.
+# Two global and four local views of COCO train2017 that overlap with the global ones, as in Leopart, without flips.
 _base_ = './coco.py'
 colors = [
     dict(type='RandomColorJitter', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, prob=0.8),

@@ -1,4 +1,4 @@
-# One view of COCO train2017: MaskAlign crops and flips, nothing else.
+# One view of COCO train2017 with crop and flip only, as in MaskAlign.
 _base_ = './coco.py'
 view = [
     dict(type='RandomResizedCropView', size=224, scale=(0.2, 1.0), interpolation='bicubic'),

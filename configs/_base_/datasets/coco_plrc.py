@@ -1,5 +1,5 @@
-# Three views of COCO train2017 as PLRC makes them, with MoCo v2's augmentations: query, key, and a crop that shares at
-# least half of the query's window (or of its own, if that is larger). The official order flips before the colors.
+# The three views of PLRC of COCO train2017, with MoCo v2's augmentations: query, key, and a crop whose common area with
+# the query's window is at least half of the larger of the two. As in the official code, the flip precedes the colors.
 _base_ = './coco.py'
 view = [
     dict(type='RandomResizedCropView', size=224, scale=(0.2, 1.0)),

@@ -1,8 +1,8 @@
-# Two views of COCO train2017 with four common proposals, as SoCo-C4 makes them: the whole image, and a crop of it.
-# Make the proposals first:
+# Two views of COCO train2017 with four common proposals, as in SoCo-C4: the whole image and a crop of it.
+# Create the proposals first:
 #   python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz --images data/coco/train2017 \
 #       --ann data/coco/annotations/instances_train2017.json
-# or do without, in a config that inherits this file:
+# or use random boxes instead, in a config that inherits this file:
 #   train_dataloader = dict(dataset=dict(pipeline=[dict(type='GridProposals'), *_base_.box_views]))
 _base_ = './coco.py'
 colors = [

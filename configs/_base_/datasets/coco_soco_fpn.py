@@ -1,5 +1,5 @@
-# Three views of COCO train2017 as SoCo-FPN makes them: the whole image, a crop, and a small crop, with four proposals
-# for the first and the second view and four for the first and the third. See coco_soco_c4.py for the proposals.
+# Three views of COCO train2017, as in SoCo-FPN: the whole image, a crop and a small crop, with four common proposals of
+# the first and the second view, and four of the first and the third. coco_soco_c4.py describes the proposals.
 _base_ = './coco_soco_c4.py'
 crop = dict(_base_.crop, scale=(0.5, 1.0))
 small_crop = dict(crop, size=112)

@@ -1,4 +1,5 @@
-# Built-in scenes at 48 pixels: no download. To train on, and others to measure on. A file beside this one adds views.
+# Built-in scenes of 48 pixels, which need no download: one split for training, others for measurements. Another file in
+# this folder adds the views.
 scenes = dict(size=48, objects=(2, 3), object_side=(0.36, 0.55), color_tells=0.95, illumination=0.3, cooccurrence=0.8)
 train_dataloader = dict(
     batch_size=64,
@@ -9,7 +10,7 @@ train_dataloader = dict(
     dataset=dict(type='SceneImages', num_images=2560, scenes=scenes),
 )
 
-# What `mim test` measures: objects of scenes that no run trains on.
+# `mim test` measures objects of scenes that are not used for training.
 test_dataloader = dict(
     batch_size=64,
     num_workers=0,

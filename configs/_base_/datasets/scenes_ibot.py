@@ -1,5 +1,5 @@
-# Two global views of the built-in scenes as iBOT makes them; the blur is scaled to the view, the hue jitter is small
-# because hue tells the classes apart.
+# Two global views of the built-in scenes, as in iBOT. The blur is scaled to the size of the view, and the hue jitter is
+# small because the hue distinguishes the classes.
 _base_ = './scenes_64.py'
 crop = dict(type='RandomResizedCropView', size=64, scale=(0.3, 1.0), interpolation='bicubic')
 colors = [

@@ -1,5 +1,5 @@
-# Two global and four local views of the built-in scenes that overlap the global ones, as Leopart makes them; the blur
-# is scaled to the view, the hue jitter is small because hue tells the classes apart.
+# Two global and four local views of the built-in scenes that overlap with the global ones, as in Leopart. The blur is
+# scaled to the size of the view, and the hue jitter is small because the hue distinguishes the classes.
 _base_ = './scenes_64.py'
 colors = [
     dict(type='RandomColorJitter', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.04, prob=0.8),

@@ -1,4 +1,4 @@
-# One view of the built-in scenes: MaskAlign crops and flips, nothing else.
+# One view of the built-in scenes with crop and flip only, as in MaskAlign.
 _base_ = './scenes_64.py'
 view = [
     dict(type='RandomResizedCropView', size=64, scale=(0.3, 1.0), interpolation='bicubic'),

@@ -1,5 +1,5 @@
-# Three views of the built-in scenes as PLRC makes them: query, key, and a crop that shares at least half of the query's
-# window. The blur is scaled to the view, the hue jitter is small because hue tells the classes apart.
+# The three views of PLRC of the built-in scenes: query, key, and a crop that overlaps with the query's window by at
+# least half of the larger one. The blur is scaled to the view; the hue jitter is small, as hue separates the classes.
 _base_ = './scenes.py'
 view = [
     dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)),

@@ -1,5 +1,5 @@
-# The whole scene and a crop of it with four common random boxes, as SoCo-C4 makes its views; the blur is scaled to the
-# view, the hue jitter is small because hue tells the classes apart.
+# The whole scene and a crop of it with four common random boxes, as in SoCo-C4. The blur is scaled to the size of the
+# view, and the hue jitter is small because the hue distinguishes the classes.
 _base_ = './scenes.py'
 colors = [
     dict(type='RandomFlipView', prob=0.5),

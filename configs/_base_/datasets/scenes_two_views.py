@@ -1,4 +1,4 @@
-# Two views of the built-in scenes with MoCo v2's augmentations, the blur scaled to the view.
+# Two views of the built-in scenes with the augmentations of MoCo v2, where the blur is scaled to the size of the view.
 _base_ = './scenes.py'
 view = [
     dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)),

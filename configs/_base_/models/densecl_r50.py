@@ -1,5 +1,5 @@
-# Initialized as in the code of the authors (`WXinlong/DenseCL`): Kaiming normal by fan-in for all convolutions of the
-# backbone and both layers of the pooled projection, whose biases are zero; torch's default for the dense projection.
+# Initialized as in the authors' code (`WXinlong/DenseCL`): Kaiming normal by fan-in with zero biases for all
+# convolutions of the backbone and both layers of the pooled projection; torch's default for the dense projection.
 _base_ = ['./mocov2_r50.py']
 model = dict(
     type='DenseCL',

@@ -1,5 +1,5 @@
-# DenseCL small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels a position (6 x 6 for 48 pixels).
-# Initialized as `densecl_r50.py`.
+# DenseCL, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48
+# pixels). Initialized as in `densecl_r50.py`.
 model = dict(
     type='DenseCL',
     backbone=dict(

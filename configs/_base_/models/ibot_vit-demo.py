@@ -1,6 +1,6 @@
-# iBOT small enough for two CPU cores: four of the twelve blocks of a ViT-Ti/8, 512 prototypes. The teacher's
-# temperature stays low: raised within minutes, it lets all tokens share one flat distribution. Of so few epochs none is
-# spent with the last layer frozen.
+# iBOT, small enough for two CPU cores: four of the twelve blocks of a ViT-Ti/8 and 512 prototypes. The temperature of
+# the teacher stays low: if it were raised within minutes, all tokens would get the same flat distribution. The last
+# layer is never frozen, because there are few epochs.
 _base_ = ['./ibot_vit-s16.py']
 model = dict(
     backbone=dict(

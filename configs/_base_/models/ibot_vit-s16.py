@@ -1,5 +1,6 @@
-# iBOT with ViT-S/16: head, temperatures and block masks of bytedance/ibot. Half of the views are masked: 10 to 50 % of
-# their patches. 80 epochs to the teacher's last temperature are the released iBOT-D's (official iBOT: 30).
+# iBOT with ViT-S/16, with the head, temperatures and block masks of bytedance/ibot. 10 to 50 % of the patches are
+# masked in half of the views. The teacher reaches its last temperature after 80 epochs, as in the released iBOT-D
+# (official iBOT: 30).
 model = dict(
     type='IBOT',
     backbone=dict(type='DenseViT', arch='deit-small', img_size=224, patch_size=16, drop_path_rate=0.1, mask_token=True),

@@ -1,5 +1,5 @@
-# Leopart small enough for two CPU cores: four of the twelve blocks of a ViT-Ti/8, 64 prototypes. It learns little from
-# random weights; `make demo ARGS='--method leopart'` starts it from the demo's iBOT.
+# Leopart, small enough for two CPU cores: four of the twelve blocks of a ViT-Ti/8 and 64 prototypes. As it learns
+# little from random weights, `make demo ARGS='--method leopart'` starts it from the iBOT of the demo.
 _base_ = ['./leopart_vit-s16.py']
 model = dict(
     backbone=dict(

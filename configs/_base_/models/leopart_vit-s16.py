@@ -1,7 +1,7 @@
-# Leopart with ViT-S/16, which goes on from DINO's weights:
+# Leopart with ViT-S/16, which starts from the weights of DINO:
 #   curl -o data/teachers/dino_deitsmall16_pretrain.pth --create-dirs \
 #       https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth
-# The queues are those of two processes: 8192 rows in all for each global view.
+# The queue length is that of each of two processes: 8192 rows in total for each global view.
 model = dict(
     type='Leopart',
     backbone=dict(

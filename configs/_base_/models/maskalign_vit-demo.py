@@ -1,5 +1,5 @@
-# MaskAlign small enough for two CPU cores: student and teacher are four of the twelve blocks of a ViT-Ti/8. The teacher
-# is what `make demo ARGS='--method ibot'` has trained.
+# MaskAlign, small enough for two CPU cores: student and teacher have four of the twelve blocks of a ViT-Ti/8. The
+# teacher is the iBOT that `make demo ARGS='--method ibot'` trains.
 _base_ = ['./maskalign_vit-s16.py']
 arch = dict(embed_dims=192, num_layers=4, num_heads=3, feedforward_channels=768)
 model = dict(

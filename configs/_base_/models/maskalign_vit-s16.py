@@ -1,5 +1,6 @@
-# MaskAlign with ViT-S/16, taught by OpenAI's CLIP ViT-B/16. Its weights are not downloaded for you: put OpenAI's
-# ViT-B-16.pt, or any format that tools/model_converters/ reads, at model.teacher.checkpoint.
+# MaskAlign with ViT-S/16 and OpenAI's CLIP ViT-B/16 as teacher. The weights of the teacher are not downloaded
+# automatically: set model.teacher.checkpoint to OpenAI's ViT-B-16.pt, or to any format that tools/model_converters/
+# supports.
 model = dict(
     type='MaskAlign',
     backbone=dict(

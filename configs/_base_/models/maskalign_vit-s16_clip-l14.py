@@ -1,5 +1,5 @@
-# maskalign_vit-s16.py taught by OpenAI's CLIP ViT-L/14: views of 196 pixels give its patches the student's grid of
-# 14 x 14; its 24 blocks need the fusion for unequal depths.
+# maskalign_vit-s16.py with OpenAI's CLIP ViT-L/14 as teacher. Views of 196 pixels give it the 14 x 14 grid of the
+# student, and its 24 blocks require the fusion for unequal depths.
 _base_ = ['./maskalign_vit-s16.py']
 model = dict(
     neck=dict(out_channels=1024, teacher_depth=24, fusion='sum'),

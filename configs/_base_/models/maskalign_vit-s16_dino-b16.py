@@ -1,4 +1,4 @@
-# maskalign_vit-s16.py taught by DINO ViT-B/16 (dino_vitbase16_pretrain.pth), which takes views as they are.
+# maskalign_vit-s16.py with DINO ViT-B/16 (dino_vitbase16_pretrain.pth) as teacher, for which views are not resized.
 _base_ = ['./maskalign_vit-s16.py']
 model = dict(
     teacher=dict(

@@ -1,5 +1,5 @@
-# Initialized as in the code of the authors (`facebookresearch/PLRC`): Kaiming normal by fan-out for all convolutions,
-# the last batch norm of each residual block at zero; torch's default for the point projection.
+# Initialized as in the authors' code (`facebookresearch/PLRC`): Kaiming normal by fan-out for all convolutions, zero
+# for the last batch norm of each residual block, and torch's default for the point projection.
 _base_ = ['./mocov2_r50.py']
 model = dict(
     type='PLRC',

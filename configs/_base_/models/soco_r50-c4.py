@@ -1,5 +1,5 @@
-# SoCo on the C4 features of a ResNet-50: proposals are cut out of conv4's map and go through conv5. The second view
-# gets SoCo's own cutout.
+# SoCo on the C4 features of a ResNet-50: proposals are pooled from the output of conv4 and pass through conv5. SoCo's
+# cutout is applied to the second view.
 mlp = dict(
     type='mmpretrain.NonLinearNeck',
     hid_channels=4096,

@@ -1,5 +1,5 @@
-# SoCo small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels a position (6 x 6 for 48 pixels).
-# The third stage, which keeps that stride, takes the place of conv5.
+# SoCo, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48 pixels).
+# The third stage, which does not change the stride, replaces conv5.
 mlp = dict(
     type='mmpretrain.NonLinearNeck',
     hid_channels=512,

@@ -1,4 +1,4 @@
-# iBOT with multi-crop (2 + 4 views) on the built-in scenes: the demo's row of the schedules' table.
+# iBOT with multi-crop (2 + 4 views) on the built-in scenes: the demo's row of the table `schedule`.
 _base_ = ['../../demo/ibot_vit-demo_scenes.py']
 crop = dict(type='RandomResizedCropView', size=64, scale=(0.4, 1.0), interpolation='bicubic')
 local_crop = dict(type='RandomResizedCropView', size=24, scale=(0.1, 0.4), interpolation='bicubic')

@@ -1,4 +1,7 @@
 # Grid of region collaborative cutout: iBOT/N=1 same area (paper, Table 12, iBOT-D 200 epochs). Not yet run here.
 # Written by `tools/ablate.py grid --write-configs` from ../grid.yml.
 _base_ = ['../../ibot/ibot-d_vit-s16_8x64-200e_coco.py']
-model = dict(decoupling=dict(mask=dict(box_area=[1.0, 1.0], grid=1)))
+model = dict(decoupling=dict(mask=dict(box_area=[
+    1.0,
+    1.0,
+], grid=1)))

@@ -4,6 +4,15 @@
 _base_ = ['../../densecl/densecl-d_r50_8xb32-200e_coco.py']
 model = dict(
     decoupling=dict(
-        alignment='average', mask=dict(_delete_=True, area=[0.2, 0.6], aspect=[0.6666667, 1.5], type='Rectangle')
-    )
-)
+        alignment='average',
+        mask=dict(
+            _delete_=True,
+            area=[
+                0.2,
+                0.6,
+            ],
+            aspect=[
+                0.6666667,
+                1.5,
+            ],
+            type='Rectangle')))

@@ -2,12 +2,9 @@
 # here. Written by `tools/ablate.py mask_ratio --write-configs` from ../mask_ratio.yml.
 _base_ = ['../../ibot/ibot_vit-s16_8x64-200e_coco.py']
 test_dataloader = dict(
-    dataset=dict(
-        measures=[
-            dict(type='OKNN'),
-            dict(type='InterCouplingRatio'),
-            dict(removal='token', type='InterCouplingRatio'),
-            dict(type='ContextShift'),
-        ]
-    )
-)
+    dataset=dict(measures=[
+        dict(type='OKNN'),
+        dict(type='InterCouplingRatio'),
+        dict(removal='token', type='InterCouplingRatio'),
+        dict(type='ContextShift'),
+    ]))

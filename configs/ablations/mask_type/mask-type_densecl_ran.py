@@ -2,4 +2,9 @@
 # AP 55.5, OKNN 69.3, CR inter 1.22, CR intra 0.17. Not yet run here. Written by `tools/ablate.py mask_type
 # --write-configs` from ../mask_type.yml.
 _base_ = ['../../densecl/densecl-d_r50_8xb32-200e_coco.py']
-model = dict(decoupling=dict(mask=dict(_delete_=True, cut_ratio=[0.4, 0.6], type='RandomMask')))
+model = dict(
+    decoupling=dict(
+        mask=dict(_delete_=True, cut_ratio=[
+            0.4,
+            0.6,
+        ], type='RandomMask')))

@@ -2,4 +2,16 @@
 # AP 55.2, OKNN 66.7, CR inter 1.25, CR intra 0.24. Not yet run here. Written by `tools/ablate.py mask_type
 # --write-configs` from ../mask_type.yml.
 _base_ = ['../../densecl/densecl-d_r50_8xb32-200e_coco.py']
-model = dict(decoupling=dict(mask=dict(_delete_=True, area=[0.2, 0.6], aspect=[0.6666667, 1.5], type='Rectangle')))
+model = dict(
+    decoupling=dict(
+        mask=dict(
+            _delete_=True,
+            area=[
+                0.2,
+                0.6,
+            ],
+            aspect=[
+                0.6666667,
+                1.5,
+            ],
+            type='Rectangle')))

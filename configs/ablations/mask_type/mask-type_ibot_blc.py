@@ -2,4 +2,9 @@
 # 41.1, OKNN 72.9, CR inter 1.28, CR intra 0.09. Not yet run here. Written by `tools/ablate.py mask_type
 # --write-configs` from ../mask_type.yml.
 _base_ = ['../../ibot/ibot-d_vit-s16_8x64-200e_coco.py']
-model = dict(decoupling=dict(mask=dict(_delete_=True, cut_ratio=[0.3, 0.5], type='Blockwise')))
+model = dict(
+    decoupling=dict(
+        mask=dict(_delete_=True, cut_ratio=[
+            0.3,
+            0.5,
+        ], type='Blockwise')))

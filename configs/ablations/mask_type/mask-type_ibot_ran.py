@@ -2,4 +2,9 @@
 # 39.9, OKNN 70.9, CR inter 1.25, CR intra 0.1. Not yet run here. Written by `tools/ablate.py mask_type --write-configs`
 # from ../mask_type.yml.
 _base_ = ['../../ibot/ibot-d_vit-s16_8x64-200e_coco.py']
-model = dict(decoupling=dict(mask=dict(_delete_=True, cut_ratio=[0.4, 0.6], type='RandomMask')))
+model = dict(
+    decoupling=dict(
+        mask=dict(_delete_=True, cut_ratio=[
+            0.4,
+            0.6,
+        ], type='RandomMask')))

@@ -1,3 +1,4 @@
-# Listed before a stock base: mmengine resolves `mmdet::` but not `mmseg::`, and it reads bases in turn. So this serves
-# `mim train` of mmdet and mmseg as well. A statement `import` would make it a lazy config, which has no such bases.
+# Must precede a base of mmdet or mmseg: mmengine resolves `mmdet::` but not `mmseg::`, and reads bases in order. This
+# also works for `mim train` of mmdet and mmseg. An `import` statement would turn the file into a lazy config, which
+# does not support such bases.
 __import__('mmdecouple.utils.configs', fromlist=['_']).register_config_scopes()

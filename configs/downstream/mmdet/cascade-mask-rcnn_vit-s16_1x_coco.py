@@ -3,7 +3,7 @@
 # Published: iBOT 42.3 / 37.0 (900 epochs 42.7 / 37.2), iBOT-RCC 43.1 / 37.6, iBOT-MC 43.7 / 38.1, iBOT-D 45.1 / 39.1,
 # MaskAlign 45.6 / 39.6, MaskAlign-D 46.7 / 40.5. After 200 epochs, box AP: iBOT 38.7, with Rec 39.3, Ran 39.9,
 # Blockwise 41.1, Cutout 39.2, RCC 42.0. Their software was older by years: compare with a base row of your own.
-# Which anchors are trained: mmdet's rule, as in iBOT's code; an object whose best anchor has an IoU below 0.3 has none.
+# Anchors are assigned by mmdet's rule, as in iBOT's code: an object whose best anchor has an IoU below 0.3 gets none.
 # Not yet run here.
 _base_ = [
     '../_base_/scopes.py',
@@ -11,7 +11,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
 model = dict(
-    # A key that does not fit ends the run.
+    # A key that does not match raises an error.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     backbone=dict(
         _delete_=True,
@@ -40,7 +40,7 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=4)
-# Layer i of 12 learns at 0.8^(13 - i) of the rate. As in iBOT's code, positions and tokens decay, too.
+# Layer i of 12 has 0.8^(13 - i) of the learning rate. As in iBOT's code, weight decay applies to positions and tokens.
 optim_wrapper = dict(
     _delete_=True,
     type='mmdecouple.PrecisionOptimWrapper',

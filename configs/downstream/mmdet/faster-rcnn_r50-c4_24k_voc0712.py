@@ -3,9 +3,9 @@
 # Published: MoCo v2 54.6 / 81.0 / 60.4, ReSim 56.6 / 81.7 / 63.5, DenseCL 56.7 / 81.7 / 63.0, DenseCL-D 57.2 / 82.2 /
 # 63.7, PLRC 57.1 / 82.1 / 63.8, SoCo 56.8 / 81.7 / 63.5, SoCo-D 57.8 / 82.5 / 64.4. DenseCL after 200 epochs (Table
 # 10): 55.0; with RCC 55.9. Pre-trained on ImageNet (MoCo): supervised 53.5 / 81.3 / 58.8, MoCo v2-200 57.0 / 82.4 /
-# 63.6.
-# All four coordinates of a box lose 1 here, in detectron2 only the first two: less than a pixel, left as mmdet has it.
-# Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
+# 63.6; (PixPro) PixPro-100 58.8 / 83.0 / 66.5, PixPro-400 60.2 / 83.8 / 67.7.
+# mmdet subtracts 1 from all four coordinates of a box, detectron2 from the first two only; this difference of at most a
+# pixel is kept. Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py']
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
@@ -13,7 +13,7 @@ model = _base_.c4
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    # Difficult objects are ordinary ones in training; mmdet would train them as background. The test ignores them.
+    # Difficult objects are used for training, where mmdet would treat them as background; the test ignores them.
     dict(type='mmdecouple.TrainOnIgnored'),
     dict(
         type='RandomChoiceResize',
@@ -24,7 +24,7 @@ train_pipeline = [
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
-# Without `ignore_keys` the joint data set would hold a list where its metainfo has to be a dict.
+# Without `ignore_keys`, the metainfo of the concatenated data set would be a list instead of a dict.
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -44,7 +44,7 @@ train_dataloader = dict(
         ],
     )
 )
-# Ten thresholds; a plain list, as mmdet takes no array and would name 0.90 AP89.
+# Ten thresholds as a plain list: mmdet does not accept an array, and would name 0.90 AP89.
 val_evaluator = dict(_delete_=True, type='mmdecouple.VOCTenMetric')
 test_evaluator = val_evaluator
 optim_wrapper = dict(_delete_=True, **_base_.sgd)

@@ -2,9 +2,10 @@
 # epochs of pre-training on COCO.
 # Published: MoCo v2 37.8 / 32.9, ReSim 38.3 / 33.5, DenseCL 38.5 / 33.6, DenseCL-D 39.3 / 34.2, PLRC 39.8 / 35.9 (the
 # gap of 3.9 does not look like C4), SoCo 38.5 / 33.4, SoCo-RCC 38.9 / 33.9, SoCo-D 40.3 / 35.1.
-# Pre-trained on ImageNet (SoCo's and InsLoc's tables): supervised 38.2 / 33.3, MoCo v2-200 38.9 / 34.1, InsLoc-400
-# 39.8 / 34.7, SoCo-400 40.9 / 35.3. SoCo's own files have weight decay 2.5e-5; here it is 1e-4 as in MoCo's.
-# Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
+# Pre-trained on ImageNet (SoCo's, InsLoc's and PixPro's tables): supervised 38.2 / 33.3, MoCo v2-200 38.9 / 34.1,
+# InsLoc-400 39.8 / 34.7, SoCo-400 40.9 / 35.3, PixPro-100 40.0 / 34.8, PixPro-400 40.5 / 35.3. SoCo's own files have
+# weight decay 2.5e-5; here it is 1e-4 as in MoCo's.
+# Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', '../_base_/r50_c4.py', 'mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py']
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
@@ -21,7 +22,7 @@ train_pipeline = [
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
-# Empty images are left out as in detectron2; those under 32 pixels make no difference in practice.
+# Empty images are dropped as in detectron2; images of less than 32 pixels make no difference in practice.
 train_dataloader = dict(
     batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline)
 )

@@ -2,14 +2,15 @@
 # and InsLoc have it. MoCo's own rows have them in backbone and FPN only: rows of the two kinds do not compare. The
 # paper has no such table. Box AP / mask AP, pre-trained on ImageNet:
 # Published: supervised 38.9 / 35.4, MoCo v2-200 39.8 / 36.1, InsLoc-200 41.4 / 37.1, InsLoc-400 42.0 / 37.6, SoCo-100
-# 42.3 / 37.6, SoCo-400 43.0 / 38.2, SoCo*-400 43.2 / 38.4. Report a supervised and a MoCo v2 row of this very config.
-# Which anchors are trained: detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
+# 42.3 / 37.6, SoCo-400 43.0 / 38.2, SoCo*-400 43.2 / 38.4. PixPro's table has
+# supervised 39.7 / 35.9, PixPro-100 40.8 / 36.8. Report a supervised and a MoCo v2 row of this very config.
+# Anchors are assigned by detectron2's rule, as for all published numbers here (`BestAnchorAssigner`).
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 custom_imports = dict(imports=['mmdecouple.downstream'], allow_failed_imports=False)
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
-    # A key that does not fit ends the run. SoCo-FPN also provides its pyramid and box head, unless pyramid=False.
+    # A key that does not match raises an error. SoCo-FPN also provides its pyramid and box head, unless pyramid=False.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, init_cfg=None),
     neck=dict(norm_cfg=norm_cfg),
@@ -21,7 +22,7 @@ model = dict(
         mask_head=dict(norm_cfg=norm_cfg),
     ),
     train_cfg=dict(
-        # Every object has an anchor; no proposal of an IoU below 0.5 is an object (mmdet: its best one is).
+        # Every object gets an anchor. A proposal with an IoU below 0.5 is never an object (in mmdet, the best one is).
         rpn=dict(assigner=dict(_delete_=True, type='mmdecouple.BestAnchorAssigner')),
         rcnn=dict(assigner=dict(match_low_quality=False)),
     ),
@@ -41,7 +42,7 @@ train_pipeline = [
 train_dataloader = dict(
     batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=train_pipeline)
 )
-# Norms have no weight decay.
+# No weight decay for norms.
 optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.0))
 # Iterations, not epochs (12 epochs would be 87,950), and a warm-up of 1000 iterations (mmdet: 500).
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=90000, val_interval=30000)

@@ -1,6 +1,6 @@
-# Mask R-CNN R50-FPN on 5 % of COCO's images, 22500 iterations: the 1x protocol with less data and less time, as few
-# images are learned by heart. The lists are of tools/dataset_tools/coco_subset.py, one for each seed; transfer.py
-# takes that of the run's seed.
+# Mask R-CNN R50-FPN on 5 % of COCO's images, 22500 iterations: the 1x protocol with less data, and fewer iterations to
+# limit overfitting. tools/dataset_tools/coco_subset.py creates the lists of images, one for each seed; transfer.py uses
+# the list of the seed of the run.
 # Published: nothing in this very protocol; compare with rows of your own, over the same seeds.
 # Not yet run here.
 _base_ = './mask-rcnn_r50-fpn_1x_coco.py'

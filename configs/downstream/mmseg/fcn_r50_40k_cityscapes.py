@@ -2,20 +2,20 @@
 # column of DenseCL, which takes mmseg's recipe with the network's own 7 x 7 stem. mIoU after 800 epochs of pre-training
 # on COCO:
 # Published: MoCo v2 73.8, DenseCL 75.6. On ImageNet, 200 epochs: MoCo v2 74.5, DenseCL 75.7.
-# The paper has no such row for its -D methods.
+# The paper reports no such number for its -D methods.
 # Not yet run here.
 _base_ = ['../_base_/scopes.py', 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-769x769.py']
 custom_imports = dict(
     imports=['mmdecouple.downstream', 'mmdecouple.downstream.segmentation'], allow_failed_imports=False
 )
 model = dict(
-    # A key that does not fit ends the run.
+    # A key that does not match raises an error.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
-    # The stock model has supervised weights and a stem of three convolutions.
+    # mmseg's model has supervised weights and a stem of three convolutions.
     pretrained=None,
     backbone=dict(type='mmseg.ResNet'),
 )
-# From the full rate to 1e-4 over all iterations; mmengine counts both ends.
+# From the full rate to 1e-4 over all iterations; mmengine includes both ends.
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=40001)]
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook')]
 default_hooks = dict(

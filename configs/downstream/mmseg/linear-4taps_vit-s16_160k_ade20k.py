@@ -3,11 +3,11 @@
 # ImageNet, ViT-B/16:
 # Published: iBOT 38.3, BEiT 27.4. For a ViT-S there is no number, and the authors' file for it has the rate of
 # fine-tuning, 3e-5; here it is 8e-4, with which their ViT-B was run.
-# The paper has no such row for its -D methods.
+# The paper reports no such number for its -D methods.
 # Not yet run here.
 _base_ = './upernet_vit-s16_160k_ade20k.py'
 model = dict(
-    # In evaluation mode and without gradients.
+    # The backbone is in evaluation mode and gets no gradients.
     backbone=dict(tap_norm='none', frozen=True),
     neck=None,
     decode_head=dict(

@@ -3,11 +3,11 @@
 # ImageNet-22k (iBOT) and on LVD-142M (DINOv2):
 # Published: iBOT ViT-L/16 44.6, DINOv2 ViT-S/14 44.3. DINOv2 resizes the shorter side to 512 whatever the longer one
 # becomes; here the longer one has the usual limit of 2048.
-# The paper has no such row for its -D methods.
+# The paper reports no such number for its -D methods.
 # Not yet run here.
 _base_ = './upernet_vit-s16_160k_ade20k.py'
 model = dict(
-    # In evaluation mode and without gradients.
+    # The backbone is in evaluation mode and gets no gradients.
     backbone=dict(out_indices=(11,), tap_norm='shared', frozen=True),
     neck=None,
     decode_head=dict(

@@ -15,7 +15,7 @@ custom_imports = dict(
 )
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
-    # A key that does not fit ends the run.
+    # A key that does not match raises an error.
     init_cfg=dict(type='mmdecouple.PretrainedBackbone', checkpoint=None),
     data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
@@ -25,7 +25,7 @@ model = dict(
         img_size=512,
         patch_size=16,
         out_indices=(3, 5, 7, 11),
-        # One final norm for all four taps.
+        # The same final norm is applied to all four taps.
         tap_norm='shared',
         drop_path_rate=0.1,
     ),
@@ -34,7 +34,7 @@ model = dict(
     auxiliary_head=dict(num_classes=150),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
-# Layer i of 12 learns at 0.9^(13 - i) of the rate. As in iBOT's code, positions and tokens decay, too.
+# Layer i of 12 has 0.9^(13 - i) of the learning rate. As in iBOT's code, weight decay applies to positions and tokens.
 optim_wrapper = dict(
     _delete_=True,
     type='mmdecouple.PrecisionOptimWrapper',
@@ -43,12 +43,13 @@ optim_wrapper = dict(
     paramwise_cfg=dict(decay_rate=0.9),
     optimizer=dict(type='AdamW', lr=3e-5, betas=(0.9, 0.999), weight_decay=0.05),
 )
-# As mmcv 1: the decay begins at once, and the warm-up multiplies it. mmengine counts both ends, so `end` is one more.
+# As in mmcv 1, the decay starts immediately and the warm-up multiplies it. mmengine includes both ends, so that `end`
+# is one larger.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1501),
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=0, end=160001),
 ]
-# Four GPUs of four images, as in iBOT's README; the release comments on eight of two.
+# Four GPUs with four images each, as in iBOT's README; the paper's release mentions eight with two.
 train_dataloader = dict(batch_size=4)
 custom_hooks = [dict(type='mmdecouple.LoadCheckHook')]
 default_hooks = dict(

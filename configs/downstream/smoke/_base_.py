@@ -1,5 +1,6 @@
-# What every smoke run has in common: few iterations on small pictures, one test at the end, nothing to report. These
-# files are laid over the config of a protocol by mmdecouple/downstream/smoke.py; none is a config by itself.
+# Common settings of all smoke runs: few iterations on small images, and one test at the end.
+# mmdecouple/downstream/smoke.py applies these files as overlays to the config of a protocol; none of them is a complete
+# config.
 train_dataloader = dict(_delete_=True, batch_size=2, num_workers=1, sampler=dict(type='InfiniteSampler', shuffle=True))
 test_dataloader = dict(_delete_=True, batch_size=1, num_workers=1, sampler=dict(type='DefaultSampler', shuffle=False))
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=20)

@@ -1,4 +1,4 @@
-# Detectors, on pictures of at most 256 pixels: another grid than that of pre-training.
+# Detectors on images of at most 256 pixels, with another grid than in pre-training.
 _base_ = './_base_.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# Segmentors, on crops of 128 x 128 pixels.
+# Segmentors on crops of 128 x 128 pixels.
 _base_ = './_base_.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# 128 real images in COCO's layout for training, 32 others for the test.
+# 128 real images in the format of COCO for training, and 32 others for the test.
 _base_ = './_detection.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,5 +1,5 @@
 # 128 real images for training and 32 others for the test, with index images of COCO's panoptic ids (0 = unlabelled),
-# which stand as their own names. Not every image has a map.
+# whose names are the ids. Not every image has a map.
 _base_ = './_segmentation.py'
 images = dict(
     type='mmdecouple.MappedImages',

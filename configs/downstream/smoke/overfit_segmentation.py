@@ -1,4 +1,4 @@
-# Trained and tested on the same eight built-in scenes, which transfer.py draws into the folder of the run.
+# Training and test on the same eight built-in scenes, which transfer.py writes to the folder of the run.
 _base_ = './scenes_segmentation.py'
 train_dataloader = dict(
     batch_size=4,

@@ -1,4 +1,4 @@
-# Scenes of tools/dataset_tools/export_scenes.py.
+# Scenes that tools/dataset_tools/export_scenes.py writes.
 _base_ = './_detection.py'
 names = dict(
     classes=(

@@ -1,6 +1,6 @@
-"""Built-in scenes: a deterministic generator of multi-object images.
+"""Built-in scenes: a deterministic generator of images with several objects.
 
-(seed, split, index) -> pixels, boxes, exact masks, labels, background.
+(seed, split, index) determines the pixels, boxes, exact masks, labels and the background.
 """
 
 from mmdecouple.datasets.scenes.classes import BACKGROUNDS, CLASSES

@@ -1,4 +1,4 @@
-"""The knobs of ``SceneSpec`` as command-line options, the same in every tool."""
+"""Command-line options for the parameters of `SceneSpec`, the same in every tool."""
 
 import argparse
 from dataclasses import fields
@@ -6,16 +6,16 @@ from dataclasses import fields
 from mmdecouple.datasets.scenes.spec import SceneSpec
 
 _HELP = dict(
-    seed="seed of the scenes' content",
-    size='pixels: 96 for a square, 96x128 for height x width',
+    seed='seed of the content of the scenes',
+    size='size in pixels: 96 for a square, 96x128 for height x width',
     objects='smallest and largest number of objects',
-    object_side='smallest and largest diameter as a share of the shorter image side',
-    max_overlap='largest hidden share of an object',
-    color_tells='how much color alone tells the class, 0 to 1',
-    cooccurrence='probability that a class comes from the context group, 0 to 1',
-    illumination='strength of the random light, 0 to 1',
-    rotation='largest turn of an object in degrees',
-    noise='deviation of the pixel noise as a share of the gray range',
+    object_side='smallest and largest diameter as a fraction of the shorter image side',
+    max_overlap='largest hidden fraction of an object',
+    color_tells='degree to which color alone determines the class, 0 to 1',
+    cooccurrence='probability that a class is drawn from the context group, 0 to 1',
+    illumination='strength of the random illumination, 0 to 1',
+    rotation='largest rotation of an object in degrees',
+    noise='standard deviation of the pixel noise as a fraction of the gray range',
 )
 
 
@@ -28,7 +28,7 @@ _TYPES = dict(seed=int, size=_size, objects=int)
 
 
 def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one option a knob, such as ``--color-tells 0.5``; the defaults are those of SceneSpec."""
+    """Adds one option per parameter, such as `--color-tells 0.5`, with the defaults of `SceneSpec`."""
     group = parser.add_argument_group('scenes')
     for field in fields(SceneSpec):
         pair = field.name in ('objects', 'object_side')
@@ -43,9 +43,9 @@ def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_scene_spec(parser: argparse.ArgumentParser, args: argparse.Namespace) -> SceneSpec:
-    """Return the spec of parsed arguments; a knob out of range ends the program with one line."""
-    knobs = {field.name: getattr(args, field.name) for field in fields(SceneSpec)}
+    """Returns the spec of parsed arguments; a value out of range ends the program with one line."""
+    parameters = {field.name: getattr(args, field.name) for field in fields(SceneSpec)}
     try:
-        return SceneSpec.build(knobs)
+        return SceneSpec.build(parameters)
     except ValueError as error:
         parser.exit(2, f'{parser.prog}: {error}\n')

@@ -1,4 +1,4 @@
-"""What scenes are made of: 12 object classes, 8 backgrounds and the 4 groups they share."""
+"""The 12 object classes, 8 backgrounds and 4 context groups of the scenes."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ NUM_GROUPS = 4
 
 
 class ObjectClass(NamedTuple):
-    """One object class: a fixed triple of hue family, material and shape. `hue` lies in [0, 1)."""
+    """One object class, defined by its hue in [0, 1), material and shape."""
 
     hue: float
     material: str
@@ -19,15 +19,15 @@ class ObjectClass(NamedTuple):
 
 
 class Background(NamedTuple):
-    """One background class: a texture with its own hue in [0, 1) and saturation in [0, 1]."""
+    """One background class: a texture with a hue in [0, 1) and a saturation in [0, 1]."""
 
     name: str
     hue: float
     saturation: float
 
 
-# Each shape is used by two classes and each material by three, so neither identifies a class alone.
-# Steps of 5/12 spread the hues of a group over the circle. Three consecutive classes form a group.
+# Each shape is used by two classes and each material by three, so that neither identifies a class. Steps of 5/12
+# distribute the hues of a group over the circle. Three consecutive classes form a group.
 _MATERIAL_SHAPE = (
     ('plain', 'disc'), ('striped', 'triangle'), ('checkered', 'cross'),
     ('dotted', 'square'), ('plain', 'star'), ('striped', 'ring'),

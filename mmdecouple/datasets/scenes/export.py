@@ -1,4 +1,4 @@
-"""Built-in scenes as a COCO-format data set with ADE-style index images."""
+"""Export of the built-in scenes as a COCO-format data set with ADE-style index images."""
 
 import json
 import os
@@ -19,19 +19,19 @@ from . import BACKGROUNDS, CLASSES, SceneSpec, draw_scene
 
 MARK = 'scenes.json'
 _CHUNK = 64
-# (title, scenes done, scenes in all)
+# Progress callback: (title, number of finished scenes, total number of scenes).
 Show = Callable[[str, int, int], None]
 
 
 def export(out: Path, spec: SceneSpec, counts: dict[str, int], workers: int = 1, show: Show | None = None) -> None:
-    """Writes ``counts[split]`` scenes of each split to `out`, all of it or nothing.
+    """Writes `counts[split]` scenes of each split to a folder, which appears complete or not at all.
 
     Args:
         out: Target folder; an existing one is replaced.
-        spec: What the scenes look like.
-        counts: Number of scenes of ``train`` and ``val``.
-        workers: Number of processes; 1 starts none.
-        show: Called with the progress of each split.
+        spec: Parameters of the scenes.
+        counts: Number of scenes of `train` and `val`.
+        workers: Number of processes; 1 uses the current process.
+        show: Called with the progress of each split; None for no progress.
     """
     partial = out.absolute().with_name(f'.{out.name}.partial-{os.getpid()}')
     try:
@@ -84,7 +84,7 @@ def _write_scenes(folder: Path, spec: SceneSpec, counts: dict[str, int], workers
 
 @contextmanager
 def _mapping(workers: int) -> Iterator[Callable]:
-    """`map`, or that of a pool of processes, which ends at once if the block fails."""
+    """Context manager with `map`, or that of a pool of processes, whose tasks are canceled if the block fails."""
     if workers == 1:
         yield map
         return
@@ -97,13 +97,13 @@ def _mapping(workers: int) -> Iterator[Callable]:
 
 
 def write_chunk(folder: Path, spec: SceneSpec, split: str, indices: range) -> tuple[list, list]:
-    """Writes the PNGs of some scenes; returns their COCO image and annotation records."""
+    """Writes the PNG files of the scenes at `indices`, and returns their COCO image and annotation records."""
     images, annotations = [], []
     for index in indices:
         image, layout = draw_scene(spec, split, index)
         name = f'{index:012d}.png'
         _write_png(folder / split / name, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        values = np.append(layout.labels + 1, 0).astype(np.uint8)  # the last one is for owner -1
+        values = np.append(layout.labels + 1, 0).astype(np.uint8)  # the last entry is for owner -1
         _write_png(folder / 'semantic' / split / name, values[layout.owner])
         images.append(
             dict(

@@ -1,4 +1,4 @@
-"""Where objects lie in a scene: drawn without painting, so that boxes and labels are cheap."""
+"""Layout of the objects in a scene, drawn without rendering, so that boxes and labels are cheap."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,22 +15,23 @@ from mmdecouple.datasets.scenes.classes import (
 from mmdecouple.datasets.scenes.shapes import rasterize
 from mmdecouple.datasets.scenes.spec import MIN_SIDE, SceneSpec
 
-_TRIES = 12  # candidate places of one object
-_SHRINK = 0.9  # applied to all objects of a scene when one finds no place
+_TRIES = 12  # candidate positions of one object
+_SHRINK = 0.9  # applied to all objects of a scene if one cannot be placed
 _ASPECT = 1.2  # height over width is drawn from [1 / 1.2, 1.2]
 
 
 class Placement(NamedTuple):
-    """One object as placed.
+    """One placed object.
 
     Attributes:
-        label: Index into CLASSES.
-        x (int), y (int): Left upper corner of its patch in the image.
-        coverage: uint8 ``(h, w)``, its raster in the patch, whether hidden or not: 0 outside, 128
-            to 255 inside.
-        center: x, y in the patch.
-        radius: Of the circumscribed circle, in pixels.
-        angle: Turn in radians.
+        label: Index into `CLASSES`.
+        x: Left edge of its patch in the image, in pixels.
+        y: Upper edge of its patch in the image, in pixels.
+        coverage: Raster of the object in the patch, including hidden pixels, uint8 `(h, w)`: 0 outside, 128 to 255
+            inside.
+        center: Center x, y in the patch, in pixels.
+        radius: Radius of the circumscribed circle in pixels.
+        angle: Rotation in radians.
     """
 
     label: int
@@ -43,22 +44,21 @@ class Placement(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """The patch's rows and columns in the image."""
+        """Rows and columns of the patch in the image."""
         height, width = self.coverage.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
 
 class Layout(NamedTuple):
-    """A scene before it is painted; objects are ordered from back to front.
+    """A scene before rendering, with its objects from back to front.
 
     Attributes:
-        group: Context group in [0, 4).
-        background: Index into BACKGROUNDS.
-        placements: The N objects, later ones in front.
-        owner: int8 (H, W), index of the object seen at a pixel, -1 for the background.
-        boxes: float32 ``(N, 4)``, x1, y1, x2, y2 tight around the visible pixels, right and bottom
-            edge exclusive.
-        areas: float32 (N,), visible pixels.
+        group: Context group, in [0, 4).
+        background: Index into `BACKGROUNDS`.
+        placements: The N objects; later ones are in front.
+        owner: Index of the object that is visible at each pixel, -1 for the background, int8 `(H, W)`.
+        boxes: x1, y1, x2, y2 of the visible pixels, with exclusive right and bottom edges, float32 `(N, 4)`.
+        areas: Number of visible pixels, float32 `(N,)`.
     """
 
     group: int
@@ -70,27 +70,27 @@ class Layout(NamedTuple):
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 (N,), index into CLASSES."""
+        """Index of each object into `CLASSES`, int64 `(N,)`."""
         return np.array([placement.label for placement in self.placements], np.int64)
 
     @property
     def masks(self) -> np.ndarray:
-        """Bool (N, H, W), the visible pixels of each object: disjoint, none empty."""
+        """Visible pixels of each object, bool `(N, H, W)`; the masks are disjoint and not empty."""
         return self.owner == np.arange(len(self.placements), dtype=np.int8)[:, None, None]
 
 
 def draw_context(spec: SceneSpec, rng: np.random.Generator) -> tuple[int, int]:
-    """Return (context group, background); the first draws of a scene."""
+    """Draws the context group and the background of a scene, with the first draws of its generator."""
     group = int(rng.integers(NUM_GROUPS))
     return group, int(_member(spec, rng, group, 1, len(BACKGROUNDS), BACKGROUNDS_PER_GROUP)[0])
 
 
 def draw_layout(spec: SceneSpec, rng: np.random.Generator) -> Layout:
-    """Draw classes, sizes and places.
+    """Draws classes, sizes and positions of the objects.
 
-    Every object keeps at least ``1 - max_overlap`` of its area in sight, and the number of objects
-    is exactly the drawn one: when an object finds no place, the whole scene is placed again with
-    all objects smaller by a tenth, down to 8 pixels.
+    At least `1 - max_overlap` of the area of every object is visible, and the scene has exactly the drawn number of
+    objects: if an object cannot be placed, all objects are placed again with sizes reduced by a tenth, down to 8
+        pixels.
     """
     group, background = draw_context(spec, rng)
     count = int(rng.integers(spec.objects[0], spec.objects[1], endpoint=True))
@@ -115,9 +115,9 @@ def draw_layout(spec: SceneSpec, rng: np.random.Generator) -> Layout:
 
 @lru_cache(maxsize=16384)
 def scene_info(spec: SceneSpec, split: str, index: int) -> Layout:
-    """Return the layout of a scene without its rasters: owner and coverages are empty.
+    """Returns the layout of a scene without rasters, that is, with empty `owner` and `coverage`.
 
-    The latest 16384 answers are kept, about 2 kB each.
+    The latest 16384 layouts are cached, about 2 kB each.
     """
     layout = draw_layout(spec, spec.generator(split, index))
     bare = tuple(placement._replace(coverage=np.empty((0, 0), np.uint8)) for placement in layout.placements)

@@ -1,4 +1,4 @@
-"""Painting a layout: texture, objects from back to front, light, noise."""
+"""Rendering of a layout: background texture, objects from back to front, illumination, noise."""
 
 import colorsys
 from typing import NamedTuple
@@ -11,25 +11,30 @@ from mmdecouple.datasets.scenes.layout import Layout, Placement, draw_layout
 from mmdecouple.datasets.scenes.spec import SceneSpec
 from mmdecouple.datasets.scenes.textures import background, material
 
-_HUE_SPREAD = 0.012  # what remains of the hue's variation when color tells the class, in turns
+_HUE_SPREAD = 0.012  # standard deviation of the hue for color_tells=1, as a fraction of the circle
 _BACKGROUND_HUE_SPREAD = 0.03
-_BYTES_DEVIATION = np.sqrt((256**2 - 1) / 6)  # of the sum of two random bytes
+_BYTES_DEVIATION = np.sqrt((256**2 - 1) / 6)  # standard deviation of the sum of two random bytes
 _FULL = np.float32(255)
 _LEVELS = np.arange(256, dtype=np.float32)[:, None]
 _LINE = np.arange(2048, dtype=np.float32)
 
 
 class Scene(NamedTuple):
-    """A painted scene: `image` uint8 RGB (H, W, 3) and the layout it shows."""
+    """A rendered scene.
+
+    Attributes:
+        image: RGB pixels, uint8 `(H, W, 3)`.
+        layout: Layout of the scene.
+    """
 
     image: np.ndarray
     layout: Layout
 
 
 def draw_scene(spec: SceneSpec, split: str, index: int) -> Scene:
-    """Return scene `index` of `split`.
+    """Renders scene `index` of `split`.
 
-    The same bytes in any order and process, as long as the numpy and OpenCV builds are the same.
+    The pixels do not depend on the order of calls or on the process, for the same builds of numpy and OpenCV.
     """
     rng = spec.generator(split, index)
     layout = draw_layout(spec, rng)
@@ -37,10 +42,10 @@ def draw_scene(spec: SceneSpec, split: str, index: int) -> Scene:
 
 
 def paint(spec: SceneSpec, layout: Layout, rng: np.random.Generator) -> np.ndarray:
-    """Return the picture of a layout, uint8 RGB (H, W, 3).
+    """Renders a layout, uint8 RGB `(H, W, 3)`.
 
-    Before light and noise, a pixel that no object owns is the background's own: objects cast no
-    shadow and their smoothed edges lie inside their masks.
+    Before illumination and noise, pixels outside of all objects show the background only: objects cast no shadow, and
+    their anti-aliased edges lie inside their masks.
     """
     image = _paint_background(spec, layout.background, rng)
     for placement in layout.placements:
@@ -78,18 +83,18 @@ def _paint_object(spec: SceneSpec, image: np.ndarray, placement: Placement, rng:
     else:
         second = _rgb(hue, saturation * 1.1, value * (0.3 + 0.15 * draw[4]))
 
-    share = material(kind.material, placement, (draw[5], draw[6]), rng.random())
+    mixing = material(kind.material, placement, (draw[5], draw[6]), rng.random())
     light = 2 * np.pi * draw[7]
     slope = 0.22 / placement.radius
     height, width = placement.coverage.shape
     across = (_LINE[:width] - placement.center[0]) * np.float32(slope * np.cos(light))
     down = (_LINE[:height] - placement.center[1]) * np.float32(slope * np.sin(light))
-    surface = share[..., None] * (second - first)
+    surface = mixing[..., None] * (second - first)
     surface += first
     surface *= (across + np.float32(0.88) + down[:, None])[..., None]
     np.minimum(surface, _FULL, out=surface)
 
-    # The coverage is 0 outside the mask; on the rim the object blends with what lies behind it.
+    # The coverage is 0 outside the mask; at the edge, the object is blended with the pixels behind it.
     behind = image[placement.window]
     surface -= behind
     surface *= (placement.coverage * (1 / _FULL))[..., None]
@@ -99,7 +104,7 @@ def _paint_object(spec: SceneSpec, image: np.ndarray, placement: Placement, rng:
 
 
 def _add_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Add triangular noise, the sum of two random bytes: several times cheaper than a normal."""
+    """Adds triangular noise, the sum of two random bytes, which is several times cheaper than normal noise."""
     first, second = np.frombuffer(rng.bytes(2 * image.size), np.uint8).reshape(2, *image.shape)
     grain = np.add(first, second, dtype=np.float32)
     grain -= _FULL

@@ -1,4 +1,4 @@
-"""Outlines of the six object shapes and their exact rasters."""
+"""Outlines and rasters of the six object shapes."""
 
 import math
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
-_FINE = 4  # subpixels a pixel, along each axis
+_FINE = 4  # subpixels per pixel along each axis
 
 
 def _polygon(angles: np.ndarray, radii: np.ndarray | float = 1.0) -> np.ndarray:
@@ -21,7 +21,7 @@ def _disc(radius: float) -> np.ndarray:
 def _cross(half_width: float) -> np.ndarray:
     reach = np.sqrt(1 - half_width**2)
     arm = np.array([(-half_width, -reach), (half_width, -reach), (half_width, -half_width)])
-    quarter = np.array([(0, 1), (-1, 0)])  # a turn by 90 degrees for row vectors
+    quarter = np.array([(0, 1), (-1, 0)])  # rotation by 90 degrees for row vectors
     return np.concatenate([arm @ np.linalg.matrix_power(quarter, turn) for turn in range(4)])
 
 
@@ -39,18 +39,18 @@ OUTLINES: dict[str, list[np.ndarray]] = {
 def rasterize(
     shape: str, radius: float, aspect: float, angle: float, shift: tuple[float, float]
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Return the anti-aliased raster of a shape in the smallest patch that holds it.
+    """Returns the anti-aliased raster of a shape in its smallest patch.
 
     Args:
-        shape: A key of OUTLINES.
+        shape: A key of `OUTLINES`.
         radius: Radius of the circumscribed circle in pixels.
-        aspect: Height over width, in (0, inf); the longer of the two is not stretched.
-        angle: Clockwise turn in radians.
-        shift: Sub-pixel shift (x, y) in [0, 1).
+        aspect: Height over width, above 0; the shorter of the two is reduced.
+        angle: Clockwise rotation in radians.
+        shift: Sub-pixel shift (x, y), in [0, 1).
 
     Returns:
-        Coverage uint8 ``(h, w)``: 255 inside, at least 128 on pixels mostly covered, 0 on others;
-        every side of the patch is touched. The circle's center (x, y) in pixels of the patch.
+        The coverage, uint8 `(h, w)`: 255 inside, at least 128 for pixels that are mostly covered, 0 for all others; and
+        the center (x, y) of the circle in pixels of the patch.
     """
     reach = int(np.ceil(radius)) + 2
     side = 2 * reach + 2
@@ -58,7 +58,7 @@ def rasterize(
     wide, high = radius * min(1, 1 / aspect), radius * min(1, aspect)
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([(wide * cos, wide * sin), (-high * sin, high * cos)])
-    # OpenCV puts whole numbers at the centers of (sub)pixels, so its corner lies at -0.5.
+    # In OpenCV, integer coordinates are the centers of (sub)pixels, so that the corner is at -0.5.
     contours = [
         (((outline @ turn + center + 0.5) * _FINE - 0.5) * 2**_SHIFT + 0.5).astype(np.int32)
         for outline in OUTLINES[shape]

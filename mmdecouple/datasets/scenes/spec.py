@@ -1,4 +1,4 @@
-"""The knobs of the built-in scenes, checked once when they are set."""
+"""Parameters of the built-in scenes."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,11 +10,15 @@ from mmdecouple.utils.errors import UserError
 
 SPLITS = ('train', 'val')
 MAX_OBJECTS = 8
-MIN_SIDE = 8  # pixels: below it a star and a disc are the same blob
+MIN_SIDE = 8  # pixels; smaller shapes cannot be distinguished
 
 
 def split_code(split: str) -> int:
-    """Return the seed word of a split, so that no scene belongs to two splits."""
+    """Returns the number of a split for seeding, so that no scene belongs to two splits.
+
+    Raises:
+        UserError: The split is unknown.
+    """
     if not isinstance(split, str) or split not in SPLITS:
         raise UserError(f'Scenes: split must be one of {", ".join(SPLITS)}, got {split!r} (config key split).')
     return SPLITS.index(split)
@@ -22,28 +26,28 @@ def split_code(split: str) -> int:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """What scenes look like; together with a split and an index it determines every pixel.
+    """Parameters of the scenes, which together with a split and an index determine every pixel.
 
     Args:
-        seed: Seed of the scenes' content, >= 0. Not the run's seed: all runs see the same scenes.
-        size: Height and width in pixels, each in [32, 2048]; an int makes a square.
-        objects: Smallest and largest number of objects in a scene, within [1, 8]. Every scene holds
-            exactly the drawn number.
-        object_side: Diameter of an object's circumscribed circle as a share of the shorter image
-            side, up to 0.9. Where the drawn number does not fit, all objects of the scene shrink.
-        max_overlap: Largest share of any object's area that objects in front may hide, in [0, 0.8].
-        color_tells: How much color alone tells the class, in [0, 1]. An object's hue is uniform in
-            a window of width ``1 - color_tells`` (full circle = 1) around its class's hue: 0
-            leaves shape and material only.
-        cooccurrence: kappa in [0, 1]: probability that an object's class, and likewise the
-            background, is drawn from the scene's context group instead of from all. Over the scenes
-            classes and backgrounds stay uniform.
-        illumination: Strength in [0, 1] of a random brightness, contrast and color cast per scene.
-        rotation: Objects are turned by up to this many degrees either way, in [0, 180].
-        noise: Standard deviation of the pixel noise as a share of the gray range, in [0, 0.3].
+        seed: Seed of the content of the scenes, at least 0. It is independent of the seed of the run, so that all runs
+            have the same scenes.
+        size: Height and width in pixels, each in [32, 2048]; an int for a square.
+        objects: Smallest and largest number of objects in a scene, in [1, 8].
+        object_side: Smallest and largest diameter of the circumscribed circle of an object as a fraction of the shorter
+            image side, at most 0.9. If the drawn number of objects does not fit, all objects of the scene are reduced.
+        max_overlap: Largest fraction of the area of an object that objects in front may hide, in [0, 0.8].
+        color_tells: Degree to which color alone determines the class, in [0, 1]. The hue of an object is uniform in a
+            window of width `1 - color_tells` (full circle = 1) around the hue of its class; at 0, only shape and
+            material determine the class.
+        cooccurrence: kappa, the probability that the class of an object, and likewise the background, is drawn from the
+            context group of the scene instead of from all, in [0, 1]. Over all scenes, classes and backgrounds are
+            uniform.
+        illumination: Strength of a random brightness, contrast and color cast per scene, in [0, 1].
+        rotation: Largest rotation of an object in either direction, in degrees, in [0, 180].
+        noise: Standard deviation of the pixel noise as a fraction of the gray range, in [0, 0.3].
 
     Raises:
-        ValueError: A knob is unknown or out of range; the line names its key.
+        UserError: A value is out of range; the message names its config key.
     """
 
     seed: int = 0
@@ -87,21 +91,25 @@ class SceneSpec:
             self._normalize(key, float(getattr(self, key)))
 
     @classmethod
-    def build(cls, knobs: dict | None) -> 'SceneSpec':
-        """Return the spec of a config's ``scenes`` dict; None gives the defaults."""
+    def build(cls, parameters: dict | None) -> 'SceneSpec':
+        """Builds the spec from the `scenes` dict of a config; None for the defaults.
+
+        Raises:
+            UserError: A parameter is unknown or out of range.
+        """
         known = [field.name for field in fields(cls)]
-        for key in knobs or {}:
+        for key in parameters or {}:
             if key not in known:
-                raise UserError(_line(key, f'is unknown; the knobs are {", ".join(known)}'))
-        return cls(**(knobs or {}))
+                raise UserError(_line(key, f'is unknown; the parameters are {", ".join(known)}'))
+        return cls(**(parameters or {}))
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that differ whenever a knob differs."""
+        """Eight hex digits of a digest of all parameters."""
         return digest_of(asdict(self))[:8]
 
     def generator(self, split: str, index: int) -> np.random.Generator:
-        """Return the one source of randomness of scene `index` of `split`."""
+        """Returns the generator of scene `index` of `split`, which is its only source of randomness."""
         sequence = np.random.SeedSequence([self.seed, split_code(split), index])
         return np.random.Generator(np.random.PCG64(sequence))
 

@@ -1,4 +1,4 @@
-"""Surfaces: scalar patterns in [0, 1], float32, for object materials and for backgrounds."""
+"""Textures of object materials and backgrounds, as scalar patterns in [0, 1], float32."""
 
 import cv2
 import numpy as np
@@ -11,16 +11,16 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def material(name: str, placement: Placement, phase: tuple[float, float], scale: float) -> np.ndarray:
-    """Return the share of the second color at each pixel of an object's patch.
+    """Returns the fraction of the second color at each pixel of the patch of an object.
 
     Args:
-        name: ``plain``, ``striped``, ``checkered`` or ``dotted``.
-        placement: The object; its pattern turns with it.
+        name: `plain`, `striped`, `checkered` or `dotted`.
+        placement: The object; the pattern is rotated with it.
         phase: Shift of the pattern in periods, in [0, 1).
-        scale: Period in [0, 1], from half to 0.7 of the radius, but at least 4 pixels.
+        scale: Scale in [0, 1], which corresponds to a period of 0.5 to 0.7 of the radius, but at least 4 pixels.
 
     Returns:
-        float32 ``(h, w)`` in [0, 1].
+        Fractions in [0, 1], float32 `(h, w)`.
     """
     shape = placement.coverage.shape
     if name == 'plain':
@@ -42,7 +42,7 @@ def material(name: str, placement: Placement, phase: tuple[float, float], scale:
 
 
 def background(name: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Return the pattern of a background of BACKGROUNDS, float32 ``(H, W)`` in [0, 1]."""
+    """Draws the pattern of a background in `BACKGROUNDS`, float32 `(H, W)`, in [0, 1]."""
     unit = min(shape) * rng.uniform(0.85, 1.2)
     x, y = _grid(*shape)
     ox, oy = rng.uniform(0, 100, 2).astype(np.float32)
@@ -56,7 +56,7 @@ def background(name: str, shape: tuple[int, int], rng: np.random.Generator) -> n
         course = np.floor(row)
         column = (x + ox) / np.float32(unit / 4.5) + 0.5 * (course % 2)
         gap = np.minimum(_to_line(row) * np.float32(unit / 9), _to_line(column) * np.float32(unit / 4.5))
-        tone = np.sin(course * 12.9898 + np.floor(column) * 78.233) * 0.5 + 0.5  # one tone a brick
+        tone = np.sin(course * 12.9898 + np.floor(column) * 78.233) * 0.5 + 0.5  # one tone per brick
         return np.clip(gap - 0.4, 0, 1) * (0.45 + 0.4 * tone) + 0.1 * _stretch(_noise(rng, shape, (2, 2)))
     if name == 'water':
         bend = _noise(rng, shape, (unit / 4, unit / 3)) * np.float32(1.5)
@@ -99,7 +99,7 @@ def _stretch(field: np.ndarray) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: tuple[float, float]) -> np.ndarray:
-    """Return smooth noise of about unit deviation with lumps of `grain` pixels (high, wide)."""
+    """Returns smooth noise of about unit standard deviation, with a grain of (height, width) pixels."""
     rows, columns = (max(2, int(np.ceil(side / max(1.0, lump))) + 1) for side, lump in zip(shape, grain))
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)
     if (rows, columns) == tuple(shape):

@@ -1,4 +1,4 @@
-"""Transforms of the input pipeline: views, their geometry, photometric augmentation, proposals."""
+"""Transforms of the input pipeline: views with geometry, photometric augmentation, proposals."""
 
 from mmdecouple.datasets.transforms.box_views import BoxViews
 from mmdecouple.datasets.transforms.overlap_views import OverlapViews

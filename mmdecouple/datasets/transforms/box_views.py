@@ -1,4 +1,4 @@
-"""Views of an image with boxes that show the same proposals."""
+"""Views of an image with boxes of the same proposals."""
 
 from typing import Any
 
@@ -15,44 +15,45 @@ NO_PROPOSAL, NO_OVERLAP = 'no proposal', 'no overlap'
 
 @TRANSFORMS.register_module()
 class BoxViews(WindowedViews):
-    """``MultiView`` that also draws, for each pair of views, K boxes that both show.
+    """`MultiView` that also draws, for each pair of views, K boxes that are visible in both.
 
-    A pair's candidates are the proposals that reach into the common part of its two windows. Of these, ``num_boxes``
-    are picked without replacement; fewer than ``common`` in any pair make all windows be drawn anew, each time with
-    half the requirement (at least 1), ``tries`` times at most. The picked boxes are clipped to each window, follow its
-    flip, and are repeated at random up to K. Ids tell which boxes are the same proposal: they count from 1 within an
-    image and stay with repeated boxes.
+    The candidates of a pair are the proposals that intersect the common part of its two windows. Of these, `num_boxes`
+    are drawn without replacement. If a pair has fewer than `common` candidates, all windows are drawn again, with half
+    the requirement each time (at least 1), up to `tries` times. The boxes are clipped to each window, flipped with it,
+    and repeated at random up to K. Boxes with the same id show the same proposal; ids count from 1 within an image.
 
-    An image without proposals has one, the whole image (remark ``no proposal``). A pair without a candidate gets K
-    times the box around the whole view, with id 1, on either side (remark ``no overlap``).
+    An image without proposals gets one, the whole image (remark `no proposal`). A pair without candidates gets K copies
+    of the box of the whole view, with id 1, in both views (remark `no overlap`).
 
-    Coordinates are continuous: pixel i covers [i, i + 1), and a box as wide as its view runs from 0 to 1. SoCo counts
-    the last column in (x2 = x1 + w - 1) and divides by the width, so that its boxes end one source pixel earlier, at
-    (w - 1) / w. SoCo places its cutouts at boxes that have not been flipped; the boxes here always lie where the view
-    shows them.
+    Coordinates are continuous: pixel i covers [i, i + 1), and a box as wide as its view extends from 0 to 1. SoCo
+    includes the last column (x2 = x1 + w - 1) and divides by the width, so that its boxes end one source pixel earlier,
+    at (w - 1) / w. SoCo places its cutouts at boxes before the flip; the boxes here always refer to the flipped view.
 
     Args:
-        views: One pipeline for each kind of view; its first transform must be a ``WindowView``.
-        num_views: How many views each of them makes.
-        num_boxes: K.
-        common: Candidates that each pair should have; None means K // 2, at least 1.
-        tries: Draws of the windows at most, >= 1.
+        views: One pipeline for each kind of view; its first transform must be a `WindowView`.
+        num_views: Number of views of each kind.
+        num_boxes: Number of boxes K, at least 1.
+        common: Required number of candidates of each pair, in [1, K]; None for K // 2, but at least 1.
+        tries: Largest number of draws of the windows, at least 1.
         pairs: Pairs of view indices that share boxes.
-        jitter_prob: Probability with which a box is moved in the first view of its pair.
-        jitter: Largest change of x, y, w and h, as a share of the box's own w and h.
+        jitter_prob: Probability that a box is changed in the first view of its pair, in [0, 1].
+        jitter: Largest change of x, y, w and h as a fraction of the w and h of the box, in [0, 0.5).
 
     Requires:
-        proposals: float32 ``(N, 4)`` x1, y1, x2, y2 in source pixels.
+        proposals: x1, y1, x2, y2 in source pixels, float32 `(N, 4)`.
 
     Adds:
-        views: As ``MultiView``.
-        boxes: float32 ``(V, K, 4)`` for the one pair of two views, ``(P, 2, K, 4)`` for P > 1 pairs: x1, y1, x2, y2 as
-            shares of the view's width and height, in [0, 1].
-        box_ids: int64, the same without the last axis.
+        views: As for `MultiView`.
+        boxes: x1, y1, x2, y2 as fractions of the width and height of the view, in [0, 1], float32 `(V, K, 4)` for one
+            pair of two views, or `(P, 2, K, 4)` for P > 1 pairs.
+        box_ids: Ids of the boxes, int64, with the shape of `boxes` without its last axis.
         remarks: Tuple of str.
 
-    Source: ``hologerry/SoCo`` ``contrast/data/dataset.py`` (``ImageFolderImageAsymBboxCutout`` and
-    ``ImageFolderImageAsymBboxAwareMultiJitter1``) and ``bboxs_utils.py``.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `hologerry/SoCo` `contrast/data/dataset.py` (`ImageFolderImageAsymBboxCutout` and
+        `ImageFolderImageAsymBboxAwareMultiJitter1`) and `bboxs_utils.py`.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class BoxViews(WindowedViews):
         if not isinstance(pairs, (list, tuple)) or not pairs:
             check.refuse('pairs', f'must be a list of pairs of views, got {shown(pairs)}')
         self.pairs = [
-            check.numbers(f'pairs[{index}]', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
+            check.numbers(f'pairs[{index}]', pair, 2, minimum=0, maximum=len(self.crops) - 1, whole=True)
             for index, pair in enumerate(pairs)
         ]
         self.jitter_prob = check.number('jitter_prob', jitter_prob, 0, 1)
@@ -111,7 +112,7 @@ class BoxViews(WindowedViews):
         return windows
 
     def _pick(self, proposals: np.ndarray, window: Window) -> np.ndarray:
-        """Indices of at most K random proposals that reach into the window."""
+        """Returns the indices of at most K random proposals that intersect the window."""
         meets = _meets(proposals, window)
         if min(window[2:]) <= 0:
             meets[:] = False
@@ -136,7 +137,7 @@ class BoxViews(WindowedViews):
         return np.stack(coordinates), np.stack(ids)
 
     def _jitter(self, boxes: np.ndarray, window: Window) -> np.ndarray:
-        """The boxes moved and scaled, except those that would leave the window."""
+        """Moves and scales the boxes, except those that would leave the window."""
         sides = boxes[:, 2:] - boxes[:, :2]
         change = np.random.uniform(-self.jitter, self.jitter, boxes.shape) * np.tile(sides, 2)
         corner = boxes[:, :2] + change[:, :2]

@@ -1,4 +1,4 @@
-"""Views of which each shares a part of the image with every global one before it."""
+"""Views that overlap with all earlier global views."""
 
 from functools import reduce
 from typing import Any
@@ -9,24 +9,27 @@ from mmdecouple.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class OverlapViews(WindowedViews):
-    """``MultiView`` that draws each window anew until it overlaps every earlier global window.
+    """`MultiView` that draws each window until it overlaps with all earlier global windows.
 
-    The views of the first pipeline are the global ones. Two global windows must share more than twice ``overlap``.
-    Where ``tries`` windows fail, the last one is centered on the part that the earlier global windows have in common,
-    as far as the image allows: the overlap is then certain, though perhaps smaller, and the remark ``no overlap`` is
-    noted. (Windows that overlap in pairs always have a common part.)
+    The views of the first pipeline are the global ones. Two global windows must overlap by more than twice `overlap`.
+    If `tries` windows fail, the last one is centered on the common part of the earlier global windows, as far as the
+    image allows. This guarantees an overlap, which may be smaller than required, and adds the remark `no overlap`.
+    (Windows that overlap in pairs always have a common part.)
 
     Args:
-        views: One pipeline for each kind of view; its first transform must be a ``WindowView``.
-        num_views: How many views each of them makes.
-        overlap: Smallest overlap as a share of the image's area, in [0, 0.5).
-        tries: Windows drawn for a view at most, >= 1.
+        views: One pipeline for each kind of view; its first transform must be a `WindowView`.
+        num_views: Number of views of each kind.
+        overlap: Smallest overlap as a fraction of the area of the image, in [0, 0.5).
+        tries: Largest number of windows to draw for a view, at least 1.
 
     Adds:
-        views: As ``MultiView``.
-        remarks: Tuple of str; ``no overlap`` once for each view that had to be moved.
+        views: As for `MultiView`.
+        remarks: Tuple of str, with `no overlap` for each view that was moved.
 
-    Source: ``MkuuWaUjinga/leopart`` ``src/leopart_transforms.py``, which draws without a bound.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `MkuuWaUjinga/leopart` `src/leopart_transforms.py`, which has no limit on the number of draws.
     """
 
     def __init__(self, views: list[list[dict]], num_views: list[int], overlap: float = 0.01, tries: int = 50) -> None:
@@ -58,7 +61,7 @@ def _area(window: Window) -> int:
 
 
 def _center_on(target: Window, window: Window, height: int, width: int) -> Window:
-    """The window moved so that its center is the target's, then into the image."""
+    """Moves a window to the center of the target, and then into the image."""
     w, h = window[2:]
     x = round(target[0] + target[2] / 2 - w / 2)
     y = round(target[1] + target[3] / 2 - h / 2)

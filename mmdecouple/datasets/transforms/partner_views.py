@@ -1,4 +1,4 @@
-"""Views of which one shares most of its window with another."""
+"""Views, two of which share a large part of their windows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,23 +9,26 @@ from mmdecouple.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PartnerViews(WindowedViews):
-    """``MultiView`` that draws the windows of one pair of views together until they share enough.
+    """`MultiView` that draws the windows of one pair of views until their common area is large enough.
 
-    The other windows are drawn once, independently. Where ``tries`` draws of the pair fail, its second window becomes
-    the first one, and the remark ``no partner`` is noted.
+    The other windows are drawn once, independently. If `tries` draws of the pair fail, its second window is replaced by
+    a copy of the first, and the remark `no partner` is added.
 
     Args:
-        views: One pipeline for each kind of view; its first transform must be a ``WindowView``.
-        num_views: How many views each of them makes.
-        pair: Indices of the two views.
-        share: Least common area as a share of the larger window's, in (0, 1].
-        tries: Draws of the pair at most, >= 1.
+        views: One pipeline for each kind of view; its first transform must be a `WindowView`.
+        num_views: Number of views of each kind.
+        pair: Indices of the two views, which must differ.
+        share: Smallest common area as a fraction of the area of the larger window, in (0, 1].
+        tries: Largest number of draws of the pair, at least 1.
 
     Adds:
-        views: As ``MultiView``.
-        remarks: Tuple of str.
+        views: As for `MultiView`.
+        remarks: Tuple of str, with `no partner` if the second window was replaced.
 
-    Source: ``facebookresearch/PLRC`` ``PLRC/datasets/imagenet.py``, which keeps the last draw where all fail.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `facebookresearch/PLRC` `PLRC/datasets/imagenet.py`, which keeps the last draw if all fail.
     """
 
     def __init__(
@@ -37,10 +40,10 @@ class PartnerViews(WindowedViews):
         tries: int = 100,
     ) -> None:
         super().__init__(views, num_views)
-        self.pair = self.check.numbers('pair', pair, 2, least=0, most=len(self.crops) - 1, whole=True)
+        self.pair = self.check.numbers('pair', pair, 2, minimum=0, maximum=len(self.crops) - 1, whole=True)
         if self.pair[0] == self.pair[1]:
             self.check.refuse('pair', f'must name two views, got {pair}')
-        self.share = self.check.number('share', share, above=0, most=1)
+        self.share = self.check.number('share', share, above=0, maximum=1)
         self.tries = self.check.number('tries', tries, 1, whole=True)
 
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:
@@ -59,6 +62,6 @@ class PartnerViews(WindowedViews):
 
 
 def _common_share(first: Window, second: Window) -> float:
-    """Common area of two windows over the larger one's."""
+    """Returns the common area of two windows as a fraction of the area of the larger one."""
     _, _, width, height = intersect(first, second)
     return max(width, 0) * max(height, 0) / max(first[2] * first[3], second[2] * second[3])

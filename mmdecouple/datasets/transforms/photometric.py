@@ -1,4 +1,4 @@
-"""Color, blur and solarization of uint8 RGB, with the parameters of MoCo v2 and DenseCL."""
+"""Color, blur and solarization of uint8 RGB images, with the parameters of MoCo v2 and DenseCL as defaults."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ from mmdecouple.utils.settings import Settings
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    """``factor * image``, clipped; image (H, W, 3) uint8."""
+    """Returns `factor * image`, clipped to [0, 255], for an image uint8 `(H, W, 3)`."""
     return cv2.LUT(image, _table(_LEVELS * factor))
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Blend of an image (H, W, 3) uint8 with its rounded mean gray."""
+    """Blends an image, uint8 `(H, W, 3)`, with its rounded mean gray; 1 returns the image, 0 the gray."""
     mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
     return cv2.LUT(image, _table(_LEVELS * factor + mean * (1 - factor)))
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Blend of an image (H, W, 3) uint8 with its gray version."""
+    """Blends an image, uint8 `(H, W, 3)`, with its gray version; 1 returns the image, 0 the gray version."""
     return cv2.addWeighted(image, factor, to_gray(image), 1 - factor, 0)
 
 
 def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
-    """Turns the hue of an image (H, W, 3) uint8 by ``shift`` of the full circle."""
+    """Shifts the hue of an image, uint8 `(H, W, 3)`, by `shift` of the full circle."""
     table = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, axis=2)
     table[..., 0] += np.uint8(round(shift * 255) % 256)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
@@ -36,12 +36,12 @@ def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
-    """The luma (ITU-R 601) of an image (H, W, 3) uint8 in all three channels."""
+    """Returns the luma (ITU-R 601) of an image, uint8 `(H, W, 3)`, in all three channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
-    """Inverts the levels of an image (H, W, 3) uint8 that reach ``threshold``."""
+    """Inverts the values of an image, uint8 `(H, W, 3)`, that are at least `threshold`."""
     return cv2.LUT(image, _table(np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS)))
 
 
@@ -56,17 +56,19 @@ def _table(values: np.ndarray) -> np.ndarray:
 class RandomColorJitter(BaseTransform):
     """Changes brightness, contrast, saturation and hue in random order.
 
-    The first three factors are drawn from [1 - strength, 1 + strength], the hue shift from
-    [-hue, hue].
+    The first three factors are uniform in [1 - strength, 1 + strength], the hue shift in [-hue, hue].
 
     Args:
-        brightness: Strength, in [0, 1].
-        contrast: Strength, in [0, 1].
-        saturation: Strength, in [0, 1].
-        hue: Largest shift as a share of the circle, in [0, 0.5].
-        prob: Probability of any change, in [0, 1].
+        brightness: Strength for the brightness, in [0, 1].
+        contrast: Strength for the contrast, in [0, 1].
+        saturation: Strength for the saturation, in [0, 1].
+        hue: Largest hue shift as a fraction of the circle, in [0, 0.5].
+        prob: Probability of applying the transform, in [0, 1].
 
-    Source: ``facebookresearch/moco`` ``main_moco.py`` (``aug_plus``).
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `facebookresearch/moco` `main_moco.py` (`aug_plus`).
     """
 
     def __init__(
@@ -101,7 +103,10 @@ class RandomGrayscale(BaseTransform):
     """Replaces the colors by their luma.
 
     Args:
-        prob: Probability, in [0, 1].
+        prob: Probability of applying the transform, in [0, 1].
+
+    Raises:
+        SettingError: The probability is out of range.
     """
 
     def __init__(self, prob: float = 0.2) -> None:
@@ -115,16 +120,19 @@ class RandomGrayscale(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomGaussianBlur(BaseTransform):
-    """Blurs with a Gaussian of random width.
+    """Applies a Gaussian blur of random width.
 
-    The Gaussian is exact; Pillow's, which the authors use, is made of boxes: on photographs 1 level apart in the mean
-    at sigma 0.4, 0.5 from 1 to 2.
+    The Gaussian is exact. Pillow, which the authors use, approximates it by box filters; on photographs, the mean
+    difference is 1 gray level at sigma 0.4, and 0.5 at sigma 1 to 2.
 
     Args:
-        sigma: Range of the standard deviation in pixels of the view.
-        prob: Probability, in [0, 1].
+        sigma: Smallest and largest standard deviation in pixels of the view, above 0.
+        prob: Probability of applying the transform, in [0, 1].
 
-    Source: ``facebookresearch/moco`` ``moco/loader.py``.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `facebookresearch/moco` `moco/loader.py`.
     """
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), prob: float = 0.5) -> None:
@@ -141,14 +149,16 @@ class RandomGaussianBlur(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomSolarize(BaseTransform):
-    """Inverts the bright levels.
+    """Inverts bright values.
 
     Args:
-        threshold: Lowest level that is inverted, in [0, 256].
-        prob: Probability, in [0, 1].
+        threshold: Smallest value that is inverted, in [0, 256].
+        prob: Probability of applying the transform, in [0, 1].
 
-    Source: ``bytedance/ibot`` ``utils.py`` (``Solarization``), which is Pillow's
-    ``ImageOps.solarize``.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `bytedance/ibot` `utils.py` (`Solarization`), which uses Pillow's `ImageOps.solarize`.
     """
 
     def __init__(self, threshold: float = 128, prob: float = 0.2) -> None:

@@ -1,4 +1,4 @@
-"""Box proposals of an image: from a file, or random ones that need no preparation."""
+"""Box proposals of an image, from a file or random."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ from mmdecouple.utils.settings import Settings
 
 @TRANSFORMS.register_module()
 class LoadProposals(BaseTransform):
-    """Adds the boxes that a proposal file holds for the image.
+    """Adds the boxes of the image from a proposal file.
 
-    The file is read once, when the data set is built; forked loader processes share it.
+    The file is read once, when the data set is built; forked loader processes share its memory.
 
     Args:
-        file: Path of the ``*.npz`` that ``tools/dataset_tools/selective_search.py`` writes.
+        file: Path of the `*.npz` file that `tools/dataset_tools/selective_search.py` writes.
 
     Adds:
-        proposals: float32 ``(N, 4)`` x1, y1, x2, y2 in source pixels; N may be 0.
+        proposals: x1, y1, x2, y2 in source pixels, float32 `(N, 4)`; N may be 0.
 
     Raises:
-        FileNotFoundError, ValueError: From ``ProposalFile``; in training if an image is not in the file or of another
-            size.
+        MissingFile: The file does not exist.
+        UserError: The file is invalid; during training, an image is not in the file or has another size.
     """
 
     def __init__(self, file: str) -> None:
@@ -40,19 +40,20 @@ class LoadProposals(BaseTransform):
 
 @TRANSFORMS.register_module()
 class GridProposals(BaseTransform):
-    """Adds random boxes, one for each cell of a grid: the regions of region collaborative cutout.
+    """Adds random boxes, one for each cell of a grid, as the regions of region collaborative cutout.
 
     Args:
-        grid: Grid cells along each side of the image.
-        area: Smallest and largest area of a box as a share of the image.
-        aspect: Smallest and largest width / height.
-        num: Number of boxes. Beyond grid * grid more grids are drawn; of the last one random boxes are taken.
+        grid: Grid cells along each side of the image, at least 1.
+        area: Smallest and largest area of a box as a fraction of the image, in (0, 1].
+        aspect: Smallest and largest width / height, above 0.
+        num: Number of boxes, at least 1. For more than grid * grid boxes, several grids are drawn, and random boxes of
+            the last one are used.
 
     Adds:
-        proposals: float32 ``(num, 4)`` x1, y1, x2, y2 in source pixels.
+        proposals: x1, y1, x2, y2 in source pixels, float32 `(num, 4)`.
 
     Raises:
-        ValueError: A setting out of range.
+        SettingError: A value is out of range.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class GridProposals(BaseTransform):
         check = Settings(self, PIPELINE)
         check.number('grid', grid, 1, whole=True)
         check.number('num', num, 1, whole=True)
-        check.ordered('area', area, above=0, most=1)
+        check.ordered('area', area, above=0, maximum=1)
         check.ordered('aspect', aspect, above=0)
         self.rule = dict(grid=grid, area=area, aspect=aspect)
         self.num, self.grids = num, -(-num // grid**2)

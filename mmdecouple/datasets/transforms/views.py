@@ -1,4 +1,4 @@
-"""One image becomes several views whose geometry is recorded."""
+"""Views of an image with their recorded geometry."""
 
 from abc import abstractmethod
 from typing import Any
@@ -17,34 +17,37 @@ from mmdecouple.utils.errors import shown
 from mmdecouple.utils.settings import Settings
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
-_MOST_PIXELS = 2**15
+_MAX_SIDE = 2**15
 
 
 class WindowView(BaseTransform):
-    """Cuts a window out of an image, resizes it, and records the window.
+    """Crops a window of an image, resizes it, and records the window.
 
-    Adds ``crop_window`` (x, y, w, h) in source pixels and ``flip`` False. The window can also be drawn by
-    ``draw_window`` and given to ``show``, where views depend on each other.
+    Adds `crop_window` (x, y, w, h) in source pixels, and `flip` False. If views depend on each other, the window can be
+    drawn by `draw_window` and passed to `show`.
 
     Args:
-        size: Side, or (height, width), of the view in pixels.
-        interpolation: ``bilinear`` or ``bicubic``; both are Pillow's, which shrinks without aliasing.
+        size: Side, or (height, width), of the view in pixels, in [1, 32768].
+        interpolation: `bilinear` or `bicubic`, with the anti-aliasing filters of Pillow.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'bilinear') -> None:
         self.check = Settings(self, PIPELINE)
         if isinstance(size, (list, tuple)):
-            self.size = self.check.numbers('size', size, 2, least=1, most=_MOST_PIXELS, whole=True)
+            self.size = self.check.numbers('size', size, 2, minimum=1, maximum=_MAX_SIDE, whole=True)
         else:
-            self.size = (self.check.number('size', size, 1, _MOST_PIXELS, whole=True),) * 2
+            self.size = (self.check.number('size', size, 1, _MAX_SIDE, whole=True),) * 2
         self.interpolation = self.check.choice('interpolation', interpolation, list(INTERPOLATIONS))
 
     @abstractmethod
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """A window (x, y, w, h) in pixels of an image of this height and width."""
+        """Draws a window (x, y, w, h) in pixels of an image of the given height and width."""
 
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
-        """Make the view of a given window."""
+        """Creates the view of a given window (x, y, w, h) in source pixels."""
         x, y, w, h = window
         results['img'] = resize(results['img'][y : y + h, x : x + w], self.size, self.interpolation)
         results['crop_window'] = (x, y, w, h)
@@ -57,16 +60,19 @@ class WindowView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCropView(WindowView):
-    """A view of a random window, drawn as torchvision's ``RandomResizedCrop`` draws it.
+    """A view of a random window, drawn as by torchvision's `RandomResizedCrop`.
 
     Args:
         size: Side, or (height, width), of the view in pixels.
-        scale: Range of the window's area as a share of the image's, in (0, 1].
-        ratio: Range of the window's width over its height.
-        interpolation: See ``WindowView``.
+        scale: Smallest and largest area of the window as a fraction of the image, in (0, 1].
+        ratio: Smallest and largest width / height of the window, above 0.
+        interpolation: See `WindowView`.
 
-    Source: ``WXinlong/DenseCL`` ``configs/selfsup/densecl/densecl_coco_800ep.py``; for ``bicubic``
-    ``bytedance/ibot`` ``main_ibot.py`` and ``OpenDriveLab/maskalign`` ``main_pretrain.py``.
+    Raises:
+        SettingError: A value is out of range.
+
+    Source: `WXinlong/DenseCL` `configs/selfsup/densecl/densecl_coco_800ep.py`; for `bicubic`
+        `bytedance/ibot` `main_ibot.py` and `OpenDriveLab/maskalign` `main_pretrain.py`.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class RandomResizedCropView(WindowView):
         interpolation: str = 'bilinear',
     ) -> None:
         super().__init__(size, interpolation)
-        self.scale = list(self.check.ordered('scale', scale, above=0, most=1))
+        self.scale = list(self.check.ordered('scale', scale, above=0, maximum=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -88,11 +94,13 @@ class RandomResizedCropView(WindowView):
 
 @TRANSFORMS.register_module()
 class WholeImageView(WindowView):
-    """A view of the whole image; its aspect ratio is not kept.
+    """A view of the whole image, resized without keeping the aspect ratio.
 
-    Args: see ``WindowView``.
+    Args:
+        size: Side, or (height, width), of the view in pixels.
+        interpolation: See `WindowView`.
 
-    Source: ``hologerry/SoCo`` ``contrast/data/transform_ops.py`` (``WholeImageResizedParams``).
+    Source: `hologerry/SoCo` `contrast/data/transform_ops.py` (`WholeImageResizedParams`).
     """
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -101,10 +109,13 @@ class WholeImageView(WindowView):
 
 @TRANSFORMS.register_module()
 class RandomFlipView(BaseTransform):
-    """Mirrors a view left to right and records it in ``flip``.
+    """Mirrors a view left to right and records this in `flip`.
 
     Args:
-        prob: Probability, in [0, 1].
+        prob: Probability of applying the transform, in [0, 1].
+
+    Raises:
+        SettingError: The probability is out of range.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
@@ -119,20 +130,23 @@ class RandomFlipView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MultiView(BaseTransform):
-    """Runs pipelines on copies of one image; each run is one view.
+    """Runs pipelines on copies of one image, each of which results in one view.
 
-    Adds ``views``, one dict a view with everything its pipeline recorded, and drops ``img``.
+    Adds `views`, one dict per view with all fields that its pipeline recorded, and removes `img`.
 
     Args:
         views: One pipeline (list of transform configs) for each kind of view.
-        num_views: How many views each of them makes.
+        num_views: Number of views of each kind.
+
+    Raises:
+        SettingError: A value is of a wrong type or out of range.
     """
 
     def __init__(self, views: list[list[dict]], num_views: list[int]) -> None:
         self.check = Settings(self, PIPELINE)
         if not isinstance(views, (list, tuple)) or not all(isinstance(each, (list, tuple)) and each for each in views):
             self.check.refuse('views', f'must be a list of lists of transforms, got {shown(views)}')
-        self.check.numbers('num_views', num_views, len(views), least=1, whole=True)
+        self.check.numbers('num_views', num_views, len(views), minimum=1, whole=True)
         self.pipelines = [
             Compose([TRANSFORMS.build(transform) for transform in pipeline])
             for pipeline, count in zip(views, num_views)
@@ -148,12 +162,12 @@ class MultiView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """Makes the training sample: ``inputs``, a list of uint8 (3, H, W), and ``data_samples``.
+    """Creates the training sample: `inputs`, a list of uint8 `(3, H, W)`, and `data_samples`.
 
-    ``data_samples`` carries the float32 field ``geometry`` (V, 7), see ``mmdecouple.utils.geometry``, for views with
-    boxes the fields ``boxes`` and ``box_ids``, see ``BoxViews``, and the metainfo ``sample_idx``, ``img_path`` and,
-    where there are any, ``unreadable`` (data sets that pass over bad files) and ``remarks`` (a tuple of str, counted
-    by ``RemarksHook``).
+    `data_samples` has the field `geometry`, float32 `(V, 7)` (see `mmdecouple.utils.geometry`), and for views with
+    boxes the fields `boxes` and `box_ids` (see `BoxViews`). Its metainfo has `sample_idx`, `img_path` and, if they
+    exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
+    `RemarksHook`).
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +180,7 @@ class PackViews(BaseTransform):
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:
-    # Ten times as fast as a transposed copy.
+    # Ten times faster than a transposed copy.
     planes = np.empty((image.shape[2], *image.shape[:2]), np.uint8)
     cv2.split(image, list(planes))
     return torch.from_numpy(planes)

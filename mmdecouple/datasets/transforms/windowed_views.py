@@ -1,4 +1,4 @@
-"""Views whose windows are chosen together, before the work of making the views is done."""
+"""Views whose windows are drawn together before the views are created."""
 
 from abc import abstractmethod
 from typing import Any
@@ -11,12 +11,15 @@ Window = tuple[int, int, int, int]
 
 
 class WindowedViews(MultiView):
-    """``MultiView`` that draws all windows of an image before it makes a view.
+    """`MultiView` that draws all windows of an image before it creates the views.
 
     Args:
         views: One pipeline (list of transform configs) for each kind of view; its first transform must be a
-            ``WindowView``.
-        num_views: How many views each of them makes.
+            `WindowView`.
+        num_views: Number of views of each kind.
+
+    Raises:
+        SettingError: A pipeline does not begin with a `WindowView`.
     """
 
     def __init__(self, views: list[list[dict]], num_views: list[int]) -> None:
@@ -26,14 +29,14 @@ class WindowedViews(MultiView):
             if not isinstance(crop, WindowView):
                 self.check.refuse(
                     'views',
-                    'must each begin with a transform that cuts the window '
-                    f'(RandomResizedCropView, WholeImageView), got {type(crop).__name__}',
+                    'must each begin with a transform that crops the window (RandomResizedCropView, WholeImageView), '
+                    f'got {type(crop).__name__}',
                 )
         self.rest = [Compose(pipeline.transforms[1:]) for pipeline in self.pipelines]
 
     @abstractmethod
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:
-        """The windows (x, y, w, h) of all views; may note remarks in the results."""
+        """Draws the windows (x, y, w, h) of all views in source pixels; may add remarks to the results."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         windows = self.draw_windows(results)
@@ -46,7 +49,7 @@ class WindowedViews(MultiView):
 
 
 def intersect(first: Window, second: Window) -> Window:
-    """The common window of two; w or h is 0 or below where there is none."""
+    """Returns the common window of two windows; w or h is at most 0 if there is none."""
     x, y = max(first[0], second[0]), max(first[1], second[1])
     return (
         x,

@@ -6,9 +6,11 @@ from mmdecouple.engine.hooks.dry_run_hook import DryRunHook
 from mmdecouple.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteLoss
 from mmdecouple.engine.hooks.graceful_stop_hook import GracefulStopHook
 from mmdecouple.engine.hooks.quarantine_hook import QuarantineHook
+from mmdecouple.engine.hooks.rank_meter_hook import RankMeterHook
 from mmdecouple.engine.hooks.remarks_hook import RemarksHook
 from mmdecouple.engine.hooks.seed_hook import SeedHook
 from mmdecouple.engine.hooks.teacher_hook import TeacherHook
+from mmdecouple.engine.hooks.watchdog_hook import WatchdogHook
 
 __all__ = [
     'CouplingHook',
@@ -18,7 +20,9 @@ __all__ = [
     'GracefulStopHook',
     'NonFiniteLoss',
     'QuarantineHook',
+    'RankMeterHook',
     'RemarksHook',
     'SeedHook',
     'TeacherHook',
+    'WatchdogHook',
 ]

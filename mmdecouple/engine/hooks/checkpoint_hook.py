@@ -1,4 +1,4 @@
-"""Regular checkpoints of which the newest whole one is never deleted."""
+"""Checkpoint hook that always keeps the newest complete checkpoint."""
 
 import inspect
 import os
@@ -17,20 +17,19 @@ from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.files import write_text
 
 _OUTDATED = 'outdated_ckpts'
-_MOST_OUTDATED = 1000
+_MAX_OUTDATED = 1000
 
 
 @HOOKS.register_module()
 class DurableCheckpointHook(CheckpointHook):
-    """mmengine's checkpoint hook that deletes an old checkpoint only after the new one is safe.
+    """mmengine's checkpoint hook that deletes an old checkpoint only after the new one is saved.
 
-    mmengine deletes first: a kill while it saves then leaves nothing when one checkpoint is kept. Each checkpoint
-    names those that were outdated when it was saved, so that a resume deletes what a kill in between has spared.
-
-    Args: see mmengine's ``CheckpointHook``.
+    mmengine deletes first, so that with one kept checkpoint, a run that is killed while it saves has none left. Each
+    checkpoint lists those that were outdated when it was saved, so that a resumed run deletes the ones that a killed
+    run left. The arguments are those of mmengine's `CheckpointHook`.
 
     Raises:
-        UserError: For an argument that mmengine's hook would hand on to a function that does not take it.
+        UserError: An argument is unknown.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,7 +39,7 @@ class DurableCheckpointHook(CheckpointHook):
                 f'DurableCheckpointHook has no argument {shown(unknown[0])} (config key '
                 f'default_hooks.checkpoint.{unknown[0]}); remove it or correct its name.'
             )
-        # Runners of other packages take this hook, and with it the backend that replaces files as a whole.
+        # Registers the back end for atomic writing, also for runners of other packages that use this hook.
         prepare_process()
         super().__init__(*args, **kwargs)
 
@@ -56,7 +55,7 @@ class DurableCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             steps = [*self.keep_ckpt_ids, step]
-            self._outdated = [*self._outdated, *steps[: -self.max_keep_ckpts]][-_MOST_OUTDATED:]
+            self._outdated = [*self._outdated, *steps[: -self.max_keep_ckpts]][-_MAX_OUTDATED:]
             self.keep_ckpt_ids = deque(steps[-self.max_keep_ckpts :], self.max_keep_ckpts)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
             runner.message_hub.update_info(_OUTDATED, dict(template=self.filename_tmpl, steps=list(self._outdated)))

@@ -1,4 +1,4 @@
-"""Measures coupling while pre-training, without touching the training."""
+"""Measurement of coupling during pre-training."""
 
 from pathlib import Path
 
@@ -14,17 +14,20 @@ from mmdecouple.utils.settings import Settings
 
 @HOOKS.register_module()
 class CouplingHook(Hook):
-    """Measures every `interval` epochs; training is the same, bit for bit, without it.
+    """Measures coupling every `interval` epochs; the training is bit-identical to a run without this hook.
 
-    Numbers go to the visualizer (`coupling/...`, TensorBoard included) at the current iteration,
-    and with intervals into `<work_dir>/coupling/epoch_<n>.json`; the draws into
-    `<work_dir>/coupling/manifest.json`, so that a resumed run goes on with the same.
+    Metrics are sent to the visualizer (`coupling/...`, also in TensorBoard) at the current iteration, and written with
+    confidence intervals to `<work_dir>/coupling/epoch_<n>.json`. The draws of the probes are written to
+    `<work_dir>/coupling/manifest.json`, so that a resumed run uses the same ones.
 
     Args:
-        interval: epochs between measurements, positive.
-        probe: config of the `ProbeDataset`; None for the one that the trained config names for testing.
-        batch_size: probes at a time on each rank.
-        num_workers: processes that render probes.
+        interval: Epochs between measurements, at least 1.
+        probe: Config of the `ProbeDataset`; None for that of the test data loader of the run.
+        batch_size: Probes per batch on each rank, at least 1.
+        num_workers: Processes that render probes, at least 0.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     priority = 'LOW'
@@ -42,10 +45,10 @@ class CouplingHook(Hook):
         self.dataset = None
 
     def before_train(self, runner: Runner) -> None:
-        """Draws the probes now: data that does not fit stops the run before its first step.
+        """Draws the probes, so that unsuitable data stops the run before its first step.
 
         Raises:
-            ValueError: There is no `probe`, and the config names none.
+            UserError: Neither `probe` nor the test data loader defines a `ProbeDataset`, or the data do not fit.
         """
         probe = self.probe or _tested_probe(runner)
         manifest = Path(runner.work_dir) / 'coupling' / 'manifest.json'
@@ -79,6 +82,6 @@ def _tested_probe(runner: Runner) -> dict:
         return configured_probe(runner.cfg)
     except ValueError as error:
         raise UserError(
-            'CouplingHook: the config names no ProbeDataset (config key test_dataloader.dataset); name one '
-            'there, or as probe of the hook (config key custom_hooks).'
+            'CouplingHook: the config has no ProbeDataset (config key test_dataloader.dataset); add one there, or '
+            'as probe of the hook (config key custom_hooks).'
         ) from error

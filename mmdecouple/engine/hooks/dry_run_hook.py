@@ -1,4 +1,4 @@
-"""Settings that do not fit together show before the first step, not in it."""
+"""Check of incompatible settings before the first step."""
 
 import torch
 from mmengine.hooks import Hook
@@ -10,18 +10,19 @@ from mmdecouple.registry import HOOKS
 
 @HOOKS.register_module()
 class DryRunHook(Hook):
-    """Makes the draws of one step, before training, on blank views of the real sizes.
+    """Makes the draws of one step before training, on blank views of the actual sizes.
 
-    Whatever the batch stages, the method or the branch refuse (a batch of one, a mask that does not divide the view or
-    the dense output, a grid finer than the mask) is refused here. The generator is seeded anew at every iteration, so
-    the draws of the run do not change.
-
-    Raises:
-        UserError: From a batch stage, the method or the branch, with its config key; or for a last batch of one image.
+    Errors of the batch stages, the method or the branch (a batch of one image, a mask that does not divide the view or
+    the dense output, a grid finer than the mask) are thus raised before the first step. The generator is seeded at
+    every iteration, so that the draws of the run do not change.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Prepares a blank batch."""
+        """Prepares a blank batch.
+
+        Raises:
+            UserError: A setting does not fit, with its config key, or the last batch of an epoch has one image.
+        """
         model = bare_model(runner)
         if not hasattr(model, 'begin'):
             return

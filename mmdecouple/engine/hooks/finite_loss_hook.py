@@ -1,4 +1,4 @@
-"""A loss or a gradient that is not finite stops the run before it reaches the weights."""
+"""Hook that stops a run whose loss or gradient is not finite, before weights are changed."""
 
 import math
 import os.path as osp
@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mmdecouple.engine.arriving import Arriving
+from mmdecouple.engine.async_copy import AsyncCopy
 from mmdecouple.engine.gradients import CollapsedScale, GradientWatch, NonFiniteGradient, with_gradient
 from mmdecouple.engine.hooks.unwrapping import bare_model, bare_wrappers
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
@@ -26,16 +26,16 @@ _REMEDY = 'a lower optim_wrapper.optimizer.lr or fp32'
 
 
 class NonFiniteLoss(UserError, FloatingPointError):
-    """The loss became NaN or infinite."""
+    """The loss is NaN or infinite."""
 
 
 class _Place(NamedTuple):
     """One iteration.
 
     Attributes:
-        epoch: From 0.
-        iteration: From 0.
-        terms: Its loss terms.
+        epoch: Epoch, from 0.
+        iteration: Iteration, from 0.
+        terms: Loss terms of the iteration.
         samples: Samples of the batches since the last step.
     """
 
@@ -46,45 +46,46 @@ class _Place(NamedTuple):
 
 
 class _Terms:
-    """The loss terms of one iteration, on their way to the host.
+    """The loss terms of one iteration, copied to the host asynchronously.
 
     Attributes:
-        names: Of the terms.
-        values: One a term, and 1 at the end if a loss of any process is not finite; None before the forward pass.
+        names: Names of the terms.
+        values: Values of the terms, followed by a flag that is 1 if a loss of any process is not finite; None before
+            the forward pass.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.values: Arriving | None = None
+        self.values: AsyncCopy | None = None
 
     def read(self) -> dict[str, float]:
-        """The terms by name."""
+        """Returns the terms by name."""
         return dict(zip(self.names, self.values.read()[:-1].tolist())) if self.values is not None else {}
 
     def bad(self) -> bool:
-        """Whether a loss of any process is not finite."""
+        """Returns whether a loss of any process is not finite."""
         return self.values is not None and bool(self.values.read()[-1] > 0)
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Checks every loss term after the forward pass, and the gradients before the step, and stops all processes.
+    """Checks the loss terms after the forward pass and the gradients before the step, and stops all processes.
 
-    On a GPU the terms travel to the host on a stream of their own while the backward pass runs, so that the check costs
-    no waiting; the loggers then get those host values. Gradients are judged by the optimizer wrapper (`GradientWatch`);
-    this hook knows where the run is. What the step was fed is written to ``nonfinite_loss_rank<r>.json``,
-    ``nonfinite_gradient_rank<r>.json`` or ``collapsed_scale_rank<r>.json`` in the work dir.
+    On a GPU, the terms are copied to the host on a separate stream during the backward pass, so that the check does not
+    wait for the device; the loggers receive the host values. The optimizer wrapper checks the gradients
+    (`GradientWatch`), and this hook adds the iteration to the report. The inputs of the step are written to
+    `nonfinite_loss_rank<r>.json`, `nonfinite_gradient_rank<r>.json` or `collapsed_scale_rank<r>.json` in the work dir.
 
-    Steps that fp16 leaves out now and then are no error; `PrecisionOptimWrapper` counts them.
+    Occasional steps that fp16 skips are not an error; `PrecisionOptimWrapper` counts them.
     """
 
     priority = 'HIGHEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Wraps the model's ``parse_losses`` and watches every optimizer.
+        """Wraps the model's `parse_losses` and registers checks with every optimizer.
 
         Raises:
-            UserError: mmengine's own wrapper for mixed precision, which skips steps silently.
+            UserError: The optimizer wrapper is mmengine's `AmpOptimWrapper`, which skips steps silently.
         """
         self._runner = runner
         self._terms = _Terms()
@@ -104,7 +105,7 @@ class FiniteLossHook(Hook):
         model.parse_losses = watched
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Keeps what belongs to the iteration at hand for a report."""
+        """Stores the data of the current iteration for a report."""
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         earlier = [] if self._place is None or self._stepped else self._place.samples
         self._stepped, self._terms = False, _Terms()
@@ -115,13 +116,13 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Checks iterations that took no step, and hands the host values to the loggers."""
+        """Checks iterations without a step, and passes the host values to the loggers."""
         self._check_loss()
         if outputs is not None:
             outputs.update(self._terms.read())
 
     def after_train(self, runner: Runner) -> None:
-        """Reads the verdict on the last step."""
+        """Reads the result of the gradient check of the last step."""
         for watch in self._watches:
             watch.settle()
 
@@ -131,12 +132,12 @@ class FiniteLossHook(Hook):
             watch = wrapper.watch
         elif isinstance(wrapper, AmpOptimWrapper):
             raise UserError(
-                'FiniteLossHook: AmpOptimWrapper leaves out steps without a word; use '
-                "type='PrecisionOptimWrapper' with a precision (config key optim_wrapper.type)."
+                "FiniteLossHook: AmpOptimWrapper skips steps silently; use type='PrecisionOptimWrapper' with a "
+                'precision (config key optim_wrapper.type).'
             )
         else:
             watch = GradientWatch()
-            optimizer.register_step_pre_hook(lambda *_: watch.judge(with_gradient(optimizer), False))
+            optimizer.register_step_pre_hook(lambda *_: watch.check(with_gradient(optimizer), False))
         watch.report, watch.collapsed = self._of_gradient, self._of_scale
         optimizer.register_step_pre_hook(self._before_step)
         return watch
@@ -144,21 +145,21 @@ class FiniteLossHook(Hook):
     @torch.compiler.disable
     @torch.no_grad()
     def _send(self, terms: dict[str, Tensor]) -> None:
-        """Starts the way of the terms, and of one flag for all processes, to the host."""
+        """Starts the copy of the terms, and of one flag for all processes, to the host."""
         self._terms.names = list(terms)
         values = torch.stack([value.detach().float().reshape(()) for value in terms.values()])
         if not values.is_cuda:
-            self._terms.values = Arriving(self._with_flag(values))
+            self._terms.values = AsyncCopy(self._with_flag(values))
             return
         self._stream = self._stream or torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             values.record_stream(self._stream)
-            self._terms.values = Arriving(self._with_flag(values))
+            self._terms.values = AsyncCopy(self._with_flag(values))
 
     def _with_flag(self, values: Tensor) -> Tensor:
-        judged = values[[index for index, name in enumerate(self._terms.names) if 'loss' in name]]
-        flag = (~torch.isfinite(judged)).any().float().reshape(1)
+        losses = values[[index for index, name in enumerate(self._terms.names) if 'loss' in name]]
+        flag = (~torch.isfinite(losses)).any().float().reshape(1)
         if is_distributed():
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return torch.cat([values, flag])
@@ -173,10 +174,10 @@ class FiniteLossHook(Hook):
 
     def _of_loss(self) -> NonFiniteLoss:
         bad = [name for name, value in self._terms.read().items() if 'loss' in name and not math.isfinite(value)]
-        # The sum is last: a term says more.
+        # The sum comes last, because a single term is more informative.
         bad.sort(key='loss'.__eq__)
         what = f'{_some(bad)} not finite' if bad else 'the loss of another process not finite'
-        return NonFiniteLoss(self._told('nonfinite_loss', what, self._place))
+        return NonFiniteLoss(self._report('nonfinite_loss', what, self._place))
 
     def _of_gradient(self, parameters: list[nn.Parameter], place: _Place) -> Exception:
         # The gradient of a loss that is not finite is not finite either: the loss is the cause.
@@ -185,16 +186,16 @@ class FiniteLossHook(Hook):
         owned = {id(parameter): name for name, parameter in bare_model(self._runner).named_parameters()}
         bad = [owned.get(id(parameter), 'a parameter') for parameter in parameters]
         what = f'gradient of {_some(bad)} not finite' if bad else 'norm of all gradients not finite'
-        return NonFiniteGradient(self._told('nonfinite_gradient', what, place, parameters=bad))
+        return NonFiniteGradient(self._report('nonfinite_gradient', what, place, parameters=bad))
 
     def _of_scale(self, scale: float, skips: int) -> CollapsedScale:
-        what = f'{skips} steps in a row left out, loss scale {scale:g}'
+        what = f'{skips} consecutive steps skipped, loss scale {scale:g}'
         return CollapsedScale(
-            self._told('collapsed_scale', what, self._place, 'precision=bf16', scale=scale, skips=skips)
+            self._report('collapsed_scale', what, self._place, 'precision=bf16', scale=scale, skips=skips)
         )
 
-    def _told(self, kind: str, what: str, place: _Place, remedy: str = _REMEDY, **details: Any) -> str:
-        """Writes the capture; returns the message."""
+    def _report(self, kind: str, what: str, place: _Place, remedy: str = _REMEDY, **details: Any) -> str:
+        """Writes the inputs of the step to a file, and returns the error message."""
         runner, rank = self._runner, get_rank()
         capture = osp.join(runner.work_dir, f'{kind}_rank{rank}.json')
         write_json(
@@ -210,7 +211,7 @@ class FiniteLossHook(Hook):
             indent=1,
         )
         weight = first_nonfinite(dict(bare_model(runner).named_parameters()))
-        state = 'no weight was changed' if weight is None else f'weight {weight} was not finite before'
+        state = 'no weight was changed' if weight is None else f'weight {weight} was already not finite'
         good = getattr(runner, 'last_good_checkpoint', None)
         if good and osp.dirname(good) == runner.work_dir:
             good = osp.basename(good)
@@ -226,6 +227,6 @@ def _some(names: list[str]) -> str:
 
 
 def _near(path: str) -> str:
-    """A path as seen from the current folder, if it lies in it."""
+    """Returns a path relative to the current folder if it lies inside it."""
     near = osp.relpath(path)
     return path if near.startswith('..') else near

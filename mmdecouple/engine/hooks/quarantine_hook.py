@@ -1,4 +1,4 @@
-"""Images that cannot be read are listed once, counted, and stop the run when they are many."""
+"""Hook that lists unreadable images, and stops the run if there are too many."""
 
 import os.path as osp
 from typing import Any
@@ -15,25 +15,29 @@ FILE_NAME = 'unreadable_images.txt'
 
 @HOOKS.register_module()
 class QuarantineHook(Hook):
-    """Collects what the data set passed over, from all workers and processes.
+    """Collects the images that the data set could not read, from all workers and processes.
 
-    Samples carry the (path, reason) pairs as ``unreadable``. Each path is written once to
-    ``unreadable_images.txt`` in the work dir, also over resumes and several processes, and once to
-    the log. More than the data set's ``max_bad_share`` stops the run.
+    Samples have the (path, reason) pairs in their field `unreadable`. Each path is written once to
+    `unreadable_images.txt` in the work dir, also with several processes and after a resume, and logged once. The run
+    stops if the fraction of unreadable images exceeds `max_bad_share` of the data set.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Finds the data set's limit."""
+        """Reads the limit of the data set."""
         self._path = osp.join(runner.work_dir, FILE_NAME)
         self._seen: set[str] = set()
         dataset = runner.train_loop.dataloader.dataset
         while hasattr(dataset, 'dataset'):
             dataset = dataset.dataset
-        self._share = getattr(dataset, 'max_bad_share', 1.0)
+        self._max_share = getattr(dataset, 'max_bad_share', 1.0)
         self._size = len(dataset)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Lists what this batch had to replace."""
+        """Lists the images that were replaced in this batch.
+
+        Raises:
+            UserError: Too many images are unreadable.
+        """
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         found = {
             path: reason
@@ -47,24 +51,23 @@ class QuarantineHook(Hook):
         new, count = self._write(found)
         for path in new:
             runner.logger.warning(
-                f'Unreadable image {path!r} ({found[path]}): replaced by the '
-                f'next one; {count} of {self._size} so far, listed in '
-                f'{self._path}.'
+                f'Unreadable image {path!r} ({found[path]}): replaced by the next one; {count} of {self._size} so far, '
+                f'listed in {self._path}.'
             )
-        if count > self._share * self._size:
+        if count > self._max_share * self._size:
             raise UserError(
-                f'{count} of the {self._size} images cannot be read, more than max_bad_share='
-                f'{self._share} (config key train_dataloader.dataset.max_bad_share); they are '
-                f'listed in {self._path}. Repair or remove them, or raise the share.'
+                f'{count} of the {self._size} images cannot be read, more than max_bad_share={self._max_share} (config '
+                f'key train_dataloader.dataset.max_bad_share); they are listed in {self._path}. Repair or remove them, '
+                'or increase max_bad_share.'
             )
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Says how many there are."""
+        """Logs the number of unreadable images."""
         if self._seen:
             runner.logger.info(f'{len(self._seen)} of {self._size} images could not be read.')
 
     def _write(self, found: dict[str, str]) -> tuple[list[str], int]:
-        """Adds the paths that no process listed yet; returns them and how many are listed."""
+        """Adds the paths that no process has listed yet; returns them, and the number of all listed paths."""
         with open(self._path, 'a+') as file:
             lock(file)
             file.seek(0)

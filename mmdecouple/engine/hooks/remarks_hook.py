@@ -1,4 +1,4 @@
-"""What the pipelines remark about single images is counted and logged once an epoch."""
+"""Hook that logs the remarks of the pipelines about single images once per epoch."""
 
 from collections import Counter
 from typing import Any
@@ -13,12 +13,14 @@ from mmdecouple.utils.settings import Settings
 
 @HOOKS.register_module()
 class RemarksHook(Hook):
-    """Counts the ``remarks`` of the samples, over all workers and processes.
-
-    Batches whose samples carry none cost nothing.
+    """Counts the `remarks` of the samples of all workers and processes.
 
     Args:
-        max_share: A remark on a larger share of the images than this, in [0, 1], becomes a warning.
+        max_share: Largest fraction of the images, in [0, 1], up to which a remark is logged as information; above it,
+            the remark is logged as a warning.
+
+    Raises:
+        SettingError: The fraction is out of range.
     """
 
     def __init__(self, max_share: float = 0.1) -> None:
@@ -27,7 +29,7 @@ class RemarksHook(Hook):
         self._images = 0
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Counts those of a batch; a remark made twice on one image counts once."""
+        """Counts the remarks of a batch; a repeated remark about one image counts once."""
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         if not samples or not hasattr(samples[0], 'remarks'):
             return
@@ -36,7 +38,7 @@ class RemarksHook(Hook):
             self._counts.update(set(sample.remarks))
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Logs the counts of all processes and starts anew."""
+        """Logs the counts of all processes and resets them."""
         found = all_gather_object((self._images, self._counts))
         images, counts = sum(number for number, _ in found), sum((some for _, some in found), Counter())
         for remark, count in sorted(counts.items()):
@@ -45,7 +47,7 @@ class RemarksHook(Hook):
                 runner.logger.info(line)
             else:
                 runner.logger.warning(
-                    f'{line} That is more than a share of {self.max_share}: check that the proposals '
-                    'were made for these images, and the scale of the crops.'
+                    f'{line} This exceeds the fraction max_share={self.max_share}: check that the proposals belong to '
+                    'these images, and check the scale of the crops.'
                 )
         self._counts, self._images = Counter(), 0

@@ -1,4 +1,4 @@
-"""Draws of a training step that do not depend on the steps before it."""
+"""Hook that makes the draws of a training step independent of earlier steps."""
 
 from typing import Any
 
@@ -16,15 +16,14 @@ from mmdecouple.registry import HOOKS
 class SeedHook(Hook):
     """Seeds the global generators before every iteration from (run seed, rank, iteration).
 
-    Whatever the model draws (dropout, shuffles, initial queues) is then the same in a resumed run.
-    A data preprocessor with ``set_step(seed, rank, iteration)`` gets the same three for a
-    generator of its own.
+    The draws of the model, such as dropout and shuffles, are then the same in a resumed run. If the data preprocessor
+    has a method `set_step(seed, rank, iteration)`, it is called with the same values.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seeds the step that is about to run."""
+        """Seeds the generators for the next step."""
         key = runner.seed, get_rank(), runner.iter
         seed_global_generators(*key, stream='iteration')
         if torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""What the method asks of the run: its teacher moves with the steps, and what it freezes stands still."""
+"""Hook that updates the teacher and freezes parameters."""
 
 from typing import Any
 
@@ -14,21 +14,18 @@ from mmdecouple.utils.errors import UserError
 
 @HOOKS.register_module()
 class TeacherHook(Hook):
-    """Calls ``model.update_teacher(iteration, max_iters)`` after each optimizer step.
+    """Calls `model.update_teacher(iteration, max_iters)` after each optimizer step.
 
-    Iterations that only accumulate gradients, and steps that fp16 loss scaling skips, do not count
-    as steps. A model with ``start_epoch(epoch)`` is told each epoch (from 0) before its first
-    iteration, and before the first one after a resume; one with ``prepare_training()`` is called before it all.
-    What ``frozen(epoch)`` of a model gives gets no gradient in that epoch.
-
-    Raises:
-        UserError: A model freezes parameters, and the optimizer wrapper is not `PrecisionOptimWrapper`.
+    Iterations that only accumulate gradients, and steps that fp16 skips, do not count as steps. The hook also calls the
+    following methods of the model, if they exist: `prepare_training()` once before training; `start_epoch(epoch)`
+    before the first iteration of each epoch (from 0), and after a resume; `frozen(epoch)`, whose parameters are not
+    updated in that epoch.
     """
 
     priority = 'HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Watches the optimizers for real steps, and lets the model read what only training needs."""
+        """Prepares the model for training, and registers hooks that detect optimizer steps."""
         self._stepped = False
         model = bare_model(runner)
         if hasattr(model, 'prepare_training'):
@@ -37,7 +34,11 @@ class TeacherHook(Hook):
             optimizer.register_step_post_hook(self._note_step)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Lets the model set what depends on the epoch: the teacher's temperature, or what is frozen."""
+        """Starts the epoch of the model, and freezes its parameters for this epoch.
+
+        Raises:
+            UserError: The model freezes parameters, and the optimizer wrapper is not a `PrecisionOptimWrapper`.
+        """
         model = bare_model(runner)
         if hasattr(model, 'start_epoch'):
             model.start_epoch(runner.epoch)
@@ -47,7 +48,7 @@ class TeacherHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Moves the teacher if the student moved."""
+        """Updates the teacher if the optimizer has made a step."""
         model = bare_model(runner)
         if self._stepped and hasattr(model, 'update_teacher'):
             model.update_teacher(runner.iter, runner.max_iters)
@@ -63,7 +64,6 @@ def _freeze(runner: Runner, parameters: tuple[nn.Parameter, ...]) -> None:
             wrapper.frozen = parameters
         elif parameters:
             raise UserError(
-                'TeacherHook: only PrecisionOptimWrapper can freeze what '
-                f'{type(bare_model(runner)).__name__} freezes, got {type(wrapper).__name__} (config key '
-                'optim_wrapper.type).'
+                f'TeacherHook: {type(bare_model(runner)).__name__} freezes parameters, which only '
+                f'PrecisionOptimWrapper supports, got {type(wrapper).__name__} (config key optim_wrapper.type).'
             )

@@ -1,4 +1,4 @@
-"""The plain model and optimizers behind mmengine's wrappers."""
+"""Access to the model and the optimizers inside mmengine's wrappers."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from torch.optim import Optimizer
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """The runner's model without its wrapper for several processes."""
+    """Returns the model of a runner without the wrapper for distributed training."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def bare_wrappers(runner: Runner) -> Iterator[OptimWrapper]:
-    """The runner's optimizer wrappers, each of one optimizer."""
+    """Yields the optimizer wrappers of a runner, one per optimizer."""
     wrapper = runner.optim_wrapper
     yield from wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
 
 
 def bare_optimizers(runner: Runner) -> Iterator[Optimizer]:
-    """The runner's torch optimizers."""
+    """Yields the torch optimizers of a runner."""
     for wrapper in bare_wrappers(runner):
         yield wrapper.optimizer

@@ -1,4 +1,4 @@
-"""The measures: what each draws, shows to a network and computes from its features, and what its metrics are called."""
+"""Measures: each draws items, renders probe images, computes metrics from features, and describes these metrics."""
 
 from mmdecouple.evaluation.measures.background_leak import BackgroundLeak
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, histogram
@@ -6,8 +6,8 @@ from mmdecouple.evaluation.measures.context_shift import ContextShift
 from mmdecouple.evaluation.measures.inter_coupling import InterCouplingRatio
 from mmdecouple.evaluation.measures.intra_coupling import IntraCouplingRatio
 from mmdecouple.evaluation.measures.lsc import LSC
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
-from mmdecouple.evaluation.measures.spec import MetricSpec
 
 __all__ = [
     'LSC',

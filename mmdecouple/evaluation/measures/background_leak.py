@@ -1,4 +1,4 @@
-"""Background leak: how well the background's class is read off an object's feature."""
+"""Background leak: how well the class of the background can be predicted from an object's feature."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,28 @@ from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
 from mmdecouple.evaluation.measures.drawing import one_object_an_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 
 @MEASURES.register_module()
 @dataclass
 class BackgroundLeak(Measure):
-    """Top-1 accuracy of a cosine k-NN that tells the background from an object's feature.
+    """Top-1 accuracy of a cosine k-NN that predicts the class of the background from an object's feature.
 
-    Needs data whose backgrounds are labeled (the built-in scenes); otherwise it is left out with a
-    note. Where objects and backgrounds co-occur, a network that knows nothing of backgrounds scores
-    above chance: compare networks.
+    The measure requires labelled backgrounds (the built-in scenes); for other data it is left out with a note. Where
+    objects and backgrounds co-occur, features of the object alone score above chance, so only differences between
+    networks are meaningful.
 
     Args:
-        bank: bank images, one random object each.
-        queries: query images, one random object each.
-        k: neighbors.
-        temperature: of the vote exp(similarity / temperature); None for a majority vote.
+        bank: Number of bank images, with one random object each.
+        queries: Number of query images, with one random object each.
+        k: Number of neighbors.
+        temperature: Temperature of the vote exp(similarity / temperature); None for a majority vote.
+
+    Raises:
+        UserError: A setting is not positive.
 
     Source: an addition of this package.
     """
@@ -39,7 +42,7 @@ class BackgroundLeak(Measure):
         MetricSpec(
             'background_leak',
             'background leak',
-            "Accuracy with which a k-NN reads the background's class from an object feature (scenes only).",
+            "Accuracy of a k-NN that predicts the background's class from an object feature (scenes only).",
             'lower',
             percent=True,
             headline=True,

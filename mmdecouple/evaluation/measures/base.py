@@ -1,4 +1,4 @@
-"""What a measure is: it draws objects, renders probe images, and scores their features."""
+"""Base class of measures, which draw objects, render probe images and score the features of these images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -9,14 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.evaluation.stats import MetricValue
 from mmdecouple.utils.errors import UserError
 
 
 class Reference(NamedTuple):
-    """Ids that a draw relies on: checked against the data set when a manifest is loaded."""
+    """Ids that a draw refers to; they are checked against the data set when a manifest is loaded.
+
+    Args:
+        source: Role of the data set: `query`, `bank` or `singles`.
+        image: Image id.
+        objects: Object ids in that image.
+    """
 
     source: str
     image: int
@@ -24,14 +30,16 @@ class Reference(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """One image to show to the network and the parts of its dense map to pool.
+    """One image that is shown to the network, and the regions of its dense map that are pooled.
+
+    Exactly one of `boxes` and `weights` is given.
 
     Args:
         image: uint8 RGB `(H, W, 3)`.
-        boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign; or None.
-        weights: bool `(R, H, W)`, pooled as area-averaged soft weights; or None.
-        masked: bool `(h, w)`, cells that the network replaces by its mask token; or None.
-        class_token: whether the network's class token is read in place of its map, as a map of one cell.
+        boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign.
+        weights: bool `(R, H, W)`, pooled as area-averaged soft weights.
+        masked: bool `(h, w)`, cells that the network replaces with its mask token; None for no cell.
+        class_token: Whether to read the network's class token instead of its map, as a map of one cell.
     """
 
     image: np.ndarray
@@ -43,7 +51,12 @@ class Probe(NamedTuple):
 
 @dataclass
 class Drawn:
-    """Draws of one measure (JSON-able dicts) and remarks such as "fewer candidates than asked"."""
+    """Draws of one measure.
+
+    Args:
+        draws: JSON-able dicts, one per scored item.
+        notes: Remarks for the report, such as that fewer candidates were found than requested.
+    """
 
     draws: list[dict]
     notes: list[str] = field(default_factory=list)
@@ -54,11 +67,11 @@ class Score:
     """Result of one measure.
 
     Args:
-        metrics: numbers with intervals.
-        histograms: name -> dict(edges (51,), counts (50,)).
-        curves: name -> dict of equally long lists.
-        values: name -> one number per scored item, in the order of the manifest.
-        groups: name -> the image id behind each of `values`, the unit of resampling.
+        metrics: Key -> value with its interval.
+        histograms: Name -> dict(edges `(51,)`, counts `(50,)`).
+        curves: Name -> dict of equally long lists.
+        values: Name -> one number per scored item, in the order of the manifest.
+        groups: Name -> image id of each of `values`; resampling draws whole images.
     """
 
     metrics: dict[str, MetricValue] = field(default_factory=dict)
@@ -69,14 +82,15 @@ class Score:
 
 
 class Measure(ABC):
-    """Base of all measures: a draw yields probe images, a probe a feature per region.
+    """Base class of all measures: a draw gives one or more probe images, and a probe one feature per region.
 
-    A measure is a dataclass whose fields are its settings. `metrics` is the one place where its metrics are named.
+    A measure is a dataclass whose fields are its settings.
 
     Attributes:
-        name: Of the measure with its present settings; its draws and the keys of its metrics begin with it.
-        metrics: Every metric that it gives with its usual settings.
-        variants: Name with other settings -> what the labels of the metrics end with then.
+        name: Name of the measure with its current settings. It seeds the draws, and the keys of the metrics begin with
+            it.
+        metrics: Spec of every metric that the measure computes with its default settings.
+        variants: Name with other settings -> text that is appended to the labels of the metrics.
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
     """
 
@@ -87,56 +101,82 @@ class Measure(ABC):
 
     @classmethod
     def specs(cls) -> tuple[MetricSpec, ...]:
-        """Every metric that it gives with any settings."""
+        """Returns the spec of every metric that the measure computes with any settings."""
         return cls.metrics + tuple(
             spec.variant(cls.name, other, suffix) for other, suffix in cls.variants.items() for spec in cls.metrics
         )
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
-        """Settings that differ from the defaults on built-in scenes.
+        """Returns the settings for built-in scenes that differ from the defaults.
 
         Args:
-            side: Of the scenes, in pixels.
+            side: Side of the scenes in pixels.
         """
         return {}
 
+    def shown_sides(self, size: int, cell: int) -> tuple[int, ...]:
+        """Returns the sides in pixels of the images that the measure shows; every network's cell must divide them.
+
+        Args:
+            size: Side in pixels of whole images.
+            cell: Side in pixels of a patch cell of the probes.
+        """
+        return (size,)
+
     @abstractmethod
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
-        """All random choices, made once; everything after it is deterministic."""
+        """Makes all random choices; everything after it is deterministic.
+
+        Args:
+            sources: Data sets to draw from.
+            rng: Generator of this measure alone.
+
+        Returns:
+            The draws; an empty list with a note leaves the measure out.
+
+        Raises:
+            UserError: No candidate passes the filters of the measure.
+        """
 
     @abstractmethod
     def references(self, draw: dict) -> list[Reference]:
-        """Ids that `draw` names."""
+        """Returns all ids that `draw` refers to."""
 
     @abstractmethod
     def probes(self, draw: dict) -> Sequence[Hashable]:
-        """Labels of the images of `draw`, in the order in which `score` gets their features."""
+        """Returns the labels of the images of `draw`, in the order in which `score` receives their features."""
 
     @abstractmethod
     def render(self, draw: dict, probe: Any, sources: Sources) -> Probe:
-        """The image of one label and what to pool from it."""
+        """Returns the image with the label `probe`, and the regions to pool from its dense map."""
 
     @abstractmethod
     def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
-        """Numbers of the measure.
+        """Computes the metrics.
 
         Args:
-            draws: as returned by `draw`.
-            features: per draw, per probe, float32 `(R, C)` on CPU: one row for each pooled region.
-            device: where large products may be computed.
+            draws: Draws as returned by `draw`.
+            features: For each draw and each of its probes, float32 `(R, C)` on the CPU: one row per pooled region.
+            device: Device on which large products may be computed.
         """
 
 
 def check_positive(measure: Measure, **values: float) -> None:
-    """Raises ValueError, naming measure and key, for the first value that is not above zero."""
+    """Raises a `UserError` with the measure and the key for the first value that is not positive."""
     for key, value in values.items():
         if not value > 0:
             raise UserError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
 
 
 def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
-    """The error for a data set in which nothing passes the filters of a measure."""
+    """Returns the error for a data set in which no candidate passes the filters of a measure.
+
+    Args:
+        measure: The measure.
+        filters: Description of the filters and the settings behind them.
+        dataset: Name of the data set.
+    """
     return UserError(
         f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
         f'{filters}; relax it in a config that names the measure (config key measures of its '
@@ -145,13 +185,29 @@ def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
 
 
 def fewer_note(measure: Measure, found: int, asked: int, what: str) -> list[str]:
-    """A remark when fewer items than asked were found, else nothing."""
+    """Returns a remark if fewer items were found than requested, else an empty list.
+
+    Args:
+        measure: The measure.
+        found: Number of items found.
+        asked: Number of items requested.
+        what: Name of the items, in the plural.
+    """
     if found >= asked:
         return []
+    # Notes are part of the manifest: other words would change the digests of draws that are already measured.
     return [f'{type(measure).__name__}: {found} of {asked} {what} asked for; used what there is.']
 
 
 def histogram(values: np.ndarray, upper: float = 1.0) -> dict[str, list]:
-    """Counts in 50 equal bins on [0, upper]; values outside fall into the first or last bin."""
+    """Returns counts in 50 equal bins on [0, upper]; values outside are counted in the first or last bin.
+
+    Args:
+        values: `(n,)`.
+        upper: Upper end of the last bin.
+
+    Returns:
+        dict(edges `(51,)`, counts `(50,)`).
+    """
     counts, edges = np.histogram(np.clip(values, 0, upper), bins=50, range=(0, upper))
     return dict(edges=edges.tolist(), counts=counts.tolist())

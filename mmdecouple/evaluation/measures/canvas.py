@@ -1,4 +1,4 @@
-"""Composing probe images: removed is ImageNet's mean, swapped comes from another image."""
+"""Composition of probe images: removed pixels get ImageNet's mean color, swapped pixels come from another image."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ MEAN_COLOR = np.array([124, 116, 104], dtype=np.uint8)
 
 
 def blank(height: int, width: int) -> np.ndarray:
-    """A `(height, width, 3)` uint8 image of ImageNet's mean color: zero once normalized."""
+    """Returns a uint8 image `(height, width, 3)` of ImageNet's mean color, which normalization maps to zero."""
     return np.broadcast_to(MEAN_COLOR, (height, width, 3)).copy()
 
 
 def boxes_mask(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Bool `(size, size)`, the union of `boxes` `(N, 4)` grown to whole pixels."""
+    """Returns bool `(size, size)`: the union of `boxes` `(N, 4)`, extended to whole pixels."""
     mask = np.zeros((size, size), dtype=bool)
     for x1, y1, x2, y2 in boxes:
         top, left = max(int(np.floor(y1)), 0), max(int(np.floor(x1)), 0)
@@ -21,24 +21,24 @@ def boxes_mask(boxes: np.ndarray, size: int) -> np.ndarray:
     return mask
 
 
-def compose(kept: np.ndarray, other: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`kept` where `mask` `(H, W)` is True, `other` elsewhere; images `(H, W, 3)`."""
-    return np.where(mask[..., None], kept, other)
+def compose(inside: np.ndarray, outside: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns `inside` where `mask` `(H, W)` is True and `outside` elsewhere; images are `(H, W, 3)`."""
+    return np.where(mask[..., None], inside, outside)
 
 
 def cells_touched(mask: np.ndarray, cell: int) -> np.ndarray:
-    """`(H / cell, W / cell)` bool: the cell holds at least one True pixel of `mask` `(H, W)`."""
+    """Returns bool `(H / cell, W / cell)`: cells that contain at least one True pixel of `mask` `(H, W)`."""
     height, width = mask.shape
     return np.any(mask.reshape(height // cell, cell, width // cell, cell), axis=(1, 3))
 
 
 def cells_to_pixels(cells: np.ndarray, cell: int) -> np.ndarray:
-    """`(h, w)` bool cells as `(h * cell, w * cell)` pixels."""
+    """Returns bool cells `(h, w)` enlarged to pixels `(h * cell, w * cell)`."""
     return cells.repeat(cell, axis=0).repeat(cell, axis=1)
 
 
 def cells_inside(box: np.ndarray, size: int, cell: int) -> np.ndarray:
-    """Flat indices of the cells centered in `box` (pixels); if none, of all it touches."""
+    """Returns flat indices of the cells whose center is in `box` (pixels), or else of all cells that it touches."""
     grid = size // cell
     centers = (np.arange(grid) + 0.5) * cell
     columns = (centers >= box[0]) & (centers < box[2])
@@ -48,7 +48,7 @@ def cells_inside(box: np.ndarray, size: int, cell: int) -> np.ndarray:
 
 
 def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
-    """`image` with the cells of the given flat indices filled with the mean color."""
+    """Returns `image` with the cells at the given flat indices filled with the mean color."""
     height, width = image.shape[:2]
     removed = np.zeros((height // cell) * (width // cell), dtype=bool)
     removed[np.asarray(cells, dtype=np.int64)] = True
@@ -57,7 +57,7 @@ def remove_cells(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
 
 
 def shrink_object(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
-    """`image` with the content of `box` scaled about its center, the rest of it mean color."""
+    """Returns `image` with the content of `box` scaled about its center; the rest of the box gets the mean color."""
     if factor == 1:
         return image.copy()
     x1, y1 = np.floor(box[:2]).astype(int).clip(0)

@@ -1,4 +1,4 @@
-"""Context shift: how far an object's feature moves when everything outside its box is swapped."""
+"""Context shift: change of an object's feature when everything outside its box is swapped."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import one_object_an_image, other_image
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 
@@ -30,14 +30,17 @@ from mmdecouple.registry import MEASURES
 class ContextShift(Measure):
     """Mean of 1 - cos(z - m, z' - m) (`context_shift`) and 1 - cos(z, z') (`context_shift_raw`).
 
-    z is the object's RoIAlign feature in its image, z' in the image whose every pixel outside the
-    object's box comes from another one, and m the mean of all z. The raw value depends on the
-    spread of the features, so compare it between trained networks only.
+    z is the object's RoIAlign feature in its image, z' its feature in an image where all pixels outside the object's
+    box come from another image, and m the mean of all z. The raw value depends on the spread of the features, so it is
+    comparable between trained networks only.
 
     Args:
-        objects: query images, each with one random object whose sides are at least one cell.
+        objects: Number of query images, with one random object each whose sides are at least one cell.
 
-    Source: an addition of this package, in the spirit of OKNN-D (ICLR 2024 paper section 5.3).
+    Raises:
+        UserError: `objects` is not positive.
+
+    Source: an addition of this package, following OKNN-D (ICLR 2024 paper, section 5.3).
     """
 
     name = 'context_shift'

@@ -1,4 +1,4 @@
-"""Random choices that several measures make: images, objects in them, backgrounds, pairs."""
+"""Random choices that several measures share: images, objects, backgrounds and pairs."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -6,19 +6,26 @@ from itertools import islice
 import numpy as np
 
 from mmdecouple.evaluation.measures.base import Measure, no_candidate
-from mmdecouple.evaluation.sources import ObjectSource, Sources
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.utils.errors import UserError
 
 
 def large_enough(boxes: np.ndarray, cell: float) -> np.ndarray:
-    """`(N,)` bool: both sides of the box `(N, 4)` are at least one cell."""
+    """Returns bool `(N,)`: boxes `(N, 4)` whose sides are both at least one cell."""
     return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= cell
 
 
 def draw_images(
     images: list[int], limit: int | None, rng: np.random.Generator, fits: Callable[[int], bool]
 ) -> list[int]:
-    """All images, or `limit` that fit, drawn without replacement; in the order of the data set."""
+    """Draws up to `limit` images for which `fits` is true, without replacement, in the order of the data set.
+
+    Args:
+        images: Image ids.
+        limit: Maximum number of images; None, or at least the number of images, returns all of them.
+        rng: Generator of the draws.
+        fits: Filter of image ids.
+    """
     if limit is None or limit >= len(images):
         return images
     drawn = islice((i for i in rng.permutation(len(images)) if fits(images[i])), limit)
@@ -26,14 +33,16 @@ def draw_images(
 
 
 def other_image(source: ObjectSource, image: int, rng: np.random.Generator) -> int:
-    """A random image of the same data set that is not `image`.
+    """Draws an image of the same data set other than `image`.
 
     Raises:
-        ValueError: the data set holds a single image.
+        UserError: The data set holds a single image.
     """
     images = source.images
     if len(images) < 2:
-        raise UserError(f'Data set {source.name} holds a single image; swapping backgrounds needs two.')
+        raise UserError(
+            f'Data set {source.name} holds a single image; add more images, as swapping backgrounds requires two.'
+        )
     other = image
     while other == image:
         other = images[int(rng.integers(len(images)))]
@@ -43,10 +52,20 @@ def other_image(source: ObjectSource, image: int, rng: np.random.Generator) -> i
 def one_object_an_image(
     measure: Measure, sources: Sources, role: str, limit: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """(image id, object id) of a random object in each of up to `limit` random images.
+    """Draws one object in each of up to `limit` random images.
+
+    Args:
+        measure: Measure for which objects are drawn.
+        sources: Data sets to draw from.
+        role: Data set among them: `query`, `bank` or `singles`.
+        limit: Maximum number of images.
+        rng: Generator of the draws.
+
+    Returns:
+        Pairs (image id, object id), in the order of the data set.
 
     Raises:
-        ValueError: no object has both sides of at least one cell.
+        UserError: No object has two sides of at least one cell.
     """
     source = sources[role]
     found = []
@@ -65,7 +84,7 @@ def one_object_an_image(
 
 
 def draw_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to `count` ordered pairs of positions in `labels` `(n,)` that differ, in random order."""
+    """Draws up to `count` ordered pairs of positions whose `labels` `(n,)` differ, in random order."""
     n = len(labels)
     possible = n * n - sum(int(c) ** 2 for c in np.unique(labels, return_counts=True)[1]) if n else 0
     if possible <= 2 * count:

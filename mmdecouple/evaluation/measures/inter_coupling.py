@@ -1,4 +1,4 @@
-"""Inter-object coupling ratio: how much of object B is in the feature of object A beside it."""
+"""Inter-object coupling ratio: how much the feature of object A depends on object B beside it."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import blank, cells_inside, remove_cells, shrink_object
 from mmdecouple.evaluation.measures.drawing import draw_pairs
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -41,8 +41,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
         return MetricSpec(
             f'{key}_{ending}',
             label,
-            f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} '
-            'over pairs. 1: the neighbor changes nothing.',
+            f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} over pairs. 1: the neighbor has no effect.',
             '1',
             **more,
         )
@@ -54,15 +53,15 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
         MetricSpec(
             f'{key}_clamped_share',
             clamped,
-            f'Share of the denominators of CR inter that met the floor, '
-            f'{where}. Above a few percent read the pull instead.',
+            f'Share of the denominators of CR inter that are clamped to the floor, '
+            f'{where}. Above a few percent, use the pull instead.',
             percent=True,
         ),
         MetricSpec(
             f'{key}_dcos',
             pull,
-            f'Pull of the neighbor: what B itself adds to the centered cosine of A and B, '
-            f'{where}; finite where the ratio clamps.',
+            f'Pull of the neighbor: increase of the centered cosine of A and B that is due to the presence of B, '
+            f'{where}; finite where the ratio is clamped.',
             '0',
             headline=reference == 'masked',
         ),
@@ -74,35 +73,36 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
 class InterCouplingRatio(Measure):
     """CR = max(pi/2 - theta(z_A2, z_B), eps) / max(pi/2 - theta(z_A1, z_B), eps) of image pairs.
 
-    A stands left and B right on a canvas of 1 x 2 squares. z_A2 is A's feature beside B, with a
-    share of A removed; z_B is B's feature with the left half blank; z_A1 is A's with the right half
-    blank: whole (reference `clean`) or with the same share removed (reference `masked`, which
-    leaves out the mere loss of information). 1 means that B
-    does not leak into A. theta is the angle between features pooled by RoIAlign 7 x 7.
+    The canvas has 1 x 2 squares with A on the left and B on the right. z_A2 is A's feature beside B, with a share of A
+    removed. z_B is B's feature with a blank left half, and z_A1 is A's feature with a blank right half: with all of A
+    (reference `clean`), or with the same share removed (reference `masked`, which excludes the effect of the removal
+    itself). A value of 1 means that B does not leak into A. theta is the angle between features pooled by
+    RoIAlign 7 x 7.
 
-    Shares run over 0, 0.1 ... 0.9; the numbers of the table are means over 0.1 ... 0.9 of the mean,
-    the median and the ratio of means over pairs. `dcos` is cos(z_A2, z_B) - cos(z_A1, z_B) after
-    subtracting the mean of all clean features: it stays finite where the denominator of CR is
-    clamped, and 0 means no leak. Cells to remove are drawn
-    once a pair; a larger share removes a superset.
+    The removed shares are 0, 0.1 ... 0.9. The metrics are means over 0.1 ... 0.9 of the mean, the median and the ratio
+    of means over pairs. `dcos` is cos(z_A2, z_B) - cos(z_A1, z_B) after subtracting the mean of all clean features: it
+    is finite where the denominator of CR is clamped, and 0 means no leak. The order in which cells are removed is drawn
+    once per pair, so a larger share removes a superset.
 
-    Intervals resample pairs by image A alone. Image B is shared between pairs too, which they do not
-    see: where few images make many pairs, they are too narrow.
+    Intervals resample pairs by image A only. Pairs also share images B, which the intervals ignore, so they are too
+    narrow where few images form many pairs.
 
     Args:
-        pairs: ordered pairs of different classes, drawn without replacement.
-        min_area: least box area as a share of the image.
-        max_area: largest box area as a share of the image.
-        min_side: least box side in source pixels.
-        removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of
-            the box by 1 - share inside the box, for convolutional networks; `token` replaces
-            cells by the network's mask token, as masked image modeling does (fig. 8).
-        alone: how A and B are shown by themselves: `half`, beside a blank half of the canvas, or `full`, without it
-            (`cr_inter_full_*`): the network then sees one square, with positions of its own size.
-        eps: floor of the angles in radians.
+        pairs: Number of ordered pairs of different classes, drawn without replacement.
+        min_area: Minimum box area as a share of the image, in [0, 1].
+        max_area: Maximum box area as a share of the image, in [0, 1].
+        min_side: Minimum box side in pixels of the source image.
+        removal: `mask` fills cells of A's box with the mean color; `shrink` scales the content of the box by 1 - share,
+            for convolutional networks; `token` replaces cells with the network's mask token, as in masked image
+            modeling (fig. 8).
+        alone: How A and B are shown alone: `half`, beside a blank half of the canvas, or `full`, as a single square
+            with its own position embeddings (`cr_inter_full_*`).
+        eps: Floor of the angles in radians, positive.
 
-    Source: ICLR 2024 paper eq. 2 and 3, appendix B; the masked reference and `dcos` are additions
-    of this package.
+    Raises:
+        UserError: `pairs` or `eps` is not positive, or `removal` or `alone` is unknown.
+
+    Source: ICLR 2024 paper, eq. 2 and 3, appendix B; the masked reference and `dcos` are additions of this package.
     """
 
     name = 'cr_inter'
@@ -138,7 +138,7 @@ class InterCouplingRatio(Measure):
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
-        """See `Measure`: scenes are small."""
+        """See `Measure`; scenes are small."""
         return dict(pairs=300, min_side=side / 5)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:

@@ -1,4 +1,4 @@
-"""Intra-object coupling ratio: how a part's feature changes with the rest of its object."""
+"""Intra-object coupling ratio: how much the feature of a part depends on the rest of its object."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from mmdecouple.evaluation.measures.base import (
 )
 from mmdecouple.evaluation.measures.canvas import blank, cells_to_pixels, cells_touched, compose
 from mmdecouple.evaluation.measures.drawing import other_image
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import ObjectSource, Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -35,22 +35,24 @@ STATES = ('alone', 'replaced')
 @MEASURES.register_module()
 @dataclass
 class IntraCouplingRatio(Measure):
-    """CR = 1 - cos(z(X^OP), z(X^C)), the mean over objects of the part's change of feature.
+    """CR = 1 - cos(z(X^OP), z(X^C)), the mean over objects of the change of a part's feature.
 
-    The part M_op is a random quadrant of the object's box, cut with its mask. In X^OP the rest of
-    the object is filled with the mean color, in X^C with another image. z is the mean of the dense
-    map weighted by the area-averaged M_op. `cr_intra_pixel` replaces exactly the rest of the
-    object; `cr_intra_cell` replaces whole cells and none that holds a pixel of the part, so what it
-    shows cannot have leaked inside a mixed cell.
+    The part M_op is the intersection of the object's mask and a random quadrant of its box. The rest of the object is
+    filled with the mean color in X^OP and with another image in X^C. z is the mean of the dense map, weighted by the
+    area average of M_op. `cr_intra_pixel` replaces exactly the rest of the object. `cr_intra_cell` replaces whole cells
+    that contain no pixel of the part, so that its value cannot come from mixed cells.
 
     Args:
-        objects: objects drawn.
-        min_cells: least area of the object's mask in cells.
-        min_part_cells: least area of the part in cells; quadrants are re-drawn until one has it.
-        region: what is replaced: `rest` of the object, or `all_outside` the part.
+        objects: Number of objects drawn.
+        min_cells: Minimum area of the object's mask in cells.
+        min_part_cells: Minimum area of the part in cells; quadrants are drawn until one is large enough.
+        region: Region that is replaced: `rest` for the rest of the object, `all_outside` for everything outside the
+            part.
 
-    Source: ICLR 2024 paper eq. 4 and appendix B; the cell-aligned form is an addition of this
-    package.
+    Raises:
+        UserError: A number is not positive, or `region` is unknown.
+
+    Source: ICLR 2024 paper, eq. 4 and appendix B; the cell-aligned form is an addition of this package.
     """
 
     name = 'cr_intra'
@@ -60,7 +62,7 @@ class IntraCouplingRatio(Measure):
             'cr_intra_pixel',
             'CR intra',
             'Intra-object coupling ratio (eq. 4): change of a part of an object '
-            'when the rest of it is replaced, cut along pixels, so that cells on the border see both.',
+            'when the rest of it is replaced, cut along pixels, so that cells on the border contain both.',
             'lower',
             histogram='cr_intra_pixel',
         ),
@@ -86,7 +88,7 @@ class IntraCouplingRatio(Measure):
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
-        """See `Measure`: objects of scenes cover few cells."""
+        """See `Measure`; objects of scenes cover few cells."""
         return dict(objects=1000, min_cells=4, min_part_cells=1)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
@@ -123,7 +125,7 @@ class IntraCouplingRatio(Measure):
 
     @staticmethod
     def _part(source: ObjectSource, image: int, obj: int, quadrant: int) -> np.ndarray:
-        """Mask of the object in a quadrant of its box: 0, 1 top left and right, 2, 3 below."""
+        """Returns the mask of the object in a quadrant of its box: 0 and 1 at the top, 2 and 3 below, left to right."""
         mask = source.mask(image, obj)
         x1, y1, x2, y2 = source.chosen(image, [obj])[0]
         column, row = round(float(x1 + x2) / 2), round(float(y1 + y2) / 2)

@@ -23,32 +23,30 @@ def nearest(
     bank_chunk: int = 8192,
     device: torch.device | str = 'cpu',
 ) -> tuple[Tensor, Tensor]:
-    """The k most cosine-similar bank rows of each query, equal ones by lower index.
+    """Returns the k bank rows with the highest cosine similarity to each query; ties are broken by the lower index.
 
-    Similarities are taken in float64 and compared on a grid of 2^-30, so neither the chunk sizes
-    nor the order of summation can change a neighbor. At most `query_chunk * bank_chunk`
-    similarities exist at a time.
+    Similarities are computed in float64 and compared on a grid of 2^-30, so that neither the chunk sizes nor the order
+    of summation affects the neighbors. At most `query_chunk * bank_chunk` similarities are in memory at a time.
 
     Args:
-        query: `(Q, C)` float.
-        bank: `(B, C)` float.
-        k: neighbors, at least 1; fewer are returned when the bank has fewer rows.
-        query_groups: `(Q,)` int64; with `bank_groups`, rows of the query's own group are never its
-            neighbors.
-        bank_groups: `(B,)` int64.
-        query_chunk: queries at a time.
-        bank_chunk: bank rows at a time.
-        device: where the products are computed; inputs may live elsewhere.
+        query: Float `(Q, C)`.
+        bank: Float `(B, C)`.
+        k: Number of neighbors, at least 1; fewer are returned if the bank has fewer rows.
+        query_groups: Int64 `(Q,)`; together with `bank_groups`, excludes rows of the query's own group.
+        bank_groups: Int64 `(B,)`.
+        query_chunk: Queries per product.
+        bank_chunk: Bank rows per product.
+        device: Device of the products, which may differ from that of the inputs.
 
     Returns:
-        Similarity `(Q, k)` float64 in [-1, 1], most similar first (-inf where no neighbor is left),
-        and bank index `(Q, k)` int64, on CPU.
+        Similarity `(Q, k)` float64 in [-1, 1] in descending order (-inf where no neighbor is left), and bank index
+        `(Q, k)` int64, both on the CPU.
 
     Raises:
-        ValueError: empty bank, or k or a chunk below 1.
+        UserError: The bank is empty, or `k` or a chunk is below 1.
     """
     if len(bank) == 0:
-        raise UserError('nearest: the bank is empty; nothing to compare the queries with.')
+        raise UserError('nearest: the bank is empty; pass at least one row to compare the queries with.')
     if min(k, query_chunk, bank_chunk) < 1:
         raise UserError(
             f'nearest: k, query_chunk and bank_chunk must be at least 1, got {k}, {query_chunk}, {bank_chunk}.'
@@ -81,19 +79,19 @@ def nearest(
 
 
 def votes(similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None) -> Tensor:
-    """Votes for each class: exp(similarity / temperature), or 1 a neighbor for a majority.
+    """Returns the votes for each class: the sum of exp(similarity / temperature), or the number of neighbors.
 
     Args:
-        similarity: `(Q, k)` float64, -inf for no neighbor.
-        labels: `(Q, k)` int64 class of each neighbor.
-        num_classes: number of classes N.
-        temperature: positive; None for majority.
+        similarity: Float64 `(Q, k)`, -inf for no neighbor.
+        labels: Int64 `(Q, k)`, class of each neighbor.
+        num_classes: Number of classes N.
+        temperature: Positive; None for a majority vote.
 
     Returns:
-        `(Q, N)` float64.
+        Float64 `(Q, N)`.
 
-    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`); the weights are not normalized, which no
-    ranking sees.
+    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`). Unlike there, the weights are not normalized, which does not
+    change the ranking.
     """
     if temperature is None:
         weight = torch.isfinite(similarity).double()
@@ -107,14 +105,14 @@ def votes(similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: 
 
 
 def ranks(total: Tensor, targets: Tensor) -> Tensor:
-    """Rank (0 = first) of each query's true class; ties by class index, no vote is last.
+    """Returns the rank of each query's true class, where 0 is the first; ties are broken by the class index.
 
     Args:
-        total: `(Q, N)` votes.
-        targets: `(Q,)` int64 true class.
+        total: Votes `(Q, N)`.
+        targets: Int64 `(Q,)`, true class.
 
     Returns:
-        `(Q,)` int64; N for a class that got no vote.
+        Int64 `(Q,)`; N for a class without votes.
     """
     own = total.gather(1, targets[:, None])
     lower = torch.arange(total.shape[1]) < targets[:, None]

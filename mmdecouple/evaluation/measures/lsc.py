@@ -1,4 +1,4 @@
-"""Local semantic consistency: does a place look to a network as it does when all else is cut away?"""
+"""Local semantic consistency: cosine of the features of a window inside its image and cut out of it."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from mmdecouple.evaluation.measures.base import (
     fewer_note,
     histogram,
 )
-from mmdecouple.evaluation.measures.spec import MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
@@ -32,18 +32,24 @@ CROP_FEATURES = ('patches', 'class_token')
 @MEASURES.register_module()
 @dataclass
 class LSC(Measure):
-    """Mean over images of the mean over cells of their LSC map (`lsc_mean`), see `lsc_maps`.
+    """Mean over images of the mean over the cells of their LSC map (`lsc_mean`), see `lsc_maps`.
 
-    `lsc_centered_mean` is the same with cos(z - m, z' - m), m the mean of all windows of whole images: a network whose
-    features all point one way has an LSC near 1 whatever it looks at.
+    `lsc_centered_mean` is the same mean of cos(z - m, z' - m), where m is the mean feature of all windows of whole
+    images. Without centering, a network whose features all have nearly the same direction has an LSC near 1 on any
+    image.
 
     Args:
-        images: query images drawn.
-        window: cells along a side of a window, odd.
-        cells: most cells of an image that are compared, drawn at random where it has more (a map of 14 x 14 has 196).
-        crop_feature: feature of a crop: `patches`, the mean of its map; `class_token`, for a ViT (`lsc_class_mean`).
+        images: Number of query images drawn.
+        window: Side of a window in cells, odd.
+        cells: Maximum number of cells compared per image, drawn at random where an image has more (a map of 14 x 14
+            has 196).
+        crop_feature: Feature of a crop: `patches` for the mean of its map, `class_token` for the class token of a ViT
+            (`lsc_class_mean`).
 
-    Source: ICLR 2024 paper eq. 20 and fig. 14; the centered form is an addition of this package.
+    Raises:
+        UserError: A number is not positive, `window` is even, or `crop_feature` is unknown.
+
+    Source: ICLR 2024 paper, eq. 20 and fig. 14; the centered form is an addition of this package.
     """
 
     name = 'lsc'
@@ -53,7 +59,7 @@ class LSC(Measure):
             'lsc_mean',
             'LSC',
             'Local semantic consistency (eq. 20): cosine of a window of cells in its image '
-            'and cut out of it, mean over windows and images. 1: the rest of the image changes nothing.',
+            'and cut out of it, mean over windows and images. 1: the rest of the image has no effect.',
             'higher',
             headline=True,
             histogram='lsc',
@@ -82,8 +88,13 @@ class LSC(Measure):
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
-        """See `Measure`: scenes have few cells."""
+        """See `Measure`; scenes have few cells."""
         return dict(images=24, window=3)
+
+    def shown_sides(self, size: int, cell: int) -> tuple[int, ...]:
+        """See `Measure`; images smaller than a window are left out, so that no crop of them is shown."""
+        side = self.window * cell
+        return (size, side) if side <= size else (size,)
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         cells, images = sources.size // sources.cell, sources.query.images
@@ -122,11 +133,11 @@ class LSC(Measure):
 
     @staticmethod
     def _places(draw: dict) -> list[int]:
-        """Compared cells of an image, counted row by row."""
+        """Returns the compared cells of an image, numbered row by row."""
         return draw.get('places', list(range(draw['cells'] ** 2)))
 
     def _windows(self, draw: dict, cell: int) -> np.ndarray:
-        """Bool (places, H, W): the window around each compared cell, clipped to the image."""
+        """Returns bool `(places, H, W)`: the window around each compared cell, clipped to the image."""
         cells = np.arange(draw['cells'])
         near = np.abs(cells[:, None] - cells) <= self.window // 2
         pixels = near.repeat(cell, axis=1)

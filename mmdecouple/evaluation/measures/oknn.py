@@ -1,4 +1,4 @@
-"""Object-level k-NN accuracy, clean (OKNN) and with the surroundings swapped (OKNN-D)."""
+"""Object-level k-NN accuracy on clean images (OKNN) and with swapped surroundings (OKNN-D)."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,8 @@ from mmdecouple.evaluation.measures.base import (
 from mmdecouple.evaluation.measures.canvas import boxes_mask, compose
 from mmdecouple.evaluation.measures.drawing import draw_images, large_enough, other_image
 from mmdecouple.evaluation.measures.knn import nearest, ranks, votes
-from mmdecouple.evaluation.measures.spec import RECOGNITION, MetricSpec
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.measures.metric_spec import RECOGNITION, MetricSpec
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.registry import MEASURES
 
 SIZE_BINS = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, np.inf)}
@@ -56,30 +56,32 @@ def _accuracy(key: str, label: str, what: str) -> MetricSpec:
 class OKNN(Measure):
     """Top-1 and top-5 accuracy of a cosine k-NN over the pooled features of annotated objects.
 
-    Bank: `per_image` objects of every bank image, drawn uniformly without replacement among those
-    with both sides at least one cell. Queries: all objects of every query image (`oknn_*`); of
-    these, up to `per_image` drawn the same way are the matched subset (`oknn_matched_*`). OKNN-D
-    (`oknn_d_*`): those images again, with everything outside the drawn boxes taken from another
-    image of the split, in bank and queries; `oknn_d_query_top1` disturbs the queries only.
-    `oknn_gap` = `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors
-    from a query's own image are excluded. `oknn_small_top1` and so on use COCO's size bins on the
-    box area in source pixels, and are left out where all objects fall into one bin.
+    The bank holds up to `per_image` objects of every bank image, drawn uniformly without replacement among the objects
+    whose sides are both at least one cell. The queries are all objects of every query image (`oknn_*`); up to
+    `per_image` of them, drawn in the same way, form the matched subset (`oknn_matched_*`). For OKNN-D (`oknn_d_*`),
+    everything outside the drawn boxes comes from another image of the split, in bank and queries; `oknn_d_query_top1`
+    disturbs the queries only. `oknn_gap` is `oknn_matched_top1` - `oknn_d_top1`. With a single split, neighbors from
+    the query's own image are excluded. `oknn_small_top1`, `oknn_medium_top1` and `oknn_large_top1` apply COCO's size
+    bins to the box area in source pixels; they are left out where all objects fall into one bin.
 
     Args:
-        per_image: objects drawn in an image (N).
-        k: neighbors.
-        temperature: of the vote exp(similarity / temperature); None for a majority vote.
-        bank_images: images drawn for the bank at most; None for all.
-        query_images: images drawn for the queries at most; None for all.
+        per_image: Maximum number of objects drawn per image (N).
+        k: Number of neighbors.
+        temperature: Temperature of the vote exp(similarity / temperature); None for a majority vote.
+        bank_images: Maximum number of bank images; None for all.
+        query_images: Maximum number of query images; None for all.
 
-    Source: ICLR 2024 paper section 5.3 and appendix E.3.2; the vote follows iBOT's k-NN.
+    Raises:
+        UserError: A setting is not positive.
+
+    Source: ICLR 2024 paper, section 5.3 and appendix E.3.2; the vote follows iBOT's k-NN.
     """
 
     name = 'oknn'
     limits = ('bank_images', 'query_images')
     metrics = (
         *_accuracies('oknn', 'OKNN', 'Share of annotated objects whose class a cosine k-NN of features finds', True),
-        *_accuracies('oknn_matched', 'OKNN matched', 'OKNN of exactly the objects that OKNN-D scores'),
+        *_accuracies('oknn_matched', 'OKNN matched', 'OKNN of the objects that OKNN-D scores'),
         *_accuracies(
             'oknn_d',
             'OKNN-D',
@@ -89,7 +91,7 @@ class OKNN(Measure):
         _accuracy(
             'oknn_d_query_top1',
             'OKNN-D, queries only',
-            'OKNN-D with disturbed queries and a clean bank: closer to a robustness test.',
+            'OKNN-D with disturbed queries and a clean bank, which is closer to a robustness test.',
         ),
         *(
             _accuracy(
@@ -97,7 +99,14 @@ class OKNN(Measure):
             )
             for name in SIZE_BINS
         ),
-        MetricSpec('oknn_gap', 'gap', 'OKNN matched - OKNN-D: what depended on context.', 'lower', True, headline=True),
+        MetricSpec(
+            'oknn_gap',
+            'gap',
+            'OKNN matched - OKNN-D: share of the accuracy that depends on context.',
+            'lower',
+            True,
+            headline=True,
+        ),
     )
 
     per_image: int = 3
@@ -169,8 +178,8 @@ class OKNN(Measure):
         if probe == 'clean':
             return Probe(image, boxes=source.chosen(draw['image'], draw['objects']))
         boxes = source.chosen(draw['image'], draw['chosen'])
-        kept = boxes_mask(boxes, sources.size)
-        return Probe(compose(image, source.pixels(draw['background']), kept), boxes=boxes)
+        inside = boxes_mask(boxes, sources.size)
+        return Probe(compose(image, source.pixels(draw['background']), inside), boxes=boxes)
 
     def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         tables = {
@@ -224,7 +233,7 @@ class OKNN(Measure):
 
 
 class _Table:
-    """Features and labels of one role; `disturbed` repeats the rows `chosen` of `clean`."""
+    """Features and labels of one role; `disturbed` holds the same objects as the rows `chosen` of `clean`."""
 
     def __init__(self, items: list[tuple[dict, list[Tensor]]]) -> None:
         self.clean = torch.cat([rows[0] for _, rows in items])

@@ -1,1 +1,1 @@
-"""The images that measures show to a network: settings, draws, and one data set of all of them."""
+"""Probe images that measures show to a network: settings, draws, and a data set of all images."""

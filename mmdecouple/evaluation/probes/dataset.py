@@ -1,4 +1,4 @@
-"""The probe images of all measures as one data set."""
+"""Data set of the probe images of all measures."""
 
 import os
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation.measures.catalog import default_measures
+from mmdecouple.evaluation.object_sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.evaluation.probes.manifest import (
     check_references,
     digest,
@@ -18,7 +19,6 @@ from mmdecouple.evaluation.probes.manifest import (
     read_manifest,
     write_manifest,
 )
-from mmdecouple.evaluation.sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings
@@ -26,30 +26,30 @@ from mmdecouple.utils.settings import Settings
 
 @DATASETS.register_module()
 class ProbeDataset(Dataset):
-    """Every image that the measures show to a network, rendered on access.
+    """All images that the measures show to a network, rendered on access.
 
-    All random choices are made once, here, and kept in a manifest; rendering is deterministic.
-    Items are `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`; the element has
-    `probe` (position in the data set) in its metainfo and `boxes` (R, 4) or `weights` (R, H, W) as
-    data: what to pool from the image's dense map; `masked` (h, w) are cells for the mask token.
+    All random choices are made at construction and stored in a manifest; rendering is deterministic. Items are
+    `dict(inputs=uint8 tensor (3, H, W), data_samples=BaseDataElement)`. The element holds `probe` (position in the data
+    set), `measure` and `class_token` in its metainfo, and as data the regions to pool, `boxes` `(R, 4)` or `weights`
+    `(R, H, W)`, and `masked` `(h, w)`, the cells for the mask token, if there are any.
 
     Args:
-        objects: config or instance of the object data set whose objects are scored.
-        bank: that of the training split: neighbors and coupling ratios; None when there is one
-            split only. Where it is of the origin of `objects`, an image is never its own neighbor.
-        singles: that of images with a single object, for pairs; None takes the bank.
-        measures: configs of measures; None for all with their defaults.
-        size: side in pixels to which images are squashed; a multiple of `cell`.
-        cell: side of a patch cell in pixels.
-        seed: seed of the draws, non-negative.
-        manifest: JSON file: read if it exists, else written.
-        cache: decoded images kept by each worker and data set.
+        objects: Config or instance of the object data set whose objects are scored.
+        bank: Object data set of the training split, for neighbors and coupling ratios; None if there is a single split.
+            If its origin is that of `objects`, an image is never its own neighbor.
+        singles: Object data set of images with a single object, for pairs; None for the bank.
+        measures: Configs of measures; None for all measures with their defaults.
+        size: Side in pixels to which images are resized, regardless of their aspect ratio; a multiple of `cell`.
+        cell: Side of a patch cell in pixels.
+        seed: Seed of the draws, non-negative.
+        manifest: JSON file of the draws, which is read if it exists and else written; None writes no file.
+        cache: Maximum number of decoded images in memory, for each worker and data set.
 
     Raises:
-        ValueError: sizes do not fit, a measure finds no candidate, or the manifest does not fit the
+        UserError: A setting is out of range, a measure finds no candidate, or the manifest belongs to other settings or
             data.
 
-    Source: ICLR 2024 paper section 5.3, appendix B and E.3.2 for the defaults of the measures.
+    Source: ICLR 2024 paper, section 5.3, appendix B and E.3.2, for the defaults of the measures.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ProbeDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """What `CouplingMetric` needs, as plain values: draws and settings of the measures, names, notes."""
+        """Plain values for `CouplingMetric`: draws and settings of the measures, names and notes."""
         return dict(
             draws=[part['draws'] for part in self.manifest['measures']],
             dataset=self.sources.query.name,

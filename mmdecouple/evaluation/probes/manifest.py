@@ -1,4 +1,4 @@
-"""The manifest: every drawn id, so that two checkpoints are measured on the same draws."""
+"""Manifest of all drawn ids, with which several checkpoints are measured on the same draws."""
 
 import json
 import zlib
@@ -12,27 +12,30 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotations import read_text_file
 from mmdecouple.evaluation.measures.base import Measure
-from mmdecouple.evaluation.sources import Sources
+from mmdecouple.evaluation.object_sources import Sources
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
 FORMAT = 'mmdecouple-manifest/1'
 RENDERING = 2
-"""Counted up when the same draws give other pixels, so that numbers of both never meet in one table. 1: up to version
-0.1.0, squashed without averaging. 2: `resize`."""
+"""Version of the rendering, increased when the same draws give other pixels, so that their numbers are never compared.
+1: up to version 0.1.0, resized without averaging. 2: `resize`."""
 
 
 def draw_manifest(measures: Sequence[Measure], configs: Sequence[dict], sources: Sources, seed: int) -> dict:
     """Draws all ids of all measures.
 
-    Each measure has a generator of its own, so that adding one does not change what another draws.
+    Each measure has its own generator, so that adding a measure does not change the draws of another.
 
     Args:
-        measures: measures, as built from `configs`.
-        configs: their configs, kept in the manifest.
-        sources: data sets to draw from.
-        seed: non-negative.
+        measures: Measures, as built from `configs`.
+        configs: Configs of the measures, which are stored in the manifest.
+        sources: Data sets to draw from.
+        seed: Seed of the draws, non-negative.
+
+    Returns:
+        The manifest, JSON-able.
     """
     parts = []
     for measure, config in zip(measures, configs):
@@ -43,14 +46,14 @@ def draw_manifest(measures: Sequence[Measure], configs: Sequence[dict], sources:
 
 
 def probe_index(measures: Sequence[Measure], draws: Sequence[list[dict]]) -> np.ndarray:
-    """Position in the data set -> measure, draw and probe, each by its number.
+    """Returns the indices of measure, draw and probe for every position in the data set.
 
     Args:
         measures: The measures.
-        draws: Of each of them.
+        draws: Draws of each measure.
 
     Returns:
-        int32 `(probes, 3)`.
+        Int32 `(probes, 3)`.
     """
     index = [
         (m, d, p)
@@ -64,9 +67,14 @@ def probe_index(measures: Sequence[Measure], draws: Sequence[list[dict]]) -> np.
 def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, seed: int) -> dict:
     """Reads a manifest and checks that it was drawn for these settings.
 
+    Args:
+        path: File of the manifest.
+        configs: Configs of the measures.
+        sources: Data sets to draw from.
+        seed: Seed of the draws.
+
     Raises:
-        ValueError: not a manifest, or other settings than asked for: the first that differs is
-            named.
+        UserError: The file is not a manifest, or was drawn with other settings; the message names the first difference.
     """
     try:
         manifest = strict_json.decode(read_text_file(str(path), 'manifest'), type=dict[str, Any])
@@ -74,12 +82,12 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
         manifest = {}
     if manifest.get('format') != FORMAT:
         raise UserError(
-            f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file or delete it to draw anew.'
+            f'ProbeDataset: {path} is not a manifest of format {FORMAT}; name another file, or delete it to draw again.'
         )
     if manifest.pop('sha256', None) != digest(manifest):
         raise UserError(
-            f'ProbeDataset: manifest {path} was changed after it was written, or is of an earlier version; '
-            'delete it to draw anew: equal settings and data give equal draws.'
+            f'ProbeDataset: manifest {path} was changed after it was written, or comes from an earlier version; '
+            'delete it to draw again: equal settings and data give equal draws.'
         )
     asked = dict(seed=seed, **_described(sources), measures=json.loads(json.dumps(list(configs))))
     saved = {**manifest, 'measures': [part['config'] for part in manifest['measures']]}
@@ -87,18 +95,18 @@ def read_manifest(path: str | Path, configs: Sequence[dict], sources: Sources, s
         if saved.get(key) != value:
             raise UserError(
                 f'ProbeDataset: manifest {path} was drawn with {key} {saved.get(key)!r}, but '
-                f'{value!r} is asked for; use the same settings or another manifest file.'
+                f'{value!r} is requested; use the same settings or another manifest file.'
             )
     return manifest
 
 
 def write_manifest(path: str | Path, manifest: dict) -> None:
-    """Writes a manifest with its digest, by which `read_manifest` knows that nobody changed it."""
+    """Writes a manifest with its digest, by which `read_manifest` detects changes."""
     write_json(path, {**manifest, 'sha256': digest(manifest)})
 
 
 def check_references(manifest: dict, measures: Sequence[Measure], sources: Sources, where: str) -> None:
-    """Raises ValueError for the first image or object of the manifest that the data sets lack."""
+    """Raises a `UserError` for the first image or object of the manifest that the data sets lack."""
     for measure, part in zip(measures, manifest['measures']):
         for draw in part['draws']:
             for reference in measure.references(draw):
@@ -111,12 +119,12 @@ def check_references(manifest: dict, measures: Sequence[Measure], sources: Sourc
                     continue
                 raise UserError(
                     f'ProbeDataset: {where} names {missing}, which data set {source.name} '
-                    f'({reference.source}) lacks; use the data it was drawn from or draw anew.'
+                    f'({reference.source}) lacks; use the data from which it was drawn, or draw again.'
                 )
 
 
 def digest(manifest: dict) -> str:
-    """SHA-256 of the manifest's content and of how its draws become pixels, 64 hex digits."""
+    """Returns the SHA-256 of the content and of the version of the rendering, 64 hex digits."""
     return digest_of([RENDERING, manifest])
 
 

@@ -1,4 +1,4 @@
-"""Probe settings by a short name: what `--dataset coco:ROOT` and `--dataset scenes` mean."""
+"""Configs of probes from short names, as in `--dataset coco:ROOT` and `--dataset scenes`."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -22,24 +22,22 @@ def probe_config(
     limit: int | None = None,
     removal: str | None = None,
 ) -> dict:
-    """Config of a `ProbeDataset`.
+    """Returns the config of a `ProbeDataset`.
 
     Args:
-        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco`
-            (data/coco), `scenes` (those that the config trains on, or the defaults), or None for
-            the probes that the config names.
-        config: a whole config; empty where a network has none.
-        size: side of the images in pixels; None for 224 with COCO, the scenes' own size, or the
-            config's.
-        cell: side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or the config's.
-        seed: of the draws; None for 0, or the config's.
+        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco` (data/coco), `scenes` (the
+            scenes that the config trains on, or the defaults), or None for the probes of the config.
+        config: Complete config of a network; empty for a network without a config.
+        size: Side of the images in pixels; None for 224 with COCO, the size of the scenes, or that of the config.
+        cell: Side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or that of the config.
+        seed: Seed of the draws; None for 0, or that of the config.
         manifest: JSON file of the draws.
-        measures: types to keep; None for all.
-        limit: most images, pairs or objects that any measure draws, for a quick look; at least 1.
-        removal: of `InterCouplingRatio`; None for `mask`, or what the config says.
+        measures: Types of the measures; None for all.
+        limit: Maximum number of images, pairs or objects that a measure draws, at least 1.
+        removal: Setting of `InterCouplingRatio`; None for `mask`, or that of the config.
 
     Raises:
-        ValueError: the words say nothing that can be measured on.
+        UserError: `dataset` is unknown, the config has no probes, or a measure is not among those of the probes.
     """
     if dataset is None:
         probe = configured_probe(config)
@@ -57,23 +55,23 @@ def probe_config(
         if not inter:
             raise UserError(
                 f'--removal {removal} is a setting of InterCouplingRatio, which is not among the '
-                'measures; leave it out, or name that measure (--measures).'
+                'measures; omit it, or add that measure (--measures).'
             )
         inter[0]['removal'] = removal
     return probe
 
 
 def configured_probe(config: dict) -> dict:
-    """The `ProbeDataset` that a config names for testing, validation or its `CouplingHook`.
+    """Returns the `ProbeDataset` of a config: that of testing, of validation, or of its `CouplingHook`.
 
     Args:
-        config: a whole config; empty where a network has none.
+        config: Complete config of a network; empty for a network without a config.
 
     Returns:
-        A copy, with the list of `measures`: where the config lists none, of all with their defaults.
+        A copy of its config, with the list of `measures`; all measures with their defaults if the config lists none.
 
     Raises:
-        ValueError: it names none.
+        UserError: The config has no `ProbeDataset`.
     """
     places = [config.get(key) and config[key].get('dataset') for key in ('test_dataloader', 'val_dataloader')]
     places += [hook.get('probe') for hook in config.get('custom_hooks') or [] if isinstance(hook, dict)]
@@ -81,15 +79,15 @@ def configured_probe(config: dict) -> dict:
         if place and place.get('type') == 'ProbeDataset':
             return {**deepcopy(dict(place)), 'measures': deepcopy(place.get('measures')) or default_measures()}
     reason = (
-        'The config names no ProbeDataset (config key test_dataloader.dataset)'
+        'The config has no ProbeDataset (config key test_dataloader.dataset)'
         if config
-        else 'None of the networks has a config that names a ProbeDataset'
+        else 'None of the networks has a config with a ProbeDataset'
     )
-    raise UserError(f'{reason}; say what to measure on with --dataset coco:ROOT or --dataset scenes.')
+    raise UserError(f'{reason}; choose the data with --dataset coco:ROOT or --dataset scenes.')
 
 
 def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
-    """COCO in its standard layout, bank and coupling ratios on `train`, scored objects on `val`."""
+    """Returns the config for COCO in its standard layout: the bank on `train`, scored objects on `val`."""
 
     def split(name: str) -> dict:
         return dict(
@@ -103,7 +101,12 @@ def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'va
 
 
 def scene_probe(config: dict, size: int | None = None) -> dict:
-    """Built-in scenes, single-object ones for pairs; filters are scaled to their small images."""
+    """Returns the config for built-in scenes, with filters of the measures that suit their small images.
+
+    Args:
+        config: Complete config of a network, whose training scenes are used; empty for the default scenes.
+        size: Side of the scenes in pixels; None for that of the config.
+    """
     training = (config.get('train_dataloader') or {}).get('dataset') or {}
     scenes = dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else {}
     side = size or scenes.get('size', 96)
@@ -129,9 +132,9 @@ def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int |
     unknown = [name for name in names or [] if name not in known]
     if unknown:
         raise UserError(f'--measures: {unknown[0]} is not among {", ".join(known)}.')
-    kept = [dict(config) for config in configs if names is None or config['type'] in names]
-    for config in kept if limit is not None else []:
+    selected = [dict(config) for config in configs if names is None or config['type'] in names]
+    for config in selected if limit is not None else []:
         default = MEASURES.build(config)
         for key in default.limits:
             config[key] = min(limit, getattr(default, key) or limit)
-    return kept
+    return selected

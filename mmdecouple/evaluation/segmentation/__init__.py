@@ -4,10 +4,10 @@ from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels, squash
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, SceneLabels
 from mmdecouple.evaluation.segmentation.layouts import open_source
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
 from mmdecouple.evaluation.segmentation.run import measure_segmentation
-from mmdecouple.evaluation.segmentation.sources import IGNORE, LabelFiles, SceneLabels
 
 __all__ = [
     'IGNORE',

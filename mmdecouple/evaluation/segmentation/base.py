@@ -1,4 +1,4 @@
-"""What a segmentation measure is, and what it shares with the others: frozen features, batch by batch."""
+"""Base class of segmentation measures, and frozen features of a data set, batch by batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.run import one_thread
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.utils.errors import UserError
@@ -20,12 +21,12 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 @dataclass
 class Runtime:
-    """How to run, with no influence on the numbers.
+    """Settings of execution, which do not change the numbers.
 
     Args:
-        batch_size: Images at a time through the network where nothing is trained.
-        num_workers: Processes that read images.
-        progress: Called with (stage, steps done, steps in all).
+        batch_size: Images per forward pass where nothing is trained.
+        num_workers: Number of processes that read images.
+        progress: Called with (stage, steps done, total steps).
     """
 
     batch_size: int = 16
@@ -35,12 +36,12 @@ class Runtime:
 
 @dataclass
 class SegmentationResult:
-    """What a measure found.
+    """Result of one measure.
 
     Args:
-        values: Name -> one number per seed, shares in [0, 1].
-        class_iou: Name -> IoU of each class (C,), mean over seeds.
-        notes: Remarks.
+        values: Key of a metric -> one value per seed, in [0, 1].
+        class_iou: Name -> IoU of each class, `(C,)` in [0, 1], mean over seeds.
+        notes: Remarks for the report.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -49,49 +50,88 @@ class SegmentationResult:
 
 
 class SegmentationMeasure(ABC):
-    """Base of the measures. The network is frozen: only its dense map (`model.dense_features`) is read."""
+    """Base class of segmentation measures. The network is frozen: only `model.dense_features` is read.
+
+    Attributes:
+        name: Name of the measure; the keys of its metrics begin with it.
+        metrics: Spec of every metric that the measure computes with its default settings.
+    """
 
     name: ClassVar[str]
+    metrics: ClassVar[tuple[MetricSpec, ...]] = ()
+
+    @classmethod
+    def spec_of(cls, key: str) -> MetricSpec | None:
+        """Returns the spec of a metric that the measure computes with any settings; None for any other key."""
+        return next((spec for spec in cls.metrics if spec.key == key), None)
 
     @abstractmethod
     def run(
         self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
     ) -> SegmentationResult:
-        """Numbers of `model`, which is in evaluation mode.
+        """Measures `model`, which is in evaluation mode.
 
         Args:
-            model: Has `data_preprocessor` and `dense_features`, as every algorithm here.
-            train: What heads learn from.
-            val: What is scored.
-            runtime: How to run.
+            model: Module with `data_preprocessor` and `dense_features`, such as any algorithm of this package.
+            train: Images on which heads are trained.
+            val: Images that are scored.
+            runtime: Settings of execution.
         """
 
 
+def score_specs(name: str, label: str, what: str, headline: bool = False) -> tuple[MetricSpec, ...]:
+    """Returns the specs of the values of `scores`, in their order.
+
+    Args:
+        name: Name with which the keys begin, without the final underscore.
+        label: Name with which the labels end.
+        what: What is scored, with which the meanings begin.
+        headline: Whether short tables show the mIoU.
+    """
+    return tuple(
+        MetricSpec(
+            f'{name}_{key}',
+            f'{quantity} {label}{suffix}',
+            f'{what}: {meaning}.',
+            'higher',
+            True,
+            SEGMENTATION,
+            headline and key == 'miou',
+            digits=2,
+        )
+        for key, quantity, suffix, meaning in (
+            ('miou', 'mIoU', '', 'mean IoU over all classes; a class without a labelled pixel counts as 0'),
+            ('miou_present', 'mIoU', ', present classes', 'mean IoU over the classes that have labelled pixels'),
+            ('pixel_accuracy', 'pixel accuracy', '', 'share of the labelled pixels whose class is correct'),
+        )
+    )
+
+
 def device_of(model: nn.Module) -> torch.device:
-    """Where the weights of the model are; the CPU for a model without any."""
+    """Returns the device of the model's weights; the CPU for a model without weights."""
     return next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
 
 
 @torch.no_grad()
 def dense_features(model: nn.Module, images: Tensor) -> Tensor:
-    """Frozen features of a batch, normalized by the model's own preprocessor.
+    """Returns the frozen features of a batch of images, which the model's own preprocessor normalizes.
 
     Args:
         model: See `SegmentationMeasure.run`.
-        images: uint8 RGB (B, 3, H, W).
+        images: uint8 RGB `(B, 3, H, W)`.
 
     Returns:
-        float32 (B, C, h, w) on the model's device.
+        float32 `(B, C, h, w)` on the model's device.
 
     Raises:
-        ValueError: Features are not finite.
+        UserError: A feature is not finite.
     """
     batch = model.data_preprocessor(dict(inputs=[images]), False)
     features = model.dense_features(batch['inputs'][0]).float()
     if not features.isfinite().all():
         raise UserError(
-            'segmentation: the network gives features that are not finite; its weights are broken, or '
-            'do not fit the preprocessor of the config.'
+            'segmentation: the network computes features that are not finite; check that its weights are intact and '
+            'that they belong to the data_preprocessor of the config.'
         )
     return features
 
@@ -99,17 +139,17 @@ def dense_features(model: nn.Module, images: Tensor) -> Tensor:
 def feature_batches(
     model: nn.Module, images: Dataset, runtime: Runtime, batch_size: int | None = None, order: list[int] | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features and labels, batch by batch.
+    """Yields features and labels, batch by batch.
 
     Args:
         model: See `SegmentationMeasure.run`.
         images: `SegmentationImages` or `AugmentedImages`.
-        runtime: How to run.
-        batch_size: Images at a time; None: the runtime's.
-        order: Indices to go through; incomplete batches at the end are left out. None: all, in order.
+        runtime: Settings of execution.
+        batch_size: Images per batch; None for that of the runtime.
+        order: Indices in the order of reading; an incomplete last batch is dropped. None for all images, in order.
 
     Yields:
-        Features (B, C, h, w) float32 and labels (B, S, S) uint8, on the model's device.
+        Features `(B, C, h, w)` float32 and labels `(B, S, S)` uint8, on the model's device.
     """
     # A loader without a generator of its own would draw from the global one.
     loader = DataLoader(

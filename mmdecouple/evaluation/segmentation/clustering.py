@@ -1,4 +1,4 @@
-"""Standardized principal components and k-means of very many tokens."""
+"""Standardized principal components and k-means of large numbers of tokens."""
 
 import importlib.util
 import warnings
@@ -14,18 +14,19 @@ LIBRARIES = ('auto', 'faiss', 'sklearn')
 
 
 def principal_components(tokens: Tensor, dims: int, device: torch.device | str = 'cpu') -> Tensor:
-    """Tokens standardized channel by channel, on their first principal axes.
+    """Standardizes the channels of tokens and projects them on their first principal axes.
 
-    Every channel gets mean 0 and (biased) variance 1 over all tokens; a constant channel becomes 0. The axes are the
-    eigenvectors of the correlation matrix with the largest eigenvalues, without whitening.
+    Every channel is standardized to mean 0 and (biased) variance 1 over all tokens; a constant channel becomes 0. The
+    axes are the eigenvectors of the correlation matrix with the largest eigenvalues, without whitening.
 
     Args:
-        tokens: float32 (N, C); not changed.
-        dims: Number of axes; at most C are there.
-        device: Where moments and products are computed, chunk by chunk, moments in float64.
+        tokens: float32 `(N, C)`; not modified.
+        dims: Number of axes, limited to C.
+        device: Device on which moments and products are computed chunk by chunk, in float64.
 
     Returns:
-        float32 (N, min(dims, C)) on the device of `tokens`. The largest entry of each axis is positive.
+        float32 `(N, min(dims, C))` on the device of `tokens`. The entry of each axis with the largest magnitude is
+        positive.
 
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `normalize_and_transform` (faiss `PCAMatrix`).
     """
@@ -35,7 +36,7 @@ def principal_components(tokens: Tensor, dims: int, device: torch.device | str =
         centered = chunk.to(device, torch.float64) - mean
         covariance = covariance + centered.T @ centered / len(tokens)
     deviation = covariance.diagonal().sqrt()
-    # What rounding leaves of a constant channel is noise: divided by its own deviation it would become a feature.
+    # The deviation of a constant channel is rounding noise; dividing by it would turn the noise into a feature.
     deviation[deviation <= 1e-7 * mean.abs()] = torch.inf
     axes = torch.linalg.eigh(covariance / deviation / deviation[:, None])[1].flip(1)[:, :dims]
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
@@ -44,10 +45,16 @@ def principal_components(tokens: Tensor, dims: int, device: torch.device | str =
 
 
 def choose_library(library: str) -> str:
-    """`faiss` or `sklearn`: what `auto` means here, or what was asked for.
+    """Resolves `auto` to faiss if it is installed and to scikit-learn otherwise.
+
+    Args:
+        library: `auto`, `faiss` or `sklearn`.
+
+    Returns:
+        `faiss` or `sklearn`.
 
     Raises:
-        ValueError: Another word, or faiss where it is not installed.
+        UserError: `library` is unknown, or faiss is requested but not installed.
     """
     if library not in LIBRARIES:
         raise UserError(
@@ -63,28 +70,28 @@ def choose_library(library: str) -> str:
 def kmeans(
     points: np.ndarray, clusters: int, seed: int, iterations: int, restarts: int, sample: int | None, library: str
 ) -> np.ndarray:
-    """Euclidean k-means from random points: the cluster of every point.
+    """Clusters points by Euclidean k-means, initialized with random points.
 
     Args:
-        points: float32 (N, D).
-        clusters: Number of clusters, at most N.
-        seed: Of starts and sample.
-        iterations: Most steps of each restart.
-        restarts: Runs of which the one with the smallest squared error is kept.
-        sample: Points for each cluster that the centers are fitted to at most, as faiss does; None: all.
+        points: float32 `(N, D)`.
+        clusters: Number of clusters K, at most N.
+        seed: Seed of initialization and sample.
+        iterations: Maximum number of steps of each restart.
+        restarts: Number of runs, of which the one with the smallest squared error is used.
+        sample: The centers are fitted to at most `sample` x K random points, as in faiss; None for all points.
         library: `faiss` or `sklearn`.
 
     Returns:
-        int64 (N,) index of the nearest center.
+        int64 `(N,)`, index of the nearest center.
 
     Raises:
-        ValueError: More clusters than points.
+        UserError: There are more clusters than points.
 
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `cluster` (`faiss.Kmeans` samples 256 points a centroid).
     """
     if clusters > len(points):
         raise UserError(
-            f'OverClustering: {clusters} clusters need as many tokens, got {len(points)}; use more or '
+            f'OverClustering: {clusters} clusters require as many tokens, got {len(points)}; use more or '
             'larger images, or fewer clusters (key clusters of the measure).'
         )
     points = np.ascontiguousarray(points, np.float32)
@@ -112,6 +119,6 @@ def kmeans(
 
     model = KMeans(clusters, init='random', n_init=restarts, max_iter=iterations, tol=0, random_state=seed)
     with warnings.catch_warnings():
-        # Fewer distinct tokens than clusters: the measure counts the clusters in use itself.
+        # Warns about fewer distinct tokens than clusters, which the measure reports itself.
         warnings.simplefilter('ignore', ConvergenceWarning)
         return model.fit(fitted).predict(points).astype(np.int64)

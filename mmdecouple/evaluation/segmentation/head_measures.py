@@ -1,4 +1,4 @@
-"""Heads trained on frozen features with the reference's recipe, and their mIoU."""
+"""Segmentation measures that train a head on frozen features with the recipe of the reference code."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -17,33 +17,39 @@ from mmdecouple.evaluation.segmentation.base import (
     dense_features,
     device_of,
     feature_batches,
+    score_specs,
 )
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE
 from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
-from mmdecouple.evaluation.segmentation.sources import IGNORE
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
 
 @dataclass
 class HeadSegmentation(SegmentationMeasure):
-    """Base of the two: SGD on the training images, then the mIoU of the LAST head on all validation images.
+    """Base class: trains a head by SGD on the training images and scores the final head on all validation images.
 
-    The reference keeps the three heads that are best on a part of the validation set; choosing there inflates the
-    number, so nothing is chosen here.
+    The reference keeps the three heads that score best on a part of the validation set. Selecting on validation images
+    inflates the score, so this class scores the head of the last epoch.
 
     Args:
-        epochs: Passes over the training images.
-        drop_at: Epochs after which the learning rate falls to a tenth, again and again.
-        batch_size: Images of a step; all of them where there are fewer.
-        lr: Learning rate.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        grid: Side to which features are enlarged for the loss, at most that of the images.
-        eval_size: Side at which predictions are scored, at most that of the images; None: that of the images.
-        augment: Train on random crops and flips, with the network in every step; False: on features computed once.
+        epochs: Number of passes over the training images, positive.
+        drop_at: Number of epochs after which the learning rate is divided by 10, repeatedly.
+        batch_size: Images per step; all images where there are fewer.
+        lr: Learning rate, positive.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD.
+        grid: Side in pixels to which features are enlarged for the loss, at most that of the images.
+        eval_size: Side in pixels at which predictions are scored, at most that of the images; None for that of the
+            images.
+        augment: Whether to train on random crops and flips, with a forward pass of the network in every step; False
+            trains on features that are computed once.
         seeds: Number of heads, trained with seeds 0, 1, ..., whose scores are averaged.
+
+    Raises:
+        UserError: A setting is not positive.
 
     Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/{linear_finetune,eval_linear}.py`.
     """
@@ -69,7 +75,15 @@ class HeadSegmentation(SegmentationMeasure):
 
     @abstractmethod
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
-        """A new head: `head(features, size)` gives logits."""
+        """Returns a new head.
+
+        Args:
+            in_channels: Channels C of the features.
+            num_classes: Number of classes N.
+
+        Returns:
+            Module that maps features `(B, C, h, w)` and a side in pixels to logits `(B, N, size, size)`.
+        """
 
     def run(
         self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
@@ -80,8 +94,8 @@ class HeadSegmentation(SegmentationMeasure):
                 f'{type(self).__name__}: training and validation images have different classes '
                 f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.'
             )
-        kept = None if self.augment else self._features(model, train, runtime)
-        heads = [self._train(model, train, kept, seed, runtime) for seed in range(self.seeds)]
+        cached = None if self.augment else self._features(model, train, runtime)
+        heads = [self._train(model, train, cached, seed, runtime) for seed in range(self.seeds)]
         confusions = self._confusions(model, heads, val, runtime)
         found = [scores(confusion) for confusion in confusions]
         return SegmentationResult(
@@ -90,11 +104,11 @@ class HeadSegmentation(SegmentationMeasure):
         )
 
     def _features(self, model: nn.Module, train: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
-        kept = []
+        cached = []
         for features, labels in feature_batches(model, train, runtime):
-            kept.append((features.cpu(), shrink_labels(labels, self._grid(train)).cpu()))
-            runtime.progress(f'{self.name}: features', sum(len(rows) for rows, _ in kept), len(train))
-        return torch.cat([rows for rows, _ in kept]), torch.cat([rows for _, rows in kept])
+            cached.append((features.cpu(), shrink_labels(labels, self._grid(train)).cpu()))
+            runtime.progress(f'{self.name}: features', sum(len(rows) for rows, _ in cached), len(train))
+        return torch.cat([rows for rows, _ in cached]), torch.cat([rows for _, rows in cached])
 
     def _grid(self, images: SegmentationImages) -> int:
         return min(self.grid, images.size)
@@ -103,7 +117,7 @@ class HeadSegmentation(SegmentationMeasure):
         self,
         model: nn.Module,
         train: SegmentationImages,
-        kept: tuple[Tensor, Tensor] | None,
+        cached: tuple[Tensor, Tensor] | None,
         seed: int,
         runtime: Runtime,
     ) -> nn.Module:
@@ -113,10 +127,10 @@ class HeadSegmentation(SegmentationMeasure):
         optimizer = torch.optim.SGD(head.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.drop_at, gamma=0.1)
         for epoch in range(self.epochs):
-            for features, labels in self._batches(model, train, kept, seed, epoch, runtime):
+            for features, labels in self._batches(model, train, cached, seed, epoch, runtime):
                 logits = head(features, self._grid(train))
                 total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction='sum')
-                # A batch without a labelled pixel gives zero, where a mean would give NaN.
+                # The loss of a batch without labelled pixels is zero; the mean would be NaN.
                 loss = total / (labels != IGNORE).sum().clamp(min=1)
                 optimizer.zero_grad()
                 loss.backward()
@@ -134,7 +148,7 @@ class HeadSegmentation(SegmentationMeasure):
         self,
         model: nn.Module,
         train: SegmentationImages,
-        kept: tuple[Tensor, Tensor] | None,
+        cached: tuple[Tensor, Tensor] | None,
         seed: int,
         epoch: int,
         runtime: Runtime,
@@ -142,13 +156,13 @@ class HeadSegmentation(SegmentationMeasure):
         key = derive_seeds(seed, epoch, stream='order')[0]
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(key))
         size, device = min(self.batch_size, len(train)), device_of(model)
-        if kept is None:
+        if cached is None:
             images = AugmentedImages(train, seed, epoch)
             for features, labels in feature_batches(model, images, runtime, size, order.tolist()):
                 yield features, shrink_labels(labels, self._grid(train))
             return
         for chosen in order[: len(order) // size * size].split(size):
-            yield kept[0][chosen].to(device), kept[1][chosen].to(device)
+            yield cached[0][chosen].to(device), cached[1][chosen].to(device)
 
     @torch.no_grad()
     def _confusions(
@@ -159,7 +173,7 @@ class HeadSegmentation(SegmentationMeasure):
         for features, labels in feature_batches(model, val, runtime):
             if size != val.size:
                 labels = shrink_labels(labels, size)
-            # One image at a time: an FCN head on features of 448 x 448 positions takes gigabytes for each.
+            # One image at a time: an FCN head on features of 448 x 448 positions takes gigabytes per image.
             for row, label in zip(features.split(1), labels.split(1)):
                 for head, count in zip(heads, counts):
                     count += count_pairs(head(row, size).argmax(1), label, classes, classes)
@@ -174,6 +188,7 @@ class LinearSegmentation(HeadSegmentation):
     """mIoU of a linear classifier on frozen features (`linear_*`). Args: see `HeadSegmentation`."""
 
     name = 'linear'
+    metrics = score_specs('linear', 'linear', 'Linear classifier of frozen features', headline=True)
 
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
         """See `HeadSegmentation.head`."""
@@ -185,14 +200,15 @@ class LinearSegmentation(HeadSegmentation):
 class FCNSegmentation(HeadSegmentation):
     """mIoU of an FCN head on frozen features (`fcn_*`); the backbone is not fine-tuned, as in the reference.
 
-    As there, the head learns on features of 100 x 100 positions and is scored on features of 448 x 448, where its
-    convolutions see a smaller part of the image; `eval_size=100` scores what was learned.
+    As in the reference, the head is trained on features of 100 x 100 positions and scored on features of 448 x 448,
+    where its convolutions cover a smaller part of the image; `eval_size=100` scores it at the training resolution.
 
     Args: see `HeadSegmentation`, and
-        channels: Of the hidden layers.
+        channels: Channels of the hidden layers.
     """
 
     name = 'fcn'
+    metrics = score_specs('fcn', 'FCN', 'FCN head on frozen features', headline=True)
     epochs: int = 30
     batch_size: int = 64
     channels: int = 512

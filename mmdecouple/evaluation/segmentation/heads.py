@@ -1,4 +1,4 @@
-"""The two heads that are trained on frozen features."""
+"""Segmentation heads that are trained on frozen features."""
 
 import torch
 import torch.nn.functional as F
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class LinearHead(nn.Module):
-    """A linear classifier of every position.
+    """Linear classifier of every position.
 
-    The reference enlarges the features and classifies the result; a bilinear mean commutes with a linear map, so this
-    enlarges the logits, which are fewer.
+    The reference enlarges the features and classifies the result. Bilinear interpolation commutes with a linear map, so
+    this class enlarges the logits, which have fewer channels.
 
     Args:
         in_channels: Channels of the features.
@@ -24,18 +24,20 @@ class LinearHead(nn.Module):
         self.classifier = nn.Conv2d(in_channels, num_classes, 1)
 
     def forward(self, features: Tensor, size: int) -> Tensor:
-        """Logits (B, classes, size, size) of features (B, C, h, w)."""
+        """Returns logits `(B, num_classes, size, size)` of features `(B, C, h, w)`."""
         return enlarge(self.classifier(features), size)
 
 
 class FCNHead(nn.Module):
-    """Two 3 x 3 convolutions, one more on their output beside the input, and a classifier; ReLU, no norm layers.
+    """FCN head: two 3 x 3 convolutions, one that fuses their output with the input, and a classifier.
+
+    The convolutions are followed by ReLU; there are no norm layers.
 
     Args:
         in_channels: Channels of the features.
         num_classes: Number of classes.
         channels: Channels of the convolutions.
-        dropout: Share of the channels dropped before the classifier, in [0, 1).
+        dropout: Probability of dropping a channel before the classifier, in [0, 1).
 
     Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/fcn/fcn_head.py` (`FCNHead` of mmsegmentation).
     """
@@ -50,12 +52,12 @@ class FCNHead(nn.Module):
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: Tensor, size: int) -> Tensor:
-        """Logits (B, classes, size, size) of features (B, C, h, w), which are enlarged first."""
+        """Returns logits `(B, num_classes, size, size)` of features `(B, C, h, w)`, which are enlarged first."""
         features = enlarge(features, size)
         hidden = self.fuse(torch.cat([features, self.convs(features)], dim=1))
         return self.classifier(self.dropout(hidden))
 
 
 def enlarge(maps: Tensor, size: int) -> Tensor:
-    """Maps (B, C, h, w) bilinearly at (B, C, size, size)."""
+    """Resizes maps `(B, C, h, w)` to `(B, C, size, size)` bilinearly."""
     return F.interpolate(maps, size=(size, size), mode='bilinear', align_corners=False)

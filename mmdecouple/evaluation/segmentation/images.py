@@ -1,4 +1,4 @@
-"""Label sources as tensors: squashed to a square, or cropped and flipped."""
+"""Images and label maps as tensors, resized to a square or randomly cropped and flipped."""
 
 import numpy as np
 import torch
@@ -10,26 +10,26 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
 from mmdecouple.datasets.seeding import sample_rng
+from mmdecouple.evaluation.segmentation.label_sources import LabelSource
 from mmdecouple.evaluation.segmentation.layouts import open_source
-from mmdecouple.evaluation.segmentation.sources import LabelSource
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.settings import Settings
 
 
 @DATASETS.register_module()
 class SegmentationImages(Dataset):
-    """Images squashed to squares with their label maps.
+    """Images with their label maps, both resized to squares regardless of their aspect ratio.
 
     Args:
-        data: See `open_source`, or a `LabelSource`.
+        data: Short name, see `open_source`, or a `LabelSource`.
         split: `train` or `val`; not used with a `LabelSource`.
-        size: Side in pixels; None: 448, or the own size of scenes.
-        limit: Most images to keep, drawn with a fixed seed; None keeps all.
-        scenes: Knobs of the scenes in memory.
+        size: Side in pixels; None for 448, or for the size of scenes.
+        limit: Maximum number of images, drawn with a fixed seed; None for all.
+        scenes: Settings of the scenes in memory.
 
     Raises:
-        FileNotFoundError: The data is not there.
-        ValueError: A size or limit below 1.
+        MissingFile: The data does not exist.
+        UserError: `size` or `limit` is below 1, or `data` is unknown.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class SegmentationImages(Dataset):
         return len(self.indices)
 
     def read(self, index: int) -> tuple[Image.Image, Image.Image]:
-        """Image and label map at their own size."""
+        """Returns image and label map at their original size."""
         return self.source.read(int(self.indices[index]))
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """uint8 RGB (3, size, size) and uint8 labels (size, size)."""
+        """Returns uint8 RGB `(3, size, size)` and uint8 labels `(size, size)`."""
         return _tensors(*squash(*self.read(index), self.size))
 
 
 class AugmentedImages(Dataset):
-    """Random crops and flips of the same images: area U(0.8, 1) of the image, ratio 3/4 to 4/3, flip for half of them.
+    """Random crops and flips: area in U(0.8, 1) of the image, aspect ratio in [3/4, 4/3], flip with probability 0.5.
 
     Args:
-        images: The images.
-        seed: Of the draws.
-        epoch: Of the draws; equal (seed, epoch, index) give equal pixels.
+        images: Images that are augmented.
+        seed: Seed of the draws.
+        epoch: Epoch of the draws; equal (seed, epoch, index) give equal pixels.
 
     Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/linear_finetune.py`.
     """
@@ -90,10 +90,10 @@ class AugmentedImages(Dataset):
 
 
 def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Image, Image.Image]:
-    """Both at `size` x `size`, whatever their shape: the image by Pillow's bilinear filter, labels by nearest pixel.
+    """Resizes both to `size` x `size`: the image with Pillow's bilinear filter, the labels to the nearest pixel.
 
     Args:
-        image: RGB.
+        image: RGB image.
         labels: Class indices, mode L.
         size: Side in pixels.
     """
@@ -102,7 +102,7 @@ def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Im
 
 
 def shrink_labels(labels: Tensor, size: int) -> Tensor:
-    """Labels (B, H, W) at (B, size, size): pixel i takes the value at floor(i * H / size).
+    """Resizes labels `(B, H, W)` to `(B, size, size)`; pixel i takes the value at floor(i * H / size).
 
     Source: `MkuuWaUjinga/leopart` resizes its 448 pixel label maps to 100 by torch's `nearest`.
     """

@@ -1,4 +1,4 @@
-"""Data sets by a short name: what `--data voc:PATH` and the like mean."""
+"""Segmentation data sets by short names, as in `--data voc:PATH`."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotation_refusals import check_utf8
 from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
-from mmdecouple.evaluation.segmentation.classes import COCO_STUFF_15, VOC_CLASSES, label_table
-from mmdecouple.evaluation.segmentation.sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
+from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15, VOC_CLASSES, label_table
+from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.errors import MissingFile, UserError
 
 SCENE_COUNTS = dict(train=1000, val=300)
@@ -17,16 +17,17 @@ STUFF_TRAIN_SHARE = 0.1
 
 
 def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSource:
-    """Images and label maps of one split.
+    """Returns the images and label maps of one split.
 
     Args:
-        data: `voc:PATH`, `coco-stuff:PATH`, `coco128:PATH`, `scenes:PATH` (an export), or `scenes` (painted in memory).
+        data: `voc:PATH`, `coco-stuff:PATH`, `coco128:PATH`, `scenes:PATH` (exported scenes), or `scenes` (rendered in
+            memory).
         split: `train` or `val`.
-        scenes: Knobs of the scenes in memory; None: the defaults.
+        scenes: Settings of the scenes in memory; None for the defaults.
 
     Raises:
-        FileNotFoundError: The layout is not found at the path.
-        ValueError: Another word.
+        MissingFile: The path does not have the expected layout.
+        UserError: `data` or `split` is unknown.
     """
     if split not in ('train', 'val'):
         raise UserError(f"SegmentationImages: split must be 'train' or 'val', got {split!r} (config key split).")
@@ -40,12 +41,15 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
 
 
 def voc(root: Path, split: str) -> LabelFiles:
-    """PASCAL VOC 2012: 21 classes with background; `trainaug` where it is there, else `train`, and `val`.
+    """Returns PASCAL VOC 2012 with 21 classes, including background.
 
     Args:
-        root: `VOC2012`, `VOCdevkit`, or the folder that holds `VOCdevkit`; augmented labels are in
+        root: `VOC2012`, `VOCdevkit`, or the folder that contains `VOCdevkit`; augmented labels are in
             `SegmentationClassAug`.
-        split: `train` or `val`.
+        split: `train` for `trainaug` if it exists, else for `train`; or `val`.
+
+    Raises:
+        MissingFile: The layout or the list of images is missing.
     """
     base = _first_folder(root, ('', 'VOC2012', 'VOCdevkit/VOC2012'), 'ImageSets/Segmentation', 'VOC')
     lists, notes, name, folder = base / 'ImageSets' / 'Segmentation', (), split, 'SegmentationClass'
@@ -53,12 +57,12 @@ def voc(root: Path, split: str) -> LabelFiles:
         name, folder = 'trainaug', 'SegmentationClassAug'
     elif split == 'train':
         notes = (
-            'VOC: no ImageSets/Segmentation/trainaug.txt; heads learn from the smaller train.txt, which is not '
-            'comparable with published numbers.',
+            'VOC: ImageSets/Segmentation/trainaug.txt is missing; heads are trained on the smaller train.txt, so that '
+            'the numbers are not comparable with published ones.',
         )
     if not (lists / f'{name}.txt').is_file():
-        raise MissingFile(f'VOC: there is no {lists / name}.txt; complete the data set.')
-    # The list of the augmented set is in circulation with plain ids and with two paths a line.
+        raise MissingFile(f'VOC: {lists / name}.txt does not exist; complete the data set.')
+    # Published lists of the augmented set have either one id or two paths per line.
     path = str(lists / f'{name}.txt')
     lines = check_utf8(read_text_file(path, 'list of images'), path).splitlines()
     ids = [Path(line.split()[0]).stem for line in lines if line.strip()]
@@ -67,13 +71,19 @@ def voc(root: Path, split: str) -> LabelFiles:
 
 
 def coco_stuff(root: Path, split: str) -> LabelFiles:
-    """COCO-Stuff with 15 super-categories; things and `other` are ignored. The training split is a tenth of train2017.
+    """Returns COCO-Stuff with 15 super-categories; things and `other` are ignored.
+
+    The training split is a fixed tenth of train2017.
 
     Args:
-        root: Folder with `train2017`, `val2017` and, there or in `annotations`, `stuff_{train,val}2017_pixelmaps`.
+        root: Folder with `train2017` and `val2017`, and with `stuff_{train,val}2017_pixelmaps` there or in
+            `annotations`.
         split: `train` or `val`.
 
-    Source: `MkuuWaUjinga/leopart` `data/coco/coco_data_module.py`; its tenth is drawn anew in every run, ours is fixed.
+    Raises:
+        MissingFile: The path does not have the expected layout.
+
+    Source: `MkuuWaUjinga/leopart` `data/coco/coco_data_module.py`, which draws another tenth in every run.
     """
     name = f'{split}2017'
     images = _first_folder(root, ('', 'images', 'coco/images'), name, 'COCO-Stuff') / name
@@ -98,12 +108,15 @@ def coco_stuff(root: Path, split: str) -> LabelFiles:
 
 
 def coco128(root: Path, split: str) -> LabelFiles:
-    """COCO images with index images of panoptic category ids; the classes are the ids present in either split.
+    """Returns COCO images with index images of panoptic category ids; the classes are the ids in either split.
 
     Args:
-        root: Folder with `{train,val}2017`, `semantic/{train,val}2017` (0 = unlabelled, ignored) and, for the names of
-            things, `annotations/instances_val2017.json`.
+        root: Folder with `{train,val}2017`, `semantic/{train,val}2017` (0 is unlabelled and ignored) and, for the names
+            of things, `annotations/instances_val2017.json`.
         split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
     """
     semantic = _first_folder(root, ('',), 'semantic', 'coco128') / 'semantic'
     maps = {name: sorted((semantic / f'{name}2017').glob('*.png')) for name in ('train', 'val')}
@@ -124,7 +137,7 @@ def coco128(root: Path, split: str) -> LabelFiles:
 
 
 def exported_scenes(root: Path, split: str) -> LabelFiles:
-    """What `tools/dataset_tools/export_scenes.py` wrote: 0 = background, class i = i + 1."""
+    """Returns the output of `tools/dataset_tools/export_scenes.py`: label 0 is background, label i + 1 is class i."""
     semantic = _first_folder(root, ('',), 'semantic/classes.json', 'scenes') / 'semantic'
     names = _exported_classes(semantic / 'classes.json')
     pairs = [(str(root / split / path.name), str(path)) for path in sorted((semantic / split).glob('*.png'))]
@@ -140,7 +153,7 @@ def _exported_classes(path: Path) -> tuple[str, ...]:
     except (DecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f'{path} does not map "0", "1", ... to the names of the classes ({str(error)[:80]}); export '
-            'the scenes anew.'
+            'the scenes again.'
         ) from error
 
 
@@ -150,5 +163,5 @@ def _first_folder(root: Path, below: tuple[str, ...], needed: str, layout: str) 
             return root / folder
     looked = ', '.join(str(root / folder / needed) for folder in below)
     raise MissingFile(
-        f'{layout}: {root} has not the expected layout (looked for {looked}); name another path with --data.'
+        f'{layout}: {root} does not have the expected layout (looked for {looked}); choose another path with --data.'
     )

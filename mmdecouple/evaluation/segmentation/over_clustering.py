@@ -1,5 +1,6 @@
-"""k-means of all tokens of the validation images: how pure are the clusters?"""
+"""Segmentation measure without training: k-means of all tokens of the validation images."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.segmentation.base import (
     Runtime,
     SegmentationMeasure,
     SegmentationResult,
     device_of,
     feature_batches,
+    score_specs,
 )
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
 from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
@@ -30,6 +33,16 @@ from mmdecouple.utils.errors import UserError
 
 AS_CLASSES = 'classes'
 CHUNK = 256
+_MATCHINGS = dict(
+    majority=('', 'each assigned to its most frequent class'),
+    hungarian=(' one-to-one', 'matched one-to-one to the classes'),
+)
+
+
+def _specs(count: int, matching: str, headline: bool = False) -> tuple[MetricSpec, ...]:
+    suffix, how = _MATCHINGS[matching]
+    what = f'{count} clusters of frozen tokens, {how}'
+    return score_specs(f'overcluster_{count}_{matching}', f'K={count}{suffix}', what, headline)
 
 
 @MEASURES.register_module()
@@ -38,24 +51,28 @@ class OverClustering(SegmentationMeasure):
     """mIoU of clusters of frozen tokens, mean over seeds (`overcluster_<K>_<matching>_*`).
 
     All tokens of the validation images are standardized, reduced by PCA and clustered; cluster ids are enlarged to
-    `grid` x `grid` by the nearest token. The matching is part of the name: `majority` (many-to-one by precision: each
-    cluster takes its most frequent class) unless K is the number of classes, `hungarian` (one-to-one by IoU) then.
-    What papers report for K = 500 is the majority one, whatever they call it.
+    `grid` x `grid` by the nearest token. The matching is part of the name: `hungarian` (one-to-one by IoU) where K is
+    the number of classes, else `majority` (many-to-one by precision: each cluster takes its most frequent class).
+    The published numbers for K = 500 are majority votes, including those that a paper calls Hungarian matching.
 
     Args:
-        clusters: Numbers of clusters; 'classes' is the number of classes.
-        seeds: Number of clusterings of each, with seeds 0, 1, ...
-        pca_dim: Principal components kept.
+        clusters: Numbers of clusters K; 'classes' stands for the number of classes.
+        seeds: Number of clusterings per K, with seeds 0, 1, ...
+        pca_dim: Number of principal components.
         iterations: See `kmeans`.
         restarts: See `kmeans`.
         sample: See `kmeans`.
-        grid: Side at which pixels are counted, at most that of the images.
-        library: `faiss`, `sklearn`, or `auto`: faiss where it is installed.
+        grid: Side in pixels at which pixels are counted, at most that of the images.
+        library: `faiss`, `sklearn`, or `auto` for faiss where it is installed.
+
+    Raises:
+        UserError: A setting is below 1, `clusters` holds another value, or `library` is unknown or not installed.
 
     Source: `MkuuWaUjinga/leopart` `experiments/overcluster/sup_overcluster.py`.
     """
 
     name = 'overcluster'
+    metrics = _specs(500, 'majority', headline=True)
     clusters: Sequence[int | str] = (500,)
     seeds: int = 5
     pca_dim: int = 50
@@ -79,6 +96,13 @@ class OverClustering(SegmentationMeasure):
                 )
         choose_library(self.library)
 
+    @classmethod
+    def spec_of(cls, key: str) -> MetricSpec | None:
+        """See `SegmentationMeasure.spec_of`; the keys depend on the number of clusters."""
+        found = re.match(rf'{cls.name}_(\d+)_({"|".join(_MATCHINGS)})_', key)
+        specs = (*cls.metrics, *(_specs(int(found[1]), found[2]) if found else ()))
+        return next((spec for spec in specs if spec.key == key), None)
+
     def run(
         self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
     ) -> SegmentationResult:
@@ -92,7 +116,7 @@ class OverClustering(SegmentationMeasure):
         if points.shape[1] < self.pca_dim:
             result.notes.append(
                 f'overcluster: features have {points.shape[1]} channels, fewer than '
-                f'pca_dim = {self.pca_dim}; all components kept.'
+                f'pca_dim = {self.pca_dim}; all components are used.'
             )
         counts = dict.fromkeys(len(val.classes) if count == AS_CLASSES else count for count in self.clusters)
         for number, count in enumerate(counts):
@@ -106,7 +130,7 @@ class OverClustering(SegmentationMeasure):
                 ious.append(class_iou(confusion))
                 runtime.progress(f'{self.name}: clusterings', number * self.seeds + seed + 1, len(counts) * self.seeds)
             if used < count:
-                result.notes.append(f'{name}: only {used} of {count} clusters have tokens.')
+                result.notes.append(f'{name}: only {used} of {count} clusters contain tokens.')
             result.values.update({f'{name}_{key}': [score[key] for score in found] for key in found[0]})
             result.class_iou[name] = np.mean(ious, axis=0).tolist()
         return result

@@ -1,4 +1,4 @@
-"""From a model and two splits to a report of all measures."""
+"""Runs segmentation measures on a model and two splits, and writes the report."""
 
 import time
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from torch import nn
 from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.networks.inference import evaluating
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 
 FORMAT = 'mmdecouple-segmentation/1'
@@ -29,22 +30,25 @@ def measure_segmentation(
 ) -> dict:
     """Runs every measure on the frozen features of a model.
 
-    Weights, training modes and random generators are as before afterwards.
+    Weights, training modes and random generators are restored afterwards.
 
     Args:
-        model: Has `data_preprocessor` and `dense_features`, as every algorithm here.
-        train: What heads learn from.
-        val: What is scored.
-        measures: What to run.
-        runtime: How to run; None: one process, silently.
-        json: File of the report; None writes none.
+        model: Module with `data_preprocessor` and `dense_features`, such as any algorithm of this package.
+        train: Images on which heads are trained.
+        val: Images that are scored.
+        measures: Measures to run, in this order.
+        runtime: Settings of execution; None for one process without progress.
+        json: File of the report; None writes no file.
         config: Name of the model's config, for the report.
         checkpoint: Path of its weights, for the report; None for an untrained network.
 
     Returns:
-        The report: `metrics` name -> dict(value, std, seeds), all shares in [0, 1] (`value` is the mean of `seeds`,
-        `std` their population deviation), `class_iou` name -> class -> IoU, `measures` name -> settings,
-        `seconds` name -> time, `notes`.
+        The report: `metrics` (key -> dict(value, std, seeds) in [0, 1], where `value` is the mean of `seeds` and `std`
+        their population standard deviation), `class_iou` (name -> class -> IoU), `measures` (name -> settings),
+        `seconds` (name -> time) and `notes`.
+
+    Raises:
+        UserError: A measure returns a metric without a `MetricSpec`.
     """
     runtime = runtime or Runtime()
     report = dict(
@@ -70,9 +74,18 @@ def measure_segmentation(
             report['measures'][measure.name] = asdict(measure)
             report['notes'] += result.notes
             for name, values in result.values.items():
+                _check_described(measure, name)
                 report['metrics'][name] = dict(value=float(np.mean(values)), std=float(np.std(values)), seeds=values)
             for name, values in result.class_iou.items():
                 report['class_iou'][name] = dict(zip(val.classes, values))
     if json is not None:
         write_json(json, report)
     return report
+
+
+def _check_described(measure: SegmentationMeasure, key: str) -> None:
+    if measure.spec_of(key) is None:
+        raise UserError(
+            f'{type(measure).__name__}: it returns the metric {key!r}, which has no MetricSpec; add one to the '
+            'metrics of the class.'
+        )

@@ -1,8 +1,16 @@
-"""Settings of the measures by short names: what the tool's options mean."""
+"""Configs of segmentation measures from the options of `tools/analysis_tools/segment.py`."""
 
 from collections.abc import Sequence
 
-METHODS = dict(linear='LinearSegmentation', fcn='FCNSegmentation', overcluster='OverClustering')
+from torch import nn
+
+from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
+from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.models.backbones import measured_stride
+from mmdecouple.utils.errors import UserError
+
+METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
 QUICK = dict(
     linear=QUICK_HEAD,
@@ -18,15 +26,15 @@ def measure_configs(
     clusters: Sequence[int | str] | None = None,
     seeds: int | None = None,
 ) -> list[dict]:
-    """Configs of the measures, in the order of `methods`.
+    """Returns configs of the measures, in the order of `methods`.
 
     Args:
-        methods: Keys of `METHODS`.
-        quick: Features computed once, short schedules, small grids, one clustering: a look that is comparable with
-            nothing but another look.
-        epochs: Of the heads; the rate falls after 80 % of them.
-        clusters: Of the over-clustering.
-        seeds: Of every measure.
+        methods: Keys of `METHODS`; repeats are ignored.
+        quick: Whether to compute features once and to use short schedules, small grids and one clustering. The numbers
+            are comparable with those of other quick runs only.
+        epochs: Epochs of head training; the learning rate drops after 80 % of them. None for the defaults.
+        clusters: Numbers of clusters of the over-clustering; None for the default.
+        seeds: Number of seeds of every measure; None for the defaults.
     """
     found = []
     for method in dict.fromkeys(methods):
@@ -41,7 +49,49 @@ def measure_configs(
     return found
 
 
+def open_splits(
+    data: str, config: dict, quick: bool = False, size: int | None = None, limit: int | None = None
+) -> dict[str, SegmentationImages]:
+    """Opens the training and the validation images.
+
+    Args:
+        data: See `open_source`.
+        config: Complete config of a network, for the settings of built-in scenes.
+        quick: Whether to use 256 and 128 images only, unless `limit` is given.
+        size: Side in pixels; None for the default of the data.
+        limit: Maximum number of images of each split; None for all.
+
+    Returns:
+        Dict with the keys `train` and `val`.
+
+    Raises:
+        UserError: See `SegmentationImages`.
+    """
+    limits = dict(train=256, val=128) if quick and limit is None else dict(train=limit, val=limit)
+    scenes = scenes_of(config)
+    return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
+
+
+def check_size(model: nn.Module, size: int) -> None:
+    """Checks that images divide into the patches of a ViT.
+
+    Args:
+        model: Algorithm with a `measured_backbone`.
+        size: Side of an image in pixels.
+
+    Raises:
+        UserError: They do not.
+    """
+    backbone = model.measured_backbone
+    patch = measured_stride(backbone) if hasattr(backbone, 'patch_embed') else 1
+    if size % patch:
+        raise UserError(
+            f'segment: images of {size} pixels cannot be divided into patches of {patch} pixels; use another --size, '
+            f'such as {max(round(size / patch), 1) * patch}.'
+        )
+
+
 def scenes_of(config: dict) -> dict | None:
-    """Knobs of the scenes that a config trains on; None for those that train on something else."""
+    """Returns the scene settings of a config that trains on built-in scenes; None for any other config."""
     training = (config.get('train_dataloader') or {}).get('dataset') or {}
     return dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else None

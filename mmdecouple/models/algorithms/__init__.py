@@ -1,4 +1,4 @@
-"""The methods: MoCo v2, DenseCL, SoCo, PLRC, iBOT, MaskAlign and Leopart on one contract, `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, iBOT, MaskAlign, Leopart, PixPro and PLRC, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -6,6 +6,7 @@ from .ibot import IBOT
 from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
+from .pixpro import PixPro
 from .plrc import PLRC
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
@@ -22,6 +23,7 @@ __all__ = [
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'PixPro',
     'SoCo',
     'SoCoFPN',
     'Step',

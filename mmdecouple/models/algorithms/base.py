@@ -1,4 +1,4 @@
-"""The flow that every method shares: one teacher pass, one student pass, the base loss, the branch, the memory."""
+"""Base class of all methods: teacher pass, student pass, base loss, de-coupling branch, memory update."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,39 +10,43 @@ from torch import Tensor, nn
 
 from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
 from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
-from mmdecouple.models.layers import EpochDependent, batch_shuffle, batch_unshuffle, count_batches_once
+from mmdecouple.models.layers import batch_shuffle, batch_unshuffle, count_batches_once, epoch_dependent
 from mmdecouple.models.samples import Samples
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
+from .checks import check_decoupling, check_views, start_teacher_of_lone_student
 from .step import Step, ViewFlow
 
 
 class DenseAlgorithm(BaseModel):
     """A self-supervised method with a student, a teacher and, if configured, a de-coupling branch.
 
-    A method implements `encode`, `base_loss` and, to be de-coupled, `dense_loss`; it never mentions cut masks or
-    backgrounds. `loss` is the order of a step, and each of its parts reads and fills one `Step`. A method that draws
-    something overrides `prepare`; one whose networks take more than stacked views overrides `teacher_forward` and
-    `student_forward`.
+    A method implements `encode`, `base_loss` and, to support de-coupling, `dense_loss`; it does not handle cut masks or
+    backgrounds. `loss` defines the order of a step, and each of its parts reads and fills one `Step`. A method with
+    random draws of its own overrides `prepare`; a method whose networks take more than stacked views overrides
+    `teacher_forward` and `student_forward`.
 
     Args:
         backbone: Config of the backbone.
         neck: Config of the projection head, or None.
-        predictor: Config of a neck that the student alone has, or None; see `predict`.
-        teacher: Config of the teacher; None gives `EMATeacher` with its defaults.
+        predictor: Config of a neck that only the student has, or None; see `predict`.
+        teacher: Config of the teacher; None builds `EMATeacher` with its defaults.
         decoupling: Config of the de-coupling branch, or None for the base method.
-        dense_stride: Pixels of a view per dense position; None asks the backbone.
-        measured: Whose backbone the measures read: `teacher` (the paper's choice) or `student`.
-        data_preprocessor: Config of the preprocessor; None gives `DensePreprocessor`.
-        init_cfg: mmengine's weight initialization.
+        dense_stride: Pixels of a view per dense position; None takes the stride of the backbone.
+        measured: Network whose backbone the measures read: `teacher` (the paper's choice) or `student`.
+        data_preprocessor: Config of the preprocessor; None builds `DensePreprocessor`.
+        init_cfg: Weight initialization of mmengine.
 
     Attributes:
-        flow: Which views reach which network, and what else of a batch the method reads.
-        layer: Layer of the backbone that the measures read, as `dense_map` names it; None for the last.
-        local_views: Number of views of another size that follow those of `flow`.
-        region_bins: Bins along each side in which a region is pooled, for methods on regions.
+        flow: Assignment of the views to the networks, and the other data of a batch that the method reads.
+        layer: Layer of the backbone that the measures read, as for `dense_map`; None for the last.
+        local_views: Number of views of another size, after those of `flow`.
+        region_bins: Bins along each side of a pooled region, for methods on regions.
+
+    Raises:
+        SettingError: A value is out of range, or the method does not support the configured branch.
     """
 
     flow = ViewFlow()
@@ -73,93 +77,98 @@ class DenseAlgorithm(BaseModel):
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
         self.predictor = None if predictor is None else MODELS.build(predictor)
-        self.register_load_state_dict_post_hook(_start_teacher_of_lone_student)
+        self.register_load_state_dict_post_hook(start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
         self.local_views = 0
         self.region_bins = 7
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
-            self._check_decoupling(check)
+            check_decoupling(self, type(self).dense_loss is not DenseAlgorithm.dense_loss, check)
 
     @property
     def num_views(self) -> int:
-        """Views of an image that the method takes."""
+        """Number of views per image."""
         return len({*self.flow.student, *self.flow.teacher}) + self.local_views
 
     @property
     def linear_in_target(self) -> bool:
-        """Whether the dense loss of several targets is the loss of their mean, as the alignments ask."""
+        """Whether the mean dense loss over several targets equals the loss of the mean target; see `DenseObjective`."""
         return self.flow.linear_in_target
 
     @property
     def student_modules(self) -> dict[str, nn.Module]:
-        """The modules that the teacher copies."""
+        """Modules that the teacher copies."""
         return dict(backbone=self.backbone, neck=self.neck)
 
     def build_teacher(self, cfg: dict) -> nn.Module:
-        """The teacher, from its config: by default a copy of the student that follows it."""
+        """Builds the teacher from its config, by default an `EMATeacher`."""
         return MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **cfg})
 
     def init_weights(self) -> None:
-        """Initialize the student and start the teacher from it."""
+        """Initializes the student and copies it to the teacher."""
         super().init_weights()
         self.teacher.reset(self.student_modules)
 
     def prepare_training(self) -> None:
-        """Make ready what only training needs; called once before it, when the network is as it will train."""
+        """Prepares what only training needs; called once before the first step, after all weights are loaded."""
         count_batches_once(self)
 
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
-        """Move the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
+        """Updates the teacher after optimizer step `iteration` (from 0) of `max_iterations`."""
         self.teacher.update(self.student_modules, iteration, max_iterations)
 
     def start_epoch(self, epoch: int) -> None:
-        """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
-        for module in self._epoch_dependent():
+        """Sets everything that depends on the epoch (from 0); called before each epoch and after a resume."""
+        for module in epoch_dependent(self):
             module.start_epoch(epoch)
 
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
-        """Trained parameters that are not updated in an epoch (from 0), neither by a step nor by weight decay."""
-        return [parameter for module in self._epoch_dependent() for parameter in module.frozen(epoch)]
+        """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
+        return [parameter for module in epoch_dependent(self) for parameter in module.frozen(epoch)]
 
     def dense_size(self, view: Sequence[int]) -> tuple[int, int]:
-        """Dense positions (h, w) of a view of (H, W) pixels: the grid that the neck pools to, or the backbone's."""
+        """Returns the dense positions (h, w) of a view of (H, W) pixels: the neck's pooling grid, or the map size."""
         if getattr(self.neck, 'with_pool', False):
             return self.neck.pool.output_size
         if self.dense_stride is None:
             raise UserError(
-                f'{type(self).__name__}: the backbone does not say its stride; set the config key '
+                f'{type(self).__name__}: the backbone does not define its stride; set the config key '
                 'model.dense_stride to the pixels of a view per dense position.'
             )
         return -(-view[0] // self.dense_stride), -(-view[1] // self.dense_stride)
 
     def prepare(self, step: Step, generator: torch.Generator) -> Any:
-        """What the method itself draws or derives for a batch, as `step.extras`, before the branch draws.
+        """Returns `step.extras`: the draws and derived values of the method, made before the branch draws.
 
         Args:
             step: The step with its views, samples, regions and geometry.
-            generator: Source of all draws, on the CPU; seeded at every iteration.
+            generator: Source of all draws, on the CPU; it is seeded at every iteration.
         """
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """Outputs of the student or the teacher for images (N, 3, H, W).
+        """Computes the outputs of the student or the teacher.
+
+        Args:
+            backbone: Backbone of the student or the teacher.
+            neck: Neck of the same network.
+            images: Normalized views, (N, 3, H, W).
 
         Returns:
-            Named tensors with N rows. For a dense method `dense` must be among them: (N, P, C), not normalized,
-            positions in row-major order over the grid of `dense_size`.
+            Named tensors with N rows. A dense method must return `dense`, (N, P, C), not normalized, with positions in
+            row-major order over the grid of `dense_size`.
         """
         raise NotImplementedError
 
     def predict(self, dense: Tensor) -> Tensor:
-        """The student's dense output through its predictor, position by position: (N, P, C) -> (N, P, C')."""
+        """Applies the student's predictor to each position of its dense output: (N, P, C) -> (N, P, C')."""
         if self.predictor is None:
             return dense
         (prediction,) = self.predictor((dense.flatten(0, 1),))
         return prediction.float().unflatten(0, dense.shape[:2])
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """The method's own loss as named, weighted terms (`loss_*`) whose sum is L_base.
+        """Returns the base loss as named, weighted terms (`loss_*`) whose sum is L_base.
 
         Args:
             step: The step with the outputs of both networks.
@@ -167,23 +176,23 @@ class DenseAlgorithm(BaseModel):
         raise NotImplementedError
 
     def dense_target(self, features: Tensor) -> Tensor:
-        """What the dense loss compares with, from the teacher's dense features: (M, C) -> (M, T)."""
+        """Returns the targets of the dense loss from the teacher's dense features: (M, C) -> (M, T)."""
         return features
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """The method's dense loss of matched positions: (M, C), (M, T) -> (M,)."""
+        """Returns the dense loss of matched positions: (M, C), (M, T) -> (M,)."""
         raise NotImplementedError
 
     def foreground(self, step: Step) -> PositionSet:
-        """Positions of the decoupling loss, and their weights: a method may leave out more than the cut cells."""
+        """Returns the positions of the decoupling loss and their weights; a method may exclude further positions."""
         return step.decoupled.foreground
 
     def update_memory(self, step: Step) -> None:
-        """Take the teacher's outputs of clean views into queues or centers, after all losses."""
+        """Updates queues or centers with the teacher's outputs of clean views, after all losses."""
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """Outputs of the teacher for the key views, stacked view after view: the one pass it makes in a step."""
+        """Returns the teacher's outputs for the key views, stacked view after view, from its only pass in a step."""
         images = step.stacked(self.flow.teacher)
         if not self.flow.shuffle:
             return self.encode(self.teacher.backbone, self.teacher.neck, images)
@@ -192,14 +201,14 @@ class DenseAlgorithm(BaseModel):
         return {name: batch_unshuffle(rows, inverse) for name, rows in outputs.items()}
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Outputs of the student for its views, and its dense features of the decoupled views, (D, P, C), or None."""
+        """Returns the student's outputs for its views, and dense features of the decoupled views (D, P, C) or None."""
         outputs = self.encode(self.backbone, self.neck, step.joint(self.flow.student))
         if self.predictor is not None:
             outputs['dense'] = self.predict(outputs['dense'])
         return step.split(outputs)
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Loss terms of one step."""
+        """Returns the loss terms of one step."""
         step.teacher = self.teacher_forward(step)
         step.student, step.dense = self.student_forward(step)
         losses = self.base_loss(step)
@@ -208,19 +217,19 @@ class DenseAlgorithm(BaseModel):
         self.update_memory(step)
         return losses
 
-    # Drawing masks is no work for a compiler: with `compile=True` only the network is compiled.
+    # Masks are drawn outside of compiled code: with `compile=True`, only the network is compiled.
     @torch.compiler.disable
     def begin(self, inputs: list[Tensor], data_samples: Sequence[Any] | None = None) -> Step:
-        """The step of a batch, with all draws made for it: first the method's, then the branch's.
+        """Creates the step of a batch with all its draws, first those of the method, then those of the branch.
 
         Args:
-            inputs: Views (B, 3, H, W), normalized, on the device.
+            inputs: Normalized views on the device, each (B, 3, H, W).
             data_samples: The samples of the batch.
 
         Raises:
-            UserError: For another number of views than the method takes, or samples that lack what it reads.
+            UserError: The number of views is wrong, or the samples lack regions or geometry that the method reads.
         """
-        self._check_views(inputs)
+        check_views(self, inputs)
         samples = data_samples if isinstance(data_samples, Samples) else Samples(data_samples)
         step, owner, device = Step(list(inputs), samples), type(self).__name__, inputs[0].device
         if self.flow.on_regions:
@@ -234,30 +243,30 @@ class DenseAlgorithm(BaseModel):
 
     @property
     def measured_backbone(self) -> nn.Module:
-        """The backbone that the measures read, of the student or of the teacher."""
+        """Backbone of the student or the teacher that the measures read."""
         return (self.teacher if self.measured == 'teacher' else self).backbone
 
     @torch.no_grad()
     def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
-        """Map (B, C, h, w) that the measures read, for normalized images (B, 3, H, W).
+        """Returns the map that the measures read, (B, C, h, w), in float32.
 
         Args:
             images: Normalized images, (B, 3, H, W).
-            mask: Patches that the mask token replaces, bool (B, h, w), for networks that have one.
-            class_token: Whether to read the class token instead, as a map of one cell, for networks that have one.
+            mask: Patches that the mask token replaces, bool (B, h, w), for networks with a mask token.
+            class_token: Whether to read the class token instead, as a map of one cell, for networks with a class token.
         """
         return finite_map(dense_map(self.measured_backbone, images, mask, self.layer, class_token))
 
     def forward(
         self, inputs: list[Tensor], data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'
     ) -> dict[str, Tensor] | list[Tensor] | list[BaseDataElement]:
-        """Dispatch mmengine's modes.
+        """Runs the model in one of mmengine's modes.
 
         Args:
             inputs: Views (B, 3, H, W) in mode `loss`; images (3, H, W) of any sizes in the other modes.
-            data_samples: Samples of the batch; a method that needs them reads their regions or geometry.
-            mode: `loss` gives named terms; `predict` gives per image a sample with `dense` (C, h, w); `tensor`
-                gives the list of these maps.
+            data_samples: Samples of the batch, from which a method may read regions or geometry.
+            mode: `loss` returns named loss terms, `predict` one sample with `dense` (C, h, w) per image, and `tensor`
+                the list of these maps.
         """
         if mode == 'loss':
             return self.loss(self.begin(inputs, data_samples))
@@ -283,37 +292,7 @@ class DenseAlgorithm(BaseModel):
         target = step.teacher['dense'][step.decoupled.rows]
         return self.decoupling(losses, step.dense, target, self.foreground(step), self)
 
-    def _epoch_dependent(self) -> list[EpochDependent]:
-        return [module for module in self.modules() if isinstance(module, EpochDependent)]
-
-    def _check_decoupling(self, check: Settings) -> None:
-        if type(self).dense_loss is DenseAlgorithm.dense_loss:
-            check.refuse(
-                'decoupling',
-                'needs a dense loss, which the method has not; remove it, or use a dense method such as DenseCL',
-            )
-        if self.decoupling.mixing == 'embedding' and not self.flow.mixes_embeddings:
-            check.refuse(
-                'decoupling.mixing',
-                "'embedding' is for methods whose student mixes patch embeddings, such as IBOT; use 'pixel'",
-            )
-
-    def _check_views(self, views: Sequence[Tensor]) -> None:
-        if len(views) != self.num_views:
-            raise UserError(
-                f'{type(self).__name__}: the method takes {self.num_views} views of an image, but the '
-                f'batch has {len(views)} (config keys num_views of the data, and model.local_views of a '
-                'method with local views).'
-            )
-
-    def _needs(self, key: str, kind: str, attribute: str) -> None:
-        """Refuse a part of the network that is not of the kind the method reads, told by one of its attributes."""
+    def _require(self, key: str, kind: str, attribute: str) -> None:
+        """Raises an error if the module `key` lacks an attribute by which the required class is recognized."""
         if getattr(getattr(self, key), attribute, None) is None:
             Settings(self, f'model.{key}').refuse('type', f'must be {kind}, got {type(getattr(self, key)).__name__}')
-
-
-def _start_teacher_of_lone_student(model: DenseAlgorithm, incompatible) -> None:
-    """After loading weights without any of a teacher, the teacher starts from the student."""
-    names = {f'teacher.{name}' for name, _ in model.teacher.named_parameters()}
-    if names and names <= set(incompatible.missing_keys):
-        model.teacher.reset(model.student_modules)

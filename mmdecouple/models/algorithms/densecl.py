@@ -1,4 +1,4 @@
-"""DenseCL: contrast matched positions of two views, beside the pooled views."""
+"""DenseCL: contrastive learning of pooled views and of matched positions of two views."""
 
 import torch
 import torch.nn.functional as F
@@ -17,17 +17,20 @@ from .step import Step
 class DenseCL(DenseAlgorithm):
     """Dense contrastive learning: L_base = (1 - w) L_global + w L_dense.
 
-    Each position of the query view is matched with the most similar position of the key view by the backbone's
-    features; the dense negatives are the pooled dense keys of earlier images. The paper's eq. 8 writes the match
-    on the projections; this follows the authors' code (backbone features).
+    Each position of the query view is matched with the position of the key view whose backbone features are most
+    similar; the dense negatives are the pooled dense keys of earlier images. The paper's eq. 8 matches projections;
+    this class matches backbone features, as the authors' code does.
 
     Args:
-        queue_length: Q, keys in each of the two queues.
-        channels: C, channels of the projections.
-        temperature: Of both InfoNCE terms, above 0.
+        queue_length: Number of keys Q in each of the two queues, at least 1.
+        channels: Channels C of the projections, at least 1.
+        temperature: Temperature of both InfoNCE terms, above 0.
         dense_weight: w, in [0, 1].
-        **kwargs: As for `DenseAlgorithm`; `neck` is mmpretrain's `DenseCLNeck`. With its `num_grid` the backbone's
-            map is pooled to the same grid before matching.
+        **kwargs: Arguments of `DenseAlgorithm`; `neck` is mmpretrain's `DenseCLNeck`. With its `num_grid`, the map of
+            the backbone is pooled to the same grid before matching.
+
+    Raises:
+        SettingError: A value is out of range, or the neck is of another class.
 
     Source: arXiv 2011.09157; mmpretrain `models/selfsup/densecl.py` (Apache-2.0).
     """
@@ -46,14 +49,19 @@ class DenseCL(DenseAlgorithm):
         check.number('temperature', temperature, above=0)
         check.number('dense_weight', dense_weight, 0, 1)
         super().__init__(**kwargs)
-        self._needs('neck', "mmpretrain's DenseCLNeck", 'with_pool')
+        self._require('neck', "mmpretrain's DenseCLNeck", 'with_pool')
         self.queue = NegativeQueue(queue_length, channels)
         self.dense_queue = NegativeQueue(queue_length, channels)
         self.temperature = temperature
         self.dense_weight = dense_weight
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """`global` (N, C) and `pooled` (N, C), mean of `dense`, normalized; `dense` (N, P, C); `map` (N, P, C_b)."""
+        """Computes the outputs of one network.
+
+        Returns:
+            `global` and `pooled` (the mean of `dense`), normalized, (N, C) each; `dense`, (N, P, C); the backbone
+            features `map`, (N, P, C_b).
+        """
         features = backbone(images)[-1]
         projection, dense, pooled = neck((features,))
         if neck.with_pool:
@@ -66,7 +74,7 @@ class DenseCL(DenseAlgorithm):
         }
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_global` and `loss_dense`, weighted by 1 - w and w."""
+        """Returns `loss_global` and `loss_dense`, weighted by 1 - w and w."""
         student, teacher = step.student, step.teacher
         loss_global = info_nce(student['global'], teacher['global'], self.queue.keys, self.temperature)
         matched = teacher['dense'].gather(1, self.match(step)[..., None].expand_as(student['dense']))
@@ -76,17 +84,17 @@ class DenseCL(DenseAlgorithm):
         )
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """InfoNCE of matched positions against the pooled keys of earlier images: (M, C), (M, C) -> (M,)."""
+        """Returns InfoNCE of matched positions against the pooled keys of earlier images: (M, C), (M, C) -> (M,)."""
         student, target = F.normalize(student, dim=1), F.normalize(target, dim=1)
         return info_nce(student, target, self.dense_queue.keys, self.temperature)
 
     @torch.no_grad()
     def match(self, step: Step) -> Tensor:
-        """Most similar key position, by the cosine of backbone features, for each query position: (B, P)."""
+        """Returns the most similar key position, by cosine of backbone features, of each query position, (B, P)."""
         query, key = (F.normalize(outputs['map'], dim=2) for outputs in (step.student, step.teacher))
         return torch.bmm(query, key.transpose(1, 2)).argmax(2)
 
     def update_memory(self, step: Step) -> None:
-        """Enqueue this step's pooled keys."""
+        """Enqueues the global and pooled keys of this step."""
         self.queue.enqueue(step.teacher['global'])
         self.dense_queue.enqueue(step.teacher['pooled'])

@@ -1,4 +1,4 @@
-"""iBOT: predict the teacher's prototypes of the image from its views, and of masked patches from what is left."""
+"""iBOT: self-distillation of the class token between views, and of masked patches."""
 
 from dataclasses import dataclass
 
@@ -23,9 +23,9 @@ class MIMMasks:
     """Masks of the two global views, stacked view after view.
 
     Attributes:
-        mask: True = replaced by the mask token, bool, (2 * B, h, w).
-        masked: The masked patches, on which the patch loss is computed.
-        visible: All other patches, also those of views without any mask.
+        mask: Bool (2 * B, h, w), True where the mask token replaces a patch.
+        masked: Masked patches, on which the patch loss is computed.
+        visible: All other patches, including those of views without a mask.
     """
 
     mask: Tensor
@@ -34,12 +34,12 @@ class MIMMasks:
 
     @classmethod
     def of(cls, mask: Tensor) -> 'MIMMasks':
-        """From masks on the CPU, bool (2 * B, h, w)."""
-        share = mask.flatten(1).float()
-        return cls(mask, PositionSet.of(share), PositionSet.of(1 - share))
+        """Builds the sets from masks on the CPU, bool (2 * B, h, w)."""
+        masked = mask.flatten(1).float()
+        return cls(mask, PositionSet.of(masked), PositionSet.of(1 - masked))
 
     def to(self, device: torch.device) -> 'MIMMasks':
-        """On the device, without waiting for it."""
+        """Copies the masks to a device without synchronizing with it."""
         return MIMMasks(self.mask.to(device, non_blocking=True), self.masked.to(device), self.visible.to(device))
 
 
@@ -47,25 +47,25 @@ class MIMMasks:
 class IBOT(DenseAlgorithm):
     """Masked image modeling with an online tokenizer: L_base = L_class + L_patch.
 
-    L_class = mean over ordered pairs of a teacher's global view q and another student's view v of CE(t_q, s_v);
-    L_patch = 1/2 sum_v mean_b [1 / max(1, |m|) sum_{i in m} CE(t_vi, s_vi)], m the masked patches of a view.
-    The teacher's distributions are centered and sharpened. The head runs on the tokens that a loss needs; the center
-    of the patches, a mean over all tokens, is the last layer of their mean bottleneck.
+    L_class is the mean of CE(t_q, s_v) over all ordered pairs of a teacher's global view q and a different student's
+    view v. L_patch = 1/2 sum_v mean_b [1 / max(1, |m|) sum_{i in m} CE(t_vi, s_vi)], where m are the masked patches of
+    a view. The teacher's distributions are centered and sharpened. The head runs only on tokens that a loss needs. As
+    it is linear in the bottleneck, the mean patch logits for the center are computed from the mean bottleneck.
 
     Args:
-        mim_mask: Config of the sampler of masks, on the token grid.
-        mim_share: Probability that a view is masked at all, drawn for each image and view.
-        local_views: L, views of another size after the two global ones, for the class token only.
-        student_temperature: Of the student's softmax, above 0.
+        mim_mask: Config of the mask sampler, on the token grid.
+        mim_share: Probability that a view is masked, drawn for each image and view, in [0, 1].
+        local_views: Number L of views of another size, after the two global views; for the class token only.
+        student_temperature: Temperature of the student's softmax, above 0.
         teacher_temperature: First and last temperature of the teacher's softmax, above 0.
-        warmup_epochs: Epochs from the first to the last, linearly.
-        center_momentum: Of both centers, in [0, 1].
-        visible_weight: Weight of the same patch loss on the visible patches, averaged by itself, as in iBOT++
-            (TIPSv2, and `lightly` for the separate average); 0 is iBOT.
-        **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
+        warmup_epochs: Epochs in which the teacher's temperature changes linearly from the first to the last value.
+        center_momentum: Momentum of both centers, in [0, 1].
+        visible_weight: Weight of the same patch loss on the visible patches, averaged separately, as in iBOT++ (TIPSv2;
+            the separate average is from `lightly`); 0 is iBOT.
+        **kwargs: Arguments of `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
-        ValueError: For a value out of range, a backbone without mask token, or a batch with another number of views.
+        SettingError: A value is out of range, or the backbone or neck is of another class or has no mask token.
 
     Source: arXiv 2111.07832; `bytedance/ibot main_ibot.py` (iBOTLoss), `loader.py` (masks).
     """
@@ -93,13 +93,13 @@ class IBOT(DenseAlgorithm):
         check.number('center_momentum', center_momentum, 0, 1)
         check.number('visible_weight', visible_weight, 0)
         super().__init__(**kwargs)
-        self._needs('neck', 'a DINOHead', 'last_layer')
-        self._needs('backbone', 'a DenseViT', 'dense_map')
+        self._require('neck', 'a DINOHead', 'last_layer')
+        self._require('backbone', 'a DenseViT', 'dense_map')
         if self.backbone.mask_token is None:
             check.refuse('backbone.mask_token', 'must be True')
         self.mim_mask = build_mask(mim_mask, 'model.mim_mask')
         if getattr(self.mim_mask, 'cut_ratio', (1.0, 1.0))[1] == 0:
-            check.refuse('mim_mask.cut_ratio', 'must be above 0: patches that are masked are what the method predicts')
+            check.refuse('mim_mask.cut_ratio', 'must be above 0: the method predicts masked patches')
         self.mim_share = mim_share
         self.local_views = local_views
         self.student_temperature = student_temperature
@@ -109,7 +109,7 @@ class IBOT(DenseAlgorithm):
         self.patch_center = Center(self.neck.out_channels, center_momentum)
 
     def prepare(self, step: Step, generator: torch.Generator) -> MIMMasks:
-        """Draw the masks of the two global views."""
+        """Draws the masks of the two global views."""
         views = step.views
         rows = 2 * len(views[0])
         mask = self.mim_mask.sample(rows, self.dense_size(views[0].shape[-2:]), generator=generator)
@@ -118,9 +118,11 @@ class IBOT(DenseAlgorithm):
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """The teacher's `tokens` (2 * B, P, C) and `bottleneck` (2 * B, P, C_b) of all patches; `class_logits`.
+        """Runs the teacher on the global views.
 
-        `dense` is the bottleneck, or the tokens if they are averaged before they enter the head.
+        Returns:
+            `tokens` (2 * B, P, C) and `bottleneck` (2 * B, P, C_b) of all patches, and `class_logits` (2 * B, K).
+            `dense` is the bottleneck, or the tokens if the branch averages them before the head.
         """
         network = self.teacher
         (tokens,) = network.backbone(step.stacked(self.flow.teacher))
@@ -135,9 +137,11 @@ class IBOT(DenseAlgorithm):
         }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """One pass over the masked global views and the decoupled views, one over the local views.
+        """Runs the student once on the masked global views and decoupled views, and once on the local views.
 
-        `class` ((2 + L) * B, C) and `dense` (2 * B, P, C), tokens after the final norm.
+        Returns:
+            Tokens after the final norm: `class` ((2 + L) * B, C) and `dense` (2 * B, P, C), and the dense tokens of the
+            decoupled views, (D, P, C), or None.
         """
         images, mask, mixed = step.joint(self.flow.student), step.extras.mask, step.decoupled
         if mixed is not None and mixed.images is not None:
@@ -153,7 +157,7 @@ class IBOT(DenseAlgorithm):
         return student, dense
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_class`, `loss_patch` and, with a `visible_weight`, `loss_visible`."""
+        """Returns `loss_class`, `loss_patch` and, with a `visible_weight`, `loss_visible`."""
         student, masks, patches = step.student, step.extras, step.student['dense'].flatten(0, 1)
         masked, visible = masks.masked.positions, masks.visible.positions
         classes, logits = self.neck(torch.cat([student['class'], patches[masked]])).split(
@@ -170,36 +174,36 @@ class IBOT(DenseAlgorithm):
         return losses
 
     def target_positions(self, step: Step) -> Tensor:
-        """Flat patches of the teacher that the masked patches take their targets from, (M,): their own."""
+        """Returns the flat index of the teacher's patch that is the target of each masked patch, (M,): its own."""
         return step.extras.masked.positions
 
     @torch.no_grad()
     def dense_target(self, features: Tensor) -> Tensor:
-        """The teacher's distribution over the prototypes, (M, K), from its `dense` features, (M, C_b) or (M, C)."""
+        """Returns the teacher's distributions over prototypes (M, K) from its `dense` features, (M, C_b) or (M, C)."""
         neck = self.teacher.neck
         return self._sharpen(neck(features) if self._averages else neck.last_layer(features), self.patch_center)
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of patch tokens (M, C) with distributions (M, K): (M,)."""
+        """Returns the cross-entropy of patch tokens with target distributions: (M, C), (M, K) -> (M,)."""
         return self._cross_entropy(self.neck(student), target)
 
     def update_memory(self, step: Step) -> None:
-        """Move the centers towards this batch's mean logits of all clean tokens."""
+        """Updates the centers with the mean logits of all clean tokens of this batch."""
         self.class_center.update(step.teacher['class_logits'].mean(0))
         self.patch_center.update(self.teacher.neck.last_layer(step.teacher['bottleneck'].flatten(0, 1).mean(0)))
 
     @property
     def _averages(self) -> bool:
-        """Whether the branch averages tokens, so that a bottleneck of single tokens is not what it compares."""
+        """Whether the branch averages tokens, so that it cannot compare bottlenecks of single tokens."""
         return self.decoupling is not None and self.decoupling.averages_features
 
     @staticmethod
     def _tokens_at(positions: Tensor, patches: int) -> Tensor:
-        """Indices among tokens, of which each view has one more than patches: flat patches (M,) -> (M,)."""
+        """Converts flat indices of patches to flat indices of tokens, which include one class token per view."""
         return positions + torch.div(positions, patches, rounding_mode='floor') + 1
 
     def _needed(self, step: Step) -> Tensor:
-        """Tokens of the student's joint pass that a loss reads."""
+        """Returns the flat indices of the tokens of the student's joint pass that a loss reads."""
         masks = step.extras
         clean, patches = masks.masked.mask.shape
         classes = torch.arange(clean, device=masks.mask.device) * (patches + 1)
@@ -213,7 +217,7 @@ class IBOT(DenseAlgorithm):
     def _class_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         target = self._sharpen(teacher, self.class_center).unflatten(0, (2, -1))
         log = F.log_softmax(student / self.student_temperature, dim=1).unflatten(0, (2 + self.local_views, -1))
-        # Summed over views first: one product for each of the teacher's two views.
+        # The sum over views comes first, so that each of the teacher's two views needs one product only.
         others = torch.stack([log[1], log[0]]) + log[2:].sum(0)
         return -(target * others).sum(2).mean(1).sum() / (2 + 2 * self.local_views)
 

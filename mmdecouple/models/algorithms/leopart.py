@@ -1,4 +1,4 @@
-"""Leopart: cluster the patches of objects, and predict the clusters of a crop from every crop that overlaps it."""
+"""Leopart: clustering of foreground patches, with cluster assignments predicted between overlapping crops."""
 
 import torch
 import torch.nn.functional as F
@@ -21,28 +21,28 @@ from .step import Step, ViewFlow
 class Leopart(DenseAlgorithm):
     """Dense clustering on overlaps: L_base = 1/2 sum_j 1 / (V - 1) sum_{v != j} L_jv over the two global views j.
 
-    The teacher's patches of a global view j are assigned to prototypes (Sinkhorn, with a queue of earlier foreground
-    patches). Where view v overlaps j, assignments and student scores are brought to the same grid by RoIAlign;
-    L_jv is their cross-entropy, mean over the bins of a batch that are all foreground of j. Foreground is what the
-    teacher's class token attends to.
+    The teacher's patches of a global view j are assigned to prototypes by Sinkhorn, with a queue of earlier foreground
+    patches. On the overlap of views v and j, assignments and student scores are resampled to a common grid by RoIAlign.
+    L_jv is their cross-entropy, averaged over the bins of a batch that lie entirely in the foreground of j. The
+    foreground is the region that the teacher's class token attends to.
 
     Args:
-        local_views: L, views of another size after the two global ones.
-        temperature: Of the student's softmax, above 0.
-        epsilon: Of Sinkhorn, above 0.
-        iterations: Of Sinkhorn, >= 1.
-        queue_length: Rows of each of the two queues on this process (4096 of 8192 on two); 0 for none.
-        queue_share: Rows stored a step, for each image of the batch, >= 1.
-        attention_mass: Share of the attention that is foreground, in (0, 1].
-        roi_size: Side of the common grid.
-        measured: As for `DenseAlgorithm`; Leopart's published numbers are the student's.
-        **kwargs: As for `DenseAlgorithm`: a `DenseViT` and a `PrototypeHead`.
+        local_views: Number L of views of another size, after the two global views.
+        temperature: Temperature of the student's softmax, above 0.
+        epsilon: Temperature of Sinkhorn, above 0.
+        iterations: Iterations of Sinkhorn, at least 1.
+        queue_length: Rows of each of the two queues on this process (4096 on each of two for 8192); 0 for no queue.
+        queue_share: Rows stored in each step per image of the batch, at least 1.
+        attention_mass: Fraction of the attention that is foreground, in (0, 1].
+        roi_size: Side of the common grid in bins, at least 1.
+        measured: See `DenseAlgorithm`; the published numbers of Leopart are those of the student.
+        **kwargs: Arguments of `DenseAlgorithm`: a `DenseViT` and a `PrototypeHead`.
 
     Raises:
-        ValueError: For a batch with another number of views, or samples without geometry.
+        SettingError: A value is out of range, or the backbone or neck is of another class.
 
     Source: arXiv 2204.13101; `MkuuWaUjinga/leopart src/leopart.py`. The de-coupled form is eq. 18 and 19 of the
-        paper: global views only, on the foreground of both masks, with the assignments of the clean view.
+        paper: on global views, on the foreground of both masks, with the assignments of the clean view.
     """
 
     flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True)
@@ -61,20 +61,20 @@ class Leopart(DenseAlgorithm):
         **kwargs,
     ) -> None:
         check = Settings(self, 'model')
-        for key, value, least in (
+        for key, value, minimum in (
             ('local_views', local_views, 0),
             ('iterations', iterations, 1),
             ('queue_length', queue_length, 0),
             ('queue_share', queue_share, 1),
             ('roi_size', roi_size, 1),
         ):
-            check.number(key, value, least, whole=True)
+            check.number(key, value, minimum, whole=True)
         check.number('temperature', temperature, above=0)
         check.number('epsilon', epsilon, above=0)
-        check.number('attention_mass', attention_mass, above=0, most=1)
+        check.number('attention_mass', attention_mass, above=0, maximum=1)
         super().__init__(measured=measured, **kwargs)
-        self._needs('neck', 'a PrototypeHead', 'prototypes')
-        self._needs('backbone', 'a DenseViT', 'class_attention')
+        self._require('neck', 'a PrototypeHead', 'prototypes')
+        self._require('backbone', 'a DenseViT', 'class_attention')
         self.local_views = local_views
         self.temperature = temperature
         self.epsilon = epsilon
@@ -86,7 +86,7 @@ class Leopart(DenseAlgorithm):
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """`embedding` (2 * B, P, C_e), `mask` (2 * B, h, w) and `dense`: assignments (2 * B, P, K)."""
+        """Returns `embedding` (2 * B, P, C_e), `mask` (2 * B, h, w) and the assignments `dense` (2 * B, P, K)."""
         self.neck.normalize_prototypes()
         self.teacher.neck.normalize_prototypes()
         network = self.teacher.backbone
@@ -102,7 +102,12 @@ class Leopart(DenseAlgorithm):
         }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """`scores` (2 * B, P, K), of one pass with the decoupled views, and `local_scores` (L * B, P', K)."""
+        """Runs the student once on the global and decoupled views, and once on the local views.
+
+        Returns:
+            `scores` (2 * B, P, K) and `local_scores` (L * B, P', K), and the patch tokens of the decoupled views,
+            (D, P, C), or None.
+        """
         outputs, dense = step.split({'dense': self._patches(step.joint(self.flow.student))})
         student = {'scores': self.neck(outputs['dense'])}
         if self.local_views:
@@ -110,7 +115,7 @@ class Leopart(DenseAlgorithm):
         return student, dense
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_cluster`, and for the log `attended_share`: how much of the global views the teacher attends to."""
+        """Returns `loss_cluster`, and for the log `attended_share`, the foreground fraction of the global views."""
         scores = [part for name in step.student for part in step.student[name].split(len(step.views[0]))]
         maps = [
             score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
@@ -127,11 +132,11 @@ class Leopart(DenseAlgorithm):
         return dict(loss_cluster=total / (2 * (len(maps) - 1)), attended_share=teacher['mask'].mean())
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of patch tokens (M, C) with assignments (M, K): (M,)."""
+        """Returns the cross-entropy of patch tokens with assignments: (M, C), (M, K) -> (M,)."""
         return F.cross_entropy(self.neck(student) / self.temperature, target, reduction='none')
 
     def foreground(self, step: Step) -> PositionSet:
-        """Only what the teacher attends to in the clean view; mean over the batch for each of the global views."""
+        """Returns the uncut positions that the teacher attends to, weighted for a batch mean per global view."""
         foreground, rows, mask = step.decoupled.foreground, step.decoupled.rows, step.teacher['mask']
         attended = foreground.mask * mask.flatten(1)[rows]
         view = rows >= len(mask) // 2
@@ -140,7 +145,7 @@ class Leopart(DenseAlgorithm):
         return foreground._replace(weight=weight)
 
     def update_memory(self, step: Step) -> None:
-        """Store foreground embeddings of this batch."""
+        """Stores foreground embeddings of this batch in the queues."""
         for queue, embedding, mask in zip(
             self.queues, step.teacher['embedding'].chunk(2), step.teacher['mask'].chunk(2)
         ):
@@ -148,29 +153,29 @@ class Leopart(DenseAlgorithm):
                 queue.push(embedding.flatten(0, 1), mask.flatten(), self.queue_share * len(embedding))
 
     def _patches(self, images: Tensor) -> Tensor:
-        """The student's patch tokens after the final norm, (N, P, C)."""
+        """Returns the student's patch tokens after the final norm, (N, P, C)."""
         return self.backbone(images)[0][:, 1:]
 
     def _assign(self, embedding: Tensor, queue: EmbeddingQueue) -> Tensor:
-        # As in the authors' code, the queue meets the student's prototypes.
+        # As in the authors' code, rows of the queue are scored by the student's prototypes.
         scores = torch.cat([self.neck.prototypes(queue.rows), self.teacher.neck.prototypes(embedding)]).float()
         valid = torch.cat([queue.valid, queue.valid.new_ones(len(embedding))])
         return sinkhorn(scores, self.epsilon, self.iterations, valid)[len(queue.rows) :]
 
     def _pair_loss(self, scores: Tensor, assignments: Tensor, mask: Tensor, other: Tensor, own: Tensor) -> Tensor:
-        """Cross-entropy where two views overlap: maps (B, K, h, w) and geometries (B, 7) of the views."""
+        """Returns the cross-entropy on the overlap of two views, from maps (B, K, h, w) and geometries (B, 7)."""
         low = torch.maximum(own[:, :2], other[:, :2])
         high = torch.minimum(own[:, :2] + own[:, 2:4], other[:, :2] + other[:, 2:4])
         overlap = torch.cat([low, high], dim=1)[:, None]
         aligned = self._align(scores, overlap, other)
         target, inside = self._align(assignments, overlap, own), self._align(mask, overlap, own)[:, 0]
-        # Rounding may leave a bin that is all foreground a little below 1.
+        # Rounding may leave a bin that lies entirely in the foreground slightly below 1.
         weight = (inside > 1 - 1e-5).float() * (high > low).all(1)[:, None, None]
         loss = -(target * F.log_softmax(aligned / self.temperature, dim=1)).sum(1)
         return (loss * weight).sum() / weight.sum().clamp(min=1)
 
     def _align(self, maps: Tensor, boxes: Tensor, geometry: Tensor) -> Tensor:
-        """Maps (B, C, h, w) inside source boxes (B, 1, 4), on the common grid: (B, C, roi_size, roi_size)."""
+        """Resamples maps (B, C, h, w) inside source boxes (B, 1, 4) to the common grid: (B, C, roi_size, roi_size)."""
         boxes = map_boxes(boxes, geometry, maps.shape[-2:], 'view')[:, 0]
         index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
         return roi_align(maps.float(), torch.cat([index, boxes], dim=1), self.roi_size, aligned=True)

@@ -1,4 +1,4 @@
-"""MaskAlign: align what the student makes of the visible patches with a frozen teacher of the whole view."""
+"""MaskAlign: alignment of the student's features of visible patches with a frozen teacher's features of the view."""
 
 import torch
 import torch.nn.functional as F
@@ -19,20 +19,22 @@ _MASKINGS = ('attention', 'random')
 class MaskAlign(DenseAlgorithm):
     """Masked feature alignment: L_base = mean over levels, seen tokens and channels of 2 smooth-L1(student, teacher).
 
-    The student sees the class token and the visible patches alone; its blocks are mixed and projected to levels of
-    the teacher (`DynamicAlignment`). In the de-coupling branch it sees all patches of X^D, and no class token enters
-    the loss.
+    The student processes only the class token and the visible patches; its blocks are mixed and projected to levels of
+    the teacher (`DynamicAlignment`). In the de-coupling branch, it processes all patches of X^D, and the loss does not
+    include the class token.
 
     Args:
-        mask_ratio: Share of the patches that the student does not see, in [0, 1).
-        masking: `attention`: visible patches are drawn without replacement, in proportion to the teacher's
-            attention; `random`: uniformly.
-        drop: Share of the background patches of X^D that the student does not see either, in [0, 1]: it saves time
-            and takes context away. All views of a batch keep as many patches as the one with most foreground.
-        **kwargs: As for `DenseAlgorithm`: a `DenseViT` with `position='sincos'`, a `DynamicAlignment`, a `FrozenViT`.
+        mask_ratio: Fraction of the patches that are hidden from the student, in [0, 1).
+        masking: `attention` draws visible patches without replacement, in proportion to the teacher's attention;
+            `random` draws them uniformly.
+        drop: Fraction of the background patches of X^D that are hidden from the student, in [0, 1], which saves time
+            and removes context. All views of a batch keep the same number of patches, at least the largest foreground.
+        measured: Must be `student`, as the teacher is not part of checkpoints.
+        **kwargs: Arguments of `DenseAlgorithm`: a `DenseViT` with `position='sincos'`, a `DynamicAlignment` and a
+            `FrozenViT`.
 
     Raises:
-        ValueError: For a value out of range, or a teacher whose grid or depth differs from what the student needs.
+        UserError: A value is out of range, or the grid or depth of the teacher does not match the student or the neck.
 
     Source: arXiv 2211.08887; `OpenDriveLab/maskalign models_pretrain.py` (its loss is element-wise; the paper's
         eq. 13 writes a norm); the de-coupled form is eq. 15 of the paper.
@@ -50,41 +52,46 @@ class MaskAlign(DenseAlgorithm):
     ) -> None:
         if measured == 'teacher':
             raise UserError(
-                'MaskAlign: its teacher is a foreign network that no checkpoint holds; measure the '
-                'student, and the teacher by its own file (config key model.measured; tools: '
-                '--measured).'
+                'MaskAlign: the teacher is a foreign network that is not part of checkpoints; measure the student, or '
+                'the teacher by its own file (config key model.measured; tools: --measured).'
             )
         check = Settings(self, 'model')
         check.number('mask_ratio', mask_ratio, 0, below=1)
         check.number('drop', drop, 0, 1)
         check.choice('masking', masking, _MASKINGS)
         super().__init__(measured=measured, **kwargs)
-        self._needs('backbone', 'a DenseViT', 'class_attention')
+        self._require('backbone', 'a DenseViT', 'class_attention')
         self.mask_ratio = mask_ratio
         self.masking = masking
         self.drop = drop
-        # The loss reads the blocks before the final norm: it stays as it starts, and DDP does not wait for it.
+        # The loss reads the blocks before the final norm, which therefore gets no gradient, for which DDP would wait.
         self.backbone.ln1.requires_grad_(False)
         self._check_teacher()
 
     def build_teacher(self, cfg: dict) -> nn.Module:
-        """A frozen teacher."""
-        self._needs('neck', 'a DynamicAlignment', 'levels')
+        """Builds the frozen teacher."""
+        self._require('neck', 'a DynamicAlignment', 'levels')
         return MODELS.build({'type': 'FrozenViT', 'levels': self.neck.levels, **cfg})
 
     def prepare_training(self) -> None:
-        """As in the base class; the teacher reads its file."""
+        """Prepares training as in the base class, and loads the weight file of the teacher."""
         super().prepare_training()
         self.teacher.load()
 
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """`class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
+        """Returns `class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
         levels, attention = self.teacher(step.views[0])
         levels = levels.flatten(2)
         return {'class': levels[:, 0], 'dense': levels[:, 1:], 'attention': attention}
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """`mixed` levels of the `visible` patches of the view; one more pass over all tokens of the decoupled views."""
+        """Runs the student on the visible patches of the view, and once more on the decoupled views.
+
+        Returns:
+            `mixed`, the mixed levels of the class token and the visible patches, (B, 1 + S, levels * C), and the
+            indices `visible`, (B, S); the mixed levels of the patches of the decoupled views, (D, P, levels * C), or
+            None.
+        """
         tokens, _ = self.backbone.tokens(step.views[0])
         visible = self.draw_visible(step.teacher['attention'])
         student = {'mixed': self._mixed(tokens, visible), 'visible': visible}
@@ -99,21 +106,21 @@ class MaskAlign(DenseAlgorithm):
         return student, dense.scatter(1, seen[..., None].expand_as(mixed), mixed)
 
     def draw_visible(self, attention: Tensor) -> Tensor:
-        """Patches that the student sees, without replacement: weights (B, P) -> indices (B, floor(P (1 - ratio)))."""
+        """Draws the visible patches without replacement: weights (B, P) -> indices (B, floor(P (1 - mask_ratio)))."""
         weight = attention if self.masking == 'attention' else torch.ones_like(attention)
         # The largest of weight / exponential noise are such a draw; `torch.multinomial` checks its input on the host.
         noise = torch.empty_like(weight).exponential_()
         return (weight / noise).topk(int(weight.shape[1] * (1 - self.mask_ratio)), dim=1).indices
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_align`: over the visible patches and the class token."""
+        """Returns `loss_align` over the visible patches and the class token."""
         student, dense = step.student, step.teacher['dense']
         target = dense.gather(1, student['visible'][..., None].expand(-1, -1, dense.shape[2]))
         target = torch.cat([step.teacher['class'][:, None], target], dim=1)
         return dict(loss_align=self.dense_loss(student['mixed'].flatten(0, 1), target.flatten(0, 1)).mean())
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """2 smooth-L1 of the levels, mean over levels and channels: (M, levels * C), (M, levels * C_t) -> (M,)."""
+        """Returns 2 smooth-L1, averaged over levels and channels: (M, levels * C), (M, levels * C_t) -> (M,)."""
         return 2 * F.smooth_l1_loss(self.neck(student).flatten(1).float(), target, reduction='none').mean(1)
 
     def _mixed(self, tokens: Tensor, seen: Tensor) -> Tensor:
@@ -121,7 +128,7 @@ class MaskAlign(DenseAlgorithm):
         return self.neck.mix(self.backbone.blocks(torch.cat([tokens[:, :1], patches], dim=1)))
 
     def _seen(self, foreground: PositionSet) -> Tensor:
-        """Patches of X^D that are kept, (D, S): all of the foreground, and a random part of the background up to S."""
+        """Returns the S patches of X^D that are kept, (D, S): all foreground, and random background patches up to S."""
         mask, largest = foreground.mask, foreground.max_per_view
         count = largest + round((1 - self.drop) * (mask.shape[1] - largest))
         return (mask * 2 + torch.rand_like(mask)).topk(count, dim=1).indices
@@ -141,7 +148,7 @@ class MaskAlign(DenseAlgorithm):
         ):
             if network.num_layers != stated:
                 raise UserError(
-                    f'MaskAlign: the network has {network.num_layers} blocks, the neck says {stated} '
+                    f'MaskAlign: the network has {network.num_layers} blocks, but the neck expects {stated} '
                     f'(student {ours.num_layers}, teacher {theirs.num_layers} blocks; config key '
                     f'model.neck.{key}).'
                 )

@@ -1,4 +1,4 @@
-"""MoCo v2: instance discrimination against a queue."""
+"""MoCo v2: instance discrimination with a queue of negatives."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,10 +17,13 @@ class MoCoV2(DenseAlgorithm):
     """Momentum contrast with an MLP head: InfoNCE of the query against its key and a queue of earlier keys.
 
     Args:
-        queue_length: Q, keys in the queue.
-        channels: C, channels of the projection.
-        temperature: Of InfoNCE, above 0.
-        **kwargs: As for `DenseAlgorithm`.
+        queue_length: Number of keys Q in the queue, at least 1.
+        channels: Channels C of the projection, at least 1.
+        temperature: Temperature of InfoNCE, above 0.
+        **kwargs: Arguments of `DenseAlgorithm`.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: arXiv 2003.04297; `facebookresearch/moco moco/builder.py`.
     """
@@ -35,15 +38,15 @@ class MoCoV2(DenseAlgorithm):
         self.temperature = temperature
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """`global`: L2-normalized projection of the pooled map, (N, C)."""
+        """Returns `global`, the L2-normalized projection of the pooled map, (N, C)."""
         (projection,) = neck((backbone(images)[-1],))
         return {'global': F.normalize(projection.float(), dim=1)}
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_global`: InfoNCE of the pooled projection."""
+        """Returns `loss_global`, InfoNCE of the pooled projection."""
         loss = info_nce(step.student['global'], step.teacher['global'], self.queue.keys, self.temperature)
         return dict(loss_global=loss.mean())
 
     def update_memory(self, step: Step) -> None:
-        """Enqueue this step's keys."""
+        """Enqueues the keys of this step."""
         self.queue.enqueue(step.teacher['global'])

@@ -1,4 +1,4 @@
-"""SoCo: pull the features of one object proposal in two views together."""
+"""SoCo: similarity of the features of the same object proposal in two views."""
 
 import torch
 import torch.nn.functional as F
@@ -17,23 +17,25 @@ from .step import Step, ViewFlow
 class SoCo(DenseAlgorithm):
     """Selective object contrast on a C4 backbone: L_base = L_12 + L_21.
 
-    Each proposal is cut out of conv4's map by RoIAlign and goes through conv5, projector and, for the student,
-    predictor. L_ab = -2 mean_n [sum_ij C_ij <p_i, z_j> / sum_ij C_ij], p the normalized predictions of view a, z the
-    teacher's normalized projections of view b, C_ij whether boxes i and j show the same proposal.
+    Each proposal is pooled from the output of conv4 by RoIAlign and passes through conv5, the projector and, for the
+    student, the predictor. L_ab = -2 mean_n [sum_ij C_ij <p_i, z_j> / sum_ij C_ij], where p are the normalized
+    predictions of view a, z the teacher's normalized projections of view b, and C_ij is 1 if boxes i and j show the
+    same proposal and 0 otherwise.
 
-    View 0 is whole and uncut, view 1 is a crop. Decoupled views are made of view 0, with masks on its proposals; the
-    student pools each proposal over what is left of it, the teacher over all of it (the paper's eq. 17).
+    View 0 is the whole image without cuts, view 1 is a crop. Decoupled views are composed from view 0, with masks on
+    its proposals. The student pools each proposal over its uncut part, the teacher over the whole proposal (the paper's
+    eq. 17).
 
     Args:
-        predictor: Config of the predictor, a neck that the teacher has not.
-        roi_size: Side of a proposal's map before the last stage.
-        **kwargs: As for `DenseAlgorithm`; `neck` is the projector.
+        predictor: Config of the predictor, a neck that only the student has.
+        roi_size: Side of the pooled map of a proposal before the last stage, in bins, at least 1.
+        **kwargs: Arguments of `DenseAlgorithm`; `neck` is the projector.
 
     Raises:
-        ValueError: For samples without boxes.
+        SettingError: A value is out of range.
 
-    Source: arXiv 2106.02637; `hologerry/SoCo contrast/models/SoCo_C4.py`. Its symmetric passes are kept apart, as batch
-        norm sees one view at a time there; decoupled views join the pass of view 0.
+    Source: arXiv 2106.02637; `hologerry/SoCo contrast/models/SoCo_C4.py`. As there, each view has its own pass, so that
+        batch norm sees one view at a time; decoupled views join the pass of view 0.
     """
 
     flow = ViewFlow(student=(0, 1), teacher=(0, 1), decoupled=1, shuffle=False, on_regions=True)
@@ -49,15 +51,15 @@ class SoCo(DenseAlgorithm):
     def encode(
         self, backbone: nn.Module, neck: nn.Module, images: Tensor, boxes: Tensor, coverage: Tensor | None = None
     ) -> Tensor:
-        """Projections of proposals, (N, K, C).
+        """Returns the projections of proposals, float32 (N, K, C).
 
         Args:
-            backbone: A ResNet.
+            backbone: A ResNet of mmpretrain.
             neck: Projector.
-            images: Views, (N, 3, H, W).
-            boxes: Proposals in [0, 1], (N, K, 4).
-            coverage: Weights of the bins of the proposals of the *last* views, (D, K, bins, bins): what a cut mask
-                leaves of them.
+            images: Normalized views, (N, 3, H, W).
+            boxes: Proposals as fractions of the view, in [0, 1], (N, K, 4).
+            coverage: Weights of the bins of the proposals of the *last* D views, in [0, 1], (D, K, bins, bins): the
+                fraction of each bin that a cut mask leaves uncut. None weights all bins equally.
         """
         maps, last_stage = split_last_stage(backbone, images)
         features = last_stage(pool_regions(maps, boxes, self.roi_size).to(maps.dtype))
@@ -71,7 +73,7 @@ class SoCo(DenseAlgorithm):
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """`dense`: projections of the proposals of both views, (2 * B, K, C), one pass each."""
+        """Returns `dense`, the projections of the proposals of both views, (2 * B, K, C), from one pass each."""
         network = self.teacher
         return {
             'dense': torch.cat(
@@ -83,7 +85,10 @@ class SoCo(DenseAlgorithm):
         }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
-        """`dense`: predictions of both views, (2 * B, K, C), one pass each; decoupled views join the first."""
+        """Returns the predictions of both views, `dense` (2 * B, K, C), and of the decoupled views, (D, K, C) or None.
+
+        Each view has its own pass; decoupled views join the pass of view 0.
+        """
         boxes, coverage = step.regions[0].boxes, None
         if step.decoupled is not None:
             boxes, coverage = torch.cat([boxes, boxes[step.decoupled.rows]]), step.decoupled.coverage
@@ -93,7 +98,7 @@ class SoCo(DenseAlgorithm):
         return {'dense': torch.cat([first['dense'], second])}, dense
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_12` and `loss_21`."""
+        """Returns `loss_12` and `loss_21`."""
         first, second = (regions.ids for regions in step.regions)
         same = (first[:, :, None] == second[:, None]).float()
         predictions, projections = step.student['dense'].chunk(2), step.teacher['dense'].chunk(2)
@@ -103,11 +108,23 @@ class SoCo(DenseAlgorithm):
         )
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """-4 <p, z> of matched proposals: twice SoCo's term, as L_base is a sum of two: (M, C), (M, C) -> (M,)."""
+        """Returns -4 <p, z> of matched proposals: (M, C), (M, C) -> (M,).
+
+        This is twice the term of SoCo, because L_base is a sum of two terms.
+        """
         return -4 * F.cosine_similarity(student, target, dim=1)
 
 
 def pair_loss(prediction: Tensor, projection: Tensor, same: Tensor) -> Tensor:
-    """-2 mean_n [sum_ij C_ij <p_i, z_j> / (sum_ij C_ij + 1e-6)]: (B, K, C), (B, K, C), (B, K, K) -> ()."""
+    """Returns -2 mean_n [sum_ij C_ij <p_i, z_j> / (sum_ij C_ij + 1e-6)].
+
+    Args:
+        prediction: Predictions p of one view, (B, K, C).
+        projection: The teacher's projections z of the other view, (B, K, C).
+        same: C_ij, 1 where box i of the first and box j of the second view show the same proposal, (B, K, K).
+
+    Returns:
+        Scalar loss.
+    """
     similarity = F.normalize(prediction, dim=2) @ F.normalize(projection, dim=2).transpose(1, 2)
     return -2 * ((similarity * same).sum((1, 2)) / (same.sum((1, 2)) + 1e-6)).mean()

@@ -1,4 +1,4 @@
-"""SoCo on a feature pyramid: three views, each proposal on the level of its size."""
+"""SoCo on a feature pyramid, with three views and each proposal on the level of its size."""
 
 from typing import NamedTuple
 
@@ -15,12 +15,12 @@ from .step import Step, ViewFlow
 
 
 class PlacedRegions(NamedTuple):
-    """Regions of a view, each on a level of the pyramid.
+    """Regions of a view with their pyramid levels.
 
     Attributes:
-        boxes: In [0, 1] of the view, (B, K, 4).
-        ids: Number of the proposal that a box shows, (B, K).
-        levels: Level of each box, 0 the finest, -1 for none, (B, K).
+        boxes: x1, y1, x2, y2 as fractions of the view, in [0, 1], (B, K, 4).
+        ids: Index of the proposal that a box shows, (B, K).
+        levels: Level of each box, (B, K): 0 for the finest, -1 for no level.
     """
 
     boxes: Tensor
@@ -32,16 +32,16 @@ class PlacedRegions(NamedTuple):
 class SoCoFPN(DenseAlgorithm):
     """Selective object contrast with scale-aware levels: L_base = L_12 + L_21 + L_13 + L_31.
 
-    View 0 is whole, view 1 a crop of the same size, view 2 a crop of half the size; view 0 has one set of proposals
-    with each of the others. A box counts where both views give it a level. The loss of a pair is `SoCo`'s.
+    View 0 is the whole image, view 1 a crop of the same size, view 2 a crop of half the size; view 0 has a separate set
+    of proposals for each of the two crops. A proposal is used if it has a level in both views. The loss of a pair is
+    that of `SoCo`. The paper defines no de-coupled form, so that a branch is rejected.
 
     Args:
-        predictor: Config of the predictor, a neck that the teacher has not.
-        **kwargs: As for `DenseAlgorithm`; `neck` is a `RegionPyramid` on all four stages of the backbone.
+        predictor: Config of the predictor, a neck that only the student has.
+        **kwargs: Arguments of `DenseAlgorithm`; `neck` is a `RegionPyramid` on all four stages of the backbone.
 
     Raises:
-        ValueError: For samples without boxes of two pairs. The paper has no de-coupled form of it, so a branch is
-            refused.
+        SettingError: The neck is of another class, or a branch is configured.
 
     Source: arXiv 2106.02637; `hologerry/SoCo contrast/models/SoCo_FPN.py`.
     """
@@ -51,10 +51,10 @@ class SoCoFPN(DenseAlgorithm):
     def __init__(self, predictor: dict, **kwargs) -> None:
         Settings(self, 'model').block('predictor', predictor)
         super().__init__(predictor=predictor, **kwargs)
-        self._needs('neck', 'a RegionPyramid', 'levels')
+        self._require('neck', 'a RegionPyramid', 'levels')
 
     def prepare(self, step: Step, generator: torch.Generator) -> list[PlacedRegions]:
-        """Regions of the three views: view 0 has those of both pairs, one after the other, (B, 2 * K)."""
+        """Returns the regions of the three views; view 0 has those of both pairs, one after the other, (B, 2 * K)."""
         pairs = step.regions
         if pairs[0].boxes.ndim != 4:
             raise UserError(
@@ -68,12 +68,12 @@ class SoCoFPN(DenseAlgorithm):
         ]
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor, regions: PlacedRegions) -> Tensor:
-        """Projections of the regions of one view, (B, K, C)."""
+        """Returns the projections of the regions of one view, (B, K, C)."""
         return neck(backbone(images), regions.boxes, regions.levels)
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """`dense`: projections of the proposals of all views, one view after the other, (B, 4 * K, C)."""
+        """Returns `dense`, the projections of the proposals of all views, one view after the other, (B, 4 * K, C)."""
         network = self.teacher
         return {
             'dense': torch.cat(
@@ -86,7 +86,7 @@ class SoCoFPN(DenseAlgorithm):
         }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], None]:
-        """`dense`: predictions of the proposals of all views, as the teacher's."""
+        """Returns `dense`, the predictions of the proposals of all views, one view after the other, (B, 4 * K, C)."""
         return {
             'dense': torch.cat(
                 [
@@ -98,7 +98,7 @@ class SoCoFPN(DenseAlgorithm):
         }, None
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
-        """`loss_12`, `loss_21`, `loss_13` and `loss_31`."""
+        """Returns `loss_12`, `loss_21`, `loss_13` and `loss_31`."""
         predictions, projections, ids, placed = (
             parts.chunk(4, dim=1)
             for parts in (

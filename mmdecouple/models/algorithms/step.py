@@ -1,4 +1,4 @@
-"""One training step as the parts of a method see it."""
+"""The data of one training step, which the parts of a method read and fill."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,17 @@ from mmdecouple.models.samples import Samples
 
 @dataclass(frozen=True)
 class ViewFlow:
-    """Which views reach which network, and what else of a batch a method reads.
+    """Assignment of the views to the networks, and the other data of a batch that a method reads.
 
     Attributes:
-        student: Indices of the clean views that the student sees, stacked in this order.
-        teacher: Indices of the views that the teacher sees, stacked in this order: the key views, which get decoupled.
-        decoupled: Number of key views, from the first, that get decoupled; None for all.
-        shuffle: Whether the teacher sees the batch in another order (shuffled batch norm).
+        student: Indices of the clean views that the student processes, stacked in this order.
+        teacher: Indices of the key views, which the teacher processes, stacked in this order, and which are decoupled.
+        decoupled: Number of key views, from the first, that are decoupled; None for all.
+        shuffle: Whether the batch is shuffled for the teacher (shuffled batch norm).
         mixes_embeddings: Whether the student can mix patch embeddings (`mixing='embedding'` of the branch).
-        linear_in_target: Whether the dense loss of several targets is the loss of their mean, as for a cross-entropy.
-        on_regions: Whether dense positions are regions of the samples; the branch then draws its masks on them.
+        linear_in_target: Whether the mean dense loss over several targets equals the loss of the mean target, as for a
+            cross-entropy.
+        on_regions: Whether the dense positions are regions of the samples; the branch then draws its masks on them.
         on_geometry: Whether the method reads the crop windows of the views.
     """
 
@@ -38,19 +39,19 @@ class ViewFlow:
 
 @dataclass
 class Step:
-    """A batch, what was drawn for it, and what the networks made of it so far.
+    """A batch with its random draws and the network outputs that are computed so far.
 
     Attributes:
-        views: Clean views, normalized, each (B, 3, H, W).
+        views: Clean normalized views, each (B, 3, H, W).
         samples: The samples of the batch.
         regions: Regions of each view, on the device of the views, if the method reads them (`ViewFlow.on_regions`).
         geometry: Crop window, flip and source size of each view, (V, B, 7) as in `mmdecouple.utils.geometry`, if the
             method reads them (`ViewFlow.on_geometry`).
-        extras: What the method's `prepare` returned.
-        decoupled: The decoupled views; None without a branch.
+        extras: Return value of the method's `prepare`.
+        decoupled: Decoupled views; None without a branch.
         teacher: Outputs of the teacher for the key views, stacked view after view, (V * B, ...) each.
         student: Outputs of the student for its clean views, stacked view after view, (S * B, ...) each.
-        dense: The student's dense features of the decoupled views, (D, P, C); None without a branch.
+        dense: Dense features of the decoupled views from the student, (D, P, C); None without a branch.
     """
 
     views: list[Tensor]
@@ -64,18 +65,18 @@ class Step:
     dense: Tensor | None = None
 
     def stacked(self, indices: Sequence[int]) -> Tensor:
-        """Some of the clean views, stacked view after view, (len(indices) * B, 3, H, W)."""
+        """Returns the clean views at `indices`, stacked view after view, (len(indices) * B, 3, H, W)."""
         return torch.cat([self.views[index] for index in indices])
 
     def joint(self, indices: Sequence[int]) -> Tensor:
-        """Some of the clean views and, behind them, the decoupled views as images, if there are any."""
+        """Returns the clean views at `indices` followed by the decoupled images, if there are any."""
         images = [self.views[index] for index in indices]
         if self.decoupled is not None and self.decoupled.images is not None:
             images.append(self.decoupled.images)
         return torch.cat(images)
 
     def split(self, outputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Outputs of a joint pass: those of the clean views, and `dense` of the decoupled views or None."""
+        """Splits the outputs of a joint pass: those of the clean views, and `dense` of the decoupled views or None."""
         if self.decoupled is None:
             return outputs, None
         clean = -len(self.decoupled.rows)

@@ -1,4 +1,4 @@
-"""The vision transformer of the methods: masked, mixed, read out block by block, or as a dense map."""
+"""Vision transformer with masked and mixed patches, outputs of single blocks, and dense maps."""
 
 from pathlib import Path
 
@@ -26,22 +26,22 @@ _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 class DenseViT(VisionTransformer):
     """mmpretrain's `VisionTransformer` with a mask token, mixed patch embeddings and outputs of single blocks.
 
-    Attention is torch's fused one; the class token's attention in the last block is computed on demand from that
-    block's input. Parameters have mmpretrain's names.
+    Attention uses torch's fused kernel; the attention of the class token in the last block is computed on demand from
+    the input of that block. Parameters have the names of mmpretrain.
 
     Args:
         arch: `deit-tiny`, `deit-small`, `base`, `large` (ViT-Ti, S, B, L), or mmpretrain's dict of sizes.
-        position: `learned` (iBOT), or `sincos`: fixed (MaskAlign). Both are resized (bicubic, by explicit size) for
-            views of another size.
-        mask_token: Whether there is a token that stands for masked patches; it starts at zero.
-        weights: Local file to start from, in any format that `read_vit` knows (iBOT, DINO, timm, Hugging Face, CLIP,
-            our own); read by `init_weights`. Positions are resized, a mask token that the file lacks starts at zero.
-        with_cp: Recompute each block in the backward pass instead of keeping its activations.
-        **kwargs: As for mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
+        position: Position embedding: `learned` (iBOT) or the fixed `sincos` (MaskAlign). Both are resized (bicubic, by
+            explicit size) for views of another size.
+        mask_token: Whether the network has a token that replaces masked patches; it is initialized to zero.
+        weights: Local file with initial weights in any format that `read_vit` supports (iBOT, DINO, timm, Hugging Face,
+            CLIP, this package), read by `init_weights`. Positions are resized; a missing mask token is set to zero.
+        with_cp: Whether each block is recomputed in the backward pass instead of storing its activations.
+        **kwargs: Arguments of mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
 
     Raises:
-        ValueError: For mmpretrain's `small`, which is no ViT-S; an unknown `position`; a view that the patch does
-            not divide; a mask that is not on the token grid.
+        UserError: A value is out of range, the architecture is unknown or mmpretrain's `small` (which is not ViT-S), or
+            the patch size does not divide the view.
 
     Source: `bytedance/ibot models/vision_transformer.py` (initialization, mask token);
         `OpenDriveLab/maskalign models_pretrain.py` (`sincos`, Xavier initialization).
@@ -78,13 +78,13 @@ class DenseViT(VisionTransformer):
         for key in ('img_size', 'patch_size'):
             value = kwargs.get(key, 16)
             if isinstance(value, (list, tuple)):
-                check.numbers(key, value, 2, least=1, whole=True)
+                check.numbers(key, value, 2, minimum=1, whole=True)
             else:
                 check.number(key, value, 1, whole=True)
         super().__init__(arch=arch, out_type='raw', **kwargs)
         for module in self.modules():
             if isinstance(module, DropPath):
-                # mmpretrain's number is numpy's, at which `torch.compile` breaks its graph in every block.
+                # mmpretrain stores a numpy float, which causes a graph break of `torch.compile` in every block.
                 module.drop_prob = float(module.drop_prob)
         self.stride = self.patch_embed.projection.stride[0]
         _check_divides(self.img_size, self.stride)
@@ -95,7 +95,7 @@ class DenseViT(VisionTransformer):
         self.mask_token = nn.Parameter(torch.zeros(1, self.embed_dims)) if mask_token else None
 
     def init_weights(self) -> None:
-        """IBOT's initialization (truncated normal), or MAE's (Xavier) for fixed positions; then the file, if any."""
+        """Initializes as iBOT (truncated normal), or as MAE (Xavier) for fixed positions, then loads `weights`."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
@@ -107,7 +107,7 @@ class DenseViT(VisionTransformer):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.fixed_position:
-            # mmpretrain puts the row's half first, MAE and MaskAlign the column's.
+            # mmpretrain places the half for the row first, MAE and MaskAlign the half for the column.
             position = build_2d_sincos_position_embedding(self.patch_resolution[::-1], self.embed_dims, cls_token=True)
             self.pos_embed.data.copy_(torch.cat(position.chunk(2, dim=2)[::-1], dim=2))
             nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
@@ -118,19 +118,20 @@ class DenseViT(VisionTransformer):
             self.load_file(self.weights, 'model.backbone.weights')
 
     def load_file(self, path: str, key: str) -> None:
-        """Take all weights from a local file.
+        """Loads all weights from a local file.
 
         Args:
-            path: File in any format that `read_vit` knows.
-            key: Config key that names it, for the message.
+            path: File in any format that `read_vit` supports.
+            key: Config key of the path, for the error message.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it lacks a weight or has one of another shape.
+            MissingFile: The file does not exist.
+            UserError: The file lacks a weight, or a weight has another shape.
         """
         if not Path(path).is_file():
             raise MissingFile(
-                f'DenseViT: there is no weight file {path!r}; download it and set the config key {key} to its path.'
+                f'DenseViT: the weight file {path!r} does not exist; download it and set the config key {key} to its '
+                'path.'
             )
         weights, own = read_vit(path).backbone, self.state_dict()
         missing = [name for name in own if name not in weights and name != 'mask_token']
@@ -152,14 +153,20 @@ class DenseViT(VisionTransformer):
         mixed: DecoupledViews | None = None,
         needed: Tensor | None = None,
     ) -> tuple[Tensor]:
-        """Tokens after the final norm: a tuple of one (N, 1 + P, C), the class token first.
+        """Computes the tokens after the final norm.
 
         Args:
             images: Normalized views, (N, 3, H, W).
-            mask: Patches to replace by the mask token, bool, (N, h, w).
-            mixed: Decoupled views to mix from the patch embeddings of `images`: D rows more, never masked.
-            needed: Tokens that somebody reads, as indices of the flattened (N * (1 + P)); all others come out as zeros,
-                and the last feed-forward layer and the final norm do not run on them. None for all.
+            mask: Patches to replace by the mask token, bool (N, h, w).
+            mixed: Decoupled views to mix from the patch embeddings of `images`; they add D rows, which are not masked.
+            needed: Flat indices of the tokens to compute, in [0, N * (1 + P)). The last feed-forward layer and the
+                final norm skip all others, which are zero in the output. None for all.
+
+        Returns:
+            Tuple of one tensor (N + D, 1 + P, C) with the class token first.
+
+        Raises:
+            UserError: The patch size does not divide the view, or the mask is not on the token grid.
         """
         tokens, _ = self.tokens(images, mask, mixed)
         if needed is None:
@@ -170,7 +177,7 @@ class DenseViT(VisionTransformer):
     def tokens(
         self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
-        """What enters the first block, (N, 1 + P, C), and the grid (h, w) of its patches; as for `forward`."""
+        """Returns the input of the first block, (N + D, 1 + P, C), and the patch grid (h, w); see `forward`."""
         _check_divides(images.shape[-2:], self.stride)
         patches, grid = self.patch_embed(images)
         tokens = patches
@@ -191,9 +198,9 @@ class DenseViT(VisionTransformer):
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 
     def blocks(self, tokens: Tensor, count: int | None = None) -> list[Tensor]:
-        """Output of every block, or of the first `count`, before the final norm, for any number of tokens (N, T, C)."""
+        """Returns the outputs of all blocks, or the first `count`, before the final norm, for tokens (N, T, C)."""
         outputs = []
-        # A slice of a `ModuleList` is a new module, at which `torch.compile` breaks its graph.
+        # A slice of a `ModuleList` is a new module, which causes a graph break of `torch.compile`.
         for layer in list(self.layers)[:count]:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(layer, tokens, use_reentrant=False)
@@ -203,7 +210,9 @@ class DenseViT(VisionTransformer):
         return outputs
 
     def class_attention(self, tokens: Tensor) -> Tensor:
-        """Attention of the class token to the patches in the last block, softmax over all tokens, (N, heads, P).
+        """Returns the attention of the class token to the patches in the last block, (N, heads, P).
+
+        The softmax is over all tokens, including the class token.
 
         Args:
             tokens: Input of the last block, (N, 1 + P, C).
@@ -219,35 +228,35 @@ class DenseViT(VisionTransformer):
         return logits.softmax(-1)[:, :, 0, 1:]
 
     def _finish(self, tokens: Tensor, needed: Tensor) -> Tensor:
-        """The last block and the final norm, on the needed ones of the tokens (N, T, C) where attention is done."""
+        """Runs the last block and the final norm on tokens (N, T, C), after the attention for needed tokens only."""
         layer = self.layers[-1]
         tokens = tokens + layer.attn(layer.ln1(tokens))
         rows = tokens.flatten(0, 1)[needed]
         update = layer.ffn.gamma2(layer.ffn.layers(layer.ln2(rows)))
         drop = layer.ffn.dropout_layer.drop_prob if self.training else 0.0
         if drop:
-            # Stochastic depth drops the path of a whole image, also where only some of its tokens are at hand.
-            kept = (torch.rand(len(tokens), device=tokens.device) >= drop).to(update.dtype) / (1 - drop)
-            update = update * kept[needed // tokens.shape[1], None]
+            # Stochastic depth drops the path of a whole image, also if only some of its tokens are computed.
+            scale = (torch.rand(len(tokens), device=tokens.device) >= drop).to(update.dtype) / (1 - drop)
+            update = update * scale[needed // tokens.shape[1], None]
         rows = self.ln1(rows + update)
         empty = rows.new_zeros(tokens.shape[0] * tokens.shape[1], rows.shape[1])
         return empty.index_copy(0, needed, rows).view(*tokens.shape[:2], -1)
 
     @property
     def layer_strides(self) -> dict[str, int]:
-        """Pixels per position of the output of every block, by its number from 1."""
+        """Pixels per position of the output of each block, by block number from 1."""
         return {str(number): self.stride for number in range(1, len(self.layers) + 1)}
 
     def dense_map(
         self, images: Tensor, mask: Tensor | None = None, layer: str | None = None, class_token: bool = False
     ) -> Tensor:
-        """Patch tokens as a map (N, C, h, w): after the final norm, or the plain output of block `layer`, from 1.
+        """Returns the patch tokens as a map (N, C, h, w).
 
         Args:
             images: Normalized images, (N, 3, H, W).
-            mask: As for `forward`.
-            layer: One of `layer_strides`; None for the last block and the final norm.
-            class_token: Whether to give the class token of that place instead, (N, C, 1, 1).
+            mask: Patches to replace by the mask token, bool (N, h, w).
+            layer: One of `layer_strides`, for the plain output of that block; None for the last block and final norm.
+            class_token: Whether to return the class token of that layer instead, (N, C, 1, 1).
         """
         grid = [side // self.stride for side in images.shape[-2:]]
         if layer is None:

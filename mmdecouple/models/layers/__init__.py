@@ -1,9 +1,9 @@
-"""Layers that several methods share."""
+"""Layers shared by several methods."""
 
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
 from .embedding_queue import EmbeddingQueue
-from .epoch_dependent import EpochDependent
+from .epoch_dependent import EpochDependent, epoch_dependent
 from .negative_queue import NegativeQueue
 from .point_affinity import PointAffinity
 from .recomputation import count_batches_once
@@ -21,4 +21,5 @@ __all__ = [
     'batch_shuffle',
     'batch_unshuffle',
     'count_batches_once',
+    'epoch_dependent',
 ]

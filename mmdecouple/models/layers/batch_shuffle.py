@@ -1,18 +1,18 @@
-"""Shuffled batch norm: the teacher sees the batch in another order, across ranks, than the student."""
+"""Shuffled batch norm: the teacher processes the global batch in another order than the student."""
 
 import torch
 from mmengine.dist import all_gather, broadcast, get_rank, get_world_size
 from torch import Tensor
 
 
-# Inductor (torch 2.11) fails on indexing by a fresh permutation, so a compiled step leaves this one out.
+# Inductor (torch 2.11) fails on indexing by a fresh permutation, so that this function is not compiled.
 @torch.compiler.disable
 @torch.no_grad()
 def batch_shuffle(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Exchange images between ranks by one random permutation of the global batch.
+    """Exchanges images between ranks by one random permutation of the global batch.
 
     Args:
-        images: Images of this rank, (B, 3, H, W); every rank must hold the same B.
+        images: Images of this rank, (B, 3, H, W); B must be the same on every rank.
 
     Returns:
         The shuffled images of this rank, (B, 3, H, W), and the inverse permutation of the global batch,
@@ -23,15 +23,23 @@ def batch_shuffle(images: Tensor) -> tuple[Tensor, Tensor]:
     order = torch.randperm(len(images) * get_world_size(), device=images.device)
     broadcast(order, src=0)
     gathered = torch.cat(all_gather(images))
-    return gathered[_share(order, len(images))], torch.argsort(order)
+    return gathered[_of_this_rank(order, len(images))], torch.argsort(order)
 
 
 @torch.no_grad()
 def batch_unshuffle(rows: Tensor, inverse: Tensor) -> Tensor:
-    """Bring the rows (B, ...) computed from shuffled images back to this rank's own order."""
+    """Restores the original order of outputs of shuffled images.
+
+    Args:
+        rows: Outputs of the shuffled images of this rank, (B, ...).
+        inverse: Inverse permutation from `batch_shuffle`, (world size * B,).
+
+    Returns:
+        Outputs of the original images of this rank, (B, ...).
+    """
     gathered = torch.cat(all_gather(rows.contiguous()))
-    return gathered[_share(inverse, len(rows))]
+    return gathered[_of_this_rank(inverse, len(rows))]
 
 
-def _share(order: Tensor, size: int) -> Tensor:
+def _of_this_rank(order: Tensor, size: int) -> Tensor:
     return order[get_rank() * size : (get_rank() + 1) * size]

@@ -1,4 +1,4 @@
-"""The running center of a teacher's logits."""
+"""Running center of a teacher's logits."""
 
 import torch
 from mmengine.dist import all_reduce
@@ -10,11 +10,14 @@ from mmdecouple.utils.settings import Settings
 class Center(nn.Module):
     """Exponential moving mean of the teacher's logits: c <- m c + (1 - m) mean, over the batches of all processes.
 
-    It is a buffer of the algorithm, outside of what the EMA copies, and part of the checkpoint.
+    The center is a buffer of the algorithm and part of its checkpoint; the EMA teacher does not copy it.
 
     Args:
-        channels: K, number of logits.
-        momentum: m in [0, 1].
+        channels: Number of logits K, at least 1.
+        momentum: m, in [0, 1].
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: DINO eq. 4; `facebookresearch/dino main_dino.py` (`update_center`).
     """
@@ -29,7 +32,7 @@ class Center(nn.Module):
 
     @torch.no_grad()
     def update(self, mean: Tensor) -> None:
-        """Take in the mean logits (K,) of this process's batch; batches of all processes must be equally large."""
+        """Updates the center with the mean logits (K,) of this process; all processes must have the same batch size."""
         mean = mean.float()
         all_reduce(mean, op='mean')
         self.value.lerp_(mean, 1 - self.momentum)

@@ -1,4 +1,4 @@
-"""A queue of embeddings that counts only when it is full."""
+"""Queue of embeddings that is used only when it is full."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,17 @@ from mmdecouple.utils.settings import Settings
 
 
 class EmbeddingQueue(nn.Module):
-    """The latest foreground embeddings, so that a small batch can be spread evenly over many prototypes.
+    """The latest foreground embeddings, with which a small batch can be distributed evenly over many prototypes.
 
-    Until it is full its rows take no part: `valid` is a weight on the device, so nobody asks whether it is.
+    The rows are ignored until the queue is full. `valid` is a weight on the device, so that this does not require a
+    synchronization.
 
     Args:
-        length: Rows, >= 0.
-        channels: C, width of an embedding.
+        length: Number of rows, at least 0.
+        channels: Width C of an embedding, at least 1.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: `MkuuWaUjinga/leopart src/leopart.py` (`queue`), one for each global view and process.
     """
@@ -28,19 +32,20 @@ class EmbeddingQueue(nn.Module):
 
     @property
     def valid(self) -> Tensor:
-        """1 for every row once all are filled, before that 0: (length,)."""
+        """Weight of each row, (length,): 1 if the queue is full, 0 otherwise."""
         return (self.stored >= len(self.rows)).float().expand(len(self.rows))
 
     @torch.no_grad()
     def push(self, embeddings: Tensor, foreground: Tensor, count: int) -> None:
-        """Put a random choice of foreground embeddings in front.
+        """Stores randomly chosen foreground embeddings in front of the queue.
 
-        With fewer foreground embeddings than places they are repeated; with none at all any embedding serves.
+        If there are fewer foreground embeddings than `count`, they are repeated; without any foreground, all embeddings
+        are candidates.
 
         Args:
             embeddings: Embeddings, (N, C).
-            foreground: 1 where there is foreground, (N,).
-            count: How many to store.
+            foreground: 1 for foreground and 0 otherwise, (N,).
+            count: Number of embeddings to store.
         """
         count = min(count, len(self.rows))
         order = (foreground + torch.rand_like(foreground)).argsort(descending=True)

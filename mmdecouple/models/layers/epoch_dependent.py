@@ -1,4 +1,4 @@
-"""Modules that change with the epoch."""
+"""Interface of modules that depend on the epoch."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,16 @@ from torch import nn
 
 
 class EpochDependent:
-    """A part of a method that changes with the epoch; `DenseAlgorithm` calls it wherever it is in the network."""
+    """Mixin for modules that depend on the epoch; `DenseAlgorithm` calls them anywhere in the network."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Set what depends on the epoch, from 0; called before each, also after a resume in the middle of one."""
+        """Sets everything that depends on the epoch (from 0); called before each epoch and after a resume."""
 
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
-        """Trained parameters that are not updated in an epoch (from 0), neither by a step nor by weight decay."""
+        """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
         return ()
+
+
+def epoch_dependent(network: nn.Module) -> list[EpochDependent]:
+    """Returns the modules of a network that depend on the epoch."""
+    return [module for module in network.modules() if isinstance(module, EpochDependent)]

@@ -1,4 +1,4 @@
-"""The ring buffer of negatives that contrastive methods compare against."""
+"""Ring buffer of negatives for contrastive methods."""
 
 import torch
 import torch.nn.functional as F
@@ -9,14 +9,17 @@ from mmdecouple.utils.settings import Settings
 
 
 class NegativeQueue(nn.Module):
-    """The last `length` keys of all ranks, oldest overwritten first.
+    """The last `length` keys of all ranks; the oldest keys are overwritten first.
 
-    Works for any batch size: writing wraps around the end, and a batch longer than the queue leaves its last
-    `length` keys. The buffers are part of the checkpoint, so a resumed run sees the same negatives.
+    The queue accepts any batch size: writing wraps around the end, and of a batch longer than the queue, the last
+    `length` keys are stored. The buffers are part of the checkpoint, so that a resumed run has the same negatives.
 
     Args:
-        length: Number of keys Q.
-        channels: Channels C of a key.
+        length: Number of keys Q, at least 1.
+        channels: Channels C of a key, at least 1.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: MoCo, facebookresearch/moco `moco/builder.py` (there the batch must divide the queue).
     """
@@ -31,10 +34,10 @@ class NegativeQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Write this step's keys of every rank.
+        """Stores the keys of one step from all ranks.
 
         Args:
-            keys: L2-normalized keys of this rank, (N, C). Every rank must pass the same N.
+            keys: L2-normalized keys of this rank, (N, C); N must be the same on every rank.
         """
         keys = torch.cat(all_gather(keys.to(self.keys.dtype).contiguous()))
         length = len(self.keys)

@@ -1,4 +1,4 @@
-"""What a teacher finds similar to a point, as the target of a student's point at the same place."""
+"""Distillation of the affinities between points from a teacher to a student."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,23 @@ from .teacher_temperature import TeacherTemperature
 
 @MODELS.register_module()
 class PointAffinity(nn.Module):
-    """Cross-entropy of a student's affinities with a teacher's, centered and sharpened as in DINO.
+    """Cross-entropy of the student's affinities with the teacher's, centered and sharpened as in DINO.
 
-    The logits of a position are its cosines with all N points of another view, beside its K prototype logits.
+    The logits of a position are its cosines with all N points of another view, followed by its K prototype logits.
 
     Args:
-        points: N.
-        prototypes: K.
-        reach: Two points are the same place if closer than `reach` diagonals of the larger cell, above 0.
-        scale: Factor of the cosines, >= 0.
-        student_temperature: Of the student's softmax, above 0.
+        points: Number of points N, at least 1.
+        prototypes: Number of prototypes K, at least 1.
+        reach: Points of two views match if they are closer than this, in diagonals of the larger of their two cells;
+            above 0.
+        scale: Factor of the cosines, at least 0.
+        student_temperature: Temperature of the student's softmax, above 0.
         teacher_temperature: First and last temperature of the teacher's softmax, above 0.
-        warmup_epochs: Epochs from the first to the last, linearly.
-        center_momentum: In [0, 1].
+        warmup_epochs: Number of epochs of the linear change from the first to the last temperature, at least 0.
+        center_momentum: Momentum of the center, in [0, 1].
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: arXiv 2202.04639, section 3.3; the constants are those of `facebookresearch/PLRC PLRC/models/plrc_loss.py`
         except for `scale`, which is 1 / 128 there.
@@ -59,24 +63,24 @@ class PointAffinity(nn.Module):
         self.center = Center(points + prototypes, center_momentum)
 
     def logits(self, bottleneck: Tensor, points: Tensor, last_layer: nn.Module) -> Tensor:
-        """Logits of the positions of maps, (B, P, N + K).
+        """Returns the logits of the positions of maps, (B, P, N + K).
 
         Args:
             bottleneck: L2-normalized features of the positions, (B, P, C).
             points: The teacher's features of the points of the other view, (B, N, C).
-            last_layer: The prototypes, C -> K.
+            last_layer: Prototypes, a linear layer C -> K.
         """
         with torch.autocast(bottleneck.device.type, enabled=False):
             return torch.cat([self.scale * (bottleneck @ points.transpose(1, 2)), last_layer(bottleneck)], dim=2)
 
     def forward(self, student: Tensor, teacher: Tensor, weights: Tensor, pairs: PointPairs) -> Tensor:
-        """Mean cross-entropy of all pairs, ().
+        """Returns the mean cross-entropy over all pairs, ().
 
         Args:
             student: Logits of the student's positions, (B, P, N + K).
             teacher: Logits of the teacher's positions, (B, P, N + K).
             weights: Interpolation weights from positions to points, (N, P).
-            pairs: Which points of the two views are the same place.
+            pairs: Matching points of the two views.
         """
         return affinity_distillation(
             student,
@@ -90,7 +94,7 @@ class PointAffinity(nn.Module):
 
     @torch.no_grad()
     def update(self, teacher: Tensor, weights: Tensor, pairs: PointPairs) -> None:
-        """Move the center towards the teacher's mean logits over all pairs of the batch; arguments as in `forward`."""
+        """Updates the center with the teacher's mean logits over all pairs of the batch; arguments as for `forward`."""
         counts = pairs.second_counts()
         with torch.autocast(teacher.device.type, enabled=False):
             share = (counts / counts.sum().clamp(min=1)).to(weights.dtype) @ weights

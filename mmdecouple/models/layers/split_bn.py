@@ -1,4 +1,4 @@
-"""Batch normalization in virtual groups, so that one device behaves as several."""
+"""Batch normalization in virtual groups, so that one device behaves like several."""
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +10,21 @@ from mmdecouple.utils.settings import Settings
 
 @MODELS.register_module()
 class SplitBN(nn.BatchNorm2d):
-    """Normalize interleaved groups of the batch, each by its own statistics.
+    """Batch norm that normalizes interleaved groups of the batch, each by its own statistics.
 
-    MoCo's shuffled batch norm hides from the query which batch statistics its key saw. On one device there is
-    nothing to shuffle between, so a large batch is split into the groups that several devices would have held:
-    as many equal groups as hold at least `group_size` images each. A batch below twice that size, as on each
-    device of a usual run, gives plain batch norm, and so does evaluation. Row `n` of N belongs to group
-    `n % groups`: rows appended to a batch (decoupled views) spread evenly over all groups.
+    MoCo's shuffled batch norm gives the query and its key different batch statistics by shuffling between devices. On
+    one device, a large batch is instead split into the groups that several devices would have had: the largest number
+    of equal groups of at least `group_size` images. A batch below twice that size, as on each device of a usual run, is
+    normalized as by plain batch norm, and so is every batch in evaluation. Row `n` belongs to group `n % groups`, so
+    that rows appended to a batch (decoupled views) are distributed evenly over all groups.
 
     Args:
         num_features: Channels C.
-        group_size: Fewest images in a group; 32 is the field's batch per device.
-        **kwargs: As for `torch.nn.BatchNorm2d`.
+        group_size: Smallest number of images in a group, at least 1; 32 is the usual batch per device.
+        **kwargs: Arguments of `torch.nn.BatchNorm2d`.
+
+    Raises:
+        SettingError: The group size is out of range.
 
     Source: the single-device demo of facebookresearch/moco (`colab/moco_cifar10_demo.ipynb`) for the idea.
     """
@@ -32,12 +35,12 @@ class SplitBN(nn.BatchNorm2d):
         self.group_size = group_size
 
     def groups_of(self, batch_size: int) -> int:
-        """Number of equal groups for a batch."""
-        most = max(batch_size // self.group_size, 1)
-        return next(groups for groups in range(most, 0, -1) if batch_size % groups == 0)
+        """Returns the number of equal groups for a batch."""
+        max_groups = max(batch_size // self.group_size, 1)
+        return next(groups for groups in range(max_groups, 0, -1) if batch_size % groups == 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x` of shape (N, C, H, W); the output has the same shape."""
+        """Normalizes a batch: (N, C, H, W) -> (N, C, H, W)."""
         n, c, h, w = x.shape
         splits = self.groups_of(n)
         if not self.training or splits == 1:
@@ -57,7 +60,7 @@ class SplitBN(nn.BatchNorm2d):
             self.running_mean.copy_(mean.view(splits, c).mean(0))
             self.running_var.copy_(var.view(splits, c).mean(0))
             self.num_batches_tracked.add_(1)
-        # Activation checkpointing runs a block without gradients first, and refuses what is a view of another tensor.
+        # Activation checkpointing first runs a block without gradients, and does not accept a view of another tensor.
         if not channels_last:
             return torch.ops.aten._unsafe_view(out, x.shape)
         out = out.permute(0, 2, 3, 1).reshape(n // splits, h, w, splits, c).permute(0, 3, 4, 1, 2)
@@ -68,5 +71,5 @@ class SplitBN(nn.BatchNorm2d):
         return plain
 
     def extra_repr(self) -> str:
-        """The settings, as `print(module)` shows them."""
+        """Returns the settings for `print(module)`."""
         return f'{super().extra_repr()}, group_size={self.group_size}'

@@ -1,4 +1,4 @@
-"""The temperature of a teacher's softmax, raised over the first epochs."""
+"""Schedule of the temperature of a teacher's softmax."""
 
 import torch
 from torch import nn
@@ -9,12 +9,15 @@ from .epoch_dependent import EpochDependent
 
 
 class TeacherTemperature(EpochDependent, nn.Module):
-    """`value`, which goes linearly from `first` to `last` over the first epochs of a run.
+    """Temperature whose `value` changes linearly from `first` to `last` over the first epochs of a run.
 
     Args:
-        first: In the first epoch, above 0.
-        last: From epoch `warmup_epochs` - 1 on, above 0.
-        warmup_epochs: Epochs from the first to the last value, >= 0.
+        first: Temperature of epoch 0, above 0.
+        last: Temperature from epoch `warmup_epochs` - 1, above 0.
+        warmup_epochs: Number of epochs of the linear change, at least 0.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: DINO section 3.1; `facebookresearch/dino main_dino.py` (`teacher_temp_schedule`).
     """
@@ -26,10 +29,10 @@ class TeacherTemperature(EpochDependent, nn.Module):
         check.number('last', last, above=0)
         check.number('warmup_epochs', warmup_epochs, 0, whole=True)
         self.first, self.last, self.warmup_epochs = first, last, warmup_epochs
-        # A tensor, so that a new epoch neither compiles the step again nor waits for the device.
+        # A tensor, so that a new epoch neither recompiles the step nor synchronizes with the device.
         self.register_buffer('value', torch.empty(()), persistent=False)
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the temperature of an epoch."""
+        """Sets the temperature of an epoch (from 0)."""
         self.value.fill_(self.first + (self.last - self.first) * min(epoch / max(self.warmup_epochs - 1, 1), 1))

@@ -1,4 +1,4 @@
-"""Cross-entropy of a student's points with a teacher's close ones, without the matrix of their logits."""
+"""Cross-entropy of matching points of student and teacher, without the full matrix of logits."""
 
 import torch
 from torch import Tensor
@@ -18,24 +18,26 @@ def affinity_distillation(
     student_temperature: float,
     teacher_temperature: Tensor,
 ) -> Tensor:
-    """Mean cross-entropy over all pairs (i, j) of points: - sum_k softmax((t_j - c) / T_t)_k log softmax(s_i / T_s)_k.
+    """Returns the mean cross-entropy over all pairs of points (i, j).
 
-    Logits of points are interpolated from those of the map's P positions, so that neither the logits of N points nor
-    the rows of all pairs are ever held: the sum over pairs is sum_i n_i log Z_i - <s / T_s, target>, where n_i is the
-    number of partners of point i and `target` (B, P, K) gathers the teacher's distributions of all pairs at the
-    positions. Points are taken in chunks of at most 2^24 logits, and the gradient is computed on the way.
+    loss_ij = -sum_k softmax((t_j - c) / T_t)_k log softmax(s_i / T_s)_k
+
+    The logits of points are interpolated from those of the P positions of the map. The sum over pairs is computed as
+    sum_i n_i log Z_i - <s / T_s, target>, where n_i is the number of pairs of point i and `target` (B, P, K) is the sum
+    of the teacher's distributions of all pairs, collected at the positions. The points are processed in chunks of at
+    most 2^24 logits, and the gradient is computed in the forward pass: memory does not grow with N x K.
 
     Args:
         student: s, logits of the student at the positions of its map, (B, P, K).
-        teacher: t, logits of the teacher at the positions of its map, (B, P, K); no gradient.
+        teacher: t, logits of the teacher at the positions of its map, (B, P, K); they get no gradient.
         center: c, (K,).
         weights: Interpolation weights, (N, P).
-        pairs: Which points i of the student and j of the teacher are pairs.
+        pairs: Pairs of points i of the student and j of the teacher.
         student_temperature: T_s, above 0.
-        teacher_temperature: T_t, above 0, a tensor ().
+        teacher_temperature: T_t, above 0, ().
 
     Returns:
-        Mean over all pairs of the batch; 0, attached to the graph, if there are none.
+        Mean over all pairs of the batch, (); 0, attached to the graph, if there are no pairs.
 
     Source: arXiv 2202.04639, section 3.3; centering and temperatures as in DINO (arXiv 2104.14294, eq. 1 and 4).
     """
@@ -62,7 +64,7 @@ class _Distillation(torch.autograd.Function):
         step = max(_CHUNK_ELEMENTS // (len(student) * max(student.shape[2], pairs.num_points)), 1)
         parts = [slice(start, start + step) for start in range(0, pairs.num_points, step)]
         target, counts = torch.zeros_like(student), student.new_zeros(len(student), pairs.num_points)
-        # One product a view: `@` would expand, copy and transpose.
+        # With expanded weights, `bmm` neither copies nor transposes its arguments, unlike `@`.
         weights = weights.expand(len(student), -1, -1)
         for part in parts:
             paired = pairs.select(part)
@@ -87,6 +89,6 @@ class _Distillation(torch.autograd.Function):
 
 
 def _softmax_(logits: Tensor) -> Tensor:
-    """Softmax over the last dimension, in place."""
+    """Computes the softmax over the last dimension in place."""
     logits.sub_(logits.amax(-1, keepdim=True)).exp_()
     return logits.div_(logits.sum(-1, keepdim=True))

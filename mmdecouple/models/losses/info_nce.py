@@ -1,4 +1,4 @@
-"""InfoNCE over a long list of negatives, without the full matrix of logits."""
+"""InfoNCE with many negatives, without the full matrix of logits."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ _CHUNK_ELEMENTS = 2**25
 
 
 def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss of each query against its positive and shared negatives.
+    """Returns the contrastive loss of each query against its positive and shared negatives.
 
     loss_r = -log( exp(q_r k_r / t) / (exp(q_r k_r / t) + sum_j exp(q_r n_j / t)) )
 
-    The rows are taken in chunks of at most 2^25 logits, and each chunk leaves its gradient with respect to the
-    queries instead of its logits: memory does not grow with R x Q, and the backward pass multiplies nothing
-    again. Positives and negatives come from a teacher and get no gradient.
+    The rows are processed in chunks of at most 2^25 logits. Each chunk stores its gradient with respect to the queries
+    instead of its logits: memory does not grow with R x Q, and the backward pass needs no further matrix product.
+    Positives and negatives come from a teacher and get no gradient.
 
     Args:
         query: L2-normalized queries, (R, C).
@@ -23,7 +23,7 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
         temperature: t, above 0.
 
     Returns:
-        Loss of each query, float32, (R,).
+        Loss of each query, float32 (R,).
 
     Source: MoCo eq. 1; the paper's eq. 8 and 10 use it on dense features.
     """

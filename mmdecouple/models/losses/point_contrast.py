@@ -1,4 +1,4 @@
-"""Contrast of points of one region with points of other regions and images."""
+"""Contrastive loss of points of one region against points of other regions and images."""
 
 import torch
 from torch import Tensor
@@ -8,24 +8,24 @@ _CHUNK_ELEMENTS = 2**25
 
 
 def point_contrast(query: Tensor, key: Tensor, positive: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss of the points of an image's region against its points in the other view.
+    """Returns the contrastive loss of the points of one region of each image.
 
     loss_b = mean_i mean_{j positive} -log( exp(q_bi k_bj / t) / sum_{a, l} exp(q_bi k_al / t) )
 
     The sum runs over all key points of all images: those of the region, of other regions of the image, and of other
-    images. The logits are taken in chunks of at most 2^25, each of which leaves its gradient with respect to the
-    queries. Key points come from a teacher and get no gradient.
+    images. The queries are processed in chunks of at most 2^25 logits. Each chunk stores its gradient with respect to
+    the queries instead of its logits. Key points come from a teacher and get no gradient.
 
     Args:
         query: L2-normalized query points, (B, n, C).
         key: L2-normalized key points, (B, m, C).
-        positive: Which key points of the image are in the queries' region, bool (B, m).
+        positive: Whether each key point of the image is in the region of the queries, bool (B, m).
         temperature: t, above 0.
 
     Returns:
-        Mean over the images that have positive key points; 0, attached to the graph, if none has.
+        Mean over the images with positive key points, (); 0, attached to the graph, if there are no such images.
 
-    Source: arXiv 2202.04639, section 3.2; the sum over positives outside of the logarithm is that of `L_out` in
+    Source: arXiv 2202.04639, section 3.2; the mean over positives is outside the logarithm, like `L_out` of
         SupCon (arXiv 2004.11362), as in `facebookresearch/PLRC PLRC/models/plrc_loss.py`.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
@@ -41,7 +41,7 @@ def point_contrast(query: Tensor, key: Tensor, positive: Tensor, temperature: fl
 
 
 class _LogPartition(torch.autograd.Function):
-    """log sum_j exp(q_r k_j / t) of each query: (R, C), (K, C) -> (R,), with a gradient for the queries alone."""
+    """log sum_j exp(q_r k_j / t) of each query, (R, C), (K, C) -> (R,); only the queries get a gradient."""
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, temperature: float):

@@ -1,4 +1,4 @@
-"""Sinkhorn-Knopp: scores of many samples over all processes become balanced soft assignments."""
+"""Sinkhorn-Knopp: balanced soft assignments of the samples of all processes."""
 
 import torch
 from mmengine.dist import all_reduce
@@ -7,23 +7,23 @@ from torch import Tensor
 
 @torch.no_grad()
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int, valid: Tensor | None = None) -> Tensor:
-    """Assignments whose prototypes share the samples of all processes evenly.
+    """Returns assignments that distribute the samples of all processes evenly over the prototypes.
 
-    Q = exp(scores / epsilon), then `iterations` times: every prototype's sum over samples becomes 1 / K, every sample's
-    sum becomes 1 / N; at last every sample sums to 1. The sums over samples are those of all processes. Constant
-    factors cancel, so neither K nor N appears.
+    Starting from Q = exp(scores / epsilon), each iteration scales the sum of every prototype over the samples to 1 / K,
+    and then the sum of every sample to 1 / N; in the result every sample sums to 1. Sums over samples include all
+    processes. Constant factors cancel, so that the code contains neither K nor N.
 
     Args:
         scores: Similarities to the prototypes, (N, K).
-        epsilon: Temperature.
-        iterations: Number of rounds.
-        valid: 0 for rows that do not take part, as they were not there, (N,); None for all.
+        epsilon: Temperature, above 0.
+        iterations: Number of iterations, at least 1.
+        valid: 1 for rows to use and 0 for rows to ignore, (N,); None for all rows.
 
     Returns:
-        Q, float32, (N, K); rows that do not take part are 0.
+        Q, float32 (N, K); ignored rows are 0.
 
     Source: SwAV, arXiv 2006.09882, Alg. 1; `MkuuWaUjinga/leopart src/leopart.py` (`distributed_sinkhorn`). mmpretrain's
-        `distributed_sinkhorn` reduces over processes only when a row is empty, which is wrong on several of them.
+        `distributed_sinkhorn` reduces over processes only if a row is empty, which is wrong for several processes.
     """
     assignments = (scores.float() / epsilon).exp()
     if valid is not None:

@@ -2,8 +2,18 @@
 
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
+from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
 from .point_head import PointHead
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
 
-__all__ = ['DINOHead', 'DynamicAlignment', 'PointHead', 'PrototypeHead', 'RegionPyramid']
+__all__ = [
+    'DINOHead',
+    'DynamicAlignment',
+    'PixelHeads',
+    'PixelMLP',
+    'PixelPropagationModule',
+    'PointHead',
+    'PrototypeHead',
+    'RegionPyramid',
+]

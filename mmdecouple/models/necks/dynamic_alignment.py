@@ -14,18 +14,19 @@ _FUSIONS = ('linear', 'sum')
 class DynamicAlignment(BaseModule):
     """Level l of the student: head_l(sum_k W_lk h_k), for the last `levels` of the teacher's blocks.
 
-    W is learned, neither normalized nor decayed. Only the rows and heads that the loss uses exist.
+    W is learned without normalization or weight decay. Only the rows and heads that the loss uses exist.
 
     Args:
-        in_channels: C, width of the student.
-        out_channels: C_t, width of the teacher.
-        student_depth: Blocks of the student.
-        teacher_depth: Blocks of the teacher.
-        levels: Teacher blocks aligned, counted from the last ("top5").
-        fusion: `linear`: W starts as the identity plus 0.01, for equal depths; `sum`: as the mean of all blocks.
+        in_channels: Width C of the student.
+        out_channels: Width C_t of the teacher.
+        student_depth: Number of blocks of the student.
+        teacher_depth: Number of blocks of the teacher.
+        levels: Number of teacher blocks to align, counted from the last ("top5"), in [1, teacher_depth].
+        fusion: Initialization of W: `linear` is the identity plus 0.01, for equal depths; `sum` is the mean of all
+            blocks.
 
     Raises:
-        ValueError: For unequal depths with `linear`, an unknown fusion, or more levels than the teacher has blocks.
+        SettingError: A value is out of range, or the depths differ with `linear`.
 
     Source: MaskAlign, arXiv 2211.08887; `OpenDriveLab/maskalign models_pretrain.py` (`distill_weights`).
     """
@@ -49,7 +50,6 @@ class DynamicAlignment(BaseModule):
         ):
             check.number(key, value, 1, whole=True)
         check.choice('fusion', fusion, _FUSIONS)
-        # No more than the blocks of the teacher.
         check.number('levels', levels, 1, teacher_depth, whole=True)
         if fusion == 'linear' and student_depth != teacher_depth:
             check.refuse(
@@ -67,7 +67,7 @@ class DynamicAlignment(BaseModule):
         self.heads = nn.ModuleList(nn.Linear(in_channels, out_channels) for _ in range(levels))
 
     def init_weights(self) -> None:
-        """Xavier heads, biases 0."""
+        """Initializes W by `fusion`, and the heads with Xavier weights and zero biases."""
         if self.fusion == 'linear':
             self.weights.data.copy_(torch.eye(self.student_depth)[-self.levels :] + 0.01)
         else:
@@ -77,11 +77,11 @@ class DynamicAlignment(BaseModule):
             nn.init.zeros_(head.bias)
 
     def mix(self, blocks: list[Tensor]) -> Tensor:
-        """Mixed levels of the student's blocks (N, T, C) each: (N, T, levels * C)."""
+        """Returns the mixed levels (N, T, levels * C) of the outputs of all student blocks, each (N, T, C)."""
         mixed = torch.einsum('lk,kntc->ntlc', self.weights.to(blocks[0].dtype), torch.stack(blocks))
         return mixed.flatten(2)
 
     def forward(self, mixed: Tensor) -> Tensor:
-        """Mixed levels (M, levels * C) in the teacher's space: (M, levels, C_t)."""
+        """Projects mixed levels to the space of the teacher: (M, levels * C) -> (M, levels, C_t)."""
         parts = mixed.unflatten(1, (self.levels, -1)).unbind(1)
         return torch.stack([head(part) for head, part in zip(self.heads, parts)], dim=1)

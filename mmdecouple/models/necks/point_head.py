@@ -1,4 +1,4 @@
-"""The two projections of PLRC for the positions of a map."""
+"""PLRC's head: two projections of the positions of a map."""
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -12,17 +12,20 @@ from mmdecouple.utils.settings import Settings
 
 @MODELS.register_module()
 class PointHead(BaseModule):
-    """Position by position: an MLP of two layers for contrast; an MLP of three with batch norm for affinities.
+    """MLP of two layers for the contrast, and MLP of three layers with batch norm for affinities, at each position.
 
-    The second one ends in an L2-normalized bottleneck, from which affinities are computed, and a weight-normalized
-    layer of prototypes without bias whose gain stays at 1.
+    The second MLP ends in an L2-normalized bottleneck, from which affinities are computed. The bottleneck is followed
+    by a weight-normalized layer of prototypes without bias, whose gain is fixed at 1.
 
     Args:
-        in_channels: C, channels of the map.
-        out_channels: Channels of the first projection.
-        hidden_channels: Width of both MLPs.
-        bottleneck_channels: Channels of the bottleneck.
-        prototypes: Outputs of the layer behind the bottleneck, >= 1.
+        in_channels: Channels C of the map, at least 1.
+        out_channels: Channels of the first projection, at least 1.
+        hidden_channels: Width of both MLPs, at least 1.
+        bottleneck_channels: Channels of the bottleneck, at least 1.
+        prototypes: Number of prototypes, at least 1.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: arXiv 2202.04639; `facebookresearch/PLRC PLRC/models/resnet.py` for the sizes and the initialization.
     """
@@ -62,7 +65,7 @@ class PointHead(BaseModule):
         self.last_layer.parametrizations.weight.original0.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Torch's default for the first MLP, truncated normal weights and biases 0 for the second, gain 1."""
+        """Initializes the first MLP as torch does, the second with truncated normal weights and zero biases; gain 1."""
         for module in (*self.mlp, *self.affinity_mlp):
             if hasattr(module, 'reset_parameters'):
                 module.reset_parameters()
@@ -74,10 +77,10 @@ class PointHead(BaseModule):
         nn.init.ones_(self.last_layer.parametrizations.weight.original0)
 
     def bottleneck(self, positions: Tensor) -> Tensor:
-        """L2-normalized features for affinities, (N, P, C) -> (N, P, bottleneck_channels), float32."""
+        """Returns the L2-normalized bottleneck: (N, P, C) -> float32 (N, P, bottleneck_channels)."""
         features = self.affinity_mlp(positions.flatten(0, 1)).unflatten(0, positions.shape[:2])
         return F.normalize(features.float(), dim=2)
 
     def forward(self, positions: Tensor) -> Tensor:
-        """The projection for contrast, (N, P, C) -> (N, P, out_channels), not normalized, float32."""
+        """Returns the projection for the contrast, not normalized: (N, P, C) -> float32 (N, P, out_channels)."""
         return self.mlp(positions).float()

@@ -15,10 +15,13 @@ class PrototypeHead(BaseModule):
     """MLP of three layers, L2 normalization, cosine to unit prototypes.
 
     Args:
-        in_channels: C, width of the tokens.
-        prototypes: K, number of prototypes, >= 2: a softmax over one says nothing.
+        in_channels: Width C of the tokens.
+        prototypes: Number of prototypes K, at least 2, as a softmax over one prototype is constant.
         hidden_channels: Width of the MLP.
         out_channels: Width of the embedding.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: `MkuuWaUjinga/leopart src/vit.py` (`projection_head`, `prototypes`).
     """
@@ -28,13 +31,13 @@ class PrototypeHead(BaseModule):
     ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        for key, value, least in (
+        for key, value, minimum in (
             ('in_channels', in_channels, 1),
             ('prototypes', prototypes, 2),
             ('hidden_channels', hidden_channels, 1),
             ('out_channels', out_channels, 1),
         ):
-            check.number(key, value, least, whole=True)
+            check.number(key, value, minimum, whole=True)
         self.out_channels = out_channels
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels),
@@ -46,7 +49,7 @@ class PrototypeHead(BaseModule):
         self.prototypes = nn.Linear(out_channels, prototypes, bias=False)
 
     def init_weights(self) -> None:
-        """Truncated normal weights, biases 0, unit prototypes."""
+        """Initializes truncated normal weights, zero biases and prototypes of unit length."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 trunc_normal_(module.weight, std=0.02)
@@ -56,13 +59,13 @@ class PrototypeHead(BaseModule):
 
     @torch.no_grad()
     def normalize_prototypes(self) -> None:
-        """Give every prototype unit length again."""
+        """Normalizes every prototype to unit length."""
         self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """L2-normalized embedding, (..., C) -> (..., out_channels), float32."""
+        """Returns the L2-normalized embedding: (..., C) -> float32 (..., out_channels)."""
         return F.normalize(self.mlp(tokens).float(), dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Scores of the prototypes, (..., C) -> (..., K)."""
+        """Returns the scores of the prototypes: (..., C) -> float32 (..., K)."""
         return self.prototypes(self.embed(tokens)).float()

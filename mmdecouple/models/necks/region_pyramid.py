@@ -1,4 +1,4 @@
-"""SoCo's feature pyramid with a box head: each region is read from the level of its size."""
+"""SoCo's feature pyramid with a box head, which pools each region from the level of its size."""
 
 from collections.abc import Sequence
 
@@ -15,21 +15,24 @@ from mmdecouple.utils.settings import Settings
 
 @MODELS.register_module()
 class RegionPyramid(BaseModule):
-    """FPN, RoIAlign on one level a region, four convolutions, a linear layer, projector: (N, K, out_channels).
+    """FPN, RoIAlign on one level per region, four convolutions, a linear layer and the projector.
 
     Args:
-        in_channels: Channels of the backbone's maps, finest first.
-        projector: Config of the projector behind the head's features.
-        channels: Of the pyramid and the convolutions.
-        fc_channels: Of the linear layer.
-        norm_cfg: Norm of the pyramid and the head.
-        limits: Largest side, the root of width times height in pixels of the view, for each level, finest first:
-            ascending, as many as maps.
-        roi_size: Side of a region's map.
+        in_channels: Channels of the maps of the backbone, finest first.
+        projector: Config of the projector, which is applied to the features of the head.
+        channels: Channels of the pyramid and the convolutions.
+        fc_channels: Channels of the linear layer.
+        norm_cfg: Norm of the pyramid and the head; None for `SyncBN`.
+        limits: Largest side of a region on each level, finest first, in pixels of the view, where the side is the root
+            of width times height. Strictly ascending, one number per map.
+        roi_size: Side of the pooled map of a region in bins.
+
+    Raises:
+        SettingError: A value is out of range.
 
     Source: arXiv 2106.02637 section 3.4; `hologerry/SoCo contrast/models/SoCo_FPN.py`, `fpn.py`,
-        `fast_rcnn_conv_fc_head.py`. The official head runs on every level of every box, although a box is used on one
-        level only; this one runs on that level.
+        `fast_rcnn_conv_fc_head.py`. The official head runs on all levels of every box, although each box is used on one
+        level only; this head runs on that level.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class RegionPyramid(BaseModule):
     ) -> None:
         super().__init__()
         check = Settings(self, 'model.neck')
-        in_channels = check.numbers('in_channels', in_channels, least=1, whole=True)
+        in_channels = check.numbers('in_channels', in_channels, minimum=1, whole=True)
         check.block('projector', projector)
         check.block('norm_cfg', norm_cfg, optional=True)
         for key, value in (('channels', channels), ('fc_channels', fc_channels), ('roi_size', roi_size)):
@@ -63,19 +66,24 @@ class RegionPyramid(BaseModule):
         self.roi_size = roi_size
 
     def levels(self, boxes: Tensor, view: Sequence[int]) -> Tensor:
-        """Level of each region, 0 the finest, -1 for none: boxes (N, K, 4) in [0, 1] of a view of (H, W) pixels."""
+        """Returns the level of each region, (N, K): 0 for the finest, -1 for no level.
+
+        Args:
+            boxes: x1, y1, x2, y2 as fractions of the view, in [0, 1], (N, K, 4).
+            view: Height and width of the view in pixels.
+        """
         side = (boxes[..., 2:] - boxes[..., :2]) * boxes.new_tensor([view[1], view[0]])
         side = (side + 1e-3).floor().prod(-1).sqrt()
         level = torch.bucketize(side, side.new_tensor(self.limits))
         return torch.where(level < len(self.limits), level, -1)
 
     def forward(self, maps: Sequence[Tensor], boxes: Tensor, levels: Tensor) -> Tensor:
-        """Projections of regions.
+        """Returns the projections of regions, float32 (N, K, out_channels).
 
         Args:
-            maps: Maps of the backbone, finest first.
-            boxes: Regions in [0, 1], (N, K, 4).
-            levels: From `levels`, (N, K); a region without a level gets what is on the coarsest.
+            maps: Maps of the backbone, finest first, each (N, C_l, h_l, w_l).
+            boxes: x1, y1, x2, y2 as fractions of the view, in [0, 1], (N, K, 4).
+            levels: Level of each region from `levels`, (N, K); a region without a level is pooled from the coarsest.
         """
         pyramid = self.pyramid({str(level): map for level, map in enumerate(maps)})
         aligned = torch.stack([pool_regions(map, boxes, self.roi_size) for map in pyramid.values()])

@@ -1,4 +1,4 @@
-"""The teacher that follows the student by an exponential moving average."""
+"""Teacher that is an exponential moving average of the student."""
 
 import math
 from copy import deepcopy
@@ -14,18 +14,18 @@ from mmdecouple.utils.settings import Settings
 
 @MODELS.register_module()
 class EMATeacher(nn.Module):
-    """A copy of the student's modules: teacher <- m * teacher + (1 - m) * student.
+    """A copy of the student's modules, updated by teacher <- m * teacher + (1 - m) * student.
 
-    Only parameters are averaged. Stochastic depth is the student's alone. Batch-norm statistics are the copy's own,
-    from its own forward passes, as in MoCo; queues, centers and schedules live outside, so no update can reset them.
+    Only parameters are averaged. The copy has no stochastic depth. Its batch-norm statistics come from its own forward
+    passes, as in MoCo. Queues, centers and schedules are not part of it, so that an update cannot reset them.
 
     Args:
-        student: Named modules to copy, for example `dict(backbone=..., neck=...)`; they become attributes.
-        momentum: m in [0, 1], the share that is kept (MoCo's 0.999; mmengine calls 1 - m the momentum).
-        end_momentum: If given, m goes from `momentum` to `end_momentum` by a half cosine over the run.
+        student: Modules to copy by name, for example `dict(backbone=..., neck=...)`; they become attributes.
+        momentum: m, in [0, 1] (0.999 in MoCo; mmengine calls 1 - m the momentum).
+        end_momentum: If given, m changes from `momentum` to `end_momentum` by a half cosine over the run, in [0, 1].
 
     Raises:
-        ValueError: If a momentum is outside [0, 1].
+        SettingError: A momentum is out of range.
 
     Source: MoCo eq. 2; the cosine form is BYOL's, used by SoCo and iBOT.
     """
@@ -48,18 +48,18 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def reset(self, student: dict[str, nn.Module]) -> None:
-        """Become an exact copy of the student, parameters and buffers."""
+        """Copies all parameters and buffers of the student."""
         for name in self.names:
             getattr(self, name).load_state_dict(student[name].state_dict())
 
     @torch.no_grad()
     def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
-        """Move one step towards the student.
+        """Averages the parameters with those of the student.
 
         Args:
             student: The modules given at construction, by the same names.
-            iteration: Index of the optimizer step just done, from 0.
-            max_iterations: Length of the run, in the same unit.
+            iteration: Index of the last optimizer step, from 0.
+            max_iterations: Number of optimizer steps of the run.
         """
         momentum = self.momentum_at(iteration, max_iterations)
         mine = [p for name in self.names for p in getattr(self, name).parameters()]
@@ -67,6 +67,6 @@ class EMATeacher(nn.Module):
         get_ema_multi_avg_fn(momentum)(mine, theirs, None)
 
     def momentum_at(self, iteration: int, max_iterations: int) -> float:
-        """The share kept by the update that follows optimizer step `iteration` (from 0)."""
+        """Returns m for the update after optimizer step `iteration` (from 0)."""
         progress = (math.cos(math.pi * iteration / max(max_iterations, 1)) + 1) / 2
         return self.end_momentum - (self.end_momentum - self.momentum) * progress

@@ -1,4 +1,4 @@
-"""A frozen vision transformer as teacher: CLIP's or DINO's, from a local file in its published format."""
+"""Frozen vision transformer as teacher, such as CLIP or DINO, from a local file in its published format."""
 
 import torch
 import torch.nn.functional as F
@@ -17,21 +17,21 @@ _STATISTICS = dict(imagenet=(IMAGENET_MEAN, IMAGENET_STD), clip=(CLIP_MEAN, CLIP
 
 @MODELS.register_module()
 class FrozenViT(nn.Module):
-    """Whitened outputs of the last blocks of a frozen ViT, and what its class token attends to.
+    """Whitened outputs of the last blocks of a frozen ViT, and the attention of its class token.
 
-    It never trains, follows nobody, and is no part of a checkpoint: its file is read again when a run starts.
+    The network is neither trained nor updated from the student, and it is not part of checkpoints: its file is read
+    again when a run starts.
 
     Args:
         backbone: Config of a `DenseViT`.
-        checkpoint: Local file in any format that `DenseViT.load_file` takes, or `random`, which teaches nothing and is
-            for tests. Read by `load`, before training: a model can be built and measured without it.
-        levels: Blocks to give, counted from the last.
+        checkpoint: Local file in any format that `DenseViT.load_file` supports, or `random` for tests. `load` reads it
+            before training, so that a model can be built and measured without the file.
+        levels: Number of blocks to return, counted from the last, at least 1.
         statistics: Channel statistics that the teacher expects: `imagenet` or `clip`.
-        input_size: Side to which views are resized (bicubic) before the teacher; None takes them as they are.
+        input_size: Side in pixels to which views are resized (bicubic); None does not resize them.
 
     Raises:
-        ValueError: For unknown statistics; from `load`, without a file or for one that does not fit.
-        FileNotFoundError: From `load`, if there is no such file.
+        SettingError: A value is out of range.
 
     Source: `OpenDriveLab/maskalign models_pretrain.py` (`forward_clip`, `forward_dino`, `get_teacher`).
     """
@@ -63,39 +63,44 @@ class FrozenViT(nn.Module):
         self.register_load_state_dict_pre_hook(_keep_own)
 
     def train(self, mode: bool = True) -> 'FrozenViT':
-        """Stay in evaluation mode."""
+        """Keeps the network in evaluation mode."""
         return super().train(False)
 
     def load(self) -> None:
-        """Read the file."""
+        """Loads the weights of the teacher.
+
+        Raises:
+            MissingFile: The file does not exist.
+            UserError: No file is configured, or it does not fit the network.
+        """
         if self.checkpoint == 'random':
-            print_log('FrozenViT: the teacher is random; it teaches nothing and is for tests.', 'current')
+            print_log('FrozenViT: the teacher has random weights, which are for tests only.', 'current')
             self.backbone.init_weights()
             return
         if self.checkpoint is None:
             raise UserError(
-                'FrozenViT: no teacher is named; download its weights and set the config key '
+                'FrozenViT: no weight file is configured; download the weights of the teacher and set the config key '
                 'model.teacher.checkpoint to the file.'
             )
         self.backbone.load_file(self.checkpoint, 'model.teacher.checkpoint')
 
     def reset(self, student: dict[str, nn.Module]) -> None:
-        """Stay as it is, whatever the student starts from."""
+        """Does nothing, as the teacher does not depend on the student."""
 
     def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
-        """Stay as it is."""
+        """Does nothing, as the teacher is frozen."""
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Whitened levels and attention.
+        """Computes the whitened levels and the attention.
 
         Args:
-            images: Views normalized by ImageNet's statistics, (N, 3, H, W).
+            images: Views normalized by the statistics of ImageNet, (N, 3, H, W).
 
         Returns:
-            Outputs of the last blocks, before the final norm, each token layer-normalized without affine,
-            (N, 1 + P, levels, C); attention of the class token to the patches in the last block, mean over heads,
-            (N, P).
+            Outputs of the last blocks before the final norm, where each token is layer-normalized without affine
+            parameters, float32 (N, 1 + P, levels, C), and the attention of the class token to the patches in the last
+            block, averaged over heads, (N, P).
         """
         images = images * self.scale + self.shift
         if self.input_size is not None:

@@ -1,4 +1,4 @@
-"""An interactive page: choose a point in an image, see what every network takes for similar."""
+"""Interactive page that shows the affinity maps of several networks for a point in an image."""
 
 from .page import check_page, write_page
 from .quantize import QuantizedMap, affinity_error, dequantize_features, quantize_features, quantize_smallest

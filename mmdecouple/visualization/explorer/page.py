@@ -1,4 +1,4 @@
-"""The page: one Bokeh document for both forms, with its pictures, panels and script."""
+"""The page as a Bokeh document, for the server and for export, with pictures, panels and script."""
 
 import base64
 from importlib.resources import files
@@ -27,17 +27,17 @@ maps: maps.map((map, k) => ({...map, name: names[k], readout: `readout-${k}`, sh
 
 
 class Picture(DataModel):
-    """One image and what the networks say of it; empty lists where that is not computed yet."""
+    """One image with the results of the networks, whose lists are empty until they are computed."""
 
     url = String(help='data URI')
     point = List(Any, help='x, y at the start, shares')
-    features = List(Any, help='codes and steps, one a network')
-    consistency = List(Any, help='LSC maps, one a network')
-    note = String(default='', help='why there is nothing to show')
+    features = List(Any, help='codes and steps, one per network')
+    consistency = List(Any, help='LSC maps, one per network')
+    note = String(default='', help='reason why a result is missing')
 
 
 class PageState(DataModel):
-    """What the page holds and shows; the server watches it."""
+    """State of the page, which the server observes."""
 
     pictures = List(Instance(Picture))
     picture = Int(default=0, help='index of the picture')
@@ -46,20 +46,20 @@ class PageState(DataModel):
 
 
 def fill_features(picture: Picture, coded: list[QuantizedMap]) -> None:
-    """Give a picture its features."""
+    """Stores the quantized features of a picture."""
     picture.features = [dict(codes=item.codes, steps=item.steps) for item in coded]
 
 
 def build_page(session: Session, document: Document, *, lsc: bool = True) -> PageState:
-    """Put the page into a document.
+    """Adds the page to a document.
 
     Args:
         session: Networks and images.
-        document: An empty document.
-        lsc: Whether LSC maps can be had.
+        document: Empty document.
+        lsc: Whether LSC maps are available.
 
     Returns:
-        PageState: What the page holds; its pictures are still without features.
+        State of the page, whose pictures have no features yet.
     """
     pictures = [
         Picture(name=subject.name, url=_data_uri(subject.image), point=list([*subject.points, _CENTER][0]))
@@ -99,16 +99,16 @@ def build_page(session: Session, document: Document, *, lsc: bool = True) -> Pag
 
 
 def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Progress | None = None) -> int:
-    """Write the page as one file that needs neither a server nor a network.
+    """Writes the page as a single file, which requires neither a server nor a network.
 
     Args:
-        session: Networks and images; all features are computed.
+        session: Networks and images, whose features are computed.
         path: HTML file.
         lsc: Whether to compute and include LSC maps.
-        progress: Called with (images done, images in all).
+        progress: Called with (images done, total images).
 
     Returns:
-        int: Size of the file in bytes.
+        Size of the file in bytes.
     """
     document = Document()
     pictures = build_page(session, document, lsc=lsc).pictures
@@ -118,7 +118,7 @@ def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Pro
         if progress is not None:
             progress(index + 1, len(pictures))
     document.template_variables['foot'] = (
-        f'Features are stored rounded: no affinity is off by more than {session.error:.4f}, measured over all points.'
+        f'Features are stored rounded: the error of an affinity is at most {session.error:.4f} over all points.'
     )
     page = file_html(
         document, INLINE, document.title, template=document.template, template_variables=document.template_variables
@@ -128,14 +128,13 @@ def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Pro
 
 
 def check_page(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is computed for it.
+    """Checks that the file of a page can be written, before anything is computed.
 
     Raises:
-        ValueError: It does not end with .html.
-        OSError: It cannot be written.
+        UserError: The name does not end with .html or .htm, or the file cannot be written.
     """
     if path.suffix.lower() not in ('.html', '.htm'):
-        raise UserError(f'Explorer: {path} is no name of an HTML file; give --export FILE.html.')
+        raise UserError(f'Explorer: {path} is not the name of an HTML file; use --export FILE.html.')
     check_writable(path)
 
 

@@ -1,4 +1,4 @@
-"""Panels of the page: the image, and one map a network. The page's script fills them."""
+"""Panels of the page: the image, and one map per network, which the script of the page fills."""
 
 from typing import NamedTuple
 
@@ -23,14 +23,27 @@ _MARGIN = 14
 
 
 class ImagePanel(NamedTuple):
-    """Models that the script changes."""
+    """Models of the image panel that the script changes.
+
+    Attributes:
+        figure: The figure.
+        source: Column `url` of the image.
+    """
 
     figure: figure
     source: ColumnDataSource
 
 
 class MapPanel(NamedTuple):
-    """Models that the script changes."""
+    """Models of a map panel that the script changes.
+
+    Attributes:
+        figure: The figure.
+        source: Map and its position.
+        peak: Position of the best match.
+        mapper: Color scale.
+        ticker: Ticks of the color bar.
+    """
 
     figure: figure
     source: ColumnDataSource
@@ -40,16 +53,16 @@ class MapPanel(NamedTuple):
 
 
 def browser_source(**columns: list) -> ColumnDataSource:
-    """Columns that the browser fills at every move of the pointer; the server need not hear of it."""
+    """Returns columns that the browser fills at every move of the pointer, without informing the server."""
     return ColumnDataSource(data=columns, syncable=False)
 
 
 def image_panel(name: str, point: ColumnDataSource) -> ImagePanel:
-    """Panel of the image.
+    """Returns the panel of the image.
 
     Args:
         name: Name of its root in the page.
-        point: `x`, `y` of the point, shares from the lower left.
+        point: Columns `x` and `y` of the point, as shares from the lower left corner.
     """
     source, panel = browser_source(url=[]), _panel(name, point)
     panel.image_url(url='url', x=0, y=0, w=1, h=1, anchor='bottom_left', source=source, level='image')
@@ -57,11 +70,11 @@ def image_panel(name: str, point: ColumnDataSource) -> ImagePanel:
 
 
 def map_panel(name: str, point: ColumnDataSource) -> MapPanel:
-    """Panel of a map, with its color bar; the pointer reads values.
+    """Returns the panel of a map, with its color bar and a tool that shows the value under the pointer.
 
     Args:
         name: Name of its root in the page.
-        point: `x`, `y` of the point, shares from the lower left.
+        point: Columns `x` and `y` of the point, as shares from the lower left corner.
     """
     source, peak = browser_source(image=[], x=[], y=[], dw=[], dh=[]), browser_source(x=[], y=[])
     mapper = LinearColorMapper(palette='Viridis256', low=0, high=1, syncable=False)

@@ -1,4 +1,4 @@
-"""Dense features as small integers, for a page that computes affinities itself."""
+"""Quantization of dense features to integers, for a page that computes affinities itself."""
 
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ UPSAMPLE = 2
 
 
 class QuantizedMap(NamedTuple):
-    """Features z = step * code.
+    """Quantized features z = step * code.
 
     Attributes:
-        codes (np.ndarray): (h, w, K) int8 or int16.
-        steps (np.ndarray): (h, w) float32, one step a position.
+        codes: int8 or int16 `(h, w, K)`.
+        steps: float32 `(h, w)`, one step per position.
     """
 
     codes: np.ndarray
@@ -28,23 +28,24 @@ class QuantizedMap(NamedTuple):
 
 
 def quantize_features(features: Tensor, bits: int = EXACT) -> QuantizedMap:
-    """Round a feature map to integers.
+    """Rounds a feature map to integers.
 
-    The features are first turned by an orthogonal matrix, which no cosine notices: it leaves no more channels than
-    positions, and spreads channels of unusual size, beside which the others would be rounded to nothing.
+    The features are first multiplied by an orthogonal matrix, which preserves all cosines. It reduces the number of
+    channels to that of positions, and distributes channels of large magnitude, beside which all others would be rounded
+    to zero.
 
     Args:
-        features: (C, h, w).
+        features: Feature map `(C, h, w)`.
         bits: 8 or 16.
 
     Returns:
-        QuantizedMap: K = min(C, h w).
+        Quantized map with K = min(C, h * w) channels.
 
     Raises:
-        ValueError: A feature is not a finite number.
+        UserError: A feature is not finite.
     """
     if not features.isfinite().all():
-        raise UserError('Explorer: the features hold NaN or infinity; look at another checkpoint.')
+        raise UserError('Explorer: the features hold NaN or infinity; choose another checkpoint.')
     height, width = features.shape[1:]
     rows = features.double().flatten(1).T.cpu()
     if rows.shape[1] > rows.shape[0]:
@@ -61,13 +62,13 @@ def quantize_features(features: Tensor, bits: int = EXACT) -> QuantizedMap:
 
 
 def quantize_smallest(features: Tensor) -> tuple[QuantizedMap, float]:
-    """Code a feature map with 8 bits where its error stays within `ALLOWED_ERROR`, else with 16.
+    """Quantizes a feature map with 8 bits if the error does not exceed `ALLOWED_ERROR`, else with 16 bits.
 
     Args:
-        features: (C, h, w).
+        features: Feature map `(C, h, w)`.
 
     Returns:
-        tuple[QuantizedMap, float]: The code, and its measured error, see :func:`affinity_error`.
+        The quantized map, and its measured error, see `affinity_error`.
     """
     coded = quantize_features(features, SMALL)
     error = affinity_error(features, coded)
@@ -78,11 +79,11 @@ def quantize_smallest(features: Tensor) -> tuple[QuantizedMap, float]:
 
 
 def affinity_error(features: Tensor, coded: QuantizedMap) -> float:
-    """Largest |difference| of an affinity between any two cells of the enlarged maps, before and after coding.
+    """Returns the maximum absolute error of the affinity between any two cells of the enlarged maps.
 
     Args:
-        features: (C, h, w), what was coded.
-        coded: Their code.
+        features: Feature map `(C, h, w)`.
+        coded: Its quantized map.
     """
     here, there = _enlarged(features), _enlarged(dequantize_features(coded))
     blocks = zip(here.split(512), there.split(512))
@@ -90,7 +91,7 @@ def affinity_error(features: Tensor, coded: QuantizedMap) -> float:
 
 
 def dequantize_features(coded: QuantizedMap) -> Tensor:
-    """Features (K, h, w) float32 with the affinities of those that were coded."""
+    """Returns float32 features `(K, h, w)` with the same affinities as the quantized features."""
     return torch.from_numpy(coded.codes * coded.steps[..., None]).permute(2, 0, 1)
 
 

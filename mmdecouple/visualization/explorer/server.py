@@ -1,4 +1,4 @@
-"""The page on 127.0.0.1, with features and LSC maps computed when they are asked for."""
+"""Server of the page on 127.0.0.1, which computes features and LSC maps on request."""
 
 import socket
 import threading
@@ -21,10 +21,10 @@ HOST = '127.0.0.1'
 
 
 def free_port(port: int = 0) -> int:
-    """Return `port` if this program may listen on it, or a free one for 0.
+    """Returns `port` if this process can listen on it, or a free port for 0.
 
     Raises:
-        OSError: The port is taken or not allowed.
+        UnwritableFile: The port is in use or not permitted.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,22 +32,25 @@ def free_port(port: int = 0) -> int:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
             raise UnwritableFile(
-                f'Explorer: port {port} cannot be used ({error}); give another --port, or none for a free one.'
+                f'Explorer: port {port} cannot be used ({error}); choose another --port, or omit it for a free one.'
             ) from None
         return probe.getsockname()[1]
 
 
 class ExplorerServer:
-    """Serves the page to this machine only.
+    """Server of the page for this machine only.
 
-    Features are computed beside LSC maps, which take much longer, each in the order in which they were asked for.
+    Features and LSC maps, which take much longer, are computed in separate threads, each in the order of the requests.
 
     Args:
         session: Networks and images.
-        port: From :func:`free_port`.
+        port: Port, see `free_port`.
 
     Attributes:
-        address (str): Of the page.
+        address: Address of the page.
+
+    Raises:
+        UserError: The features of the first image cannot be computed.
     """
 
     def __init__(self, session: Session, port: int) -> None:
@@ -55,7 +58,7 @@ class ExplorerServer:
         self._stopping = threading.Event()
         exact_float32()
         self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
-        # The first page must not show nothing, and a network that cannot be looked at is known before it opens.
+        # Computed now, so that the page opens with a map, and a network without a map is reported before.
         session.features(0)
         self._server = Server(
             {'/': Application(FunctionHandler(self._serve))},
@@ -66,10 +69,10 @@ class ExplorerServer:
         self._server.start()
 
     def run(self, browser: bool = True) -> None:
-        """Serve until Ctrl-C or :meth:`stop`.
+        """Serves the page until Ctrl-C or `stop`.
 
         Args:
-            browser: Whether to open the page.
+            browser: Whether to open the page in a browser.
         """
         loop = self._server.io_loop
         if browser:
@@ -85,7 +88,7 @@ class ExplorerServer:
             self._server.stop()
 
     def stop(self) -> None:
-        """Let `run` return; from any thread."""
+        """Makes `run` return; may be called from any thread."""
         self._server.io_loop.add_callback(self._server.io_loop.stop)
 
     def _serve(self, document: Document) -> None:
@@ -120,7 +123,7 @@ def _fill(picture: Picture, kind: str, answer: Future) -> None:
         found = answer.result()
     except Exception as error:
         picture.note = str(error)
-        # A mistake of ours: the terminal shows its traceback.
+        # Any other error is a bug, whose traceback is shown in the terminal.
         if not isinstance(error, ValueError):
             raise
     else:

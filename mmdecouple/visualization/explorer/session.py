@@ -1,4 +1,4 @@
-"""What the networks say of the images, computed when it is asked for, once."""
+"""Features and LSC maps of images, computed once on request."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -22,45 +22,46 @@ Progress = Callable[[int, int], None]
 
 
 class Session:
-    """Networks side by side on the same images.
+    """Several networks on the same images.
 
     Args:
-        networks: One to six.
-        subjects: The images, at least one.
-        exact: Whether affinities are exact to 1e-4, or the features as small as an error of 0.005 allows.
+        networks: One to six networks.
+        subjects: At least one image.
+        exact: Whether to keep affinities exact to 1e-4; if False, features are stored as compactly as an error of 0.005
+            permits.
 
     Attributes:
-        error (float): Largest error of an affinity so far, measured; 0 where `exact`.
+        error: Largest measured error of an affinity so far; 0 if `exact` is True.
 
     Raises:
-        ValueError: There are too many networks, or none.
+        UserError: There are no networks, or more than six.
     """
 
     def __init__(self, networks: Sequence[Network], subjects: Sequence[SampleImage], exact: bool = True) -> None:
         check_count(len(networks))
         self.networks, self.subjects, self.exact = tuple(networks), tuple(subjects), exact
-        self.names = _told_apart([network.name for network in networks])
+        self.names = _unique_names([network.name for network in networks])
         self.error = 0.0
         self._features: dict[int, list[QuantizedMap]] = {}
         self._consistency: dict[int, list[np.ndarray]] = {}
 
     @cached_property
     def styles(self) -> dict[str, RunStyle]:
-        """Color of every network, gray for the one without weights."""
+        """Style of every network; a single untrained network is gray."""
         return styles_of_networks(dict(zip(self.names, self.networks)))
 
     def features(self, index: int) -> list[QuantizedMap]:
-        """Coded features of image `index`, one map a network."""
+        """Returns the quantized features of image `index`, one map per network."""
         if index not in self._features:
             self._features[index] = [self._code(features) for features in self._dense(index)]
         return self._features[index]
 
     def consistency(self, index: int, progress: Progress | None = None) -> list[np.ndarray]:
-        """LSC maps of image `index`, (h, w) float32, one a network.
+        """Returns the LSC maps of image `index`, float32 `(h, w)`, one per network.
 
         Args:
-            index: Which image.
-            progress: Called with (crops done, crops in all), network by network.
+            index: Index of the image.
+            progress: Called with (crops done, total crops), for each network.
         """
         if index not in self._consistency:
             self._consistency[index] = [
@@ -89,16 +90,16 @@ class Session:
 
 
 def check_count(count: int) -> None:
-    """Refuse more networks than fit beside each other, before any of them is opened.
+    """Checks the number of networks, before any of them is opened.
 
     Raises:
-        ValueError: `count` is not 1 to 6.
+        UserError: `count` is not in [1, 6].
     """
     if not 1 <= count <= MOST:
-        raise UserError(f'Explorer: 1 to {MOST} networks fit beside each other, got {count}.')
+        raise UserError(f'Explorer: got {count} networks; choose 1 to {MOST}.')
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
+def _unique_names(names: Sequence[str]) -> list[str]:
     return [
         name if names.count(name) == 1 else f'{name} ({names[:place].count(name) + 1})'
         for place, name in enumerate(names)

@@ -1,1 +1,1 @@
-"""Names and layouts of the tensors in the checkpoints of each project, to and from ours."""
+"""Names and layouts of tensors in checkpoints of other projects, and their conversion."""

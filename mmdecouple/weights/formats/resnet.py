@@ -1,4 +1,4 @@
-"""Weights of ResNets and of SoCo between our tensor names and those of other projects."""
+"""Conversion of ResNets, SoCo and PixPro between the tensor names of this package and of other projects."""
 
 import re
 from dataclasses import dataclass
@@ -10,25 +10,35 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .resnet_names import FORMATS, find_networks, nothing_found, renamed, soco_names, tensors_by_name, to_detectron2
+from .resnet_names import (
+    FORMATS,
+    find_networks,
+    nothing_found,
+    pixpro_names,
+    renamed,
+    soco_names,
+    tensors_by_name,
+    to_detectron2,
+)
 
-WRITABLE = ('mmdecouple', 'soco', 'torchvision', 'detectron2')
+WRITABLE = ('mmdecouple', 'soco', 'pixpro', 'torchvision', 'detectron2')
 ROLES = ('student', 'teacher')
-# Whether the blocks are bottlenecks, and how many the third stage has.
+# (whether the blocks are bottlenecks, number of blocks in the third stage) -> depth.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
 _LIMIT = 6
+_OWN = ('backbone.', 'neck.', 'predictor.', 'instance_predictor.', 'teacher.')
 
 
 @dataclass(frozen=True)
 class ResNetWeights:
-    """What a checkpoint holds, in our names.
+    """Content of a checkpoint, with the names of this package.
 
     Attributes:
-        format: Format that the checkpoint was in, one of `FORMATS`.
-        depth: 18, 34, 50, 101 or 152.
-        state: Our name (`backbone.*`, `neck.*`, `predictor.*`, `teacher.*`) -> tensor.
-        names: Our name -> the name in the checkpoint.
-        ignored: Names in the checkpoint that were left out.
+        format: Format of the checkpoint, one of `FORMATS`.
+        depth: Depth of the ResNet: 18, 34, 50, 101 or 152.
+        state: Own name (`backbone.*`, `neck.*`, `predictor.*`, `instance_predictor.*`, `teacher.*`) -> tensor.
+        names: Own name -> name in the checkpoint.
+        ignored: Names in the checkpoint that were not converted.
     """
 
     format: str
@@ -39,31 +49,34 @@ class ResNetWeights:
 
 
 def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The checkpoint') -> ResNetWeights:
-    """Gives the tensors of a checkpoint our names.
+    """Converts the tensor names of a checkpoint to those of this package.
 
     Args:
-        content: What a checkpoint file holds: a state dict, or a dict with `state_dict` or `model`.
-        format: Expected format, or `auto` to recognize it.
-        where: What to call the checkpoint in messages.
+        content: Content of a checkpoint: a state dict, or a dict with `state_dict` or `model`.
+        format: Expected format, or `auto` to detect it.
+        where: Name of the checkpoint in messages.
 
     Raises:
-        ValueError: If the format is unknown or not the expected one, or if a backbone is not a whole ResNet.
+        UserError: The format is unknown or not the expected one, or a backbone is not a complete ResNet.
     """
     if format not in ('auto', *FORMATS):
         raise UserError(f'format must be one of auto, {", ".join(FORMATS)}, got {format!r}.')
     bare = tensors_by_name(content, where)
     networks = find_networks(bare, where)
     if networks is None:
-        raise UserError(f'{where} holds no ResNet that is known; {nothing_found(bare)}.')
+        raise UserError(f'{where} holds no supported ResNet; {nothing_found(bare)}.')
     if format not in ('auto', networks.format):
         raise UserError(
             f'{where} holds the tensor names of format {networks.format}, not of {format}; its tensors '
             f'begin with {", ".join(list(bare)[:3])}.'
         )
     if networks.format == 'mmdecouple':
-        names = {key: key for key in bare if key.startswith(('backbone.', 'neck.', 'predictor.', 'teacher.'))}
+        names = {key: key for key in bare if key.startswith(_OWN)}
     elif networks.format == 'soco':
         table = soco_names(pyramid='neck.fpn_convs.0.conv.weight' in bare)
+        names = renamed(bare, {name: ours for ours, name in table.items()})
+    elif networks.format == 'pixpro':
+        table = pixpro_names(instance='projector_instance.linear1.weight' in bare)
         names = renamed(bare, {name: ours for ours, name in table.items()})
     else:
         names = {
@@ -76,27 +89,28 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
     if any(key.startswith('teacher.backbone.') for key in state):
         _check_backbone(state, 'teacher.backbone.', where)
     ignored = [name for name in bare if name not in set(names.values())]
-    kept = {id(value) for _, value in bare.values()}
+    converted = {id(value) for _, value in bare.values()}
     ignored += [
         key
         for key, value in content.items()
         if not isinstance(value, Tensor)
-        and not (isinstance(value, dict) and any(id(item) in kept for item in value.values()))
+        and not (isinstance(value, dict) and any(id(item) in converted for item in value.values()))
     ]
     names = {ours: bare[name][0] for ours, name in names.items()}
     return ResNetWeights(networks.format, depth, state, names, ignored)
 
 
 def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dict[str, Any]:
-    """Content of a checkpoint in a format.
+    """Returns the content of a checkpoint in another format.
 
     Args:
-        weights: What `to_ours` gave.
-        format: One of `WRITABLE`; `torchvision` and `detectron2` take the backbone of one network, without classifier.
-        role: Whose backbone that is; the student's is what the methods' authors fine-tune.
+        weights: Result of `to_ours`.
+        format: One of `WRITABLE`; `torchvision` and `detectron2` hold the backbone of one network, without classifier.
+        role: Network of that backbone: `student`, which the authors of the methods fine-tune, or `teacher`.
 
     Raises:
-        ValueError: If there is no such network, or `soco` is asked for and there is no SoCo in the checkpoint.
+        UserError: The checkpoint has no such network, or `soco` or `pixpro` is requested for weights of
+            another method.
     """
     if format == 'mmdecouple':
         return dict(state_dict=weights.state)
@@ -104,35 +118,40 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
         prefix = 'backbone.' if role == 'student' else 'teacher.backbone.'
         found = {key.removeprefix(prefix): value for key, value in weights.state.items() if key.startswith(prefix)}
         if not found:
-            raise UserError(f'The checkpoint holds no {role}; ask for the other network (tool: --role).')
+            raise UserError(f'The checkpoint holds no {role}; choose the other network (tool: --role).')
         if format == 'torchvision':
             return found
-        # detectron2 takes a pickle with an author as it is, and looks for tensors by the ends of their names.
+        # detectron2 keeps the names of a pickle with an author, and matches tensors by the ends of their names.
         return dict(
             model={to_detectron2(name): value for name, value in found.items()},
             __author__='mmdecouple',
             matching_heuristics=True,
         )
-    table = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state))
+    if format == 'soco':
+        table, name = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state)), 'SoCo'
+    else:
+        table, name = pixpro_names(instance=any(key.startswith('neck.instance.') for key in weights.state)), 'PixPro'
     missing = [prefix for prefix in table if not any(key.startswith(prefix) for key in weights.state)]
     odd = [key for key in weights.state if not key.startswith(tuple(table))]
     if missing or odd:
-        what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, for which there is no place'
-        raise UserError(f'Format soco holds both networks of SoCo, but the checkpoint {what}.')
+        what = f'lacks {_some(missing)}' if missing else f'has {_some(odd)}, which the format does not support'
+        raise UserError(
+            f'Format {format} holds both networks of {name}, but the checkpoint {what}; choose another format.'
+        )
     names = renamed(dict.fromkeys(weights.state), table)
-    # The epoch is only printed by the authors' loading.
+    # The loading code of the authors only prints the epoch.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)
 
 
 def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
-    """Depth of a whole backbone; counters of batch norm that old files lack are added to `state`."""
+    """Returns the depth of a complete backbone, and adds counters of batch norm that old files lack to `state`."""
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     third = {int(match[1]) for match in map(re.compile(r'layer3\.(\d+)\.').match, own) if match}
     depth = _DEPTHS.get(('layer1.0.conv3.weight' in own, max(third, default=-1) + 1))
     if depth is None:
         raise UserError(
             f'{where} holds no ResNet of 18, 34, 50, 101 or 152 layers under {prefix}*: its third stage '
-            f'has {len(third)} blocks.'
+            f'has {len(third)} blocks; use weights of one of these depths.'
         )
     with torch.device('meta'):
         expected = getattr(torchvision.models, f'resnet{depth}')().state_dict()
@@ -142,12 +161,14 @@ def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:
             own[key] = state[prefix + key] = torch.zeros((), dtype=torch.long)
     problems = {
         'lacks': [key for key in expected if key not in own],
-        'has no place for': [key for key in own if key not in expected],
+        'has the unknown tensors': [key for key in own if key not in expected],
         'has another shape of': [key for key in expected if key in own and own[key].shape != expected[key]],
     }
     for what, keys in problems.items():
         if keys:
-            raise UserError(f'{where}: the ResNet-{depth} under {prefix}* {what} {_some(keys)}.')
+            raise UserError(
+                f'{where}: the ResNet-{depth} under {prefix}* {what} {_some(keys)}; use weights of a plain ResNet.'
+            )
     return depth
 
 

@@ -1,4 +1,4 @@
-"""How files of different origin name the tensors of a ResNet, and those of SoCo around it."""
+"""Tensor names of ResNets, and of the other parts of SoCo and PixPro, in files of different projects."""
 
 import re
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .roles import ONLY, PAIRS, Pair, named_groups, plain_names, tell_apart
 
-# What precedes torchvision's names in the student, where that identifies more than the pair: MoCo's stands for DenseCL
-# and ReSim too.
+# Prefixes of torchvision's names that identify the project more precisely than the pair: those of MoCo are also used by
+# DenseCL and ReSim.
 _OF_PAIR = {
     'encoder_q.enc.': 'plrc',
     'encoder_q.backbone.': 'cp2',
@@ -18,12 +18,16 @@ _OF_PAIR = {
     'encoder_k.backbone.': 'cp2',
 }
 FORMATS = (
-    *dict.fromkeys(('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'torchvision', *(pair.origin for pair in PAIRS))),
+    *dict.fromkeys(
+        ('mmdecouple', 'plrc', 'cp2', 'moco', 'soco', 'pixpro', 'torchvision', *(pair.origin for pair in PAIRS))
+    ),
     'detectron2',
 )
 MARK = 'layer1.0.conv1.weight'
+# PixPro's networks have the same names as SoCo's; its propagation module identifies it.
+_PIXPRO = 'value_transform.'
 _PART = re.compile(r'(conv1|bn1|stem|layer\d)\.')
-# In a model of detectron2, conv5 of a C4 detector is part of its heads.
+# In models of detectron2, conv5 of a C4 detector is part of its heads.
 _DETECTRON2 = re.compile(
     r'(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?(?:stem|res([2-5])\.(\d+))\.'
     r'(conv|shortcut)(\d?)\.(norm\.)?(\w+)'
@@ -32,14 +36,15 @@ _DETECTRON2 = re.compile(
 
 @dataclass(frozen=True)
 class Networks:
-    """The ResNets in a file.
+    """ResNets in a file.
 
     Attributes:
-        format: One of `FORMATS`.
-        student: torchvision's name -> name in the file; empty if there is no student. A network without a role is one.
-        teacher: The same of the teacher.
-        transferred: Whose backbone the authors transfer, `student` or `teacher`.
-        alone: Whether it is a network without a role.
+        format: Format of the file, one of `FORMATS`.
+        student: torchvision's name -> name in the file; empty without a student. A network without a role counts as
+            student.
+        teacher: The same dict for the teacher.
+        transferred: Role of the backbone that the authors transfer, `student` or `teacher`.
+        alone: Whether the file holds a single network without a role.
     """
 
     format: str
@@ -50,14 +55,14 @@ class Networks:
 
 
 def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networks | None:
-    """The ResNets whose tensors have these names; None if there is none that is known.
+    """Returns the ResNets whose tensors have the given names; None if no supported ResNet is found.
 
     Args:
-        names: As `tensors_by_name` gives them.
-        where: What to call the file in messages.
+        names: Keys of the result of `tensors_by_name`.
+        where: Name of the file in messages.
 
     Raises:
-        UserError: There are several, and their names do not identify the student.
+        UserError: There are several ResNets, and their names do not identify the student.
     """
     names = list(names)
     found = tell_apart(resnet_prefixes(names), where)
@@ -66,6 +71,8 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
         return Networks('detectron2', student, {}, alone=True) if MARK in student else None
     prefix, pair = next(iter(found.values()))
     format = _format(prefix, pair)
+    if format == 'soco' and any(name.startswith(_PIXPRO) for name in names):
+        format = 'pixpro'
     student, teacher = (_inside(names, found[role][0]) if role in found else {} for role in ('student', 'teacher'))
     if ONLY in found:
         return Networks(format, _inside(names, prefix), {}, alone=True)
@@ -73,7 +80,7 @@ def find_networks(names: Iterable[str], where: str = 'The checkpoint') -> Networ
 
 
 def _format(prefix: str, pair: Pair | None) -> str:
-    # The rest of a model is known where its backbone has just the name that we or SoCo give it.
+    # The other parts of a model are known only if its backbone has exactly the name that this package or SoCo uses.
     whole = pair is not None and (
         pair.origin not in ('mmdecouple', 'soco') or prefix in (f'{pair.student}.', f'{pair.teacher}.')
     )
@@ -81,43 +88,46 @@ def _format(prefix: str, pair: Pair | None) -> str:
 
 
 def resnet_prefixes(names: Iterable[str]) -> list[str]:
-    """What precedes torchvision's names of each ResNet among names of tensors."""
+    """Returns the prefix of torchvision's names for each ResNet among names of tensors."""
     return sorted(name.removesuffix(MARK) for name in names if name == MARK or name.endswith(f'.{MARK}'))
 
 
 def tensors_by_name(content: dict[str, Any], where: str) -> dict[str, tuple[str, Tensor]]:
-    """Name without wrappers -> (name in the file, tensor) of the part of a checkpoint that holds ResNets.
+    """Returns the tensors of the part of a checkpoint that holds ResNets.
 
-    Where several parts do, their keys precede the names.
+    If several parts hold ResNets, the key of the part is prepended to the names.
 
     Args:
-        content: What a checkpoint file holds.
-        where: What to call the file in messages.
+        content: Content of a checkpoint.
+        where: Name of the file in messages.
+
+    Returns:
+        Dict that maps names without wrappers to (name in the file, tensor).
 
     Raises:
-        UserError: Two tensors would have one name.
+        UserError: Two tensors would have the same name.
     """
     groups = named_groups(content, resnet_prefixes, where)
     if groups:
-        return {lead + plain: kept for lead, group in groups.items() for plain, kept in group.tensors.items()}
+        return {lead + plain: entry for lead, group in groups.items() for plain, entry in group.tensors.items()}
     held = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
     names = [key for key, value in held.items() if isinstance(key, str) and isinstance(value, Tensor)]
     return {plain: (key, held[key]) for plain, key in plain_names(names, where).items()}
 
 
 def nothing_found(names: Iterable[str]) -> str:
-    """Why no ResNet was found among names, for the end of a message."""
+    """Returns the reason why no ResNet was found among names, as the end of a message."""
     names = list(names)
     if any('_branch2' in name for name in names):
         return (
-            "its tensors have Caffe2's names, and such networks see BGR images and have other strides; take "
-            "detectron2's ImageNetPretrained/torchvision/R-50.pkl in its place"
+            "its tensors have Caffe2's names, and such networks take BGR images and have other strides; use "
+            "detectron2's ImageNetPretrained/torchvision/R-50.pkl instead"
         )
     return f'its tensors begin with {", ".join(names[:3]) or "nothing"}'
 
 
 def from_detectron2(name: str) -> str | None:
-    """Torchvision's name of a tensor of a ResNet in detectron2; None for any other tensor."""
+    """Returns torchvision's name of a tensor of a ResNet in detectron2; None for any other tensor."""
     match = _DETECTRON2.fullmatch(name)
     if match is None:
         return None
@@ -129,7 +139,7 @@ def from_detectron2(name: str) -> str | None:
 
 
 def to_detectron2(name: str) -> str:
-    """detectron2's name of a tensor of torchvision's ResNet, as MoCo's converter writes it."""
+    """Returns detectron2's name of a tensor of torchvision's ResNet, as written by MoCo's converter."""
     name = re.sub(r'^layer(\d)', lambda match: f'res{int(match[1]) + 1}', name)
     name = name if name.startswith('res') else f'stem.{name}'
     name = re.sub(r'\bbn(\d)\.', r'conv\1.norm.', name)
@@ -137,7 +147,11 @@ def to_detectron2(name: str) -> str:
 
 
 def soco_names(pyramid: bool) -> dict[str, str]:
-    """Beginnings of our names -> those of `hologerry/SoCo`, for its model on a pyramid or on C4 features."""
+    """Returns a dict that maps own prefixes to those of `hologerry/SoCo`.
+
+    Args:
+        pyramid: Whether the model of SoCo uses a pyramid; else it uses C4 features.
+    """
     mlp = {'fc0.': 'linear1.', 'bn0.': 'bn1.', 'fc1.': 'linear2.'}
     table = {f'predictor.{ours}': f'predictor.{theirs}' for ours, theirs in mlp.items()}
     for role, end in (('', ''), ('teacher.', '_k')):
@@ -154,8 +168,18 @@ def soco_names(pyramid: bool) -> dict[str, str]:
     return table
 
 
+def pixpro_names(instance: bool) -> dict[str, str]:
+    """Returns a dict that maps own prefixes to those of `zdaxie/PixPro`, with or without its instance branch."""
+    table = {'predictor.transform.': _PIXPRO}
+    for role, end in (('', ''), ('teacher.', '_k')):
+        table |= {f'{role}backbone.': f'encoder{end}.', f'{role}neck.dense.': f'projector{end}.'}
+        if instance:
+            table[f'{role}neck.instance.'] = f'projector_instance{end}.'
+    return table | ({'instance_predictor.': 'predictor.'} if instance else {})
+
+
 def mmdet_names() -> dict[str, str]:
-    """Beginnings of our names of the student's pyramid and box head -> those of mmdet's FPN and 4conv1fc head.
+    """Returns a dict that maps own prefixes of the student's pyramid and box head to those of mmdet's FPN and head.
 
     Source: `hologerry/SoCo converter_mmdetection/convert_mmdetection_Head.py`.
     """
@@ -169,7 +193,15 @@ def mmdet_names() -> dict[str, str]:
 
 
 def renamed(names: Iterable[str], table: dict[str, str]) -> dict[str, str]:
-    """New name -> name, for the names that begin as one of the table does."""
+    """Replaces prefixes of names.
+
+    Args:
+        names: Names; those without a prefix in the table are omitted.
+        table: Old prefix -> new prefix.
+
+    Returns:
+        Dict that maps new names to the given names.
+    """
     return {new + name[len(old) :]: name for name in names for old, new in table.items() if name.startswith(old)}
 
 

@@ -1,4 +1,4 @@
-"""Which networks a checkpoint holds, and which of two is the student, which the teacher."""
+"""Networks in a checkpoint, and their roles of student and teacher."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError, shown
 
-# Teacher first: it is the default where a checkpoint holds both.
+# The teacher is the default if a checkpoint holds both.
 ROLES = ('teacher', 'student')
 ONLY = 'only'
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What two networks of one file are called.
+    """Names of two networks in one file.
 
     Args:
-        origin: Whose names these are.
-        student: What the names of the student's tensors begin with.
-        teacher: The same of the teacher.
-        transferred: Whose backbone the authors transfer.
+        origin: Project that uses these names.
+        student: Start of the names of the student's tensors.
+        teacher: Start of the names of the teacher's tensors.
+        transferred: Role of the backbone that the authors transfer.
     """
 
     origin: str
@@ -33,7 +33,7 @@ class Pair:
 
 PAIRS = (
     Pair('mmdecouple', 'backbone', 'teacher.backbone'),
-    Pair('dino', 'student', 'teacher', 'teacher'),  # iBOT, DINOv2 and DINOv3 too
+    Pair('dino', 'student', 'teacher', 'teacher'),  # also iBOT, DINOv2 and DINOv3
     Pair('leopart', 'model', 'teacher'),
     Pair('lightly', 'student_backbone', 'teacher_backbone', 'teacher'),
     Pair('lightly', 'backbone', 'backbone_momentum'),
@@ -53,27 +53,27 @@ PAIRS = (
     Pair('timm', 'state_dict', 'state_dict_ema', 'teacher'),
     Pair('timm', 'model', 'model_ema', 'teacher'),
 )
-# Names that say nothing of a role where a file holds a single network.
+# Names that imply no role if a file holds a single network.
 _PLAIN = ('backbone', 'encoder', 'model', 'state_dict')
-# Frozen teachers of MaskAlign and DINOv3, which are no product of the training.
+# Frozen teachers of MaskAlign and DINOv3, which are not trained.
 _FROZEN = ('clip_model', 'dino_model', 'gram')
-# What may stand between the name of a network and those of its tensors.
+# Parts that may occur between the name of a network and those of its tensors.
 _INNER = {'0', 'backbone', 'base', 'body', 'enc', 'encoder', 'model', 'net', 'trunk', 'vision_model', 'visual', 'vit'}
-# What wrappers of modules put into names: data parallelism, torch.compile, sharding, recomputation.
+# Parts that wrappers of modules insert into names: data parallelism, torch.compile, sharding, recomputation.
 _WRAPPERS = {'module', '_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module'}
 _CHUNKED = re.compile(r'(^|\.)blocks\.\d+\.(\d+)\.(?=norm|attn|mlp|ls)')
 
 
 @dataclass(frozen=True)
 class Held:
-    """A network of a checkpoint.
+    """Network of a checkpoint.
 
     Attributes:
-        state: Name -> tensor of all that belongs to it, heads too, without what names the network.
-        prefix: What the names of its backbone begin with in `state`.
-        root: What names it in the file, for messages; empty for a network without a name.
-        group: Key of the checkpoint that holds it; None for none.
-        pair: The names that it has beside another network, or would have; None for a network without a role.
+        state: Name, without that of the network -> tensor, including heads.
+        prefix: Prefix of the names of its backbone in `state`.
+        root: Name of the network in the file, for messages; empty for a network without a name.
+        group: Key in the checkpoint of the dict that holds the network; None if the checkpoint itself holds it.
+        pair: Pair to which its name belongs; None for a network without a role.
     """
 
     state: dict[str, Tensor]
@@ -85,10 +85,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Group:
-    """A part of a checkpoint.
+    """Part of a checkpoint.
 
     Attributes:
-        key: Of the checkpoint, that holds it; None for the tensors that stand there themselves.
+        key: Key of the part in the checkpoint; None for tensors at the top level.
         tensors: Name without wrappers -> (name in the file, tensor).
     """
 
@@ -100,15 +100,18 @@ PrefixFinder = Callable[[Collection[str]], Collection[str]]
 
 
 def plain_names(names: Iterable[str], where: str, chunks: bool = False) -> dict[str, str]:
-    """Name without what wrappers of modules put into it -> name.
+    """Removes the parts that wrappers of modules insert into names.
 
     Args:
-        names: Of tensors.
-        where: What to call the file in messages.
-        chunks: Whether DINOv2's chunks of blocks, `blocks.CHUNK.BLOCK`, are undone.
+        names: Names of tensors.
+        where: Name of the file in messages.
+        chunks: Whether to merge DINOv2's chunks of blocks, `blocks.CHUNK.BLOCK`.
+
+    Returns:
+        Dict that maps names without these parts to the given names.
 
     Raises:
-        UserError: Two tensors would have one name.
+        UserError: Two tensors would have the same name.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -116,8 +119,8 @@ def plain_names(names: Iterable[str], where: str, chunks: bool = False) -> dict[
         plain = _CHUNKED.sub(r'\1blocks.\2.', plain) if chunks else plain
         if plain in found:
             raise UserError(
-                f'{where} holds {shown(found[plain])} and {shown(name)}, which are one name without what '
-                'wrappers of modules add; keep one of them.'
+                f'{where} holds {shown(found[plain])} and {shown(name)}, which are equal without the '
+                'parts that wrappers of modules add; remove one of them.'
             )
         found[plain] = name
     return found
@@ -126,16 +129,19 @@ def plain_names(names: Iterable[str], where: str, chunks: bool = False) -> dict[
 def named_groups(
     content: dict[str, Any], prefixes_of: PrefixFinder, where: str, chunks: bool = False
 ) -> dict[str, Group]:
-    """The parts of a checkpoint that hold networks: what precedes their names, so that all differ -> part.
+    """Returns the parts of a checkpoint that hold networks.
 
     Args:
-        content: What a checkpoint file holds: tensors, and dicts of tensors by key.
-        prefixes_of: Names of tensors -> what precedes those of each network among them.
-        where: What to call the file in messages.
-        chunks: As for `plain_names`.
+        content: Content of a checkpoint: tensors, and dicts of tensors by key.
+        prefixes_of: Function that maps names of tensors to the prefixes of the networks among them.
+        where: Name of the file in messages.
+        chunks: See `plain_names`.
+
+    Returns:
+        Dict that maps a unique prefix for the names of each part to the part.
 
     Raises:
-        UserError: Two tensors would have one name.
+        UserError: Two tensors would have the same name.
     """
     parts = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
     groups = [
@@ -154,12 +160,19 @@ def named_groups(
 def held_networks(
     content: dict[str, Any], prefixes_of: PrefixFinder, where: str, chunks: bool = False
 ) -> dict[str, Held]:
-    """The networks of a checkpoint by role: `student` and `teacher`, one of them, or `only`; empty if there is none.
+    """Returns the networks of a checkpoint by role.
 
-    Args: as for `named_groups`.
+    Args:
+        content: See `named_groups`.
+        prefixes_of: See `named_groups`.
+        where: See `named_groups`.
+        chunks: See `plain_names`.
+
+    Returns:
+        Dict with the keys `student` and `teacher`, one of them, or `only`; empty without networks.
 
     Raises:
-        UserError: There are several networks, and no known project uses these names.
+        UserError: There are several networks, and no known project uses their names.
     """
     groups = named_groups(content, prefixes_of, where, chunks)
     leads = {lead + prefix: lead for lead, group in groups.items() for prefix in prefixes_of(group.tensors)}
@@ -170,14 +183,17 @@ def held_networks(
 
 
 def tell_apart(prefixes: Collection[str], where: str) -> dict[str, tuple[str, Pair | None]]:
-    """Role -> what precedes the names of that network, and the pair whose names these are.
+    """Assigns roles to the networks of a file.
 
     Args:
-        prefixes: What precedes the names of each network of a file, such as `student.backbone.`.
-        where: What to call the file in messages.
+        prefixes: Prefix of the names of each network, such as `student.backbone.`.
+        where: Name of the file in messages.
+
+    Returns:
+        Dict that maps roles to the prefix of the network and the pair to which the prefix belongs.
 
     Raises:
-        UserError: There are several, and no known project uses these names.
+        UserError: There are several networks, and no known project uses their names.
     """
     trained = [prefix for prefix in prefixes if prefix.split('.')[0] not in _FROZEN] or list(prefixes)
     if len(trained) < 2:
@@ -189,8 +205,8 @@ def tell_apart(prefixes: Collection[str], where: str) -> dict[str, tuple[str, Pa
                 return dict(teacher=(teacher, pair), student=(student, pair))
     names = ', '.join(f'{prefix}*' for prefix in trained[:4]) + (', ...' if len(trained) > 4 else '')
     raise UserError(
-        f'{where} holds {len(trained)} networks, {names}, and nothing tells which of them is the student '
-        'and which the teacher; save the one that you want in a file of its own.'
+        f'{where} holds {len(trained)} networks, {names}, and their names do not identify the student '
+        'and the teacher; save the desired network in a separate file.'
     )
 
 
@@ -204,10 +220,10 @@ def _pairs_of(prefix: str) -> list[tuple[str, Pair]]:
 
 
 def _lone_role(prefix: str) -> tuple[str, Pair | None]:
-    """Role of a single network, where its name identifies it, and a pair in which it has that name."""
+    """Returns the role that the name of a single network implies, and a pair in which it has this name."""
     found = _pairs_of(prefix)
     if found and not any(_is_called(prefix, name) for name in _PLAIN):
-        # `teacher.backbone` is ours beside a student only.
+        # `teacher.backbone` belongs to this package only in a file that also holds a student.
         return found[-1] if found[0][1].origin == 'mmdecouple' else found[0]
     return ONLY, next((pair for _, pair in found), None)
 

@@ -1,4 +1,4 @@
-"""Weights of ViTs between our tensor names and those of other projects."""
+"""Conversion of ViTs between the tensor names of this package and of other projects."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
-from mmdecouple.weights.files import read_weights
+from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
 from .vit_heads import (
@@ -25,6 +25,7 @@ from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_back
 __all__ = [
     'FORMATS',
     'ROLES',
+    'WHOLE',
     'WRITABLE',
     'ViTWeights',
     'from_ours',
@@ -35,21 +36,24 @@ __all__ = [
     'roles_of',
     'to_ours',
     'vit_arch',
+    'vit_checkpoint',
 ]
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
+# Formats that hold student, teacher and heads.
+WHOLE = ('mmdecouple', 'ibot', 'leopart')
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
 
 @dataclass(frozen=True)
 class ViTWeights:
-    """One network of a checkpoint, in our names.
+    """One network of a checkpoint, with the names of this package.
 
     Attributes:
-        format: Format that the checkpoint was in, one of `FORMATS`.
-        backbone: Whole backbone, float32, without prefix: `cls_token` (1, 1, C), `pos_embed` (1, 1 + P, C), ...
-        rest: What else a method of ours has a place for: `neck.*`, `class_center.value`, `patch_center.value`.
-        ignored: Names in the checkpoint that were left out.
-        names: Our name (`backbone.*`, or as in `rest`) -> the name in the checkpoint.
+        format: Format of the checkpoint, one of `FORMATS`.
+        backbone: Complete backbone, float32, without prefix: `cls_token` `(1, 1, C)`, `pos_embed` `(1, 1 + P, C)`, ...
+        rest: Other parts that methods of this package use: `neck.*`, `class_center.value`, `patch_center.value`.
+        ignored: Names in the checkpoint that were not converted.
+        names: Own name (`backbone.*`, or as in `rest`) -> name in the checkpoint.
     """
 
     format: str
@@ -60,10 +64,19 @@ class ViTWeights:
 
 
 def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pickle: bool = False) -> ViTWeights:
-    """Reads one ViT from a file in any known format; see `to_ours` and `read_weights`.
+    """Reads one ViT from a file in any supported format.
 
-    Models differ in two things that weights do not tell: the eps of the norms (ours and timm 1e-6, CLIP 1e-5,
-    Hugging Face's ViT 1e-12), and the activation, which in OpenAI's CLIP is QuickGELU.
+    Two properties of a model cannot be derived from its weights: the eps of the norms (this package and timm 1e-6, CLIP
+    1e-5, Hugging Face's ViT 1e-12), and the activation, which is QuickGELU in OpenAI's CLIP.
+
+    Args:
+        path: Weight file.
+        role: See `to_ours`.
+        format: See `to_ours`.
+        allow_pickle: See `read_weights`.
+
+    Raises:
+        UserError: See `read_weights` and `to_ours`.
     """
     return to_ours(read_weights(path, allow_pickle), role, format, repr(path))
 
@@ -75,21 +88,21 @@ def to_ours(
     where: str = 'The checkpoint',
     heads: bool = True,
 ) -> ViTWeights:
-    """Takes one network out of a checkpoint's content and gives its tensors our names.
+    """Extracts one network from a checkpoint and converts its tensor names to those of this package.
 
     Args:
-        content: What a checkpoint file holds: a state dict, or a dict with `student` and `teacher` (DINO, iBOT),
-            `model` (MAE, MaskAlign) or `state_dict`; two networks under the names of any pair of `roles.py`.
-        role: `teacher` or `student`, for checkpoints that hold both; None for the teacher there. One that holds a
-            single network without a role gives that.
-        format: Expected format, or `auto` to recognize it.
-        where: What to call the checkpoint in messages.
-        heads: Whether what stands around the backbone is read, too; without it, it may have any form.
+        content: Content of a checkpoint: a state dict, or a dict with `student` and `teacher` (DINO, iBOT), `model`
+            (MAE, MaskAlign) or `state_dict`; two networks may have the names of any pair of `roles.py`.
+        role: `teacher` or `student`, for checkpoints that hold both; None for the teacher. A single network without a
+            role is returned for any role.
+        format: Expected format, or `auto` to detect it.
+        where: Name of the checkpoint in messages.
+        heads: Whether to convert the parts around the backbone, too; if False, they may have any form.
 
     Raises:
-        UserError: If the format is unknown or not the expected one; if the network is not there, or several are and
-            their names do not identify their roles; if its backbone lacks a tensor, has one that our ViT has no place
-            for, or has shapes that contradict each other; if class and patch tokens have different heads.
+        UserError: The format is unknown or not the expected one; the network is missing, or the names of several
+            networks do not identify their roles; the backbone lacks a tensor, has a tensor that the ViT of this package
+            lacks, or has inconsistent shapes; or class and patch tokens have different heads.
     """
     for key, value, choices in (('role', role or ROLES[0], ROLES), ('format', format, ('auto', *FORMATS))):
         if value not in choices:
@@ -126,16 +139,16 @@ def to_ours(
 
 
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
-    """Gives a backbone of ours the names and tensor shapes of another format.
+    """Converts a backbone to the tensor names and shapes of another format.
 
-    A mask token is left out where the format has none.
+    A mask token is omitted if the format has none.
 
     Args:
-        backbone: As in `ViTWeights`.
+        backbone: Backbone as in `ViTWeights`.
         format: One of `WRITABLE`.
 
     Raises:
-        ValueError: If the format cannot be written or has no place for a tensor.
+        UserError: The format cannot be written, or does not support a tensor.
     """
     if format not in WRITABLE:
         raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
@@ -144,19 +157,23 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     for ours, value in backbone.items():
         theirs = table.get(ours, ())
         if not theirs and ours != 'mask_token':
-            raise UserError(f'Format {format} has no place for the backbone tensor {ours}; choose another format.')
+            raise UserError(f'Format {format} does not support the backbone tensor {ours}; choose another format.')
         if format == 'huggingface' and ours == 'mask_token':
             value = value[None]
-        # A part of a tensor would be saved with the whole of it.
+        # A view of a tensor would be saved with its whole storage.
         state.update(zip(theirs, [part.clone() for part in value.chunk(max(len(theirs), 1))]))
     return state
 
 
 def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
-    """The checkpoint of `bytedance/ibot main_ibot.py`, without its optimizer, from both networks of ours.
+    """Returns a checkpoint of `bytedance/ibot` `main_ibot.py`, without its optimizer, from both networks of iBOT.
+
+    Args:
+        student: Student of this package's iBOT.
+        teacher: Teacher of this package's iBOT.
 
     Raises:
-        ValueError: If a network has no head.
+        UserError: A network has no head.
     """
     networks = []
     for weights, dropped in ((student, None), (teacher, 'mask_token')):
@@ -164,7 +181,7 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
         if not head:
             raise UserError(
                 'Format ibot holds student, teacher and their heads, but this checkpoint has no DINOHead; '
-                'choose one network (tool: --role), and its backbone alone is written.'
+                'choose one network (tool: --role), of which only the backbone is written.'
             )
         backbone = from_ours({key: value for key, value in weights.backbone.items() if key != dropped}, 'ibot')
         networks.append({**{f'backbone.{key}': value for key, value in backbone.items()}, **head})
@@ -176,10 +193,14 @@ def ibot_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[
 
 
 def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, dict[str, Tensor]]:
-    """The checkpoint of `MkuuWaUjinga/leopart`, weights alone, from both networks of ours.
+    """Returns a checkpoint of `MkuuWaUjinga/leopart`, weights only, from both networks of Leopart.
+
+    Args:
+        student: Student of this package's Leopart.
+        teacher: Teacher of this package's Leopart.
 
     Raises:
-        ValueError: If a network has no head with prototypes.
+        UserError: A network has no head with prototypes.
     """
     state = {}
     for weights, prefix in ((student, 'model.'), (teacher, 'teacher.')):
@@ -187,7 +208,7 @@ def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, di
         if not head:
             raise UserError(
                 'Format leopart holds student, teacher and their heads, but this checkpoint has no '
-                'PrototypeHead; choose one network (tool: --role), and its backbone alone is written.'
+                'PrototypeHead; choose one network (tool: --role), of which only the backbone is written.'
             )
         network = {**from_ours(weights.backbone, 'leopart'), **head}
         state.update({prefix + key: value for key, value in network.items()})
@@ -195,9 +216,14 @@ def leopart_checkpoint(student: ViTWeights, teacher: ViTWeights) -> dict[str, di
 
 
 def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> dict[str, Tensor]:
-    """State dict of an algorithm of ours, from its student and, if it has one, its teacher.
+    """Returns the state dict of an algorithm of this package.
 
-    A teacher without mask token gets the student's: our teacher is a copy that has one, and never uses it.
+    A teacher without a mask token receives that of the student, because the teacher of an algorithm is a copy of the
+    student with an unused mask token.
+
+    Args:
+        student: Student of the algorithm.
+        teacher: Teacher of the algorithm; None for an algorithm without a teacher.
     """
     state = {**{f'backbone.{key}': value for key, value in student.backbone.items()}, **student.rest}
     if teacher is not None:
@@ -207,23 +233,44 @@ def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> di
     return state
 
 
-def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
-    """What the shapes of a backbone's tensors tell about its architecture.
+def vit_checkpoint(networks: list[ViTWeights], format: str) -> dict[str, Any]:
+    """Returns the content of a checkpoint in any format.
 
     Args:
-        backbone: As in `ViTWeights`.
-
-    Returns:
-        `embed_dims`, `num_layers`, `feedforward_channels`, `patch_size` (pixels), `grid` (patches on a side),
-        `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
+        networks: Teacher and student, for a format in `WHOLE`, or a single network.
+        format: One of `WRITABLE`.
 
     Raises:
-        UserError: If the position embedding is not that of a square image.
+        UserError: See `from_ours`, `ibot_checkpoint` and `leopart_checkpoint`.
+    """
+    if format == 'mmdecouple':
+        return own_checkpoint(networks[-1], *networks[:-1])
+    if len(networks) == 2:
+        write = ibot_checkpoint if format == 'ibot' else leopart_checkpoint
+        return write(student=networks[1], teacher=networks[0])
+    state = from_ours(networks[0].backbone, format)
+    return dict(state_dict=state) if format in ('ibot', 'leopart') else state
+
+
+def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
+    """Derives the architecture from the shapes of a backbone's tensors.
+
+    Args:
+        backbone: Backbone as in `ViTWeights`.
+
+    Returns:
+        Dict with `embed_dims`, `num_layers`, `feedforward_channels`, `patch_size` (pixels), `grid` (patches along a
+        side), `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
+
+    Raises:
+        UserError: The position embedding is not that of a square image.
     """
     width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
     grid = math.isqrt(max(patches, 0))
     if grid**2 != patches:
-        raise UserError(f'The position embedding is for {patches} patches, which are no square grid.')
+        raise UserError(
+            f'The position embedding has {patches} patches, which form no square grid; use a ViT of square images.'
+        )
     arch = dict(
         embed_dims=width,
         num_layers=_depth(backbone),

@@ -1,6 +1,6 @@
-"""Heads and centers that ViT checkpoints hold beside the backbone.
+"""Conversion of heads and centers in ViT checkpoints.
 
-The functions that read return `{our name: (its name in the checkpoint, tensor)}`, empty when nothing is there.
+The functions `*_to_ours` return `{own name: (name in the checkpoint, tensor)}`, empty if the checkpoint lacks the part.
 """
 
 import re
@@ -27,16 +27,16 @@ _CENTERS = {'class_center.value': ('center', (1, -1)), 'patch_center.value': ('c
 
 
 def head_to_ours(state: dict[str, Tensor], where: str) -> dict[str, tuple[str, Tensor]]:
-    """Projection head of DINO or iBOT (`head.*`) as our `neck.*`.
+    """Converts the projection head of DINO or iBOT (`head.*`) to `neck.*`.
 
-    iBOT's shared head is stored twice, as `last_layer` and `last_layer2`; ours holds it once.
+    iBOT stores its shared last layer twice, as `last_layer` and `last_layer2`; this package stores it once.
 
     Args:
         state: State dict of one network, names without `module.`.
-        where: What to call the checkpoint in messages.
+        where: Name of the checkpoint in messages.
 
     Raises:
-        ValueError: If it is no three-layer head without batch norm, or patches have a last layer of their own.
+        UserError: The head does not have three layers without batch norm, or patch tokens have a separate last layer.
     """
     found = {key for key in state if key.startswith('head.')}
     if not found:
@@ -59,7 +59,7 @@ def head_to_ours(state: dict[str, Tensor], where: str) -> dict[str, tuple[str, T
 
 
 def head_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
-    """IBOT's shared head (`head.*`, the last layer twice) from our `neck.*`; empty without a whole one."""
+    """Converts `neck.*` to iBOT's shared head (`head.*`, with the last layer twice); empty if it is incomplete."""
     if not all(f'neck.{ours}' in rest for ours in _HEAD):
         return {}
     head = {f'head.{theirs}': rest[f'neck.{ours}'] for ours, theirs in _HEAD.items()}
@@ -67,22 +67,22 @@ def head_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def prototypes_to_ours(state: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
-    """Leopart's projection head of three layers and its prototypes as our `neck.*`; empty without a whole one."""
+    """Converts Leopart's projection head of three layers and its prototypes to `neck.*`; empty if it is incomplete."""
     if not set(_PROTOTYPES.values()) <= set(state):
         return {}
     return {ours: (theirs, state[theirs]) for ours, theirs in _PROTOTYPES.items()}
 
 
 def prototypes_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leopart's `projection_head.*` and `prototypes.weight` from our `neck.*`; empty without a whole one."""
+    """Converts `neck.*` to Leopart's `projection_head.*` and `prototypes.weight`; empty if it is incomplete."""
     return {theirs: rest[ours] for ours, theirs in _PROTOTYPES.items()} if set(_PROTOTYPES) <= set(rest) else {}
 
 
 def centers_to_ours(content: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, Tensor]]:
-    """Our centers, (K,) each, from DINO's `center` (1, K) or iBOT's `center` and `center2` (1, 1, K).
+    """Converts DINO's `center` `(1, K)`, or iBOT's `center` and `center2` `(1, 1, K)`, to centers `(K,)`.
 
     Args:
-        content: The checkpoint, which holds them in `dino_loss` or `ibot_loss`.
+        content: Checkpoint with the centers in `dino_loss` or `ibot_loss`.
     """
     return {
         ours: (f'{loss}.{theirs}', content[loss][theirs].flatten())
@@ -94,18 +94,18 @@ def centers_to_ours(content: dict[str, dict[str, Tensor]]) -> dict[str, tuple[st
 
 
 def centers_from_ours(rest: dict[str, Tensor]) -> dict[str, Tensor]:
-    """IBOT's `center` (1, K) and `center2` (1, 1, K) from our centers."""
+    """Converts centers `(K,)` to iBOT's `center` `(1, K)` and `center2` `(1, 1, K)`."""
     return {theirs: rest[ours].reshape(shape) for ours, (theirs, shape) in _CENTERS.items() if ours in rest}
 
 
 def alignment_to_ours(state: dict[str, Tensor], loss_weights: str = 'top5') -> dict[str, tuple[str, Tensor]]:
-    """MaskAlign's dynamic alignment (`distill_*`) as our `neck.weights` and `neck.heads.*`, if its heads are linear.
+    """Converts MaskAlign's dynamic alignment (`distill_*`) with linear heads to `neck.weights` and `neck.heads.*`.
 
-    MaskAlign stores a row and a head for every level of the teacher, ours those that the loss uses.
+    MaskAlign stores a row and a head for every level of the teacher, this package only those that the loss uses.
 
     Args:
         state: State dict of MaskAlign's model.
-        loss_weights: Its option of that name: `top5` uses the last five levels; anything but `topK` uses all.
+        loss_weights: MaskAlign's option of that name: `topK` uses the last K levels, any other value uses all levels.
     """
     if 'distill_weights' not in state or state['distill_weights'].ndim != 2:
         return {}

@@ -1,4 +1,4 @@
-"""What each checkpoint format calls the tensors of a ViT."""
+"""Tensor names of a ViT in each checkpoint format."""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _HUGGINGFACE_CLIP = {
     'cls_token': 'embeddings.class_embedding',
     'pos_embed': 'embeddings.position_embedding.weight',
     'patch_embed.projection.*': 'embeddings.patch_embedding.*',
-    # The missing letter is in the published name.
+    # The published name lacks this letter.
     'pre_norm.*': 'pre_layrnorm.*',
     'layers.#.ln1.*': 'encoder.layers.#.layer_norm1.*',
     'layers.#.attn.qkv.*': 'encoder.layers.#.self_attn.{q,k,v}_proj.*',
@@ -63,13 +63,13 @@ _HUGGINGFACE_CLIP = {
 
 @dataclass(frozen=True)
 class ViTNames:
-    """The names of one format: `#` is the index of a block, `*` is `weight` or `bias`.
+    """Names of one format, where `#` is the index of a block and `*` is `weight` or `bias`.
 
     Args:
-        format: What users call it.
-        table: Our name -> its name. `{query,key,value}` marks three tensors that are one of ours.
-        root: What precedes every name of the table, below whatever prefix a file adds.
-        beside: Pattern of the names under `root` that are no part of the backbone: heads, decoders.
+        format: Name of the format.
+        table: Own name -> name in the format. `{query,key,value}` marks three tensors that form one own tensor.
+        root: Prefix of all names of the table, below any prefix that a file adds.
+        beside: Pattern of the names under `root` that are not part of the backbone, such as heads and decoders.
     """
 
     format: str
@@ -78,7 +78,11 @@ class ViTNames:
     beside: str = r'(head|fc)\.'
 
     def expand(self, layers: int) -> dict[str, tuple[str, ...]]:
-        """Our tensor name -> the one or three names of this format, for a ViT of so many blocks."""
+        """Returns a dict that maps own tensor names to the one or three names of this format.
+
+        Args:
+            layers: Number of blocks of the ViT.
+        """
         names = {}
         for index in ('', *range(layers)):
             for ours, theirs in self.table.items():
@@ -89,7 +93,7 @@ class ViTNames:
         return names
 
     def blocks(self, keys: list[str]) -> dict[str, set[int]]:
-        """Prefixes (root included) under which `keys` hold blocks of this format, with the blocks' indices."""
+        """Returns the prefixes, including the root, under which `keys` hold blocks of this format, with the indices."""
         tensors = [name for ours, theirs in self.table.items() if '#' in ours for name in _braces(theirs)]
         any_tensor = '|'.join(re.escape(name) for name in tensors).replace(r'\*', '(?:weight|bias)')
         pattern = re.compile(rf'((?:.*\.)?){re.escape(self.root)}(?:{any_tensor})'.replace(r'\#', r'(\d+)'))
@@ -100,11 +104,11 @@ class ViTNames:
         return found
 
     def is_beside(self, name: str) -> bool:
-        """Whether a name below the root belongs to no backbone."""
+        """Returns whether a name below the root does not belong to the backbone."""
         return re.match(self.beside, name) is not None
 
 
-# In the order in which they are tried: a MaskAlign checkpoint also holds the teacher in Hugging Face's names.
+# Tried in this order, because a MaskAlign checkpoint also holds the teacher with Hugging Face's names.
 VIT_NAMES = (
     ViTNames('mmdecouple', _OURS, beside=r'(head|neck|teacher|data_preprocessor)\.|(class|patch)_center\.'),
     ViTNames('ibot', _IBOT),

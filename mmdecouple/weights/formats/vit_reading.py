@@ -1,4 +1,4 @@
-"""Finding a ViT among the tensors of a checkpoint, and refusing one that is not whole."""
+"""Detection of a ViT among the tensors of a checkpoint, and checks that it is complete."""
 
 import math
 from collections.abc import Collection
@@ -13,13 +13,17 @@ from .roles import ONLY, ROLES, Held, held_networks
 from .vit_names import VIT_NAMES, ViTNames
 
 FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
-# These differ in what stands beside the backbone only, so a bare backbone can be any of them.
+# These formats differ only outside the backbone, so a bare backbone matches each of them.
 _ALIKE = ('ibot', 'dino', 'leopart', 'timm')
 _LIMIT, _LONGEST = 6, 60
 
 
 def roles_of(content: dict[str, Any], where: str = 'The checkpoint') -> tuple[str, ...]:
-    """The roles that have a network of their own in a checkpoint's content; empty if it holds a single network.
+    """Returns the roles of the networks in a checkpoint; empty if it holds a single network without a role.
+
+    Args:
+        content: Content of a checkpoint.
+        where: Name of the checkpoint in messages.
 
     Raises:
         UserError: See `held_networks`.
@@ -28,12 +32,15 @@ def roles_of(content: dict[str, Any], where: str = 'The checkpoint') -> tuple[st
 
 
 def choose_network(content: dict[str, Any], role: str | None, where: str) -> tuple[Held, list[str]]:
-    """One network of a checkpoint, and what names the others.
+    """Returns one network of a checkpoint, and the names of the others.
 
-    Args: see `to_ours` of `vit_formats.py`.
+    Args:
+        content: See `to_ours` in `vit.py`.
+        role: See `to_ours`.
+        where: See `to_ours`.
 
     Raises:
-        UserError: There is none, or none of that role.
+        UserError: There is no network, or no network with this role.
     """
     networks = networks_of(content, where)
     if not networks:
@@ -45,24 +52,24 @@ def choose_network(content: dict[str, Any], role: str | None, where: str) -> tup
 
 
 def pick(networks: dict[str, Held], role: str | None, where: str) -> tuple[Held, list[str]]:
-    """The network of a role, by default the teacher, or the only one; and the names of the others.
+    """Returns the network with a role, and the names of the others.
 
     Args:
-        networks: As `held_networks` gives them, at least one.
-        role: `teacher`, `student` or None.
-        where: What to call the file in messages.
+        networks: Result of `held_networks`, not empty.
+        role: `teacher` or `student`; None for the teacher if there is one, else for the other network.
+        where: Name of the file in messages.
 
     Raises:
-        UserError: There is none of that role.
+        UserError: There is no network with this role.
     """
     found = next(name for name in (role, *ROLES, ONLY) if name in networks)
     if role is not None and found not in (role, ONLY):
-        raise UserError(f'{where} holds no {role}, only a {found} ({networks[found].root}.*).')
+        raise UserError(f'{where} holds no {role}, only a {found} ({networks[found].root}.*); choose the {found}.')
     return networks[found], [other.root for name, other in networks.items() if name != found]
 
 
 def networks_of(content: dict[str, Any], where: str) -> dict[str, Held]:
-    """The ViTs of a checkpoint by role, as `held_networks` gives them."""
+    """Returns the ViTs of a checkpoint by role, see `held_networks`."""
     return held_networks(content, _prefixes, where, chunks=True)
 
 
@@ -77,21 +84,21 @@ def _some_names(content: dict[str, Any]) -> list[str]:
 
 
 def recognize(network: Held, content: dict[str, Any], format: str, where: str) -> tuple[ViTNames, int]:
-    """Names of the format, and the number of blocks.
+    """Returns the names of the format of a network, and its number of blocks.
 
     Args:
-        network: As `choose_network` returns it.
-        content: The checkpoint.
+        network: Network, as returned by `choose_network`.
+        content: Content of the checkpoint.
         format: Expected format, or `auto`.
-        where: What to call the checkpoint in messages.
+        where: Name of the checkpoint in messages.
 
     Raises:
-        UserError: The expected format has other names.
+        UserError: The names are not those of the expected format.
     """
     names, prefixes = next((names, found) for names in VIT_NAMES if (found := names.blocks(list(network.state))))
     found = _which_alike(network, content) if names.format in _ALIKE else names.format
     if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
-        raise UserError(f'{where} has the tensor names of format {found}, not of {format}.')
+        raise UserError(f'{where} has the tensor names of format {found}, not of {format}; choose {found} or auto.')
     if found in _ALIKE:
         names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
     return names, max(prefixes[network.prefix]) + 1
@@ -100,10 +107,20 @@ def recognize(network: Held, content: dict[str, Any], format: str, where: str) -
 def take_backbone(
     state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int, where: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The backbone in our names and shapes, float32, and our names -> names in the checkpoint.
+    """Extracts the backbone and converts it to own names and shapes in float32.
+
+    Args:
+        state: State dict of one network.
+        names: Names of its format.
+        prefix: Prefix of the names of its backbone.
+        layers: Number of blocks.
+        where: Name of the checkpoint in messages.
+
+    Returns:
+        The backbone, and a dict that maps own names to names in the checkpoint.
 
     Raises:
-        ValueError: If a tensor is missing, has another shape, or has no place in our ViT.
+        UserError: A tensor is missing, has another shape, or is unknown to the ViT of this package.
     """
     table = {ours: [prefix + name for name in theirs] for ours, theirs in names.expand(layers).items()}
     if 'pre_norm.weight' in table and table['pre_norm.weight'][0] in state:
@@ -115,14 +132,14 @@ def take_backbone(
     known = [name for theirs in table.values() for name in theirs]
     missing = [name for name in known if name not in state]
     if missing:
-        raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks.')
+        raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks; use a complete file.')
     odd = [
         key
         for key in sorted(set(state) - set(known))
         if key.startswith(prefix) and not names.is_beside(key[len(prefix) :])
     ]
     if odd:
-        raise UserError(f'{where} holds {_some(odd)}, for which our ViT has no place: it is another architecture.')
+        raise UserError(f'{where} holds {_some(odd)}, which DenseViT does not have; use weights of a plain ViT.')
     _check_ranks(state, table, where)
     backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
@@ -145,7 +162,7 @@ def _which_alike(network: Held, content: dict[str, Any]) -> str:
 
 
 def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
-    """Refuses tensors with too many or too few axes, and unequal parts of one, before anything is made of them."""
+    """Checks the number of axes of all tensors, and that parts of one own tensor are equal in shape."""
     for ours, theirs in table.items():
         first = tuple(state[theirs[0]].shape)
         for name in theirs:
@@ -170,8 +187,8 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
                     fits, needed = False, f'{first} as {theirs[0]} has'
             if not fits:
                 raise UserError(
-                    f'{where}: {name} has the shape {shape}, but needs {needed}; it is another '
-                    'architecture, or damaged.'
+                    f'{where}: {name} has the shape {shape} instead of {needed}; the file holds another '
+                    'architecture, or is damaged.'
                 )
 
 
@@ -195,7 +212,7 @@ def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: st
         if tuple(value.shape) != expected:
             raise UserError(
                 f'{where}: {origin[ours]} has the shape {tuple(value.shape)}, but a backbone of width '
-                f'{width} needs {expected}.'
+                f'{width} requires {expected}; use weights of a plain ViT.'
             )
 
 

@@ -1,1 +1,1 @@
-"""The containers that weights are stored in, opened without calling anything that a file names."""
+"""Readers of weight containers that never call functions that a file names."""

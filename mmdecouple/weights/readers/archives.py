@@ -1,4 +1,4 @@
-"""The zip archives that `torch.save` and TorchScript write, with every byte checked that is handed out."""
+"""Zip archives of `torch.save` and TorchScript; the checksum of every returned byte is verified."""
 
 import zipfile
 import zlib
@@ -11,19 +11,19 @@ from torch import Tensor
 from mmdecouple.weights.content import DamagedCheckpoint
 
 _LOCAL_HEADER = 30
-# TorchScript compresses its source text, and nothing else.
+# TorchScript compresses only its source text.
 _SOURCE, _LARGEST_SOURCE = 'code/', 1 << 26
 
 
 class Archive:
-    """An open archive of torch, read as bytes.
+    """Open archive of torch, read as bytes.
 
     Args:
         path: Local file.
-        mmap: Whether tensors are left on the disk until they are used; their checksums are then not verified.
+        mmap: Whether tensors stay on disk until they are used; their checksums are then not verified.
 
     Raises:
-        DamagedCheckpoint: It is no archive of torch, is truncated, or has compressed or overlapping entries.
+        DamagedCheckpoint: The file is not an archive of torch, is truncated, or has compressed or overlapping entries.
     """
 
     def __init__(self, path: str, mmap: bool = False) -> None:
@@ -47,21 +47,22 @@ class Archive:
 
     @property
     def names(self) -> list[str]:
-        """Names of all entries, without the folder that holds them."""
+        """Names of all entries, without the top-level folder."""
         return list(self._entries)
 
     def read(self, name: str) -> bytes:
-        """The bytes of an entry.
+        """Returns the bytes of an entry.
 
         Raises:
-            DamagedCheckpoint: It is not there, or its checksum does not match.
+            DamagedCheckpoint: The entry is missing, or its checksum does not match.
         """
         return self._bytes(name).numpy().tobytes()
 
     def tensor(self, name: str) -> Tensor:
-        """The bytes of an entry as uint8 tensor (size,), with memory of its own.
+        """Returns the bytes of an entry as a uint8 tensor `(size,)`, which shares memory with no other entry.
 
-        Raises: As `read`.
+        Raises:
+            DamagedCheckpoint: See `read`.
         """
         if self._mapped is None:
             return self._bytes(name)
@@ -69,7 +70,7 @@ class Archive:
         return torch.from_numpy(self._mapped[start : start + size]) if size else torch.empty(0, dtype=torch.uint8)
 
     def verify(self, read: set[str]) -> None:
-        """Checks the checksums of all entries but those that were read and TorchScript's source."""
+        """Verifies the checksums of all entries, apart from those in `read` and TorchScript's source."""
         for name in self._entries:
             if name not in read and not name.startswith(_SOURCE):
                 self._bytes(name)
@@ -95,7 +96,7 @@ class Archive:
         ):
             raise self._damaged('its entries overlap')
         if len(entries) < len(listed) or 'data.pkl' not in entries:
-            raise self._damaged('it is no archive of torch')
+            raise self._damaged('it is not an archive of torch')
         # torch.serialization.set_crc32_options(False) writes zeros.
         self._has_checksums = any(entry.CRC for entry in listed)
         return entries
@@ -109,7 +110,7 @@ class Archive:
         self._file.seek(entry.header_offset)
         header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b'PK\x03\x04':
-            raise self._damaged(f'there is no {entry.filename}')
+            raise self._damaged(f'{entry.filename} is missing')
         return (
             entry.header_offset
             + _LOCAL_HEADER
@@ -139,5 +140,5 @@ class Archive:
 
     def _damaged(self, reason: object) -> DamagedCheckpoint:
         return DamagedCheckpoint(
-            f'{self.path!r} is truncated or no checkpoint ({reason}); copy it again, or name another file.'
+            f'{self.path!r} is truncated or not a checkpoint ({reason}); copy it again, or name another file.'
         )

@@ -1,4 +1,4 @@
-"""Pickled dicts of numpy arrays, the form of detectron2's weights, read without running code in them."""
+"""Pickled dicts of numpy arrays, the format of detectron2's weights, read without running code in them."""
 
 import io
 import pickle
@@ -15,26 +15,28 @@ from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
 
 from .plain_pickles import PlainUnpickler
 
-# detectron2's tensors stand in the dict under `model`.
+# The tensors of detectron2 are in the dict under `model`.
 _DEPTH = 2
 
 
 def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
-    """Reads a pickled dict; arrays in it and in the dicts in it become tensors.
+    """Reads a pickled dict, and converts arrays in it and in its dicts to tensors.
 
     Args:
         path: Local file.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+        allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Raises:
-        UnsafeCheckpoint: If it holds more than arrays and plain data and `allow_pickle` is False.
-        DamagedCheckpoint: If it is truncated, no pickle or no dict.
+        UnsafeCheckpoint: The file holds more than arrays and plain data, and `allow_pickle` is False.
+        DamagedCheckpoint: The file is truncated, not a pickle or not a dict.
     """
     try:
         file = io.BytesIO(Path(path).read_bytes())
         content = (pickle.Unpickler if allow_pickle else PlainUnpickler)(file, encoding='latin1').load()
         if not isinstance(content, dict):
-            raise DamagedCheckpoint(f'{path!r} holds a {type(content).__name__}, not a dict of weights.')
+            raise DamagedCheckpoint(
+                f'{path!r} holds a {type(content).__name__}, not a dict of weights; name another file.'
+            )
         return _with_tensors(content, _DEPTH)
     except DamagedCheckpoint:
         raise
@@ -46,16 +48,16 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DamagedCheckpoint(
-            f'{path!r} is truncated or no pickle ({reason}); copy it again, or name another file.'
+            f'{path!r} is truncated or not a pickle ({reason}); copy it again, or name another file.'
         ) from error
 
 
 def write_numpy_pickle(path: str, content: dict[str, Any]) -> None:
-    """Writes a dict whole or not at all, with arrays in the place of tensors; any numpy reads it.
+    """Writes a dict atomically, with arrays in place of tensors, so that any version of numpy can read it.
 
     Args:
         path: Target, replaced if it exists.
-        content: Tensors and plain data, also in dicts inside.
+        content: Tensors and plain data, possibly in nested dicts.
     """
     write_bytes(path, _for_any_numpy(pickle.dumps(_with_arrays(content), protocol=3)))
 
@@ -79,7 +81,7 @@ def _with_arrays(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _for_any_numpy(data: bytes) -> bytes:
-    """Names the modules as they were called before numpy 2, which older ones know only so, and newer ones too."""
+    """Renames modules to their names before numpy 2, which all versions of numpy accept."""
     parts, end = [], 0
     for opcode, argument, place in pickletools.genops(data):
         if opcode.name == 'GLOBAL' and argument.startswith('numpy._core.'):

@@ -1,4 +1,4 @@
-"""The pickles of weight files, read without calling anything that a file names: tensors, arrays and plain data."""
+"""Pickles of weight files with tensors, arrays and plain data, read without calling functions that a file names."""
 
 import argparse
 import io
@@ -36,14 +36,14 @@ _DTYPES = {
     for value in (*_TYPES.values(), torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
 }
 _STATISTICS = ('min', 'max', 'mean', 'current', 'statistics')
-# What torch's own files begin with where they are no archives, behind the two bytes of the protocol.
+# Start of torch's files that are not archives, after the two bytes of the protocol.
 _TORCH = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 _NUMPY = re.compile(r'[biuf]\d{1,2}|[SU]\d{1,4}')
 _EMPTY_ARRAY = ((0,), b'b')
 
 
 class _Inert:
-    """Stands for a class that a file names, and can do nothing."""
+    """Placeholder without behavior for a class that a file names."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,16 +53,19 @@ _ARRAY = _Inert('numpy.ndarray')
 
 
 def is_plain_pickle(path: str) -> bool:
-    """Whether a file was pickled by something other than torch."""
+    """Returns whether a file is a pickle that was not written by torch."""
     with open(path, 'rb') as file:
         start = file.read(2 + len(_TORCH))
     return start[:1] == b'\x80' and start[2:] != _TORCH
 
 
 def statistic_of(owner: Any, name: str) -> Any:
-    """Stands in for `getattr`, by which log curves name their own statistics.
+    """Replaces `getattr`, with which log curves refer to their own statistics.
 
-    The real one would reach every module from a harmless object.
+    The real `getattr` could reach every module from a harmless object.
+
+    Raises:
+        UnsafeCheckpoint: Another attribute is requested.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise UnsafeCheckpoint(f'the attribute {shown(name)} of {shown(owner)}')
@@ -70,16 +73,16 @@ def statistic_of(owner: Any, name: str) -> Any:
 
 
 def _bytes_of_python_2(text: str, encoding: str) -> bytes:
-    """Stands in for `codecs.encode`, which would reach every codec."""
+    """Replaces `codecs.encode`, which could reach every codec."""
     if encoding != 'latin1':
         raise ValueError(encoding)
     return text.encode(encoding)
 
 
 def _array(kind: Any, *empty: Any) -> np.ndarray:
-    # What it is made of follows as its state, in the size that the file really holds.
+    # The content follows as the state of the array, in the size that the file really holds.
     if kind is not _ARRAY or empty != _EMPTY_ARRAY:
-        raise UnsafeCheckpoint('an array that is no plain numpy array')
+        raise UnsafeCheckpoint('an array that is not a plain numpy array')
     return np.empty(0)
 
 
@@ -117,13 +120,18 @@ _COMMON: dict[tuple[str, str], Any] = {
 
 
 class PlainUnpickler(pickle._Unpickler):
-    """Knows arrays, log curves and plain data.
+    """Unpickler of arrays, log curves and plain data.
 
-    Python's own unpickler instead of C's: what a file says of sizes and places costs that one no memory.
+    It derives from the unpickler in Python instead of that in C, because sizes and positions that a file claims cannot
+    make it allocate memory.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name; everything else is refused."""
+        """Returns the replacement of a global name.
+
+        Raises:
+            UnsafeCheckpoint: The name has no replacement.
+        """
         module = module.replace('numpy._core', 'numpy.core').replace('__builtin__', 'builtins')
         found = self.known(module, name)
         if found is None:
@@ -131,19 +139,22 @@ class PlainUnpickler(pickle._Unpickler):
         return found
 
     def known(self, module: str, name: str) -> Any:
-        """What stands for a name, or None."""
+        """Returns the replacement of a global name; None if it has none."""
         return _COMMON.get((module, name))
 
     def get_extension(self, code: int) -> None:
-        """Refuses pickle's registry of extensions, which names code by number."""
+        """Refuses pickle's registry of extensions, in which numbers stand for code."""
         raise UnsafeCheckpoint(f'extension {code}')
 
 
 class TensorUnpickler(PlainUnpickler):
-    """Knows tensors too, whose values are entries of an archive.
+    """Unpickler that also supports tensors, whose values are entries of an archive.
 
     Args:
-        archive: It holds `data.pkl`, and `data/KEY` for every storage.
+        archive: Archive with `data.pkl`, and with `data/KEY` for every storage.
+
+    Attributes:
+        used: Names of the entries that were read.
     """
 
     def __init__(self, archive: Archive) -> None:
@@ -153,7 +164,7 @@ class TensorUnpickler(PlainUnpickler):
         self.used = {'data.pkl'}
 
     def known(self, module: str, name: str) -> Any:
-        """What stands for a name, or None."""
+        """See `PlainUnpickler.known`."""
         if module in ('torch', 'torch.storage') and name.endswith('Storage'):
             return _TYPES.get(name.removesuffix('Storage'))
         if module == 'torch' and name in _DTYPES:
@@ -161,7 +172,7 @@ class TensorUnpickler(PlainUnpickler):
         return _TENSORS.get((module, name)) or super().known(module, name)
 
     def persistent_load(self, pid: Any) -> tuple[Tensor, torch.dtype]:
-        """A storage: its bytes, and the type of the values in it."""
+        """Returns the bytes of a storage and the type of its values."""
         kind, dtype, key, _, _ = pid
         if kind != 'storage' or not isinstance(dtype, torch.dtype) or not isinstance(key, str):
             raise UnsafeCheckpoint(shown(pid))
@@ -189,9 +200,7 @@ def _rebuilt(
         or len(size) != len(stride)
         or (offset + sum((length - 1) * step for length, step in zip(size, stride)) >= len(values) and 0 not in size)
     ):
-        raise ValueError(
-            f'a tensor of {shown(size)} with strides {shown(stride)} reaches beyond its {len(values)} values'
-        )
+        raise ValueError(f'a tensor of {shown(size)} with strides {shown(stride)} exceeds its {len(values)} values')
     return values.as_strided(size, stride, offset) if 0 not in size else values.new_empty(size)
 
 
@@ -201,7 +210,7 @@ def _same(data: Any, *_: Any) -> Any:
 
 def _of_a_type(rebuild: Callable, kind: Any, args: tuple, state: Any) -> Tensor:
     if rebuild not in (_rebuilt, _same):
-        raise UnsafeCheckpoint('a tensor of a class of its own')
+        raise UnsafeCheckpoint('a tensor of an unknown class')
     return rebuild(*args)
 
 

@@ -1,4 +1,4 @@
-"""TorchScript archives read as tensors: neither their code nor torch's interpreter is run."""
+"""Tensors of TorchScript archives, read without running their code or torch's interpreter."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ _MOST_TENSORS = 100_000
 
 
 class _ScriptObject:
-    """An object of a class that the archive defines: its attributes, and nothing that they could do."""
+    """Object of a class that the archive defines, with its attributes but without its methods."""
 
     kind = ''
     attributes: Any = None
@@ -27,14 +27,14 @@ class _ScriptObject:
 
 
 class _ScriptUnpickler(TensorUnpickler):
-    """Knows the archive's own classes as well, as containers."""
+    """Unpickler that also accepts the archive's own classes, as containers."""
 
     def __init__(self, archive: Archive) -> None:
         super().__init__(archive)
         self._kinds: dict[str, type] = {}
 
     def known(self, module: str, name: str) -> Any:
-        """What stands for a name, or None."""
+        """See `PlainUnpickler.known`."""
         if module == '__torch__' or module.startswith('__torch__.'):
             kind = f'{module}.{name}'
             return self._kinds.setdefault(kind, type('ScriptObject', (_ScriptObject,), dict(kind=kind)))
@@ -44,26 +44,26 @@ class _ScriptUnpickler(TensorUnpickler):
 
 
 def _plain_value(value: Any = None, *_: Any) -> Any:
-    """Stands in for the functions that give a list or a dict its type in TorchScript."""
+    """Replaces the functions that assign a TorchScript type to a list or a dict."""
     return value
 
 
 def is_torchscript(archive: Archive) -> bool:
-    """Whether an archive of torch is a module with its code."""
+    """Returns whether an archive of torch is a TorchScript module."""
     return 'constants.pkl' in archive
 
 
 def read_torchscript(archive: Archive) -> dict[str, Tensor]:
-    """The state dict of a scripted or traced module, as `torch.jit.load` gives it.
+    """Returns the state dict of a scripted or traced module, as returned by `torch.jit.load`.
 
     Raises:
-        UnsafeCheckpoint: A part of it restores itself by code, which is not run.
-        DamagedCheckpoint: It is no module, or is not whole.
+        UnsafeCheckpoint: An object in the module restores itself by code, which is not run.
+        DamagedCheckpoint: The archive is not a module, or is incomplete.
     """
     unpickler = _ScriptUnpickler(archive)
     module = unpickler.load()
     sources = [name for name in archive.names if name.startswith('code/') and name.endswith('.py')]
-    kept = {kind: names for source in sources for kind, names in _tensors_of_classes(archive, source).items()}
+    tensors_of = {kind: names for source in sources for kind, names in _tensors_of_classes(archive, source).items()}
     archive.verify(unpickler.used)
     state: dict[str, Tensor] = {}
     waiting = [('', module)]
@@ -71,19 +71,21 @@ def read_torchscript(archive: Archive) -> dict[str, Tensor]:
         prefix, owner = waiting.pop()
         if not isinstance(owner.attributes if isinstance(owner, _ScriptObject) else None, dict):
             raise UnsafeCheckpoint('a TorchScript object that restores itself by code')
-        names = kept.get(owner.kind, [])
+        names = tensors_of.get(owner.kind, [])
         for name, value in owner.attributes.items():
             if name in names and isinstance(value, Tensor):
                 state[f'{prefix}{name}'] = value
-            elif isinstance(value, _ScriptObject) and value.kind in kept:
+            elif isinstance(value, _ScriptObject) and value.kind in tensors_of:
                 waiting.append((f'{prefix}{name}.', value))
         if len(state) + len(waiting) > _MOST_TENSORS or len(prefix) > _MOST_TENSORS:
-            raise DamagedCheckpoint(f'{shown(archive.path)} is no module: its parts contain each other.')
+            raise DamagedCheckpoint(
+                f'{shown(archive.path)} is not a module, as its parts contain each other; name another file.'
+            )
     return state
 
 
 def _tensors_of_classes(archive: Archive, source: str) -> dict[str, list[str]]:
-    """Class of a module -> names of its parameters and buffers, out of its source text."""
+    """Returns a dict that maps classes of a module to the names of their parameters and buffers, from its source."""
     text = archive.read(source).decode()
     module = source.removeprefix('code/').removesuffix('.py').replace('/', '.')
     found = {}

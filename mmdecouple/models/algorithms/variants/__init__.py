@@ -1,4 +1,4 @@
-"""Variants of methods that only ablations of the paper need."""
+"""Variants of methods for ablations of the paper."""
 
 from .misaligned import MisalignedDenseCL, MisalignedIBOT
 

@@ -15,11 +15,14 @@ from .ranked_match import RankedMatch
 
 @MODELS.register_module()
 class MisalignedDenseCL(DenseCL):
-    """DenseCL with each position matched to its n-th most similar key position ("S-T@n"), or to any ("Rand").
+    """DenseCL with each position matched to its n-th most similar key position ("S-T@n"), or to a random one ("Rand").
 
     Args:
-        match_rank: n, from 1, which is DenseCL's own match; or `random`.
-        **kwargs: As for `DenseCL`.
+        match_rank: n, at least 1, where 1 is the match of DenseCL; or `random`.
+        **kwargs: Arguments of `DenseCL`.
+
+    Raises:
+        SettingError: The rank is invalid.
 
     Source: the paper's Fig. 9.
     """
@@ -29,21 +32,22 @@ class MisalignedDenseCL(DenseCL):
         self.ranked = RankedMatch(match_rank, type(self).__name__, 'match_rank')
 
     def prepare(self, step: Step, generator: torch.Generator) -> Tensor | None:
-        """Key positions that query positions are matched with, (B, P), if they are random."""
+        """Draws the key position of each query position, (B, P), for random matches; returns None otherwise."""
         height, width = self.dense_size(step.views[1].shape[-2:])
         return self.ranked.draw(step.views[1], height * width, generator)
 
     def match(self, step: Step) -> Tensor:
-        """The key position of each query position, (B, P)."""
+        """Returns the key position of each query position, (B, P)."""
         return self.ranked(step.student['map'], step.teacher['map'], step.extras)
 
 
 @dataclass(frozen=True)
 class RankedMasks(MIMMasks):
-    """Masks of the global views.
+    """Masks of the global views, with random targets.
 
     Attributes:
-        aligned: Patches whose tokens are the targets, (2 * B, h * w), if they are random.
+        aligned: Index of the patch whose token is the target of each patch, (2 * B, h * w); None if the targets are
+            chosen by rank.
     """
 
     aligned: Tensor | None = None
@@ -51,14 +55,17 @@ class RankedMasks(MIMMasks):
 
 @MODELS.register_module()
 class MisalignedIBOT(IBOT):
-    """iBOT with the target of a masked patch from another token of the teacher's view ("T@n", "Rand").
+    """iBOT in which the target of a masked patch is another token of the teacher's view ("T@n", "Rand").
 
-    The n-th nearest to the teacher's token of the patch, by cosine, or any token of the view. The visible patches of
-    `visible_weight` keep their own targets.
+    The target is the token that is n-th nearest to the teacher's token of the patch, by cosine, or a random token of
+    the view. The visible patches of `visible_weight` keep their own targets.
 
     Args:
-        target_rank: n, from 1, which is the patch's own token and thus iBOT; or `random`.
-        **kwargs: As for `IBOT`.
+        target_rank: n, at least 1, where 1 is the patch's own token, that is, iBOT; or `random`.
+        **kwargs: Arguments of `IBOT`.
+
+    Raises:
+        SettingError: The rank is invalid.
 
     Source: the paper's Fig. 9.
     """
@@ -68,12 +75,12 @@ class MisalignedIBOT(IBOT):
         self.ranked = RankedMatch(target_rank, type(self).__name__, 'target_rank')
 
     def prepare(self, step: Step, generator: torch.Generator) -> RankedMasks:
-        """Draw the masks of the two global views, and random targets."""
+        """Draws the masks of the two global views and, for random targets, the targets."""
         masks = super().prepare(step, generator)
         return RankedMasks(**vars(masks), aligned=self.ranked.draw(masks.mask, masks.masked.mask.shape[1], generator))
 
     def target_positions(self, step: Step) -> Tensor:
-        """Flat patches of the teacher that the masked patches take their targets from, (M,)."""
+        """Returns the flat index of the teacher's patch that is the target of each masked patch, (M,)."""
         index = self.ranked(step.teacher['tokens'], step.teacher['tokens'], step.extras.aligned)
         first = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
         return (first + index).flatten()[step.extras.masked.positions]

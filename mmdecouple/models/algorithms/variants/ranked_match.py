@@ -1,4 +1,4 @@
-"""Pairs of positions by rank of similarity."""
+"""Matching of positions by rank of similarity."""
 
 import torch
 import torch.nn.functional as F
@@ -9,17 +9,17 @@ from mmdecouple.utils.settings import Settings
 
 
 class RankedMatch:
-    """For each position the n-th most similar one, or any one.
+    """Matches each position with its n-th most similar position, or with a random one.
 
-    index_i = the j at place n when cos(query_i, key_j) is sorted from the largest, in float32.
+    index_i is the j with the n-th largest cos(query_i, key_j), computed in float32.
 
     Args:
-        rank: n, a whole number of at least 1, or `random`: j is uniform over all positions.
+        rank: n, a whole number of at least 1, or `random`, where j is uniform over all positions.
         owner: Name of the method, for error messages.
         setting: Name of the setting, for error messages.
 
     Raises:
-        SettingError: For any other rank.
+        SettingError: The rank is neither of these.
 
     Source: paper Fig. 9 ("S-T/@n", "T@n", "Rand").
     """
@@ -32,15 +32,15 @@ class RankedMatch:
             Settings(owner, 'model').refuse(setting, f"must be a whole number or 'random', got {shown(rank)}")
 
     def draw(self, views: Tensor, positions: int, generator: torch.Generator) -> Tensor | None:
-        """Random pairs for a batch: indices (B, positions) if the rank is `random`, else None.
+        """Draws random matches for a batch: indices (B, positions) if the rank is `random`, None otherwise.
 
         Args:
-            views: A tensor of the B views, (B, ...), on whose device the indices are needed.
-            positions: Positions of a view.
+            views: Any tensor of the B views, (B, ...), whose device the indices are moved to.
+            positions: Number of positions in a view.
             generator: Source of the draws, on the CPU.
 
         Raises:
-            UserError: For a view of fewer positions than the rank.
+            UserError: A view has fewer positions than the rank.
         """
         if self.rank == 'random':
             drawn = torch.randint(positions, (len(views), positions), generator=generator)
@@ -53,10 +53,16 @@ class RankedMatch:
 
     @torch.no_grad()
     def __call__(self, query: Tensor, key: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """Indices of key positions, (B, P), for features (B, P, C) of both sides and what `draw` gave."""
+        """Returns the indices of the matched key positions, (B, P).
+
+        Args:
+            query: Features of the query positions, (B, P, C).
+            key: Features of the key positions, (B, P, C).
+            drawn: Return value of `draw`.
+        """
         if drawn is not None:
             return drawn
-        # Half precision would tie most of a view's cosines, and ties go to the first positions.
+        # In half precision most cosines of a view are tied, and ties are resolved in favor of the first positions.
         with torch.autocast(query.device.type, enabled=False):
             query, key = (F.normalize(features.float(), dim=2) for features in (query, key))
             return torch.bmm(query, key.transpose(1, 2)).topk(self.rank, dim=2).indices[..., -1]

@@ -1,4 +1,4 @@
-"""Where images and label maps come from, at their own size."""
+"""Sources of images and label maps at their original size."""
 
 from typing import Protocol
 
@@ -14,12 +14,12 @@ IGNORE = 255
 
 
 class LabelSource(Protocol):
-    """Images with a class for every pixel.
+    """Interface of images with a class for every pixel.
 
     Attributes:
-        name: Names the data in reports.
-        classes: Names of the classes; label i is the i-th, `IGNORE` none of them.
-        size: Side to which images are squashed unless told otherwise, in pixels.
+        name: Name of the data in reports.
+        classes: Names of the classes; label i is the i-th class, and `IGNORE` is none of them.
+        size: Default side in pixels to which images are resized.
         notes: Remarks for the report.
     """
 
@@ -32,22 +32,22 @@ class LabelSource(Protocol):
         """Number of images."""
 
     def read(self, index: int) -> tuple[Image.Image, Image.Image]:
-        """RGB image and label map (mode L) of the same size."""
+        """Returns an RGB image and its label map (mode L), which have the same size."""
 
 
 class LabelFiles:
-    """Image files and index images.
+    """Image files with index images.
 
     Args:
         name: See `LabelSource`.
         classes: See `LabelSource`.
-        pairs: Path of the image and of its index image (palette or gray, 8 bit).
-        table: uint8 (256,), label of each stored value; None: the value itself.
+        pairs: Paths of each image and of its index image (palette or gray, 8 bit).
+        table: uint8 `(256,)`, label of each stored value; None if the stored value is the label.
         notes: See `LabelSource`.
 
     Raises:
-        FileNotFoundError: Files are missing.
-        ValueError: There is no image.
+        MissingFile: Files are missing.
+        UserError: There is no image.
     """
 
     size = 448
@@ -62,20 +62,20 @@ class LabelFiles:
     ) -> None:
         self.name, self.classes, self.pairs, self.table, self.notes = name, tuple(classes), pairs, table, notes
         if not pairs:
-            raise UserError(f'{name}: there is no image with a label map; check the path given with --data.')
+            raise UserError(f'{name}: no image has a label map; check the path given with --data.')
         for kind, paths in zip(('images', 'label maps'), zip(*pairs)):
             missing = find_missing(list(paths))
             if missing:
                 raise MissingFile(
                     f'{name}: {len(missing)} of {len(paths)} {kind} do not exist, the first is '
-                    f'{missing[0]}; complete the data set or name another path with --data.'
+                    f'{missing[0]}; complete the data set or choose another path with --data.'
                 )
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def read(self, index: int) -> tuple[Image.Image, Image.Image]:
-        """See `LabelSource.read`; EXIF orientation is not applied, as labels live in the grid of stored pixels."""
+        """See `LabelSource.read`; the EXIF orientation is not applied, as labels refer to the stored pixels."""
         image_path, label_path = self.pairs[index]
         try:
             image = Image.fromarray(read_image(image_path, upright=False))
@@ -95,18 +95,18 @@ class LabelFiles:
         if wrong.size:
             raise UserError(
                 f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
-                f'{len(self.classes)} classes and {IGNORE} to ignore; is it another layout?'
+                f'{len(self.classes)} classes and {IGNORE} to ignore; use label maps of this layout (--data).'
             )
         return image, Image.fromarray(values)
 
 
 class SceneLabels:
-    """Built-in scenes: label 0 is background, class i is i + 1.
+    """Built-in scenes with label maps: label 0 is background, label i + 1 is class i.
 
     Args:
-        num_images: Number of scenes, >= 1.
+        num_images: Number of scenes, at least 1.
         split: `train` or `val`.
-        scenes: Knobs of `SceneSpec`.
+        scenes: Settings of `SceneSpec`; None for the defaults.
     """
 
     notes = ()
@@ -127,10 +127,10 @@ class SceneLabels:
 
 
 def read_labels(path: str) -> Image.Image:
-    """An index image, of mode L or P.
+    """Reads an index image, of mode L or P.
 
     Raises:
-        ValueError: It cannot be read, or its values are no indices of 8 bit.
+        UserError: The file cannot be read, or its values are not 8-bit indices.
     """
     try:
         labels = read_stored(path)
@@ -138,6 +138,6 @@ def read_labels(path: str) -> Image.Image:
         raise UserError(f'{path} is not a readable label map ({error}); replace the file.') from error
     if labels.mode not in ('L', 'P'):
         raise UserError(
-            f'{path} has mode {labels.mode}; a label map is an 8-bit gray or palette image of class indices.'
+            f'{path} has mode {labels.mode}; replace it with an 8-bit gray or palette image of class indices.'
         )
     return labels

@@ -1,4 +1,4 @@
-"""Object data at the resolution of the probes: images and boxes by image id, squashed."""
+"""Annotated images by image id, resized to the square resolution of the probes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from mmdecouple.datasets.resizing import resize
 
 
 class ObjectDataset(Protocol):
-    """Annotated images that measures draw from. `background_labels` (N,) and `notes` are optional.
+    """Interface of a data set of annotated images. `background_labels` `(N,)` and `notes` are optional.
 
     Attributes:
-        name: Names the data in reports and manifests.
-        origin: Equal for two data sets that hold the same images.
+        name: Name of the data in reports and manifests.
+        origin: Identifier that is equal for two data sets with the same images.
         classes: Names of the classes.
     """
 
@@ -29,21 +29,25 @@ class ObjectDataset(Protocol):
         """Number of images."""
 
     def info(self, index: int) -> dict:
-        """Size, boxes, labels and ids of an image, without decoding it."""
+        """Returns size, boxes, labels and ids of an image without decoding it."""
 
     def objects(self, index: int) -> ObjectImage:
-        """The image with its objects and their masks."""
+        """Returns the image with its objects and their masks."""
 
 
 class Bounded(OrderedDict):
-    """A dict that forgets what was used least recently beyond `limit` entries."""
+    """Dict that evicts the least recently used entries beyond `limit`.
+
+    Args:
+        limit: Maximum number of entries; values below 1 count as 1.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = max(limit, 1)
 
     def remember(self, key: Any, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made if it is not there."""
+        """Returns the value of `key`, which `make` computes on a miss."""
         if key not in self:
             value = make()
             while len(self) >= self.limit:
@@ -57,15 +61,15 @@ class Bounded(OrderedDict):
 
 
 class ObjectSource:
-    """One object data set seen at `size` x `size` pixels, with a bounded cache of decoded images.
+    """One object data set, resized to `size` x `size` pixels, with a bounded cache of decoded images.
 
     Args:
-        dataset: the object data set.
-        size: side of the squashed images in pixels.
-        cache: number of decoded images kept, at least 1.
+        dataset: Object data set.
+        size: Side of the resized images in pixels.
+        cache: Maximum number of decoded images in memory, at least 1.
 
     Attributes:
-        images: all image ids, in the order of the data set.
+        images: All image ids, in the order of the data set.
     """
 
     def __init__(self, dataset: ObjectDataset, size: int, cache: int = 32) -> None:
@@ -84,31 +88,31 @@ class ObjectSource:
         return image in self._index
 
     def info(self, image: int) -> dict:
-        """Size, boxes, labels and ids of an image, without crowds and without decoding pixels."""
+        """Returns size, boxes, labels and ids of an image, without crowds and without decoding pixels."""
         return self._infos.remember(image, lambda: _without_crowds(self.dataset.info(self._index[image])))
 
     def boxes(self, image: int) -> np.ndarray:
-        """Boxes float32 `(N, 4)` in pixels of the squashed image, in the order of `ids`."""
+        """Returns boxes float32 `(N, 4)` in pixels of the resized image, in the order of `ids`."""
         info = self.info(image)
         scale = self.size / np.array([info['width'], info['height']] * 2, dtype=np.float32)
         return (np.asarray(info['boxes'], dtype=np.float32).reshape(-1, 4) * scale).astype(np.float32)
 
     def chosen(self, image: int, objects: list[int]) -> np.ndarray:
-        """Boxes `(len(objects), 4)` of the objects with the given ids, in that order."""
+        """Returns boxes `(len(objects), 4)` of the objects with the given ids, in their order."""
         position = {int(key): i for i, key in enumerate(self.info(image)['ids'])}
         return self.boxes(image)[[position[key] for key in objects]]
 
     def background(self, image: int) -> int | None:
-        """Class of the image's background where the data set knows it, else None."""
+        """Returns the class of the image's background; None if the data set has no such labels."""
         labels = getattr(self.dataset, 'background_labels', None)
         return None if labels is None else int(labels[self._index[image]])
 
     def pixels(self, image: int) -> np.ndarray:
-        """The image squashed to uint8 RGB `(size, size, 3)`, see `resize`. Do not write into it."""
+        """Returns the resized image, uint8 RGB `(size, size, 3)`, see `resize`; a cached array, not to be modified."""
         return self._load(image)[0]
 
     def mask(self, image: int, obj: int) -> np.ndarray:
-        """Bool `(size, size)`: pixels of which at least half belong to the object."""
+        """Returns bool `(size, size)`: pixels of which at least half belongs to the object."""
         return self._load(image)[1][obj]
 
     def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -132,15 +136,14 @@ def _without_crowds(info: dict) -> dict:
 
 @dataclass
 class Sources:
-    """The data sets that measures draw from, at one resolution.
+    """Data sets from which measures draw, at one resolution.
 
     Args:
-        size: side of a squashed image in pixels.
-        cell: side of one patch cell in pixels; divides `size`.
-        query: objects that are scored (validation split).
-        bank: neighbors and coupling ratios (training split); the query set itself when there is
-            only one.
-        singles: images with one object, for pairs; the bank when there is no set of its own.
+        size: Side of a resized image in pixels.
+        cell: Side of a patch cell in pixels; divides `size`.
+        query: Objects that are scored (validation split).
+        bank: Objects for neighbors and coupling ratios (training split); the query set if there is a single split.
+        singles: Images with a single object, for pairs; the bank if there is no separate set.
     """
 
     size: int
@@ -154,5 +157,5 @@ class Sources:
 
     @property
     def one_split(self) -> bool:
-        """Whether bank and queries are the same images: none must be its own neighbor."""
+        """Whether bank and queries are the same images, so that an image must be excluded from its own neighbors."""
         return self.bank.origin == self.query.origin

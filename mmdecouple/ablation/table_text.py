@@ -1,4 +1,4 @@
-"""A table as Markdown and on the terminal: ours beside the paper's, then differences to the reference row."""
+"""Ablation tables as Markdown and for the terminal: measured beside published values, and differences between rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
 from .columns import columns, measured_columns
 from .rows import Figures, Summary
@@ -15,7 +15,13 @@ from .table import Row, Table
 
 
 class Block(NamedTuple):
-    """One printed table: a title, a header, and lines of as many cells."""
+    """One printed table.
+
+    Args:
+        title: Heading.
+        header: Names of the columns.
+        lines: Rows, with one cell per column.
+    """
 
     title: str
     header: list[str]
@@ -23,12 +29,12 @@ class Block(NamedTuple):
 
 
 def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator[Block]:
-    """For each group and setting the figures, and differences of its rows, seed by seed.
+    """Yields for each group and setting a block of values and a block of differences between rows.
 
     Args:
         table: The table.
-        rows: Its raw rows.
-        scale: Of the rows.
+        rows: Raw rows of the table.
+        scale: Scale of the rows.
     """
     figures = Figures(rows)
     for setting in table.settings:
@@ -79,7 +85,7 @@ def _differences(
 
 
 def show(found: Summary | None, spec: MetricSpec) -> str:
-    """Mean and half width of the interval, `56.2 +- 1.1`."""
+    """Returns mean and half width of the interval as text, such as `56.2 ± 1.1`."""
     if found is None:
         return '–'
     factor, digits = (100, 1) if spec.percent else (1, 3)
@@ -88,7 +94,7 @@ def show(found: Summary | None, spec: MetricSpec) -> str:
 
 
 def show_difference(found: Summary | None, spec: MetricSpec) -> str:
-    """Signed mean, half width, and how many seeds have this sign, `-7.8 +- 0.5 (3/3)`."""
+    """Returns signed mean, half width, and the number of seeds with this sign, such as `-7.8 ± 0.5 (3/3)`."""
     if found is None:
         return '–'
     sign = '' if found.mean < 0 else '+'
@@ -96,7 +102,7 @@ def show_difference(found: Summary | None, spec: MetricSpec) -> str:
 
 
 def markdown(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> str:
-    """The whole table, with what its figures are."""
+    """Returns the table as Markdown, with a legend."""
     text = f'# {table.title}\n\nScale: {scale}. Published figures: {table.source}.\n{_legend(table)}\n'
     for block in blocks(table, rows, scale):
         text += f'\n## {block.title}\n\n| {" | ".join(block.header)} |\n|{" --- |" * len(block.header)}\n'
@@ -105,7 +111,7 @@ def markdown(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> str:
 
 
 def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, console: Console) -> None:
-    """The same on a terminal."""
+    """Prints the table with a legend."""
     console.print(f'{table.title} (scale: {scale}; published: {table.source})', highlight=False)
     for block in blocks(table, rows, scale):
         shown = RichTable(title=block.title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
@@ -123,7 +129,7 @@ def _legend(table: Table) -> str:
     best = ', '.join(f'{spec.label} {spec.better}' for spec in specs if spec.better.isdecimal())
     keys = ', '.join(f'{spec.label} {spec.key}' for spec in specs)
     return (
-        'Means over seeds with 95 % t-intervals; differences are taken seed by seed, behind them how many seeds '
-        f'have this sign. Lower is less coupled: {lower or "none of these"}. No coupling gives: '
-        f'{best or "none of these"}. Our figures: {keys or "none"}.'
+        'Means over seeds with 95 % t-intervals. Differences are computed seed by seed, with the number of seeds '
+        f'that have this sign. Lower is less coupled: {lower or "none of these"}. Without coupling: '
+        f'{best or "none of these"}. Measured metrics: {keys or "none"}.'
     )

@@ -1,4 +1,4 @@
-"""Weight files of any origin: pickled by torch or with numpy arrays, TorchScript, or safetensors."""
+"""Reading and writing of weight files: pickles of torch or with numpy arrays, TorchScript, and safetensors."""
 
 import io
 import os.path as osp
@@ -17,25 +17,25 @@ from .readers.plain_pickles import is_plain_pickle
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
-    """Reads a weight file on the CPU without running Python code that is in it.
+    """Reads a weight file on the CPU without running Python code in it.
 
     Args:
-        path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or anything
-            `torch.save` wrote, by whatever name.
-        allow_pickle: Whether to trust the file and unpickle whatever it holds.
+        path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or a file of
+            `torch.save` with any name.
+        allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Returns:
         The state dict, or the dict that holds it.
 
     Raises:
-        MissingFile: If the file does not exist.
-        UserError: If it is a folder, a fifo or a device.
-        UnsafeCheckpoint: If it holds more than weights and `allow_pickle` is False.
-        DamagedCheckpoint: If it is truncated or no weight file, a checksum does not match, or a tensor is not one of a
-            sound network, also where `allow_pickle` is True.
+        MissingFile: The file does not exist.
+        UserError: The path is a folder, a fifo or a device.
+        UnsafeCheckpoint: The file holds more than weights and `allow_pickle` is False.
+        DamagedCheckpoint: The file is truncated or not a weight file, a checksum does not match, or a tensor cannot
+            belong to a valid network; checked also if `allow_pickle` is True.
     """
     if not osp.lexists(path):
-        raise MissingFile(f'There is no weight file {path!r}; check the path.')
+        raise MissingFile(f'The weight file {path!r} does not exist; check the path.')
     check_regular(path, 'weight file')
     if path.endswith('.safetensors'):
         content = _read_safetensors(path)
@@ -53,14 +53,14 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
 
 
 def write_weights(path: str, content: dict[str, Any]) -> None:
-    """Writes a weight file whole or not at all; `.safetensors` by its name, else `torch.save`.
+    """Writes a weight file atomically: safetensors for a path ending in `.safetensors`, else with `torch.save`.
 
     Args:
         path: Target, replaced if it exists.
-        content: A state dict, or for `torch.save` any dict.
+        content: State dict; for `torch.save`, any dict.
     """
     if path.endswith('.safetensors'):
-        # Other programs ask the metadata which framework the tensors are for.
+        # Other programs read from the metadata for which framework the tensors are.
         data = save({key: value.contiguous() for key, value in content.items()}, metadata={'format': 'pt'})
     else:
         buffer = io.BytesIO()
@@ -73,8 +73,8 @@ def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except Exception as error:
-        # Beside its own error the library passes on whatever a damaged header makes of torch.
+        # Besides its own error, the library forwards any error that a damaged header causes in torch.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DamagedCheckpoint(
-            f'{path!r} is truncated or no safetensors file ({reason}); copy it again, or name another file.'
+            f'{path!r} is truncated or not a safetensors file ({reason}); copy it again, or name another file.'
         ) from error

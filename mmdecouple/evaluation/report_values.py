@@ -1,17 +1,23 @@
-"""What the report of a measured network holds: its metrics, their intervals, and its difference to another."""
+"""Reading of reports: metrics, their intervals, and differences between two reports."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.catalog import find_spec, metric_specs
-from mmdecouple.evaluation.measures.spec import MetricSpec
+from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
 FORMAT = 'mmdecouple-coupling/1'
 
 
 class Difference(NamedTuple):
-    """Value of a report minus that of the reference; `low`, `high` are None without paired values."""
+    """Difference of a metric between a report and its reference.
+
+    Args:
+        value: Value of the report minus that of the reference.
+        low: Lower end of the paired 95 % interval; None without paired values.
+        high: Upper end of the interval; None without paired values.
+    """
 
     value: float
     low: float | None
@@ -19,16 +25,16 @@ class Difference(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        """Whether there is a 95 % interval and it leaves out zero."""
+        """Whether there is a 95 % interval that excludes zero."""
         return self.low is not None and (self.low > 0 or self.high < 0)
 
 
 def shown_metrics(reports: Sequence[dict], headline: bool = False) -> list[MetricSpec]:
-    """The metrics that at least one report has: those of the present measures in their order, then others.
+    """Returns the specs of all metrics in the reports: those of known measures in their order, then others.
 
     Args:
         reports: Measured JSON, of any version.
-        headline: Whether to leave out what short tables do not show.
+        headline: Whether to restrict the result to metrics that short tables show.
     """
     present = dict.fromkeys(key for report in reports for key in report['metrics'])
     known = metric_specs()
@@ -38,30 +44,30 @@ def shown_metrics(reports: Sequence[dict], headline: bool = False) -> list[Metri
 
 
 def metric_value(report: dict, key: str, what: str = 'value') -> float | None:
-    """`value`, `low`, `high` or `count` of a metric; None where the report lacks it."""
+    """Returns the entry `what` (`value`, `low`, `high` or `count`) of a metric; None if the report lacks it."""
     return report['metrics'].get(key, {}).get(what)
 
 
 def metric_interval(report: dict, key: str) -> tuple[float, float] | None:
-    """The 95 % interval of a metric; None where there is none, as with objects of one image only."""
+    """Returns the 95 % interval of a metric; None without an interval, as for objects of a single image."""
     low, high = metric_value(report, key, 'low'), metric_value(report, key, 'high')
     return None if low is None or low == high else (low, high)
 
 
 def difference(report: dict, reference: dict, key: str) -> Difference | None:
-    """Report minus reference for one metric, with a paired 95 % interval if there can be one.
+    """Returns the difference of a metric between two reports, with a paired 95 % interval where possible.
 
-    Only means of per-item values have an interval; medians, ratios and class means, and items of one image alone, get
-    the plain difference.
+    Only means of per-item values have an interval. Medians, ratios, class means and items of a single image have the
+    plain difference.
 
     Args:
         report: Measured JSON.
-        reference: Another, of the same manifest.
-        key: Key in `metrics`; its items stand in `values` under the same key, or for a `*_mean` over pairs under the
-            key without the ending.
+        reference: Measured JSON of the same manifest.
+        key: Key in `metrics`. The values per item are stored in `values` under the same key, or, for a `*_mean` over
+            pairs, under the key without this ending.
 
     Returns:
-        None if one of the two lacks the metric.
+        The difference; None if one of the reports lacks the metric.
     """
     here, there = metric_value(report, key), metric_value(reference, key)
     if here is None or there is None:

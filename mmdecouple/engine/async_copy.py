@@ -1,14 +1,14 @@
-"""Numbers of the device that the host reads later, when it need not wait for them."""
+"""Asynchronous copies of device tensors to the host."""
 
 import torch
 from torch import Tensor
 
 
-class Arriving:
-    """A tensor on its way to the host, while the device goes on.
+class AsyncCopy:
+    """Copies a tensor to the host while the device continues to compute.
 
     Args:
-        tensor: Of any device; it is copied on the current stream.
+        tensor: Tensor of any shape and device; it is copied on the current stream.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -19,7 +19,7 @@ class Arriving:
             self._arrived.record()
 
     def read(self) -> Tensor:
-        """The values on the host; waits until they are there."""
+        """Returns the values on the host, after waiting for the copy."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._copy

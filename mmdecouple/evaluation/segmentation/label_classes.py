@@ -1,4 +1,4 @@
-"""Class names, and how the ids of COCO's stuff pixel maps fall into 15 super-categories."""
+"""Class names, and the 15 super-categories of the ids in COCO's stuff pixel maps."""
 
 import numpy as np
 
@@ -26,8 +26,8 @@ VOC_CLASSES = (
     'tvmonitor',
 )
 
-# Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The rest of a map is
-# 0 (a thing) and 183 (`other`). The classes are in alphabetic order, which is also their label.
+# Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The other ids of a
+# map are 0 (a thing) and 183 (`other`). The labels follow the alphabetic order of the classes.
 COCO_STUFF_15 = {
     'building': (95, 96, 128, 151, 158, 166),
     'ceiling': (102, 103),
@@ -48,11 +48,14 @@ COCO_STUFF_15 = {
 
 
 def label_table(groups: list[tuple[int, ...]], ignore: int) -> np.ndarray:
-    """uint8 (256,), the label of each stored value: the index of the group that names it, else `ignore`.
+    """Returns the label of each stored value: the index of the group that contains it, else `ignore`.
 
     Args:
         groups: Stored values of each class.
         ignore: Label of all other values.
+
+    Returns:
+        uint8 `(256,)`.
     """
     table = np.full(256, ignore, np.uint8)
     for label, values in enumerate(groups):

@@ -1,4 +1,4 @@
-"""The full scale of a table as configs of their own, so that `mim train mmdecouple` finds every row."""
+"""Config files for all rows of a table at full scale, so that `mim train mmdecouple` finds every row."""
 
 import re
 from pathlib import Path
@@ -18,10 +18,13 @@ _WIDTH = 120
 
 
 def write_configs(table: Table) -> list[Path]:
-    """Write `configs/ablations/TABLE/TABLE_GROUP_ROW.py` for every row, and remove those of rows that are no more.
+    """Writes `configs/ablations/TABLE/TABLE_GROUP_ROW.py` for every row, and removes configs of former rows.
+
+    Returns:
+        Paths of the configs.
 
     Raises:
-        ValueError: The table has no full scale, or an override fits nothing.
+        UserError: The table has no full scale, an override fits no key, or two rows have the same file name.
     """
     folder = configs_folder() / 'ablations' / table.name
     texts = config_texts(table)
@@ -34,23 +37,27 @@ def write_configs(table: Table) -> list[Path]:
 
 
 def config_texts(table: Table) -> dict[str, str]:
-    """File name -> text of a config: header, base and overrides."""
+    """Returns a dict that maps file names to the text of the configs: header, base and overrides.
+
+    Raises:
+        UserError: See `write_configs`.
+    """
     check_scale(table, _SCALE)
     texts = {}
     for row in table.rows:
         for setting in row.settings:
             if _SCALE in row.bases and not row.untrained:
-                words = [table.name, row.group, row.name, *([setting] if len(table.settings) > 1 else [])]
-                name = '_'.join(re.sub(r'[^a-z0-9.]+', '-', word.lower()).strip('-') for word in words) + '.py'
+                parts = [table.name, row.group, row.name, *([setting] if len(table.settings) > 1 else [])]
+                name = '_'.join(re.sub(r'[^a-z0-9.]+', '-', part.lower()).strip('-') for part in parts) + '.py'
                 if name in texts:
-                    raise UserError(f'{row.label}: another row is written to {name} as well; rename one.')
+                    raise UserError(f'{row.label}: another row is also written to {name}; rename one of them.')
                 texts[name] = _text(table, row, setting)
     return texts
 
 
 def _text(table: Table, row: Row, setting: str) -> str:
     published = ', '.join(f'{column} {value:g}' for column, value in row.published.items())
-    words = (
+    header = (
         f'{table.title}: {row.label}{f", {setting}" if setting else ""} ({table.source}). '
         + (f'Published: {published}. ' if published else '')
         + 'Not yet run here. '
@@ -58,7 +65,7 @@ def _text(table: Table, row: Row, setting: str) -> str:
         + f'Written by `tools/ablate.py {table.name} --write-configs` from ../{table.name}.yml.'
     )
     lines, line = [], '#'
-    for word in words.split():
+    for word in header.split():
         if len(line) + 1 + len(word) > _WIDTH:
             lines.append(line)
             line = '#'
@@ -69,7 +76,7 @@ def _text(table: Table, row: Row, setting: str) -> str:
 
 
 def _changes(row: Row, setting: str) -> dict[str, Any]:
-    """Overrides as nested blocks; a list that one reaches into stands there whole, as inheritance replaces lists."""
+    """Returns the overrides as nested blocks, with whole lists, as inheritance replaces lists."""
     merged, changes = resolve(row, setting, _SCALE)._cfg_dict.to_dict(), {}
     for path, value in row.options[setting, _SCALE].items():
         parts, node = path.split('.'), merged

@@ -1,0 +1,141 @@
+"""Mutants of the package: drawing of places, and runs of the tests that cover them."""
+
+import ast
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from mmdecouple.utils.errors import UserError
+
+# For the values that are compared here (small numbers, short strings, None), `is` is equivalent to `==`.
+LEFT_OUT = re.compile(r'_(Eq|NotEq|Is|IsNot)_(Is|IsNot|Eq|NotEq)$')
+# Imported before the first mutant, because every run of tests is a fork of this process. None of them imports the
+# package.
+PRELOADED = (
+    'torch',
+    'torchvision',
+    'mmengine.runner',
+    'mmcv.ops',
+    'mmpretrain.models',
+    'mmdet.models',
+    'mmseg.models',
+    'sklearn.cluster',
+    'matplotlib.pyplot',
+    'scipy.optimize',
+    'skimage.segmentation',
+    'timm',
+    'hypothesis',
+    'safetensors.torch',
+    'torch.utils.tensorboard',
+    'pycocotools.coco',
+)
+
+
+class Mutant(NamedTuple):
+    """Mutation of one place.
+
+    Attributes:
+        file: Path relative to the root of the checkout.
+        lines: First and last line of the mutated code, from 1.
+        operator: Name of an operator of `cosmic-ray`.
+        occurrence: Index of the place among those of the operator in the file, from 0.
+    """
+
+    file: str
+    lines: tuple[int, int]
+    operator: str
+    occurrence: int
+
+    def __str__(self) -> str:
+        return f'{self.file}:{self.lines[0]} {self.operator.removeprefix("core/")} #{self.occurrence}'
+
+
+def sample(number: int, seed: int, rooms: list[str]) -> list[Mutant]:
+    """Draws mutants of different places, the same for equal code and seed.
+
+    Args:
+        number: Number of mutants.
+        seed: Seed of the sample.
+        rooms: Folders of the package.
+
+    Raises:
+        UserError: There are fewer places.
+    """
+    from cosmic_ray.commands.init import _all_work_items
+
+    files = sorted(path for room in rooms for path in Path('mmdecouple', room).rglob('*.py'))
+    annotations = {str(path): _annotations(path.read_text()) for path in files}
+    places = defaultdict(list)
+    for item in _all_work_items(files, {}):
+        spec = item.mutations[0]
+        file, start, end = str(spec.module_path), tuple(spec.start_pos), tuple(spec.end_pos)
+        kind = re.match(r'core/(Replace[A-Za-z]+Operator|\w+)', spec.operator_name)[1]
+        inside = any(low <= start and end <= high for low, high in annotations[file])
+        if not inside and not LEFT_OUT.search(spec.operator_name):
+            places[file, start, end, kind].append(Mutant(file, (start[0], end[0]), spec.operator_name, spec.occurrence))
+    if number > len(places):
+        raise UserError(
+            f'mutants: --mutants must be at most {len(places)}, the number of places to mutate, got {number}.'
+        )
+    draw = random.Random(seed)
+    return [draw.choice(places[key]) for key in draw.sample(sorted(places), number)]
+
+
+def _annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Returns start and end of all type annotations, whose mutation has no effect or breaks the import."""
+    parts = (getattr(node, name, None) for node in ast.walk(ast.parse(source)) for name in ('annotation', 'returns'))
+    return [((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)) for part in parts if part]
+
+
+def try_mutants(
+    mutants: list[Mutant], known: dict[str, dict], coverage: str, durations: str, out: Path
+) -> Iterator[dict]:
+    """Tries the mutants without a known outcome.
+
+    Args:
+        mutants: Mutants of a sample.
+        known: Name of a mutant -> row of an earlier start.
+        coverage: See `CoveringTests`.
+        durations: See `CoveringTests`.
+        out: Folder of the output of the tests.
+
+    Yields:
+        JSON-able rows with the change, the outcome and the test that noticed it.
+    """
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+    from covering import CoveringTests, run_forked
+
+    tests = CoveringTests(coverage, durations)
+    for name in PRELOADED:
+        import_module(name)
+    for mutant in mutants:
+        if str(mutant) in known:
+            continue
+        path = Path(mutant.file)
+        source = path.read_text()
+        mutated = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
+        selected = tests.of(mutant.file, mutant.lines, source)
+        try:
+            path.write_text(mutated)
+            outcome, message, seconds = run_forked(selected, tests.limit(selected), out / 'output.txt')
+        finally:
+            path.write_text(source)
+        yield dict(
+            mutant=str(mutant),
+            before=_changed(source, mutated),
+            after=_changed(mutated, source),
+            tests=len(selected),
+            outcome=outcome,
+            told=message,
+            seconds=round(seconds, 1),
+        )
+
+
+def _changed(one: str, other: str) -> str:
+    """Returns the first line of one text that differs from the other text."""
+    return next((line.strip() for line, twin in zip(one.splitlines(), other.splitlines()) if line != twin), '')
