@@ -24,6 +24,11 @@ PUBLISHED = dict(
         dict(queue_length=65536, channels=128, temperature=0.2, dense_weight=0.5),
     ),
     MoCoV2=('arXiv 2003.04297; moco main_moco.py', dict(queue_length=65536, channels=128, temperature=0.2)),
+    ReSim=(
+        'ReSim main_moco.py --moco-t 0.2; moco/datasets.py',
+        dict(queue_length=65536, channels=128, temperature=0.2, windows=((48, 32), (32, 24))),
+    ),
+    ReSimNeck=('ReSim moco/models.py', dict(hid_channels=2048, out_channels=128, channels=256, top_down=True)),
     IBOT=(
         'arXiv 2111.07832, appendix; ibot main_ibot.py',
         dict(

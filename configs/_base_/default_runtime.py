@@ -28,3 +28,5 @@ load_from = None
 resume = False
 # Whether checkpoints may be unpickled without restrictions; only for files from a trusted source.
 allow_pickle_checkpoint = False
+# Whether a resume may have another number of processes, with the same batch of all processes (--elastic).
+elastic = False

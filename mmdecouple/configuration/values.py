@@ -178,6 +178,7 @@ VALUES: dict[str, Kind] = {
     'sync_bn': Kind(Literal['torch', 'mmcv'] | None, 'one of torch, mmcv, or None'),
     'find_unused_parameters': FLAG,
     'allow_pickle_checkpoint': FLAG,
+    'elastic': FLAG,
     'custom_imports': BLOCK.or_none(),
     'activation_checkpointing': Kind(list[str] | str | None, 'a list of names'),
     'efficient_conv_bn_eval': Kind(list[str] | str | None, 'a list of names'),

@@ -74,6 +74,17 @@ PIXPRO = Story(
     'extra loss at the same positions.',
     report='pixpro',
 )
+RESIM = Story(
+    {
+        'ReSim': 'resim_resnet-demo_scenes.py',
+        'ReSim-D': 'resim-d_resnet-demo_scenes.py',
+        'Control': 'resim-control_resnet-demo_scenes.py',
+    },
+    'ReSim-D is ReSim plus the de-coupling branch. Control is the same branch without mixing (Xᴰ = X): the gain of '
+    'ReSim-D over Control comes from the foreign background, the gain of Control over ReSim from the additional loss '
+    'at the same positions.',
+    report='resim',
+)
 LEOPART = Story(
     {'Leopart': 'leopart_vit-demo_scenes.py', 'Leopart-D': 'leopart-d_vit-demo_scenes.py'},
     'Leopart-D is Leopart plus the de-coupling branch. Start is the iBOT of the demo, from which both start; on real '
@@ -97,6 +108,7 @@ STORIES = {
     'ibot': IBOT,
     'maskalign': MASKALIGN,
     'soco': SOCO,
+    'resim': RESIM,
     'leopart': LEOPART,
     'pixpro': PIXPRO,
     'plrc': PLRC,

@@ -77,10 +77,9 @@ class PretrainRunner(Runner):
         if self._train_loop is None:
             return
         on_main_process(lambda: hold_folder(self.work_dir))
-        begun = first_start()
         if self._resume_request[0]:
             self._resume_file = self._resume_request[1] or on_main_process(lambda: find_resumable(self.work_dir))
-        elif begun is not None:
+        elif (begun := first_start()) is not None:
             # The first start of this command began the run anew; this one continues it.
             self._resume_file = on_main_process(lambda: find_resumable(self.work_dir, begun))
 

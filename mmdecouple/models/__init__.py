@@ -14,6 +14,7 @@ from .algorithms import (
     MisalignedIBOT,
     MoCoV2,
     PixPro,
+    ReSim,
     SoCo,
     SoCoFPN,
     Step,
@@ -33,6 +34,7 @@ from .necks import (
     PointHead,
     PrototypeHead,
     RegionPyramid,
+    ReSimNeck,
 )
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
@@ -69,6 +71,8 @@ __all__ = [
     'PointAffinity',
     'PointHead',
     'PrototypeHead',
+    'ReSim',
+    'ReSimNeck',
     'RegionPyramid',
     'Samples',
     'SoCo',

@@ -27,6 +27,8 @@ _PROMISED = dict(
     loop='what the loop counts (train_cfg)',
     optimizer='optim_wrapper.optimizer.type',
 )
+# Facts that `--elastic` lets change together: the samples of a step stay the same if their product does.
+_ELASTIC = ('batch_size', 'processes')
 # Facts that may change the last bits of a result, but not the identity of the run.
 _CIRCUMSTANCES = ('data', 'threads', 'device', 'precision', 'torch', 'mmengine', 'mmdecouple', 'python')
 # Parts of a config that determine what a run computes.
@@ -129,14 +131,23 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
         )
         stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
+    total, elastic = _total_batch(stored), bool(config.get('elastic', False))
+    same_samples = total is not None and total == _total_batch(record)
     changed = [
         f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
         for key, what in _PROMISED.items()
-        if key in stored and stored[key] != record[key]
+        if key in stored and stored[key] != record[key] and not (elastic and same_samples and key in _ELASTIC)
     ]
+    if changed and elastic and not same_samples:
+        raise UserError(
+            f'Cannot resume {name} with --elastic: the batch of all processes was {total} and is '
+            f'{_total_batch(record)} now; set train_dataloader.batch_size so that it is the same.'
+        )
+    if changed and same_samples and stored['processes'] != record['processes']:
+        changed.append('--elastic allows another number of processes with the same total batch')
     if changed:
         raise UserError(
-            f'Cannot resume {name}: {"; ".join(changed[:2])}; restore the value, or start a new run '
+            f'Cannot resume {name}: {"; ".join(changed[:3])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
     lines += [
@@ -156,6 +167,11 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
     if len(differing) > _MOST_LINES:
         lines.append(f'Resume: {len(differing) - _MOST_LINES} more config keys differ.')
     return lines
+
+
+def _total_batch(record: dict[str, Any]) -> int | None:
+    batch, processes = (record.get(key) for key in _ELASTIC)
+    return batch * processes if isinstance(batch, int) and isinstance(processes, int) else None
 
 
 def _said(key: str, before: Any, now: Any) -> str:

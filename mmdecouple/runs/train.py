@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='continue from CHECKPOINT; without a value, from the newest valid checkpoint in the work folder',
     )
+    parser.add_argument(
+        '--elastic',
+        action='store_true',
+        help='with --resume: allow another number of processes, if the batch of all processes together is the same',
+    )
     parser.add_argument('--seed', type=seed, help='seed of the run (config key randomness.seed)')
     add_run_options(parser)
     return parser.parse_args()
@@ -39,6 +44,8 @@ def main() -> None:
         require_keys(config, ('model', 'train_dataloader', 'train_cfg'), 'training')
         if args.seed is not None:
             config.merge_from_dict({'randomness.seed': args.seed})
+        if args.elastic:
+            config.elastic = True
         if args.resume is not None:
             config.resume = True
             config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)

@@ -84,7 +84,8 @@ class Entry:
     @property
     def method(self) -> str:
         """Name of the method in tables, in lower case: `densecl-d`, `ibot-rcc`, `soco`, `moco v2`."""
-        return Path(self.path).stem.partition('_')[0].replace('-c4', '').replace('mocov2', 'moco v2')
+        name = Path(self.path).stem.partition('_')[0]
+        return name.replace('-c4', '').replace('-fpn', '').replace('mocov2', 'moco v2')
 
 
 def read_entries() -> list[Entry]:

@@ -24,6 +24,7 @@ _METHODS = (
     'MoCoV2',
     'PLRC',
     'PixPro',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
 )
@@ -43,6 +44,7 @@ _PARTS = (
     'PointAffinity',
     'PointHead',
     'PrototypeHead',
+    'ReSimNeck',
     'RegionPyramid',
     'SplitBN',
 )

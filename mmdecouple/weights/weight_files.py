@@ -4,6 +4,7 @@ import io
 import os.path as osp
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
@@ -12,7 +13,7 @@ from mmdecouple.utils.files import check_regular, write_bytes
 
 from .checkpoint import read_checkpoint
 from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
-from .readers.numpy_pickles import read_numpy_pickle
+from .readers.numpy_pickles import read_numpy_pickle, with_tensors
 from .readers.plain_pickles import is_plain_pickle
 
 
@@ -21,7 +22,7 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
 
     Args:
         path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or a file of
-            `torch.save` with any name.
+            `torch.save` with any name, which may hold tensors or numpy arrays.
         allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Returns:
@@ -43,11 +44,15 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         content = read_numpy_pickle(path, allow_pickle)
     else:
         try:
-            return read_checkpoint(path, allow_pickle=allow_pickle)
+            content = read_checkpoint(path, allow_pickle=allow_pickle)
         except UnsafeCheckpoint as error:
             raise UnsafeCheckpoint(
                 f'{str(error).rpartition(";")[0]}; if you trust its origin, allow it (tool: --allow-pickle).'
             ) from error
+        # ReSim's converter passes arrays to `torch.save`; `read_checkpoint` has checked files without arrays already.
+        if not _has_arrays(content):
+            return content
+        content = with_tensors(content)
     check_content(content, repr(path))
     return content
 
@@ -67,6 +72,11 @@ def write_weights(path: str, content: dict[str, Any]) -> None:
         torch.save(content, buffer)
         data = buffer.getvalue()
     write_bytes(path, data)
+
+
+def _has_arrays(content: dict[str, Any]) -> bool:
+    parts = (content, *(part for part in content.values() if isinstance(part, dict)))
+    return any(isinstance(value, np.ndarray) for part in parts for value in part.values())
 
 
 def _read_safetensors(path: str) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from .tools import ROOT, WrongPage, mim_arguments, parse
 
 CONFIGS = ROOT / 'configs'
 # Programs of others whose own options are theirs to check.
-_FOREIGN = ('curl', 'source', 'tensorboard', 'cd', 'tar', 'unzip')
+_FOREIGN = ('sbatch', 'curl', 'source', 'tensorboard', 'cd', 'tar', 'unzip')
 _VERBS = ('train', 'test', 'run', 'gridsearch', 'search', 'download')
 _WRAPPERS = {
     'dist_train.sh': ('train.py', 'config', 'gpus'),

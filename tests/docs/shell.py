@@ -47,7 +47,9 @@ def spans(text: str) -> Iterator[tuple[int, str]]:
 def commands(text: str) -> Iterator[Command]:
     """The commands of all `bash` blocks of a page, and of its inline code that starts with a program."""
     for line, block in blocks(text, 'bash', 'sh', 'shell'):
-        yield from _of_block(line, block)
+        # A whole script, with its own logic: the test of the page submits it.
+        if not block.startswith('#!'):
+            yield from _of_block(line, block)
     for line, span in spans(text):
         if span.startswith(PROGRAMS):
             yield from (command._replace(inline=True) for command in _of_block(line, span))

@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 from mmdecouple.decoupling import DecouplingBranch, branch
-from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, PixPro, SoCo
+from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, PixPro, ReSim, SoCo
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.registry import HOOKS, MODELS
@@ -29,6 +29,10 @@ if model['type'] in ('JointSoCo', 'JointPixPro'):
     if model['type'] == 'JointPixPro':
         model['instance_predictor'] = norm
     model['data_preprocessor']['batch_stages'] = []
+elif model['type'] == 'JointReSim':
+    model.update(backbone=dict(out_indices=(1, 2), norm_cfg=dict(_delete_=True, type='GN', num_groups=4)))
+    # One map, whose negatives are those of all processes.
+    model.update(neck=dict(in_channels=[16, 32], top_down=False), windows=((24, 8), ))
 else:
     model['backbone'] = dict(drop_path_rate=0.)
 if 'decoupling' in _base_.model:
@@ -90,6 +94,16 @@ class JointLeopart(Leopart):
     def teacher_forward(self, step):
         outputs = super().teacher_forward(step)
         return {**outputs, 'mask': torch.ones_like(outputs['mask'])}
+
+
+@MODELS.register_module()
+class JointReSim(ReSim):
+    """Compares each window with the same place of the key view, as the number of shown windows differs by process."""
+
+    def prepare(self, step, generator):
+        (pairs,) = super().prepare(step, generator)
+        key = pairs.query.expand_as(pairs.key)
+        return [pairs._replace(key=key, shown=torch.arange(key[..., 0].numel()))]
 
 
 MODELS.register_module('JointSoCo', module=SoCo)

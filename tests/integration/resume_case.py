@@ -1,5 +1,6 @@
 """A tiny run of each method for the tests of interruptions and processes, and hooks that interrupt it."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -178,6 +179,28 @@ cells = dict(grid=2)
     + DENSECL.partition('cells = dict()\n')[2]
 )
 
+RESIM = """
+_base_ = 'mmdecouple::_base_/default_runtime.py'
+view = [
+    dict(type='RandomResizedCropView', size=48, scale=(0.3, 1.0)),
+    dict(type='RandomColorJitter'),
+    dict(type='RandomGaussianBlur'),
+]
+transforms = [dict(type='RandomFlipView'), dict(type='MultiView', views=[view], num_views=[2])]
+model = dict(
+    type='ReSim', queue_length=32, channels=16, windows=((24, 8), (16, 12)),
+    backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  num_stages=3, strides=(1, 2, 1), dilations=(1, 1, 1), out_indices=(0, 1, 2),
+                  zero_init_residual=False, norm_cfg=dict(type='mmdecouple.SplitBN')),
+    neck=dict(type='ReSimNeck', in_channels=[8, 16, 32], hid_channels=32, out_channels=16, channels=12),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
+cells = dict()
+optim_wrapper = dict(
+    type='PrecisionOptimWrapper', precision='fp32',
+    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4))
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
+"""
+
 BRANCH = """
 model['decoupling'] = dict(
     type='DecouplingBranch', ratio=0.5,
@@ -203,7 +226,14 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 CONFIGS = {
     name + suffix: method + branch + RUN
     for name, method in dict(
-        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO, plrc=PLRC
+        densecl=DENSECL,
+        ibot=IBOT,
+        maskalign=MASKALIGN,
+        leopart=LEOPART,
+        soco=SOCO,
+        pixpro=PIXPRO,
+        plrc=PLRC,
+        resim=RESIM,
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }
@@ -250,6 +280,23 @@ class HangingViews(MultiView):
 def hang():
     while True:
         time.sleep(1)
+
+
+@HOOKS.register_module()
+class SamplesHook(Hook):
+    """Writes the images of every iteration to a file of its own, and stops the run at one."""
+
+    def __init__(self, folder: str, stop: int) -> None:
+        self.folder, self.stop = Path(folder), stop
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.folder.mkdir(exist_ok=True)
+        names = [Path(sample.img_path).name for sample in data_batch['data_samples']]
+        (self.folder / f'{runner.iter}_{runner.rank}.json').write_text(json.dumps(names))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 == self.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @HOOKS.register_module()

@@ -79,6 +79,7 @@ def uninterrupted(whole_run):
         ('leopart-d', 2),
         ('pixpro-d', 2),
         ('plrc-d', 2),
+        ('resim-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
             for combination in [
@@ -100,6 +101,9 @@ def uninterrupted(whole_run):
                 ('plrc-d', 0),
                 ('plrc', 0),
                 ('plrc', 2),
+                ('resim-d', 0),
+                ('resim', 0),
+                ('resim', 2),
             ]
         ),
     ],

@@ -15,6 +15,7 @@ from mmdecouple.utils.configs import load_config
 GLOBALS, LOCAL = [(1.0, None), (0.1, 0.2)], (0.5, None)
 SIDES = dict(
     coco_two_views=[224] * 2,
+    coco_resim=[224] * 2,
     coco_ibot=[224] * 2,
     coco_ibot_multicrop=[224] * 2 + [96] * 4,
     coco_maskalign=[224],
@@ -24,6 +25,7 @@ SIDES = dict(
     coco_leopart=[224] * 2 + [96] * 4,
     coco_plrc=[224] * 3,
     scenes_two_views=[48] * 2,
+    scenes_resim=[48] * 2,
     scenes_ibot=[64] * 2,
     scenes_maskalign=[64],
     scenes_soco=[48] * 2,
@@ -153,3 +155,21 @@ def test_leopart_views_are_not_flipped_and_share_their_colors(name):
     kinds = [[step.type for step in view] for view in pipeline.views]
     assert kinds == [['RandomResizedCropView', 'RandomColorJitter', 'RandomGrayscale', 'RandomGaussianBlur']] * 2
     assert pipeline.views[0][1:] == pipeline.views[1][1:] and pipeline.overlap == 0.01
+
+
+@pytest.mark.parametrize('name, scale, hue', [('coco_resim', 0.2, 0.1), ('scenes_resim', 0.3, 0.04)])
+def test_resim_views_follow_the_official_steps_in_the_official_order(name, scale, hue):
+    flip, views, _ = base(name).train_dataloader.dataset.pipeline
+    # `main_moco.py` and `moco/datasets.py` of Tete-Xiao/ReSim: the image is mirrored once, before both crops.
+    assert flip == dict(type='RandomFlipView', prob=0.5) and views.num_views == [2]
+    ((crop, blur, jitter, gray),) = views.views
+    assert (crop.type, *crop.scale) == ('RandomResizedCropView', scale, 1)
+    assert blur.type == 'RandomGaussianBlur' and blur.prob == 0.5
+    assert jitter == dict(type='RandomColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=hue, prob=0.8)
+    assert gray == dict(type='RandomGrayscale', prob=0.2)
+
+
+def test_resim_views_of_one_image_are_mirrored_together():
+    dataset = DATASETS.build(dict(base('scenes_resim').train_dataloader.dataset, num_images=40))
+    flips = torch.stack([dataset[index]['data_samples'].geometry[:, 4] for index in range(40)])
+    assert torch.equal(flips[:, 0], flips[:, 1]) and 8 < flips[:, 0].sum() < 32

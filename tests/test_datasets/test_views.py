@@ -42,6 +42,22 @@ def test_a_view_shows_the_source_pixels_that_its_geometry_names(size):
             assert (shown[1] - expected_y).abs().max() <= 1.01
 
 
+def test_crop_windows_of_a_mirrored_source_are_in_pixels_of_the_source_as_loaded():
+    torch.manual_seed(0)
+    image = coordinate_image(90, 120)
+    results = TRANSFORMS.build(dict(type='RandomFlipView', prob=1.0))(dict(img=image, ori_shape=image.shape[:2]))
+    crop = dict(type='RandomResizedCropView', size=(40, 56))
+    views = MultiView([[crop], [crop, dict(type='RandomFlipView', prob=1.0)]], [20, 20])(results)['views']
+    flips = []
+    for view in views:
+        x, y, w, h = view['crop_window']
+        expected = reference.resize(Image.fromarray(image[y : y + h, x : x + w]), [40, 56])
+        shown = np.asarray(ImageOps.mirror(expected) if view['flip'] else expected)
+        assert np.abs(shown.astype(int) - view['img']).max() <= 1
+        flips.append(view['flip'])
+    assert flips == [True] * 20 + [False] * 20
+
+
 def test_views_of_one_image_differ_and_flips_happen():
     torch.manual_seed(0)
     np.random.seed(0)

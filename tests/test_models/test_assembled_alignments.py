@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.models.losses import SharedNegatives
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
 from .assembled import (
     D_FORM,
     cross_entropy,
@@ -33,6 +34,11 @@ def distilled(model, student: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy with the prototypes of the teacher's bottleneck, centered and sharpened."""
     logits = model.teacher.neck.last_layer(target[None])[0] - model.patch_center.value
     return cross_entropy((logits / 0.04).softmax(0), model.neck(student[None])[0] / 0.1)
+
+
+def against_the_batch(model, student: Tensor, target: Tensor) -> Tensor:
+    """InfoNCE with the neighborhoods of the teacher's maps of the batch as negatives."""
+    return nce(student, target, model.negatives)
 
 
 # Config, batch, loss of one pair, and whether that loss is linear in the target.
@@ -58,6 +64,7 @@ CASES = dict(
         lambda model, student, target: nce(student, target, model.queue.keys),
         False,
     ),
+    resim=(test_resim.resim(), test_resim.data(), against_the_batch, False),
     leopart=(
         test_leopart.leopart(),
         test_leopart.data(),
@@ -71,15 +78,17 @@ CASES = dict(
 def test_point_to_all_is_the_mean_of_the_methods_loss_over_all_pairs(name, monkeypatch):
     config, data, pair, linear = CASES[name]
     branch, method, given, rows = MODELS.get('DecouplingBranch'), MODELS.get(config['type']), [], []
-    weigh, dense_loss = branch.__call__, method.dense_loss
+    owner = SharedNegatives if name == 'resim' else method
+    weigh, dense_loss = branch.__call__, owner.dense_loss
     monkeypatch.setattr(branch, '__call__', lambda *args: given.append((*args, len(rows))) or weigh(*args))
     monkeypatch.setattr(
-        method,
+        owner,
         'dense_loss',
         lambda self, student, target: rows.append(len(student)) or dense_loss(self, student, target),
     )
     model, _, losses = step({**config, 'decoupling': {**D_FORM, 'alignment': 'point_to_all'}}, data)
-    ((_, _, student, target, where, *_, before),) = given
+    ((_, _, student, target, where, objective, before),) = given
+    model.negatives = getattr(objective, 'negatives', None)
     weight, total = getattr(where, 'foreground', where).weight, 0
     for d, of_cells in enumerate(weight):
         cells = of_cells.nonzero().flatten().tolist()

@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdecouple.decoupling.regions import uncut_fraction
-from mmdecouple.models.point_grid import PointPairs
 
-from . import test_leopart, test_plrc, test_soco, test_soco_fpn
+from . import test_leopart, test_resim, test_soco, test_soco_fpn
 from .assembled import (
     D_FORM,
     check,
@@ -20,7 +19,6 @@ from .assembled import (
     uncut_cells,
 )
 from .conftest import BRANCH
-from .test_point_losses import contrast_by_hand, distillation_by_hand
 
 
 def matched(prediction: Tensor, projection: Tensor, ids: Tensor, other: Tensor) -> Tensor:
@@ -154,45 +152,90 @@ def test_the_terms_of_leopart_are_those_of_loops(branch):
     check(losses, {**expected, 'attended_share': attended.mean()})
 
 
-@pytest.mark.parametrize('branch', [None, D_FORM])
-def test_the_terms_of_plrc_are_those_of_loops(branch):
-    model, begun, losses = step(test_plrc.plrc(decoupling=branch, loss_weights=(0.5, 2.0, 3.0)), test_plrc.data())
-    (query, key, other), made, drawn = begun.views, begun.decoupled, begun.extras
-    student_map = model.backbone(query if made is None else torch.cat([query, made.images]))[-1].flatten(2).mT
-    # Batch norm of the teacher sees both of its views at once, in any order.
-    teacher_map = model.teacher.backbone(torch.cat([key, other]))[-1].flatten(2).mT
-    student, teacher = model.neck(student_map), model.teacher.neck(teacher_map)
-    enlarged = [
-        F.interpolate(dense.mT.unflatten(2, (4, 4)), (8, 8), mode='bilinear').flatten(2).mT
-        for dense in (student, teacher)
-    ]
-    points = [
-        torch.stack([F.normalize(row[chosen], dim=1) for row, chosen in zip(maps, positions)])
-        for maps, positions in zip(enlarged, (drawn.query, drawn.key))
-    ]
-    of_head = model.neck.bottleneck(student_map[:8]), *model.teacher.neck.bottleneck(teacher_map).chunk(2)
-    own, targets, there = (
-        F.interpolate(dense.mT.unflatten(2, (4, 4)), (8, 8), mode='bilinear').flatten(2).mT for dense in of_head
+def tent(cells: int, low: float, high: float) -> list[float]:
+    """Mean over [low, high] of the triangle of each cell, from the areas below its two slopes."""
+
+    def area(start: float, end: float) -> float:
+        return (end - start) * (start + end) / 2 if end > start else 0.0
+
+    found = []
+    for j in range(cells):
+        rising = area(max(low - j + 1, 0), min(high - j + 1, 1))
+        falling = area(max(j + 1 - high, 0), min(j + 1 - low, 1))
+        found.append((rising + falling) / (high - low))
+    return found
+
+
+def window_means(maps: Tensor, view: int, image: int, box: tuple[float, ...]) -> Tensor:
+    """Mean of the interpolated map of an image inside a box in pixels of a view with sides of `view` pixels."""
+    x1, y1, x2, y2 = (edge * maps.shape[-1] / view for edge in box)
+    columns, rows = tent(maps.shape[-1], x1, x2), tent(maps.shape[-2], y1, y2)
+    return sum(
+        rows[i] * columns[j] * maps[image, :, i, j] for i in range(maps.shape[-2]) for j in range(maps.shape[-1])
     )
-    logits = [
-        torch.cat([maps @ targets.mT, network.last_layer(maps)], dim=2)
-        for maps, network in ((own, model.neck), (there, model.teacher.neck))
+
+
+def moved(box: tuple[float, ...], own: list[float], other: list[float], size: int) -> tuple[float, ...]:
+    """Converts a box from pixels of one view to pixels of another by their geometries."""
+    ends = []
+    for x, y in (box[:2], box[2:]):
+        x = size - x if own[4] else x
+        x, y = x * own[2] / size + own[0], y * own[3] / size + own[1]
+        x, y = (x - other[0]) * size / other[2], (y - other[1]) * size / other[3]
+        ends.append((size - x if other[4] else x, y))
+    (x1, y1), (x2, y2) = ends
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
+def window_losses(query: Tensor, key: Tensor, geometry: Tensor, side: int, stride: int, negatives: list) -> list:
+    """InfoNCE of each window of 32 pixel views that the key view shows completely."""
+    losses = []
+    for image, (own, other) in enumerate(geometry.transpose(0, 1).tolist()):
+        for y in range(0, 32 - side, stride):
+            for x in range(0, 32 - side, stride):
+                box = (x, y, x + side, y + side)
+                there = moved(box, own, other, 32)
+                if min(there) > -1e-6 and max(there) < 32:
+                    pooled = window_means(query, 32, image, box), window_means(key, 32, image, there)
+                    losses.append(nce(*pooled, negatives))
+    return losses
+
+
+def neighborhoods(maps: Tensor) -> list[Tensor]:
+    """Normalized means of all 3 x 3 neighborhoods of the maps."""
+    return [
+        (mean := maps[n, :, i : i + 3, j : j + 3].mean((1, 2))) / mean.norm()
+        for n in range(len(maps))
+        for i in range(maps.shape[2] - 2)
+        for j in range(maps.shape[3] - 2)
     ]
-    pairs, each = PointPairs.between(begun.geometry[0], begun.geometry[2], (32, 32), 8, 0.5), torch.eye(64)
-    distilled = distillation_by_hand(*logits, model.affinity.center.value, each.double(), pairs, 0.1, 0.04)[0]
-    single = [nce(student[b].mean(0), teacher[b].mean(0), model.queue.keys) for b in range(8)]
-    expected = {
-        'loss_image': 0.5 * sum(single) / 8,
-        'loss_point': 2 * contrast_by_hand(*points, drawn.positive, 0.2),
-        'loss_affinity': 3 * distilled,
-    }
+
+
+@pytest.mark.parametrize('branch', [None, D_FORM])
+@pytest.mark.parametrize('config', [test_resim.resim, test_resim.resim_c4])
+def test_the_terms_of_resim_are_those_of_loops(config, branch):
+    model, begun, losses = step(config(decoupling=branch), test_resim.data())
+    made = begun.decoupled
+    images = torch.cat([begun.views[0], *([] if made is None else [made.images])])
+    (student, student_maps), (teacher, teacher_maps) = (
+        network.neck(network.backbone(views)) for network, views in ((model, images), (model.teacher, begun.views[1]))
+    )
+    expected = {'loss_global': sum(nce(*pair, model.queue.keys) for pair in zip(student[:8], teacher)) / 8}
+    negatives = [neighborhoods(maps) for maps in teacher_maps]
+    shown = 0
+    for name, (side, stride), *parts in zip(
+        ('loss_region', 'loss_fine'), model.windows, student_maps, teacher_maps, negatives
+    ):
+        found = window_losses(*parts[:2], begun.geometry, side, stride, parts[2])
+        expected[name] = sum(found) / len(found)
+        shown += len(found)
     if made is not None:
         cells, share = uncut_cells(made.cut_mask)
-        values = []
-        for d, row in enumerate(made.rows.tolist()):
-            terms = [nce(student[8 + d, j], teacher[row, j], model.queue.keys) for j in cells[d]]
-            values.append(sum(terms) / max(len(terms), 1))
+        own, target = student_maps[0][8:].flatten(2), teacher_maps[0].flatten(2)
+        values = [
+            sum(nce(own[d, :, j], target[row, :, j], negatives[0]) for j in cells[d]) / max(len(cells[d]), 1)
+            for d, row in enumerate(made.rows.tolist())
+        ]
         expected = decoupled_terms(expected, values, share)
-    # InfoNCE gives the values of its rows in float32.
-    assert losses['loss_image'].item() == pytest.approx(expected['loss_image'].item(), rel=1e-6)
-    check({**losses, 'loss_image': expected['loss_image']}, expected)
+    windows = 4 + 9 * (len(model.windows) - 1)
+    check(losses, {**expected, 'shown_share': shown / 8 / windows})

@@ -6,7 +6,19 @@ import textwrap
 
 import pytest
 
-from mmdecouple.models import IBOT, PLRC, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, PixPro, SoCo, SoCoFPN
+from mmdecouple.models import (
+    IBOT,
+    PLRC,
+    DenseAlgorithm,
+    DenseCL,
+    Leopart,
+    MaskAlign,
+    MoCoV2,
+    PixPro,
+    ReSim,
+    SoCo,
+    SoCoFPN,
+)
 
 FREE = {'__init__', '__doc__', '__module__'}
 
@@ -39,6 +51,7 @@ def overridden(kind: type) -> set[str]:
         (DenseCL, 4),
         (MoCoV2, 4),
         (SoCo, 8),
+        (ReSim, 8),
         (PixPro, 7),
         (PLRC, 7),
         (SoCoFPN, 8),

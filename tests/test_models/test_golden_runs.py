@@ -357,3 +357,45 @@ def test_ten_steps_of_leopart_equal_the_authors(tmp_path):
         record = run.train(tmp_path)
     run.check(record, {'loss': 'loss'})
     assert foreground == golden['foreground by step']
+
+
+def test_ten_steps_of_resim_equal_the_authors(tmp_path):
+    golden = load('run_resim')
+    sizes, crops = golden['sizes'], torch.tensor(golden['crops'], dtype=torch.float64)
+    names = {
+        'fc.': 'neck.mlp.',
+        'fpn_lateral3.': 'neck.laterals.0.',
+        'fpn_lateral4.': 'neck.laterals.1.',
+        'fpn_lateral5.': 'neck.laterals.2.',
+        'fpn_output3.': 'neck.outputs.0.',
+        'fpn_output4.': 'neck.outputs.1.',
+    }
+
+    def batch(step: int) -> dict:
+        geometry = geometry_of(crops[step].transpose(0, 1).tolist()).double()
+        views = [formula.image(f'view {v} step {step}', golden['batch'], sizes['image']) for v in range(2)]
+        samples = [SimpleNamespace(geometry=geometry[:, image]) for image in range(golden['batch'])]
+        return dict(inputs=views, data_samples=samples)
+
+    keys = F.normalize(formula.tensor('queue', (sizes['queue'], sizes['channels'])).double(), dim=1)
+    run = GoldenRun(
+        golden,
+        'resim/resim-fpn_r50_8xb32-800e_coco.py',
+        {
+            'param_scheduler.0.T_max': 5,
+            'param_scheduler.0.end': 5,
+            'model.queue_length': sizes['queue'],
+            'model.channels': sizes['channels'],
+            'model.backbone': dict(depth=18, base_channels=8, stem_channels=64),
+            'model.neck': dict(in_channels=[16, 32, 64], hid_channels=sizes['hidden'], out_channels=sizes['channels']),
+        },
+        lambda name: next(
+            (ours + name.removeprefix(theirs) for theirs, ours in names.items() if name.startswith(theirs)),
+            f'backbone.{name}',
+        ),
+        batch,
+        start={'queue.keys': keys},
+        state=lambda model: {'queue': model.queue.keys},
+    )
+    terms = {'loss': 'loss', 'moco': 'loss_global', 'c4': 'loss_region', 'c3': 'loss_fine'}
+    run.check(run.train(tmp_path), terms)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco, test_soco_fpn
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_soco_fpn
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
 from .golden_models import ibot
 
@@ -28,6 +28,7 @@ def total(losses: dict) -> torch.Tensor:
         (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=GRID), test_plrc.data()),
+        (test_resim.resim(decoupling=GRID), test_resim.data()),
     ],
     ids=[
         'MoCo v2',
@@ -40,6 +41,7 @@ def total(losses: dict) -> torch.Tensor:
         'Leopart-D',
         'PixPro-D',
         'PLRC-D',
+        'ReSim-D',
     ],
 )
 def test_a_teacher_runs_without_a_graph_even_if_its_parameters_ask_for_gradients(config, data):

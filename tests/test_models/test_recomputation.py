@@ -9,13 +9,13 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdecouple.models.layers import count_batches_once
 
-from . import test_pixpro, test_plrc, test_soco
+from . import test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, RESNET, batch, build, densecl, losses_of
 
 
-def stepped(config: dict, data: dict) -> dict[str, torch.Tensor]:
+def stepped(config: dict, data: dict, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
     """All of a model's state after two steps."""
-    model = build(config).train()
+    model = build(config).to(dtype).train()
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.05, momentum=0.9)
     for iteration in range(2):
         losses = losses_of(model, data, iteration)
@@ -59,6 +59,15 @@ def test_a_step_is_the_same_to_the_bit_with_activation_checkpointing(config, dat
     plain, recomputed = stepped(config, data), stepped(recomputed, data)
     assert [name for name, value in plain.items() if not torch.equal(value, recomputed[name])] == []
     assert plain['backbone.layer1.0.bn1.num_batches_tracked'] > 0 or 'frozen_stages' in config['backbone']
+
+
+def test_checkpointing_of_a_backbone_with_several_outputs_changes_only_the_order_of_sums(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)
+    config = test_resim.resim(decoupling={**BRANCH, 'ratio': 0.5})
+    recomputed = dict(config, backbone=dict(config['backbone'], with_cp=True))
+    plain, recomputed = (stepped(cfg, test_resim.data(), torch.float64) for cfg in (config, recomputed))
+    assert plain['backbone.layer1.0.bn1.num_batches_tracked'] == 2
+    torch.testing.assert_close(recomputed, plain, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize('reentrant', [True, False])

@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -140,6 +140,26 @@ CASES = [
             negatives=whole(0),
             loss_weights=(0.3, (0.7, 0.3), (0.7, 0.3, 0), (0.7, 0.3, '0.3'), None),
             affinity=('dino', 3),
+        ),
+    ),
+    (
+        test_resim.resim(),
+        dict(
+            ALGORITHM,
+            queue_length=whole(1),
+            channels=whole(1),
+            temperature=real(above=0),
+            windows=(None, 16, (), ((16, 8),), ((16, 8),) * 3, (16, 8), ((16, 8), (8,)), ((16, 8), (8, 0.5))),
+        ),
+    ),
+    (
+        dict(type='ReSimNeck', in_channels=[8, 16]),
+        dict(
+            in_channels=(None, 8, [], [8], [8, 0], [8, '16']),
+            hid_channels=whole(1),
+            out_channels=whole(1),
+            channels=whole(1),
+            top_down=FLAG,
         ),
     ),
     (test_soco.soco(), dict({**ALGORITHM, 'predictor': BLOCK}, roi_size=whole(1))),
@@ -463,6 +483,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
         (test_plrc.plrc(neck=NECK), 'neck', 'a PointHead, got DenseCLNeck'),
+        (test_resim.resim(neck=NECK), 'neck', 'a ReSimNeck, got DenseCLNeck'),
     ],
 )
 def test_a_part_of_another_method_is_refused(config, part, kind):

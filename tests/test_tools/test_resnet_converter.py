@@ -14,7 +14,7 @@ import torchvision
 from mmpretrain.models import ResNet
 
 from mmdecouple.engine import load_weights
-from mmdecouple.models import PixPro, SoCo, SoCoFPN
+from mmdecouple.models import PixPro, ReSim, SoCo, SoCoFPN
 from mmdecouple.weights.pretrained import read_pretrained
 
 from .conftest import CHECKOUT_TOOLS
@@ -174,6 +174,80 @@ def test_backbones_of_soco_give_torchvisions_features(run, tmp_path):
     plain = torch.load(tmp_path / 'plain.pth', weights_only=True)
     assert net.load_state_dict(plain, strict=False).missing_keys == ['fc.weight', 'fc.bias']
     assert all(torch.equal(value, others[f'module.encoder_k.{key}']) for key, value in plain.items())
+
+
+RESIM = {
+    'mlp.': 'fc.',
+    'laterals.0.': 'fpn_lateral3.',
+    'laterals.1.': 'fpn_lateral4.',
+    'laterals.2.': 'fpn_lateral5.',
+    'outputs.0.': 'fpn_output3.',
+    'outputs.1.': 'fpn_output4.',
+}
+
+
+def resim() -> torch.nn.Module:
+    """A ReSim of this package with random values."""
+    neck = dict(type='ReSimNeck', in_channels=[128, 256, 512], hid_channels=6, out_channels=5, channels=4)
+    model = ReSim(
+        backbone=dict(BACKBONE, out_indices=(1, 2, 3)),
+        neck=neck,
+        queue_length=8,
+        channels=5,
+        windows=((48, 32), (32, 24)),
+    )
+    for value in model.state_dict().values():
+        value.random_(1, 9) if value.dtype == torch.long else value.normal_()
+    return model
+
+
+def published_resim(model: torch.nn.Module) -> dict:
+    """The same weights in the format of the authors' file."""
+    found = {}
+    for name, network in (('encoder_q', model), ('encoder_k', model.teacher)):
+        found |= {f'module.{name}.{key}': value for key, value in network.backbone.state_dict().items()}
+        for key, value in network.neck.state_dict().items():
+            ours = next(start for start in RESIM if key.startswith(start))
+            found[f'module.{name}.{RESIM[ours]}{key.removeprefix(ours)}'] = value
+    queue = {'module.queue': torch.zeros(5, 8), 'module.queue_ptr': torch.zeros(1)}
+    return dict(epoch=200, arch='resnet50', state_dict=found | queue, optimizer={})
+
+
+def test_a_published_resim_is_read_completely_except_for_its_queue(run, tmp_path):
+    model, other = resim(), resim()
+    torch.save(published_resim(model), tmp_path / 'resim.pth.tar')
+    run(tmp_path / 'resim.pth.tar', tmp_path / 'ours.pth', '--to', 'mmdecouple')
+    found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
+    assert other.load_state_dict(found, strict=False).missing_keys == ['queue.keys', 'queue.pointer']
+    for key, value in model.state_dict().items():
+        assert key.startswith('queue') or torch.equal(value, other.state_dict()[key]), key
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'run.pth')
+    # The authors' file and that of an own run transfer the same weights.
+    for file in ('resim.pth.tar', 'run.pth'):
+        for role, network in (('auto', model), ('student', model), ('teacher', model.teacher)):
+            weights = read_pretrained(str(tmp_path / file), role=role)
+            assert weights.state.keys() == network.backbone.state_dict().keys()
+            assert torch.equal(weights.state['layer3.1.conv2.weight'], network.backbone.layer3[1].conv2.weight)
+
+
+def test_a_backbone_that_the_converter_of_resim_wrote_is_read(run, tmp_path):
+    """The file has detectron2's names, the head below `stem`, and arrays as values, and is written by `torch.save`."""
+    model = resim()
+    theirs = {}
+    for key, value in published_resim(model)['state_dict'].items():
+        if key.startswith('module.encoder_q.'):
+            key = key.removeprefix('module.encoder_q.')
+            key = key if 'layer' in key else f'stem.{key}'
+            for stage in range(1, 5):
+                key = key.replace(f'layer{stage}', f'res{stage + 1}')
+            key = re.sub(r'bn(\d)', r'conv\1.norm', key)
+            key = key.replace('downsample.0', 'shortcut').replace('downsample.1', 'shortcut.norm')
+            theirs[key.replace('stem.fpn', 'backbone.fpn')] = value.numpy()
+    torch.save(dict(model=theirs, __author__='MOCO', matching_heuristics=True), tmp_path / 'backbone.pth.tar')
+    run(tmp_path / 'backbone.pth.tar', tmp_path / 'ours.pth', '--to', 'mmdecouple')
+    found = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
+    assert found.keys() == {f'backbone.{key}' for key in model.backbone.state_dict()}
+    assert all(torch.equal(found[f'backbone.{key}'], value) for key, value in model.backbone.state_dict().items())
 
 
 def test_a_file_of_torchvision_from_before_the_counters_is_whole(run, tmp_path):

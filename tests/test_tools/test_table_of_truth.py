@@ -211,7 +211,7 @@ def test_rows_of_an_ablation_stand_beside_the_papers_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'text, words', [('{"a": 1}', 'x.json is not a result of transfer.py'), ('{"a', 'no JSON'), ('[1]', 'holds a list')]
+    'text, words', [('{"a": 1}', 'x.json is not a result of transfer.py'), ('{"a', 'not JSON'), ('[1]', 'holds a list')]
 )
 def test_a_file_that_is_no_result_is_named(tmp_path, text, words):
     (tmp_path / 'x.json').write_text(text)

@@ -25,6 +25,7 @@ PAIRS = [
     ('pixpro-d', 'pixpro'),
     ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
+    ('resim-d', 'resim'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
 ]

@@ -35,6 +35,8 @@ CONFIG_OF = {
     'pixpro-d': 'pixpro/pixpro-d_r50_8xb128-800e_coco.py',
     'plrc': 'plrc/plrc_r50_8xb32-200e_coco.py',
     'plrc-d': 'plrc/plrc-d_r50_8xb32-200e_coco.py',
+    'resim': 'resim/resim-fpn_r50_8xb32-800e_coco.py',
+    'resim-d': 'resim/resim-fpn-d_r50_8xb32-800e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
     'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
@@ -51,6 +53,12 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         channels = 512 if args.depth < 50 else 2048
         model.backbone.depth = args.depth
         model.neck.update(in_channels=channels, hid_channels=channels)
+        model.queue_length = args.queue
+        model.data_preprocessor.channels_last = args.channels_last
+        return cfg
+    if model.type == 'ReSim':
+        model.backbone.depth = args.depth
+        model.neck.in_channels = [channels // (1 if args.depth > 34 else 4) for channels in model.neck.in_channels]
         model.queue_length = args.queue
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
@@ -114,7 +122,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """Returns the samples of the views: four proposals for SoCo, or crop windows for Leopart, PixPro and PLRC."""
+    """Returns the samples of the views: proposals for SoCo, or crop windows for Leopart, PixPro, PLRC and ReSim."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
@@ -122,7 +130,7 @@ def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] 
     if variant.startswith('plrc'):
         windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
         return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch
-    if variant.startswith(('leopart', 'pixpro')):
+    if variant.startswith(('leopart', 'pixpro', 'resim')):
         local = args.locals if variant.startswith('leopart') else 0
         windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * local]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])

@@ -23,8 +23,8 @@ _MAX_SIDE = 2**15
 class WindowView(BaseTransform):
     """Crops a window of an image, resizes it, and records the window.
 
-    Adds `crop_window` (x, y, w, h) in source pixels, and `flip` False. If views depend on each other, the window can be
-    drawn by `draw_window` and passed to `show`.
+    Adds `crop_window` (x, y, w, h) in pixels of the source as loaded, and `flip`, which is True if the source was
+    mirrored first. If views depend on each other, the window can be drawn by `draw_window` and passed to `show`.
 
     Args:
         size: Side, or (height, width), of the view in pixels, in [1, 32768].
@@ -47,11 +47,12 @@ class WindowView(BaseTransform):
         """Draws a window (x, y, w, h) in pixels of an image of the given height and width."""
 
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
-        """Creates the view of a given window (x, y, w, h) in source pixels."""
+        """Creates the view of a given window (x, y, w, h) in pixels of the given image."""
         x, y, w, h = window
-        results['img'] = resize(results['img'][y : y + h, x : x + w], self.size, self.interpolation)
-        results['crop_window'] = (x, y, w, h)
-        results['flip'] = False
+        source, mirrored = results['img'], results.get('flip', False)
+        results['img'] = resize(source[y : y + h, x : x + w], self.size, self.interpolation)
+        results['crop_window'] = (source.shape[1] - x - w if mirrored else x, y, w, h)
+        results['flip'] = mirrored
         return results
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class WholeImageView(WindowView):
 
 @TRANSFORMS.register_module()
 class RandomFlipView(BaseTransform):
-    """Mirrors a view left to right and records this in `flip`.
+    """Mirrors a view left to right and records this in `flip`; before `MultiView`, mirrors the source of all views.
 
     Args:
         prob: Probability of applying the transform, in [0, 1].
@@ -124,7 +125,7 @@ class RandomFlipView(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
             results['img'] = cv2.flip(results['img'], 1)
-            results['flip'] = not results['flip']
+            results['flip'] = not results.get('flip', False)
         return results
 
 

@@ -1,4 +1,4 @@
-"""MoCo v2, DenseCL, SoCo, iBOT, MaskAlign, Leopart, PixPro and PLRC, all derived from `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart, PixPro and PLRC, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -8,6 +8,7 @@ from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
 from .pixpro import PixPro
 from .plrc import PLRC
+from .resim import ReSim
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
@@ -24,6 +25,7 @@ __all__ = [
     'MisalignedIBOT',
     'MoCoV2',
     'PixPro',
+    'ReSim',
     'SoCo',
     'SoCoFPN',
     'Step',

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmdecouple.decoupling import DecoupledViews, PositionSet, Regions
+from mmdecouple.decoupling import DecoupledViews, DenseObjective, PositionSet, Regions
 from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
 from mmdecouple.models.layers import batch_shuffle, batch_unshuffle, count_batches_once, epoch_dependent
 from mmdecouple.models.samples import Samples
@@ -16,8 +16,10 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from .checks import check_decoupling, check_views, start_teacher_of_lone_student
+from .checks import check_decoupling, check_positions, check_views, start_teacher_of_lone_student
 from .step import Step, ViewFlow
+
+_DENSE_PARTS = ('dense_loss', 'objective')
 
 
 class DenseAlgorithm(BaseModel):
@@ -84,7 +86,8 @@ class DenseAlgorithm(BaseModel):
         self.region_bins = 7
         self.decoupling = None if decoupling is None else MODELS.build(decoupling)
         if self.decoupling is not None:
-            check_decoupling(self, type(self).dense_loss is not DenseAlgorithm.dense_loss, check)
+            inherited = (getattr(type(self), part) is getattr(DenseAlgorithm, part) for part in _DENSE_PARTS)
+            check_decoupling(self, not all(inherited), check)
 
     @property
     def num_views(self) -> int:
@@ -187,6 +190,10 @@ class DenseAlgorithm(BaseModel):
         """Returns the positions of the decoupling loss and their weights; a method may exclude further positions."""
         return step.decoupled.foreground
 
+    def objective(self, step: Step) -> DenseObjective:
+        """Returns the object whose dense loss the branch uses: the method, unless that loss needs more of the step."""
+        return self
+
     def update_memory(self, step: Step) -> None:
         """Updates queues or centers with the teacher's outputs of clean views, after all losses."""
 
@@ -283,14 +290,9 @@ class DenseAlgorithm(BaseModel):
         )
 
     def _decouple(self, losses: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
-        expected = step.decoupled.foreground.mask.shape[1]
-        if step.dense.shape[1] != expected:
-            raise UserError(
-                f'{type(self).__name__}: the dense output has {step.dense.shape[1]} positions, but a '
-                f'stride of {self.dense_stride} pixels gives {expected} (config key model.dense_stride).'
-            )
+        check_positions(self, step.dense, step.decoupled.foreground.mask.shape[1])
         target = step.teacher['dense'][step.decoupled.rows]
-        return self.decoupling(losses, step.dense, target, self.foreground(step), self)
+        return self.decoupling(losses, step.dense, target, self.foreground(step), self.objective(step))
 
     def _require(self, key: str, kind: str, attribute: str) -> None:
         """Raises an error if the module `key` lacks an attribute by which the required class is recognized."""

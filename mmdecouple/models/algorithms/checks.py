@@ -17,7 +17,7 @@ def check_decoupling(model: 'DenseAlgorithm', dense: bool, check: Settings) -> N
 
     Args:
         model: Method with a branch.
-        dense: Whether the method defines a dense loss.
+        dense: Whether the method defines a dense loss or an objective.
         check: Settings of the method, which name the config key.
     """
     if not dense:
@@ -37,6 +37,15 @@ def check_views(model: 'DenseAlgorithm', views: Sequence[Tensor]) -> None:
         raise UserError(
             f'{type(model).__name__}: the method takes {model.num_views} views of an image, but the batch has '
             f'{len(views)} (config keys num_views of the data, and model.local_views of a method with local views).'
+        )
+
+
+def check_positions(model: 'DenseAlgorithm', dense: Tensor, expected: int) -> None:
+    """Raises an error if the dense output (N, P, C) has another number of positions than the stride gives."""
+    if dense.shape[1] != expected:
+        raise UserError(
+            f'{type(model).__name__}: the dense output has {dense.shape[1]} positions, but a stride of '
+            f'{model.dense_stride} pixels gives {expected} (config key model.dense_stride).'
         )
 
 

@@ -6,6 +6,7 @@ from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
 from .point_head import PointHead
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
+from .resim_neck import ReSimNeck
 
 __all__ = [
     'DINOHead',
@@ -15,5 +16,6 @@ __all__ = [
     'PixelPropagationModule',
     'PointHead',
     'PrototypeHead',
+    'ReSimNeck',
     'RegionPyramid',
 ]

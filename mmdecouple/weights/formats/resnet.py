@@ -1,4 +1,4 @@
-"""Conversion of ResNets, SoCo and PixPro between the tensor names of this package and of other projects."""
+"""Conversion of ResNets, SoCo, PixPro and ReSim between the tensor names of this package and of other projects."""
 
 import re
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from .resnet_names import (
     nothing_found,
     pixpro_names,
     renamed,
+    resim_names,
     soco_names,
     tensors_by_name,
     to_detectron2,
@@ -84,6 +85,8 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
             for prefix, network in (('backbone.', networks.student), ('teacher.backbone.', networks.teacher))
             for plain, name in network.items()
         }
+        if 'encoder_q.fpn_lateral5.weight' in bare:
+            names |= renamed(bare, resim_names())
     state = {ours: bare[name][1] for ours, name in names.items()}
     depth = _check_backbone(state, 'backbone.', where)
     if any(key.startswith('teacher.backbone.') for key in state):

@@ -178,6 +178,17 @@ def pixpro_names(instance: bool) -> dict[str, str]:
     return table | ({'instance_predictor.': 'predictor.'} if instance else {})
 
 
+def resim_names() -> dict[str, str]:
+    """Returns a dict that maps prefixes of `Tete-Xiao/ReSim`, other than those of the backbone, to own prefixes."""
+    levels = {'fc.': 'mlp.', 'fpn_output4.': 'outputs.1.', 'fpn_output3.': 'outputs.0.'}
+    levels |= {f'fpn_lateral{level}.': f'laterals.{level - 3}.' for level in (3, 4, 5)}
+    return {
+        f'{network}.{theirs}': f'{ours}neck.{level}'
+        for network, ours in (('encoder_q', ''), ('encoder_k', 'teacher.'))
+        for theirs, level in levels.items()
+    }
+
+
 def mmdet_names() -> dict[str, str]:
     """Returns a dict that maps own prefixes of the student's pyramid and box head to those of mmdet's FPN and head.
 

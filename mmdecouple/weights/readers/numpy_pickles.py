@@ -37,7 +37,7 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
             raise DamagedCheckpoint(
                 f'{path!r} holds a {type(content).__name__}, not a dict of weights; name another file.'
             )
-        return _with_tensors(content, _DEPTH)
+        return with_tensors(content)
     except DamagedCheckpoint:
         raise
     except UnsafeCheckpoint as error:
@@ -62,10 +62,17 @@ def write_numpy_pickle(path: str, content: dict[str, Any]) -> None:
     write_bytes(path, _for_any_numpy(pickle.dumps(_with_arrays(content), protocol=3)))
 
 
-def _with_tensors(content: dict[str, Any], depth: int) -> dict[str, Any]:
+def with_tensors(content: dict[str, Any], depth: int = _DEPTH) -> dict[str, Any]:
+    """Returns a copy of a dict in which arrays are converted to tensors.
+
+    Args:
+        content: Arrays and other values; the latter are returned unchanged.
+        depth: Levels of nested dicts in which arrays are converted.
+    """
+
     def changed(value: Any) -> Any:
         if isinstance(value, dict) and depth > 1:
-            return _with_tensors(value, depth - 1)
+            return with_tensors(value, depth - 1)
         if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
             return torch.from_numpy(np.array(value, value.dtype.newbyteorder('=')))
         return value

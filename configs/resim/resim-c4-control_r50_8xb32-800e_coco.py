@@ -1,0 +1,4 @@
+# The control for ReSim-C4-D: the same loss on the same foreground positions, but nothing is mixed in (X^D = X).
+# Published: none. Not yet run here.
+_base_ = ['./resim-c4_r50_8xb32-800e_coco.py', '../_base_/decoupling/control.py']
+model = dict(decoupling=_base_.decoupling)
