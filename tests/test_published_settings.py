@@ -56,6 +56,34 @@ PUBLISHED = dict(
             roi_size=7,
         ),
     ),
+    PLRC=(
+        'PLRC main_plrc.py, datasets/imagenet.py, models/plrc_loss.py',
+        dict(
+            queue_length=65536,
+            channels=128,
+            temperature=0.2,
+            region_grid=4,
+            point_grid=56,
+            points=16,
+            negatives=15,
+            loss_weights=(0.7, 0.3, 0.3),
+        ),
+    ),
+    PointAffinity=(
+        'PLRC models/plrc_loss.py, models/utils.py; the scale of this package',
+        dict(
+            reach=0.5,
+            scale=1.0,
+            student_temperature=0.1,
+            teacher_temperature=(0.04, 0.07),
+            warmup_epochs=30,
+            center_momentum=0.9,
+        ),
+    ),
+    PointHead=(
+        'PLRC models/resnet.py',
+        dict(out_channels=128, hidden_channels=2048, bottleneck_channels=256, prototypes=4096),
+    ),
     PrototypeHead=('leopart_config.yml', dict(prototypes=300, hidden_channels=2048, out_channels=256)),
     MaskAlign=('arXiv 2211.08887, section 4.1', dict(mask_ratio=0.7, masking='attention')),
     DynamicAlignment=(
@@ -100,6 +128,7 @@ PUBLISHED = dict(
     RandomSolarize=('DINO main_dino.py, utils.py', dict(threshold=128, prob=0.2)),
     GridProposals=('the paper, section 4.1.1', dict(grid=3, area=(0.15, 0.4), aspect=(1 / 2, 2), num=9)),
     OverlapViews=('leopart_config.yml', dict(overlap=0.01)),
+    PartnerViews=('PLRC datasets/imagenet.py', dict(pair=(0, 2), share=0.5, tries=100)),
     BoxViews=('SoCo contrast/option.py', dict(tries=5)),
     OKNN=(
         'the paper, section 3; DINO eval_knn.py',

@@ -92,6 +92,17 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
+PLRC = Story(
+    {
+        'PLRC': 'plrc_resnet-demo_scenes.py',
+        'PLRC-D': 'plrc-d_resnet-demo_scenes.py',
+        'Control': 'plrc-control_resnet-demo_scenes.py',
+    },
+    'PLRC-D is PLRC plus the de-coupling branch. Control is the same branch without mixing (Xᴰ = X): the gain of '
+    'PLRC-D over Control comes from the foreign background, the gain of Control over PLRC from the additional loss at '
+    'the same positions.',
+    report='plrc',
+)
 STORIES = {
     'densecl': DENSECL,
     'ibot': IBOT,
@@ -100,6 +111,7 @@ STORIES = {
     'resim': RESIM,
     'leopart': LEOPART,
     'pixpro': PIXPRO,
+    'plrc': PLRC,
 }
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this demonstrates the programs and the '

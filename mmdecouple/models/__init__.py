@@ -5,6 +5,7 @@ from mmdecouple.registry import MODELS
 
 from .algorithms import (
     IBOT,
+    PLRC,
     DenseAlgorithm,
     DenseCL,
     Leopart,
@@ -22,14 +23,15 @@ from .algorithms import (
 from .backbones import DenseViT
 from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
-from .layers import Center, EpochDependent, NegativeQueue, SplitBN, TeacherTemperature
-from .losses import info_nce, sinkhorn
+from .layers import Center, EpochDependent, NegativeQueue, PointAffinity, SplitBN, TeacherTemperature
+from .losses import affinity_distillation, info_nce, point_contrast, sinkhorn
 from .necks import (
     DINOHead,
     DynamicAlignment,
     PixelHeads,
     PixelMLP,
     PixelPropagationModule,
+    PointHead,
     PrototypeHead,
     RegionPyramid,
     ReSimNeck,
@@ -41,6 +43,7 @@ MODELS.register_module(module=DecouplingBranch)
 
 __all__ = [
     'IBOT',
+    'PLRC',
     'Center',
     'CutBoxes',
     'CutViews',
@@ -65,6 +68,8 @@ __all__ = [
     'PixelHeads',
     'PixelMLP',
     'PixelPropagationModule',
+    'PointAffinity',
+    'PointHead',
     'PrototypeHead',
     'ReSim',
     'ReSimNeck',
@@ -76,6 +81,8 @@ __all__ = [
     'Step',
     'TeacherTemperature',
     'ViewFlow',
+    'affinity_distillation',
     'info_nce',
+    'point_contrast',
     'sinkhorn',
 ]

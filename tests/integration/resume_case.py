@@ -162,6 +162,23 @@ optim_wrapper = dict(precision='fp32')
 param_scheduler = [dict(_base_.param_scheduler[0], warmup=1)]
 """
 
+PLRC = (
+    DENSECL.replace("MultiView', views=[view], num_views=[2]", "PartnerViews', views=[view], num_views=[3]").partition(
+        'model ='
+    )[0]
+    + """
+model = dict(
+    type='PLRC',
+    backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8,
+                  out_indices=(3, ), norm_cfg=dict(type='mmdecouple.SplitBN')),
+    neck=dict(type='PointHead', in_channels=64, hidden_channels=32, out_channels=16,
+              bottleneck_channels=8, prototypes=12),
+    queue_length=32, channels=16, point_grid=8, points=4, affinity=dict(warmup_epochs=3))
+cells = dict(grid=2)
+"""
+    + DENSECL.partition('cells = dict()\n')[2]
+)
+
 RESIM = """
 _base_ = 'mmdecouple::_base_/default_runtime.py'
 view = [
@@ -209,7 +226,14 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 CONFIGS = {
     name + suffix: method + branch + RUN
     for name, method in dict(
-        densecl=DENSECL, ibot=IBOT, maskalign=MASKALIGN, leopart=LEOPART, soco=SOCO, pixpro=PIXPRO, resim=RESIM
+        densecl=DENSECL,
+        ibot=IBOT,
+        maskalign=MASKALIGN,
+        leopart=LEOPART,
+        soco=SOCO,
+        pixpro=PIXPRO,
+        plrc=PLRC,
+        resim=RESIM,
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 }

@@ -78,6 +78,7 @@ def uninterrupted(whole_run):
         ('soco-d', 2),
         ('leopart-d', 2),
         ('pixpro-d', 2),
+        ('plrc-d', 2),
         ('resim-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
@@ -97,6 +98,9 @@ def uninterrupted(whole_run):
                 ('pixpro-d', 0),
                 ('pixpro', 0),
                 ('pixpro', 2),
+                ('plrc-d', 0),
+                ('plrc', 0),
+                ('plrc', 2),
                 ('resim-d', 0),
                 ('resim', 0),
                 ('resim', 2),
@@ -151,18 +155,18 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case):
-    options = ('train_dataloader.batch_size=2',)
-    whole = train(case, 'two', options=options, processes=2)
+@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d'])
+def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case, method):
+    options, two, broken = ('train_dataloader.batch_size=2',), f'two_{method}', f'two_stopped_{method}'
+    whole = train(case, two, method=method, options=options, processes=2)
     assert whole.returncode == 0, whole.stderr[-3000:]
-    stopped = train(
-        case, 'two_stopped', options=options, processes=2, hook=dict(type='SignalHook', iteration=3, name='SIGTERM')
-    )
+    hook = dict(type='SignalHook', iteration=3, name='SIGTERM')
+    stopped = train(case, broken, method=method, options=options, processes=2, hook=hook)
     assert stopped.returncode == 0, stopped.stderr[-3000:]
-    assert (case / 'two_stopped' / 'interrupted.pth').exists()
-    resumed = train(case, 'two_stopped', '--resume', options=options, processes=2)
+    assert (case / broken / 'interrupted.pth').exists()
+    resumed = train(case, broken, '--resume', method=method, options=options, processes=2)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert_same_run(last(case, 'two_stopped'), last(case, 'two'))
+    assert_same_run(last(case, broken), last(case, two))
 
 
 @pytest.mark.slow

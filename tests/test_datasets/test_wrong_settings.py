@@ -66,7 +66,10 @@ CASES = dict(
     views=[transform('MultiView', views=value, num_views=[2]) for value in (None, 'crop', CROP, [[]])]
     + [transform('BoxViews', views=[[dict(type='RandomFlipView')]], num_views=[2])],
     overlap=[views('OverlapViews', overlap=value) for value in (0.5, -0.1, None)],
-    tries=[views(kind, tries=value) for kind in ('OverlapViews', 'BoxViews') for value in (0, 1.5, None)],
+    tries=[views(kind, tries=value) for kind in ('OverlapViews', 'BoxViews') for value in (0, 1.5, None)]
+    + [views('PartnerViews', pair=(0, 1), tries=value) for value in (0, 1.5, None)],
+    pair=[views('PartnerViews', pair=value) for value in (0, (0,), (0, 2), (0, 0.5), (-1, 0), (1, 1))],
+    share=[views('PartnerViews', pair=(0, 1), share=value) for value in (0, 1.5, None, NAN)],
     num_boxes=[views('BoxViews', num_boxes=value) for value in (0, '4', 2.0)],
     common=[views('BoxViews', common=value) for value in (0, 5, 'two')],
     pairs=[views('BoxViews', pairs=value) for value in ((), 3, [(0, 2)], [(0,)], [(-1, 0)], [('a', 'b')])],
@@ -123,7 +126,10 @@ LIMITS = dict(
     threshold=[transform('RandomSolarize', threshold=value) for value in (0, 256)],
     num_views=[views('MultiView', num_views=[1])],
     overlap=[views('OverlapViews', overlap=value) for value in (0, 0.499)],
-    tries=[views(kind, tries=1) for kind in ('OverlapViews', 'BoxViews')],
+    tries=[views(kind, tries=1) for kind in ('OverlapViews', 'BoxViews')]
+    + [views('PartnerViews', pair=(0, 1), tries=1)],
+    pair=[views('PartnerViews', pair=(1, 0))],
+    share=[views('PartnerViews', pair=(0, 1), share=value) for value in (1e-3, 1)],
     num_boxes=[views('BoxViews', num_boxes=1)],
     common=[views('BoxViews', num_boxes=4, common=value) for value in (1, 4)],
     pairs=[views('BoxViews', pairs=[(0, 1)]), views('BoxViews', pairs=[(1, 0)])],

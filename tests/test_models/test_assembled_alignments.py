@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdecouple.models.losses import SharedNegatives
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
 from .assembled import (
     D_FORM,
     cross_entropy,
@@ -56,6 +56,12 @@ CASES = dict(
         test_pixpro.pixpro(),
         test_pixpro.data(),
         lambda model, student, target: -4 * F.cosine_similarity(student, target, dim=0),
+        False,
+    ),
+    plrc=(
+        test_plrc.plrc(),
+        test_plrc.data(),
+        lambda model, student, target: nce(student, target, model.queue.keys),
         False,
     ),
     resim=(test_resim.resim(), test_resim.data(), against_the_batch, False),

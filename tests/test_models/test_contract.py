@@ -6,7 +6,19 @@ import textwrap
 
 import pytest
 
-from mmdecouple.models import IBOT, DenseAlgorithm, DenseCL, Leopart, MaskAlign, MoCoV2, PixPro, ReSim, SoCo, SoCoFPN
+from mmdecouple.models import (
+    IBOT,
+    PLRC,
+    DenseAlgorithm,
+    DenseCL,
+    Leopart,
+    MaskAlign,
+    MoCoV2,
+    PixPro,
+    ReSim,
+    SoCo,
+    SoCoFPN,
+)
 
 FREE = {'__init__', '__doc__', '__module__'}
 
@@ -41,6 +53,7 @@ def overridden(kind: type) -> set[str]:
         (SoCo, 8),
         (ReSim, 8),
         (PixPro, 7),
+        (PLRC, 7),
         (SoCoFPN, 8),
         (Leopart, 8),
         (MaskAlign, 8),

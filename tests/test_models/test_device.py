@@ -11,7 +11,7 @@ import torch
 
 from mmdecouple.engine import SoCoLARS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
@@ -46,6 +46,7 @@ def multi_crop() -> dict:
         (test_resim.resim_c4(decoupling={**GRID, 'alignment': 'average'}), test_resim.apart()),
         (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
+        (test_plrc.plrc(decoupling=BRANCH), test_plrc.data()),
     ],
     ids=[
         'MoCo v2',
@@ -61,6 +62,7 @@ def multi_crop() -> dict:
         'ReSim-C4-D without shown windows',
         'Leopart-D',
         'PixPro-D',
+        'PLRC-D',
     ],
 )
 def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, monkeypatch):

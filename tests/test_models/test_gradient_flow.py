@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco, test_soco_fpn
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_soco_fpn
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
 from .golden_models import ibot
 
@@ -27,6 +27,7 @@ def total(losses: dict) -> torch.Tensor:
         (test_soco.soco_fpn(), test_soco_fpn.fpn_data()),
         (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
+        (test_plrc.plrc(decoupling=GRID), test_plrc.data()),
         (test_resim.resim(decoupling=GRID), test_resim.data()),
     ],
     ids=[
@@ -39,6 +40,7 @@ def total(losses: dict) -> torch.Tensor:
         'SoCo FPN',
         'Leopart-D',
         'PixPro-D',
+        'PLRC-D',
         'ReSim-D',
     ],
 )

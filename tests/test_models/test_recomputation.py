@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdecouple.models.layers import count_batches_once
 
-from . import test_pixpro, test_resim, test_soco
+from . import test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, RESNET, batch, build, densecl, losses_of
 
 
@@ -50,8 +50,9 @@ def resnet(**changes) -> dict:
         ),
         (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=BRANCH)), test_pixpro.data()),
+        (test_plrc.plrc(decoupling=BRANCH), test_plrc.data()),
     ],
-    ids=['DenseCL-D', 'split batch norm', 'channels last', 'ResNet-50', 'SoCo-D', 'PixPro-D'],
+    ids=['DenseCL-D', 'split batch norm', 'channels last', 'ResNet-50', 'SoCo-D', 'PixPro-D', 'PLRC-D'],
 )
 def test_a_step_is_the_same_to_the_bit_with_activation_checkpointing(config, data):
     recomputed = dict(config, backbone=dict(config['backbone'], with_cp=True))

@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_pixpro, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -128,6 +128,21 @@ CASES = [
     ),
     (test_maskalign.maskalign(), dict(ALGORITHM, mask_ratio=real(0, below=1), masking=WORD, drop=real(0, 1))),
     (
+        test_plrc.plrc(points=1, point_grid=4),
+        dict(
+            ALGORITHM,
+            queue_length=whole(1),
+            channels=whole(1),
+            temperature=real(above=0),
+            region_grid=whole(1),
+            point_grid=whole(4),
+            points=whole(1, 16),
+            negatives=whole(0),
+            loss_weights=(0.3, (0.7, 0.3), (0.7, 0.3, 0), (0.7, 0.3, '0.3'), None),
+            affinity=('dino', 3),
+        ),
+    ),
+    (
         test_resim.resim(),
         dict(
             ALGORITHM,
@@ -212,6 +227,29 @@ CASES = [
             bottleneck_channels=whole(1),
             norm_last_layer=FLAG,
             freeze_last_layer=whole(0),
+        ),
+    ),
+    (
+        dict(type='PointHead', in_channels=8),
+        dict(
+            in_channels=whole(1),
+            out_channels=whole(1),
+            hidden_channels=whole(1),
+            bottleneck_channels=whole(1),
+            prototypes=whole(1),
+        ),
+    ),
+    (
+        dict(type='PointAffinity', points=4, prototypes=3),
+        dict(
+            points=whole(1),
+            prototypes=whole(1),
+            reach=real(above=0),
+            scale=real(0),
+            student_temperature=real(above=0),
+            teacher_temperature=(0.04, (0.04,), (0.04, 0.07, 0.1), (0.0, 0.07), (0.04, -1.0), 'x'),
+            warmup_epochs=whole(0),
+            center_momentum=real(0, 1),
         ),
     ),
     (
@@ -424,8 +462,8 @@ def test_every_argument_of_every_class_is_tried():
 
 @pytest.mark.parametrize(
     'config, views',
-    [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3)],
-    ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT'],
+    [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3), (test_plrc.plrc(), 2)],
+    ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT', 'PLRC'],
 )
 def test_views_that_the_method_does_not_take_are_refused(config, views):
     model = MODELS.build(config)
@@ -444,6 +482,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
+        (test_plrc.plrc(neck=NECK), 'neck', 'a PointHead, got DenseCLNeck'),
         (test_resim.resim(neck=NECK), 'neck', 'a ReSimNeck, got DenseCLNeck'),
     ],
 )

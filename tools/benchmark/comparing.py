@@ -23,6 +23,7 @@ PAIRS = [
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),
     ('pixpro-d', 'pixpro'),
+    ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
     ('resim-d', 'resim'),
     ('ibot', 'official'),

@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--official', metavar='IBOT', help='checkout of bytedance/ibot, for the variant official')
     parser.add_argument('--batch', type=positive, default=32)
     parser.add_argument('--size', type=positive, default=224)
-    parser.add_argument('--depth', type=int, default=50, help='depth of the ResNet of DenseCL, SoCo and PixPro')
+    parser.add_argument('--depth', type=int, default=50, help='depth of the ResNet of DenseCL, SoCo, PixPro and PLRC')
     parser.add_argument('--queue', type=positive, default=65536)
     parser.add_argument('--arch', default='deit-small', choices=['deit-tiny', 'deit-small', 'base', 'large'])
     parser.add_argument(
@@ -68,7 +68,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--precision', choices=['bf16', 'fp32'], default='fp32')
     parser.add_argument('--compile', action='store_true', help="compile our variants and mmpretrain's DenseCL")
     parser.add_argument(
-        '--channels-last', action='store_true', help='use the channels-last format for our DenseCL, SoCo and PixPro'
+        '--channels-last',
+        action='store_true',
+        help='use the channels-last format for our DenseCL, SoCo, PixPro and PLRC',
     )
     parser.add_argument('--peak-tflops', type=float, help='dense bf16 peak of the GPU, to compute the MFU')
     parser.add_argument('--threads', type=positive, default=torch.get_num_threads())

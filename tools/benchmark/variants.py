@@ -33,6 +33,8 @@ CONFIG_OF = {
     'soco-d': 'soco/soco-c4-d_r50_8xb128-800e_coco.py',
     'pixpro': 'pixpro/pixpro_r50_8xb128-800e_coco.py',
     'pixpro-d': 'pixpro/pixpro-d_r50_8xb128-800e_coco.py',
+    'plrc': 'plrc/plrc_r50_8xb32-200e_coco.py',
+    'plrc-d': 'plrc/plrc-d_r50_8xb32-200e_coco.py',
     'resim': 'resim/resim-fpn_r50_8xb32-800e_coco.py',
     'resim-d': 'resim/resim-fpn-d_r50_8xb32-800e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
@@ -60,7 +62,9 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.queue_length = args.queue
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
-    if model.type in ('SoCo', 'PixPro'):
+    if model.type in ('SoCo', 'PixPro', 'PLRC'):
+        if model.type == 'PLRC':
+            model.queue_length = args.queue
         model.backbone.depth = args.depth
         model.neck.in_channels = 512 if args.depth < 50 else 2048
         model.data_preprocessor.channels_last = args.channels_last
@@ -111,16 +115,21 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith('maskalign'):
         sizes = [args.size]
+    if variant.startswith('plrc'):
+        sizes = [args.size] * 3
     views = [torch.randint(0, 256, (args.batch, 3, size, size), dtype=torch.uint8) for size in sizes]
     return [view.pin_memory() for view in views] if args.device == 'cuda' else views
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """Returns the samples of the views: four proposals for SoCo, or crop windows for Leopart, PixPro and ReSim."""
+    """Returns the samples of the views: proposals for SoCo, or crop windows for Leopart, PixPro, PLRC and ReSim."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
         return [BaseDataElement(boxes=some, box_ids=torch.arange(4).expand(2, 4)) for some in boxes]
+    if variant.startswith('plrc'):
+        windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
+        return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch
     if variant.startswith(('leopart', 'pixpro', 'resim')):
         local = args.locals if variant.startswith('leopart') else 0
         windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * local]

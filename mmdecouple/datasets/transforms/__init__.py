@@ -2,6 +2,7 @@
 
 from mmdecouple.datasets.transforms.box_views import BoxViews
 from mmdecouple.datasets.transforms.overlap_views import OverlapViews
+from mmdecouple.datasets.transforms.partner_views import PartnerViews
 from mmdecouple.datasets.transforms.photometric import (
     RandomColorJitter,
     RandomGaussianBlur,
@@ -26,6 +27,7 @@ __all__ = [
     'MultiView',
     'OverlapViews',
     'PackViews',
+    'PartnerViews',
     'RandomColorJitter',
     'RandomFlipView',
     'RandomGaussianBlur',

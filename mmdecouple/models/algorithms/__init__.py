@@ -1,4 +1,4 @@
-"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart and PixPro, all derived from `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart, PixPro and PLRC, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -7,6 +7,7 @@ from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
 from .pixpro import PixPro
+from .plrc import PLRC
 from .resim import ReSim
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
@@ -15,6 +16,7 @@ from .variants import MisalignedDenseCL, MisalignedIBOT
 
 __all__ = [
     'IBOT',
+    'PLRC',
     'DenseAlgorithm',
     'DenseCL',
     'Leopart',

@@ -5,6 +5,7 @@ from .center import Center
 from .embedding_queue import EmbeddingQueue
 from .epoch_dependent import EpochDependent, epoch_dependent
 from .negative_queue import NegativeQueue
+from .point_affinity import PointAffinity
 from .recomputation import count_batches_once
 from .split_bn import SplitBN
 from .teacher_temperature import TeacherTemperature
@@ -14,6 +15,7 @@ __all__ = [
     'EmbeddingQueue',
     'EpochDependent',
     'NegativeQueue',
+    'PointAffinity',
     'SplitBN',
     'TeacherTemperature',
     'batch_shuffle',

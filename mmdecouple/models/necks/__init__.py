@@ -3,6 +3,7 @@
 from .dino_head import DINOHead
 from .dynamic_alignment import DynamicAlignment
 from .pixel_heads import PixelHeads, PixelMLP, PixelPropagationModule
+from .point_head import PointHead
 from .prototype_head import PrototypeHead
 from .region_pyramid import RegionPyramid
 from .resim_neck import ReSimNeck
@@ -13,6 +14,7 @@ __all__ = [
     'PixelHeads',
     'PixelMLP',
     'PixelPropagationModule',
+    'PointHead',
     'PrototypeHead',
     'ReSimNeck',
     'RegionPyramid',
