@@ -11,7 +11,8 @@ from mmdecouple.evaluation.segmentation.catalog import segmentation_specs
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
-from .published import ADE, COCO, OBJECTS, ROOT, STUFF, VOC, VOC_SEG, Metric
+from .labels import ADE, COCO, OBJECTS, STUFF, VOC, VOC_SEG, Metric
+from .published import ROOT
 
 RESULTS = ROOT / 'docs' / 'results'
 _BOX = {
@@ -22,16 +23,13 @@ _BOX = {
     'coco/segm_mAP_50': 'mask AP50',
     'coco/segm_mAP_75': 'mask AP75',
 }
+_VOC = {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50', 'pascal_voc/AP75': 'box AP75'}
 # Task -> data set, key of the metric -> its name, factor.
 _TRANSFER = {
     'coco-mask-rcnn-c4': (COCO, _BOX, 100),
     'coco-cascade-vit': (COCO, _BOX, 100),
     'ade-upernet': (ADE, {'mIoU': 'mIoU'}, 1),
-    'voc-faster-rcnn-c4': (
-        VOC,
-        {'pascal_voc/mAP': 'box AP', 'pascal_voc/AP50': 'box AP50', 'pascal_voc/AP75': 'box AP75'},
-        100,
-    ),
+    'voc-faster-rcnn-c4': (VOC, _VOC, 100),
 }
 # Networks of the protocols; rows of earlier versions, which had no other networks, do not name theirs.
 _ARCHS = ('resnet50', 'vit-s16')
