@@ -1,16 +1,20 @@
-"""Reader of SoCo's JSON files with proposals."""
+"""Reader and converter of SoCo's JSON files with proposals."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import DecodeError, Meta, Raw
 from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotations import read_text_file
+from mmdecouple.datasets.proposals import write_proposals
+from mmdecouple.datasets.reading import UnreadableImage, open_header
 from mmdecouple.utils.errors import UserError, shown
 
+_EXIF_ORIENTATION = 0x0112
 _Pixels = Annotated[float, Meta(ge=-(2**31), le=2**31)]
 _decode_rects = strict_json.Decoder(list[Annotated[list[_Pixels], Meta(min_length=4)]]).decode
 
@@ -64,3 +68,32 @@ def _to_boxes(path: str | Path, key: str, rects: Raw) -> np.ndarray:
     boxes = np.array([rect[:4] for rect in found], np.float64).reshape(-1, 4).round().astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
+
+
+def convert(out: Path, images: str, names: list[str], source: str, dataset: str) -> dict[str, Any]:
+    """Converts a JSON file of SoCo to a proposal file, and returns its header.
+
+    Args:
+        out: Proposal file that is written.
+        images: Folder of the images.
+        names: Names of the images, relative to `images`.
+        source: JSON file of SoCo.
+        dataset: Name of the data set.
+    """
+    boxes = read_soco_json(source, names)
+    sizes = [_upright_size(os.path.join(images, name)) for name in names]
+    # SoCo searches the stored pixels and ignores EXIF, so boxes of rotated images would not fit.
+    boxes = [some if not turned else some[:0] for some, (_, turned) in zip(boxes, sizes)]
+    parameters = dict(method='imported', source=Path(source).name)
+    return write_proposals(out, names, [size for size, _ in sizes], boxes, dataset, parameters)
+
+
+def _upright_size(path: str) -> tuple[tuple[int, int], bool]:
+    """Returns the upright (height, width) of an image and whether EXIF rotates it; (0, 0) if it cannot be read."""
+    try:
+        with open_header(path) as image:
+            width, height = image.size
+            turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except UnreadableImage:
+        return (0, 0), False
+    return ((width, height) if turn >= 5 else (height, width)), turn != 1

@@ -1,4 +1,4 @@
-"""Selective search over a data set in resumable chunks, and conversion of SoCo's proposal files."""
+"""Selective search over a data set in resumable chunks."""
 
 import json
 import os
@@ -15,9 +15,8 @@ import numpy as np
 from rich.console import Console
 
 from mmdecouple.datasets.proposals import ProposalFile, write_proposals
-from mmdecouple.datasets.reading import UnreadableImage, open_header, read_image
+from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
-from mmdecouple.datasets.soco_proposals import read_soco_json
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -27,7 +26,6 @@ from .progress import shown_stages
 
 _CHUNK = 16
 _LOCK_SECONDS = 5
-_EXIF_ORIENTATION = 0x0112
 
 
 class ProposalSearch:
@@ -166,32 +164,3 @@ def search_chunk(path: Path, images: str, names: list[str], search: dict, keep: 
         boxes.append(filter_proposals(found, size, **keep))
     write_proposals(path, names, sizes, boxes, 'chunk', {})
     return unreadable
-
-
-def convert(out: Path, images: str, names: list[str], source: str, dataset: str) -> dict[str, Any]:
-    """Converts a JSON file of SoCo to a proposal file, and returns its header.
-
-    Args:
-        out: Proposal file that is written.
-        images: Folder of the images.
-        names: Names of the images, relative to `images`.
-        source: JSON file of SoCo.
-        dataset: Name of the data set.
-    """
-    boxes = read_soco_json(source, names)
-    sizes = [_upright_size(os.path.join(images, name)) for name in names]
-    # SoCo searches the stored pixels and ignores EXIF, so boxes of rotated images would not fit.
-    boxes = [some if not turned else some[:0] for some, (_, turned) in zip(boxes, sizes)]
-    parameters = dict(method='imported', source=Path(source).name)
-    return write_proposals(out, names, [size for size, _ in sizes], boxes, dataset, parameters)
-
-
-def _upright_size(path: str) -> tuple[tuple[int, int], bool]:
-    """Returns the upright (height, width) of an image and whether EXIF rotates it; (0, 0) if it cannot be read."""
-    try:
-        with open_header(path) as image:
-            width, height = image.size
-            turn = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except UnreadableImage:
-        return (0, 0), False
-    return ((width, height) if turn >= 5 else (height, width)), turn != 1

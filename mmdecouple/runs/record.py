@@ -131,7 +131,30 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
         )
         stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
-    total, elastic = _total_batch(stored), bool(config.get('elastic', False))
+    _check_samples(stored, record, bool(config.get('elastic', False)), where)
+    lines += [
+        f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so results may differ '
+        'in the last bits.'
+        for key in _CIRCUMSTANCES
+        if key in stored and stored[key] != record[key]
+    ]
+    differing: list[tuple[str, Any, Any]] = []
+    if before and now:
+        for key in _COMPARED:
+            differing += _differences(before.get(key), now.get(key), key)
+    wanted = config.get('randomness', {}).get('seed')
+    if wanted is not None and stored.get('seed', wanted) != wanted:
+        differing.append(('randomness.seed', stored['seed'], wanted))
+    lines += [_said(*difference) for difference in differing[:_MOST_LINES]]
+    if len(differing) > _MOST_LINES:
+        lines.append(f'Resume: {len(differing) - _MOST_LINES} more config keys differ.')
+    return lines
+
+
+def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool, where: str) -> None:
+    """Raises an error if a step of the resumed run would see other samples."""
+    name = osp.basename(where)
+    total = _total_batch(stored)
     same_samples = total is not None and total == _total_batch(record)
     changed = [
         f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
@@ -150,23 +173,6 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
             f'Cannot resume {name}: {"; ".join(changed[:3])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
-    lines += [
-        f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so results may differ '
-        'in the last bits.'
-        for key in _CIRCUMSTANCES
-        if key in stored and stored[key] != record[key]
-    ]
-    differing: list[tuple[str, Any, Any]] = []
-    if before and now:
-        for key in _COMPARED:
-            differing += _differences(before.get(key), now.get(key), key)
-    wanted = config.get('randomness', {}).get('seed')
-    if wanted is not None and stored.get('seed', wanted) != wanted:
-        differing.append(('randomness.seed', stored['seed'], wanted))
-    lines += [_said(*difference) for difference in differing[:_MOST_LINES]]
-    if len(differing) > _MOST_LINES:
-        lines.append(f'Resume: {len(differing) - _MOST_LINES} more config keys differ.')
-    return lines
 
 
 def _total_batch(record: dict[str, Any]) -> int | None:

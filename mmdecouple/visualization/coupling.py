@@ -23,11 +23,8 @@ from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import write_json
 
-from .charts import histogram_figure, ratio_curve_figure
 from .comparison import made_from
-from .report import styles_of
-from .runs import Run, cached_coupling
-from .style import save_png
+from .runs import cached_coupling
 
 
 @dataclass(frozen=True)
@@ -165,18 +162,6 @@ def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
         found = {key: difference(report, first, key)._asdict() for key in report['metrics']}
         report['differences'] = dict(to=reference, metrics=found)
         write_json(paths[name], report)
-
-
-def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths."""
-    styles, first = styles_of(runs), runs[0].coupling
-    figures = {
-        f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
-    }
-    figures.update(
-        {f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' ')) for key in first['histograms']}
-    )
-    return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Measurement of several networks with the options of `tools/analysis_tools/coupling.py`."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mmdecouple.evaluation.probes.manifest import write_manifest
@@ -9,8 +9,11 @@ from mmdecouple.networks.network import Network
 from mmdecouple.networks.open_networks import open_networks
 from mmdecouple.utils.files import check_writable
 
-from .coupling import Draws, Reading, add_differences, draw_figures
+from .charts import histogram_figure, ratio_curve_figure
+from .coupling import Draws, Reading, add_differences
+from .report import styles_of
 from .runs import Run
+from .style import save_png
 
 DRAWS = 'draws.json'
 
@@ -81,3 +84,15 @@ def draw_network_figures(networks: dict[str, Network], reports: dict[str, dict],
         Paths of the figures.
     """
     return draw_figures([Run(name, reports[name], checkpoint=one.checkpoint) for name, one in networks.items()], out)
+
+
+def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
+    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths."""
+    styles, first = styles_of(runs), runs[0].coupling
+    figures = {
+        f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
+    }
+    figures.update(
+        {f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' ')) for key in first['histograms']}
+    )
+    return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]

@@ -24,7 +24,8 @@ from rich.console import Console
 
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.datasets.proposals import ProposalFile
-from mmdecouple.runs.proposal_search import ProposalSearch, convert
+from mmdecouple.datasets.soco_proposals import convert
+from mmdecouple.runs.proposal_search import ProposalSearch
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, real
 from mmdecouple.utils.files import check_writable
