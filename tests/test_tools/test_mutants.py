@@ -19,7 +19,7 @@ def test_deadly(): os._exit(0 if os.environ.get('calm') else 3)
 DRIVER = """
 import json, sys
 from pathlib import Path
-from covering import run_forked
+from forked_tests import run_forked
 print(json.dumps([run_forked([f'test_small.py::{name}' for name in names], limit, Path('output.txt'))[:2]
                   for names, limit in json.loads(sys.argv[1])]))
 """

@@ -3,50 +3,13 @@
 import argparse
 import resource
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-from variants import build, samples_of, views_of
+from training_steps import OurSteps, official_steps
 
 # Dense bf16 peak in TFLOP/s from the vendor's data sheets; the first name that the name of the device contains is used.
 PEAK_TFLOPS = {'H100 PCIe': 756, 'H100': 989, 'H200': 989, 'A100': 312}
-
-
-def clock_of(args: argparse.Namespace) -> Callable[[], float]:
-    """Returns the clock: wall time, or the processor time of this process."""
-    return time.process_time if args.cpu_time else time.perf_counter
-
-
-class OurSteps:
-    """Training steps as in the runner: preprocessing, losses, backward pass, clipping, optimizer and teacher."""
-
-    def __init__(self, variant: str, args: argparse.Namespace) -> None:
-        self.model, self.optimizer = build(variant, args)
-        self.batch = dict(inputs=views_of(variant, args), data_samples=samples_of(variant, args))
-        self.ours = variant != 'mmpretrain'
-        self.cuda = args.device == 'cuda'
-        self.clock = clock_of(args)
-
-    def run(self, first: int, count: int) -> list[float]:
-        """Runs `count` steps with the draws of the steps from `first` on, and returns the seconds of each."""
-        seconds = []
-        for step in range(first, first + count):
-            begin = self.clock()
-            if self.ours:
-                self.model.data_preprocessor.set_step(0, 0, step)
-            self.model.train_step(self.batch, self.optimizer)
-            if self.ours:
-                self.model.update_teacher(step, 1000)
-            if self.cuda:
-                torch.cuda.synchronize()
-            seconds.append(self.clock() - begin)
-        return seconds
-
-    def compile(self) -> None:
-        """Compiles the model as in the runner with `compile=True`."""
-        self.model.forward = torch.compile(self.model.forward)
 
 
 def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
@@ -59,7 +22,7 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     # torch compiles again for the second and third number of masked patches.
     warmup = 4 if args.compile else 1
-    steps = _official(args, 1 + warmup + args.steps) if variant == 'official' else OurSteps(variant, args)
+    steps = official_steps(args, 1 + warmup + args.steps) if variant == 'official' else OurSteps(variant, args)
     # The draws depend on the step, not on the variant, so the operations are counted with the same masks.
     with FlopCounterMode(display=False, custom_mapping=_fused_attention()) as counter:
         steps.run(0, 1)
@@ -80,19 +43,6 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     )
     tflops = _peak_tflops(args)
     return found if tflops is None else {**found, 'mfu': found['tflop'] / seconds / tflops}
-
-
-def _official(args: argparse.Namespace, count: int):
-    from official_ibot import OfficialIBOT
-
-    ours = argparse.Namespace(**{**vars(args), 'arch': 'deit-tiny', 'prototypes': 1, 'device': 'cpu'})
-    model = build('ibot', ours)[0]
-    views, masks = views_of('official', args), []
-    for step in range(count):
-        model.data_preprocessor.set_step(0, 0, step)
-        begun = model.begin(**model.data_preprocessor(dict(inputs=views), training=True))
-        masks.append(begun.extras.mask)
-    return OfficialIBOT(args, begun.views, masks, clock_of(args))
 
 
 def _fused_attention() -> dict:

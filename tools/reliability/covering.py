@@ -1,14 +1,12 @@
-"""Tests that run a statement, and their execution in a fork of this process."""
+"""Index of the tests that run a statement."""
 
 import ast
-import os
 import re
-import signal
 import sqlite3
-import sys
-import time
 from collections import defaultdict
 from pathlib import Path
+
+from statements import in_function, reached
 
 from mmdecouple.utils.errors import MissingFile
 
@@ -53,9 +51,9 @@ class CoveringTests:
             source: Text of the file.
         """
         tree = ast.parse(source)
-        within = _reached(tree, *lines)
+        within = reached(tree, *lines)
         found = [test for test, numbers in self._running(file).items() if numbers & within]
-        if not _in_function(tree, lines[0]):
+        if not in_function(tree, lines[0]):
             found += self._reading(file)
         parts = set(re.split(r'[/_.]', file)) - {'mmdecouple', 'py'}
 
@@ -93,83 +91,3 @@ class CoveringTests:
             if context and context.rsplit('|', 1)[0] not in self._failing:
                 found[context.rsplit('|', 1)[0]].update(numbits_to_nums(bits))
         return found
-
-
-def run_forked(tests: list[str], limit: float, output: Path) -> tuple[str, str, float]:
-    """Runs tests in a child process until the first failure.
-
-    Args:
-        tests: Test ids of pytest.
-        limit: Time in seconds after which the child and its children are killed.
-        output: File of their output.
-
-    Returns:
-        `noticed`, `survived` or `not run`; the line that names the failed test; the duration in seconds.
-    """
-    if not tests:
-        return 'not run', '', 0.0
-    started = time.monotonic()
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        _become_pytest(tests, output)
-    while time.monotonic() < started + limit:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            seconds = time.monotonic() - started
-            return ('survived', '', seconds) if code == 0 else ('noticed', _failure(output), seconds)
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return 'noticed', f'not done after {limit:.0f} s', limit
-
-
-def _become_pytest(tests: list[str], output: Path) -> None:
-    os.setsid()
-    with output.open('w') as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    code = 1
-    try:
-        import pytest
-
-        code = int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', '--no-header', '--tb=line', *tests]))
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def _failure(output: Path) -> str:
-    lines = output.read_text(errors='replace').strip().splitlines() or ['']
-    return next((line for line in lines if line.startswith(('FAILED', 'ERROR'))), lines[-1])[:300]
-
-
-def _reached(tree: ast.AST, first: int, last: int) -> set[int]:
-    """Returns the lines whose execution implies that a test depends on the given lines.
-
-    In a function, these are the lines of the smallest statement around them (only its head if it has a body), in the
-    body of a class those of the class, and otherwise all lines.
-    """
-    around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and first in _span(node)]
-    if not _in_function(tree, first):
-        classes = [_span(node) for node in around if isinstance(node, ast.ClassDef)]
-        return set(min(classes, key=len, default=range(1, 10**6)))
-    heads = [
-        range(node.lineno, max(node.body[0].lineno, node.lineno + 1))
-        if isinstance(getattr(node, 'body', None), list)
-        else _span(node)
-        for node in around
-    ]
-    return set(min((head for head in heads if first in head), key=len, default=range(first, last + 1)))
-
-
-def _in_function(tree: ast.AST, line: int) -> bool:
-    return any(
-        isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.body[0].lineno <= line <= node.end_lineno
-        for node in ast.walk(tree)
-    )
-
-
-def _span(node: ast.stmt) -> range:
-    return range(node.lineno, node.end_lineno + 1)

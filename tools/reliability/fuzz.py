@@ -55,7 +55,8 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
     """Runs the trials, prints and writes their counts, and returns the exit code."""
     # Imported here, because the child processes inherit these modules, and --help does not use them.
     import torch
-    from trials import FAILURES, run_trials
+    from trial_process import FAILURES
+    from trials import run_trials
 
     torch.set_num_threads(1)
     shutil.rmtree(out / 'failures', ignore_errors=True)

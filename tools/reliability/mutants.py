@@ -19,7 +19,8 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
-from mutation import sample, try_mutants
+from mutant_runs import try_mutants
+from mutant_sampling import sample
 
 from mmdecouple.utils.arguments import positive, whole
 from mmdecouple.utils.errors import UserError, WrongInstallation, one_line_errors

@@ -1,15 +1,15 @@
 """Random overrides of the demo's configs: short trainings with a misspelt key or a wrong value."""
 
-import json
 import random
 import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trials import Accepted
+from keys_and_values import VALUES, as_word, dotted_keys, misspell
+from trial_process import Accepted
 
 # Imported here, because the child processes inherit these modules.
 import mmdecouple.engine
@@ -26,41 +26,6 @@ SHORT = [
     'default_hooks.checkpoint.interval=1',
     'randomness.seed=0',
     'train_dataloader.dataset.num_images=8',
-]
-VALUES = [
-    0,
-    -1,
-    1,
-    2,
-    3,
-    17,
-    10**6,
-    10**12,
-    0.5,
-    -0.5,
-    1e-9,
-    1e30,
-    'nan',
-    'inf',
-    'abc',
-    None,
-    True,
-    False,
-    [],
-    [1],
-    [2, 1],
-    [0.5, 'x'],
-    {},
-    {'type': 'Nothing'},
-    {'x': 1},
-    '../x',
-    'cuda',
-    '1,2',
-    '(1',
-    '"',
-    'ResNet',
-    'mmpretrain.ResNet',
-    'torch.nn.Linear',
 ]
 # Variables of the config files, whose values are copied to where they are used, so that an override has no effect.
 VARIABLES = (
@@ -96,7 +61,7 @@ def mutants(count: int, start: int) -> Iterator[Override]:
     """Yields `count` runs over all configs of the demo in turn, the same for equal `start`."""
     rng = random.Random(start)
     configs = sorted((configs_folder() / 'demo').glob('*scenes.py'))
-    leaves = {path: list(_leaves(load_config(str(path)).to_dict())) for path in configs}
+    leaves = {path: list(dotted_keys(load_config(str(path)).to_dict())) for path in configs}
     for number in range(count):
         path = configs[number % len(configs)]
         # Models and optimizers have few keys, but most of the mistakes.
@@ -105,43 +70,10 @@ def mutants(count: int, start: int) -> Iterator[Override]:
         key = rng.choice(keys)
         misspelt = rng.random() < 0.3
         if misspelt:
-            key = _misspelt(rng, key)
+            key = misspell(rng, key)
         yield Override(
-            str(path), [f'{key}={_word(rng.choice(VALUES))}'], misspelt or key.partition('.')[0] in VARIABLES
+            str(path), [f'{key}={as_word(rng.choice(VALUES))}'], misspelt or key.partition('.')[0] in VARIABLES
         )
-
-
-def _leaves(node: Any, path: str = '') -> Iterator[str]:
-    """Yields the dotted keys of all values, and of the blocks that contain them."""
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, value in children:
-        inner = f'{path}.{key}' if path else str(key)
-        yield inner
-        yield from _leaves(value, inner)
-
-
-def _misspelt(rng: random.Random, key: str) -> str:
-    parts = key.split('.')
-    named = [index for index, part in enumerate(parts) if not part.isdigit() and len(part) > 3]
-    index = rng.choice(named)
-    word, at = parts[index], rng.randrange(1, len(parts[index]) - 1)
-    parts[index] = rng.choice(
-        [
-            word[:at] + word[at + 1 :],
-            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-            word + 's',
-            word.replace('_', '') if '_' in word else f'{word}x',
-        ]
-    )
-    if parts[index] == word:
-        parts[index] += 'x'
-    return '.'.join(parts)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[Override], None], Iterator[Override]]:
