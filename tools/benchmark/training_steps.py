@@ -47,7 +47,7 @@ def official_steps(args: argparse.Namespace, count: int):
     """Returns the steps of the official code, with the masks that our iBOT draws in `count` steps."""
     from official_ibot import OfficialIBOT
 
-    ours = argparse.Namespace(**{**vars(args), 'arch': 'deit-tiny', 'prototypes': 1, 'device': 'cpu'})
+    ours = argparse.Namespace(**{**vars(args), 'arch': 'deit-tiny', 'prototypes': 2, 'device': 'cpu'})
     model = build('ibot', ours)[0]
     views, masks = views_of('official', args), []
     for step in range(count):

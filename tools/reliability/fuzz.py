@@ -5,7 +5,7 @@
     python tools/reliability/fuzz.py configs --trials 500
 
 Prints how the trials ended, with the most frequent messages, and keeps failures in OUT/failures. The exit code is 1 if
-any trial failed. The same seed gives the same trials.
+any trial failed. The same seed draws the same mutations; torch does not write the same bytes every time.
 """
 
 import argparse
