@@ -139,6 +139,7 @@ def check_regions(regions: Tensor, batch_size: int, size: tuple[int, int]) -> No
     limit = regions.new_tensor((width, height)) + TOLERANCE
     good = ((low >= -TOLERANCE) & (high <= limit) & (low <= high)).all(-1)
     if not good.all():
+        # Values are read for the message alone, and of a tensor on the CPU.
         view, box = (~good).nonzero()[0].tolist()
         found = ', '.join(f'{value:g}' for value in regions[view, box].tolist())
         raise UserError(

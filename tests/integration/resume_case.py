@@ -300,6 +300,18 @@ class SamplesHook(Hook):
 
 
 @HOOKS.register_module()
+class LateHook(Hook):
+    """Keeps the main process busy after the last iteration, as a slow file system does that saves."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def after_train(self, runner) -> None:
+        if runner.rank == 0:
+            time.sleep(self.seconds)
+
+
+@HOOKS.register_module()
 class WaitHook(Hook):
     """Says after an iteration that it was reached, and waits until a file is there."""
 

@@ -59,6 +59,14 @@ def said(case, work_dir, host):
     return (case / f'{work_dir}_{host.address}.log').read_text()
 
 
+@pytest.mark.slow
+def test_a_host_that_is_done_later_is_not_taken_for_lost(hosts, case):
+    hooks = [dict(type='WatchdogHook', peer_timeout=5), dict(type='LateHook', seconds=15)]
+    (case / 'late.py').write_text(f"_base_ = ['densecl-d.py']\ncustom_hooks = {hooks!r}\n")
+    runs = start(hosts, case, 'late', config='late')
+    assert [run.wait(200) for run in runs] == [0, 0], said(case, 'late', hosts[0])[-3000:]
+
+
 def works(pid):
     """Whether a process is there and has not ended: an agent that waits for the other host reaps it late."""
     try:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import barrier
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -64,3 +65,8 @@ class WatchdogHook(Hook):
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Validation moves."""
         still_moving('a batch of the validation')
+
+    def after_run(self, runner: Runner) -> None:
+        """Waits for all processes: one that left early would count as lost while another still saves."""
+        if self._watchdog is not None:
+            barrier()
