@@ -1,4 +1,4 @@
-"""Sliding windows of a view, their counterparts in another view, and the mean of a map inside them."""
+"""Sliding windows of a view, their counterparts in another view, the means of maps inside them, and their loss."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmdecouple.models.losses import SharedNegatives
 from mmdecouple.utils.geometry import map_boxes
 
 # Pixels by which rounding may move the edge of a window that is on the edge of both views.
@@ -89,6 +90,20 @@ def pool_windows(maps: Tensor, boxes: Tensor) -> Tensor:
         columns, rows = (_axis_weights(boxes[..., axis::2].float(), maps.shape[3 - axis]) for axis in (0, 1))
         weight = (rows[..., :, None] * columns[..., None, :]).flatten(-2)
         return weight @ maps.float().flatten(2).transpose(1, 2)
+
+
+def window_loss(student: Tensor, teacher: Tensor, windows: WindowPairs, objective: SharedNegatives) -> Tensor:
+    """Returns the mean loss of the windows that the key views show, 0 for none.
+
+    Args:
+        student: Maps of the query views, (B, C, h, w).
+        teacher: Maps of the key views, (B, C, h, w).
+        windows: Windows of the query views and their counterparts.
+        objective: Loss of a pair of windows.
+    """
+    query, key = pool_windows(student, windows.query), pool_windows(teacher, windows.key)
+    matched = (pooled.flatten(0, 1)[windows.shown] for pooled in (query, key))
+    return objective.dense_loss(*matched).sum() / max(len(windows.shown), 1)
 
 
 def _axis_weights(spans: Tensor, cells: int) -> Tensor:

@@ -22,7 +22,7 @@ from .test_point_losses import contrast_by_hand, distillation_by_hand
 @pytest.mark.parametrize('branch', [None, D_FORM])
 def test_the_terms_of_plrc_are_those_of_loops(branch):
     model, begun, losses = step(test_plrc.plrc(decoupling=branch, loss_weights=(0.5, 2.0, 3.0)), test_plrc.data())
-    (query, key, other), made, drawn = begun.views, begun.decoupled, begun.extras
+    (query, key, other), made, drawn = begun.views, begun.decoupled, begun.extras[0]
     student_map = model.backbone(query if made is None else torch.cat([query, made.images]))[-1].flatten(2).mT
     # Batch norm of the teacher sees both of its views at once, in any order.
     teacher_map = model.teacher.backbone(torch.cat([key, other]))[-1].flatten(2).mT

@@ -54,7 +54,7 @@ def test_the_three_terms_of_a_step_equal_the_formulas():
     queue = model.queue.keys.double().clone()
     model.data_preprocessor.set_step(seed=0, rank=0, iteration=0)
     step = forwarded(model, begun(model, data()))
-    losses, drawn = model.base_loss(step), step.extras
+    losses, (drawn, *_) = model.base_loss(step), step.extras
     with torch.no_grad():
         weights = interpolation(4, 4, 8, queue)
         dense, teacher_dense = step.student['dense'].double(), step.teacher['dense'].double()[:8]
@@ -75,7 +75,8 @@ def test_the_three_terms_of_a_step_equal_the_formulas():
 
         head, teacher_head = model.neck, model.teacher.neck
         own = head.bottleneck(step.student['map']).double()
-        key, other = step.teacher['bottleneck'].double().chunk(2)
+        teacher_map = model.encode(model.teacher.backbone, teacher_head, step.stacked((1, 2)))['map']
+        key, other = teacher_head.bottleneck(teacher_map).double().chunk(2)
         targets = weights @ key
         logits = [
             torch.cat([maps @ targets.transpose(1, 2), maps @ last.last_layer.weight.double().T], 2)

@@ -76,34 +76,33 @@ class PLRC(DenseAlgorithm):
         sizes = dict(points=point_grid**2, prototypes=self.neck.prototypes)
         self.affinity = MODELS.build({'type': 'PointAffinity', **(affinity or {}), **sizes})
 
-    def prepare(self, step: Step, generator: torch.Generator) -> RegionPoints:
-        """Draws the points of query and key."""
-        geometry, view = step.samples.geometry(type(self).__name__), step.views[0].shape[-2:]
-        labels = (region_labels(geometry[index], view, self.point_grid, self.region_grid) for index in (0, 1))
+    def prepare(self, step: Step, generator: torch.Generator) -> tuple[RegionPoints, Tensor, PointPairs]:
+        """Returns the drawn points, the interpolation weights (N, P), and the pairs of the query and view 2."""
+        geometry, view, side = step.samples.geometry(type(self).__name__), step.views[0].shape[-2:], self.point_grid
+        labels = (region_labels(geometry[index], view, side, self.region_grid) for index in (0, 1))
         drawn = draw_points(*labels, self.points, self.negatives * self.points, self.region_grid**2, generator)
-        return drawn.to(step.views[0].device)
+        weights = interpolation(*self.dense_size(view), side, step.views[0])
+        pairs = PointPairs.between(step.geometry[0], step.geometry[2], view, side, self.affinity.reach)
+        return drawn.to(step.views[0].device), weights, pairs
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """Computes the outputs of one network.
-
-        Returns:
-            `dense`, the point projections of the positions, (N, P, C); `global`, their normalized mean, (N, C); the
-            backbone features `map`, (N, P, C_b).
-        """
+        """Returns the projections `dense`, (N, P, C); their mean `global`, (N, C); the features `map`, (N, P, C_b)."""
         features = backbone(images)[-1].flatten(2).transpose(1, 2)
         dense = neck(features)
         return {'dense': dense, 'global': F.normalize(dense.mean(1), dim=1), 'map': features}
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
-        """Returns the outputs of `encode` for both key views, with `bottleneck` (2 * B, P, C_e) instead of `map`."""
+        """Returns `dense`, `global`, `points` of the key, (B, N, C_e), and the logits of view 2, (B, P, N + K)."""
         outputs = super().teacher_forward(step)
-        outputs['bottleneck'] = self.teacher.neck.bottleneck(outputs.pop('map'))
+        key, other = self.teacher.neck.bottleneck(outputs.pop('map')).chunk(2)
+        outputs['points'] = at_points(step.extras[1], key)
+        outputs['affinity'] = self.affinity.logits(other, outputs['points'], self.teacher.neck.last_layer)
         return outputs
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """Returns `loss_image`, `loss_point` and `loss_affinity`, weighted by w_1, w_2 and w_3."""
-        student, drawn, (teacher, points, weights, pairs) = step.student, step.extras, self._affinities(step)
+        student, (drawn, weights, pairs) = step.student, step.extras
         key, positive = (step.teacher[name].chunk(2)[0] for name in ('dense', 'global'))
         image = info_nce(student['global'], positive, self.queue.keys, self.temperature).mean()
         point = point_contrast(
@@ -112,8 +111,9 @@ class PLRC(DenseAlgorithm):
             drawn.positive,
             self.temperature,
         )
-        logits = self.affinity.logits(self.neck.bottleneck(student['map']), points, self.neck.last_layer)
-        affinity = self.affinity(logits, teacher, weights, pairs)
+        points, bottleneck = step.teacher['points'], self.neck.bottleneck(student['map'])
+        logits = self.affinity.logits(bottleneck, points, self.neck.last_layer)
+        affinity = self.affinity(logits, step.teacher['affinity'], weights, pairs)
         of_image, of_point, of_affinity = self.loss_weights
         return dict(loss_image=of_image * image, loss_point=of_point * point, loss_affinity=of_affinity * affinity)
 
@@ -125,15 +125,4 @@ class PLRC(DenseAlgorithm):
     def update_memory(self, step: Step) -> None:
         """Enqueues the keys of this step, and updates the center of the affinities."""
         self.queue.enqueue(step.teacher['global'].chunk(2)[0])
-        teacher, _, weights, pairs = self._affinities(step)
-        self.affinity.update(teacher, weights, pairs)
-
-    @torch.no_grad()
-    def _affinities(self, step: Step) -> tuple[Tensor, Tensor, Tensor, PointPairs]:
-        """Returns the teacher's logits of view 2, its points of the key, the interpolation weights and the pairs."""
-        view = step.views[0].shape[-2:]
-        key, other = step.teacher['bottleneck'].chunk(2)
-        weights = interpolation(*self.dense_size(view), self.point_grid, key)
-        points, (own, _, shared) = at_points(weights, key), step.geometry
-        pairs = PointPairs.between(own, shared, view, self.point_grid, self.affinity.reach)
-        return self.affinity.logits(other, points, self.teacher.neck.last_layer), points, weights, pairs
+        self.affinity.update(step.teacher['affinity'], *step.extras[1:])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.models.layers import NegativeQueue
 from mmdecouple.models.losses import SharedNegatives, info_nce, negatives_of
-from mmdecouple.models.windows import WindowPairs, pair_windows, pool_windows, sliding_windows
+from mmdecouple.models.windows import WindowPairs, pair_windows, sliding_windows, window_loss
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
@@ -105,7 +105,7 @@ class ReSim(DenseAlgorithm):
         student, teacher = (self._maps(step, outputs) for outputs in (step.student, step.teacher))
         objectives = [self.objective(step)]
         objectives += [SharedNegatives(negatives_of(fine), self.temperature) for fine in teacher[1:]]
-        regions = [region_loss(*parts) for parts in zip(student, teacher, step.extras, objectives)]
+        regions = [window_loss(*parts) for parts in zip(student, teacher, step.extras, objectives)]
         share = sum(len(pairs.shown) for pairs in step.extras) / sum(pairs.key[..., 0].numel() for pairs in step.extras)
         return dict(
             loss_global=loss_global.mean(),
@@ -127,17 +127,3 @@ class ReSim(DenseAlgorithm):
         check_positions(self, outputs['dense'], grid[0] * grid[1])
         dense = outputs['dense'].transpose(1, 2).unflatten(2, grid)
         return [dense, outputs['fine']] if 'fine' in outputs else [dense]
-
-
-def region_loss(student: Tensor, teacher: Tensor, windows: WindowPairs, objective: SharedNegatives) -> Tensor:
-    """Returns the mean loss of the windows that the key views show, 0 for none.
-
-    Args:
-        student: Maps of the query views, (B, C, h, w).
-        teacher: Maps of the key views, (B, C, h, w).
-        windows: Windows of the query views and their counterparts.
-        objective: Loss of a pair of windows.
-    """
-    query, key = pool_windows(student, windows.query), pool_windows(teacher, windows.key)
-    matched = (pooled.flatten(0, 1)[windows.shown] for pooled in (query, key))
-    return objective.dense_loss(*matched).sum() / max(len(windows.shown), 1)
