@@ -15,7 +15,7 @@ from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import check_writable
 
 from .agent import end_with_agent
-from .ranks import join_processes
+from .ranks import join_processes, naming_port
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -139,4 +139,6 @@ def running(config: Config) -> Iterator['Runner']:
     from mmdecouple.configuration import naming_config_keys
 
     with naming_config_keys(config):
-        yield build_runner(config)
+        with naming_port():
+            runner = build_runner(config)
+        yield runner

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from mmengine.config import Config
 
@@ -44,6 +45,20 @@ def join_processes(config: Config) -> None:
         'model_wrapper_cfg',
         dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
     )
+
+
+@contextmanager
+def naming_port() -> Iterator[None]:
+    """Context in which a rendezvous port that another program uses is an error of the user."""
+    import torch
+
+    try:
+        yield
+    except torch.distributed.DistNetworkError as error:
+        if 'EADDRINUSE' not in str(error):
+            raise
+        port = os.environ.get('MASTER_PORT')
+        raise UserError(f'Port {port} of this host is already in use; set MASTER_PORT to a free port.') from error
 
 
 def torchrun_variables(launcher: str, environment: Mapping[str, str], devices: int) -> dict[str, str]:
