@@ -115,7 +115,7 @@ class NameFile(Sequence[str]):
 
     def _names(self, first: int, end: int) -> list[str]:
         places = self._places(first, end)
-        if not 0 <= places[0] <= places[-1] <= self._size:
+        if places[-1] > self._size or places != sorted(places):
             raise self._damaged()
         data = self._read(places[-1] - places[0], len(_MAGIC) + places[0])
         try:
