@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from mmdecouple.datasets import EpochSampler, ImageDataset
 
 _BATCH = 10_000
+_PICKS = 100_000
 
 
 def memory(process: int) -> dict[str, float]:
@@ -52,7 +54,7 @@ def growth_of_workers(dataset: ImageDataset, sampler: EpochSampler, workers: int
 
 
 def start(path: Path, workers: int) -> dict[str, object]:
-    """Measures a start up to the first key of an epoch, and the epoch if there are loader workers."""
+    """Measures a start up to the first key of an epoch, reading names at random, and an epoch of loader workers."""
     before, begin = memory(os.getpid()), time.monotonic()
     place = dict(data_root=str(path)) if path.is_dir() else dict(data_root=str(path.parent), ann_file=path.name)
     dataset = ImageDataset([], max_bad_share=1.0, **place)
@@ -60,10 +62,13 @@ def start(path: Path, workers: int) -> dict[str, object]:
     next(iter(sampler))
     seconds, after = time.monotonic() - begin, memory(os.getpid())
     found: dict[str, object] = dict(seconds=seconds, **{key: after[key] - before[key] for key in before})
+    picks = np.random.default_rng(0).integers(len(dataset), size=_PICKS).tolist()
+    begin = time.process_time()
+    for index in picks:
+        dataset.paths[index]
+    found['us_per_name'] = (time.process_time() - begin) / _PICKS * 1e6
     if workers:
-        begin = time.monotonic()
         found['workers'] = list(growth_of_workers(dataset, sampler, workers))
-        found['epoch'] = time.monotonic() - begin
     return found
 
 

@@ -1,4 +1,4 @@
-"""Measures the start, the memory and an epoch of a long list of names: `python tools/benchmark/lists.py --names 1e7`.
+"""Measures the start and memory of a run with a long list of names: `python tools/benchmark/lists.py --names 1e7`.
 
 The list is generated; there are no images. Each start is a separate process, whose imports are not counted. An epoch
 reads every name in the order of the sampler in loader workers, and decodes nothing.
@@ -67,9 +67,10 @@ def main() -> None:
         for title, workers in (('first start', 0), ('next start', 0), ('with an epoch', args.workers)):
             found = in_new_process(path, workers)
             print(f'{title}: {found["seconds"]:.2f} s, {found["uss"]:+.1f} MiB (PSS {found["pss"]:+.1f})', flush=True)
+        print(f'processor time to read a name: {found["us_per_name"]:.1f} us')
         if args.workers:
             growth = ', '.join(f'{worker["uss"]:+.1f} (PSS {worker["pss"]:+.1f})' for worker in found['workers'])
-            print(f'epoch: {found["epoch"]:.1f} s; growth of the workers in MiB: {growth}')
+            print(f'growth of the workers over an epoch in MiB: {growth}')
     finally:
         shutil.rmtree(folder)
 
