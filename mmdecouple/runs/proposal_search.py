@@ -20,9 +20,8 @@ from mmdecouple.datasets.selective_search import filter_proposals, selective_sea
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
-
-from .locks import alone
-from .progress import shown_stages
+from mmdecouple.utils.locks import alone
+from mmdecouple.utils.progress import shown_stages
 
 _CHUNK = 16
 _LOCK_SECONDS = 5
