@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -57,15 +57,32 @@ def write_arrays(path: str | Path, **arrays: Any) -> Path:
 
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes a file atomically: after a crash, and for any reader, it has either its old or its new content.
-
-    The content is written to a temporary file in the same folder, which is then renamed. Its name is unique, so that
-    concurrent writers do not interfere, and it is removed if writing fails; `remove_leftovers` removes the temporary
-    files of killed processes.
+    """Writes a file atomically; see `new_file`.
 
     Args:
         path: Target; missing folders are created.
         content: Content of the file.
+
+    Raises:
+        UnwritableFile: The file cannot be written.
+    """
+    with new_file(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[IO[bytes]]:
+    """Context manager that writes a file atomically: a crash or a reader finds either its old or its new content.
+
+    The content is written to a temporary file in the same folder, which is renamed at the end of the block. Its name is
+    unique, so that concurrent writers do not interfere, and it is removed if the block fails; `remove_leftovers`
+    removes the temporary files of killed processes.
+
+    Args:
+        path: Target; missing folders are created.
+
+    Yields:
+        The stream to write to.
 
     Raises:
         UnwritableFile: The file cannot be written.
@@ -76,7 +93,7 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
         temporary = _temporary(target.parent, target.name)
         try:
             with open(temporary, 'xb') as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, target)
