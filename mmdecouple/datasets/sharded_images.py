@@ -26,7 +26,7 @@ class ShardedImages(ReplacingDataset):
         max_bad_share: Largest accepted fraction of unreadable images, in [0, 1].
 
     Attributes:
-        stamp: Digest of the pack, which a resume compares.
+        pack_digest: First 16 digits of the digest of the pack, which a resume compares.
         pixels: How the images are stored, which a resume compares.
 
     Raises:
@@ -37,7 +37,7 @@ class ShardedImages(ReplacingDataset):
     def __init__(self, pipeline: list[dict], root: str, seed: int | None = None, max_bad_share: float = 0.01) -> None:
         super().__init__(pipeline, seed, max_bad_share)
         self.pack = Pack(Settings(self, DATASET).text('root', root))
-        self.stamp = self.pack.digest
+        self.pack_digest = self.pack.digest[:16]
         side, quality = (self.pack.settings.get(key) for key in ('shorter_side', 'quality'))
         self.pixels = f'shorter side {side}, quality {quality}' if side else 'unchanged'
 

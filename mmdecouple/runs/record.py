@@ -23,6 +23,8 @@ _PROMISED = dict(
     processes='the number of processes',
     accumulative_counts='optim_wrapper.accumulative_counts',
     images='the number of images of train_dataloader.dataset',
+    pixels='the storage of the images of train_dataloader.dataset',
+    pack='the content of the pack train_dataloader.dataset.root (digest)',
     batches='the number of iterations of an epoch',
     loop='what the loop counts (train_cfg)',
     optimizer='optim_wrapper.optimizer.type',
@@ -85,6 +87,8 @@ def record_of(
         processes=processes,
         accumulative_counts=counts,
         images=_length(loader.dataset),
+        pixels=getattr(_innermost(loader.dataset), 'pixels', 'unchanged'),
+        pack=getattr(_innermost(loader.dataset), 'pack_digest', None),
         batches=_length(loader),
         loop='iterations' if 'max_iters' in train_cfg else 'epochs',
         optimizer=None if optimizer is None else _name(optimizer),
@@ -159,7 +163,7 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
     changed = [
         f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
         for key, what in _PROMISED.items()
-        if key in stored and stored[key] != record[key] and not (elastic and same_samples and key in _ELASTIC)
+        if _differs(stored, record, key) and not (elastic and same_samples and key in _ELASTIC)
     ]
     if changed and elastic and not same_samples:
         raise UserError(
@@ -173,6 +177,12 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
             f'Cannot resume {name}: {"; ".join(changed[:3])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
+
+
+def _differs(stored: dict[str, Any], record: dict[str, Any], key: str) -> bool:
+    # A pack of unchanged files has the samples of their folder, so that a run may move between the two.
+    comparable = key in stored and (key != 'pack' or record[key] is not None)
+    return comparable and stored[key] != record[key]
 
 
 def _total_batch(record: dict[str, Any]) -> int | None:
@@ -238,11 +248,16 @@ def _length(sized: Any) -> int | None:
 
 def _data(dataset: Any) -> str:
     """Returns the type and, for files, the first and last name with a checksum of up to about a thousand names."""
-    while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
+    dataset = _innermost(dataset)
     paths = getattr(dataset, 'paths', None)
     kind = type(dataset).__name__
     if not paths:
         return kind
     names = [osp.basename(path) for path in paths[:: max(1, len(paths) // 1000)]]
     return f'{kind} {names[0]} .. {osp.basename(paths[-1])} ({zlib.crc32(chr(0).join(names).encode()):08x})'
+
+
+def _innermost(dataset: Any) -> Any:
+    while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return dataset
