@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from rich.console import Console
 
 from mmdecouple.datasets.pack_writing import Storage
@@ -11,6 +12,7 @@ from tests.integration.runs import train, write_case
 from tests.integration.test_resume import assert_same_run, last
 
 
+@pytest.mark.slow
 def test_a_run_on_a_pack_ends_with_the_bytes_of_a_run_on_the_folder(tmp_path):
     case = write_case(tmp_path)
     Packing(tmp_path / 'pack', *list_source(str(tmp_path / 'images'), None), Storage(), 8000).run(1, Console())

@@ -23,9 +23,11 @@ from mmdecouple.datasets.proposals import write_proposals
 from mmdecouple.datasets.reading import decode_image
 from mmdecouple.datasets.transforms import RandomResizedCropView
 from mmdecouple.datasets.transforms.views import _stored_span
+from mmdecouple.runs import packing
 from mmdecouple.runs.packing import Packing, list_source, verify
 from mmdecouple.utils.errors import UserError
 
+UNCHANGED = Storage()
 COLORS = [dict(type='RandomColorJitter'), dict(type='RandomGaussianBlur'), dict(type='RandomFlipView')]
 CROP = dict(type='RandomResizedCropView', size=24)
 TWO_VIEWS = [dict(type='MultiView', views=[[CROP, *COLORS]], num_views=[2]), dict(type='PackViews')]
@@ -67,7 +69,7 @@ def source(tmp_path):
     return folder
 
 
-def pack(source, out, storage=Storage(), shard_size=9000, workers=1, images=None):
+def pack(source, out, storage=UNCHANGED, shard_size=9000, workers=1, images=None):
     found = Packing(out, *list_source(str(source), images), storage, shard_size).run(workers, Console(quiet=True))
     return out, found
 
@@ -135,9 +137,8 @@ def test_a_stored_image_is_the_file_or_its_reduction_by_pillow(source, tmp_path)
         if not path.stat().st_size or min(size) <= 40:
             assert not path.stat().st_size or opened.content(index) == path.read_bytes()
             continue
-        with Image.open(path) as image:
-            upright = decode_image(path.read_bytes())
-            assert upright.shape[:2] == size
+        upright = decode_image(path.read_bytes())
+        assert upright.shape[:2] == size
         stored = Image.open(io.BytesIO(opened.content(index)))
         assert (stored.format, min(stored.size), stored.getexif()) == ('JPEG', 40, {})
         expected = Image.fromarray(upright).resize(stored.size, Image.Resampling.BICUBIC)
@@ -184,8 +185,6 @@ def test_an_interrupted_pack_continues_and_has_the_bytes_of_an_uninterrupted_one
         if len(read) == stop:
             raise Killed
         return store(path, storage)
-
-    from mmdecouple.runs import packing
 
     store = packing.stored_image
     monkeypatch.setattr(packing, 'stored_image', until)
