@@ -1,4 +1,4 @@
-"""Writing of packs: how an image is stored, and one shard or the index of a pack; see `packs.py`."""
+"""Writing of packs: how an image is stored, and one shard or the index of a pack; see `pack_format.py`."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 
-from mmdecouple.datasets.packs import (
+from mmdecouple.datasets.pack_format import (
     FORMAT,
     HEAD,
     NAMES,
@@ -20,11 +20,12 @@ from mmdecouple.datasets.packs import (
     UNREADABLE,
     VERSION,
     index_digest,
+    names_digest,
     shard_name,
 )
 from mmdecouple.datasets.reading import UnreadableImage, decode_image, read_content, readable_endings
 from mmdecouple.datasets.resizing import resize
-from mmdecouple.utils.files import new_file, write_json, write_text
+from mmdecouple.utils.files import write_json, write_text, writing_stream
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_JPEG_SIDE = 65500
@@ -116,7 +117,7 @@ def write_shard(path: Path, first: int, images: Upcoming, limit: int) -> tuple[n
         decoded.
     """
     rows, unreadable = [], []
-    with new_file(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as archive:
+    with writing_stream(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as archive:
         while images.next and (not rows or archive.offset + _size_in_archive(images.next) <= limit):
             image, number = images.take(), first + len(rows)
             header = tarfile.TarInfo(f'{number:09d}{image.ending}')
@@ -150,13 +151,13 @@ def write_index(
     """
     records = np.concatenate(shards)
     records['shard'] = np.repeat(np.arange(len(shards)), [len(some) for some in shards])
-    with new_file(folder / NAMES) as stream:
-        lengths = [stream.write(name.encode(errors='surrogateescape')) for name in names]
+    with writing_stream(folder / NAMES) as stream:
+        lengths = [stream.write(name.encode('utf-8', 'surrogatepass')) for name in names]
     records['name_end'] = np.cumsum(lengths)
-    with new_file(folder / RECORDS) as stream:
-        np.save(stream, records, allow_pickle=False)
+    with writing_stream(folder / RECORDS) as stream:
+        stream.write(records.tobytes())
     write_text(folder / UNREADABLE, ''.join(f'{_line(name)}\t{_line(reason)}\n' for name, reason in unreadable))
-    settings = storage._asdict()
+    settings, digest = storage._asdict(), names_digest(folder, records['name_end'])
     head = dict(
         format=FORMAT,
         version=VERSION,
@@ -164,7 +165,8 @@ def write_index(
         images=len(records),
         unreadable=len(unreadable),
         shards=[(folder / shard_name(number)).stat().st_size for number in range(len(shards))],
-        digest=index_digest(folder, settings),
+        names_digest=digest,
+        digest=index_digest(folder, digest, settings),
     )
     write_json(folder / HEAD, head, indent=1)
 

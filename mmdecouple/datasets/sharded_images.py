@@ -1,9 +1,8 @@
 """Unlabelled images of a pack."""
 
-import os.path as osp
 from typing import Any
 
-from mmdecouple.datasets.packs import Pack
+from mmdecouple.datasets.packs import Pack, PackedPaths
 from mmdecouple.datasets.reading import decode_image
 from mmdecouple.datasets.replacing import ReplacingDataset
 from mmdecouple.datasets.seeded import DATASET
@@ -37,6 +36,7 @@ class ShardedImages(ReplacingDataset):
     def __init__(self, pipeline: list[dict], root: str, seed: int | None = None, max_bad_share: float = 0.01) -> None:
         super().__init__(pipeline, seed, max_bad_share)
         self.pack = Pack(Settings(self, DATASET).text('root', root))
+        self.paths = PackedPaths(self.pack)
         self.pack_digest = self.pack.digest[:16]
         side, quality = (self.pack.settings.get(key) for key in ('shorter_side', 'quality'))
         self.pixels = f'shorter side {side}, quality {quality}' if side else 'unchanged'
@@ -46,11 +46,11 @@ class ShardedImages(ReplacingDataset):
 
     def path(self, index: int) -> str:
         """Returns the folder of the pack with the name of the image, which is not a file on disk."""
-        return osp.join(self.pack.root, self.pack.name(index))
+        return self.paths[index]
 
     def read(self, index: int) -> dict[str, Any]:
         """See `ReplacingDataset.read`."""
-        image = decode_image(self.pack.content(index))
+        image, size = decode_image(self.pack.content(index)), self.pack.size(index)
         # A file that could not be decoded when it was packed was kept as it is, and has no recorded size.
-        size = self.pack.size(index) if min(self.pack.size(index)) else image.shape[:2]
+        size = size if min(size) else image.shape[:2]
         return dict(img=image, ori_shape=size, shrunk=image.shape[:2] != size)

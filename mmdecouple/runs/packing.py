@@ -15,8 +15,9 @@ import torch
 from rich.console import Console
 
 from mmdecouple.datasets.listing import find_missing, list_images
+from mmdecouple.datasets.pack_format import HEAD, shard_name
 from mmdecouple.datasets.pack_writing import Storage, StoredImage, Upcoming, stored_image, write_index, write_shard
-from mmdecouple.datasets.packs import HEAD, Pack, shard_name
+from mmdecouple.datasets.packs import Pack
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import remove_leftovers, write_arrays, write_json
@@ -39,7 +40,7 @@ def list_source(source: str, images: str | None) -> tuple[list[str], list[str]]:
         images: Folder of the images of a list or COCO file; None for the folder of that file.
 
     Returns:
-        Paths, and names relative to the folder; an image outside of the folder has its path as its name.
+        Paths, and names relative to the folder, as the list writes them; an absolute name is kept.
 
     Raises:
         MissingFile: The source, or more than 1 % of its images, do not exist.
@@ -54,14 +55,7 @@ def list_source(source: str, images: str | None) -> tuple[list[str], list[str]]:
             f'{len(missing)} of the {len(paths)} images of {shown(source, 100)} do not exist, the first is '
             f'{shown(missing[0], 100)}; give their folder with --images.'
         )
-    return paths, [_name(path, folder) for path in paths]
-
-
-def _name(path: str, folder: str) -> str:
-    if '://' in path:
-        return path.removeprefix(folder).lstrip('/')
-    name = os.path.relpath(path, folder)
-    return path if name.startswith(os.pardir + os.sep) else name
+    return paths, [path.removeprefix(os.path.join(folder, '')) for path in paths]
 
 
 def verify(root: Path) -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -57,7 +57,11 @@ def write_arrays(path: str | Path, **arrays: Any) -> Path:
 
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes a file atomically; see `new_file`.
+    """Writes a file atomically: after a crash, and for any reader, it has either its old or its new content.
+
+    The content is written to a temporary file in the same folder, which is then renamed. Its name is unique, so that
+    concurrent writers do not interfere, and it is removed if writing fails; `remove_leftovers` removes the temporary
+    files of killed processes.
 
     Args:
         path: Target; missing folders are created.
@@ -66,23 +70,18 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     Raises:
         UnwritableFile: The file cannot be written.
     """
-    with new_file(path) as stream:
+    with writing_stream(path) as stream:
         stream.write(content)
 
 
 @contextmanager
-def new_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """Context manager that writes a file atomically: a crash or a reader finds either its old or its new content.
+def writing_stream(path: str | Path) -> Iterator[BinaryIO]:
+    """Context manager that yields a stream for the content of a file, which is written atomically as by `write_bytes`.
 
-    The content is written to a temporary file in the same folder, which is renamed at the end of the block. Its name is
-    unique, so that concurrent writers do not interfere, and it is removed if the block fails; `remove_leftovers`
-    removes the temporary files of killed processes.
+    The stream can be written and read anywhere. The file appears when the block ends without an error.
 
     Args:
         path: Target; missing folders are created.
-
-    Yields:
-        The stream to write to.
 
     Raises:
         UnwritableFile: The file cannot be written.
@@ -92,7 +91,7 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(target.parent, target.name)
         try:
-            with open(temporary, 'xb') as stream:
+            with open(temporary, 'x+b') as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -211,8 +210,13 @@ def check_regular(path: str | Path, what: str) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Context manager that converts an `OSError` into `UnwritableFile`, with one line that names path and reason."""
+    """Context manager that converts an `OSError` into `UnwritableFile`, with one line that names path and reason.
+
+    A `UserError` has such a line already and is not changed.
+    """
     try:
         yield
+    except UserError:
+        raise
     except OSError as error:
         raise UnwritableFile(f'{path} cannot be written ({error.strerror or error}); name another place.') from error

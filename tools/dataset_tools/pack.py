@@ -5,7 +5,7 @@
     python tools/dataset_tools/pack.py --verify data/coco-320
 
 The data set `ShardedImages` reads the pack with the same samples as `ImageDataset` reads the source. Without
---shorter-side the files are kept byte for byte. `mmdecouple/datasets/packs.py` describes the files.
+--shorter-side the files are kept byte for byte. `mmdecouple/datasets/pack_format.py` describes the files.
 
 Finished shards are kept: after an interruption the same command continues, and the pack is the same, byte for byte, as
 without the interruption and with any number of workers.
@@ -17,8 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdecouple.datasets.pack_format import UNREADABLE
 from mmdecouple.datasets.pack_writing import Storage
-from mmdecouple.datasets.packs import UNREADABLE, Pack
+from mmdecouple.datasets.packs import Pack
 from mmdecouple.runs.packing import Packing, list_source, verify
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import byte_count, integer, positive
