@@ -1,13 +1,15 @@
 """Unlabelled images from a COCO annotation file, a folder or a list file."""
 
+import os.path as osp
 from typing import Any
 
 from mmdecouple.datasets.listing import find_missing, list_images
+from mmdecouple.datasets.packed_subset import is_pack
 from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.replacing import ReplacingDataset
 from mmdecouple.datasets.seeded import DATASET
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.errors import MissingFile, shown
+from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.settings import Settings
 
 
@@ -47,6 +49,12 @@ class ImageDataset(ReplacingDataset):
                 check.refuse(key, f'must be a string, got {shown(value)}')
         check.text('ann_file', ann_file, optional=True)
         self.backend_args = check.block('backend_args', backend_args, optional=True, typed=False)
+        folder = osp.join(data_root, img_prefix)
+        if ann_file is None and is_pack(folder):
+            raise UserError(
+                f"ImageDataset: {shown(folder, 120)} is a pack of images; read it with type='ShardedImages' and root "
+                'instead of data_root, ann_file and img_prefix (config key train_dataloader.dataset).'
+            )
         self.paths = list_images(data_root, ann_file, img_prefix)
         missing = [] if backend_args else find_missing(self.paths)
         if len(missing) > max_bad_share * len(self.paths):

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets import ImageDataset, ShardedImages
+from mmdecouple.datasets import CocoObjects, ImageDataset, ShardedImages
 from mmdecouple.datasets.pack_format import RECORD, index_digest
 from mmdecouple.datasets.pack_writing import Storage
 from mmdecouple.datasets.packs import Pack
@@ -279,6 +279,32 @@ def test_an_index_that_was_made_up_reads_nothing_but_the_shards(source, tmp_path
         assert '\n' not in str(error)
 
 
+def test_objects_are_read_from_a_pack_of_unchanged_files(source, tmp_path):
+    names = ['sub/turned.jpg', '7.jpg', '0.jpg']
+    images, records = [], []
+    for number, name in enumerate(names, 1):
+        width, height = Image.open(source / name).size
+        images.append(dict(id=number, file_name=name, height=height, width=width))
+        shape = [[1, 2, 30, 2, 30, 20, 1, 20]]
+        record = dict(id=number, image_id=number, category_id=1, bbox=[1, 2, 29, 18], area=522.0, segmentation=shape)
+        records.append(record)
+    content = dict(images=images, annotations=records, categories=[dict(id=1, name='toy')])
+    (tmp_path / 'objects.json').write_text(json.dumps(content))
+    root, _ = pack(source, tmp_path / 'pack')
+    original, packed = (CocoObjects(str(tmp_path / 'objects.json'), str(place)) for place in (source, root))
+    packed = pickle.loads(pickle.dumps(packed))
+    for index in range(3):
+        for one, other in zip(original.objects(index), packed.objects(index)):
+            assert np.array_equal(one, other)
+    reduced, _ = pack(source, tmp_path / 'reduced', Storage(40, 90))
+    with pytest.raises(UserError, match='pack of reduced images'):
+        CocoObjects(str(tmp_path / 'objects.json'), str(reduced))
+    (source / '0.jpg').unlink()
+    incomplete, _ = pack(source, tmp_path / 'incomplete')
+    with pytest.raises(UserError, match="1 of 3 images .* not in the pack .* the first is '0.jpg'"):
+        CocoObjects(str(tmp_path / 'objects.json'), str(incomplete))
+
+
 def test_names_are_data_that_leave_the_folder_of_a_pack_alone(source, tmp_path):
     outside = tmp_path / 'outside.jpg'
     save(outside, 30)
@@ -291,6 +317,12 @@ def test_names_are_data_that_leave_the_folder_of_a_pack_alone(source, tmp_path):
     opened = Pack(root)
     assert [opened.name(index) for index in range(4)][2:] == ['0.jpg', 'sub/../1.jpg']
     assert opened.content(0) == opened.content(1) == outside.read_bytes()
+
+
+def test_a_pack_that_is_given_as_a_folder_is_named(source, tmp_path):
+    root, _ = pack(source, tmp_path / 'pack')
+    with pytest.raises(UserError, match="is a pack of images; read it with type='ShardedImages'"):
+        ImageDataset(TWO_VIEWS, data_root=str(tmp_path), img_prefix='pack')
 
 
 def test_a_source_whose_images_are_missing_is_refused_before_anything_is_written(tmp_path):
