@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import Any
 
-from mmdecouple.datasets.listing import find_missing, list_images
+from mmdecouple.datasets.listing import count_missing, list_images
 from mmdecouple.datasets.packed_subset import is_pack
 from mmdecouple.datasets.reading import read_image
 from mmdecouple.datasets.replacing import ReplacingDataset
@@ -56,11 +56,11 @@ class ImageDataset(ReplacingDataset):
                 'instead of data_root, ann_file and img_prefix (config key train_dataloader.dataset).'
             )
         self.paths = list_images(data_root, ann_file, img_prefix)
-        missing = [] if backend_args else find_missing(self.paths)
-        if len(missing) > max_bad_share * len(self.paths):
+        missing, first = (0, '') if backend_args else count_missing(self.paths, max_bad_share)
+        if missing > max_bad_share * len(self.paths):
             raise MissingFile(
-                f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the first is '
-                f'{missing[0]!r} (config keys data_root, ann_file and img_prefix; max_bad_share={max_bad_share}).'
+                f'ImageDataset: {missing} of the {len(self.paths)} images do not exist, the first is '
+                f'{first!r} (config keys data_root, ann_file and img_prefix; max_bad_share={max_bad_share}).'
             )
 
     def __len__(self) -> int:

@@ -21,10 +21,10 @@ from mmdecouple.datasets.packs import Pack
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import remove_leftovers, write_arrays, write_json
+from mmdecouple.utils.locks import alone
+from mmdecouple.utils.progress import shown_progress, shown_stages
 
-from .locks import alone
 from .processes import start_pool_worker
-from .progress import shown_progress, shown_stages
 
 _CHUNK = 8
 _LOCK_SECONDS = 5

@@ -17,10 +17,10 @@ from mmdecouple.datasets.selective_search import filter_proposals, selective_sea
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
+from mmdecouple.utils.locks import alone
+from mmdecouple.utils.progress import shown_stages
 
-from .locks import alone
 from .processes import start_pool_worker
-from .progress import shown_stages
 
 _CHUNK = 16
 _LOCK_SECONDS = 5

@@ -9,7 +9,9 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets import SeededDataset
+from mmdecouple.datasets import SeededDataset, epoch_order
+from mmdecouple.datasets.listing import PathList
+from mmdecouple.datasets.names import NameFile
 from mmdecouple.engine import PretrainRunner, read_checkpoint
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.errors import user_message
@@ -41,6 +43,15 @@ class Numbers(SeededDataset):
 
     def __len__(self):
         return len(self.paths)
+
+
+@DATASETS.register_module()
+class ListedNumbers(Numbers):
+    """Numbers whose file names are listed in a file."""
+
+    def __init__(self, count, prefix='', folder='/data', seed=None):
+        super().__init__(count, prefix, seed)
+        self.paths = PathList(folder, NameFile.of([f'{prefix}{index}.jpg' for index in range(count)]))
 
 
 CONFIG = dict(
@@ -104,6 +115,37 @@ def test_a_resume_that_would_see_other_samples_is_refused_and_leaves_nothing(fin
     line = user_message(caught.value)
     assert said in line and 'epoch_2.pth' in line and 'load_from' in line
     assert tree(finished) == before
+
+
+def test_a_list_with_other_names_is_refused_and_a_moved_folder_is_not(tmp_path):
+    listed = {'train_dataloader.dataset.type': 'ListedNumbers'}
+    runner(tmp_path, listed).train()
+    with pytest.raises(ValueError, match="the digest of the image names .* was '[0-9a-f]{16}' and is '[0-9a-f]{16}'"):
+        runner(tmp_path, listed | {'train_dataloader.dataset.prefix': 'x'}, resume=True)
+    moved = listed | {'train_dataloader.dataset.folder': '/elsewhere', 'train_cfg.max_epochs': 3}
+    runner(tmp_path, moved, resume=True).train()
+    assert (tmp_path / 'epoch_3.pth').exists()
+
+
+@pytest.mark.parametrize('recorded', [True, False])
+def test_another_rule_of_the_order_is_refused_also_if_the_record_is_from_before_there_were_two(
+    finished, tmp_path, monkeypatch, recorded
+):
+    checkpoint = read_checkpoint(str(finished / 'epoch_2.pth'))
+    assert checkpoint['meta']['record']['order'] == 'randperm'
+    if not recorded:
+        del checkpoint['meta']['record']['order']
+    torch.save(checkpoint, tmp_path / 'epoch_2.pth')
+    monkeypatch.setattr(epoch_order, 'LARGEST_TABLE', 4)
+    with pytest.raises(ValueError, match="order of an epoch was 'randperm' and is 'feistel-1' now"):
+        runner(tmp_path, resume=True)
+
+
+def test_a_run_is_refused_whose_processes_found_other_images(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmdecouple.runs.listed_images.all_gather_object', lambda digest: [digest, digest, 'other'])
+    with pytest.raises(ValueError, match='process 2 found other images than process 0'):
+        runner(tmp_path, {'train_dataloader.dataset.type': 'ListedNumbers'})
+    assert tree(tmp_path) == []
 
 
 def test_another_number_of_processes_is_refused(finished, monkeypatch):
