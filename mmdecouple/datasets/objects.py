@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmdecouple.datasets.annotations import AnnotationRecord, read_instances
 from mmdecouple.datasets.listing import PathList, find_missing
 from mmdecouple.datasets.names import NameFile
+from mmdecouple.datasets.packed_subset import PackedSubset, is_pack
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.segmentations import decode_mask, find_malformed
 from mmdecouple.registry import DATASETS
@@ -80,7 +81,7 @@ class CocoObjects:
 
     Args:
         ann_file: Path of the `instances_*.json`.
-        img_prefix: Folder of the images.
+        img_prefix: Folder of the images, or a pack of unchanged files.
         name: Name in manifests and reports; None takes the name of the annotation file without its extension.
 
     Raises:
@@ -164,7 +165,9 @@ class CocoObjects:
         size = info['height'], info['width']
         try:
             # Annotations refer to the stored pixels, before the EXIF orientation.
-            image = read_image(path, upright=False)
+            image = (
+                self._paths.read(index) if isinstance(self._paths, PackedSubset) else read_image(path, upright=False)
+            )
         except UnreadableImage as error:
             raise UserError(
                 f'CocoObjects: {shown(path, 160)} is not a readable image ({error}); replace the file.'
@@ -217,7 +220,9 @@ def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     )
 
 
-def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> PathList:
+def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> PathList | PackedSubset:
+    if is_pack(img_prefix):
+        return PackedSubset(img_prefix, names, ann_file)
     if '://' not in img_prefix and not os.path.isdir(img_prefix):
         raise MissingFile(f'CocoObjects: image folder {img_prefix} does not exist (config key img_prefix).')
     paths = PathList(img_prefix, NameFile.of(names))

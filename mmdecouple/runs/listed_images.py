@@ -21,7 +21,7 @@ def common_digest(dataset: Any) -> str | None:
         UserError: The processes found different images, so that an epoch would repeat some and leave out others. The
             error is raised in all processes.
     """
-    found = all_gather_object(getattr(getattr(_listing(dataset), 'paths', None), 'digest', None))
+    found = all_gather_object(getattr(getattr(innermost(dataset), 'paths', None), 'digest', None))
     for rank, digest in enumerate(found):
         if digest != found[0]:
             raise UserError(
@@ -33,7 +33,7 @@ def common_digest(dataset: Any) -> str | None:
 
 def described(dataset: Any) -> str:
     """Returns the type and, for files, the first and last name with a checksum of up to about a thousand names."""
-    dataset = _listing(dataset)
+    dataset = innermost(dataset)
     paths = getattr(dataset, 'paths', None)
     kind = type(dataset).__name__
     if not paths:
@@ -43,7 +43,8 @@ def described(dataset: Any) -> str:
     return f'{kind} {names[0]} .. {osp.basename(paths[-1])} ({checksum:08x})'
 
 
-def _listing(dataset: Any) -> Any:
+def innermost(dataset: Any) -> Any:
+    """Returns the data set that has the images, of one that wraps it in its attribute `dataset`."""
     while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     return dataset

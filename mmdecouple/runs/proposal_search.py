@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,8 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
 from mmdecouple.utils.locks import alone
 from mmdecouple.utils.progress import shown_stages
+
+from .processes import start_pool_worker
 
 _CHUNK = 16
 _LOCK_SECONDS = 5
@@ -125,16 +124,8 @@ class ProposalSearch:
 
 
 def _start_worker(parent: int) -> None:
-    """Leaves Ctrl-C to the parent, and ends the worker when the parent ends, even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start_pool_worker(parent)
     cv2.setNumThreads(0)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def search_chunk(path: Path, images: str, names: list[str], search: dict, keep: dict) -> list[tuple[str, str]]:

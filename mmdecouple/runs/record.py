@@ -16,7 +16,7 @@ from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.version import __version__
 from mmdecouple.weights.stored_configs import plain_values
 
-from .listed_images import common_digest, described
+from .listed_images import common_digest, described, innermost
 
 # Facts that determine which samples a step sees, and their names in messages.
 _PROMISED = dict(
@@ -24,6 +24,8 @@ _PROMISED = dict(
     processes='the number of processes',
     accumulative_counts='optim_wrapper.accumulative_counts',
     images='the number of images of train_dataloader.dataset',
+    pixels='the storage of the images of train_dataloader.dataset',
+    pack='the content of the pack train_dataloader.dataset.root (digest)',
     names='the digest of the image names of train_dataloader.dataset, in their order',
     order='the rule of train_dataloader.sampler for the order of an epoch',
     batches='the number of iterations of an epoch',
@@ -93,6 +95,8 @@ def record_of(
         processes=processes,
         accumulative_counts=counts,
         images=_length(loader.dataset),
+        pixels=getattr(innermost(loader.dataset), 'pixels', 'unchanged'),
+        pack=getattr(innermost(loader.dataset), 'pack_digest', None),
         names=common_digest(loader.dataset),
         order=getattr(loader.sampler, 'rule', None),
         batches=_length(loader),
@@ -171,7 +175,7 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
     changed = [
         f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
         for key, what in _PROMISED.items()
-        if key in stored and stored[key] != record[key] and not (elastic and same_samples and key in _ELASTIC)
+        if _differs(stored, record, key) and not (elastic and same_samples and key in _ELASTIC)
     ]
     if changed and elastic and not same_samples:
         raise UserError(
@@ -185,6 +189,12 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
             f'Cannot resume {name}: {"; ".join(changed[:3])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
+
+
+def _differs(stored: dict[str, Any], record: dict[str, Any], key: str) -> bool:
+    # A pack of unchanged files has the samples of their folder, so that a run may move between the two.
+    comparable = key in stored and (key != 'pack' or record[key] is not None)
+    return comparable and stored[key] != record[key]
 
 
 def _total_batch(record: dict[str, Any]) -> int | None:

@@ -33,8 +33,9 @@ class WiderToy(Toy):
 class Numbers(SeededDataset):
     """Items that are their index; the file names are made up."""
 
-    def __init__(self, count, prefix='', seed=None):
+    def __init__(self, count, prefix='', seed=None, pixels='unchanged', pack_digest='aaaa'):
         super().__init__([lambda results: dict(inputs=torch.ones(2) * results['index'])], seed)
+        self.pixels, self.pack_digest = pixels, pack_digest
         self.paths = [f'/data/{prefix}{index}.jpg' for index in range(count)]
 
     def load(self, index):
@@ -101,6 +102,8 @@ def tree(folder):
         ({'train_dataloader.batch_size': 4}, 'train_dataloader.batch_size was 2 and is 4 now'),
         ({'optim_wrapper.accumulative_counts': 2}, 'optim_wrapper.accumulative_counts was 1 and is 2 now'),
         ({'train_dataloader.dataset.count': 9}, 'images of train_dataloader.dataset was 8 and is 9 now'),
+        ({'train_dataloader.dataset.pack_digest': 'bbbb'}, "dataset.root (digest) was 'aaaa' and is 'bbbb' now"),
+        ({'train_dataloader.dataset.pixels': 'small'}, "train_dataloader.dataset was 'unchanged' and is 'small' now"),
         ({'optim_wrapper.optimizer.type': 'AdamW'}, "optim_wrapper.optimizer.type was 'SGD' and is 'AdamW' now"),
     ],
 )
@@ -153,6 +156,13 @@ def test_another_number_of_processes_is_refused(finished, monkeypatch):
     torch.save(checkpoint, other / 'epoch_2.pth')
     with pytest.raises(ValueError, match='the number of processes was 8 and is 1 now'):
         runner(other, resume=True)
+
+
+def test_a_run_may_move_from_a_pack_of_unchanged_files_to_their_folder(finished, tmp_path):
+    os.link(finished / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+    options = {'train_dataloader.dataset.pack_digest': None, 'train_cfg.max_epochs': 3}
+    runner(tmp_path, options, resume=True).train()
+    assert (tmp_path / 'epoch_3.pth').exists()
 
 
 def test_what_does_not_decide_the_samples_is_said_in_one_line_each(finished, tmp_path, capfd):
