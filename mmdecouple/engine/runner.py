@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -21,6 +21,7 @@ from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
+from mmdecouple.engine.sharding import local_state
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
@@ -234,11 +235,10 @@ class PretrainRunner(Runner):
         Raises:
             UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
-        bad = [self._first_nonfinite()]
-        broadcast_object_list(bad)
-        if bad[0]:
+        bad = next(filter(None, all_gather_object(self._first_nonfinite())), None)
+        if bad:
             raise UserError(
-                f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
+                f'PretrainRunner: {bad} is not finite after iteration {self.iter + 1}; {filename} was '
                 f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
                 'with a lower optim_wrapper.optimizer.lr.'
             )
@@ -289,7 +289,7 @@ class PretrainRunner(Runner):
         """Returns the name of the first tensor that is not finite, or None, after the check of the last step."""
         state = dict(state_dict=bare_model(self).state_dict())
         if isinstance(self.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
-            state['optimizer'] = self.optim_wrapper.state_dict()
+            state['optimizer'] = local_state(self.optim_wrapper)
         return first_nonfinite(state)
 
     def _init_model_weights(self) -> None:
