@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
@@ -57,15 +56,17 @@ class ShardedOptimizer(ZeroRedundancyOptimizer):
         return {self._param_to_index[parameter]: state for parameter, state in self.optim.state.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state of all parameters in the main process, and an empty dict in the others.
+        """Returns the state of all parameters, once after `consolidate_state_dict` was called by all processes.
 
-        All processes have to call it. The state is sent process by process, so that a device holds the state of two
-        processes at most.
+        The state is sent process by process, so that a device holds the state of two processes at most.
+
+        Raises:
+            RuntimeError: This process has not received the state; it is sent to the main process by default.
         """
-        self.consolidate_state_dict()
-        whole = super().state_dict() if is_main_process() else {}
-        self._all_state_dicts.clear()
-        return whole
+        try:
+            return super().state_dict()
+        finally:
+            self._all_state_dicts.clear()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Loads the part of this process from the state of all parameters.
@@ -100,18 +101,40 @@ def sharded(optimizer: Optimizer) -> Optimizer:
     return ShardedOptimizer(optimizer) if several else optimizer
 
 
-def local_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict[Any, Any]:
+def gather_state(wrapper: OptimWrapper | dict | None) -> None:
+    """Sends divided optimizer states to the main process, where the next `state_dict` returns them.
+
+    All processes have to call it.
+
+    Args:
+        wrapper: Wrapper of one optimizer or several; nothing is done if it is not built yet.
+    """
+    for each in _wrappers(wrapper).values():
+        if isinstance(each.optimizer, ShardedOptimizer):
+            each.optimizer.consolidate_state_dict()
+
+
+def local_state(wrapper: OptimWrapper | dict | None) -> dict[Any, Any]:
     """Returns the optimizer state that this process holds, without communication.
 
     Args:
-        wrapper: Wrapper of one optimizer, or several by name.
+        wrapper: Wrapper of one optimizer, or of several, whose states are returned by name; empty if it is not built.
     """
+    found = {name: _own_state(each) for name, each in _wrappers(wrapper).items()}
+    return found if isinstance(wrapper, OptimWrapperDict) else found.get('', {})
+
+
+def _wrappers(wrapper: OptimWrapper | dict | None) -> dict[str, OptimWrapper]:
     if isinstance(wrapper, OptimWrapperDict):
-        return {name: local_state(each) for name, each in wrapper.items()}
-    if isinstance(wrapper.optimizer, ShardedOptimizer):
-        wrapper.watch.settle()
-        return dict(state=wrapper.optimizer.own_state())
-    return wrapper.state_dict()
+        return dict(wrapper.items())
+    return {'': wrapper} if isinstance(wrapper, OptimWrapper) else {}
+
+
+def _own_state(wrapper: OptimWrapper) -> dict[Any, Any]:
+    if not isinstance(wrapper.optimizer, ShardedOptimizer):
+        return wrapper.state_dict()
+    wrapper.watch.settle()
+    return dict(state=wrapper.optimizer.own_state())
 
 
 def _like(optimizer: Optimizer) -> Callable[..., Optimizer]:

@@ -1,6 +1,7 @@
 """Optimizer state divided among forked gloo processes, against the same optimizer in one process."""
 
 import os
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from mmdecouple.engine import NonFiniteGradient, SoCoLARS
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
-from mmdecouple.engine.sharding import ShardedOptimizer, local_state
+from mmdecouple.engine.sharding import ShardedOptimizer, gather_state, local_state
 from tests.test_runs.processes import fork
 
 OPTIMIZERS = {
@@ -26,7 +27,11 @@ def in_processes(folder: Path, processes: int, call) -> list:
     def run(rank):
         store = torch.distributed.FileStore(str(folder / 'store'), processes)
         torch.distributed.init_process_group('gloo', store=store, rank=rank, world_size=processes)
-        torch.save(call(rank), folder / f'{rank}.pt')
+        try:
+            torch.save(call(rank), folder / f'{rank}.pt')
+        except BaseException:
+            traceback.print_exc()
+            raise
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
@@ -59,6 +64,15 @@ def take_steps(model, wrapper, steps, factor=1.0):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+def whole_state(wrapper, rank):
+    gather_state(wrapper)
+    if rank == 0:
+        return wrapper.state_dict()
+    with pytest.raises(RuntimeError, match='not been consolidated'):
+        wrapper.state_dict()
+    return None
+
+
 def same(first, second):
     if torch.is_tensor(first):
         return torch.equal(first, second) and first.dtype == second.dtype
@@ -75,7 +89,7 @@ def test_a_divided_optimizer_computes_the_bytes_of_the_whole_one(tmp_path, kind,
     def run(rank):
         model, wrapper = model_and_wrapper(kind, True, clip)
         weights = take_steps(model, wrapper, range(4))
-        return weights, wrapper.state_dict(), local_state(wrapper)['state']
+        return weights, whole_state(wrapper, rank), local_state(wrapper)['state']
 
     found = in_processes(tmp_path, processes, run)
     model, wrapper = model_and_wrapper(kind, False, clip)
@@ -101,7 +115,7 @@ def test_a_state_goes_on_with_and_without_division(tmp_path, kind):
         loaded = torch.load(tmp_path / 'half.pt')
         model.load_state_dict(loaded['model'])
         wrapper.load_state_dict(loaded['optimizer'])
-        return take_steps(model, wrapper, range(2, 4)), wrapper.state_dict()
+        return take_steps(model, wrapper, range(2, 4)), whole_state(wrapper, rank)
 
     (weights, state), _ = in_processes(tmp_path, 2, run)
     model, wrapper = model_and_wrapper(kind, False)

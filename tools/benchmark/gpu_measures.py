@@ -17,10 +17,10 @@ def numbers_of(network: str, device: str, tiny: bool) -> dict[str, float]:
     Args:
         network: One of `NETWORKS`.
         device: `cpu` or `cuda`.
-        tiny: Whether a measure draws at most 16 images, pairs or objects instead of 200.
+        tiny: Whether a measure draws at most 8 images, pairs or objects instead of 200.
     """
     opened = open_network(NETWORKS[network])
-    probes = probe_config(None, opened.config, limit=16 if tiny else 200)
+    probes = probe_config(None, opened.config, limit=8 if tiny else 200)
     for role in ('objects', 'bank', 'singles'):
         probes[role]['num_images'] = 60 if tiny else 400
     report = measure_model(opened.model.to(device), DATASETS.build(probes))

@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
     Attributes:
         run: Yields its rows, each with `name`, `passed`, `seconds` and, if useful, `values` and a `note`.
-        seconds: Time limit on one GPU.
+        seconds: Time limit on one GPU; on a CPU it is three times as long.
         what: Description for the help text.
     """
 
