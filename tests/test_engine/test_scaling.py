@@ -1,7 +1,9 @@
 """The formulas of `docs/scaling.md` against built models, counted bytes of saved tensors, and counted collectives."""
 
 import gc
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 from tests.test_engine.test_sharding import in_processes
 
+ROOT = Path(__file__).parents[2]
 CONFIGS = {
     's': 'mmdecouple::ibot/ibot-d_vit-s16_8x64-800e_coco.py',
     'l': 'mmdecouple::ibot/ibot-d_vit-l16_8x64-800e_coco.py',
@@ -189,6 +192,14 @@ def test_a_queue_gathers_the_keys_of_all_processes(tmp_path):
 
     found = in_processes(tmp_path, 2, run)
     assert found == [dict(all_gather=4 * 16 * 4)] * 2
+
+
+def test_the_tables_of_the_page_are_those_that_its_block_prints(capsys):
+    page = (ROOT / 'docs' / 'scaling.md').read_text()
+    (block,) = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+    exec(compile(block, 'scaling.py', 'exec'), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 28 and set(printed) <= set(page.splitlines())
 
 
 def test_a_ring_sends_each_byte_twice():

@@ -19,6 +19,7 @@ from gpu_report import machine, markdown, run_parts, show
 
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_json, write_text
 
 
@@ -30,6 +31,8 @@ def main() -> None:
     with program():
         for file in filter(None, (args.json, args.markdown)):
             check_writable(file)
+        if args.device == 'cuda' and not torch.cuda.is_available():
+            raise UserError('No CUDA device is available; use --device cpu --tiny for a run without one.')
         report = dict(machine=machine(args.device), tiny=args.tiny, batch=args.batch, parts=run_parts(args, __file__))
         report['passed'] = all(part['status'] == 'passed' for part in report['parts'])
         show(report)
@@ -72,8 +75,6 @@ def parse() -> argparse.Namespace:
     args.parts = list(dict.fromkeys(args.parts))
     if args.tiny:
         args.batch = min(args.batch, 4)
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('no CUDA device is available; use --device cpu --tiny for a run without one')
     return args
 
 
