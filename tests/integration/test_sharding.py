@@ -20,7 +20,14 @@ SIZES = (
     'default_hooks.checkpoint.interval=6',
     'default_hooks.checkpoint.max_keep_ckpts=-1',
 )
-SHARDED = (*SIZES, 'optim_wrapper.sharded=True')
+# As in the shipped configs of large networks.
+SHARDED = (
+    *SIZES,
+    'optim_wrapper.sharded=True',
+    'model_wrapper_cfg.type=MMDistributedDataParallel',
+    'model_wrapper_cfg.broadcast_buffers=False',
+    'model_wrapper_cfg.gradient_as_bucket_view=True',
+)
 PROBES = """
 _base_ = ['ibot-d.py']
 test_dataloader = dict(
