@@ -1,0 +1,210 @@
+"""Training runs in forks of this process, killed at one of their file operations."""
+
+import itertools
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from file_operations import FileOperations, Kill
+
+from mmdecouple.engine import PretrainRunner
+from mmdecouple.runs.train import main
+
+_LIMIT = 120.0  # seconds of a run
+_GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as in torchrun
+_BEGIN = 1_800_000_000.0  # seconds since the epoch
+_DAY = 86_400.0
+
+
+class Window(NamedTuple):
+    """Part of a run in which it is killed.
+
+    Attributes:
+        begin: Name of the hook call and its iteration, from 0, with which the window begins; None for the start.
+        end: Hook call and iteration with which the window ends; None for the end of the process.
+        stopped: Whether the run receives SIGTERM in iteration 4.
+        resumed: Whether the run resumes one that was stopped.
+    """
+
+    begin: tuple[str, int] | None = None
+    end: tuple[str, int] | None = None
+    stopped: bool = False
+    resumed: bool = False
+
+
+# Checkpoints are saved every 4 of 12 iterations, in the middle of epochs of 6, and one is kept.
+ITERATIONS = 12
+WINDOWS = dict(
+    start=Window(end=('before_train_iter', 0)),
+    save=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7)),
+    end=Window(begin=('after_train_iter', 11)),
+    stop=Window(begin=('after_train_iter', 4), stopped=True),
+    resume=Window(end=('after_train_iter', 7), resumed=True),
+)
+_STOP_AT = 4
+
+
+class Run(NamedTuple):
+    """Start of a run.
+
+    Attributes:
+        config: Config file.
+        folder: Work dir; the output of rank R goes to FOLDER.R.txt beside it, its operations to FOLDER.R.operations.
+        ranks: Number of processes, connected by gloo if there are several.
+        window: Part in which operations are counted; None for none.
+        kill: Operation at which a rank dies; None for none.
+        resume: Whether to pass `--resume`.
+        day: Day of the run's clock.
+    """
+
+    config: Path
+    folder: Path
+    ranks: int
+    window: Window | None = None
+    kill: Kill | None = None
+    resume: bool = False
+    day: int = 0
+
+    def output(self, rank: int) -> Path:
+        """File of the standard output and error of a rank."""
+        return self.folder.with_name(f'{self.folder.name}.{rank}.txt')
+
+    def operations(self, rank: int) -> list[str]:
+        """Operations that a rank listed."""
+        return self._list(rank).read_text().splitlines()
+
+    def _list(self, rank: int) -> Path:
+        return self.folder.with_name(f'{self.folder.name}.{rank}.operations')
+
+
+class Ended(NamedTuple):
+    """Process that has ended.
+
+    Attributes:
+        process: Its id.
+        code: Its exit code, negative for a signal; None if it was killed after the time limit.
+    """
+
+    process: int
+    code: int | None
+
+
+def run(start: Run) -> list[Ended]:
+    """Runs `tools/train.py` in forks of this process, one per rank, and waits for their end.
+
+    When a rank fails, the others receive SIGTERM, and SIGKILL after 30 s, as from torchrun.
+
+    Args:
+        start: What to run.
+
+    Returns:
+        How each rank ended.
+    """
+    port, ranks = _free_port(), []
+    sys.stdout.flush()
+    for rank in range(start.ranks):
+        process = os.fork()
+        if not process:
+            _become_rank(start, rank, port)
+        ranks.append(process)
+    return _wait(ranks)
+
+
+def _wait(ranks: list[int]) -> list[Ended]:
+    codes: dict[int, int | None] = {}
+    limit, failed = time.monotonic() + _LIMIT, False
+    while len(codes) < len(ranks):
+        for process in set(ranks) - set(codes):
+            done, status = os.waitpid(process, os.WNOHANG)
+            if done:
+                codes[process] = os.waitstatus_to_exitcode(status)
+        running = set(ranks) - set(codes)
+        if not failed and any(codes.values()):
+            failed, limit = True, min(limit, time.monotonic() + _GRACE)
+            for process in running:
+                os.kill(process, signal.SIGTERM)
+        if time.monotonic() > limit:
+            for process in running:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                codes[process] = None
+        time.sleep(0.005)
+    return [Ended(process, codes[process]) for process in ranks]
+
+
+def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
+    code = 1
+    try:
+        output = os.open(start.output(rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1), os.dup2(output, 2)
+        sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(start.ranks))
+        os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        sys.argv = ['train.py', str(start.config), '--work-dir', str(start.folder), '--device', 'cpu']
+        sys.argv += ['--launcher', 'pytorch'] if start.ranks > 1 else []
+        sys.argv += ['--resume'] if start.resume else []
+        _repeat_everywhere(_BEGIN + start.day * _DAY)
+        if start.window is not None:
+            kill = start.kill if start.kill is not None and start.kill.rank == rank else None
+            operations = FileOperations(start.folder, start._list(rank), kill)
+            operations.install()
+            _watch(start.window, operations)
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _watch(window: Window, operations: FileOperations) -> None:
+    """Counts the operations of a window, and sends SIGTERM where a run has to stop."""
+    called = PretrainRunner.call_hook
+
+    def call_hook(runner: PretrainRunner, name: str, **kwargs: Any) -> None:
+        now = name, runner.iter if name.endswith('train_iter') else -1
+        if now == window.begin:
+            operations.begin()
+        if window.stopped and now == ('before_train_iter', _STOP_AT):
+            os.kill(os.getpid(), signal.SIGTERM)
+        called(runner, name, **kwargs)
+        if now == window.end:
+            operations.end()
+
+    PretrainRunner.call_hook = call_hook
+    if window.begin is None:
+        operations.begin()
+
+
+def _repeat_everywhere(begin: float) -> None:
+    """Replaces clock and random names, so that equal states of a folder have equal bytes in every run."""
+    clock, names = itertools.count(1), itertools.count()
+    strftime, localtime = time.strftime, time.localtime
+    time.time = lambda: begin + next(clock) / 1024
+    time.localtime = lambda seconds=None: localtime(time.time() if seconds is None else seconds)
+    time.strftime = lambda form, moment=None: strftime(form, time.localtime() if moment is None else moment)
+    secrets.token_hex = lambda length=32: f'{next(names):0{2 * length}x}'
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def said(start: Run) -> Iterator[str]:
+    """Yields the last line of each rank's output."""
+    for rank in range(start.ranks):
+        yield next(iter(start.output(rank).read_text(errors='replace').strip().splitlines()[-1:]), '')
