@@ -44,7 +44,12 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         help=f'methods (default: {" ".join(names[::2])}; without -d: the base methods)',
     )
     parser.add_argument(
-        '--ranks', nargs='+', type=positive, default=[1, 2], choices=[1, 2, 4], help='numbers of processes (default: 1 2)'
+        '--ranks',
+        nargs='+',
+        type=positive,
+        default=[1, 2],
+        choices=[1, 2, 4],
+        help='numbers of processes (default: 1 2)',
     )
     parser.add_argument('--windows', nargs='+', default=WINDOWS, choices=WINDOWS, help='windows (default: all)')
     parser.add_argument('--most', type=positive, help='largest number of kills per cell, evenly spaced (default: all)')

@@ -1,13 +1,14 @@
 """Kills of a run at all file operations of its saves, and the resumes after them."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from file_operations import Kill, kills_of
-from folder_states import differences, digest
-from killed_runs import ITERATIONS, WINDOWS, Ended, Run, run, said
+from folder_states import differences, keep, put
+from killed_runs import ITERATIONS, WINDOWS, Run, run, said
 
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -36,6 +37,30 @@ class Cell(NamedTuple):
     method: str
     ranks: int
     window: str
+
+
+class Death(NamedTuple):
+    """Death of a run.
+
+    Attributes:
+        kill: The kill that was planned.
+        code: Exit code of the rank to be killed.
+        operations: Number of operations that this rank had begun.
+        state: Digest of the folder that the run left.
+    """
+
+    kill: Kill
+    code: int | None
+    operations: int
+    state: str
+
+    def fault(self) -> str | None:
+        """Returns what is wrong with the kill itself, if anything."""
+        if self.code != _SIGKILL:
+            return f'the kill did not happen: exit code {self.code}'
+        if self.operations != self.kill.number + 1:
+            return f'the kill happened at operation {self.operations - 1}'
+        return None
 
 
 class Matrix:
@@ -68,85 +93,86 @@ class Matrix:
         Raises:
             UserError: An uninterrupted run of the cell fails.
         """
+        start = self._start(cell)
         known = {row['kill']: row for row in self._rows if row['cell'] == list(cell)}
-        outcomes = {row['state']: row['outcome'] for row in known.values()}
-        listed = self._prepare(cell)
+        outcomes = {row['state']: row['outcome'] for row in known.values() if row['resumed']}
+        listed = self._listed(cell, start)
         kills = [kill for rank, lines in enumerate(listed) for kill in kills_of(lines, rank)]
-        for kill in kills[:: 1 if most is None else max(1, -(-len(kills) // most))]:
-            name = f'rank {kill.rank}, {kill.moment} {kill.number}: {listed[kill.rank][kill.number]}'
-            if name in known:
-                continue
-            state, fault = self._kill(cell, kill, listed[kill.rank])
-            resumed = fault is None and state not in outcomes
+        names = {
+            kill: f'rank {kill.rank}, {kill.moment} {kill.number}: {listed[kill.rank][kill.number]}' for kill in kills
+        }
+        kills = kills[:: 1 if most is None else max(1, -(-len(kills) // most))]
+        shutil.rmtree(start.states, ignore_errors=True)
+        for death in self._deaths(cell, start, [kill for kill in kills if names[kill] not in known]):
+            fault = death.fault()
+            resumed = fault is None and death.state not in outcomes
             if resumed:
-                outcomes[state] = self._resume(cell, state)
-            yield dict(cell=cell, kill=name, state=state, resumed=resumed, outcome=fault or outcomes[state])
+                outcomes[death.state] = self._resume(cell, start, death.state)
+            yield dict(
+                cell=cell,
+                kill=names[death.kill],
+                state=death.state,
+                resumed=resumed,
+                outcome=fault or outcomes[death.state],
+            )
 
-    def _prepare(self, cell: Cell) -> list[list[str]]:
+    def _listed(self, cell: Cell, start: Run) -> list[list[str]]:
         """Runs a cell without a kill, and returns the operations of each rank in its window."""
-        folder, stopped = self._folder(cell), self._stopped(cell)
-        whole = self._of(cell, whole=True)
-        if not whole.folder.exists():
-            self._succeed(whole)
-        if WINDOWS[cell.window].resumed and not stopped.exists():
-            self._reset(folder, None)
-            self._succeed(self._of(cell)._replace(window=WINDOWS['stop'], resume=False, day=0))
-            shutil.copytree(folder, stopped)
-        self._reset(folder, cell)
-        counted = self._of(cell)
-        self._succeed(counted)
-        return [counted.operations(rank) for rank in range(cell.ranks)]
+        if not self._whole(cell).exists():
+            self._succeed(start._replace(folder=self._whole(cell), window=None, resume=False, day=0))
+        if start.resume and not self._stopped(cell).exists():
+            put(self.out / 'absent', start.folder)
+            self._succeed(start._replace(window=WINDOWS['stop'], resume=False, day=0))
+            put(start.folder, self._stopped(cell))
+        self._prepare(cell, start)
+        self._succeed(start)
+        return [start.operations(rank) for rank in range(cell.ranks)]
+
+    def _deaths(self, cell: Cell, start: Run, kills: list[Kill]) -> Iterator[Death]:
+        """Yields the death of the run at each kill; `start.states` holds the folders that they leave."""
+        # Processes that are connected cannot be forked.
+        if cell.ranks == 1 and start.window.begin is not None and kills:
+            self._prepare(cell, start)
+            run(start._replace(kills=tuple(kills)))
+            for line in start.deaths.read_text().splitlines():
+                kill, code, operations, state = json.loads(line)
+                yield Death(Kill(*kill), code, operations, state)
+            return
+        for kill in kills:
+            self._prepare(cell, start)
+            ended = run(start._replace(kill=kill))
+            state = keep(start.folder, start.states, [one.process for one in ended])
+            yield Death(kill, ended[kill.rank].code, len(start.operations(kill.rank)), state)
+
+    def _resume(self, cell: Cell, start: Run, state: str) -> str:
+        """Resumes the run from a state; returns `same bytes`, or what differs from the uninterrupted run."""
+        put(start.states / state, start.folder)
+        ended = run(start._replace(window=None, resume=True, day=2))
+        codes = [one.code for one in ended]
+        if any(code != 0 for code in codes):
+            outcome = f'exit codes {codes}: {"; ".join(said(start))}'[:500]
+        else:
+            found = differences(start.folder, self._whole(cell), f'iter_{ITERATIONS}.pth')
+            outcome = '; '.join(found)[:500] or SAME
+        if outcome != SAME:
+            put(start.states / state, self.out / 'failed' / f'{"_".join(map(str, cell))}_{state}')
+        return outcome
+
+    def _start(self, cell: Cell) -> Run:
+        config, window = self.out / 'configs' / f'{cell.method}_{cell.ranks}.py', WINDOWS[cell.window]
+        write_text(config, _SETTINGS.format(method=cell.method, batch=4 // cell.ranks))
+        folder = self.out / 'runs' / f'{cell.method}_{cell.ranks}'
+        return Run(config, folder, cell.ranks, window, resume=window.resumed, day=int(window.resumed))
+
+    def _prepare(self, cell: Cell, start: Run) -> None:
+        put(self._stopped(cell) if start.resume else self.out / 'absent', start.folder)
 
     def _succeed(self, start: Run) -> None:
         if any(ended.code != 0 for ended in run(start)):
             raise UserError(f'chaos: the run {start.folder} fails without a kill ({"; ".join(said(start))}).')
 
-    def _kill(self, cell: Cell, kill: Kill, lines: list[str]) -> tuple[str, str | None]:
-        """Returns the digest of the folder that a kill leaves, and what is wrong with the kill itself."""
-        self._reset(self._folder(cell), cell)
-        start = self._of(cell)._replace(kill=kill)
-        ended: list[Ended] = run(start)
-        state = digest(start.folder, [one.process for one in ended])
-        if ended[kill.rank].code != _SIGKILL:
-            return state, f'the kill did not happen: exit code {ended[kill.rank].code}'
-        if start.operations(kill.rank) != lines[: kill.number + 1]:
-            return state, f'another operation: {start.operations(kill.rank)[-1]}'
-        if any(one.code is None for one in ended):
-            return state, 'a rank did not end'
-        return state, None
-
-    def _resume(self, cell: Cell, state: str) -> str:
-        folder, kept = self._folder(cell), self.out / 'failed' / f'{"_".join(map(str, cell))}_{state}'
-        if folder.exists():
-            shutil.copytree(folder, kept)
-        start = self._of(cell)._replace(window=None, resume=True, day=2)
-        codes = [ended.code for ended in run(start)]
-        if any(code != 0 for code in codes):
-            return f'exit codes {codes}: {"; ".join(said(start))}'[:500]
-        found = '; '.join(differences(folder, self._of(cell, whole=True).folder, f'iter_{ITERATIONS}.pth'))[:500]
-        if not found:
-            shutil.rmtree(kept, ignore_errors=True)
-        return found or SAME
-
-    def _of(self, cell: Cell, whole: bool = False) -> Run:
-        """Returns the start of a cell's run, or of the run without interruption with which results are compared."""
-        config = self.out / 'configs' / f'{cell.method}_{cell.ranks}.py'
-        if not config.exists():
-            write_text(config, _SETTINGS.format(method=cell.method, batch=4 // cell.ranks))
-        window = WINDOWS[cell.window]
-        if whole:
-            return Run(config, self.out / 'runs' / f'{cell.method}_{cell.ranks}_whole', cell.ranks)
-        return Run(
-            config, self._folder(cell), cell.ranks, window, resume=window.resumed, day=1 if window.resumed else 0
-        )
-
-    def _folder(self, cell: Cell) -> Path:
-        return self.out / 'runs' / f'{cell.method}_{cell.ranks}'
+    def _whole(self, cell: Cell) -> Path:
+        return self.out / 'runs' / f'{cell.method}_{cell.ranks}_whole'
 
     def _stopped(self, cell: Cell) -> Path:
         return self.out / 'runs' / f'{cell.method}_{cell.ranks}_stopped'
-
-    def _reset(self, folder: Path, cell: Cell | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        if cell is not None and WINDOWS[cell.window].resumed:
-            shutil.copytree(self._stopped(cell), folder)

@@ -47,12 +47,11 @@ class FileOperations:
     Args:
         folder: Folder whose files count, with everything in it; absolute.
         list_to: Takes one line `NAME PATH` per operation, before it, with the process id replaced by `PID`.
-        kill: Operation at which the process receives SIGKILL; None to only count.
     """
 
-    def __init__(self, folder: Path, list_to: Path, kill: Kill | None) -> None:
-        self._folder, self._kill = str(folder), kill
-        self._list = os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    def __init__(self, folder: Path, list_to: Path) -> None:
+        self._folder, self._kill = str(folder), None
+        self._list = os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         self._write, self._count, self._within, self._counting = os.write, 0, False, False
 
     def install(self) -> None:
@@ -67,9 +66,13 @@ class FileOperations:
             setattr(os, name, partial(self._called, name, getattr(os, name)))
         sys.addaudithook(self._audited)
 
-    def begin(self) -> None:
-        """Begins to count."""
-        self._counting = True
+    def begin(self, kill: Kill | None) -> None:
+        """Begins to count, and to list.
+
+        Args:
+            kill: Operation at which the process receives SIGKILL; None to only count.
+        """
+        self._kill, self._count, self._counting = kill, 0, True
 
     def end(self) -> None:
         """Counts no longer."""

@@ -1,7 +1,9 @@
-"""States of run folders: digests, and the differences between the results of two runs."""
+"""States of run folders: digests, copies, and the differences between the results of two runs."""
 
 import hashlib
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,54 @@ def digest(folder: Path, processes: list[int]) -> str:
                 content = content.replace(f'{process}'.encode(), b'PID')
         found.update(f'{name}\0{path.is_dir()}\0{len(content)}\0'.encode() + content)
     return found.hexdigest()[:16]
+
+
+def keep(folder: Path, states: Path, processes: list[int]) -> str:
+    """Copies a folder to a folder of states, unless an equal one is there already, and returns its digest."""
+    state = digest(folder, processes)
+    if not (states / state).exists():
+        put(folder, states / state)
+    return state
+
+
+def put(source: Path, folder: Path) -> None:
+    """Gives a folder the content of another one; both may be missing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if source.exists():
+        shutil.copytree(source, folder)
+
+
+class Snapshot:
+    """Snapshot of a folder in which this process holds files open, which stay the same files when it is restored.
+
+    Args:
+        folder: Folder to restore later.
+        links: New folder on the same file system, for a second name of each file.
+    """
+
+    def __init__(self, folder: Path, links: Path) -> None:
+        self._folder, self._links = folder, links
+        self._contents = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+        self._folders = {path for path in folder.rglob('*') if path.is_dir()}
+        shutil.rmtree(links, ignore_errors=True)
+        links.mkdir()
+        for number, path in enumerate(self._contents):
+            os.link(path, links / str(number))
+
+    def restore(self) -> None:
+        """Restores names and contents."""
+        for path in sorted(self._folders):
+            path.mkdir(exist_ok=True)
+        for number, (path, content) in enumerate(self._contents.items()):
+            link = self._links / str(number)
+            if not path.exists() or not path.samefile(link):
+                path.unlink(missing_ok=True)
+                os.link(link, path)
+            if path.read_bytes() != content:
+                path.write_bytes(content)
+        for path in sorted(self._folder.rglob('*'), reverse=True):
+            if path not in self._contents and path not in self._folders:
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 def differences(folder: Path, reference: Path, checkpoint: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""Training runs in forks of this process, killed at one of their file operations."""
+"""Training runs in forks of this process, killed at their file operations."""
 
 import itertools
+import json
 import logging
 import os
 import secrets
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from file_operations import FileOperations, Kill
+from folder_states import Snapshot, keep
 
 from mmdecouple.engine import PretrainRunner
+from mmdecouple.runs import folder as run_folder
 from mmdecouple.runs.train import main
 
 _LIMIT = 120.0  # seconds of a run
@@ -62,6 +65,7 @@ class Run(NamedTuple):
         ranks: Number of processes, connected by gloo if there are several.
         window: Part in which operations are counted; None for none.
         kill: Operation at which a rank dies; None for none.
+        kills: Operations at which forks of the only rank die, which leave it where the window begins.
         resume: Whether to pass `--resume`.
         day: Day of the run's clock.
     """
@@ -71,6 +75,7 @@ class Run(NamedTuple):
     ranks: int
     window: Window | None = None
     kill: Kill | None = None
+    kills: tuple[Kill, ...] = ()
     resume: bool = False
     day: int = 0
 
@@ -80,10 +85,21 @@ class Run(NamedTuple):
 
     def operations(self, rank: int) -> list[str]:
         """Operations that a rank listed."""
-        return self._list(rank).read_text().splitlines()
+        return self.list(rank).read_text().splitlines()
 
-    def _list(self, rank: int) -> Path:
+    def list(self, rank: int) -> Path:
+        """File to which a rank lists its operations."""
         return self.folder.with_name(f'{self.folder.name}.{rank}.operations')
+
+    @property
+    def states(self) -> Path:
+        """Folder of the states that kills left, by their digest."""
+        return self.folder.with_name(f'{self.folder.name}.states')
+
+    @property
+    def deaths(self) -> Path:
+        """File with one JSON line per fork that has died: kill, exit code, number of operations and state."""
+        return self.folder.with_name(f'{self.folder.name}.deaths')
 
 
 class Ended(NamedTuple):
@@ -154,10 +170,9 @@ def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
         sys.argv += ['--resume'] if start.resume else []
         _repeat_everywhere(_BEGIN + start.day * _DAY)
         if start.window is not None:
-            kill = start.kill if start.kill is not None and start.kill.rank == rank else None
-            operations = FileOperations(start.folder, start._list(rank), kill)
+            operations = FileOperations(start.folder, start.list(rank))
             operations.install()
-            _watch(start.window, operations)
+            _watch(start, rank, operations)
         main()
         code = 0
     except SystemExit as end:
@@ -169,14 +184,15 @@ def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
     os._exit(code)
 
 
-def _watch(window: Window, operations: FileOperations) -> None:
-    """Counts the operations of a window, and sends SIGTERM where a run has to stop."""
-    called = PretrainRunner.call_hook
+def _watch(start: Run, rank: int, operations: FileOperations) -> None:
+    """Counts the operations of a window, dies there, and sends SIGTERM where a run has to stop."""
+    called, window = PretrainRunner.call_hook, start.window
+    kill = start.kill if start.kill is not None and start.kill.rank == rank else None
 
     def call_hook(runner: PretrainRunner, name: str, **kwargs: Any) -> None:
         now = name, runner.iter if name.endswith('train_iter') else -1
         if now == window.begin:
-            operations.begin()
+            operations.begin(_fork_for_each(start) if start.kills else kill)
         if window.stopped and now == ('before_train_iter', _STOP_AT):
             os.kill(os.getpid(), signal.SIGTERM)
         called(runner, name, **kwargs)
@@ -185,7 +201,32 @@ def _watch(window: Window, operations: FileOperations) -> None:
 
     PretrainRunner.call_hook = call_hook
     if window.begin is None:
-        operations.begin()
+        operations.begin(kill)
+
+
+def _fork_for_each(start: Run) -> Kill:
+    """Forks this process for each kill, keeps the folder that each fork leaves, and restores it for the next.
+
+    Returns:
+        The kill, in a fork; this process ends.
+    """
+    snapshot = Snapshot(start.folder, start.folder.with_name(f'{start.folder.name}.links'))
+    with start.deaths.open('w') as deaths:
+        for kill in start.kills:
+            start.list(0).write_text('')
+            # A child would release the lock of the folder; here it takes the place of its parent.
+            locks = dict(run_folder._held)
+            run_folder._held.clear()
+            process = os.fork()
+            run_folder._held.update(locks)
+            if not process:
+                return kill
+            [ended] = _wait([process])
+            count = len(start.operations(0))
+            state = keep(start.folder, start.states, [os.getpid(), process])
+            print(json.dumps([kill, ended.code, count, state]), file=deaths, flush=True)
+            snapshot.restore()
+    os._exit(0)
 
 
 def _repeat_everywhere(begin: float) -> None:
