@@ -5,9 +5,10 @@
 A run receives SIGKILL before, after and, for writes, within each operation of a window: `start` (up to the first step),
 `save` (a checkpoint within an epoch, the deletion of the previous one, the logs of the iteration), `end` (the last
 checkpoint, up to the end of the process), `stop` (SIGTERM, up to the end of the process) and `resume` (from a stopped
-run, up to the save that removes its `interrupted.pth`). Kills that leave the same folder need one resume. The outcome of
-each kill is appended to OUT/kills.jsonl, and a second start continues from there; folders that did not resume are kept in
-OUT/failed. The exit code is 1 if any kill failed.
+run, up to the save that removes its `interrupted.pth`). With several ranks, each dies at its own operations, and those
+that write nothing while rank 0 writes. Kills that leave the same folder need one resume. The outcome of each kill is
+appended to OUT/kills.jsonl, and a second start continues from there; folders that did not resume are in OUT/failed.
+The exit code is 1 if any kill failed.
 """
 
 import argparse

@@ -45,7 +45,7 @@ class Death(NamedTuple):
     Attributes:
         kill: The kill that was planned.
         code: Exit code of the rank to be killed.
-        operations: Number of operations that this rank had begun.
+        operations: Number of operations that were counted.
         state: Digest of the folder that the run left.
     """
 
@@ -58,7 +58,7 @@ class Death(NamedTuple):
         """Returns what is wrong with the kill itself, if anything."""
         if self.code != _SIGKILL:
             return f'the kill did not happen: exit code {self.code}'
-        if self.operations != self.kill.number + 1:
+        if self.operations != self.kill.number + 1 and self.kill.moment != 'beside':
             return f'the kill happened at operation {self.operations - 1}'
         return None
 
@@ -96,12 +96,11 @@ class Matrix:
         start = self._start(cell)
         known = {row['kill']: row for row in self._rows if row['cell'] == list(cell)}
         outcomes = {row['state']: row['outcome'] for row in known.values() if row['resumed']}
-        listed = self._listed(cell, start)
-        kills = [kill for rank, lines in enumerate(listed) for kill in kills_of(lines, rank)]
         names = {
-            kill: f'rank {kill.rank}, {kill.moment} {kill.number}: {listed[kill.rank][kill.number]}' for kill in kills
+            kill: f'rank {kill.rank}, {kill.moment} {kill.number}: {line}'
+            for kill, line in kills_of(self._listed(cell, start)).items()
         }
-        kills = kills[:: 1 if most is None else max(1, -(-len(kills) // most))]
+        kills = list(names)[:: 1 if most is None else max(1, -(-len(names) // most))]
         shutil.rmtree(start.states, ignore_errors=True)
         for death in self._deaths(cell, start, [kill for kill in kills if names[kill] not in known]):
             fault = death.fault()
@@ -142,7 +141,7 @@ class Matrix:
             self._prepare(cell, start)
             ended = run(start._replace(kill=kill))
             state = keep(start.folder, start.states, [one.process for one in ended])
-            yield Death(kill, ended[kill.rank].code, len(start.operations(kill.rank)), state)
+            yield Death(kill, ended[kill.rank].code, len(start.operations(kill.counted_by)), state)
 
     def _resume(self, cell: Cell, start: Run, state: str) -> str:
         """Resumes the run from a state; returns `same bytes`, or what differs from the uninterrupted run."""

@@ -33,12 +33,18 @@ class Kill(NamedTuple):
     Attributes:
         rank: Rank of the process.
         number: Number of the operation, from 0.
-        moment: `before` it, `after` it, or `torn`: within a write, of which the first half reaches the file.
+        moment: `before` it, `after` it, or `torn`: within a write, of which the first half reaches the file. With
+            `beside`, the operation is that of rank 0, which goes on.
     """
 
     rank: int
     number: int
     moment: str
+
+    @property
+    def counted_by(self) -> int:
+        """Rank whose operations are counted."""
+        return 0 if self.moment == 'beside' else self.rank
 
 
 class FileOperations:
@@ -47,10 +53,11 @@ class FileOperations:
     Args:
         folder: Folder whose files count, with everything in it; absolute.
         list_to: Takes one line `NAME PATH` per operation, before it, with the process id replaced by `PID`.
+        above: Process ids of the higher ranks.
     """
 
-    def __init__(self, folder: Path, list_to: Path) -> None:
-        self._folder, self._kill = str(folder), None
+    def __init__(self, folder: Path, list_to: Path, above: list[int]) -> None:
+        self._folder, self._above, self._kill = str(folder), above, None
         self._list = os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         self._write, self._count, self._within, self._counting = os.write, 0, False, False
 
@@ -102,14 +109,18 @@ class FileOperations:
         path = self._path(args[event in ('os.rename', 'os.link', 'os.symlink')], None)
         if path is None or (event == 'open' and not (args[2] or 0) & _CHANGING):
             return
-        if self._next(f'audit:{event}', path) is not None:
+        if self._next(f'audit:{event}', path) in MOMENTS:
             die()
 
     def _next(self, name: str, path: str) -> str | None:
         """Lists an operation; returns the moment at which the process has to die there."""
         self._write(self._list, f'{name} {path.replace(str(os.getpid()), "PID")}\n'.encode())
         self._count += 1
-        return self._kill.moment if self._kill is not None and self._kill.number == self._count - 1 else None
+        if self._kill is None or self._kill.number != self._count - 1:
+            return None
+        if self._kill.moment == 'beside':
+            os.kill(self._above[self._kill.rank - 1], signal.SIGKILL)
+        return self._kill.moment
 
     def _path(self, target: Any, folder: int | None) -> str | None:
         """Returns the path of a target relative to the folder; None outside of it."""
@@ -124,14 +135,28 @@ class FileOperations:
         return os.path.relpath(name, self._folder) if f'{name}/'.startswith(f'{self._folder}/') else None
 
 
-def kills_of(operations: list[str], rank: int) -> list[Kill]:
-    """Returns all ways to die at listed operations: before and after each, and within each write."""
-    return [
-        Kill(rank, number, moment)
-        for number, line in enumerate(operations)
+def kills_of(operations: list[list[str]]) -> dict[Kill, str]:
+    """Returns all ways to die at listed operations, and the line of each.
+
+    A rank dies before and after each of its operations, and within each write; ranks other than 0 also die when rank 0
+    opens, replaces or removes a file.
+
+    Args:
+        operations: Operations of each rank.
+    """
+    kills = {
+        Kill(rank, number, moment): line
+        for rank, lines in enumerate(operations)
+        for number, line in enumerate(lines)
         for moment in MOMENTS
         if moment != 'torn' or line.partition(' ')[0] in _WRITES
-    ]
+    }
+    return kills | {
+        Kill(rank, number, 'beside'): line
+        for rank in range(1, len(operations))
+        for number, line in enumerate(operations[0])
+        if line.partition(' ')[0] in ('open', 'replace', 'remove', 'unlink')
+    }
 
 
 def die() -> NoReturn:

@@ -1,5 +1,6 @@
 """Training runs in forks of this process, killed at their file operations."""
 
+import functools
 import itertools
 import json
 import logging
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from file_operations import FileOperations, Kill
 from folder_states import Snapshot, keep
+from mmengine.runner import runner as mmengine_runner
+from mmengine.utils.dl_utils import collect_env
+from yapf.yapflib import yapf_api
 
 from mmdecouple.engine import PretrainRunner
 from mmdecouple.runs import folder as run_folder
@@ -126,12 +130,13 @@ def run(start: Run) -> list[Ended]:
         How each rank ended.
     """
     port, ranks = _free_port(), []
+    _environment()
     sys.stdout.flush()
-    for rank in range(start.ranks):
+    for rank in reversed(range(start.ranks)):
         process = os.fork()
         if not process:
-            _become_rank(start, rank, port)
-        ranks.append(process)
+            _become_rank(start, rank, port, ranks)
+        ranks.insert(0, process)
     return _wait(ranks)
 
 
@@ -157,7 +162,7 @@ def _wait(ranks: list[int]) -> list[Ended]:
     return [Ended(process, codes[process]) for process in ranks]
 
 
-def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
+def _become_rank(start: Run, rank: int, port: int, above: list[int]) -> NoReturn:
     code = 1
     try:
         output = os.open(start.output(rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -168,9 +173,9 @@ def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
         sys.argv = ['train.py', str(start.config), '--work-dir', str(start.folder), '--device', 'cpu']
         sys.argv += ['--launcher', 'pytorch'] if start.ranks > 1 else []
         sys.argv += ['--resume'] if start.resume else []
-        _repeat_everywhere(_BEGIN + start.day * _DAY)
+        _repeat(_BEGIN + start.day * _DAY)
         if start.window is not None:
-            operations = FileOperations(start.folder, start.list(rank))
+            operations = FileOperations(start.folder, start.list(rank), above)
             operations.install()
             _watch(start, rank, operations)
         main()
@@ -187,7 +192,7 @@ def _become_rank(start: Run, rank: int, port: int) -> NoReturn:
 def _watch(start: Run, rank: int, operations: FileOperations) -> None:
     """Counts the operations of a window, dies there, and sends SIGTERM where a run has to stop."""
     called, window = PretrainRunner.call_hook, start.window
-    kill = start.kill if start.kill is not None and start.kill.rank == rank else None
+    kill = start.kill if start.kill is not None and start.kill.counted_by == rank else None
 
     def call_hook(runner: PretrainRunner, name: str, **kwargs: Any) -> None:
         now = name, runner.iter if name.endswith('train_iter') else -1
@@ -229,14 +234,24 @@ def _fork_for_each(start: Run) -> Kill:
     os._exit(0)
 
 
-def _repeat_everywhere(begin: float) -> None:
-    """Replaces clock and random names, so that equal states of a folder have equal bytes in every run."""
+def _repeat(begin: float) -> None:
+    """Replaces clock and random names, so that equal states of a folder have equal bytes in every run.
+
+    The config is stored without yapf's layout, and the environment is read once: both take most of the time of a run.
+    """
     clock, names = itertools.count(1), itertools.count()
     strftime, localtime = time.strftime, time.localtime
     time.time = lambda: begin + next(clock) / 1024
     time.localtime = lambda seconds=None: localtime(time.time() if seconds is None else seconds)
     time.strftime = lambda form, moment=None: strftime(form, time.localtime() if moment is None else moment)
+    yapf_api.FormatCode = lambda text, **_: (text, False)
+    mmengine_runner.collect_env = _environment
     secrets.token_hex = lambda length=32: f'{next(names):0{2 * length}x}'
+
+
+@functools.cache
+def _environment() -> dict[str, Any]:
+    return collect_env()
 
 
 def _free_port() -> int:
