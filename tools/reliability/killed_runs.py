@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,6 +21,7 @@ from file_operations import FileOperations, Kill
 from folder_states import Snapshot, keep
 from mmengine.runner import runner as mmengine_runner
 from mmengine.utils.dl_utils import collect_env
+from PIL import Image
 from yapf.yapflib import yapf_api
 
 from mmdecouple.engine import PretrainRunner
@@ -130,7 +132,7 @@ def run(start: Run) -> list[Ended]:
         How each rank ended.
     """
     port, ranks = _free_port(), []
-    _environment()
+    _prepare()
     sys.stdout.flush()
     for rank in reversed(range(start.ranks)):
         process = os.fork()
@@ -247,6 +249,15 @@ def _repeat(begin: float) -> None:
     yapf_api.FormatCode = lambda text, **_: (text, False)
     mmengine_runner.collect_env = _environment
     secrets.token_hex = lambda length=32: f'{next(names):0{2 * length}x}'
+
+
+@functools.cache
+def _prepare() -> None:
+    """Loads what a run loads late, so that its forks have it."""
+    _environment()
+    Image.init()
+    for module in ('configuration', 'visualization', 'weights.mmengine_loading'):
+        import_module(f'mmdecouple.{module}')
 
 
 @functools.cache
