@@ -30,7 +30,7 @@ from mmdecouple.utils.errors import UserError  # noqa: E402
 from mmdecouple.utils.files import check_writable  # noqa: E402
 
 METHODS = ('densecl', 'ibot', 'soco', 'maskalign', 'leopart', 'resim', 'plrc', 'pixpro')
-WINDOWS = ('start', 'save', 'end', 'stop', 'resume')
+WINDOWS = ('start', 'image', 'save', 'end', 'stop', 'resume')
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from file_operations import Kill, kills_of
 from folder_states import differences, keep, put
-from killed_runs import ITERATIONS, WINDOWS, Run, run, said
+from killed_runs import ITERATIONS, WINDOWS, Run, resumed_from, run, said
 
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -150,6 +150,8 @@ class Matrix:
         codes = [one.code for one in ended]
         if any(code != 0 for code in codes):
             outcome = f'exit codes {codes}: {"; ".join(said(start))}'[:500]
+        elif resumed_from(start) < WINDOWS[cell.window].saved:
+            outcome = f'continued from iteration {resumed_from(start)}, not {WINDOWS[cell.window].saved} or later'
         else:
             found = differences(start.folder, self._whole(cell), f'iter_{ITERATIONS}.pth')
             outcome = '; '.join(found)[:500] or SAME

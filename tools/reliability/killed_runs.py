@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -42,22 +43,26 @@ class Window(NamedTuple):
         end: Hook call and iteration with which the window ends; None for the end of the process.
         stopped: Whether the run receives SIGTERM in iteration 4.
         resumed: Whether the run resumes one that was stopped.
+        saved: Iterations of the checkpoint that is there when the window begins, from which, or from a later one, a
+            resume has to continue: a new start would end with the same bytes.
     """
 
     begin: tuple[str, int] | None = None
     end: tuple[str, int] | None = None
     stopped: bool = False
     resumed: bool = False
+    saved: int = 0
 
 
 # Checkpoints are saved every 4 of 12 iterations, in the middle of epochs of 6, and one is kept.
 ITERATIONS = 12
 WINDOWS = dict(
     start=Window(end=('before_train_iter', 0)),
-    save=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7)),
-    end=Window(begin=('after_train_iter', 11)),
-    stop=Window(begin=('after_train_iter', 4), stopped=True),
-    resume=Window(end=('after_train_iter', 7), resumed=True),
+    image=Window(begin=('before_train_iter', 2), end=('before_train_iter', 2)),
+    save=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7), saved=4),
+    end=Window(begin=('after_train_iter', 11), saved=8),
+    stop=Window(begin=('after_train_iter', 4), stopped=True, saved=4),
+    resume=Window(end=('after_train_iter', 7), resumed=True, saved=5),
 )
 _STOP_AT = 4
 
@@ -269,6 +274,12 @@ def _free_port() -> int:
     with closing(socket.socket()) as free:
         free.bind(('127.0.0.1', 0))
         return free.getsockname()[1]
+
+
+def resumed_from(start: Run) -> int:
+    """Returns the iterations of the checkpoint from which a run continued; 0 for a new run."""
+    found = re.search(r'resumed epoch: \d+, iter: (\d+)', start.output(0).read_text(errors='replace'))
+    return int(found[1]) if found else 0
 
 
 def said(start: Run) -> Iterator[str]:
