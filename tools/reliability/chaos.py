@@ -2,13 +2,19 @@
 
     OMP_NUM_THREADS=1 python tools/reliability/chaos.py --methods densecl-d ibot-d --ranks 1 2
 
-A run receives SIGKILL before, after and, for writes, within each operation of a window: `start` (up to the first step),
-`save` (a checkpoint within an epoch, the deletion of the previous one, the logs of the iteration), `end` (the last
-checkpoint, up to the end of the process), `stop` (SIGTERM, up to the end of the process) and `resume` (from a stopped
-run, up to the save that removes its `interrupted.pth`). With several ranks, each dies at its own operations, and those
-that write nothing while rank 0 writes. Kills that leave the same folder need one resume. The outcome of each kill is
-appended to OUT/kills.jsonl, and a second start continues from there; folders that did not resume are in OUT/failed.
-The exit code is 1 if any kill failed.
+A run receives SIGKILL before, after and, for writes, within each operation of a window:
+
+    start    up to the first step
+    image    the entry of an unreadable image
+    save     a checkpoint within an epoch, the deletion of the previous one, and the logs of the iteration
+    end      the last checkpoint, up to the end of the process
+    stop     SIGTERM, up to the end of the process
+    restart  the resume of a stopped run, up to its first step
+    resume   the first checkpoint of this resume, and the deletion of `interrupted.pth`
+
+With several ranks, each dies at its own operations, and those that write nothing while rank 0 writes. Kills that leave
+the same folder need one resume. The outcome of each kill is appended to OUT/kills.jsonl, and a second start continues
+from there; folders that did not resume are in OUT/failed. The exit code is 1 if any kill failed.
 """
 
 import argparse
@@ -30,7 +36,7 @@ from mmdecouple.utils.errors import UserError  # noqa: E402
 from mmdecouple.utils.files import check_writable  # noqa: E402
 
 METHODS = ('densecl', 'ibot', 'soco', 'maskalign', 'leopart', 'resim', 'plrc', 'pixpro')
-WINDOWS = ('start', 'image', 'save', 'end', 'stop', 'resume')
+WINDOWS = ('start', 'image', 'save', 'end', 'stop', 'restart', 'resume')
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:

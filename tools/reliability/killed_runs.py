@@ -39,7 +39,8 @@ class Window(NamedTuple):
     """Part of a run in which it is killed.
 
     Attributes:
-        begin: Name of the hook call and its iteration, from 0, with which the window begins; None for the start.
+        begin: Name of the hook call and its iteration, from 0 (-1 for hooks without one), with which the window begins;
+            None for the start.
         end: Hook call and iteration with which the window ends; None for the end of the process.
         stopped: Whether the run receives SIGTERM in iteration 4.
         resumed: Whether the run resumes one that was stopped.
@@ -57,12 +58,13 @@ class Window(NamedTuple):
 # Checkpoints are saved every 4 of 12 iterations, in the middle of epochs of 6, and one is kept.
 ITERATIONS = 12
 WINDOWS = dict(
-    start=Window(end=('before_train_iter', 0)),
+    start=Window(end=('before_train', -1)),
     image=Window(begin=('before_train_iter', 2), end=('before_train_iter', 2)),
     save=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7), saved=4),
     end=Window(begin=('after_train_iter', 11), saved=8),
     stop=Window(begin=('after_train_iter', 4), stopped=True, saved=4),
-    resume=Window(end=('after_train_iter', 7), resumed=True, saved=5),
+    restart=Window(end=('before_train', -1), resumed=True, saved=5),
+    resume=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7), resumed=True, saved=5),
 )
 _STOP_AT = 4
 
