@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chaos_windows import ITERATIONS, WINDOWS
 from file_operations import Kill, kills_of
 from folder_states import differences, keep, put
-from killed_runs import ITERATIONS, WINDOWS, Run, resumed_from, run, said
+from killed_runs import Run, resumed_from, run, said
 
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -44,7 +45,7 @@ class Death(NamedTuple):
 
     Attributes:
         kill: The kill that was planned.
-        code: Exit code of the rank to be killed.
+        code: Exit code of the rank to be killed; None if a rank did not end.
         operations: Number of operations that were counted.
         state: Digest of the folder that the run left.
     """
@@ -133,7 +134,10 @@ class Matrix:
         if cell.ranks == 1 and start.window.begin is not None and kills:
             self._prepare(cell, start)
             run(start._replace(kills=tuple(kills)))
-            for line in start.deaths.read_text().splitlines():
+            lines = start.deaths.read_text().splitlines()
+            if len(lines) < len(kills):
+                raise UserError(f'chaos: {start.folder} ended after {len(lines)} of {len(kills)} kills.')
+            for line in lines:
                 kill, code, operations, state = json.loads(line)
                 yield Death(Kill(*kill), code, operations, state)
             return
@@ -141,7 +145,8 @@ class Matrix:
             self._prepare(cell, start)
             ended = run(start._replace(kill=kill))
             state = keep(start.folder, start.states, [one.process for one in ended])
-            yield Death(kill, ended[kill.rank].code, len(start.operations(kill.counted_by)), state)
+            hung = any(one.code is None for one in ended)
+            yield Death(kill, None if hung else ended[kill.rank].code, len(start.operations(kill.counted_by)), state)
 
     def _resume(self, cell: Cell, start: Run, state: str) -> str:
         """Resumes the run from a state; returns `same bytes`, or what differs from the uninterrupted run."""

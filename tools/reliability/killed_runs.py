@@ -1,12 +1,9 @@
 """Training runs in forks of this process, killed at their file operations."""
 
-import functools
-import itertools
 import json
 import logging
 import os
 import re
-import secrets
 import signal
 import socket
 import sys
@@ -14,16 +11,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from chaos_windows import STOP_AT, Window
 from file_operations import FileOperations, Kill
 from folder_states import Snapshot, keep
-from mmengine.runner import runner as mmengine_runner
-from mmengine.utils.dl_utils import collect_env
-from PIL import Image
-from yapf.yapflib import yapf_api
+from repeatable_runs import load_early, make_repeatable
 
 from mmdecouple.engine import PretrainRunner
 from mmdecouple.runs import folder as run_folder
@@ -31,42 +25,6 @@ from mmdecouple.runs.train import main
 
 _LIMIT = 120.0  # seconds of a run
 _GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as in torchrun
-_BEGIN = 1_800_000_000.0  # seconds since the epoch
-_DAY = 86_400.0
-
-
-class Window(NamedTuple):
-    """Part of a run in which it is killed.
-
-    Attributes:
-        begin: Name of the hook call and its iteration, from 0 (-1 for hooks without one), with which the window begins;
-            None for the start.
-        end: Hook call and iteration with which the window ends; None for the end of the process.
-        stopped: Whether the run receives SIGTERM in iteration 4.
-        resumed: Whether the run resumes one that was stopped.
-        saved: Iterations of the checkpoint that is there when the window begins, from which, or from a later one, a
-            resume has to continue: a new start would end with the same bytes.
-    """
-
-    begin: tuple[str, int] | None = None
-    end: tuple[str, int] | None = None
-    stopped: bool = False
-    resumed: bool = False
-    saved: int = 0
-
-
-# Checkpoints are saved every 4 of 12 iterations, in the middle of epochs of 6, and one is kept.
-ITERATIONS = 12
-WINDOWS = dict(
-    start=Window(end=('before_train', -1)),
-    image=Window(begin=('before_train_iter', 2), end=('before_train_iter', 2)),
-    save=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7), saved=4),
-    end=Window(begin=('after_train_iter', 11), saved=8),
-    stop=Window(begin=('after_train_iter', 4), stopped=True, saved=4),
-    restart=Window(end=('before_train', -1), resumed=True, saved=5),
-    resume=Window(begin=('after_train_iter', 7), end=('after_train_iter', 7), resumed=True, saved=5),
-)
-_STOP_AT = 4
 
 
 class Run(NamedTuple):
@@ -139,19 +97,19 @@ def run(start: Run) -> list[Ended]:
         How each rank ended.
     """
     port, ranks = _free_port(), []
-    _prepare()
+    load_early()
     sys.stdout.flush()
     for rank in reversed(range(start.ranks)):
         process = os.fork()
         if not process:
             _become_rank(start, rank, port, ranks)
         ranks.insert(0, process)
-    return _wait(ranks)
+    return _wait(ranks, _LIMIT * max(1, len(start.kills)))
 
 
-def _wait(ranks: list[int]) -> list[Ended]:
+def _wait(ranks: list[int], limit: float) -> list[Ended]:
     codes: dict[int, int | None] = {}
-    limit, failed = time.monotonic() + _LIMIT, False
+    end, failed = time.monotonic() + limit, False
     while len(codes) < len(ranks):
         for process in set(ranks) - set(codes):
             done, status = os.waitpid(process, os.WNOHANG)
@@ -159,10 +117,10 @@ def _wait(ranks: list[int]) -> list[Ended]:
                 codes[process] = os.waitstatus_to_exitcode(status)
         running = set(ranks) - set(codes)
         if not failed and any(codes.values()):
-            failed, limit = True, min(limit, time.monotonic() + _GRACE)
+            failed, end = True, min(end, time.monotonic() + _GRACE)
             for process in running:
                 os.kill(process, signal.SIGTERM)
-        if time.monotonic() > limit:
+        if time.monotonic() > end:
             for process in running:
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
@@ -182,7 +140,7 @@ def _become_rank(start: Run, rank: int, port: int, above: list[int]) -> NoReturn
         sys.argv = ['train.py', str(start.config), '--work-dir', str(start.folder), '--device', 'cpu']
         sys.argv += ['--launcher', 'pytorch'] if start.ranks > 1 else []
         sys.argv += ['--resume'] if start.resume else []
-        _repeat(_BEGIN + start.day * _DAY)
+        make_repeatable(start.day)
         if start.window is not None:
             operations = FileOperations(start.folder, start.list(rank), above)
             operations.install()
@@ -207,7 +165,7 @@ def _watch(start: Run, rank: int, operations: FileOperations) -> None:
         now = name, runner.iter if name.endswith('train_iter') else -1
         if now == window.begin:
             operations.begin(_fork_for_each(start) if start.kills else kill)
-        if window.stopped and now == ('before_train_iter', _STOP_AT):
+        if window.stopped and now == ('before_train_iter', STOP_AT):
             os.kill(os.getpid(), signal.SIGTERM)
         called(runner, name, **kwargs)
         if now == window.end:
@@ -235,41 +193,12 @@ def _fork_for_each(start: Run) -> Kill:
             run_folder._held.update(locks)
             if not process:
                 return kill
-            [ended] = _wait([process])
+            [ended] = _wait([process], _LIMIT)
             count = len(start.operations(0))
             state = keep(start.folder, start.states, [os.getpid(), process])
             print(json.dumps([kill, ended.code, count, state]), file=deaths, flush=True)
             snapshot.restore()
     os._exit(0)
-
-
-def _repeat(begin: float) -> None:
-    """Replaces clock and random names, so that equal states of a folder have equal bytes in every run.
-
-    The config is stored without yapf's layout, and the environment is read once: both take most of the time of a run.
-    """
-    clock, names = itertools.count(1), itertools.count()
-    strftime, localtime = time.strftime, time.localtime
-    time.time = lambda: begin + next(clock) / 1024
-    time.localtime = lambda seconds=None: localtime(time.time() if seconds is None else seconds)
-    time.strftime = lambda form, moment=None: strftime(form, time.localtime() if moment is None else moment)
-    yapf_api.FormatCode = lambda text, **_: (text, False)
-    mmengine_runner.collect_env = _environment
-    secrets.token_hex = lambda length=32: f'{next(names):0{2 * length}x}'
-
-
-@functools.cache
-def _prepare() -> None:
-    """Loads what a run loads late, so that its forks have it."""
-    _environment()
-    Image.init()
-    for module in ('configuration', 'visualization', 'weights.mmengine_loading'):
-        import_module(f'mmdecouple.{module}')
-
-
-@functools.cache
-def _environment() -> dict[str, Any]:
-    return collect_env()
 
 
 def _free_port() -> int:
