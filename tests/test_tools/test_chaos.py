@@ -134,6 +134,18 @@ def campaign(out: Path, *arguments: str) -> tuple[int, str, list[dict]]:
     return done.returncode, done.stdout, [json.loads(line) for line in (out / 'kills.jsonl').read_text().splitlines()]
 
 
+def test_a_folder_with_other_files_is_refused_and_kept(tmp_path):
+    (tmp_path / 'runs').mkdir()
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT_TOOLS / 'reliability/chaos.py'), '--out', str(tmp_path)],
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr.count('\n') == 1 and 'holds other files' in done.stderr
+    assert os.listdir(tmp_path) == ['runs']
+
+
 def test_a_run_that_is_killed_while_it_saves_resumes_to_the_same_bytes(tmp_path):
     few = ('--methods', 'densecl-d', '--ranks', '1', '--windows', 'save', '--most')
     code, said, rows = campaign(tmp_path, *few, '6')

@@ -33,7 +33,7 @@ sys.path.insert(1, str(ROOT))
 from mmdecouple.runs.startup import program  # noqa: E402
 from mmdecouple.utils.arguments import positive  # noqa: E402
 from mmdecouple.utils.errors import UserError  # noqa: E402
-from mmdecouple.utils.files import check_writable  # noqa: E402
+from mmdecouple.utils.files import check_writable, write_text  # noqa: E402
 
 METHODS = ('densecl', 'ibot', 'soco', 'maskalign', 'leopart', 'resim', 'plrc', 'pixpro')
 WINDOWS = ('start', 'image', 'save', 'end', 'stop', 'restart', 'resume')
@@ -75,13 +75,13 @@ def main(words: list[str] | None = None) -> int:
 
 def campaign(args: argparse.Namespace, out: Path) -> int:
     """Runs all cells, prints the table, and returns the exit code."""
+    store = out / 'kills.jsonl'
+    rows = _known(store)
     # Imported here, because the runs inherit these modules, and --help does not use them.
     import torch
     from chaos_matrix import SAME, Cell, Matrix
 
     torch.set_num_threads(1)
-    store = out / 'kills.jsonl'
-    rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     matrix = Matrix(out, rows)
     for cell in (Cell(method, ranks, name) for method in args.methods for ranks in args.ranks for name in args.windows):
         for row in matrix.run(cell, args.most):
@@ -92,6 +92,17 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
                 print(f'{" ".join(map(str, cell))}, {row["kill"]}: {row["outcome"]}', flush=True)
     _print(rows, SAME)
     return int(any(row['outcome'] != SAME for row in rows))
+
+
+def _known(store: Path) -> list[dict[str, Any]]:
+    """Returns the rows of earlier starts, without a line that was written in part."""
+    if not store.exists() and store.parent.exists() and any(store.parent.iterdir()):
+        raise UserError(
+            f'chaos: {store.parent} holds other files, and folders in it would be deleted; name an empty one (--out).'
+        )
+    lines = store.read_text().split('\n')[:-1] if store.exists() else []
+    write_text(store, ''.join(f'{line}\n' for line in lines))
+    return [json.loads(line) for line in lines]
 
 
 def _print(rows: list[dict[str, Any]], same: str) -> None:
