@@ -13,8 +13,8 @@ A run receives SIGKILL before, after and, for writes, within each operation of a
     resume   the first checkpoint of this resume, and the deletion of `interrupted.pth`
 
 With several ranks, each dies at its own operations, and those that write nothing while rank 0 writes. Kills that leave
-the same folder need one resume. The outcome of each kill is appended to OUT/kills.jsonl, and a second start continues
-from there; folders that did not resume are in OUT/failed. The exit code is 1 if any kill failed.
+the same folder need one resume. The outcome of each kill is appended to OUT/kills.jsonl, and a second start tries
+what is missing or failed; folders that did not resume are in OUT/failed. The exit code is 1 if any kill failed.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from chaos_windows import SAME, WINDOWS
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +37,6 @@ from mmdecouple.utils.errors import UserError  # noqa: E402
 from mmdecouple.utils.files import check_writable, write_text  # noqa: E402
 
 METHODS = ('densecl', 'ibot', 'soco', 'maskalign', 'leopart', 'resim', 'plrc', 'pixpro')
-WINDOWS = ('start', 'image', 'save', 'end', 'stop', 'restart', 'resume')
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
@@ -58,7 +58,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         choices=[1, 2, 4],
         help='numbers of processes (default: 1 2)',
     )
-    parser.add_argument('--windows', nargs='+', default=WINDOWS, choices=WINDOWS, help='windows (default: all)')
+    parser.add_argument('--windows', nargs='+', default=[*WINDOWS], choices=WINDOWS, help='windows (default: all)')
     parser.add_argument('--most', type=positive, help='largest number of kills per cell, evenly spaced (default: all)')
     parser.add_argument('--out', default='work_dirs/chaos', help='folder of the runs and outcomes')
     return parser.parse_args(words)
@@ -79,7 +79,7 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
     rows = _known(store)
     # Imported here, because the runs inherit these modules, and --help does not use them.
     import torch
-    from chaos_matrix import SAME, Cell, Matrix
+    from chaos_matrix import Cell, Matrix
 
     torch.set_num_threads(1)
     matrix = Matrix(out, rows)
@@ -90,28 +90,29 @@ def campaign(args: argparse.Namespace, out: Path) -> int:
                 file.write(json.dumps(row) + '\n')
             if row['outcome'] != SAME:
                 print(f'{" ".join(map(str, cell))}, {row["kill"]}: {row["outcome"]}', flush=True)
-    _print(rows, SAME)
+    _print(rows)
     return int(any(row['outcome'] != SAME for row in rows))
 
 
 def _known(store: Path) -> list[dict[str, Any]]:
-    """Returns the rows of earlier starts, without a line that was written in part."""
+    """Returns the successful rows of earlier starts, and removes the others and a line that was written in part."""
     if not store.exists() and store.parent.exists() and any(store.parent.iterdir()):
         raise UserError(
             f'chaos: {store.parent} holds other files, and folders in it would be deleted; name an empty one (--out).'
         )
     lines = store.read_text().split('\n')[:-1] if store.exists() else []
-    write_text(store, ''.join(f'{line}\n' for line in lines))
-    return [json.loads(line) for line in lines]
+    rows = [row for row in map(json.loads, lines) if row['outcome'] == SAME]
+    write_text(store, ''.join(f'{json.dumps(row)}\n' for row in rows))
+    return rows
 
 
-def _print(rows: list[dict[str, Any]], same: str) -> None:
+def _print(rows: list[dict[str, Any]]) -> None:
     table = Table('method', 'ranks', 'window', 'kills', 'distinct states', 'resumed to the same bytes')
     cells = Counter(tuple(row['cell']) for row in rows)
     for cell, kills in [*cells.items(), (None, len(rows))]:
         those = [row for row in rows if cell in (None, tuple(row['cell']))]
         states = len({(*row['cell'], row['state']) for row in those})
-        fine = sum(row['outcome'] == same for row in those)
+        fine = sum(row['outcome'] == SAME for row in those)
         table.add_row(*(map(str, cell) if cell else ('all', '', '')), str(kills), str(states), str(fine))
     Console().print(table)
 

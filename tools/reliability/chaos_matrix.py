@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chaos_windows import ITERATIONS, WINDOWS
+from chaos_windows import ITERATIONS, SAME, WINDOWS
 from file_operations import Kill, kills_of
 from folder_states import differences, keep, put
 from killed_runs import Run, resumed_from, run, said
@@ -15,7 +15,6 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from tests.integration.runs import write_case
 
-SAME = 'same bytes'
 _SETTINGS = """_base_ = ['../case/{method}.py']
 train_dataloader = dict(batch_size={batch})
 train_cfg = dict(max_epochs=2)

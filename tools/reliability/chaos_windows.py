@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+# Outcome of a resume that ends as the run that was left alone.
+SAME = 'same bytes'
+
 
 class Window(NamedTuple):
     """Part of a run in which it is killed.

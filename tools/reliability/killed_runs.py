@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from repeatable_runs import load_early, make_repeatable
 from mmdecouple.engine import PretrainRunner
 from mmdecouple.runs import folder as run_folder
 from mmdecouple.runs.train import main
+from mmdecouple.runs.watchdog import stop_watching
 
 _LIMIT = 120.0  # seconds of a run
 _GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as in torchrun
@@ -182,6 +184,11 @@ def _fork_for_each(start: Run) -> Kill:
     Returns:
         The kill, in a fork; this process ends.
     """
+    # Its threads would be missing in the forks, which wait for them at their end.
+    stop_watching()
+    for thread in threading.enumerate():
+        if thread.name == 'watchdog':
+            thread.join()
     snapshot = Snapshot(start.folder, start.folder.with_name(f'{start.folder.name}.links'))
     with start.deaths.open('w') as deaths:
         for kill in start.kills:
