@@ -30,7 +30,6 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
-
 from mmdecouple.runs.startup import program  # noqa: E402
 from mmdecouple.utils.arguments import positive  # noqa: E402
 from mmdecouple.utils.errors import UserError  # noqa: E402
