@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
@@ -21,6 +21,7 @@ from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
+from mmdecouple.engine.saving import OTHER_RANKS, first_nonfinite_of, gather_other_ranks, restore_rank
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
@@ -34,7 +35,6 @@ from mmdecouple.runs.watchdog import stop_watching
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
-from mmdecouple.weights.finite import first_nonfinite
 from mmdecouple.weights.loading import load_weights
 
 
@@ -216,6 +216,8 @@ class PretrainRunner(Runner):
         checkpoint = read_checkpoint(filename, map_location, self._trusts_pickles)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_weights(bare_model(self), checkpoint, filename, strict or self._resuming, revise_keys)
+        if self._resuming:
+            restore_rank(bare_model(self), checkpoint['meta'], filename)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
@@ -234,7 +236,8 @@ class PretrainRunner(Runner):
         Raises:
             UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
-        bad = [self._first_nonfinite()]
+        others = gather_other_ranks(bare_model(self))
+        bad = [first_nonfinite_of(self, others)]
         broadcast_object_list(bad)
         if bad[0]:
             raise UserError(
@@ -247,7 +250,7 @@ class PretrainRunner(Runner):
         if self._record is not None:
             # The folder may have been deleted and locked by another run in the meantime.
             on_main_process(lambda: hold_folder(self.work_dir))
-        meta = dict(meta or {}, saved_at=time.time(), record=self._record)
+        meta = dict(meta or {}, saved_at=time.time(), record=self._record, **({OTHER_RANKS: others} if others else {}))
         super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
 
@@ -284,13 +287,6 @@ class PretrainRunner(Runner):
     @property
     def _trusts_pickles(self) -> bool:
         return self.cfg.get('allow_pickle_checkpoint', False)
-
-    def _first_nonfinite(self) -> str | None:
-        """Returns the name of the first tensor that is not finite, or None, after the check of the last step."""
-        state = dict(state_dict=bare_model(self).state_dict())
-        if isinstance(self.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
-            state['optimizer'] = self.optim_wrapper.state_dict()
-        return first_nonfinite(state)
 
     def _init_model_weights(self) -> None:
         if self._trusts_pickles:

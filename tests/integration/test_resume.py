@@ -136,7 +136,7 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d'])
+@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d'])
 def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case, method):
     options, two, broken = ('train_dataloader.batch_size=2',), f'two_{method}', f'two_stopped_{method}'
     whole = train(case, two, method=method, options=options, processes=2)
