@@ -21,7 +21,8 @@ from mmdecouple.engine.batch_check import warn_of_unscaled_batch
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
-from mmdecouple.engine.sharding import gather_state, local_state
+from mmdecouple.engine.saving import OTHER_RANKS, first_nonfinite_of, gather_other_ranks, restore_rank
+from mmdecouple.engine.sharding import gather_state
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
@@ -35,7 +36,6 @@ from mmdecouple.runs.watchdog import stop_watching
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.weights.checkpoint import read_checkpoint, weights_only_loading
-from mmdecouple.weights.finite import first_nonfinite
 from mmdecouple.weights.loading import load_weights
 
 
@@ -217,6 +217,8 @@ class PretrainRunner(Runner):
         checkpoint = read_checkpoint(filename, map_location, self._trusts_pickles)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_weights(bare_model(self), checkpoint, filename, strict or self._resuming, revise_keys)
+        if self._resuming:
+            restore_rank(bare_model(self), checkpoint['meta'], filename)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
@@ -235,7 +237,7 @@ class PretrainRunner(Runner):
         Raises:
             UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
-        bad = next(filter(None, all_gather_object(self._first_nonfinite())), None)
+        bad = next(filter(None, all_gather_object(first_nonfinite_of(self))), None)
         if bad:
             raise UserError(
                 f'PretrainRunner: {bad} is not finite after iteration {self.iter + 1}; {filename} was '
@@ -247,9 +249,10 @@ class PretrainRunner(Runner):
         if self._record is not None:
             # The folder may have been deleted and locked by another run in the meantime.
             on_main_process(lambda: hold_folder(self.work_dir))
+        others = gather_other_ranks(bare_model(self))
         if kwargs.get('save_optimizer', True):
             gather_state(self.optim_wrapper)
-        meta = dict(meta or {}, saved_at=time.time(), record=self._record)
+        meta = dict(meta or {}, saved_at=time.time(), record=self._record, **({OTHER_RANKS: others} if others else {}))
         super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
 
@@ -286,11 +289,6 @@ class PretrainRunner(Runner):
     @property
     def _trusts_pickles(self) -> bool:
         return self.cfg.get('allow_pickle_checkpoint', False)
-
-    def _first_nonfinite(self) -> str | None:
-        """Returns the name of the first tensor that is not finite, or None, after the check of the last step."""
-        weights = bare_model(self).state_dict()
-        return first_nonfinite(dict(state_dict=weights, optimizer=local_state(self.optim_wrapper)))
 
     def _init_model_weights(self) -> None:
         if self._trusts_pickles:

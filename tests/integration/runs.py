@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from tests.integration.resume_case import CONFIGS
 
@@ -65,3 +67,21 @@ def train(
         timeout=280,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
     )
+
+
+def differing(first: Any, second: Any, path: str = '') -> list[str]:
+    """Paths at which two nested states are not equal to the last bit."""
+    if torch.is_tensor(first):
+        same = (
+            first.dtype == second.dtype
+            and first.shape == second.shape
+            and first.numpy().tobytes() == second.numpy().tobytes()
+        )
+        return [] if same else [path]
+    if isinstance(first, dict):
+        if first.keys() != second.keys():
+            return [f'{path} keys']
+        return [p for key in first for p in differing(first[key], second[key], f'{path}.{key}')]
+    if isinstance(first, (list, tuple)):
+        return [p for i, (a, b) in enumerate(zip(first, second, strict=True)) for p in differing(a, b, f'{path}[{i}]')]
+    return [] if first == second else [path]

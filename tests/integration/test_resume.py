@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from mmdecouple.engine import read_checkpoint
-from tests.integration.runs import train, write_case
+from tests.integration.runs import differing, train, write_case
 
 ITERATIONS = 18  # 3 epochs of 24 images at batch 4
 
@@ -22,24 +21,6 @@ def last(case, work_dir):
     checkpoint = read_checkpoint(str(case / work_dir / f'iter_{ITERATIONS}.pth'))
     assert checkpoint['meta']['iter'] == ITERATIONS
     return checkpoint
-
-
-def differing(first, second, path=''):
-    """Paths at which two nested states are not equal to the last bit."""
-    if torch.is_tensor(first):
-        same = (
-            first.dtype == second.dtype
-            and first.shape == second.shape
-            and first.numpy().tobytes() == second.numpy().tobytes()
-        )
-        return [] if same else [path]
-    if isinstance(first, dict):
-        if first.keys() != second.keys():
-            return [f'{path} keys']
-        return [p for key in first for p in differing(first[key], second[key], f'{path}.{key}')]
-    if isinstance(first, (list, tuple)):
-        return [p for i, (a, b) in enumerate(zip(first, second, strict=True)) for p in differing(a, b, f'{path}[{i}]')]
-    return [] if first == second else [path]
 
 
 def assert_same_run(first, second):
@@ -155,7 +136,7 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d'])
+@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d'])
 def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case, method):
     options, two, broken = ('train_dataloader.batch_size=2',), f'two_{method}', f'two_stopped_{method}'
     whole = train(case, two, method=method, options=options, processes=2)

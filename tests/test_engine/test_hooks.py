@@ -249,6 +249,14 @@ def test_unreadable_images_are_written_once_over_epochs_and_resumes(tmp_path):
     assert listed == '1.jpg\tcut\n5.jpg\tcut\n'
 
 
+@pytest.mark.parametrize('torn', ['1.jp', '1.jpg\tcut', '5.jpg\tcut\n1.jp', '5.jpg\tcut\n1.jpg\tc'])
+def test_a_line_that_a_killed_run_wrote_in_part_is_written_again(torn, tmp_path):
+    (tmp_path / 'unreadable_images.txt').write_text(torn)
+    run_with({1, 5}, tmp_path)
+    listed = (tmp_path / 'unreadable_images.txt').read_text()
+    assert sorted(listed.splitlines(keepends=True)) == ['1.jpg\tcut\n', '5.jpg\tcut\n']
+
+
 def test_too_many_unreadable_images_stop_the_run(tmp_path):
     with pytest.raises(ValueError, match='3 of the 8 images cannot be read.*max_bad_share=0.25'):
         run_with({1, 5, 6}, tmp_path)

@@ -71,7 +71,11 @@ class QuarantineHook(Hook):
         with open(self._path, 'a+') as file:
             lock(file)
             file.seek(0)
-            listed = {line.split('\t')[0] for line in file.read().splitlines()}
+            whole, _, torn = file.read().rpartition('\n')
+            if torn:
+                # A process was killed while it wrote this line.
+                file.truncate(len(f'{whole}\n'.encode(file.encoding)) if whole else 0)
+            listed = {line.split('\t')[0] for line in whole.splitlines()}
             new = [path for path in found if path not in listed]
             file.writelines(f'{path}\t{found[path]}\n' for path in new)
         return new, len(listed) + len(new)

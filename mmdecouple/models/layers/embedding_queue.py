@@ -22,6 +22,9 @@ class EmbeddingQueue(nn.Module):
     Source: `MkuuWaUjinga/leopart src/leopart.py` (`queue`), one for each global view and process.
     """
 
+    # Checkpoints hold the queues of all processes.
+    of_each_rank = True
+
     def __init__(self, length: int, channels: int) -> None:
         super().__init__()
         check = Settings(self)
