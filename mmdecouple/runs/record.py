@@ -44,6 +44,7 @@ _COMPARED = (
     'custom_hooks',
     'env_cfg',
     'compile',
+    'device_photometric',
     'activation_checkpointing',
     'val_dataloader',
     'val_cfg',

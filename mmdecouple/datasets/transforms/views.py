@@ -14,6 +14,7 @@ from torchvision.transforms import RandomResizedCrop
 from mmdecouple.datasets.resizing import INTERPOLATIONS, resize
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import shown
+from mmdecouple.utils.photometry import encode_operations
 from mmdecouple.utils.settings import Settings
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
@@ -166,7 +167,9 @@ class PackViews(BaseTransform):
     """Creates the training sample: `inputs`, a list of uint8 `(3, H, W)`, and `data_samples`.
 
     `data_samples` has the field `geometry`, float32 `(V, 7)` (see `mmdecouple.utils.geometry`), and for views with
-    boxes the fields `boxes` and `box_ids` (see `BoxViews`). Its metainfo has `sample_idx`, `img_path` and, if they
+    boxes the fields `boxes` and `box_ids` (see `BoxViews`). With `device_photometric`, the field `operations`, float64
+    `(V, S, 2)` (see `mmdecouple.utils.photometry`), has the changes of color that are applied on the device. Its
+    metainfo has `sample_idx`, `img_path` and, if they
     exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
     `RemarksHook`).
     """
@@ -176,6 +179,8 @@ class PackViews(BaseTransform):
         geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
         metainfo = {key: results[key] for key in ('sample_idx', 'img_path', 'unreadable', 'remarks') if key in results}
         fields = {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
+        if any('operations' in view for view in views):
+            fields['operations'] = encode_operations([view.get('operations', ()) for view in views])
         sample = BaseDataElement(metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 
