@@ -13,13 +13,14 @@ from torch import Tensor
 
 OPERATIONS = ('none', 'brightness', 'contrast', 'saturation', 'hue', 'gray', 'blur', 'solarize')
 Operation = tuple[str, float]
+_INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 
 
 def encode_operations(views: Sequence[Sequence[Operation]]) -> Tensor:
     """Returns the operations of V views, (name, amount) in their order, as float64 `(V, S, 2)`."""
     longest = max(map(len, views), default=0)
-    numbers = torch.zeros(len(views), longest, 2, dtype=torch.float64)
-    for row, operations in zip(numbers, views):
-        for place, (name, amount) in enumerate(operations):
-            row[place] = torch.tensor([OPERATIONS.index(name), amount], dtype=torch.float64)
-    return numbers
+    numbers = [
+        [(_INDEX[name], amount) for name, amount in operations] + [(0, 0)] * (longest - len(operations))
+        for operations in views
+    ]
+    return torch.tensor(numbers, dtype=torch.float64)

@@ -1,0 +1,109 @@
+"""With `device_photometric`, the loader draws the same numbers, and leaves the colors of the views alone."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
+
+from mmdecouple.datasets.transforms import RandomGrayscale, defer_photometric
+from mmdecouple.datasets.transforms.photometric import change_image
+from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.photometry import OPERATIONS
+
+from .test_photometric import photograph
+
+CROP = dict(type='RandomResizedCropView', size=24)
+SMALL = dict(CROP, size=16)
+FLIP = dict(type='RandomFlipView')
+COLORS = [dict(type='RandomColorJitter'), dict(type='RandomGrayscale', prob=0.5)]
+BLUR, SOLARIZE = dict(type='RandomGaussianBlur'), dict(type='RandomSolarize', prob=0.5)
+VIEWS = [[CROP, *COLORS, BLUR, FLIP], [CROP, FLIP, *COLORS, SOLARIZE], [SMALL]]
+PIPELINES = dict(
+    views=[dict(type='MultiView', views=VIEWS, num_views=[1, 2, 2])],
+    windows=[dict(type='OverlapViews', views=VIEWS, num_views=[2, 1, 1])],
+    partners=[dict(type='PartnerViews', views=VIEWS, num_views=[1, 1, 1])],
+    boxes=[dict(type='GridProposals'), dict(type='BoxViews', views=VIEWS, num_views=[1, 1, 1])],
+)
+
+
+class Marking(BaseTransform):
+    def transform(self, results):
+        return results
+
+
+def pipeline(steps, deferred=False) -> Compose:
+    built = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in steps])
+    if deferred:
+        defer_photometric(built)
+    return built
+
+
+def load(pipe, seed=0):
+    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+    image = photograph()
+    sample = pipe(dict(img=image, img_path='', sample_idx=0, ori_shape=image.shape[:2]))
+    return sample, (random.random(), np.random.rand(), torch.rand(()).item())
+
+
+@pytest.mark.parametrize('steps', PIPELINES.values(), ids=PIPELINES)
+def test_no_draw_changes_and_the_recorded_changes_make_the_same_views(steps):
+    plain, deferred = (pipeline([*steps, dict(type='PackViews')], deferred) for deferred in (False, True))
+    kinds = set()
+    for seed in range(20):
+        (before, numbers), (after, same_numbers) = load(plain, seed), load(deferred, seed)
+        assert numbers == same_numbers
+        one, other = before['data_samples'], after['data_samples']
+        for name in ('geometry', 'boxes', 'box_ids'):
+            assert hasattr(one, name) == hasattr(other, name)
+            assert not hasattr(one, name) or torch.equal(one.get(name), other.get(name))
+        assert other.operations.dtype == torch.float64 and other.operations.shape[0] == len(after['inputs'])
+        for view, raw, operations in zip(before['inputs'], after['inputs'], other.operations.tolist()):
+            image = raw.permute(1, 2, 0).numpy()
+            for kind, amount in operations:
+                kinds.add(OPERATIONS[int(kind)])
+                image = change_image(np.ascontiguousarray(image), (OPERATIONS[int(kind)], amount))
+            np.testing.assert_array_equal(image, view.permute(1, 2, 0).numpy())
+    assert kinds == set(OPERATIONS)
+
+
+def test_samples_without_the_option_and_views_without_colors_have_no_operations():
+    plain = pipeline([*PIPELINES['views'], dict(type='PackViews')])
+    flat = pipeline([dict(type='MultiView', views=[[CROP, FLIP]], num_views=[2]), dict(type='PackViews')], True)
+    assert not any(hasattr(load(pipe)[0]['data_samples'], 'operations') for pipe in (plain, flat))
+
+
+class Own(RandomGrayscale):
+    """Changes pixels itself, in its own way."""
+
+    def transform(self, results):
+        return dict(results, img=255 - results['img'])
+
+
+@pytest.mark.parametrize('added', [Marking(), Own()], ids=['a transform', 'an overridden transform'])
+def test_a_transform_that_would_see_other_pixels_is_refused_in_one_line(added):
+    steps = pipeline([dict(type='MultiView', views=[[CROP, *COLORS]], num_views=[1]), dict(type='PackViews')])
+    steps.transforms[0].pipelines[0].transforms.append(added)
+    with pytest.raises(UserError, match=f'{type(added).__name__} follows RandomGrayscale') as error:
+        defer_photometric(steps)
+    assert '\n' not in str(error.value) and 'config key train_dataloader.dataset.pipeline' in str(error.value)
+    # Before them, it sees what it saw.
+    steps.transforms[0].pipelines[0].transforms.insert(1, steps.transforms[0].pipelines[0].transforms.pop())
+    defer_photometric(steps)
+
+
+@pytest.mark.parametrize('after', [[], [Marking()], [Marking(), dict(type='PackViews')]])
+def test_only_the_transform_that_stores_the_operations_may_follow_the_views(after):
+    with pytest.raises(UserError, match='only PackViews may follow MultiView') as error:
+        pipeline([*PIPELINES['views'], *after], True)
+    assert '\n' not in str(error.value)
+
+
+def test_a_change_of_the_source_image_stays_with_the_loader():
+    gray = dict(type='RandomGrayscale', prob=1.0)
+    pipe = pipeline([gray, *PIPELINES['views'], dict(type='PackViews')], True)
+    sample, _ = load(pipe)
+    assert all(torch.equal(view[0], view[1]) for view in sample['inputs'])
