@@ -12,9 +12,9 @@ from mmdecouple.registry import HOOKS
 class DataShareTimerHook(IterTimerHook):
     """mmengine's timer, which also logs `data_share`: the sum of `data_time` divided by the sum of `time`.
 
-    Both sums are over the window of the log (`log_processor.window_size`). The share is 0 if batches are always ready
-    in time, and approaches 1 if the loader determines the speed. The times are those of the host, which are measured
-    without waiting for the device.
+    Both sums are over the last iterations, as many as `log_processor.window_size`. The share is 0 if batches are always
+    ready in time, and approaches 1 if the loader determines the speed. The times are those of the host, which are
+    measured without waiting for the device.
     """
 
     def after_train_iter(
@@ -22,6 +22,9 @@ class DataShareTimerHook(IterTimerHook):
     ) -> None:
         """Logs the times of an iteration and their share."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        waited, whole = (runner.message_hub.get_scalar(f'train/{name}').current() for name in ('data_time', 'time'))
-        # The log divides the sum of the values by the sum of the counts, which must be whole numbers: nanoseconds.
-        runner.message_hub.update_scalar('train/data_share', 1e9 * waited, count=max(1, round(1e9 * whole)))
+        window = runner.log_processor.window_size
+        waited, whole = (
+            runner.message_hub.get_scalar(f'train/{name}').data[0][-window:].sum() for name in ('data_time', 'time')
+        )
+        # A step of zero seconds is possible with a coarse clock.
+        runner.message_hub.update_scalar('train/data_share', float(waited / whole) if whole else 0.0)
