@@ -32,3 +32,5 @@ allow_pickle_checkpoint = False
 elastic = False
 # Whether color, blur and solarization of the views are applied on the device instead of by the data loader.
 device_photometric = False
+# Whether the device also crops, resizes and flips: the data loader decodes and makes the draws.
+device_views = False

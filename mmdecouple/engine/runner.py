@@ -19,7 +19,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mmdecouple.engine.batch_check import warn_of_unscaled_batch
-from mmdecouple.engine.device_photometric import move_photometric
+from mmdecouple.engine.device_views import move_to_device
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
@@ -112,7 +112,7 @@ class PretrainRunner(Runner):
         with DefaultScope.overwrite_default_scope(self._scope):
             if isinstance(self._train_dataloader, dict):
                 self._train_dataloader = self.build_dataloader(self._train_dataloader, seed=self.seed)
-            move_photometric(self._train_dataloader, self.cfg)
+            move_to_device(self._train_dataloader, self.cfg)
         check_batches(self._train_dataloader, 'train_dataloader', self.world_size)
         self._record = record_of(self._train_dataloader, self.optim_wrapper, loop, self.world_size, self.seed)
         self._record['run'] = f'{self.timestamp}-{secrets.token_hex(4)}'

@@ -18,8 +18,8 @@ class Samples(Sequence):
     the CPU.
 
     Args:
-        samples: Samples with the optional fields `boxes` (V, K, 4), `box_ids` (V, K), `geometry` (V, 7) and
-            `operations` (V, S, 2) of the data set; None for no samples.
+        samples: Samples with the optional fields `boxes` (V, K, 4), `box_ids` (V, K), `geometry` (V, 7),
+            `operations` (V, S, 2) and `recipes` (V, 10) of the data set; None for no samples.
     """
 
     def __init__(self, samples: Iterable[Any] | None = None) -> None:
@@ -74,6 +74,12 @@ class Samples(Sequence):
             if each is not None:
                 numbers[:, index, : each.shape[1]] = each
         return list(numbers)
+
+    def recipes(self) -> Tensor | None:
+        """Returns the recipes of the views that the device cuts out, (V, B, 10) as in `Recipe`, on the CPU, or None."""
+        if not len(self) or not hasattr(self[0], 'recipes'):
+            return None
+        return torch.stack([sample.recipes for sample in self], dim=1)
 
     @cached_property
     def _regions(self) -> list[Regions]:

@@ -45,6 +45,7 @@ _COMPARED = (
     'env_cfg',
     'compile',
     'device_photometric',
+    'device_views',
     'activation_checkpointing',
     'val_dataloader',
     'val_cfg',

@@ -10,7 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch.utils.data import DataLoader
 
 from mmdecouple.engine import PretrainRunner
-from mmdecouple.engine.device_photometric import move_photometric
+from mmdecouple.engine.device_views import move_to_device
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.models import DensePreprocessor
@@ -52,7 +52,7 @@ def prepared(config: str, **options) -> dict:
     """The first batch, after the data preprocessor."""
     config = load_config(str(DEMO / config), TINY | options)
     loader = seeded_loader(config.train_dataloader, seed=3)
-    move_photometric(loader, config)
+    move_to_device(loader, config)
     return DensePreprocessor()(next(iter(loader)), True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmdecouple.datasets import ImageDataset, SceneImages, SeededDataset
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
-from mmdecouple.datasets.transforms import defer_photometric
+from mmdecouple.datasets.transforms import defer_photometric, defer_views
 from mmdecouple.utils.configs import load_config
 
 Load = Callable[[int], object]
@@ -54,15 +54,16 @@ def write_photos(folder: Path, count: int = 16) -> None:
 
 
 def main_rows(folder: str) -> dict[str, Load]:
-    """Returns decoding alone, and the views of MoCo v2 and iBOT with colors by the loader and on the device."""
+    """Returns decoding alone, and the views of MoCo v2 and iBOT, by the loader alone or with the device."""
     pipelines = {MOCO: two_views(224, True), IBOT: shipped('coco_ibot')}
     rows = {DECODE: _load(ImageDataset([], data_root=folder))}
     rows['2 views of 224, crop and flip'] = _load(ImageDataset(two_views(224, False), data_root=folder))
     for name, pipeline in pipelines.items():
         rows[name] = _load(ImageDataset(pipeline, data_root=folder))
-        on_device = ImageDataset(pipeline, data_root=folder)
-        defer_photometric(on_device.pipeline)
-        rows[f'{name}, colors on the device'] = _load(on_device)
+        for what, defer in (('colors', defer_photometric), ('views', defer_views)):
+            dataset = ImageDataset(pipeline, data_root=folder)
+            defer(dataset.pipeline)
+            rows[f'{name}, {what} on the device'] = _load(dataset)
     return rows
 
 

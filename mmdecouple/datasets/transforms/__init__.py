@@ -1,7 +1,7 @@
 """Transforms of the input pipeline: views with geometry, photometric augmentation, proposals."""
 
 from mmdecouple.datasets.transforms.box_views import BoxViews
-from mmdecouple.datasets.transforms.deferring import defer_photometric
+from mmdecouple.datasets.transforms.deferring import defer_photometric, defer_views
 from mmdecouple.datasets.transforms.overlap_views import OverlapViews
 from mmdecouple.datasets.transforms.partner_views import PartnerViews
 from mmdecouple.datasets.transforms.photometric import (
@@ -40,6 +40,7 @@ __all__ = [
     'WholeImageView',
     'WindowView',
     'defer_photometric',
+    'defer_views',
     'map_boxes',
     'source_to_view',
     'view_to_source',

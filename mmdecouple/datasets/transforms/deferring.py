@@ -1,4 +1,4 @@
-"""Photometric transforms whose draws are applied on the device."""
+"""Transforms whose draws are carried out on the device."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
 from mmdecouple.datasets.transforms.photometric import PhotometricTransform
-from mmdecouple.datasets.transforms.views import MultiView, PackViews, RandomFlipView
+from mmdecouple.datasets.transforms.views import MultiView, PackViews, RandomFlipView, WindowView
 from mmdecouple.utils.errors import UserError
+
+_PHOTOMETRIC, _VIEWS = 'device_photometric', 'device_views'
+_WHERE = '(config key train_dataloader.dataset.pipeline)'
 
 
 def defer_photometric(pipeline: Any) -> None:
@@ -23,22 +26,62 @@ def defer_photometric(pipeline: Any) -> None:
     Raises:
         UserError: A transform after a photometric one reads the pixels, so that the order would change.
     """
+    multi_view = _multi_view(pipeline)
+    if multi_view is None:
+        return
+    found = [transform for view in multi_view.pipelines for transform in _deferrable(view.transforms)]
+    if found:
+        _check_packed(pipeline, multi_view, _PHOTOMETRIC)
+    for transform in found:
+        transform.deferred = True
+
+
+def defer_views(pipeline: Any) -> bool:
+    """Lets the loader record windows, flips and colors of the views, which the device carries out on the whole images.
+
+    The draws stay the same. `PackViews` stores the records in the sample, and `DensePreprocessor` makes the views.
+
+    Args:
+        pipeline: Pipeline of a data set; without `MultiView`, it is not changed.
+
+    Returns:
+        Whether the pipeline makes views.
+
+    Raises:
+        UserError: A view has a transform that needs its pixels, or see `defer_photometric`.
+    """
+    multi_view = _multi_view(pipeline)
+    if multi_view is None:
+        return False
+    _check_packed(pipeline, multi_view, _VIEWS)
+    for crop, *others in (view.transforms for view in multi_view.pipelines):
+        wrong = [other for other in others if not _records(other) and type(other) is not RandomFlipView]
+        if not isinstance(crop, WindowView) or type(crop).show is not WindowView.show:
+            wrong.insert(0, crop)
+        if wrong:
+            raise UserError(
+                f'{_VIEWS}=True: the device cannot carry out {_name(wrong[0])} {_WHERE}; views consist of a crop '
+                f'(RandomResizedCropView, WholeImageView), flips and photometric transforms; or set {_VIEWS}=False.'
+            )
+    defer_photometric(pipeline)
+    for view in multi_view.pipelines:
+        view.transforms[0].deferred = True
+    return True
+
+
+def _multi_view(pipeline: Any) -> MultiView | None:
     transforms = pipeline.transforms if isinstance(pipeline, Compose) else []
-    place = next((place for place, each in enumerate(transforms) if isinstance(each, MultiView)), None)
-    if place is None:
-        return
-    found = [transform for view in transforms[place].pipelines for transform in _deferrable(view.transforms)]
-    if not found:
-        return
-    after = transforms[place + 1 :]
+    return next((transform for transform in transforms if isinstance(transform, MultiView)), None)
+
+
+def _check_packed(pipeline: Compose, multi_view: MultiView, option: str) -> None:
+    after = pipeline.transforms[pipeline.transforms.index(multi_view) + 1 :]
     if len(after) != 1 or not isinstance(after[0], PackViews):
         names = ', '.join(_name(transform) for transform in after) or 'nothing'
         raise UserError(
-            f'device_photometric=True: only PackViews may follow {_name(transforms[place])}, got {names} '
-            '(config key train_dataloader.dataset.pipeline); change the order, or set device_photometric=False.'
+            f'{option}=True: only PackViews may follow {_name(multi_view)}, got {names} {_WHERE}; change the order, or '
+            f'set {option}=False.'
         )
-    for transform in found:
-        transform.deferred = True
 
 
 def _deferrable(transforms: list[BaseTransform]) -> list[PhotometricTransform]:
@@ -49,9 +92,8 @@ def _deferrable(transforms: list[BaseTransform]) -> list[PhotometricTransform]:
             found.append(transform)
         elif found and type(transform) is not RandomFlipView:
             raise UserError(
-                f'device_photometric=True: {_name(transform)} follows {_name(found[-1])} and would not see '
-                'its changes (config key train_dataloader.dataset.pipeline); move it before the photometric '
-                'transforms, or set device_photometric=False.'
+                f'{_PHOTOMETRIC}=True: {_name(transform)} follows {_name(found[-1])} and would not see its changes '
+                f'{_WHERE}; move it before the photometric transforms, or set {_PHOTOMETRIC}=False.'
             )
     return found
 

@@ -15,6 +15,7 @@ from mmdecouple.datasets.resizing import INTERPOLATIONS, resize
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import shown
 from mmdecouple.utils.photometry import encode_operations
+from mmdecouple.utils.recipes import Recipe
 from mmdecouple.utils.settings import Settings
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
@@ -31,9 +32,14 @@ class WindowView(BaseTransform):
         size: Side, or (height, width), of the view in pixels, in [1, 32768].
         interpolation: `bilinear` or `bicubic`, with the anti-aliasing filters of Pillow.
 
+    Attributes:
+        deferred: Whether the window is only recorded, as a `recipe`, so that the device cuts it out; see `defer_views`.
+
     Raises:
         SettingError: A value is out of range.
     """
+
+    deferred = False
 
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'bilinear') -> None:
         self.check = Settings(self, PIPELINE)
@@ -51,7 +57,11 @@ class WindowView(BaseTransform):
         """Creates the view of a given window (x, y, w, h) in pixels of the given image."""
         x, y, w, h = window
         source, mirrored = results['img'], results.get('flip', False)
-        results['img'] = resize(source[y : y + h, x : x + w], self.size, self.interpolation)
+        if self.deferred:
+            bicubic = int(self.interpolation == 'bicubic')
+            results['recipe'] = Recipe(*source.shape[:2], x, y, w, h, 0, *self.size, bicubic)
+        else:
+            results['img'] = resize(source[y : y + h, x : x + w], self.size, self.interpolation)
         results['crop_window'] = (source.shape[1] - x - w if mirrored else x, y, w, h)
         results['flip'] = mirrored
         return results
@@ -125,7 +135,11 @@ class RandomFlipView(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
-            results['img'] = cv2.flip(results['img'], 1)
+            if 'recipe' in results:
+                recipe = results['recipe']
+                results['recipe'] = recipe._replace(mirrored=1 - recipe.mirrored)
+            else:
+                results['img'] = cv2.flip(results['img'], 1)
             results['flip'] = not results.get('flip', False)
         return results
 
@@ -168,9 +182,10 @@ class PackViews(BaseTransform):
 
     `data_samples` has the field `geometry`, float32 `(V, 7)` (see `mmdecouple.utils.geometry`), and for views with
     boxes the fields `boxes` and `box_ids` (see `BoxViews`). With `device_photometric`, the field `operations`, float64
-    `(V, S, 2)` (see `mmdecouple.utils.photometry`), has the changes of color that are applied on the device. Its
-    metainfo has `sample_idx`, `img_path` and, if they
-    exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
+    `(V, S, 2)` (see `mmdecouple.utils.photometry`), has the changes of color that are applied on the device. With
+    `device_views`, `inputs` is the whole image, uint8 `(H, W, 3)`, as its only entry, and the field `recipes`, int64
+    `(V, 10)`, tells how the device makes the views of it (see `Recipe`). Its metainfo has `sample_idx`, `img_path` and,
+    if they exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
     `RemarksHook`).
     """
 
@@ -182,6 +197,9 @@ class PackViews(BaseTransform):
         if any('operations' in view for view in views):
             fields['operations'] = encode_operations([view.get('operations', ()) for view in views])
         sample = BaseDataElement(metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
+        if 'recipe' in views[0]:
+            sample.set_field(torch.tensor([view['recipe'] for view in views]), 'recipes')
+            return dict(inputs=[torch.from_numpy(np.ascontiguousarray(views[0]['img']))], data_samples=sample)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 
 
