@@ -8,6 +8,7 @@ fraction of the circle; for `blur` the standard deviation in pixels; for `solari
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,4 +24,4 @@ def encode_operations(views: Sequence[Sequence[Operation]]) -> Tensor:
         [(_INDEX[name], amount) for name, amount in operations] + [(0, 0)] * (longest - len(operations))
         for operations in views
     ]
-    return torch.tensor(numbers, dtype=torch.float64)
+    return torch.from_numpy(np.array(numbers, dtype=np.float64).reshape(len(views), longest, 2))

@@ -8,8 +8,10 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from mmdecouple.datasets.transforms import RandomGrayscale, defer_photometric
+from mmdecouple.datasets.transforms import RandomGrayscale, WindowView, defer_photometric, defer_views
 from mmdecouple.datasets.transforms.photometric import change_image
+from mmdecouple.engine.device_views import pack_images
+from mmdecouple.models import DensePreprocessor
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.photometry import OPERATIONS
@@ -38,13 +40,13 @@ class Marking(BaseTransform):
 def pipeline(steps, deferred=False) -> Compose:
     built = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in steps])
     if deferred:
-        defer_photometric(built)
+        (defer_photometric if deferred is True else deferred)(built)
     return built
 
 
 def load(pipe, seed=0):
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
-    image = photograph()
+    image = np.array(photograph(60 + seed, 90 - seed))
     sample = pipe(dict(img=image, img_path='', sample_idx=0, ori_shape=image.shape[:2]))
     return sample, (random.random(), np.random.rand(), torch.rand(()).item())
 
@@ -107,3 +109,49 @@ def test_a_change_of_the_source_image_stays_with_the_loader():
     pipe = pipeline([gray, *PIPELINES['views'], dict(type='PackViews')], True)
     sample, _ = load(pipe)
     assert all(torch.equal(view[0], view[1]) for view in sample['inputs'])
+
+
+def same_fields(one, other) -> bool:
+    """Whether two samples have the same geometry and boxes, and their fields."""
+    names = [name for name in ('geometry', 'boxes', 'box_ids') if hasattr(one, name) or hasattr(other, name)]
+    return all(torch.equal(one.get(name), other.get(name)) for name in names)
+
+
+@pytest.mark.parametrize('flipped', [False, True], ids=['', 'of mirrored images'])
+@pytest.mark.parametrize('steps', PIPELINES.values(), ids=PIPELINES)
+def test_the_device_makes_the_same_views_of_whole_images_of_different_sizes(steps, flipped):
+    steps = [*[dict(type='RandomFlipView', prob=1.0)] * flipped, *steps, dict(type='PackViews')]
+    plain, deferred = pipeline(steps), pipeline(steps, defer_views)
+    pairs = [(load(plain, seed), load(deferred, seed)) for seed in range(12)]
+    assert all(numbers == same for (_, numbers), (_, same) in pairs)
+    whole = pack_images([sample for _, (sample, _) in pairs])
+    assert whole['inputs'][0].shape == (sum((60 + seed) * (90 - seed) for seed in range(12)), 3)
+    made = DensePreprocessor(mean=(0, 0, 0), std=(1, 1, 1))(whole, True)
+    for index, ((sample, _), _) in enumerate(pairs):
+        assert same_fields(sample['data_samples'], made['data_samples'][index])
+        for view, same in zip(sample['inputs'], made['inputs'], strict=True):
+            assert (view - same[index]).abs().max() <= 1
+
+
+class OwnCrop(WindowView):
+    """Cuts its window out in its own way."""
+
+    def draw_window(self, height, width):
+        return 0, 0, width, height
+
+    def show(self, results, window):
+        return dict(results, crop_window=window, flip=False)
+
+
+@pytest.mark.parametrize('wrong', [Marking(), Own(), OwnCrop(24)])
+@pytest.mark.parametrize('place', [0, 1])
+def test_a_transform_that_the_device_does_not_know_is_refused_in_one_line(wrong, place):
+    steps = pipeline([*PIPELINES['views'], dict(type='PackViews')])
+    view = steps.transforms[0].pipelines[1].transforms
+    view[place : place + (place == 0)] = [wrong]
+    with pytest.raises(UserError, match=f'device_views=True: .*{type(wrong).__name__}') as error:
+        defer_views(steps)
+    assert '\n' not in str(error.value) and 'config key train_dataloader.dataset.pipeline' in str(error.value)
+    assert not any(
+        getattr(transform, 'deferred', False) for each in steps.transforms[0].pipelines for transform in each.transforms
+    )

@@ -1,5 +1,6 @@
 """Views of an image with their recorded geometry."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
-from torchvision.transforms import RandomResizedCrop
 
 from mmdecouple.datasets.resizing import INTERPOLATIONS, resize
 from mmdecouple.registry import TRANSFORMS
@@ -72,7 +72,7 @@ class WindowView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCropView(WindowView):
-    """A view of a random window, drawn as by torchvision's `RandomResizedCrop`.
+    """A view of a random window, drawn as by torchvision's `RandomResizedCrop`, with the same random numbers.
 
     Args:
         size: Side, or (height, width), of the view in pixels.
@@ -98,10 +98,26 @@ class RandomResizedCropView(WindowView):
         self.scale = list(self.check.ordered('scale', scale, above=0, maximum=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))
 
+        # Converted once, and as by torchvision, whose float32 logarithm the draws depend on.
+        self._log_ratio = torch.log(torch.tensor(self.ratio)).tolist()
+
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
-        on_meta = torch.empty((1, height, width), device='meta')
-        y, x, h, w = RandomResizedCrop.get_params(on_meta, self.scale, self.ratio)
-        return x, y, w, h
+        for _ in range(10):
+            area = height * width * _uniform(self.scale).item()
+            ratio = torch.exp(_uniform(self._log_ratio)).item()
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                y, x = (int(torch.randint(0, rest + 1, (1,))) for rest in (height - h, width - w))
+                return x, y, w, h
+        # The central window whose ratio is as close as possible.
+        ratio = width / height
+        w = round(height * max(self.ratio)) if ratio > max(self.ratio) else width
+        h = round(width / min(self.ratio)) if ratio < min(self.ratio) else height
+        return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _uniform(limits: list[float]) -> torch.Tensor:
+    return torch.empty(1).uniform_(*limits)
 
 
 @TRANSFORMS.register_module()
@@ -192,13 +208,18 @@ class PackViews(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         views = results['views']
         geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
-        metainfo = {key: results[key] for key in ('sample_idx', 'img_path', 'unreadable', 'remarks') if key in results}
-        fields = {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
+        fields = dict(geometry=torch.from_numpy(np.array(geometry, np.float32)))
+        fields |= {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
         if any('operations' in view for view in views):
             fields['operations'] = encode_operations([view.get('operations', ()) for view in views])
-        sample = BaseDataElement(metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
         if 'recipe' in views[0]:
-            sample.set_field(torch.tensor([view['recipe'] for view in views]), 'recipes')
+            fields['recipes'] = torch.from_numpy(np.array([view['recipe'] for view in views], np.int64))
+        sample = BaseDataElement(**fields)
+        for key in ('sample_idx', 'img_path', 'unreadable', 'remarks'):
+            if key in results:
+                # The constructor would make deep copies.
+                sample.set_field(results[key], key, field_type='metainfo')
+        if 'recipe' in views[0]:
             return dict(inputs=[torch.from_numpy(np.ascontiguousarray(views[0]['img']))], data_samples=sample)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 

@@ -1,4 +1,4 @@
-"""The option `device_photometric` in runs of every method, and the share of the time that waits for data."""
+"""The options `device_photometric` and `device_views` in runs of every method, and the share of waiting for data."""
 
 import json
 import time
@@ -40,6 +40,7 @@ SMALL = {
     'model.queue_length': 16,
     'optim_wrapper.precision': 'fp32',
 }
+OPTIONS = ('device_photometric', 'device_views')
 WORKERS = {'train_dataloader.num_workers': 2}
 
 
@@ -56,10 +57,12 @@ def prepared(config: str, **options) -> dict:
     return DensePreprocessor()(next(iter(loader)), True)
 
 
+@pytest.mark.parametrize('option', OPTIONS)
 @pytest.mark.parametrize('config', METHODS)
-def test_every_method_gets_the_same_views_within_two_levels(config):
-    one, other = prepared(config), prepared(config, device_photometric=True)
+def test_every_method_gets_the_same_views_within_two_levels(config, option):
+    one, other = prepared(config), prepared(config, **{option: True})
     assert any(hasattr(sample, 'operations') for sample in other['data_samples']) == ('maskalign' not in config)
+    assert all(hasattr(sample, 'recipes') == (option == 'device_views') for sample in other['data_samples'])
     for sample, same in zip(one['data_samples'], other['data_samples']):
         assert torch.equal(sample.geometry, same.geometry)
         assert not hasattr(sample, 'boxes') or torch.equal(sample.boxes, same.boxes)
@@ -68,17 +71,14 @@ def test_every_method_gets_the_same_views_within_two_levels(config):
         assert ((view - same) * levels).abs().max() < 2.01
 
 
-def test_workers_do_not_change_the_views():
-    alone, together = (
-        prepared('densecl_resnet-demo_scenes.py', device_photometric=True, **more) for more in ({}, WORKERS)
-    )
+@pytest.mark.parametrize('option', OPTIONS)
+def test_workers_do_not_change_the_views(option):
+    alone, together = (prepared('densecl_resnet-demo_scenes.py', **{option: True}, **more) for more in ({}, WORKERS))
     assert all(torch.equal(*pair) for pair in zip(alone['inputs'], together['inputs']))
 
 
-def train(folder: Path, **options) -> dict[str, torch.Tensor]:
-    config = load_config(
-        str(DEMO / 'densecl-d_resnet-demo_scenes.py'), TINY | SMALL | dict(device_photometric=True) | options
-    )
+def train(folder: Path, option: str = 'device_views', **options) -> dict[str, torch.Tensor]:
+    config = load_config(str(DEMO / 'densecl-d_resnet-demo_scenes.py'), TINY | SMALL | {option: True} | options)
     config.work_dir, config.experiment_name = str(folder), f'{folder.parent.name}_{folder.name}'
     config.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     runner = PretrainRunner.from_cfg(config)
@@ -95,17 +95,39 @@ def test_a_resume_continues_bit_for_bit_and_every_log_has_the_share_of_waiting(t
     assert len(lines) == 4 and all(0 <= line['data_share'] <= 1 for line in lines)
 
 
+@pytest.mark.slow
+def test_both_options_train_the_same_as_the_loader_up_to_rounding(tmp_path):
+    plain, *others = (train(tmp_path / option, option) for option in ('elastic', *OPTIONS))
+    for other in others:
+        for name, value in plain.items():
+            torch.testing.assert_close(other[name].float(), value.float(), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize('option', OPTIONS)
 @pytest.mark.parametrize(
     'preprocessor, named',
     [(dict(type='OtherPreprocessor'), 'OtherPreprocessor'), (dict(type='mmengine.ImgDataPreprocessor'), 'Img')],
 )
 def test_a_preprocessor_that_would_leave_the_colors_out_is_refused_before_anything_is_written(
-    tmp_path, preprocessor, named
+    tmp_path, preprocessor, named, option
 ):
     with pytest.raises(UserError, match=named) as error:
-        train(tmp_path / 'run', **{'model.data_preprocessor': dict(preprocessor, _delete_=True)})
+        train(tmp_path / 'run', option, **{'model.data_preprocessor': dict(preprocessor, _delete_=True)})
     assert '\n' not in str(error.value) and 'config key model.data_preprocessor.type' in str(error.value)
     assert not [path for path in (tmp_path / 'run').rglob('*') if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    'changes, key',
+    [
+        ({'train_dataloader.collate_fn.type': 'pseudo_collate'}, 'collate_fn'),
+        ({'train_dataloader.dataset.pipeline': []}, 'dataset.pipeline'),
+    ],
+)
+def test_a_loader_that_cannot_pass_on_whole_images_is_refused(changes, key):
+    with pytest.raises(UserError, match=f'device_views=True .*config key train_dataloader.{key}') as error:
+        prepared('densecl_resnet-demo_scenes.py', device_views=True, **changes)
+    assert '\n' not in str(error.value)
 
 
 class Slow(list):
