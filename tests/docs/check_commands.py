@@ -63,6 +63,8 @@ def _check(words: list[str], files: Collection[str]) -> None:
         _check_tool(_module(rest[1]), rest[2:], files)
     elif program == 'python':
         _check_tool(_script(rest[0]), rest[1:], files)
+    elif program == 'mpirun' and 'python' in rest:
+        _check(rest[rest.index('python') :], files)
     elif program == 'bash':
         _check_bash(_script(rest[0]), rest[1:], files)
     elif program == 'make':

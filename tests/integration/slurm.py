@@ -112,6 +112,13 @@ def ask(environment: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30).stdout
 
 
+def report(environment: dict[str, str]) -> str:
+    """The jobs as the controller sees them, and the ends of the daemons' logs."""
+    folder = Path(environment['SLURM_CONF']).parent
+    logs = [(folder / f'{name}.log').read_text()[-2000:] for name in ('slurmctld', 'slurmd')]
+    return '\n'.join([ask(environment, 'scontrol', 'show', 'job'), ask(environment, 'scontrol', 'show', 'node'), *logs])
+
+
 def _stop(path: Path) -> None:
     if not path.exists():
         return

@@ -89,11 +89,11 @@ def submit(folder, environment, *words, options=()):
     return run(words, environment).strip(), log
 
 
-def wait(condition, what, log, seconds=150):
+def wait(condition, what, log, environment, seconds=150):
     deadline = time.monotonic() + seconds
     while not condition():
         text = log.read_text()[-3000:] if log.exists() else ''
-        assert time.monotonic() < deadline, f'{what} did not come about: {text}'
+        assert time.monotonic() < deadline, f'{what} did not come about: {text}\n{slurm.report(environment)}'
         time.sleep(0.1)
 
 
@@ -101,30 +101,51 @@ def state(environment, job):
     return slurm.ask(environment, 'squeue', '-h', '-j', job, '-o', '%T').strip()
 
 
-def restarted(environment, job, log):
-    """Whether a requeued job runs again; Slurm would hold it back for two minutes."""
+def start_again(environment, job, log):
+    """Starts a requeued job, which Slurm holds back for two minutes."""
+    wait(lambda: state(environment, job) == 'PENDING', 'the requeued job', log, environment)
+    # slurmd refuses to launch a job in the second in which it ended it, and the job then fails.
+    time.sleep(3)
     slurm.ask(environment, 'scontrol', 'update', f'JobId={job}', 'StartTime=now')
-    return 'Resume: ' in log.read_text() or 'resumed epoch' in log.read_text()
 
 
-@pytest.mark.parametrize('stop', [('scontrol', 'requeue'), ('scancel', '--signal=USR1')], ids=['requeue', 'USR1'])
-def test_a_job_that_is_stopped_is_requeued_and_ends_with_the_same_bytes(environment, case, left_alone, stop, tmp_path):
-    work_dir = case / f'job_{stop[0]}'
-    # The first life waits at iteration 8, until it is stopped there.
-    config = case / f'job_{stop[0]}.py'
-    hook = dict(type='WaitHook', iteration=8, file=str(tmp_path / 'go'))
+def stopped_and_continued(environment, case, name, stop, folder, options=()):
+    """Stops the first life of a job at iteration 8 with a function of the job's number; returns log and checkpoint."""
+    work_dir, config = case / name, case / f'{name}.py'
+    # The run waits at iteration 8 until the file `go` exists.
+    hook = dict(type='WaitHook', iteration=8, file=str(folder / 'go'))
     config.write_text(f"_base_ = ['densecl-d.py']\ncustom_hooks = _base_.custom_hooks + [{hook!r}]\n")
     words = [config, work_dir, *CPU, '--cfg-options', *SEED, 'train_dataloader.batch_size=2']
-    job, log = submit(tmp_path, environment, *words)
-    wait(lambda: (tmp_path / 'go.0').exists() and (tmp_path / 'go.1').exists(), 'iteration 8', log)
-    slurm.ask(environment, *stop, job)
-    time.sleep(1)
-    (tmp_path / 'go').touch()
-    wait(lambda: (work_dir / 'interrupted.pth').exists(), 'a checkpoint', log)
-    wait(lambda: restarted(environment, job, log), 'a second start', log)
-    wait(lambda: (work_dir / f'iter_{ITERATIONS}.pth').exists(), 'the end', log)
-    wait(lambda: not state(environment, job), 'the end of the job', log)
-    text = log.read_text()
-    assert f'Stopped by {"SIGTERM" if stop[0] == "scontrol" else "SIGUSR1"}' in text and 'resumed epoch' in text
-    assert not (work_dir / 'interrupted.pth').exists()
-    assert_same_run(last(case, work_dir.name), left_alone)
+    job, log = submit(folder, environment, *words, options=options)
+    wait(lambda: (folder / 'go.0').exists() and (folder / 'go.1').exists(), 'iteration 8', log, environment)
+    stop(job)
+    (folder / 'go').touch()
+    wait(lambda: (work_dir / 'interrupted.pth').exists(), 'a checkpoint', log, environment)
+    start_again(environment, job, log)
+    wait(lambda: re.search('Resume: |resumed epoch', log.read_text()), 'a second start', log, environment)
+    wait(lambda: (work_dir / f'iter_{ITERATIONS}.pth').exists(), 'the end', log, environment)
+    wait(lambda: not state(environment, job), 'the end of the job', log, environment)
+    assert 'resumed epoch' in log.read_text() and not (work_dir / 'interrupted.pth').exists()
+    return log.read_text(), last(case, name)
+
+
+@pytest.mark.parametrize('order', [('scontrol', 'requeue'), ('scancel', '--signal=USR1')], ids=['requeue', 'USR1'])
+def test_a_job_that_is_stopped_is_requeued_and_ends_with_the_same_bytes(environment, case, left_alone, order, tmp_path):
+    def stop(job):
+        slurm.ask(environment, *order, job)
+        time.sleep(1)
+
+    text, checkpoint = stopped_and_continued(environment, case, f'job_{order[0]}', stop, tmp_path)
+    assert f'Stopped by {"SIGTERM" if order[0] == "scontrol" else "SIGUSR1"}' in text
+    assert_same_run(checkpoint, left_alone)
+
+
+@pytest.mark.slow
+def test_a_job_is_requeued_before_its_time_limit_and_ends_with_the_same_bytes(environment, case, left_alone, tmp_path):
+    # Slurm sends the signal within the minute before the stated time: here, in the first 60 seconds or soon after.
+    options = ('--time=2', '--signal=USR1@60')
+    text, checkpoint = stopped_and_continued(
+        environment, case, 'time_limit', lambda job: time.sleep(80), tmp_path, options
+    )
+    assert 'Stopped by SIGUSR1' in text and 'TIME LIMIT' not in text
+    assert_same_run(checkpoint, left_alone)

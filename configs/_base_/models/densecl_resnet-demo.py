@@ -1,17 +1,9 @@
 # DenseCL, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48
 # pixels). Initialized as in `densecl_r50.py`.
+_base_ = './resnet-demo_backbone.py'
 model = dict(
     type='DenseCL',
     backbone=dict(
-        type='mmpretrain.ResNet',
-        depth=18,
-        stem_channels=64,
-        base_channels=64,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 1),
-        out_indices=(2,),
-        norm_cfg=dict(type='mmdecouple.SplitBN'),
         zero_init_residual=False,
         init_cfg=[
             dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='relu'),

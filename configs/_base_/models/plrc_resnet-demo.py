@@ -1,19 +1,9 @@
-# PLRC small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels a position (6 x 6 for 48 pixels),
+# PLRC, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48 pixels),
 # 12 x 12 points. Initialized as `plrc_r50.py`.
+_base_ = './resnet-demo_backbone.py'
 model = dict(
     type='PLRC',
-    backbone=dict(
-        type='mmpretrain.ResNet',
-        depth=18,
-        stem_channels=64,
-        base_channels=64,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 1),
-        out_indices=(2,),
-        norm_cfg=dict(type='mmdecouple.SplitBN'),
-        zero_init_residual=True,
-    ),
+    backbone=dict(zero_init_residual=True),
     neck=dict(
         type='PointHead',
         in_channels=256,

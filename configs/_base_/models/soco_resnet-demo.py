@@ -1,5 +1,6 @@
 # SoCo, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48 pixels).
 # The third stage, which does not change the stride, replaces conv5.
+_base_ = './resnet-demo_backbone.py'
 mlp = dict(
     type='mmpretrain.NonLinearNeck',
     hid_channels=512,
@@ -12,18 +13,7 @@ mlp = dict(
 )
 model = dict(
     type='SoCo',
-    backbone=dict(
-        type='mmpretrain.ResNet',
-        depth=18,
-        stem_channels=64,
-        base_channels=64,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 1),
-        out_indices=(2,),
-        norm_cfg=dict(type='BN'),
-        zero_init_residual=True,
-    ),
+    backbone=dict(norm_cfg=dict(type='BN'), zero_init_residual=True),
     neck=dict(mlp, in_channels=256),
     predictor=dict(mlp, in_channels=128),
     roi_size=4,
