@@ -102,22 +102,19 @@ class RandomResizedCropView(WindowView):
         self._log_ratio = torch.log(torch.tensor(self.ratio)).tolist()
 
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        number = torch.empty(1)
         for _ in range(10):
-            area = height * width * _uniform(self.scale).item()
-            ratio = torch.exp(_uniform(self._log_ratio)).item()
+            area = height * width * number.uniform_(*self.scale).item()
+            ratio = number.uniform_(*self._log_ratio).exp_().item()
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
-                y, x = (int(torch.randint(0, rest + 1, (1,))) for rest in (height - h, width - w))
+                y, x = (torch.randint(rest + 1, (1,)).item() for rest in (height - h, width - w))
                 return x, y, w, h
         # The central window whose ratio is as close as possible.
         ratio = width / height
         w = round(height * max(self.ratio)) if ratio > max(self.ratio) else width
         h = round(width / min(self.ratio)) if ratio < min(self.ratio) else height
         return (width - w) // 2, (height - h) // 2, w, h
-
-
-def _uniform(limits: list[float]) -> torch.Tensor:
-    return torch.empty(1).uniform_(*limits)
 
 
 @TRANSFORMS.register_module()
