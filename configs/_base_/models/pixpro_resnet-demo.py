@@ -1,4 +1,5 @@
-# PixPro, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48 pixels).
+# PixPro, small enough for two CPU cores: a ResNet-18 without its last stage, 8 pixels per position (6 x 6 for 48
+# pixels).
 _base_ = './resnet-demo_backbone.py'
 model = dict(
     type='PixPro',
