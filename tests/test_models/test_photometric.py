@@ -59,7 +59,7 @@ def test_a_batch_differs_from_the_loader_by_at_most_one_level_and_almost_nowhere
     np.random.seed(0)
     images = pictures()
     different = []
-    for _ in range(12):
+    for _ in range(4):
         operations = drawn(len(images), kinds)
         with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
             device = on_the_device(images, operations)
