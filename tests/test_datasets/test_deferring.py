@@ -155,3 +155,16 @@ def test_a_transform_that_the_device_does_not_know_is_refused_in_one_line(wrong,
     assert not any(
         getattr(transform, 'deferred', False) for each in steps.transforms[0].pipelines for transform in each.transforms
     )
+
+
+def test_windows_of_a_source_that_is_stored_smaller_are_cut_out_of_the_stored_image():
+    steps = [*PIPELINES['views'], dict(type='PackViews')]
+    shrunk = dict(img=photograph(60, 80).copy(), img_path='', sample_idx=0, ori_shape=(241, 319), shrunk=True)
+    made = []
+    for deferred in (False, defer_views):
+        np.random.seed(0), torch.manual_seed(0)
+        made.append(pipeline(steps, deferred)(dict(shrunk)))
+    views = DensePreprocessor(mean=(0, 0, 0), std=(1, 1, 1))(pack_images(made[1:]), True)
+    assert same_fields(made[0]['data_samples'], views['data_samples'][0])
+    for view, same in zip(made[0]['inputs'], views['inputs'], strict=True):
+        assert (view - same[0]).abs().max() <= 1
