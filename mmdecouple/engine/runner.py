@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
@@ -23,6 +23,7 @@ from mmdecouple.engine.device_views import move_to_device
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
+from mmdecouple.engine.sharding import gather_state, local_state
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
@@ -168,7 +169,7 @@ class PretrainRunner(Runner):
         """Registers the hooks that every run has, and those of the config; see `own_hooks`."""
         defaults, custom = own_hooks(default_hooks, custom_hooks)
         super().register_hooks(defaults, custom)
-        for line in unsaved(defaults['checkpoint']):
+        for line in unsaved(defaults['checkpoint'], self._record or {}):
             self.logger.warning(line)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
@@ -237,11 +238,10 @@ class PretrainRunner(Runner):
         Raises:
             UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
-        bad = [self._first_nonfinite()]
-        broadcast_object_list(bad)
-        if bad[0]:
+        bad = next(filter(None, all_gather_object(self._first_nonfinite())), None)
+        if bad:
             raise UserError(
-                f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
+                f'PretrainRunner: {bad} is not finite after iteration {self.iter + 1}; {filename} was '
                 f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
                 'with a lower optim_wrapper.optimizer.lr.'
             )
@@ -250,6 +250,8 @@ class PretrainRunner(Runner):
         if self._record is not None:
             # The folder may have been deleted and locked by another run in the meantime.
             on_main_process(lambda: hold_folder(self.work_dir))
+        if kwargs.get('save_optimizer', True):
+            gather_state(self.optim_wrapper)
         meta = dict(meta or {}, saved_at=time.time(), record=self._record)
         super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)
@@ -290,10 +292,8 @@ class PretrainRunner(Runner):
 
     def _first_nonfinite(self) -> str | None:
         """Returns the name of the first tensor that is not finite, or None, after the check of the last step."""
-        state = dict(state_dict=bare_model(self).state_dict())
-        if isinstance(self.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
-            state['optimizer'] = self.optim_wrapper.state_dict()
-        return first_nonfinite(state)
+        weights = bare_model(self).state_dict()
+        return first_nonfinite(dict(state_dict=weights, optimizer=local_state(self.optim_wrapper)))
 
     def _init_model_weights(self) -> None:
         with nullcontext() if self._trusts_pickles else weights_only_loading():
