@@ -24,8 +24,9 @@ def pytest_runtest_protocol():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def process():
-    """A test is an entry point, too."""
+def process(tmp_path_factory):
+    """A test is an entry point, too; it leaves nothing in the user's cache folder."""
+    os.environ['MMDECOUPLE_CACHE'] = str(tmp_path_factory.mktemp('cache'))
     prepare_process()
 
 

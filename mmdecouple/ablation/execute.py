@@ -8,8 +8,8 @@ from typing import IO
 
 from mmdecouple.runs.jobs import Job
 from mmdecouple.runs.launchers import launch_command
-from mmdecouple.runs.locks import alone
 from mmdecouple.utils.files import write_text
+from mmdecouple.utils.locks import alone
 
 from .finalize import figures_folder, finish, read_note
 from .plan import PlannedRun

@@ -14,9 +14,9 @@ from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.probes.suites import configured_probe
 from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS
-from mmdecouple.runs.progress import Lines
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.progress import Lines
 
 from .plan import figures_stem
 

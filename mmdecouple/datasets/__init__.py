@@ -7,6 +7,7 @@ from mmdecouple.datasets.sampler import EpochSampler
 from mmdecouple.datasets.scene_datasets import SceneImages, SceneObjects
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.datasets.seeding import derive_seeds, sample_rng
+from mmdecouple.datasets.sharded_images import ShardedImages
 from mmdecouple.datasets.transforms import *  # noqa: F403
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'SceneImages',
     'SceneObjects',
     'SeededDataset',
+    'ShardedImages',
     'UnreadableImage',
     'derive_seeds',
     'read_image',

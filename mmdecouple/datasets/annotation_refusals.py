@@ -14,12 +14,13 @@ LISTS = 'images', 'annotations', 'categories'
 _NOT_FINITE = re.compile(rb'-?(NaN|Infinity)')
 
 
-def check_utf8(data: bytes, path: str) -> str:
-    """Decodes the content of a file as UTF-8.
+def check_utf8(data: bytes, path: str, place: int = 0) -> str:
+    """Decodes content of a file as UTF-8.
 
     Args:
-        data: Content of the file.
+        data: Content of the file, or a part of it.
         path: Its path, for the error message.
+        place: Number of bytes in the file before `data`.
 
     Raises:
         UserError: The content is not UTF-8; the message names the first invalid byte.
@@ -28,7 +29,7 @@ def check_utf8(data: bytes, path: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise UserError(
-            f'{shown(path, 160)} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x} '
+            f'{shown(path, 160)} is not UTF-8: byte {place + error.start} is 0x{data[error.start]:02x} '
             f'({error.reason}); save it as UTF-8.'
         ) from error
 

@@ -1,22 +1,21 @@
 """Unlabelled images from a COCO annotation file, a folder or a list file."""
 
+import os.path as osp
 from typing import Any
 
-from mmdecouple.datasets.listing import find_missing, list_images
-from mmdecouple.datasets.reading import UnreadableImage, read_image
-from mmdecouple.datasets.seeded import DATASET, SeededDataset
+from mmdecouple.datasets.listing import count_missing, list_images
+from mmdecouple.datasets.packed_subset import is_pack
+from mmdecouple.datasets.reading import read_image
+from mmdecouple.datasets.replacing import ReplacingDataset
+from mmdecouple.datasets.seeded import DATASET
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.errors import MissingFile, shown
+from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.settings import Settings
 
 
 @DATASETS.register_module()
-class ImageDataset(SeededDataset):
-    """Images without labels; unreadable files are replaced and reported.
-
-    An unreadable image is replaced by the next readable one in the list, so that the replacement depends neither on the
-    worker nor on the epoch. `QuarantineHook` lists the unreadable files, and stops the run if their fraction exceeds
-    `max_bad_share`.
+class ImageDataset(ReplacingDataset):
+    """Images without labels; unreadable files are replaced and reported, see `ReplacingDataset`.
 
     Args:
         pipeline: Configs of registered transforms.
@@ -43,49 +42,35 @@ class ImageDataset(SeededDataset):
         max_bad_share: float = 0.01,
         backend_args: dict | None = None,
     ) -> None:
-        super().__init__(pipeline, seed)
+        super().__init__(pipeline, seed, max_bad_share)
         check = Settings(self, DATASET)
         for key, value in (('data_root', data_root), ('img_prefix', img_prefix)):
             if not isinstance(value, str):
                 check.refuse(key, f'must be a string, got {shown(value)}')
         check.text('ann_file', ann_file, optional=True)
-        self.max_bad_share = check.number('max_bad_share', max_bad_share, 0, 1)
         self.backend_args = check.block('backend_args', backend_args, optional=True, typed=False)
+        folder = osp.join(data_root, img_prefix)
+        if ann_file is None and is_pack(folder):
+            raise UserError(
+                f"ImageDataset: {shown(folder, 120)} is a pack of images; read it with type='ShardedImages' and root "
+                'instead of data_root, ann_file and img_prefix (config key train_dataloader.dataset).'
+            )
         self.paths = list_images(data_root, ann_file, img_prefix)
-        missing = [] if backend_args else find_missing(self.paths)
-        if len(missing) > max_bad_share * len(self.paths):
+        missing, first = (0, '') if backend_args else count_missing(self.paths, max_bad_share)
+        if missing > max_bad_share * len(self.paths):
             raise MissingFile(
-                f'ImageDataset: {len(missing)} of the {len(self.paths)} images do not exist, the first is '
-                f'{missing[0]!r} (config keys data_root, ann_file and img_prefix; max_bad_share={max_bad_share}).'
+                f'ImageDataset: {missing} of the {len(self.paths)} images do not exist, the first is '
+                f'{first!r} (config keys data_root, ann_file and img_prefix; max_bad_share={max_bad_share}).'
             )
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> dict[str, Any]:
-        """Returns the image at an index, or the next readable one; see `SeededDataset.load`.
+    def path(self, index: int) -> str:
+        """See `ReplacingDataset.path`."""
+        return self.paths[index]
 
-        The field `unreadable` contains a (path, reason) pair for each file that was skipped.
-
-        Raises:
-            UnreadableImage: No image of the data set can be read.
-        """
-        unreadable = []
-        for step in range(len(self)):
-            path = self.paths[(index + step) % len(self)]
-            try:
-                image = read_image(path, self.backend_args)
-            except UnreadableImage as error:
-                unreadable.append((path, str(error)))
-                continue
-            return dict(
-                img=image,
-                img_path=path,
-                sample_idx=(index + step) % len(self),
-                ori_shape=image.shape[:2],
-                unreadable=unreadable,
-            )
-        raise UnreadableImage(
-            f'ImageDataset: none of the {len(self)} images can be read, for '
-            f'example {unreadable[0][0]!r}: {unreadable[0][1]}.'
-        )
+    def read(self, index: int) -> dict[str, Any]:
+        """See `ReplacingDataset.read`."""
+        image = read_image(self.paths[index], self.backend_args)
+        return dict(img=image, ori_shape=image.shape[:2])

@@ -9,7 +9,9 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmdecouple.datasets.annotations import AnnotationRecord, read_instances
-from mmdecouple.datasets.listing import find_missing, join_names
+from mmdecouple.datasets.listing import PathList, find_missing
+from mmdecouple.datasets.names import NameFile
+from mmdecouple.datasets.packed_subset import PackedSubset, is_pack
 from mmdecouple.datasets.reading import UnreadableImage, read_image
 from mmdecouple.datasets.segmentations import decode_mask, find_malformed
 from mmdecouple.registry import DATASETS
@@ -79,7 +81,7 @@ class CocoObjects:
 
     Args:
         ann_file: Path of the `instances_*.json`.
-        img_prefix: Folder of the images.
+        img_prefix: Folder of the images, or a pack of unchanged files.
         name: Name in manifests and reports; None takes the name of the annotation file without its extension.
 
     Raises:
@@ -99,13 +101,15 @@ class CocoObjects:
         self.origin = os.path.realpath(ann_file), os.path.realpath(img_prefix)
         categories = sorted(content.categories, key=lambda category: category.id)
         self.classes = tuple(category.name for category in categories)
-        self._images = sorted(content.images, key=lambda image: image.id)
-        self._paths = _find_images(ann_file, img_prefix, [image.file_name for image in self._images])
+        images = sorted(content.images, key=lambda image: image.id)
+        self._paths = _find_images(ann_file, img_prefix, [image.file_name for image in images])
+        self._image_ids = np.array([image.id for image in images], np.int64)
+        self._image_sizes = np.array([(image.height, image.width) for image in images], np.int64)
         self._take(content.annotations, {category.id: label for label, category in enumerate(categories)})
 
     def _take(self, records: list[AnnotationRecord], label_of: dict[int, int]) -> None:
         """Stores the objects that can be measured, sorted by image, in arrays, which loader processes share."""
-        place_of = {image.id: place for place, image in enumerate(self._images)}
+        place_of = {identity: place for place, identity in enumerate(self._image_ids.tolist())}
         owners = np.array([place_of.get(record.image_id, -1) for record in records], np.int64)
         labels = np.array([label_of.get(record.category_id, -1) for record in records], np.int64)
         for place in np.flatnonzero((owners < 0) | (labels < 0))[:1]:
@@ -113,7 +117,7 @@ class CocoObjects:
                 f'{self._place(place, records)} refers to an image or category that the file does not list; repair '
                 'the file.'
             )
-        sizes = np.array([(image.height, image.width) for image in self._images], np.int64)[owners]
+        sizes = self._image_sizes[owners]
         boxes, changed = _clipped([record.bbox for record in records], sizes)
         areas = np.array([record.area for record in records], np.float64).reshape(-1)
         areas[changed] = np.minimum(areas, (boxes[:, 2:] - boxes[:, :2]).prod(axis=1, dtype=np.float64))[changed]
@@ -124,7 +128,7 @@ class CocoObjects:
         shapes = [records[place].segmentation for place in valid.tolist()]
         if (malformed := find_malformed(shapes, sizes[valid])) is not None:
             raise UserError(f'{self._place(valid[malformed[0]], records)} {malformed[1]}; repair or remove the record.')
-        self._first = np.searchsorted(owners[valid], np.arange(len(self._images) + 1))
+        self._first = np.searchsorted(owners[valid], np.arange(len(self) + 1))
         self._boxes, self._labels = boxes[valid], labels[valid]
         self._areas = areas[valid].astype(np.float32)
         self._ids = np.array([records[place].id for place in valid.tolist()], np.int64)
@@ -138,15 +142,16 @@ class CocoObjects:
         return f'CocoObjects: annotations[{place}] (id {records[place].id}) of {shown(self.ann_file, 160)}'
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._image_ids)
 
     def info(self, index: int) -> dict[str, Any]:
         """See `ObjectDataset.info`."""
-        image, own = self._images[index], self._own(index)
+        own = self._own(index)
+        height, width = self._image_sizes[index].tolist()
         return dict(
-            image_id=image.id,
-            height=image.height,
-            width=image.width,
+            image_id=int(self._image_ids[index]),
+            height=height,
+            width=width,
             boxes=self._boxes[own].copy(),
             labels=self._labels[own].copy(),
             ids=self._ids[own].copy(),
@@ -160,7 +165,9 @@ class CocoObjects:
         size = info['height'], info['width']
         try:
             # Annotations refer to the stored pixels, before the EXIF orientation.
-            image = read_image(path, upright=False)
+            image = (
+                self._paths.read(index) if isinstance(self._paths, PackedSubset) else read_image(path, upright=False)
+            )
         except UnreadableImage as error:
             raise UserError(
                 f'CocoObjects: {shown(path, 160)} is not a readable image ({error}); replace the file.'
@@ -182,7 +189,7 @@ class CocoObjects:
         )
 
     def _own(self, index: int) -> slice:
-        index = range(len(self._images))[index]
+        index = range(len(self))[index]
         return slice(int(self._first[index]), int(self._first[index + 1]))
 
 
@@ -213,11 +220,13 @@ def _notes(name: str, boxes: int, empty: int, clipped: int) -> tuple[str, ...]:
     )
 
 
-def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> list[str]:
+def _find_images(ann_file: str, img_prefix: str, names: list[str]) -> PathList | PackedSubset:
+    if is_pack(img_prefix):
+        return PackedSubset(img_prefix, names, ann_file)
     if '://' not in img_prefix and not os.path.isdir(img_prefix):
         raise MissingFile(f'CocoObjects: image folder {img_prefix} does not exist (config key img_prefix).')
-    paths = join_names(img_prefix, names)
-    missing = find_missing(paths)
+    paths = PathList(img_prefix, NameFile.of(names))
+    missing = find_missing(list(paths))
     if missing:
         raise MissingFile(
             f'CocoObjects: {len(missing)} of {len(names)} images of {shown(ann_file, 100)} are not in '

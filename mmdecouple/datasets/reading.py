@@ -67,7 +67,7 @@ def read_image(path: str, backend_args: dict | None = None, upright: bool = True
         UnreadableImage: The file is missing, empty, truncated, not an image, not an ordinary file, or larger than
             `MAX_PIXELS` or `MAX_BYTES`.
     """
-    return decode_image(_read(path, backend_args), upright)
+    return decode_image(read_content(path, backend_args), upright)
 
 
 def read_stored(path: str) -> Image.Image:
@@ -76,7 +76,7 @@ def read_stored(path: str) -> Image.Image:
     Raises:
         UnreadableImage: See `read_image`.
     """
-    return _load(_read(path, None))
+    return _load(read_content(path))
 
 
 def open_header(path: str) -> Image.Image:
@@ -132,7 +132,8 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN)
 
 
-def _read(path: str, backend_args: dict | None) -> bytes:
+def read_content(path: str, backend_args: dict | None = None) -> bytes:
+    """Returns the bytes of an image file, without decoding them; arguments and errors as for `read_image`."""
     try:
         if not backend_args and '://' not in path:
             _check_file(path)

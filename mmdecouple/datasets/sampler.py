@@ -3,22 +3,25 @@
 import math
 from collections.abc import Iterator, Sized
 
-import torch
+import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from mmdecouple.datasets.epoch_order import EpochOrder, order_rule
 from mmdecouple.datasets.seeded import DATASET
-from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.registry import DATA_SAMPLERS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
+_BLOCK = 4096
+
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Yields (epoch, index) keys in an order that depends only on (seed, epoch).
+    """Yields (epoch, index) keys in an order that depends only on (seed, epoch); see `EpochOrder`.
 
-    The keys are distributed over the ranks.
+    The keys are distributed over the ranks in turn. They are computed while they are used, so that neither the memory
+    nor the time to the first key, also after `skip`, grows with the size of a large data set.
 
     Args:
         dataset: Data set that accepts `dataset[(epoch, index)]`, such as a `SeededDataset`.
@@ -59,17 +62,20 @@ class EpochSampler(Sampler):
             return math.ceil(len(self.dataset) / self.world_size)
         return math.ceil((len(self.dataset) - self.rank) / self.world_size)
 
+    @property
+    def rule(self) -> str:
+        """Name of the rule that gives the order of an epoch; see `order_rule`."""
+        return order_rule(len(self.dataset), self.shuffle)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        size = len(self.dataset)
-        if self.shuffle:
-            generator = torch.Generator()
-            generator.manual_seed(derive_seeds(self.seed, self.epoch, stream='order')[0])
-            order = torch.randperm(size, generator=generator).tolist()
-        else:
-            order = list(range(size))
-        if self.round_up:
-            total = len(self) * self.world_size
-            order = (order * math.ceil(total / size))[:total]
         skipped, self._skipped = self._skipped, 0
-        epoch = self.epoch
-        return iter([(epoch, index) for index in order[self.rank :: self.world_size][skipped:]])
+        return self._keys(self.epoch, skipped, len(self))
+
+    def _keys(self, epoch: int, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yields the keys of this rank from its `first` to before its `end`, computed in blocks of `_BLOCK`."""
+        size = len(self.dataset)
+        order = EpochOrder(size, self.seed, epoch, self.shuffle)
+        for start in range(first, end, _BLOCK):
+            own = np.arange(start, min(start + _BLOCK, end), dtype=np.int64)
+            indices = order.at((own * self.world_size + self.rank) % size)
+            yield from ((epoch, index) for index in indices.tolist())

@@ -50,8 +50,9 @@ class SeededDataset(Dataset):
             index: Index of the sample, in [0, len(self)).
 
         Returns:
-            Dict with `img` (RGB, uint8 `(H, W, 3)`), `img_path` (str), `sample_idx` (int), `ori_shape` (height, width),
-            and further fields that the transforms of this data set need.
+            Dict with `img` (RGB, uint8 `(H, W, 3)`), `img_path` (str), `sample_idx` (int), `ori_shape` (height, width
+            of the source), and further fields that the transforms of this data set need; `shrunk` (bool) if `img` may
+            be smaller than its source, see `WindowView`.
         """
 
     @abstractmethod

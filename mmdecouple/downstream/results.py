@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mmdecouple.runs.locks import alone
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
+from mmdecouple.utils.locks import alone
 
 # COCO's AP by object size is listed in the JSON lines only.
 _BY_SIZE = ('_s', '_m', '_l')

@@ -18,11 +18,11 @@ from mmdecouple.configuration import check_config
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.datasets.scenes.export import export
 from mmdecouple.runs.launchers import launch_command
-from mmdecouple.runs.locks import alone
 from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import apply_overrides
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.locks import alone
 from mmdecouple.utils.versions import installed_versions
 from mmdecouple.version import __version__
 from mmdecouple.weights.source import describe

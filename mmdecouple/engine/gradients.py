@@ -112,6 +112,15 @@ def use_fused_kernels(optimizer: Optimizer) -> None:
         for group in (optimizer.defaults, *groups):
             group['fused'] = True
         optimizer._step_supports_amp_scaling = True
+    keep_kernels(optimizer)
+
+
+def keep_kernels(optimizer: Optimizer) -> None:
+    """Lets an optimizer ignore the choice of kernels in the states that it loads.
+
+    Args:
+        optimizer: Optimizer, changed in place.
+    """
     optimizer.register_load_state_dict_pre_hook(_keep_kernels)
 
 
@@ -122,7 +131,7 @@ def _on_host(tensor: Tensor) -> bool:
 def _keep_kernels(optimizer: Optimizer, state: dict) -> None:
     state['param_groups'] = groups = [dict(group) for group in state['param_groups']]
     for theirs, ours in zip(groups, optimizer.param_groups):
-        theirs.update({key: ours[key] for key in _KERNELS})
+        theirs.update({key: ours[key] for key in _KERNELS if key in ours})
 
 
 def _plain_report(parameters: list[nn.Parameter], place: Any) -> Exception:

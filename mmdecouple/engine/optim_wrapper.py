@@ -12,6 +12,7 @@ from torch import nn
 from mmdecouple.engine.async_copy import AsyncCopy
 from mmdecouple.engine.clipping import clip_each_tensor_
 from mmdecouple.engine.gradients import GradientWatch, skips_on_device, use_fused_kernels, with_gradient
+from mmdecouple.engine.sharding import sharded as divided
 from mmdecouple.registry import OPTIM_WRAPPERS
 from mmdecouple.utils.settings import Settings
 
@@ -44,6 +45,8 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
             `grad_norm` in the log is the norm of all gradients before clipping; on a GPU it is that of the previous
             step, because reading the current one would synchronize with the device.
         accumulative_counts: Number of iterations whose gradients are accumulated for a step, at least 1.
+        sharded: Whether the optimizer state is divided among the processes (`ShardedOptimizer`). Checkpoints do not
+            depend on it.
         **kwargs: Arguments of `OptimWrapper`: `optimizer`.
 
     Attributes:
@@ -60,11 +63,13 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         precision: str = 'bf16',
         clip_grad: dict[str, Any] | None = None,
         accumulative_counts: int = 1,
+        sharded: bool = False,
         **kwargs: Any,
     ) -> None:
         check = Settings(self, 'optim_wrapper')
         check.choice('precision', precision, tuple(_DTYPES))
         check.number('accumulative_counts', accumulative_counts, 1, whole=True)
+        check.flag('sharded', sharded)
         clip_grad, by_tensor = _checked_clipping(check, clip_grad)
         OptimWrapper.__init__(self, clip_grad=clip_grad, accumulative_counts=accumulative_counts, **kwargs)
         if by_tensor:
@@ -78,6 +83,8 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         self._scale_update_param = None
         self.loss_scaler = torch.amp.GradScaler(self._device_type, enabled=precision == 'fp16')
         use_fused_kernels(self.optimizer)
+        if sharded:
+            self.optimizer = divided(self.optimizer)
 
     @contextmanager
     def optim_context(self, model: nn.Module):

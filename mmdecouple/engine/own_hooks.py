@@ -1,6 +1,7 @@
 """Hooks that every run has; a config can configure them and add others, but cannot remove them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
 
@@ -72,8 +73,13 @@ def own_hooks(
     return defaults, [*own.values(), *added]
 
 
-def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
-    """Yields one line for each limitation of a run with this checkpoint hook."""
+def unsaved(checkpoint: Hook | dict | None, record: dict[str, Any]) -> Iterator[str]:
+    """Yields one line for each limitation of a run with this checkpoint hook.
+
+    Args:
+        checkpoint: Checkpoint hook, or its config; None for none.
+        record: Record of the run (`record_of`); empty if it does not train.
+    """
     if checkpoint is None:
         yield 'default_hooks.checkpoint is None: this run saves nothing, unless it is interrupted by a signal.'
         return
@@ -81,6 +87,12 @@ def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
     if options.get('interval', -1) < 1:
         saved = 'only its last checkpoint' if options.get('save_last', True) else 'nothing'
         yield f'default_hooks.checkpoint.interval is not positive: this run saves {saved}.'
+    elif (apart := _apart_from_steps(options, record)) is not None:
+        yield (
+            f'default_hooks.checkpoint saves every {apart} iterations, inside an accumulation of '
+            f'{record["accumulative_counts"]} (optim_wrapper.accumulative_counts): a resume loses the gradients of the '
+            'iterations since the last step; set interval, with by_epoch=False, to a multiple of it.'
+        )
     if not options.get('save_optimizer', True):
         yield 'default_hooks.checkpoint.save_optimizer=False: --resume cannot continue from these checkpoints.'
     if options.get('out_dir') is not None:
@@ -93,6 +105,13 @@ def unsaved(checkpoint: Hook | dict | None) -> Iterator[str]:
             f'default_hooks.checkpoint is a {type(checkpoint).__name__}: if the run is killed while it saves, the last '
             'checkpoint can be lost; use DurableCheckpointHook.'
         )
+
+
+def _apart_from_steps(options: dict[str, Any], record: dict[str, Any]) -> int | None:
+    """Returns the iterations between checkpoints if they are not a multiple of those of a step."""
+    counts, batches = record.get('accumulative_counts') or 1, record.get('batches')
+    apart = options['interval'] * (batches or 0) if options.get('by_epoch', True) else options['interval']
+    return apart if apart % counts else None
 
 
 def _class(hook: Hook | dict) -> type:

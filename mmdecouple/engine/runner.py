@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import OptimWrapper
@@ -22,6 +22,7 @@ from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
 from mmdecouple.engine.saving import OTHER_RANKS, first_nonfinite_of, gather_other_ranks, restore_rank
+from mmdecouple.engine.sharding import gather_state
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
 from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
@@ -165,7 +166,7 @@ class PretrainRunner(Runner):
         """Registers the hooks that every run has, and those of the config; see `own_hooks`."""
         defaults, custom = own_hooks(default_hooks, custom_hooks)
         super().register_hooks(defaults, custom)
-        for line in unsaved(defaults['checkpoint']):
+        for line in unsaved(defaults['checkpoint'], self._record or {}):
             self.logger.warning(line)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
@@ -236,12 +237,10 @@ class PretrainRunner(Runner):
         Raises:
             UserError: A tensor is not finite. The error is raised on all processes, and nothing is written.
         """
-        others = gather_other_ranks(bare_model(self))
-        bad = [first_nonfinite_of(self, others)]
-        broadcast_object_list(bad)
-        if bad[0]:
+        bad = next(filter(None, all_gather_object(first_nonfinite_of(self))), None)
+        if bad:
             raise UserError(
-                f'PretrainRunner: {bad[0]} is not finite after iteration {self.iter + 1}; {filename} was '
+                f'PretrainRunner: {bad} is not finite after iteration {self.iter + 1}; {filename} was '
                 f'not written. Last good checkpoint: {self.last_good_checkpoint or "none"}; resume it '
                 'with a lower optim_wrapper.optimizer.lr.'
             )
@@ -250,6 +249,9 @@ class PretrainRunner(Runner):
         if self._record is not None:
             # The folder may have been deleted and locked by another run in the meantime.
             on_main_process(lambda: hold_folder(self.work_dir))
+        others = gather_other_ranks(bare_model(self))
+        if kwargs.get('save_optimizer', True):
+            gather_state(self.optim_wrapper)
         meta = dict(meta or {}, saved_at=time.time(), record=self._record, **({OTHER_RANKS: others} if others else {}))
         super().save_checkpoint(out_dir, filename, *args, meta=meta, backend_args=backend_args, **kwargs)
         self.last_good_checkpoint = os.path.join(out_dir, filename)

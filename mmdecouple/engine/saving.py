@@ -5,11 +5,11 @@ from typing import Any
 
 from mmengine.dist import gather, get_rank, get_world_size
 from mmengine.logging import print_log
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdecouple.engine.hooks.unwrapping import bare_model
+from mmdecouple.engine.sharding import local_state
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.finite import first_nonfinite
 
@@ -69,17 +69,14 @@ def restore_rank(model: nn.Module, meta: dict[str, Any], filename: str) -> None:
             buffer.copy_(others[source - 1][name])
 
 
-def first_nonfinite_of(runner: Runner, others: list[dict[str, Tensor]]) -> str | None:
-    """Returns the name of the first tensor to be saved that is not finite, or None, after the check of the last step.
+def first_nonfinite_of(runner: Runner) -> str | None:
+    """Returns the first tensor of this process that is not finite, by name, or None, after the check of the last step.
 
     Args:
         runner: Runner of the model and the optimizers.
-        others: Buffers of the other ranks.
     """
-    state = dict(state_dict=bare_model(runner).state_dict(), **{OTHER_RANKS: others})
-    if isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
-        state['optimizer'] = runner.optim_wrapper.state_dict()
-    return first_nonfinite(state)
+    weights = bare_model(runner).state_dict()
+    return first_nonfinite(dict(state_dict=weights, optimizer=local_state(runner.optim_wrapper)))
 
 
 def _fits(state: Any, buffers: dict[str, Tensor]) -> bool:

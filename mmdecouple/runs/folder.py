@@ -8,8 +8,7 @@ from typing import IO
 
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.files import host, remove_leftovers
-
-from .locks import lock
+from mmdecouple.utils.locks import lock
 
 LOCK_NAME = 'run.lock'
 _LONGEST = 4096  # bytes of a lock file that are read

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from mmdecouple.utils.errors import PREFIX
+from mmdecouple.utils.progress import Lines, State, bars_on, read_line
 
-from .progress import Lines, State, bars_on, read_line
 from .progress_hook import ASKED
 
 _POLL_SECONDS = 0.25

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -90,6 +91,22 @@ def start_worker(inner: Callable | None, worker_id: int) -> None:
     write_stacks_on_request()
     if inner is not None:
         inner(worker_id)
+
+
+def start_pool_worker(parent: int) -> None:
+    """Initializes a worker of a pool of processes: Ctrl-C is left to the parent, and the worker ends with it.
+
+    Args:
+        parent: Id of the parent; the worker also ends if it was killed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _obey_parent(parent: int) -> None:

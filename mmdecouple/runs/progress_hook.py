@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .progress import Lines
+from mmdecouple.utils.progress import Lines
 
 # Set by `Job`, which reads the output; the log of mmengine is not machine-readable.
 ASKED = 'MMDECOUPLE_PROGRESS'

@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -20,9 +17,10 @@ from mmdecouple.datasets.selective_search import filter_proposals, selective_sea
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
+from mmdecouple.utils.locks import alone
+from mmdecouple.utils.progress import shown_stages
 
-from .locks import alone
-from .progress import shown_stages
+from .processes import start_pool_worker
 
 _CHUNK = 16
 _LOCK_SECONDS = 5
@@ -126,16 +124,8 @@ class ProposalSearch:
 
 
 def _start_worker(parent: int) -> None:
-    """Leaves Ctrl-C to the parent, and ends the worker when the parent ends, even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start_pool_worker(parent)
     cv2.setNumThreads(0)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def search_chunk(path: Path, images: str, names: list[str], search: dict, keep: dict) -> list[tuple[str, str]]:

@@ -41,10 +41,10 @@ def join_processes(config: Config) -> None:
         return
     torch.distributed.init_process_group('gloo')
     unused = config.get('find_unused_parameters', False)
-    config.setdefault(
-        'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused),
-    )
+    default = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused)
+    wrapper = dict(config.get('model_wrapper_cfg') or default)
+    if wrapper.get('type', default['type']) == default['type']:
+        config.model_wrapper_cfg = dict(wrapper, device_ids=None)
 
 
 @contextmanager

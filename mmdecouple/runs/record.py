@@ -2,7 +2,6 @@
 
 import os.path as osp
 import platform
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,16 +16,24 @@ from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.version import __version__
 from mmdecouple.weights.stored_configs import plain_values
 
+from .listed_images import common_digest, described, innermost
+
 # Facts that determine which samples a step sees, and their names in messages.
 _PROMISED = dict(
     batch_size='train_dataloader.batch_size',
     processes='the number of processes',
     accumulative_counts='optim_wrapper.accumulative_counts',
     images='the number of images of train_dataloader.dataset',
+    pixels='the storage of the images of train_dataloader.dataset',
+    pack='the content of the pack train_dataloader.dataset.root (digest)',
+    names='the digest of the image names of train_dataloader.dataset, in their order',
+    order='the rule of train_dataloader.sampler for the order of an epoch',
     batches='the number of iterations of an epoch',
     loop='what the loop counts (train_cfg)',
     optimizer='optim_wrapper.optimizer.type',
 )
+# Orders that did not exist when records did not name the order.
+_NEWER_ORDERS = ('feistel-1',)
 # Facts that `--elastic` lets change together: the samples of a step stay the same if their product does.
 _ELASTIC = ('batch_size', 'processes')
 # Facts that may change the last bits of a result, but not the identity of the run.
@@ -71,6 +78,9 @@ def record_of(
         train_cfg: Config of the training loop.
         processes: Number of processes.
         seed: Seed of the run.
+
+    Raises:
+        UserError: The processes found different images.
     """
     if isinstance(optim_wrapper, dict):
         optimizer = optim_wrapper.get('optimizer', {}).get('type')
@@ -85,10 +95,14 @@ def record_of(
         processes=processes,
         accumulative_counts=counts,
         images=_length(loader.dataset),
+        pixels=getattr(innermost(loader.dataset), 'pixels', 'unchanged'),
+        pack=getattr(innermost(loader.dataset), 'pack_digest', None),
+        names=common_digest(loader.dataset),
+        order=getattr(loader.sampler, 'rule', None),
         batches=_length(loader),
         loop='iterations' if 'max_iters' in train_cfg else 'epochs',
         optimizer=None if optimizer is None else _name(optimizer),
-        data=_data(loader.dataset),
+        data=described(loader.dataset),
         threads=torch.get_num_threads(),
         seed=seed,
         precision=_name(precision),
@@ -131,6 +145,8 @@ def check_resume(meta: dict[str, Any], record: dict[str, Any], config: Config, w
         )
         stored = _record_of_config(before or {})
     stored = {key: value for key, value in stored.items() if type(value) in (int, str)}
+    if record['order'] in _NEWER_ORDERS and 'images' in stored:
+        stored.setdefault('order', 'randperm')
     _check_samples(stored, record, bool(config.get('elastic', False)), where)
     lines += [
         f'Resume: {key} was {shown(stored[key], 100)} and is {shown(record[key], 100)} now, so results may differ '
@@ -159,7 +175,7 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
     changed = [
         f'{what} was {shown(stored[key])} and is {shown(record[key])} now'
         for key, what in _PROMISED.items()
-        if key in stored and stored[key] != record[key] and not (elastic and same_samples and key in _ELASTIC)
+        if _differs(stored, record, key) and not (elastic and same_samples and key in _ELASTIC)
     ]
     if changed and elastic and not same_samples:
         raise UserError(
@@ -173,6 +189,12 @@ def _check_samples(stored: dict[str, Any], record: dict[str, Any], elastic: bool
             f'Cannot resume {name}: {"; ".join(changed[:3])}; restore the value, or start a new run '
             f'from the weights alone (load_from={shown(where, 80)}, no --resume).'
         )
+
+
+def _differs(stored: dict[str, Any], record: dict[str, Any], key: str) -> bool:
+    # A pack of unchanged files has the samples of their folder, so that a run may move between the two.
+    comparable = key in stored and (key != 'pack' or record[key] is not None)
+    return comparable and stored[key] != record[key]
 
 
 def _total_batch(record: dict[str, Any]) -> int | None:
@@ -234,15 +256,3 @@ def _length(sized: Any) -> int | None:
         return len(sized)
     except TypeError:
         return None
-
-
-def _data(dataset: Any) -> str:
-    """Returns the type and, for files, the first and last name with a checksum of up to about a thousand names."""
-    while not hasattr(dataset, 'paths') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    paths = getattr(dataset, 'paths', None)
-    kind = type(dataset).__name__
-    if not paths:
-        return kind
-    names = [osp.basename(path) for path in paths[:: max(1, len(paths) // 1000)]]
-    return f'{kind} {names[0]} .. {osp.basename(paths[-1])} ({zlib.crc32(chr(0).join(names).encode()):08x})'

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
@@ -42,6 +43,15 @@ def real(low: float = -math.inf, high: float = math.inf) -> Callable[[str], floa
         return value
 
     return read
+
+
+def byte_count(text: str) -> int:
+    """Reads a number of bytes with an optional unit, such as `512MiB` or `2GB`; a type for `add_argument`."""
+    found = re.fullmatch(r'(\d{1,12})(?:([KMGT])(i?)B)?', text)
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f'must be a size such as 512MiB or 2GB, got {text}')
+    power = ' KMGT'.index(found[2] or ' ')
+    return int(found[1]) * (1024 if found[3] else 1000) ** power
 
 
 positive = integer(1)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -70,13 +70,29 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     Raises:
         UnwritableFile: The file cannot be written.
     """
+    with writing_stream(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def writing_stream(path: str | Path) -> Iterator[BinaryIO]:
+    """Context manager that yields a stream for the content of a file, which is written atomically as by `write_bytes`.
+
+    The stream can be written and read anywhere. The file appears when the block ends without an error.
+
+    Args:
+        path: Target; missing folders are created.
+
+    Raises:
+        UnwritableFile: The file cannot be written.
+    """
     with writing(path):
         target = _writable_target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(target.parent, target.name)
         try:
-            with open(temporary, 'xb') as stream:
-                stream.write(content)
+            with open(temporary, 'x+b') as stream:
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, target)
@@ -194,8 +210,13 @@ def check_regular(path: str | Path, what: str) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Context manager that converts an `OSError` into `UnwritableFile`, with one line that names path and reason."""
+    """Context manager that converts an `OSError` into `UnwritableFile`, with one line that names path and reason.
+
+    A `UserError` has such a line already and is not changed.
+    """
     try:
         yield
+    except UserError:
+        raise
     except OSError as error:
         raise UnwritableFile(f'{path} cannot be written ({error.strerror or error}); name another place.') from error

@@ -18,10 +18,10 @@ from mmdecouple.evaluation.report_values import difference
 from mmdecouple.networks.network import Network, open_network
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import write_json
+from mmdecouple.utils.progress import shown_progress
 
 from .comparison import made_from
 from .runs import cached_coupling

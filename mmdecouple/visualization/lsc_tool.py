@@ -9,8 +9,8 @@ import numpy as np
 from mmdecouple.evaluation import lsc_maps, stats
 from mmdecouple.networks.network import Network
 from mmdecouple.networks.open_networks import fingerprint
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.progress import shown_progress
 
 from .map_tool import cached
 from .sample_images import SampleImage, normalized

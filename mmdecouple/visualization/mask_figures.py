@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from mmdecouple.decoupling.composition import mix_pixels
 from mmdecouple.evaluation.mask_statistics import collaboration, draw_masks, example_masks
 from mmdecouple.masks import RegionCollaborativeCutout
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.progress import shown_progress
 
 from .batches import decoupled_batch_figure
 from .masks import collaboration_figure, mask_types_figure

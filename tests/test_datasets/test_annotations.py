@@ -243,5 +243,5 @@ def test_a_list_is_told_by_its_content_not_by_its_name(root):
     (root / 'list.json').write_bytes(b'\xef\xbb\xbf1.png\r\n\r\n 2.png \r\n')
     (root / 'objects.txt').write_text(json.dumps(content()))
     paths = [str(root / 'images' / name) for name in ('1.png', '2.png')]
-    assert list_images('', str(root / 'list.json'), str(root / 'images')) == paths
-    assert list_images('', str(root / 'objects.txt'), str(root / 'images')) == paths
+    assert list(list_images('', str(root / 'list.json'), str(root / 'images'))) == paths
+    assert list(list_images('', str(root / 'objects.txt'), str(root / 'images'))) == paths

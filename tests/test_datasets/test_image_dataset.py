@@ -167,7 +167,7 @@ def test_folder_list_and_annotation_file_name_the_same_images(folder):
     (folder / 'list.txt').write_text('\n'.join(names))
     (folder / 'ann.json').write_text(json.dumps(dict(images=[dict(file_name=n) for n in names])))
     listings = [
-        ImageDataset(PIPELINE, data_root=str(folder), ann_file=ann_file).paths
+        list(ImageDataset(PIPELINE, data_root=str(folder), ann_file=ann_file).paths)
         for ann_file in (None, 'list.txt', 'ann.json')
     ]
     assert listings[0] == listings[1] == listings[2]

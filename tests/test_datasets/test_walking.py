@@ -4,14 +4,14 @@ import os
 
 import pytest
 
-from mmdecouple.datasets.walking import walk_images
+from mmdecouple.datasets.listing import list_images
 from mmdecouple.utils.errors import UserError
 
 
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr('mmdecouple.datasets.walking.print_log', lambda line, logger: lines.append(line))
+    monkeypatch.setattr('mmdecouple.datasets.listing.print_log', lambda line, logger: lines.append(line))
     return lines
 
 
@@ -22,7 +22,7 @@ def make(folder, *names):
 
 
 def found(folder):
-    return [os.path.relpath(path, folder) for path in walk_images(str(folder))]
+    return [os.path.relpath(path, folder) for path in list_images('', None, str(folder))]
 
 
 def test_links_to_the_folder_itself_to_each_other_and_upwards_add_nothing(tmp_path, said):
@@ -87,10 +87,10 @@ def test_a_folder_that_cannot_be_read_is_passed_over_and_counted(tmp_path, said,
     monkeypatch.setattr(os, 'scandir', scandir)
     assert found(tmp_path) == ['open/1.jpg'] and 'unreadable folder 1' in said[0]
     with pytest.raises(UserError, match='cannot be read .Permission denied.'):
-        walk_images(str(tmp_path / 'shut'))
+        list_images('', None, str(tmp_path / 'shut'))
 
 
 def test_a_folder_without_an_image_is_one_line_that_says_what_it_holds(tmp_path):
     make(tmp_path, 'a.mp4', 'b.mp4')
     with pytest.raises(UserError, match='no image in .* skipped: .mp4 2'):
-        walk_images(str(tmp_path))
+        list_images('', None, str(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 from mmengine.hooks import CheckpointHook, Hook
 
 from mmdecouple.engine import DurableCheckpointHook, FiniteLossHook, GracefulStopHook, NonFiniteLoss, SeedHook
-from mmdecouple.engine.own_hooks import OWN, own_hooks
+from mmdecouple.engine.own_hooks import OWN, own_hooks, unsaved
 from mmdecouple.registry import HOOKS
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
@@ -109,6 +109,23 @@ def test_a_run_that_keeps_less_than_it_seems_says_so(tmp_path, checkpoint, said)
     runner.register_hooks(dict(checkpoint=checkpoint))
     found = [line for line in lines.lines if line.startswith('default_hooks.checkpoint')]
     assert len(found) == int(said is not None) and all(said in line for line in found)
+
+
+@pytest.mark.parametrize(
+    'options, batches, apart',
+    [
+        (dict(interval=2), 5, 10),
+        (dict(interval=3), 5, None),
+        (dict(interval=1), 6, None),
+        (dict(interval=4, by_epoch=False), 6, 4),
+        (dict(interval=6, by_epoch=False), 5, None),
+        (dict(interval=-1), 5, None),
+    ],
+)
+def test_checkpoints_inside_an_accumulation_are_announced(options, batches, apart):
+    found = list(unsaved(dict(options, type='DurableCheckpointHook'), dict(accumulative_counts=3, batches=batches)))
+    found = [line for line in found if 'inside an accumulation of 3' in line]
+    assert len(found) == int(apart is not None) and all(f'every {apart} iterations' in line for line in found)
 
 
 def test_a_schedule_that_nothing_would_follow_is_refused():

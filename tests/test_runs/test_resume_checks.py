@@ -9,7 +9,9 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets import SeededDataset
+from mmdecouple.datasets import SeededDataset, epoch_order
+from mmdecouple.datasets.listing import PathList
+from mmdecouple.datasets.names import NameFile
 from mmdecouple.engine import PretrainRunner, read_checkpoint
 from mmdecouple.registry import DATASETS, MODELS
 from mmdecouple.utils.errors import user_message
@@ -31,8 +33,9 @@ class WiderToy(Toy):
 class Numbers(SeededDataset):
     """Items that are their index; the file names are made up."""
 
-    def __init__(self, count, prefix='', seed=None):
+    def __init__(self, count, prefix='', seed=None, pixels='unchanged', pack_digest='aaaa'):
         super().__init__([lambda results: dict(inputs=torch.ones(2) * results['index'])], seed)
+        self.pixels, self.pack_digest = pixels, pack_digest
         self.paths = [f'/data/{prefix}{index}.jpg' for index in range(count)]
 
     def load(self, index):
@@ -40,6 +43,15 @@ class Numbers(SeededDataset):
 
     def __len__(self):
         return len(self.paths)
+
+
+@DATASETS.register_module()
+class ListedNumbers(Numbers):
+    """Numbers whose file names are listed in a file."""
+
+    def __init__(self, count, prefix='', folder='/data', seed=None):
+        super().__init__(count, prefix, seed)
+        self.paths = PathList(folder, NameFile.of([f'{prefix}{index}.jpg' for index in range(count)]))
 
 
 CONFIG = dict(
@@ -90,6 +102,8 @@ def tree(folder):
         ({'train_dataloader.batch_size': 4}, 'train_dataloader.batch_size was 2 and is 4 now'),
         ({'optim_wrapper.accumulative_counts': 2}, 'optim_wrapper.accumulative_counts was 1 and is 2 now'),
         ({'train_dataloader.dataset.count': 9}, 'images of train_dataloader.dataset was 8 and is 9 now'),
+        ({'train_dataloader.dataset.pack_digest': 'bbbb'}, "dataset.root (digest) was 'aaaa' and is 'bbbb' now"),
+        ({'train_dataloader.dataset.pixels': 'small'}, "train_dataloader.dataset was 'unchanged' and is 'small' now"),
         ({'optim_wrapper.optimizer.type': 'AdamW'}, "optim_wrapper.optimizer.type was 'SGD' and is 'AdamW' now"),
     ],
 )
@@ -103,6 +117,37 @@ def test_a_resume_that_would_see_other_samples_is_refused_and_leaves_nothing(fin
     assert tree(finished) == before
 
 
+def test_a_list_with_other_names_is_refused_and_a_moved_folder_is_not(tmp_path):
+    listed = {'train_dataloader.dataset.type': 'ListedNumbers'}
+    runner(tmp_path, listed).train()
+    with pytest.raises(ValueError, match="the digest of the image names .* was '[0-9a-f]{16}' and is '[0-9a-f]{16}'"):
+        runner(tmp_path, listed | {'train_dataloader.dataset.prefix': 'x'}, resume=True)
+    moved = listed | {'train_dataloader.dataset.folder': '/elsewhere', 'train_cfg.max_epochs': 3}
+    runner(tmp_path, moved, resume=True).train()
+    assert (tmp_path / 'epoch_3.pth').exists()
+
+
+@pytest.mark.parametrize('recorded', [True, False])
+def test_another_rule_of_the_order_is_refused_also_if_the_record_is_from_before_there_were_two(
+    finished, tmp_path, monkeypatch, recorded
+):
+    checkpoint = read_checkpoint(str(finished / 'epoch_2.pth'))
+    assert checkpoint['meta']['record']['order'] == 'randperm'
+    if not recorded:
+        del checkpoint['meta']['record']['order']
+    torch.save(checkpoint, tmp_path / 'epoch_2.pth')
+    monkeypatch.setattr(epoch_order, 'LARGEST_TABLE', 4)
+    with pytest.raises(ValueError, match="order of an epoch was 'randperm' and is 'feistel-1' now"):
+        runner(tmp_path, resume=True)
+
+
+def test_a_run_is_refused_whose_processes_found_other_images(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmdecouple.runs.listed_images.all_gather_object', lambda digest: [digest, digest, 'other'])
+    with pytest.raises(ValueError, match='process 2 found other images than process 0'):
+        runner(tmp_path, {'train_dataloader.dataset.type': 'ListedNumbers'})
+    assert tree(tmp_path) == []
+
+
 def test_another_number_of_processes_is_refused(finished, monkeypatch):
     checkpoint = read_checkpoint(str(finished / 'epoch_2.pth'))
     checkpoint['meta']['record']['processes'] = 8
@@ -111,6 +156,13 @@ def test_another_number_of_processes_is_refused(finished, monkeypatch):
     torch.save(checkpoint, other / 'epoch_2.pth')
     with pytest.raises(ValueError, match='the number of processes was 8 and is 1 now'):
         runner(other, resume=True)
+
+
+def test_a_run_may_move_from_a_pack_of_unchanged_files_to_their_folder(finished, tmp_path):
+    os.link(finished / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+    options = {'train_dataloader.dataset.pack_digest': None, 'train_cfg.max_epochs': 3}
+    runner(tmp_path, options, resume=True).train()
+    assert (tmp_path / 'epoch_3.pth').exists()
 
 
 def test_what_does_not_decide_the_samples_is_said_in_one_line_each(finished, tmp_path, capfd):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from mmdecouple.runs.locks import alone
 from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.locks import alone
 
 
 def test_a_run_goes_on_in_its_folder_and_another_one_is_refused(tmp_path):

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdecouple.runs import progress
 from mmdecouple.runs.jobs import Job, JobFailed, run_jobs
-from mmdecouple.runs.progress import State, read_line
 from mmdecouple.runs.progress_hook import ASKED
+from mmdecouple.utils import progress
+from mmdecouple.utils.progress import State, read_line
 
 from .conftest import run
 
@@ -63,7 +63,7 @@ def test_progress_is_read_over_torn_lines(tmp_path: Path) -> None:
 
 def test_a_live_display_shows_a_bar_a_job_with_time_left(tmp_path: Path) -> None:
     code = (
-        'import time\nfrom mmdecouple.runs.progress import Lines\nshow = Lines(0)\n'
+        'import time\nfrom mmdecouple.utils.progress import Lines\nshow = Lines(0)\n'
         'for i in range(1, 9): show("steps", i, 8); time.sleep(0.1)'
     )
     text = StringIO()

@@ -13,10 +13,10 @@ import torch
 
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.networks.network import Network
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import real
 from mmdecouple.utils.files import check_writable, write_arrays
+from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.affinity import SCALES, affinity_figure, check_points, point_affinity
 from mmdecouple.visualization.map_tool import add_options, open_named, save_pages, styles_of_networks
 from mmdecouple.visualization.sample_images import SampleImage, normalized

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mmdecouple.networks.network import LAYER, TRUST, open_network
 from mmdecouple.runs.launch import choose_device
-from mmdecouple.runs.progress import shown_progress
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import integer, positive, seed
+from mmdecouple.utils.progress import shown_progress
 from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, check_page, free_port, write_page
 from mmdecouple.visualization.sample_images import SOURCES, read_sample_images
 

@@ -10,11 +10,11 @@ from mmdecouple.evaluation.segmentation.suites import METHODS, check_size, measu
 from mmdecouple.networks.network import TRUST, open_network
 from mmdecouple.registry import MEASURES
 from mmdecouple.runs.launch import choose_device, require_keys
-from mmdecouple.runs.progress import shown_stages
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive, seed, whole
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.files import check_writable
+from mmdecouple.utils.progress import shown_stages
 from mmdecouple.visualization.terminal import segmentation_report_table
 
 UNTRAINED = 'none'

@@ -83,6 +83,7 @@ def show(report: dict) -> None:
         'peak_mib': 'peak MiB',
         'tflop': 'TFLOP / step',
         'mfu': 'MFU',
+        'idle': 'GPU idle',
     }
     variants = Table('variant', *columns.values())
     for name, rounds in report['rows'].items():

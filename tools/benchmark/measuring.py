@@ -5,6 +5,7 @@ import resource
 import statistics
 
 import torch
+from idle import idle_share
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from training_steps import OurSteps, official_steps
 
@@ -17,7 +18,8 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
 
     Returns:
         Median `seconds` per step after warm-up; `samples_per_second`; `peak_mib` of this process, or of the GPU;
-        `tflop` of one step; on a GPU with known peak also `mfu`, the achieved share of that peak.
+        `tflop` of one step; on a GPU also `idle`, the share of the step in which it runs no kernel, and, if its peak is
+        known, `mfu`, the achieved share of that peak.
     """
     torch.manual_seed(0)
     # torch compiles again for the second and third number of masked patches.
@@ -41,6 +43,8 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     found = dict(
         seconds=seconds, samples_per_second=args.batch / seconds, peak_mib=peak, tflop=counter.get_total_flops() / 1e12
     )
+    if cuda and variant != 'official':
+        found['idle'] = idle_share(lambda count: steps.run(1 + warmup + args.steps, count), 2, seconds)
     tflops = _peak_tflops(args)
     return found if tflops is None else {**found, 'mfu': found['tflop'] / seconds / tflops}
 

@@ -13,6 +13,7 @@ MaskAlign's teacher and Leopart have random weights, at the same cost. SoCo's vi
 
 import argparse
 import json
+from collections.abc import Sequence
 
 import torch
 from comparing import PAIRS, VARIANTS, compare
@@ -37,8 +38,8 @@ def main() -> None:
         compare(args, __file__)
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or the given words."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--variants',
@@ -80,7 +81,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument('--json', help='file for the results')
     parser.add_argument('--measure', help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     args.variants = args.variants or [name for name in VARIANTS if name != 'official' or args.official]
     if 'official' in args.variants and not args.official:
         parser.error('the variant official requires --official, a checkout of bytedance/ibot')

@@ -14,7 +14,11 @@ def clock_of(args: argparse.Namespace) -> Callable[[], float]:
 
 
 class OurSteps:
-    """Training steps as in the runner: preprocessing, losses, backward pass, clipping, optimizer and teacher."""
+    """Training steps as in the runner: preprocessing, losses, backward pass, clipping, optimizer and teacher.
+
+    Attributes:
+        terms: Loss terms of the last step.
+    """
 
     def __init__(self, variant: str, args: argparse.Namespace) -> None:
         self.model, self.optimizer = build(variant, args)
@@ -22,6 +26,7 @@ class OurSteps:
         self.ours = variant != 'mmpretrain'
         self.cuda = args.device == 'cuda'
         self.clock = clock_of(args)
+        self.terms: dict[str, torch.Tensor] = {}
 
     def run(self, first: int, count: int) -> list[float]:
         """Runs `count` steps with the draws of the steps from `first` on, and returns the seconds of each."""
@@ -30,7 +35,7 @@ class OurSteps:
             begin = self.clock()
             if self.ours:
                 self.model.data_preprocessor.set_step(0, 0, step)
-            self.model.train_step(self.batch, self.optimizer)
+            self.terms = self.model.train_step(self.batch, self.optimizer)
             if self.ours:
                 self.model.update_teacher(step, 1000)
             if self.cuda:
@@ -38,9 +43,9 @@ class OurSteps:
             seconds.append(self.clock() - begin)
         return seconds
 
-    def compile(self) -> None:
-        """Compiles the model as in the runner with `compile=True`."""
-        self.model.forward = torch.compile(self.model.forward)
+    def compile(self, backend: str = 'inductor') -> None:
+        """Compiles the model as in the runner with `compile=True`, or with another backend."""
+        self.model.forward = torch.compile(self.model.forward, backend=backend)
 
 
 def official_steps(args: argparse.Namespace, count: int):

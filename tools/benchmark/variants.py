@@ -65,7 +65,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         return cfg
     vit = dict(img_size=args.size, patch_size=args.patch)
     model.backbone.update(vit, arch=args.arch)
-    model.neck.in_channels = VisionTransformer.arch_zoo[args.arch]['embed_dims']
+    model.neck.in_channels = _width(args.arch)
     if model.type == 'IBOT':
         model.neck.out_channels = args.prototypes
         model.mim_mask = Config.fromfile(CONFIGS / CONFIG_OF['ibot']).model.mim_mask
@@ -77,5 +77,9 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
     else:
         model.teacher.backbone.update(vit, arch=args.teacher)
         model.teacher.checkpoint = 'random'
-        model.neck.out_channels = VisionTransformer.arch_zoo[args.teacher]['embed_dims']
+        model.neck.out_channels = _width(args.teacher)
     return cfg
+
+
+def _width(arch: str | dict) -> int:
+    return (arch if isinstance(arch, dict) else VisionTransformer.arch_zoo[arch])['embed_dims']

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from mmdecouple.datasets.scenes.arguments import add_scene_arguments, parse_scene_spec
 from mmdecouple.datasets.scenes.export import MARK, export
-from mmdecouple.runs.progress import shown_stages
 from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.progress import shown_stages
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from functools import reduce
 from typing import Any
 
+from mmdecouple.datasets.transforms.views import source_size
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
 
@@ -39,7 +40,7 @@ class OverlapViews(WindowedViews):
         self.num_global = num_views[0]
 
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:
-        height, width = results['img'].shape[:2]
+        height, width = source_size(results)
         windows: list[Window] = []
         for view, crop in enumerate(self.crops):
             earlier = windows[: min(view, self.num_global)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmdecouple.datasets.transforms.views import source_size
 from mmdecouple.datasets.transforms.windowed_views import Window, WindowedViews, intersect
 from mmdecouple.registry import TRANSFORMS
 
@@ -47,7 +48,7 @@ class PartnerViews(WindowedViews):
         self.tries = self.check.number('tries', tries, 1, whole=True)
 
     def draw_windows(self, results: dict[str, Any]) -> list[Window]:
-        size = results['img'].shape[:2]
+        size = source_size(results)
         windows = [crop.draw_window(*size) for crop in self.crops]
         first, second = self.pair
         results.setdefault('remarks', ())

@@ -23,8 +23,11 @@ _MAX_SIDE = 2**15
 class WindowView(BaseTransform):
     """Crops a window of an image, resizes it, and records the window.
 
-    Adds `crop_window` (x, y, w, h) in pixels of the source as loaded, and `flip`, which is True if the source was
-    mirrored first. If views depend on each other, the window can be drawn by `draw_window` and passed to `show`.
+    Adds `crop_window` (x, y, w, h) in pixels of the source, and `flip`, which is True if the source was mirrored first.
+    If views depend on each other, the window can be drawn by `draw_window` and passed to `show`.
+
+    If the field `shrunk` is True, `img` is a smaller copy of a source of the size `ori_shape`. Windows are drawn and
+    recorded in pixels of that source, as without the copy, and rounded to whole pixels of the copy when it is cropped.
 
     Args:
         size: Side, or (height, width), of the view in pixels, in [1, 32768].
@@ -47,16 +50,32 @@ class WindowView(BaseTransform):
         """Draws a window (x, y, w, h) in pixels of an image of the given height and width."""
 
     def show(self, results: dict[str, Any], window: tuple[int, int, int, int]) -> dict[str, Any]:
-        """Creates the view of a given window (x, y, w, h) in pixels of the given image."""
+        """Creates the view of a given window (x, y, w, h) in pixels of the source."""
         x, y, w, h = window
-        source, mirrored = results['img'], results.get('flip', False)
-        results['img'] = resize(source[y : y + h, x : x + w], self.size, self.interpolation)
-        results['crop_window'] = (source.shape[1] - x - w if mirrored else x, y, w, h)
+        image, mirrored = results['img'], results.get('flip', False)
+        height, width = source_size(results)
+        rows, columns = (
+            _stored_span(*span) for span in ((y, h, height, image.shape[0]), (x, w, width, image.shape[1]))
+        )
+        results['img'] = resize(image[rows, columns], self.size, self.interpolation)
+        results['crop_window'] = (width - x - w if mirrored else x, y, w, h)
         results['flip'] = mirrored
         return results
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        return self.show(results, self.draw_window(*results['img'].shape[:2]))
+        return self.show(results, self.draw_window(*source_size(results)))
+
+
+def source_size(results: dict[str, Any]) -> tuple[int, int]:
+    """Returns the height and width in which windows are drawn: those of the source, also if `img` is a smaller copy."""
+    return results['ori_shape'] if results.get('shrunk', False) else results['img'].shape[:2]
+
+
+def _stored_span(start: int, length: int, source: int, stored: int) -> slice:
+    """Maps a span of source pixels to the nearest whole pixels, at least one, of a copy of another size."""
+    first, last = (round(edge * stored / source) for edge in (start, start + length))
+    first = min(first, stored - 1)
+    return slice(first, max(last, first + 1))
 
 
 @TRANSFORMS.register_module()

@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdecouple.registry import HOOKS
-from mmdecouple.runs.locks import lock
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.locks import lock
 
 FILE_NAME = 'unreadable_images.txt'
 

@@ -135,11 +135,18 @@ def shown_stages(console: Console | None = None) -> Iterator[Show]:
 
 
 @contextmanager
-def shown_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def shown_progress(title: str, after: float = 0.0) -> Iterator[Callable[[int, int], None]]:
     """Context that yields a function to call with (done, total).
 
     Args:
         title: Name of what is counted, such as `images`.
+        after: Time in seconds during which nothing is shown, for what is usually short.
     """
+    begin = time.monotonic()
     with shown_stages() as show:
-        yield partial(show, title)
+
+        def late(done: int, total: int) -> None:
+            if time.monotonic() - begin >= after:
+                show(title, done, total)
+
+        yield late
