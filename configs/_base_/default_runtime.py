@@ -30,3 +30,7 @@ resume = False
 allow_pickle_checkpoint = False
 # Whether a resume may have another number of processes, with the same batch of all processes (--elastic).
 elastic = False
+# Whether color, blur and solarization of the views are applied on the device instead of by the data loader.
+device_photometric = False
+# Whether the device also crops, resizes and flips: the data loader decodes and makes the draws.
+device_views = False

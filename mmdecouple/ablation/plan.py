@@ -161,6 +161,7 @@ def _run(
     facts = {name: config.get(name) for name in _TRAINING}
     # The hooks that every run has are part of the training.
     facts['custom_hooks'] = [*(dict(type=kind.__name__) for kind in OWN), *(facts['custom_hooks'] or [])]
+    facts |= {name: True for name in ('device_photometric', 'device_views') if config.get(name, False)}
     key = digest_of([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
     folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'

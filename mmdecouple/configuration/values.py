@@ -179,6 +179,8 @@ VALUES: dict[str, Kind] = {
     'find_unused_parameters': FLAG,
     'allow_pickle_checkpoint': FLAG,
     'elastic': FLAG,
+    'device_photometric': FLAG,
+    'device_views': FLAG,
     'custom_imports': BLOCK.or_none(),
     'activation_checkpointing': Kind(list[str] | str | None, 'a list of names'),
     'efficient_conv_bn_eval': Kind(list[str] | str | None, 'a list of names'),

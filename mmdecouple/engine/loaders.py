@@ -25,17 +25,17 @@ def seeded_loader(dataloader: DataLoader | dict, seed: int | None = None, diff_r
         dataloader = deepcopy(dataloader)
         dataloader['collate_fn'].pop('_scope_', None)
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-    for dataset in _walk(loader.dataset):
+    for dataset in wrapped_datasets(loader.dataset):
         if isinstance(dataset, SeededDataset) and dataset.seed is None:
             dataset.seed = seed
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     return loader
 
 
-def _walk(dataset: Any) -> Iterator[Any]:
+def wrapped_datasets(dataset: Any) -> Iterator[Any]:
     """Yields a data set and all data sets that it wraps."""
     yield dataset
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     for wrapped in inner:
         if wrapped is not None:
-            yield from _walk(wrapped)
+            yield from wrapped_datasets(wrapped)

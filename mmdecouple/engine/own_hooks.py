@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, Hook, IterTimerHook
 
 from mmdecouple.engine.hooks import (
     DryRunHook,
@@ -32,6 +32,11 @@ OWN = (
     GracefulStopHook,
 )
 _CHECKPOINT = dict(type='DurableCheckpointHook', interval=1)
+# mmengine's default hooks, and the subclasses that replace them.
+_REPLACED = dict(
+    checkpoint=(CheckpointHook, 'DurableCheckpointHook', _CHECKPOINT),
+    timer=(IterTimerHook, 'DataShareTimerHook', dict(type='DataShareTimerHook')),
+)
 
 
 def own_hooks(
@@ -40,8 +45,8 @@ def own_hooks(
     """Returns the hooks of a run: those of the config, and each class of `OWN` once.
 
     A hook in `custom_hooks` that is an instance of a class in `OWN`, or of a subclass, replaces the default one; of
-    several, the last is used. mmengine's checkpoint hook is replaced by `DurableCheckpointHook`, which takes the same
-    arguments.
+    several, the last is used. mmengine's checkpoint hook and timer are replaced by `DurableCheckpointHook` and
+    `DataShareTimerHook`, which take the same arguments.
 
     Args:
         default_hooks: Config key default_hooks.
@@ -59,9 +64,10 @@ def own_hooks(
             'default_hooks.param_scheduler must not be None: param_scheduler would have no effect. For a constant '
             'learning rate, set the config key param_scheduler=None.'
         )
-    checkpoint = defaults.setdefault('checkpoint', dict(_CHECKPOINT))
-    if isinstance(checkpoint, dict) and _class(checkpoint) is CheckpointHook:
-        defaults['checkpoint'] = dict(checkpoint, type='DurableCheckpointHook')
+    for name, (replaced, ours, default) in _REPLACED.items():
+        hook = defaults.setdefault(name, dict(default))
+        if isinstance(hook, dict) and _class(hook) is replaced:
+            defaults[name] = dict(hook, type=ours)
     own: dict[type, Hook | dict] = {kind: dict(type=kind) for kind in OWN}
     added = []
     for hook in custom_hooks or []:

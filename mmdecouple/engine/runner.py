@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mmdecouple.engine.batch_check import warn_of_unscaled_batch
+from mmdecouple.engine.device_views import move_to_device
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
@@ -108,9 +110,10 @@ class PretrainRunner(Runner):
         loop = self._train_loop if isinstance(self._train_loop, dict) else {}
         if loop:
             check_length(loop)
-        if isinstance(self._train_dataloader, dict):
-            with DefaultScope.overwrite_default_scope(self._scope):
+        with DefaultScope.overwrite_default_scope(self._scope):
+            if isinstance(self._train_dataloader, dict):
                 self._train_dataloader = self.build_dataloader(self._train_dataloader, seed=self.seed)
+            move_to_device(self._train_dataloader, self.cfg)
         check_batches(self._train_dataloader, 'train_dataloader', self.world_size)
         self._record = record_of(self._train_dataloader, self.optim_wrapper, loop, self.world_size, self.seed)
         self._record['run'] = f'{self.timestamp}-{secrets.token_hex(4)}'
@@ -291,8 +294,5 @@ class PretrainRunner(Runner):
         return self.cfg.get('allow_pickle_checkpoint', False)
 
     def _init_model_weights(self) -> None:
-        if self._trusts_pickles:
+        with nullcontext() if self._trusts_pickles else weights_only_loading():
             super()._init_model_weights()
-        else:
-            with weights_only_loading():
-                super()._init_model_weights()

@@ -1,4 +1,4 @@
-"""Data preprocessor: normalizes collated uint8 views on the device and applies the batch stages."""
+"""Data preprocessor: changes colors and normalizes collated uint8 views on the device, and applies batch stages."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,6 +10,8 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import shown
 from mmdecouple.utils.settings import Settings
 
+from .photometric import change_colors
+from .resampling import cut_views
 from .samples import Samples
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -19,6 +21,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 @MODELS.register_module()
 class DensePreprocessor(BaseDataPreprocessor):
     """Normalizes views on the device and runs the batch stages in order.
+
+    If the samples have recipes of views (config key `device_views`), the views are cut out of the images first. If they
+    have photometric operations (config keys `device_photometric` and `device_views`), these are applied next.
 
     A batch stage is a callable `stage(batch, generator) -> batch` on the dict of the model's arguments, `inputs` and
     `data_samples`; it may replace views. All random draws of a step, first those of the stages and then those of the
@@ -68,17 +73,24 @@ class DensePreprocessor(BaseDataPreprocessor):
 
         Args:
             data: Dict with `inputs`, in training a list over views of uint8 (B, 3, H, W), otherwise a list over images
-                of uint8 (3, H, W) of any sizes, and `data_samples`, a list of B samples.
+                of uint8 (3, H, W) of any sizes, and `data_samples`, a list of B samples. If these have recipes,
+                `inputs` has one tensor, the pixels of all images one after the other.
             training: Whether to run the batch stages.
 
         Returns:
             Dict with `inputs`, the same list in normalized float32 on the device, and `data_samples`, in training as
             `Samples`.
         """
-        inputs = [self._normalize(image) for image in self.cast_data(data['inputs'])]
+        images = self.cast_data(data['inputs'])
         if not training:
-            return dict(inputs=inputs, data_samples=data.get('data_samples'))
-        batch = dict(inputs=inputs, data_samples=Samples(data.get('data_samples')))
+            return dict(inputs=[self._normalize(image) for image in images], data_samples=data.get('data_samples'))
+        samples = Samples(data.get('data_samples'))
+        recipes, operations = samples.recipes(), samples.operations()
+        if recipes is not None:
+            images = cut_views(images[0].reshape(-1, 3), recipes)
+        if operations is not None:
+            images = [change_colors(view, changes) for view, changes in zip(images, operations)]
+        batch = dict(inputs=[self._normalize(view) for view in images], data_samples=samples)
         for stage in self.batch_stages:
             batch = stage(batch, self.generator)
         return batch

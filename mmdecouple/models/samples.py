@@ -18,8 +18,8 @@ class Samples(Sequence):
     the CPU.
 
     Args:
-        samples: Samples with the optional fields `boxes` (V, K, 4), `box_ids` (V, K) and `geometry` (V, 7) of the data
-            set; None for no samples.
+        samples: Samples with the optional fields `boxes` (V, K, 4), `box_ids` (V, K), `geometry` (V, 7),
+            `operations` (V, S, 2) and `recipes` (V, 10) of the data set; None for no samples.
     """
 
     def __init__(self, samples: Iterable[Any] | None = None) -> None:
@@ -59,6 +59,27 @@ class Samples(Sequence):
         if not len(self) or not hasattr(self[0], 'geometry'):
             raise UserError(f'{owner}: the samples have no geometry; end the pipeline with PackViews.')
         return self._geometry
+
+    def operations(self) -> list[Tensor] | None:
+        """Returns the photometric operations that the device applies to each view, (B, S, 2), on the CPU.
+
+        See `mmdecouple.utils.photometry`. Samples without operations get none. The result is None if no sample has any.
+        """
+        found = [getattr(sample, 'operations', None) for sample in self]
+        given = [each for each in found if each is not None]
+        if not given:
+            return None
+        numbers = given[0].new_zeros(len(given[0]), len(self), max(each.shape[1] for each in given), 2)
+        for index, each in enumerate(found):
+            if each is not None:
+                numbers[:, index, : each.shape[1]] = each
+        return list(numbers)
+
+    def recipes(self) -> Tensor | None:
+        """Returns the recipes of the views that the device cuts out, (V, B, 10) as in `Recipe`, on the CPU, or None."""
+        if not len(self) or not hasattr(self[0], 'recipes'):
+            return None
+        return torch.stack([sample.recipes for sample in self], dim=1)
 
     @cached_property
     def _regions(self) -> list[Regions]:

@@ -51,6 +51,8 @@ _COMPARED = (
     'custom_hooks',
     'env_cfg',
     'compile',
+    'device_photometric',
+    'device_views',
     'activation_checkpointing',
     'val_dataloader',
     'val_cfg',

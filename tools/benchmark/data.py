@@ -1,113 +1,81 @@
 """Measures images per second and core for the pipelines of the methods: `python tools/benchmark/data.py`."""
 
 import argparse
+import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
+from peers import peer_rows
+from pipelines import DECODE, Load, main_rows, other_rows, write_photos
 
-from mmdecouple.datasets import ImageDataset, SceneImages
-from mmdecouple.datasets.selective_search import filter_proposals, selective_search
+from mmdecouple.datasets.listing import list_images
 from mmdecouple.runs.startup import program
-from mmdecouple.utils.arguments import real
-from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.arguments import integer, real
 from mmdecouple.utils.files import check_writable, write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row')
+    parser.add_argument('--images', help='folder of photographs (default: 16 generated files of 640 x 480)')
+    parser.add_argument('--peers', action='store_true', help='MoCo v2 and iBOT only, beside the same by other packages')
+    parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row, all rounds together')
+    parser.add_argument('--rounds', type=integer(1), default=3, help='rounds; each measures all rows in turn')
     parser.add_argument('--json', help='file for the results')
     return parser.parse_args()
 
 
-def two_views(size: int, photometric: bool, interpolation: str = 'bilinear') -> list[dict]:
-    """Returns the pipeline of MoCo v2, or its geometric part."""
-    colors = [
-        dict(type='mmdecouple.RandomColorJitter'),
-        dict(type='mmdecouple.RandomGrayscale'),
-        dict(type='mmdecouple.RandomGaussianBlur'),
-    ]
-    view = [
-        dict(type='mmdecouple.RandomResizedCropView', size=size, interpolation=interpolation),
-        *(colors if photometric else []),
-        dict(type='mmdecouple.RandomFlipView'),
-    ]
-    return [dict(type='mmdecouple.MultiView', views=[view], num_views=[2]), dict(type='mmdecouple.PackViews')]
-
-
-def shipped(name: str, proposals: dict | None = None) -> list[dict]:
-    """Returns the pipeline of a base config; `proposals` replaces its first step, which reads a file."""
-    pipeline = load_config(f'mmdecouple::_base_/datasets/{name}.py').train_dataloader.dataset.pipeline
-    return [proposals, *pipeline[1:]] if proposals else pipeline
-
-
-def select(results: dict) -> int:
-    """Returns the number of proposals that selective search finds in an image."""
-    return len(filter_proposals(selective_search(results['img']), results['ori_shape']))
-
-
-def write_photos(folder: Path, count: int = 16) -> None:
-    """Writes JPEG files of 640 x 480 pixels at quality 90 with the detail of a photograph."""
-    rng = np.random.default_rng(0)
-    for index in range(count):
-        image = np.zeros((480, 640, 3), np.float32)
-        for cells in (4, 16, 64, 240):
-            noise = rng.normal(0, 1, (cells * 3 // 4, cells, 3)).astype(np.float32)
-            image += cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC) / cells**0.4
-        image = np.clip(128 + 60 * image, 0, 255).astype(np.uint8)
-        cv2.imwrite(str(folder / f'{index:02}.jpg'), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-
-
-def images_per_second(dataset, seconds: float) -> float:
-    """Returns the samples per second of processor time that this process loads from a data set."""
-    for index in range(min(8, len(dataset))):
-        dataset[(0, index)]
-    made, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
-        dataset[(made // len(dataset), made % len(dataset))]
+def images_per_second(load: Load, seconds: float, start: int = 0) -> tuple[float, int]:
+    """Returns the samples per second of processor time that this process loads, and the index after the last one."""
+    made, begin = 0, time.process_time()
+    while time.process_time() - begin < seconds:
+        load(start + made)
         made += 1
-    return made / (time.process_time() - start)
+    return made / (time.process_time() - begin), start + made
+
+
+def measure(rows: dict[str, Load], seconds: float, rounds: int) -> dict[str, list[float]]:
+    """Returns the images per second of each row in each round; the rows take turns."""
+    speeds: dict[str, list[float]] = {name: [] for name in rows}
+    following = dict.fromkeys(rows, 0)
+    for load in rows.values():
+        for index in range(8):
+            load(index)
+    for _ in range(rounds):
+        for name, load in rows.items():
+            speed, following[name] = images_per_second(load, seconds / rounds, following[name])
+            speeds[name].append(speed)
+    return speeds
 
 
 def main() -> None:
     args = parse_args()
-    with program():
-        if args.json:
-            check_writable(args.json)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        write_photos(Path(folder))
-        scenes = dict(size=96)
-        rows = {
-            'jpeg 640x480, decode alone': ImageDataset([], data_root=folder),
-            'jpeg 640x480, 2 views of 224, crop and flip': ImageDataset(two_views(224, False), data_root=folder),
-            'jpeg 640x480, 2 views of 224, bicubic crop and flip': ImageDataset(
-                two_views(224, False, 'bicubic'), data_root=folder
-            ),
-            'jpeg 640x480, 2 views of 224, all': ImageDataset(two_views(224, True), data_root=folder),
-            "jpeg 640x480, iBOT's 2 views of 224": ImageDataset(shipped('coco_ibot'), data_root=folder),
-            "jpeg 640x480, iBOT's 2 views of 224 and 4 of 96": ImageDataset(
-                shipped('coco_ibot_multicrop'), data_root=folder
-            ),
-            "jpeg 640x480, MaskAlign's view of 224": ImageDataset(shipped('coco_maskalign'), data_root=folder),
-            "jpeg 640x480, SoCo-C4's 2 views of 224 with 4 boxes": ImageDataset(
-                shipped('coco_soco_c4', proposals=dict(type='GridProposals')), data_root=folder
-            ),
-            "jpeg 640x480, Leopart's 2 views of 224 and 4 of 96": ImageDataset(
-                shipped('coco_leopart'), data_root=folder
-            ),
-            'jpeg 640x480, selective search': ImageDataset([select], data_root=folder),
-            'scenes of 96, painted alone': SceneImages(512, [], scenes=scenes),
-            'scenes of 96, 2 views of 64, all': SceneImages(512, two_views(64, True), scenes=scenes),
-        }
-        speeds = {name: images_per_second(data, args.seconds) for name, data in rows.items()}
-    for name, speed in speeds.items():
-        print(f'{name:52s}{speed:8.3g} images/s')
+    with program(), tempfile.TemporaryDirectory() as folder:
+        if args.json:
+            check_writable(args.json)
+        if args.images is None:
+            write_photos(Path(folder))
+        images = args.images or folder
+        rows, missing = main_rows(images), []
+        if args.peers:
+            theirs, missing = peer_rows(list_images(images, None, ''))
+            rows |= theirs
+        else:
+            rows |= other_rows(images)
+        speeds = measure(rows, args.seconds, args.rounds)
+    decode = speeds[DECODE]
+    print(f'{"":52s}images/s   ms/image   / decoding alone (range of the rounds)')
+    for name, found in speeds.items():
+        speed, ratios = statistics.median(found), [one / other for one, other in zip(found, decode)]
+        print(
+            f'{name:52s}{speed:8.4g}{1e3 / speed:11.3g}   {statistics.median(ratios):.2f} '
+            f'({min(ratios):.2f} to {max(ratios):.2f})'
+        )
+    print('\n'.join(missing), end='\n' if missing else '')
     if args.json:
         write_json(args.json, speeds, indent=1)
 

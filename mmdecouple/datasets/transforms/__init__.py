@@ -1,9 +1,11 @@
 """Transforms of the input pipeline: views with geometry, photometric augmentation, proposals."""
 
 from mmdecouple.datasets.transforms.box_views import BoxViews
+from mmdecouple.datasets.transforms.deferring import defer_photometric, defer_views
 from mmdecouple.datasets.transforms.overlap_views import OverlapViews
 from mmdecouple.datasets.transforms.partner_views import PartnerViews
 from mmdecouple.datasets.transforms.photometric import (
+    PhotometricTransform,
     RandomColorJitter,
     RandomGaussianBlur,
     RandomGrayscale,
@@ -28,6 +30,7 @@ __all__ = [
     'OverlapViews',
     'PackViews',
     'PartnerViews',
+    'PhotometricTransform',
     'RandomColorJitter',
     'RandomFlipView',
     'RandomGaussianBlur',
@@ -36,6 +39,8 @@ __all__ = [
     'RandomSolarize',
     'WholeImageView',
     'WindowView',
+    'defer_photometric',
+    'defer_views',
     'map_boxes',
     'source_to_view',
     'view_to_source',

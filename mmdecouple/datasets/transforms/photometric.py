@@ -1,5 +1,6 @@
 """Color, blur and solarization of uint8 RGB images, with the parameters of MoCo v2 and DenseCL as defaults."""
 
+from abc import abstractmethod
 from typing import Any
 
 import cv2
@@ -8,6 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from mmdecouple.datasets.transforms.views import PIPELINE
 from mmdecouple.registry import TRANSFORMS
+from mmdecouple.utils.photometry import Operation
 from mmdecouple.utils.settings import Settings
 
 
@@ -45,15 +47,65 @@ def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
     return cv2.LUT(image, _table(np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS)))
 
 
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Applies a Gaussian of standard deviation `sigma` in pixels to an image, uint8 `(H, W, 3)`."""
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
 _LEVELS = np.arange(256, dtype=np.float32)
+_NONE: Operation = ('none', 0.0)
 
 
 def _table(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
+def change_image(image: np.ndarray, operation: Operation) -> np.ndarray:
+    """Applies an operation (name, amount) of `mmdecouple.utils.photometry` to an image, uint8 `(H, W, 3)`."""
+    name, amount = operation
+    if name in ('none', 'gray'):
+        return to_gray(image) if name == 'gray' else image
+    change = dict(
+        brightness=adjust_brightness,
+        contrast=adjust_contrast,
+        saturation=adjust_saturation,
+        hue=adjust_hue,
+        blur=blur,
+        solarize=solarize,
+    )[name]
+    return change(image, amount)
+
+
+class PhotometricTransform(BaseTransform):
+    """A random change of colors that does not move pixels, as a list of operations.
+
+    Attributes:
+        deferred: Whether the operations are appended to the field `operations` instead of being applied, so that the
+            device applies them to the batch; see `defer_photometric`. The draws are the same.
+    """
+
+    deferred = False
+
+    @abstractmethod
+    def draw(self) -> list[Operation]:
+        """Draws the operations for one image, (name, amount) in their order.
+
+        The length is always the same, with `none` for an operation that is not applied: the device then finds the same
+        kind of operation at the same place in all images of a batch.
+        """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        operations = self.draw()
+        if self.deferred:
+            results['operations'] = [*results.get('operations', ()), *operations]
+            return results
+        for operation in operations:
+            results['img'] = change_image(results['img'], operation)
+        return results
+
+
 @TRANSFORMS.register_module()
-class RandomColorJitter(BaseTransform):
+class RandomColorJitter(PhotometricTransform):
     """Changes brightness, contrast, saturation and hue in random order.
 
     The first three factors are uniform in [1 - strength, 1 + strength], the hue shift in [-hue, hue].
@@ -86,20 +138,17 @@ class RandomColorJitter(BaseTransform):
         self.hue = check.number('hue', hue, 0, 0.5)
         self.prob = check.number('prob', prob, 0, 1)
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+    def draw(self) -> list[Operation]:
         if np.random.rand() >= self.prob:
-            return results
+            return [_NONE] * 4
         amounts = [np.random.uniform(1 - strength, 1 + strength) for strength in self.strengths]
         amounts.append(np.random.uniform(-self.hue, self.hue))
-        steps = list(zip((adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue), amounts))
-        for which in np.random.permutation(4):
-            adjust, amount = steps[which]
-            results['img'] = adjust(results['img'], amount)
-        return results
+        steps = list(zip(('brightness', 'contrast', 'saturation', 'hue'), amounts))
+        return [steps[which] for which in np.random.permutation(4)]
 
 
 @TRANSFORMS.register_module()
-class RandomGrayscale(BaseTransform):
+class RandomGrayscale(PhotometricTransform):
     """Replaces the colors by their luma.
 
     Args:
@@ -112,14 +161,12 @@ class RandomGrayscale(BaseTransform):
     def __init__(self, prob: float = 0.2) -> None:
         self.prob = Settings(self, PIPELINE).number('prob', prob, 0, 1)
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        if np.random.rand() < self.prob:
-            results['img'] = to_gray(results['img'])
-        return results
+    def draw(self) -> list[Operation]:
+        return [('gray', 0.0) if np.random.rand() < self.prob else _NONE]
 
 
 @TRANSFORMS.register_module()
-class RandomGaussianBlur(BaseTransform):
+class RandomGaussianBlur(PhotometricTransform):
     """Applies a Gaussian blur of random width.
 
     The Gaussian is exact. Pillow, which the authors use, approximates it by box filters; on photographs, the mean
@@ -140,15 +187,12 @@ class RandomGaussianBlur(BaseTransform):
         self.sigma = check.ordered('sigma', sigma, above=0)
         self.prob = check.number('prob', prob, 0, 1)
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        if np.random.rand() < self.prob:
-            sigma = np.random.uniform(*self.sigma)
-            results['img'] = cv2.GaussianBlur(results['img'], (0, 0), sigma)
-        return results
+    def draw(self) -> list[Operation]:
+        return [('blur', np.random.uniform(*self.sigma)) if np.random.rand() < self.prob else _NONE]
 
 
 @TRANSFORMS.register_module()
-class RandomSolarize(BaseTransform):
+class RandomSolarize(PhotometricTransform):
     """Inverts bright values.
 
     Args:
@@ -166,7 +210,5 @@ class RandomSolarize(BaseTransform):
         self.threshold = check.number('threshold', threshold, 0, 256)
         self.prob = check.number('prob', prob, 0, 1)
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        if np.random.rand() < self.prob:
-            results['img'] = solarize(results['img'], self.threshold)
-        return results
+    def draw(self) -> list[Operation]:
+        return [('solarize', self.threshold) if np.random.rand() < self.prob else _NONE]

@@ -1,5 +1,6 @@
 """Views of an image with their recorded geometry."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -9,11 +10,12 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
-from torchvision.transforms import RandomResizedCrop
 
 from mmdecouple.datasets.resizing import INTERPOLATIONS, resize
 from mmdecouple.registry import TRANSFORMS
 from mmdecouple.utils.errors import shown
+from mmdecouple.utils.photometry import encode_operations
+from mmdecouple.utils.recipes import Recipe
 from mmdecouple.utils.settings import Settings
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
@@ -33,9 +35,14 @@ class WindowView(BaseTransform):
         size: Side, or (height, width), of the view in pixels, in [1, 32768].
         interpolation: `bilinear` or `bicubic`, with the anti-aliasing filters of Pillow.
 
+    Attributes:
+        deferred: Whether the window is only recorded, as a `recipe`, so that the device cuts it out; see `defer_views`.
+
     Raises:
         SettingError: A value is out of range.
     """
+
+    deferred = False
 
     def __init__(self, size: int | tuple[int, int], interpolation: str = 'bilinear') -> None:
         self.check = Settings(self, PIPELINE)
@@ -57,7 +64,11 @@ class WindowView(BaseTransform):
         rows, columns = (
             _stored_span(*span) for span in ((y, h, height, image.shape[0]), (x, w, width, image.shape[1]))
         )
-        results['img'] = resize(image[rows, columns], self.size, self.interpolation)
+        if self.deferred:
+            spans = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+            results['recipe'] = Recipe(*image.shape[:2], *spans, 0, *self.size, int(self.interpolation == 'bicubic'))
+        else:
+            results['img'] = resize(image[rows, columns], self.size, self.interpolation)
         results['crop_window'] = (width - x - w if mirrored else x, y, w, h)
         results['flip'] = mirrored
         return results
@@ -80,7 +91,7 @@ def _stored_span(start: int, length: int, source: int, stored: int) -> slice:
 
 @TRANSFORMS.register_module()
 class RandomResizedCropView(WindowView):
-    """A view of a random window, drawn as by torchvision's `RandomResizedCrop`.
+    """A view of a random window, drawn as by torchvision's `RandomResizedCrop`, with the same random numbers.
 
     Args:
         size: Side, or (height, width), of the view in pixels.
@@ -106,10 +117,23 @@ class RandomResizedCropView(WindowView):
         self.scale = list(self.check.ordered('scale', scale, above=0, maximum=1))
         self.ratio = list(self.check.ordered('ratio', ratio, above=0))
 
+        # Converted once, and as by torchvision, whose float32 logarithm the draws depend on.
+        self._log_ratio = torch.log(torch.tensor(self.ratio)).tolist()
+
     def draw_window(self, height: int, width: int) -> tuple[int, int, int, int]:
-        on_meta = torch.empty((1, height, width), device='meta')
-        y, x, h, w = RandomResizedCrop.get_params(on_meta, self.scale, self.ratio)
-        return x, y, w, h
+        number = torch.empty(1)
+        for _ in range(10):
+            area = height * width * number.uniform_(*self.scale).item()
+            ratio = number.uniform_(*self._log_ratio).exp_().item()
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                y, x = (torch.randint(rest + 1, (1,)).item() for rest in (height - h, width - w))
+                return x, y, w, h
+        # The central window whose ratio is as close as possible.
+        ratio = width / height
+        w = round(height * max(self.ratio)) if ratio > max(self.ratio) else width
+        h = round(width / min(self.ratio)) if ratio < min(self.ratio) else height
+        return (width - w) // 2, (height - h) // 2, w, h
 
 
 @TRANSFORMS.register_module()
@@ -143,7 +167,11 @@ class RandomFlipView(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() < self.prob:
-            results['img'] = cv2.flip(results['img'], 1)
+            if 'recipe' in results:
+                recipe = results['recipe']
+                results['recipe'] = recipe._replace(mirrored=1 - recipe.mirrored)
+            else:
+                results['img'] = cv2.flip(results['img'], 1)
             results['flip'] = not results.get('flip', False)
         return results
 
@@ -185,17 +213,30 @@ class PackViews(BaseTransform):
     """Creates the training sample: `inputs`, a list of uint8 `(3, H, W)`, and `data_samples`.
 
     `data_samples` has the field `geometry`, float32 `(V, 7)` (see `mmdecouple.utils.geometry`), and for views with
-    boxes the fields `boxes` and `box_ids` (see `BoxViews`). Its metainfo has `sample_idx`, `img_path` and, if they
-    exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
+    boxes the fields `boxes` and `box_ids` (see `BoxViews`). With `device_photometric`, the field `operations`, float64
+    `(V, S, 2)` (see `mmdecouple.utils.photometry`), has the changes of color that are applied on the device. With
+    `device_views`, `inputs` is the whole image, uint8 `(H, W, 3)`, as its only entry, and the field `recipes`, int64
+    `(V, 10)`, tells how the device makes the views of it (see `Recipe`). Its metainfo has `sample_idx`, `img_path` and,
+    if they exist, `unreadable` (of data sets that skip unreadable files) and `remarks` (a tuple of str, counted by
     `RemarksHook`).
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         views = results['views']
         geometry = [(*view['crop_window'], view['flip'], *results['ori_shape']) for view in views]
-        metainfo = {key: results[key] for key in ('sample_idx', 'img_path', 'unreadable', 'remarks') if key in results}
-        fields = {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
-        sample = BaseDataElement(metainfo=metainfo, geometry=torch.tensor(geometry, dtype=torch.float32), **fields)
+        fields = dict(geometry=torch.from_numpy(np.array(geometry, np.float32)))
+        fields |= {key: torch.from_numpy(results[key]) for key in ('boxes', 'box_ids') if key in results}
+        if any('operations' in view for view in views):
+            fields['operations'] = encode_operations([view.get('operations', ()) for view in views])
+        if 'recipe' in views[0]:
+            fields['recipes'] = torch.from_numpy(np.array([view['recipe'] for view in views], np.int64))
+        sample = BaseDataElement(**fields)
+        for key in ('sample_idx', 'img_path', 'unreadable', 'remarks'):
+            if key in results:
+                # The constructor would make deep copies.
+                sample.set_field(results[key], key, field_type='metainfo')
+        if 'recipe' in views[0]:
+            return dict(inputs=[torch.from_numpy(np.ascontiguousarray(views[0]['img']))], data_samples=sample)
         return dict(inputs=[_channels_first(view['img']) for view in views], data_samples=sample)
 
 

@@ -2,6 +2,7 @@
 
 from mmdecouple.engine.hooks.checkpoint_hook import DurableCheckpointHook
 from mmdecouple.engine.hooks.coupling_hook import CouplingHook
+from mmdecouple.engine.hooks.data_share_hook import DataShareTimerHook
 from mmdecouple.engine.hooks.dry_run_hook import DryRunHook
 from mmdecouple.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteLoss
 from mmdecouple.engine.hooks.graceful_stop_hook import GracefulStopHook
@@ -14,6 +15,7 @@ from mmdecouple.engine.hooks.watchdog_hook import WatchdogHook
 
 __all__ = [
     'CouplingHook',
+    'DataShareTimerHook',
     'DryRunHook',
     'DurableCheckpointHook',
     'FiniteLossHook',
