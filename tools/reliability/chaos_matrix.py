@@ -103,6 +103,9 @@ class Matrix:
         kills = list(names)[:: 1 if most is None else max(1, -(-len(names) // most))]
         shutil.rmtree(start.states, ignore_errors=True)
         for death in self._deaths(cell, start, [kill for kill in kills if names[kill] not in known]):
+            if death.kill.moment == 'beside' and death.code == 0:
+                # The rank had ended before rank 0 arrived there.
+                continue
             fault = death.fault()
             resumed = fault is None and death.state not in outcomes
             if resumed:
