@@ -17,7 +17,7 @@ _TIMESTAMP = re.compile(r'\d{8}_\d{6}')
 # Entries of a checkpoint that determine how a run continues.
 _PARTS = ('state_dict', 'optimizer', 'param_schedulers')
 _FACTS = ('iter', 'epoch', 'seed', 'record')
-_DURATIONS = ('time', 'data_time')
+_DURATIONS = ('time', 'data_time', 'data_share')
 
 
 def digest(folder: Path, processes: list[int]) -> str:
