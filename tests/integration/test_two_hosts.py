@@ -110,6 +110,27 @@ def test_a_process_that_is_killed_is_restarted_and_the_run_ends_with_the_same_by
     assert_same_run(last(case, 'restart'), alone)
 
 
+def test_an_agent_that_is_killed_ends_the_run_on_both_hosts(hosts, case):
+    waiting(hosts, case, 'agent')
+    runs = start(hosts, case, 'agent', config='agent')
+    reached(case, 'agent', runs, hosts)
+    ranks = [max(below(run.pid)) for run in runs]
+    runs[1].kill()
+    killed = time.monotonic()
+    while any(map(works, ranks)):
+        # The process of the killed agent cannot save, because it waits, and ends after its time for that.
+        if not works(ranks[1]):
+            (case / 'agent.go').touch()
+        assert time.monotonic() - killed < 60
+        time.sleep(0.1)
+    # The other agent waits up to five minutes for the one that was killed.
+    runs[0].kill()
+    runs[0].wait()
+    lines = {one for one in said(case, 'agent', hosts[0]).splitlines() if one.startswith('mmdecouple: error: ')}
+    assert len(lines) == 1 and 'another process of this run does not answer' in lines.pop()
+    assert not (case / 'agent' / f'iter_{ITERATIONS}.pth').exists()
+
+
 def test_a_host_that_is_cut_off_ends_the_run_on_both(case):
     reason = lacking()
     if reason:
