@@ -70,4 +70,4 @@ def test_all_parts_pass_at_tiny_sizes(tmp_path):
     words = ['bash', BENCHMARK / 'gpu_check.sh', '--device', 'cpu', '--tiny', '--json', 'gpu.json']
     run(words, toy_folder=tmp_path, cwd=tmp_path)
     parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
-    assert [part['status'] for part in parts] == ['passed'] * 5
+    assert [part['status'] for part in parts] == ['passed'] * 6

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from gpu_colors import photometric_rows
 from gpu_steps import compiled_steps, eager_steps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +93,7 @@ PARTS = {
     'tests': Part(cuda_tests, 60, 'tests marked cuda'),
     'measures': Part(measures, 60, 'numbers of all measures, compared with the CPU'),
     'knn': Part(knn, 30, 'exact nearest neighbors'),
-    'steps': Part(eager_steps, 170, 'training steps of all methods'),
+    'photometric': Part(photometric_rows, 30, 'changes of colors on the device, compared with the loader'),
+    'steps': Part(eager_steps, 140, 'training steps of all methods'),
     'compile': Part(compiled_steps, 200, 'compiled training steps, compared with eager ones'),
 }
