@@ -125,7 +125,7 @@ def ended(tool, capsys):
         ('benchmark/mask_speed.py', ('--json', 'file/x.json')),
         ('benchmark/data.py', ('--json', 'file/x.json')),
         ('benchmark/step.py', ('--json', 'file/x.json')),
-        ('benchmark/gpu_check.py', ('--json', 'file/x.json')),
+        ('benchmark/gpu_acceptance.py', ('--json', 'file/x.json')),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_anything_else(script, words, ended, tmp_path):

@@ -39,7 +39,7 @@ def test_a_part_that_fails_or_hangs_keeps_its_rows(tools, tmp_path, monkeypatch)
     report, _ = tools
     program = tmp_path / 'part.py'
     program.write_text(PART)
-    monkeypatch.setattr(sys, 'argv', ['gpu_check.py'])
+    monkeypatch.setattr(sys, 'argv', ['gpu_acceptance.py'])
     found = {kind: report.run_part(kind, str(program), 2) for kind in ('good', 'bad', 'fails', 'hangs')}
     assert [part['status'] for part in found.values()] == ['passed', 'failed', 'failed', 'out of time']
     assert all([row['name'] for row in part['rows']] == ['first'] for part in found.values())

@@ -1,8 +1,8 @@
 """Acceptance test on one GPU: every part runs in its own process and within its own time.
 
-    python tools/benchmark/gpu_check.py --json gpu.json --markdown gpu.md
-    python tools/benchmark/gpu_check.py --parts steps knn
-    python tools/benchmark/gpu_check.py --device cpu --tiny
+    python tools/benchmark/gpu_acceptance.py --json gpu.json --markdown gpu.md
+    python tools/benchmark/gpu_acceptance.py --parts steps knn
+    python tools/benchmark/gpu_acceptance.py --device cpu --tiny
 
 A part that fails, or that exceeds its time, does not end the others; its finished rows are kept. The exit code is 0 if
 all selected parts passed, and 1 otherwise. `--tiny` runs all parts at small sizes, with which no speed is required.
