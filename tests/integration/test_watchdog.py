@@ -1,6 +1,7 @@
 """A rank or a loader's worker that stands still ends the run with the stacks of all threads, and nothing is lost."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ def test_a_rank_that_stands_still_ends_and_the_run_goes_on(case):
     assert done.returncode == EXIT_CODE, done.stderr[-3000:]
     report = case / 'still' / 'stalled_rank0.txt'
     line = one_line(done.stderr)
-    assert 'rank 0 has not moved for 8 s after iteration 10' in line and str(report) in line and '--resume' in line
+    assert re.search(r'rank 0 has not moved for \d+ s after iteration 10', line), line
+    assert str(report) in line and '--resume' in line
     stacks = report.read_text()
     assert 'resume_case.py", line' in stacks and 'in after_train_iter' in stacks
     (case / 'still.go').touch()

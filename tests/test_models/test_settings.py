@@ -331,6 +331,7 @@ CASES = [
         dict(
             precision=WORD,
             accumulative_counts=whole(1),
+            sharded=FLAG,
             clip_grad=(3, dict(type='all'), dict(max_norm=0), dict(max_norm=NAN), dict(type='tensor'), {}),
         ),
     ),
