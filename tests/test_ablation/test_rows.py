@@ -154,6 +154,16 @@ def test_what_the_evidence_says_of_single_settings_is_in_their_rows():
         assert cell == show(found, columns()[column]), name
 
 
+def test_what_the_evidence_says_of_region_methods_is_in_their_rows():
+    figures, compared = published_figures('evidence_regions'), 0
+    for name, column, cell in quoted('regions, one seed'):
+        group, row = name.split(': ')
+        found = figures.over_seeds(group, row, 'cooccurrence', columns()[column].key)
+        assert cell == show(found, columns()[column]), name
+        compared += 1
+    assert compared == 126
+
+
 def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
     figures = published_figures('evidence')
     for name, column, cell in quoted('kappa 0.8 minus kappa 0'):
