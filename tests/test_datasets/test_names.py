@@ -155,8 +155,8 @@ CHANGES = {
         or (root.parent / 'elsewhere').mkdir()
         or (root.parent / 'elsewhere' / '1.png').write_bytes(b'x')
     ),
-    'a broken link is mended': lambda root: (root / 'a' / '..' / 'nowhere.jpg').write_bytes(b'x'),
-    'a broken link elsewhere is mended': lambda root: (root.parent / 'far.jpg').write_bytes(b'x'),
+    'a broken link is repaired': lambda root: (root / 'a' / '..' / 'nowhere.jpg').write_bytes(b'x'),
+    'a broken link elsewhere is repaired': lambda root: (root.parent / 'far.jpg').write_bytes(b'x'),
 }
 
 
