@@ -1,0 +1,1 @@
+"""The commands of `mmdecouple NAME`, one file each; the files of `tools/` call them too."""

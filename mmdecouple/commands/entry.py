@@ -1,0 +1,39 @@
+"""The `mmdecouple` program: `mmdecouple COMMAND ...` runs the command of that name."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mmdecouple.version import __version__
+
+# Name -> module with `main(argv)`, and what the command does.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command, or prints the list of commands.
+
+    Args:
+        argv: Words after the name of the program; None for those of the process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in ([], ['-h'], ['--help']):
+        print(overview())
+    elif words[0] == '--version':
+        print(__version__)
+    elif words[0] in COMMANDS:
+        sys.argv[0] = f'mmdecouple {words[0]}'
+        import_module(COMMANDS[words[0]][0]).main(words[1:])
+    else:
+        sys.exit(f'mmdecouple: unknown command {words[0]}; commands: {", ".join(COMMANDS)}')
+
+
+def overview() -> str:
+    """Returns the names of all commands with one line each."""
+    width = max(map(len, COMMANDS), default=0)
+    lines = [f'    {name:{width}}  {summary}' for name, (_, summary) in COMMANDS.items()]
+    return '\n'.join(['usage: mmdecouple COMMAND [options]', '', *lines, '', 'mmdecouple COMMAND --help: its options'])
+
+
+if __name__ == '__main__':
+    main()

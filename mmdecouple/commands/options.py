@@ -1,0 +1,156 @@
+"""Options that several commands share: one word for each idea, see `docs/commands.md`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mmdecouple.datasets.data_spec import SPECS
+from mmdecouple.utils.arguments import positive, seed, whole
+
+# Former word -> today's word.
+RENAMED = {
+    '--dataset': '--data SPEC',
+    '--images': '--data SPEC',
+    '--data-root': '--data SPEC',
+    '--json': '--out DIR',
+    '--root': '--out DIR',
+    '--work-dir': '--out DIR',
+    '--measured': '--role teacher or --role student',
+    '--batch': '--batch-size N',
+}
+NETWORKS = (
+    'run folder, checkpoint, weight file of a published network, CONFIG.py (untrained), CONFIG.py=FILE, '
+    'untrained:RUN_FOLDER, timm:NAME (untrained) or timm:NAME=FILE'
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of a command: former words are answered with today's, and words cannot be abbreviated.
+
+    Args:
+        description: Help text, printed as it is written.
+    """
+
+    def __init__(self, description: str | None = None) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):  # noqa: D102
+        for word in sys.argv[1:] if args is None else args:
+            name = word.partition('=')[0]
+            if name in RENAMED and name not in self._option_string_actions:
+                self._refuse_renamed(name)
+        return super().parse_known_args(args, namespace)
+
+    def _refuse_renamed(self, name: str) -> NoReturn:
+        today = RENAMED[name]
+        known = today.split()[0] in self._option_string_actions
+        self.error(f'{name} is called {today} now' if known else f'this command has no option {name}')
+
+
+def add_networks(parser: argparse.ArgumentParser) -> None:
+    """Adds the positional `NETWORK ...`, see `open_network`, and `--names`."""
+    parser.add_argument('networks', nargs='+', metavar='NETWORK', help=NETWORKS)
+    parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the networks, in order')
+
+
+def add_data(parser: argparse.ArgumentParser, kinds: Sequence[str], default: str, required: bool = False) -> None:
+    """Adds `--data SPEC`, kept as text; the command reads it with `read_spec`.
+
+    Args:
+        parser: Parser of the command.
+        kinds: Kinds of data that the command can use, of `SPECS`.
+        default: Description of the default.
+        required: Whether there is no default.
+    """
+    forms = ', '.join(SPECS[kind] for kind in kinds)
+    help = f'{forms}' if required else f'{forms} (default: {default})'
+    parser.add_argument('--data', metavar='SPEC', required=required, help=help)
+
+
+def add_out(parser: argparse.ArgumentParser, default: str | None, holds: str) -> None:
+    """Adds `--out DIR`.
+
+    Args:
+        parser: Parser of the command.
+        default: Default folder; None if the option is required.
+        holds: Description of the files in the folder.
+    """
+    shown = '' if default is None else f' (default: {default})'
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        default=None if default is None else Path(default),
+        required=default is None,
+        help=f'folder of {holds}{shown}',
+    )
+
+
+def add_role(parser: argparse.ArgumentParser) -> None:
+    """Adds `--role`: the teacher or the student of a network that has both."""
+    parser.add_argument(
+        '--role', choices=('teacher', 'student'), help='network to use if a file has both (default: from the config)'
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument(
+        '--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='auto (default) takes CUDA if there is a GPU'
+    )
+
+
+def add_limit(parser: argparse.ArgumentParser, what: str, default: int | None = None) -> None:
+    """Adds `--limit N`.
+
+    Args:
+        parser: Parser of the command.
+        what: What is limited.
+        default: Default; None for no limit.
+    """
+    shown = '' if default is None else f' (default: {default})'
+    parser.add_argument('--limit', type=positive, metavar='N', default=default, help=f'maximum number of {what}{shown}')
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds `--seed N`, 0 by default.
+
+    Args:
+        parser: Parser of the command.
+        what: What the seed determines.
+    """
+    parser.add_argument('--seed', type=seed, metavar='N', default=0, help=f'seed of {what} (default: 0)')
+
+
+def add_workers(parser: argparse.ArgumentParser, what: str, default: int = 0) -> None:
+    """Adds `--workers N`.
+
+    Args:
+        parser: Parser of the command.
+        what: What the processes do.
+        default: Default number of processes.
+    """
+    parser.add_argument(
+        '--workers',
+        type=whole,
+        metavar='N',
+        default=default,
+        help=f'number of processes that {what} (default: {default})',
+    )
+
+
+def add_batch_size(parser: argparse.ArgumentParser, default: int, what: str = 'images') -> None:
+    """Adds `--batch-size N`.
+
+    Args:
+        parser: Parser of the command.
+        default: Default size.
+        what: What is counted.
+    """
+    parser.add_argument(
+        '--batch-size', type=positive, metavar='N', default=default, help=f'{what} per batch (default: {default})'
+    )
