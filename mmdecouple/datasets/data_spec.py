@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdecouple.utils.errors import UserError
 
@@ -38,6 +39,19 @@ class DataSpec:
 
     def __str__(self) -> str:
         return ':'.join(part for part in (self.kind, self.path, *self.splits) if part)
+
+
+def unlabelled(spec: DataSpec) -> dict[str, Any]:
+    """Returns the config of the data set of images, without pipeline, of a `folder`, `list` or `pack`.
+
+    Names in a list are relative to the folder of the list.
+    """
+    if spec.kind == 'pack':
+        return dict(type='ShardedImages', root=spec.path)
+    if spec.kind == 'list':
+        path = Path(spec.path)
+        return dict(type='ImageDataset', data_root=str(path.parent), ann_file=path.name)
+    return dict(type='ImageDataset', data_root=spec.path)
 
 
 def read_spec(text: str, kinds: Sequence[str] = tuple(SPECS)) -> DataSpec:

@@ -14,6 +14,7 @@ from mmdecouple.evaluation.measures import (
     Score,
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
+from mmdecouple.evaluation.region_images import RegionImages
 from mmdecouple.evaluation.run import measure_model
 from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
@@ -39,6 +40,7 @@ __all__ = [
     'OverClustering',
     'Probe',
     'ProbeDataset',
+    'RegionImages',
     'Score',
     'SegmentationImages',
     'lsc_maps',

@@ -13,12 +13,13 @@ from mmdecouple.datasets.resizing import resize
 
 
 class ObjectDataset(Protocol):
-    """Interface of a data set of annotated images. `background_labels` `(N,)` and `notes` are optional.
+    """Interface of a data set of annotated images. `background_labels` `(N,)`, `notes` and `kind` are optional.
 
     Attributes:
         name: Name of the data in reports and manifests.
         origin: Identifier that is equal for two data sets with the same images.
         classes: Names of the classes.
+        kind: What the boxes are, `objects` (the default) or `regions`; measures draw one of them.
     """
 
     name: str
@@ -70,11 +71,13 @@ class ObjectSource:
 
     Attributes:
         images: All image ids, in the order of the data set.
+        kind: See `ObjectDataset`.
     """
 
     def __init__(self, dataset: ObjectDataset, size: int, cache: int = 32) -> None:
         self.dataset = dataset
         self.name, self.origin = dataset.name, dataset.origin
+        self.kind: str = getattr(dataset, 'kind', 'objects')
         self.size = size
         self._infos, self._decoded = Bounded(4096), Bounded(cache)
         self._index: dict[int, int] = {}

@@ -53,6 +53,7 @@ class LSC(Measure):
     """
 
     name = 'lsc'
+    of = 'images'
     limits = ('images',)
     metrics = (
         MetricSpec(

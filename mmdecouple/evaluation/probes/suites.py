@@ -5,9 +5,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mmdecouple.datasets.data_spec import DataSpec, read_spec, unlabelled
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
+
+# Kinds of data without annotations.
+UNLABELLED = ('folder', 'list', 'pack')
 
 
 def probe_config(
@@ -26,7 +30,8 @@ def probe_config(
 
     Args:
         dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco` (data/coco), `scenes` (the
-            scenes that the config trains on, or the defaults), or None for the probes of the config.
+            scenes that the config trains on, or the defaults), `folder:PATH`, `list:FILE` or `pack:DIR` for images
+            without annotations, or None for the probes of the config.
         config: Complete config of a network; empty for a network without a config.
         size: Side of the images in pixels; None for 224 with COCO, the size of the scenes, or that of the config.
         cell: Side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or that of the config.
@@ -37,7 +42,7 @@ def probe_config(
         removal: Setting of `InterCouplingRatio`; None for `mask`, or that of the config.
 
     Raises:
-        UserError: `dataset` is unknown, the config has no probes, or a measure is not among those of the probes.
+        UserError: `dataset` cannot be used, the config has no probes, or a measure is not among those of the probes.
     """
     if dataset is None:
         probe = configured_probe(config)
@@ -46,7 +51,7 @@ def probe_config(
     elif dataset.split(':')[0] == 'coco' and dataset.count(':') in (0, 1, 3):
         probe = coco_probe(*dataset.split(':')[1:])
     else:
-        raise UserError(f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
+        probe = region_probe(read_spec(dataset, UNLABELLED), seed or 0, limit)
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(probe.get('measures') or default_measures(), measures, limit)
@@ -98,6 +103,21 @@ def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'va
         )
 
     return dict(type='ProbeDataset', objects=split(val), bank=split(train))
+
+
+def region_probe(spec: DataSpec, seed: int = 0, limit: int | None = None) -> dict:
+    """Returns the config for images without annotations, with random regions in place of objects.
+
+    Args:
+        spec: Data of one of the kinds `UNLABELLED`.
+        seed: Seed of the choice of images and of the regions.
+        limit: Maximum number of images; None for that of `RegionImages`.
+    """
+    objects = dict(type='RegionImages', images=unlabelled(spec), seed=seed, name=Path(spec.path).resolve().stem)
+    if limit is not None:
+        objects['limit'] = max(limit, 2)
+    measures = [dict(type=name, **kind.region_settings()) for name, kind in measure_types().items()]
+    return dict(type='ProbeDataset', objects=objects, measures=measures)
 
 
 def scene_probe(config: dict, size: int | None = None) -> dict:
