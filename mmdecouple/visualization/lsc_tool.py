@@ -81,4 +81,4 @@ def summary(maps: Sequence[np.ndarray]) -> dict[str, object]:
         maps: One map `(h, w)` per image.
     """
     means = [float(value.mean()) for value in maps]
-    return dict(**stats.estimate(stats.mean(means), range(len(means)))._asdict(), images=means)
+    return dict(**stats.estimate(stats.mean(means), range(len(means))).entry(), images=means)

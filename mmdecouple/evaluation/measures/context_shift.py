@@ -56,8 +56,15 @@ class ContextShift(Measure):
             'lower',
             headline=True,
             histogram='context_shift',
+            unit='1 − cosine',
         ),
-        MetricSpec('context_shift_raw', 'context shift, raw', 'Context shift without centering the features.', 'lower'),
+        MetricSpec(
+            'context_shift_raw',
+            'context shift, raw',
+            'Context shift without centering the features.',
+            'lower',
+            unit='1 − cosine',
+        ),
     )
     variants: ClassVar = {'context_shift_regions': 'regions'}
 

@@ -68,6 +68,7 @@ class IntraCouplingRatio(Measure):
             'when the rest of it is replaced, cut along pixels, so that cells on the border contain both.',
             'lower',
             histogram='cr_intra_pixel',
+            unit='1 − cosine',
         ),
         MetricSpec(
             'cr_intra_cell',
@@ -76,6 +77,7 @@ class IntraCouplingRatio(Measure):
             'lower',
             headline=True,
             histogram='cr_intra_cell',
+            unit='1 − cosine',
         ),
     )
 
