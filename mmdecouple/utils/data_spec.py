@@ -1,5 +1,6 @@
 """Data named by one word on the command line, the same for all commands."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ _DEFAULT_ROOTS = {
     'ade': 'data/ade',
     'cityscapes': 'data/cityscapes',
 }
+# Numbers of parts after the path.
+_FURTHER = {'coco': (0, 2), 'list': (0, 1)}
 _SPLITS = ('train', 'val')
 _COCO_SPLITS = ('train2017', 'val2017')
 
@@ -40,21 +43,22 @@ class DataSpec:
     Attributes:
         kind: Kind of the data, a key of `SPECS`.
         path: Root, folder or file; for `scenes` a config, the folder of an export or an empty string.
-        splits: Further parts: of `coco` the names of the training and the validation split, of `list` the folder of the
-            images; empty for the defaults.
+        splits: Names of the training and the validation split of `coco`; empty for those of COCO 2017.
+        folder: Folder of the images of a `list`; empty for that of the list file.
     """
 
     kind: str
     path: str
     splits: tuple[str, ...] = ()
+    folder: str = ''
 
     def __str__(self) -> str:
-        return ':'.join(part for part in (self.kind, self.path, *self.splits) if part)
+        return ':'.join(part for part in (self.kind, self.path, *self.splits, self.folder) if part)
 
     @property
     def is_export(self) -> bool:
         """Whether this names exported scenes, which are files in COCO's layout."""
-        return self.kind == 'scenes' and Path(self.path).is_dir() and bool(self.path)
+        return self.kind == 'scenes' and os.path.isdir(self.path)
 
 
 class ImageFiles(NamedTuple):
@@ -84,23 +88,19 @@ def read_spec(text: str, kinds: Sequence[str] = tuple(SPECS)) -> DataSpec:
     forms = ', '.join(SPECS[kind] for kind in kinds)
     kind, colon, rest = text.partition(':')
     if kind not in SPECS:
-        if not Path(text).exists():
+        if not os.path.exists(text):
             raise UserError(f'data {text!r} is neither a file or folder nor one of {forms} (--data).')
         kind, rest = 'folder', text
     if kind not in kinds:
         raise UserError(f'data {text!r}: {kind} cannot be used here; name one of {forms} (--data).')
-    path, *more = _parts(kind, rest) if rest else ['' if colon else _DEFAULT_ROOTS.get(kind, '')]
-    required = kind != 'scenes' or bool(colon)
-    if (required and not path) or not all(more) or len(more) not in ((0, 2) if kind == 'coco' else (0, 1)):
+    # Any other path may contain colons, and so may that of a list.
+    divided = kind == 'coco' or (kind == 'list' and not os.path.exists(rest))
+    path, *more = rest.split(':') if divided else [rest]
+    if not colon and not path:
+        path = _DEFAULT_ROOTS.get(kind, '')
+    if not (path or (kind == 'scenes' and not colon)) or not all(more) or len(more) not in _FURTHER.get(kind, (0,)):
         raise UserError(f'data {text!r} does not have the form {SPECS[kind]} (--data).')
-    return DataSpec(kind, path, tuple(more))
-
-
-def _parts(kind: str, rest: str) -> list[str]:
-    # Only `coco` and `list` have several parts; any other path may contain colons, and so may that of a list.
-    if kind == 'coco' or (kind == 'list' and not Path(rest).exists()):
-        return rest.split(':')
-    return [rest]
+    return DataSpec(kind, path, folder=more[0]) if kind == 'list' and more else DataSpec(kind, path, tuple(more))
 
 
 def image_files(data: DataSpec, split: str = 'train') -> ImageFiles:
@@ -113,9 +113,7 @@ def image_files(data: DataSpec, split: str = 'train') -> ImageFiles:
     if data.kind == 'folder':
         return ImageFiles(data.path, None, Path(data.path).resolve().name)
     if data.kind == 'list':
-        return ImageFiles(
-            data.splits[0] if data.splits else str(Path(data.path).parent), data.path, Path(data.path).stem
-        )
+        return ImageFiles(data.folder or str(Path(data.path).parent), data.path, Path(data.path).stem)
     names = data.splits or (_SPLITS if data.is_export else _COCO_SPLITS)
     name = names[_SPLITS.index(split)]
     return ImageFiles(str(Path(data.path, name)), str(Path(data.path, 'annotations', f'instances_{name}.json')), name)
