@@ -7,7 +7,10 @@ from importlib import import_module
 from mmdecouple.version import __version__
 
 # Name -> module with `main(argv)`, and what the command does.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    'coupling': ('mmdecouple.commands.coupling', 'measure the coupling of networks'),
+    'compare': ('mmdecouple.commands.compare', 'measure networks and write a report of their comparison'),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

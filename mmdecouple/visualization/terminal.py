@@ -58,6 +58,11 @@ def segmentation_report_table(report: dict) -> Table:
     return table
 
 
+def layer_title(layer: str | None) -> str:
+    """Returns the text for a layer in titles."""
+    return 'last layer' if layer is None else f'layer {layer.removeprefix("layer")}'
+
+
 def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:
     """Prints a table of all metrics with intervals and differences, and the remarks on the draws.
 

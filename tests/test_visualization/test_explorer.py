@@ -25,7 +25,7 @@ from mmdecouple.visualization.explorer import (
     quantize_smallest,
 )
 from mmdecouple.visualization.sample_images import SampleImage, normalized, read_sample_images
-from tests.test_tools.test_compare_runs import load_tool
+from tests.test_tools.conftest import load_tool
 
 from .browsers import color_at, headless_browser
 from .tiny import CONFIG
