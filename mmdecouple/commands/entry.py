@@ -10,6 +10,10 @@ from mmdecouple.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     'coupling': ('mmdecouple.commands.coupling', 'measure the coupling of networks'),
     'compare': ('mmdecouple.commands.compare', 'measure networks and write a report of their comparison'),
+    'affinity': ('mmdecouple.commands.affinity', 'draw the similarity of all positions to a point'),
+    'lsc': ('mmdecouple.commands.lsc', 'draw the effect of the rest of an image on its windows'),
+    'explore': ('mmdecouple.commands.explore', 'open a page of affinity maps, for points that you choose'),
+    'masks': ('mmdecouple.commands.masks', 'measure cut masks, and draw them'),
 }
 
 
