@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'affinity': ('mmdecouple.commands.affinity', 'draw the similarity of all positions to a point'),
     'lsc': ('mmdecouple.commands.lsc', 'draw the effect of the rest of an image on its windows'),
     'explore': ('mmdecouple.commands.explore', 'open a page of affinity maps, for points that you choose'),
+    'segment': ('mmdecouple.commands.segment', 'segment with the frozen features of networks'),
     'masks': ('mmdecouple.commands.masks', 'measure cut masks, and draw them'),
 }
 
