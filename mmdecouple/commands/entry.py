@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'explore': ('mmdecouple.commands.explore', 'open a page of affinity maps, for points that you choose'),
     'segment': ('mmdecouple.commands.segment', 'segment with the frozen features of networks'),
     'masks': ('mmdecouple.commands.masks', 'measure cut masks, and draw them'),
+    'pack': ('mmdecouple.commands.pack', 'pack images into a few large files'),
+    'proposals': ('mmdecouple.commands.proposals', 'compute box proposals, which SoCo needs'),
+    'scenes': ('mmdecouple.commands.scenes', 'write built-in scenes as a data set'),
+    'subset': ('mmdecouple.commands.subset', "list a few percent of COCO's training images"),
 }
 
 
