@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mmdecouple.datasets.data_spec import DataSpec
 from mmdecouple.evaluation import ContextShift, IntraCouplingRatio, ProbeDataset, RegionImages, measure_model
 from mmdecouple.evaluation.probes.suites import probe_config, region_probe
 from mmdecouple.evaluation.region_images import random_regions
 from mmdecouple.registry import DATASETS
 from mmdecouple.runs.packing import Packing, Storage, list_source
+from mmdecouple.utils.data_spec import DataSpec
 from mmdecouple.visualization.runs import Run, check_same_draws
 
 from .toys import GlobalModel, PixelModel, ToyObjects

@@ -54,7 +54,7 @@ class LSC(Measure):
 
     name = 'lsc'
     of = 'images'
-    limits = ('images',)
+    limits = ('images', 'cells')
     metrics = (
         MetricSpec(
             'lsc_mean',
