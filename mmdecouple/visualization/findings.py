@@ -165,7 +165,8 @@ class Judgement:
             change = f'{moved} from {before} to {after}'
         else:
             change = f'did not change clearly, from {before} to {after}'
-        return f'{self.spec.label} {change} ({self.difference_text()})'
+        label, _, variant = self.spec.label.partition(', ')
+        return f'{label}{f" ({variant})" if variant else ""} {change} ({self.difference_text()})'
 
     @property
     def visible(self) -> bool:
@@ -192,6 +193,11 @@ def caveats(comparison: Comparison) -> list[str]:
         'One training run per network: another seed can give another difference. The intervals cover the choice of '
         'the measured images, not the training.'
     ]
+    if not any(judged.spec.group == RECOGNITION for judged in comparison.leading()):
+        found.append(
+            'Recognition was not measured: a network that depends less on context may also recognize less. Annotated '
+            'images show both.'
+        )
     if keys := comparison.other_differences():
         more = f' and {len(keys) - _MOST_KEYS} more' if len(keys) > _MOST_KEYS else ''
         found.append(f'The two trainings also differ in {", ".join(keys[:_MOST_KEYS])}{more} (keys of their configs).')

@@ -83,7 +83,9 @@ def test_regions_depend_on_the_seed_and_the_image_alone(folder: Path) -> None:
 
 def test_a_list_and_a_pack_give_the_regions_of_their_folder(folder: Path, tmp_path: Path) -> None:
     (folder / 'some.txt').write_text('\n'.join(sorted(path.name for path in folder.glob('?.*'))))
-    Packing(tmp_path / 'pack', *list_source(DataSpec('folder', str(folder))), Storage(), 1 << 20).run(1, Console(quiet=True))
+    Packing(tmp_path / 'pack', *list_source(DataSpec('folder', str(folder))), Storage(), 1 << 20).run(
+        1, Console(quiet=True)
+    )
     expected = boxes_of(build(folder))
     for kind, path in (('list', folder / 'some.txt'), ('pack', tmp_path / 'pack')):
         assert boxes_of(DATASETS.build(region_probe(DataSpec(kind, str(path)))['objects'])) == expected

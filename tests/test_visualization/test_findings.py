@@ -86,6 +86,7 @@ def test_recognition_follows_in_the_same_sentence_in_points():
     half = 1.96 * (5 - 0.25) ** 0.5  # of 100 changes, of which 5 are 1
     assert [float(end) for end in ends.groups()] == pytest.approx([5 - half, 5 + half], abs=1.01)
     assert '. ' not in text, 'it is one sentence'
+    assert len(caveats(Comparison(d, control, 'control'))) == 1, 'recognition was measured'
 
 
 def test_measures_that_are_missing_give_way_to_others():
@@ -94,7 +95,7 @@ def test_measures_that_are_missing_give_way_to_others():
         run('Control', NOTHING, cr_inter_clean_median=0.9, cr_intra_cell=np.full(100, 0.2)),
     ]
     assert comparisons(runs)[0].sentence() == (
-        'CR intra, cells fell from 0.200 (Control) to 0.100 (D) (−0.100, 95 % interval −0.100 to −0.100).'
+        'CR intra (cells) fell from 0.200 (Control) to 0.100 (D) (−0.100, 95 % interval −0.100 to −0.100).'
     )
     for each in runs:
         del each.coupling['metrics']['cr_intra_cell']
@@ -110,7 +111,7 @@ def test_regions_lead_where_there_are_no_objects():
         run(name, branch, lsc_mean=np.full(50, 0.9), context_shift_regions=np.full(50, value))
         for name, branch, value in (('D', MIXED, 0.1), ('Control', NOTHING, 0.3))
     ]
-    assert comparisons(runs)[0].sentence().startswith('Context shift, regions fell from 0.300 (Control) to 0.100 (D)')
+    assert comparisons(runs)[0].sentence().startswith('Context shift (regions) fell from 0.300 (Control) to 0.100 (D)')
 
 
 def test_other_differences_between_the_two_trainings_are_named():
@@ -119,8 +120,8 @@ def test_other_differences_between_the_two_trainings_are_named():
 
     d, base, control = trained('D', MIXED, 8), trained('B', None, 8), trained('C', NOTHING, 4, randomness=dict(seed=1))
     assert Comparison(d, base, 'base').other_differences() == [], 'the branch is what is compared'
-    assert len(caveats(Comparison(d, base, 'base'))) == 1
-    line = caveats(Comparison(d, control, 'control'))[1]
+    assert [line.partition(' ')[0] for line in caveats(Comparison(d, base, 'base'))] == ['One', 'Recognition']
+    line = caveats(Comparison(d, control, 'control'))[2]
     assert 'train_cfg.max_epochs' in line and 'randomness.seed' in line
     d.config.model.decoupling.ratio = 0.5
     assert Comparison(d, control, 'control').other_differences()[0] == 'model.decoupling.ratio'

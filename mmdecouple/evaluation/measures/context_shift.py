@@ -86,7 +86,7 @@ class ContextShift(Measure):
         draws = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
             draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
-        return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
+        return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
 
     def references(self, draw: dict) -> list[Reference]:
         return [Reference('query', draw['image'], (draw['object'],)), Reference('query', draw['background'])]

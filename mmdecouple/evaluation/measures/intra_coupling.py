@@ -137,7 +137,7 @@ class IntraCouplingRatio(Measure):
                 f'of it of at least {self.min_part_cells} (min_cells, min_part_cells)',
                 source.name,
             )
-        return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
+        return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
 
     @staticmethod
     def _part(source: ObjectSource, image: int, obj: int, quadrant: int) -> np.ndarray:
