@@ -9,19 +9,23 @@ and tools/ablate.py (rows.jsonl) wrote. The check also compares the published nu
 READMEs and in the ablations with the metafiles.
 """
 
-import argparse
 import sys
 
+from mmdecouple.commands import options
 from mmdecouple.runs.startup import program
 from mmdecouple.table_of_truth.document import OUT, document
 from mmdecouple.table_of_truth.published import ROOT, disagreements, read_entries
 from mmdecouple.utils.files import write_text
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 if anything disagrees')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = parser().parse_args()
     with program():
         wrong, (text, left_out) = disagreements(read_entries()), document()
         if not args.check:
