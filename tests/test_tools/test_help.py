@@ -27,7 +27,7 @@ PROGRAMS = {name: module for name, (module, _) in COMMANDS.items()} | {path.stem
 # Option -> its metavar or choices, and the start of its help, wherever it exists.
 SHARED = {
     '--data': ('SPEC', f'data: ({"|".join(re.escape(form) for form in SPECS.values())})'),
-    '--out': ('DIR', 'folder of '),
+    '--out': ('DIR', 'folder '),
     '--names': ('NAME', 'names of the networks'),
     '--role': (('teacher', 'student'), 'network to use if a file has both'),
     '--layer': ('LAYER', 'layer whose plain output is read'),
@@ -45,7 +45,7 @@ SHARED = {
 _SYNONYMS = (
     'dataset datasets data-dir input img image images-dir prefix '
     'output outputs output-dir out-dir outdir save save-dir dest target logdir '
-    'checkpoint ckpt weights pretrained model net network teacher-or-student '
+    'checkpoint ckpt pretrained model net network teacher-or-student '
     'num-workers nproc processes procs num-images max-images count-images max-num '
     'bs batchsize batch seed-value random-seed cuda gpu overwrite replace trust'
 )
@@ -100,7 +100,7 @@ def test_every_option_says_what_it_is_and_what_its_default_is(parsers):
         place, text = f'{name} {described(action)}', str(action.help or '')
         if not text or text[-1] == '.':
             wrong.append(f'{place}: needs a help text without a period')
-        if action.nargs != 0 and action.metavar is None and action.choices is None:
+        if action.option_strings and action.nargs != 0 and not (action.metavar or action.choices):
             wrong.append(f'{place}: needs a metavar in capitals')
         given = action.default in (None, False, argparse.SUPPRESS, {}) or not action.option_strings
         if not given and 'default' not in text:
