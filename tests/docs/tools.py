@@ -63,7 +63,7 @@ def parse(script: Path, words: list[str]) -> argparse.Namespace:
             if read is not None:
                 return read()
             with mock.patch.object(argparse.ArgumentParser, 'parse_args', end):
-                if 'argparse' in vars(module_of(script)):
+                if {'argparse', 'options'} & vars(module_of(script)).keys():
                     main()
     except _Parsed as parsed:
         return parsed.args[0]

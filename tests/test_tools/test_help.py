@@ -186,3 +186,14 @@ def test_help_needs_none_of_the_packages_that_take_seconds_to_import():
 def test_the_package_runs_as_a_program():
     done = subprocess.run([sys.executable, '-m', 'mmdecouple', '--version'], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == import_module('mmdecouple').__version__
+
+
+def test_the_page_of_the_commands_has_them_all():
+    page = (ROOT / 'docs' / 'commands.md').read_text()
+    rows = [
+        row
+        for line in re.findall(r'^\| (`.*)', page, re.MULTILINE)
+        for row in re.findall('`([^`]+)`', line.split(' | ')[0])
+    ]
+    assert COMMANDS.keys() <= {*rows} and SPECS.keys() <= {row.partition(':')[0] for row in rows}
+    assert SHARED.keys() - {'--seconds', '--threads', '--force'} <= {row.split()[0] for row in rows}

@@ -4,8 +4,7 @@
     python tools/misc/table_of_truth.py --check    # exit with 1 if it is out of date, or if two files disagree
 
 Published numbers come from configs/*/metafile.yml and from the tables in configs/ablations/, ours from the files in
-docs/results/: copies of what tools/transfer.py (results.jsonl), tools/analysis_tools/coupling.py and segment.py (JSON)
-and tools/ablate.py (rows.jsonl) wrote. The check also compares the published numbers in the headers of configs, in the
+docs/results/: copies of what the commands transfer (results.jsonl), coupling and segment (JSON) and ablate (rows.jsonl) wrote. The check also compares the published numbers in the headers of configs, in the
 READMEs and in the ablations with the metafiles.
 """
 
