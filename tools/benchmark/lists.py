@@ -1,4 +1,4 @@
-"""Measures the start and memory of a run with a long list of names: `python tools/benchmark/lists.py --names 1e7`.
+"""Measures the start and memory of a run with a long list of names: `python tools/benchmark/lists.py --count 1e7`.
 
 The list is generated; there are no images. Each start is a separate process, whose imports are not counted. An epoch
 reads every name in the order of the sampler in loader workers, and decodes nothing.
@@ -20,8 +20,8 @@ _START = Path(__file__).with_name('list_start.py')
 
 
 def parser() -> options.Parser:
-    parser = options.Parser(__doc__, {'--folder': '--scratch DIR'})
-    parser.add_argument('--names', type=real(1), default=1e6, metavar='N', help='number of names (default: 1e6)')
+    parser = options.Parser(__doc__, {'--names': '--count N', '--folder': '--scratch DIR'})
+    parser.add_argument('--count', type=real(1), default=1e6, metavar='N', help='number of names (default: 1e6)')
     parser.add_argument('--walk', action='store_true', help='search a folder of empty files instead of reading a list')
     options.add_workers(parser, 'load images; 0 for no epoch', 2)
     parser.add_argument(
@@ -60,7 +60,7 @@ def in_new_process(path: Path, workers: int) -> dict:
 
 def main() -> None:
     args = parser().parse_args()
-    folder, names = Path(tempfile.mkdtemp(dir=args.scratch)), int(args.names)
+    folder, names = Path(tempfile.mkdtemp(dir=args.scratch)), int(args.count)
     try:
         path = folder / ('images' if args.walk else 'list.txt')
         (write_files if args.walk else write_list)(path, names)

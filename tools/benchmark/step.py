@@ -54,7 +54,11 @@ def parser() -> options.Parser:
     options.add_batch_size(parser, 32)
     parser.add_argument('--size', type=positive, default=224, metavar='PIXELS', help='side of a view (default: 224)')
     parser.add_argument(
-        '--depth', type=int, default=50, metavar='N', help='depth of the ResNet of DenseCL, SoCo, PixPro and PLRC'
+        '--depth',
+        type=int,
+        default=50,
+        metavar='N',
+        help='depth of the ResNet of DenseCL, SoCo, PixPro and PLRC (default: 50)',
     )
     parser.add_argument(
         '--queue', type=positive, default=65536, metavar='N', help='length of the queues (default: 65536)'
