@@ -1,15 +1,20 @@
+import base64
+import io
 import re
 import struct
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 from mmdecouple.visualization.charts import histogram_figure
+from mmdecouple.visualization.embedding import embedded
 from mmdecouple.visualization.report import styles_of, write_report
 from mmdecouple.visualization.runs import Run, check_same_draws, read_scalars
-from mmdecouple.visualization.style import UNTRAINED_COLOR, save_png
+from mmdecouple.visualization.style import UNTRAINED_COLOR, bare, figure_style, new_figure, save_png
 
 from .browsers import headless_browser
 from .synthetic import KEYS, coupling, write_run
@@ -90,6 +95,22 @@ def test_figures_differ_when_the_data_differ(runs: list[Run], tmp_path: Path) ->
         figure = histogram_figure([run], styles, 'cr_intra_cell', 'CR')
         drawn.append(save_png(figure, tmp_path / f'{place}.png').read_bytes())
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_dark_versions_keep_pictures_and_swap_light_and_dark_elsewhere(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for picture in (True, False):
+        with figure_style():
+            figure = new_figure(4, 4)
+            axes = bare(figure.subplots())
+            axes.imshow(photo) if picture else axes.fill_between([0, 1], [1, 1], color='black')
+        png = save_png(figure, tmp_path / 'figure.png').read_bytes()
+        versions = [base64.b64decode(uri.partition(',')[2]) for uri in embedded(figure, png)]
+        light, dark = (np.asarray(Image.open(io.BytesIO(data)).convert('RGB')).astype(int) for data in versions)
+        middle = np.s_[150:500, 150:500]
+        assert light[2, 2].min() > 250 and dark[2, 2].max() < 45, 'the ground'
+        change = np.abs(light[middle] - dark[middle]).mean()
+        assert change < 3 if picture else change > 200
 
 
 def test_a_single_run_without_curves_still_gets_a_report(tmp_path: Path) -> None:
