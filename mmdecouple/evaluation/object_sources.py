@@ -115,7 +115,12 @@ class ObjectSource:
         return self._load(image)[0]
 
     def mask(self, image: int, obj: int) -> np.ndarray:
-        """Returns bool `(size, size)`: pixels of which at least half belongs to the object."""
+        """Returns bool `(size, size)`: pixels of which at least half belongs to the object or region."""
+        if self.kind == 'regions':
+            x1, y1, x2, y2 = np.rint(self.chosen(image, [obj])[0]).astype(int)
+            mask = np.zeros((self.size, self.size), bool)
+            mask[y1:y2, x1:x2] = True
+            return mask
         return self._load(image)[1][obj]
 
     def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -125,6 +130,8 @@ class ObjectSource:
         item = self.dataset.objects(self._index[image])
         side = (self.size, self.size)
         pixels = resize(item.image, side)
+        if self.kind == 'regions':
+            return pixels, {}  # resizing the masks of large photographs takes three times as long as reading them
         masks = {
             int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
             for key, mask in zip(item.ids, item.masks)
