@@ -8,7 +8,7 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotation_refusals import check_utf8
 from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
-from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15, VOC_CLASSES, label_table
+from mmdecouple.evaluation.segmentation.label_classes import CAMVID_CLASSES, COCO_STUFF_15, VOC_CLASSES, label_table
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.errors import MissingFile, UserError
 
@@ -20,8 +20,8 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
     """Returns the images and label maps of one split.
 
     Args:
-        data: `voc:PATH`, `coco-stuff:PATH`, `coco128:PATH`, `scenes:PATH` (exported scenes), or `scenes` (rendered in
-            memory).
+        data: `KIND:PATH` with a kind of `LAYOUTS`, where `scenes:PATH` are exported scenes; or `scenes`, rendered in
+            memory.
         split: `train` or `val`.
         scenes: Settings of the scenes in memory; None for the defaults.
 
@@ -34,10 +34,10 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
     if data == 'scenes':
         return SceneLabels(SCENE_COUNTS[split], split, scenes)
     kind, _, path = data.partition(':')
-    layouts = {'voc': voc, 'coco-stuff': coco_stuff, 'coco128': coco128, 'scenes': exported_scenes}
-    if kind not in layouts or not path:
-        raise UserError(f'--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, got {data!r}.')
-    return layouts[kind](Path(path), split)
+    if kind not in LAYOUTS or not path:
+        forms = ', '.join(f'{name}:PATH' for name in LAYOUTS)
+        raise UserError(f'--data must be {forms} or scenes, got {data!r}.')
+    return LAYOUTS[kind](Path(path), split)
 
 
 def voc(root: Path, split: str) -> LabelFiles:
@@ -136,6 +136,75 @@ def coco128(root: Path, split: str) -> LabelFiles:
     )
 
 
+def camvid(root: Path, split: str) -> LabelFiles:
+    """Returns CamVid with 11 classes as the authors of SegNet divided it; the 233 test images are the validation split.
+
+    Args:
+        root: Folder with `images/{train,test}/*.jpg` (or png) and `annotations/{train,test}/*.png`, in which 11 is
+            void and ignored.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    part = {'train': 'train', 'val': 'test'}[split]
+    base = _first_folder(root, ('', 'CamVid', 'camvid'), f'annotations/{part}', 'CamVid')
+    maps = sorted((base / 'annotations' / part).glob('*.png'))
+    images = base / 'images' / part
+    suffix = next((path.suffix for path in sorted(images.glob('*')) if path.suffix in ('.jpg', '.png')), '.jpg')
+    pairs = [(str(images / f'{path.stem}{suffix}'), str(path)) for path in maps]
+    table = np.arange(256, dtype=np.uint8)
+    table[len(CAMVID_CLASSES)] = IGNORE
+    return LabelFiles(f'camvid-{part}', CAMVID_CLASSES, pairs, table)
+
+
+def ade(root: Path, split: str) -> LabelFiles:
+    """Returns ADE20K (SceneParsing) with 150 classes; the stored 0 is unlabelled and ignored.
+
+    Args:
+        root: `ADEChallengeData2016` or the folder that contains it.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    part = {'train': 'training', 'val': 'validation'}[split]
+    base = _first_folder(root, ('', 'ADEChallengeData2016'), f'annotations/{part}', 'ADE20K')
+    maps = sorted((base / 'annotations' / part).glob('*.png'))
+    pairs = [(str(base / 'images' / part / f'{path.stem}.jpg'), str(path)) for path in maps]
+    # 0 becomes 255, which is ignored, and i becomes i - 1.
+    table = (np.arange(256) - 1).astype(np.uint8)
+    return LabelFiles(f'ade20k-{part}', _classes_of_mmseg('ADE20KDataset'), pairs, table)
+
+
+def cityscapes(root: Path, split: str) -> LabelFiles:
+    """Returns Cityscapes with 19 classes.
+
+    Args:
+        root: Folder with `leftImg8bit` and `gtFine`, which holds `*_gtFine_labelTrainIds.png`, written by the
+            converter of Cityscapes or of mmsegmentation.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    base = _first_folder(root, ('',), f'gtFine/{split}', 'Cityscapes')
+    end = '_gtFine_labelTrainIds.png'
+    maps = sorted((base / 'gtFine' / split).glob(f'*/*{end}'))
+    images = base / 'leftImg8bit' / split
+    pairs = [
+        (str(images / path.parent.name / f'{path.name.removesuffix(end)}_leftImg8bit.png'), str(path)) for path in maps
+    ]
+    return LabelFiles(f'cityscapes-{split}', _classes_of_mmseg('CityscapesDataset'), pairs)
+
+
+def _classes_of_mmseg(dataset: str) -> tuple[str, ...]:
+    # Imported here, because the other layouts do not need mmsegmentation.
+    from mmseg import datasets
+
+    return tuple(getattr(datasets, dataset).METAINFO['classes'])
+
+
 def exported_scenes(root: Path, split: str) -> LabelFiles:
     """Returns the output of `tools/dataset_tools/export_scenes.py`: label 0 is background, label i + 1 is class i."""
     semantic = _first_folder(root, ('',), 'semantic/classes.json', 'scenes') / 'semantic'
@@ -144,6 +213,18 @@ def exported_scenes(root: Path, split: str) -> LabelFiles:
     source = LabelFiles(f'{root.name}-{split}', names, pairs)
     source.size = min(source.read(0)[0].size)
     return source
+
+
+# Kind -> function of the root folder and the split.
+LAYOUTS = {
+    'voc': voc,
+    'ade': ade,
+    'cityscapes': cityscapes,
+    'camvid': camvid,
+    'coco-stuff': coco_stuff,
+    'coco128': coco128,
+    'scenes': exported_scenes,
+}
 
 
 def _exported_classes(path: Path) -> tuple[str, ...]:
