@@ -153,7 +153,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
         lines[kind] = str(error.value)
         assert '\n' not in lines[kind]
 
-    refused('word', 'ade:x')
+    refused('word', 'kitti:x')
     refused('path', f'coco-stuff:{voc}')
     refused('split', f'voc:{voc}', 'test')
     labels = base / 'SegmentationClass' / 'x3.png'
@@ -172,7 +172,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     (base / 'ImageSets' / 'Segmentation' / 'val.txt').write_bytes(b'x3\n\xe9\n')
     refused('list', f'voc:{voc}')
     for kind, part in dict(
-        word="got 'ade:x'",
+        word="got 'kitti:x'",
         path='does not have the expected layout',
         split="'train' or 'val'",
         value='holds the value 40',
