@@ -27,6 +27,7 @@ def test_scenes_are_measured_with_limits_that_fit_their_small_images():
             dict(type='ContextShift'),
             dict(type='BackgroundLeak'),
             dict(type='LSC', images=24, window=3),
+            dict(type='PositionLeak'),
         ],
     )
 
@@ -72,7 +73,15 @@ def test_coco_is_found_in_its_standard_layout():
     for word, parts in (('coco', ()), ('coco:a', ('a',)), ('coco:a:b:c', ('a', 'b', 'c'))):
         measures = [
             dict(type=name)
-            for name in ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift', 'BackgroundLeak', 'LSC')
+            for name in (
+                'OKNN',
+                'InterCouplingRatio',
+                'IntraCouplingRatio',
+                'ContextShift',
+                'BackgroundLeak',
+                'LSC',
+                'PositionLeak',
+            )
         ]
         assert probe_config(word, {}) == {**coco_probe(*parts), 'measures': measures}
 
@@ -105,6 +114,7 @@ def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
         dict(type='ContextShift', objects=1),
         dict(type='BackgroundLeak', bank=1, queries=1),
         dict(type='LSC', images=1),
+        dict(type='PositionLeak', images=1),
     ]
 
 
