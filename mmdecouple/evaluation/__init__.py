@@ -10,6 +10,7 @@ from mmdecouple.evaluation.measures import (
     InterCouplingRatio,
     IntraCouplingRatio,
     Measure,
+    PositionLeak,
     Probe,
     Score,
 )
@@ -20,6 +21,7 @@ from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
     OverClustering,
+    Retrieval,
     SegmentationImages,
     measure_segmentation,
 )
@@ -38,9 +40,11 @@ __all__ = [
     'Measure',
     'MetricValue',
     'OverClustering',
+    'PositionLeak',
     'Probe',
     'ProbeDataset',
     'RegionImages',
+    'Retrieval',
     'Score',
     'SegmentationImages',
     'lsc_maps',
