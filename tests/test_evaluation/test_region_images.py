@@ -93,7 +93,7 @@ def test_a_list_and_a_pack_give_the_regions_of_their_folder(folder: Path, tmp_pa
 
 def test_measures_of_classes_are_left_out_and_keys_say_regions(folder: Path) -> None:
     probes = DATASETS.build(probe_config(f'folder:{folder}', {}, size=64, cell=8, limit=8))
-    left_out = [note.partition(':')[0] for note in probes.metainfo['notes'] if 'left out' in note]
+    left_out = [note.partition(':')[0] for note in probes.metainfo['notes'] if 'requires annotated objects' in note]
     assert left_out == ['OKNN', 'InterCouplingRatio', 'BackgroundLeak']
     names = ['IntraCouplingRatio', 'ContextShift']
     probes = DATASETS.build(probe_config(f'folder:{folder}', {}, size=64, cell=8, measures=names))
@@ -124,6 +124,12 @@ def test_regions_and_objects_are_never_mixed(folder: Path) -> None:
     runs = [Run(str(seed), dict(manifest_sha256=each.metainfo['manifest_sha256'])) for seed, each in enumerate(probes)]
     with pytest.raises(ValueError, match='were measured on different draws'):
         check_same_draws(runs)
+
+
+def test_what_is_no_folder_is_refused_in_one_line(folder: Path) -> None:
+    for path in (folder / 'absent', folder / '0.png'):
+        with pytest.raises(ValueError, match=rf"^data 'folder:{path}': there is no folder {path}; .*\(--data\)\.$"):
+            region_probe(DataSpec('folder', str(path)))
 
 
 def test_images_that_cannot_be_measured_are_left_out_and_named(folder: Path, tmp_path: Path) -> None:
