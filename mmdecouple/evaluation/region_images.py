@@ -11,7 +11,7 @@ from mmdecouple.datasets.objects import ObjectImage
 from mmdecouple.datasets.reading import UnreadableImage
 from mmdecouple.registry import DATASETS
 from mmdecouple.utils.digests import digest_of
-from mmdecouple.utils.errors import UserError, shown
+from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.progress import shown_progress
 from mmdecouple.utils.settings import Settings
 
@@ -48,6 +48,7 @@ class RegionImages:
         kind: `regions`; measures of objects refuse this data set.
 
     Raises:
+        MissingFile: The images do not exist.
         UserError: Fewer than two images can be used, or a setting is out of range.
 
     Source: Singh and Davis, An Analysis of Scale Invariance in Object Detection, CVPR 2018; Lin et al., Microsoft COCO,
@@ -63,7 +64,10 @@ class RegionImages:
         check.number('limit', limit, 2, whole=True)
         check.number('seed', seed, 0, whole=True)
         check.text('name', name)
-        self.images = DATASETS.build({**images, 'pipeline': []}) if isinstance(images, dict) else images
+        try:
+            self.images = DATASETS.build({**images, 'pipeline': []}) if isinstance(images, dict) else images
+        except MissingFile as error:
+            raise MissingFile(f'RegionImages: {str(error).rstrip(".")}; name other images (--data).') from error
         found, bad = _readable(self.images, limit, seed)
         if len(found) < 2:
             reason = f'; the first of the others: {bad[0]}' if bad else ''

@@ -128,8 +128,8 @@ def test_regions_and_objects_are_never_mixed(folder: Path) -> None:
 
 def test_what_is_no_folder_is_refused_in_one_line(folder: Path) -> None:
     for path in (folder / 'absent', folder / '0.png'):
-        with pytest.raises(ValueError, match=rf"^data 'folder:{path}': there is no folder {path}; .*\(--data\)\.$"):
-            region_probe(DataSpec('folder', str(path)))
+        with pytest.raises(FileNotFoundError, match=rf"^RegionImages: .*folder '{path}' does not exist.*\(--data\)\.$"):
+            DATASETS.build(region_probe(DataSpec('folder', str(path)))['objects'])
 
 
 def test_images_that_cannot_be_measured_are_left_out_and_named(folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.data_spec import MEASURED, OBJECTS, DataSpec, image_files, read_spec
-from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.errors import UserError
 
 
 def probe_config(
@@ -115,16 +115,11 @@ def region_probe(data: DataSpec, seed: int = 0, limit: int | None = None) -> dic
         data: Data of kind `folder`, `list` or `pack`.
         seed: Seed of the choice of images and of the regions.
         limit: Maximum number of images; None for that of `RegionImages`.
-
-    Raises:
-        MissingFile: The folder does not exist.
     """
     if data.kind == 'pack':
         images, name = dict(type='ShardedImages', root=data.path), Path(data.path).resolve().name
     else:
         folder, listing, name = image_files(data)
-        if listing is None and not Path(folder).is_dir():
-            raise MissingFile(f'data {str(data)!r}: there is no folder {folder}; name another one (--data).')
         images = dict(type='ImageDataset', ann_file=listing, img_prefix=folder)
     objects = dict(type='RegionImages', images=images, seed=seed, name=name)
     if limit is not None:
