@@ -1,6 +1,6 @@
-"""Measures a checkpoint with the config's test data: `python tools/test.py CONFIG CHECKPOINT`."""
+"""Measures a trained network with its config's test data: `python tools/test.py NETWORK`, the same as `mmdecouple test`."""
 
-from mmdecouple.runs.test import main
+from mmdecouple.commands.test import main
 
 if __name__ == '__main__':
     main()

@@ -11,7 +11,7 @@ from mmdecouple.networks.network import UNTRAINED
 from mmdecouple.runs.contents import newest_checkpoint, read_run
 from mmdecouple.runs.jobs import Job, run_jobs
 from mmdecouple.runs.launch import cores
-from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.launchers import ALONE
 from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.digests import digest_of
@@ -105,10 +105,10 @@ class Demo:
         stamp.claim('add --fresh to train it again, or choose another folder with --out')
         if stamp.finished() is not None:
             return None
-        arguments = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
+        arguments = [str(path), '--out', str(folder), '--resume', '--seed', str(self.seed)]
         arguments += ['--cfg-options', *options] if options else []
         return Job(
-            name, launch_command('mmdecouple.runs.train', arguments), folder / 'train.log', done=lambda: _finish(stamp)
+            name, ALONE.command('mmdecouple.commands.train', arguments), folder / 'train.log', done=lambda: _finish(stamp)
         )
 
     def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:
@@ -125,7 +125,7 @@ class Demo:
             if not is_measured(out, config, checkpoint):
                 arguments = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
                 jobs.append(
-                    Job(name, launch_command('mmdecouple.visualization.coupling', arguments), out.with_suffix('.log'))
+                    Job(name, ALONE.command('mmdecouple.visualization.coupling', arguments), out.with_suffix('.log'))
                 )
         return jobs
 
