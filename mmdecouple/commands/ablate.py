@@ -6,23 +6,26 @@ Finished runs and measurements are kept and shared between tables; after an inte
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from mmdecouple.ablation.fill import Filling
-from mmdecouple.ablation.row_configs import write_configs
-from mmdecouple.ablation.table import SCALES, Table
-from mmdecouple.ablation.table_text import print_table
-from mmdecouple.ablation.yaml_table import read_table, table_names
-from mmdecouple.runs.launch import choose_device
-from mmdecouple.runs.startup import program
+from mmdecouple.commands.options import Parser, add_device, add_out
+from mmdecouple.commands.run_options import add_launcher, launch_of
 from mmdecouple.utils.arguments import add_overrides, positive, seed
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('table', help=f'name of a table ({", ".join(table_names())}) or a .yml file')
+    from mmdecouple.ablation.table import Table
+
+SCALES = ('demo', 'full')
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the options."""
+    parser = Parser(__doc__)
+    parser.add_argument('table', help='name of a table of configs/ablations/, such as mask_type, or a .yml file')
     parser.add_argument('--scale', choices=SCALES, default='demo', help='scale of the base configs (default: demo)')
     parser.add_argument(
         '--rows',
@@ -34,23 +37,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--settings', nargs='+', default=[], metavar='SETTING', help="settings to run (default: the table's)"
     )
-    parser.add_argument('--seeds', nargs='+', type=seed, help="seeds to run (default: the table's)")
-    parser.add_argument('--jobs', type=positive, default=1, help='number of runs in parallel (default: 1)')
-    parser.add_argument('--threads', type=positive, help='threads per run (default: number of cores / --jobs)')
-    parser.add_argument('--gpus', type=positive, default=1, help='number of processes per training (default: 1)')
-    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--seeds', nargs='+', type=seed, metavar='N', help="seeds to run (default: the table's)")
+    parser.add_argument('--jobs', type=positive, metavar='N', default=1, help='number of runs in parallel (default: 1)')
     parser.add_argument(
-        '--out',
-        type=Path,
-        default=Path('work_dirs/ablations'),
-        help='folder of all runs and results (default: work_dirs/ablations)',
+        '--threads', type=positive, metavar='N', help='threads per run (default: number of cores / --jobs)'
     )
+    add_launcher(parser)
+    add_device(parser)
+    add_out(parser, 'work_dirs/ablations', 'all runs and results')
     add_overrides(parser, 'overrides for every run')
     parser.add_argument('--show', action='store_true', help='print the results so far without running anything')
     parser.add_argument(
         '--publish',
         type=Path,
-        metavar='FOLDER',
+        metavar='DIR',
         help='print the results so far and also write them to this folder, e.g. docs/results',
     )
     parser.add_argument(
@@ -58,20 +58,24 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='write the full scale as separate configs, configs/ablations/TABLE/*.py, and exit',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    args.launch = launch_of(parser, args)
     if args.publish and args.cfg_options:
         parser.error('--publish requires unmodified rows; remove --cfg-options.')
     return args
 
 
-def run(table: Table, args: argparse.Namespace, console: Console) -> None:
+def run(table: 'Table', args: argparse.Namespace, console: 'Console') -> None:
     """Fills the table with the missing runs and prints it."""
+    from mmdecouple.ablation.fill import Filling
+    from mmdecouple.ablation.table_text import print_table
+
     failures, start = [], time.monotonic()
-    filling = Filling(table, args.scale, args.out.absolute(), args.cfg_options or {})
+    filling = Filling(table, args.scale, args.out.absolute(), args.cfg_options)
     runs = filling.plan(args.seeds, args.rows, args.settings)
     if not args.show and args.publish is None:
         try:
-            failures = filling.fill(runs, args.jobs, args.threads, args.gpus, console)
+            failures = filling.fill(runs, args.jobs, args.threads, args.launch, console)
         except KeyboardInterrupt:
             console.print('Stopped; all runs are saved. Run the same command to continue.')
             sys.exit(130)
@@ -90,8 +94,16 @@ def run(table: Table, args: argparse.Namespace, console: Console) -> None:
         sys.exit(1)
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = parse_args(argv)
+    from rich.console import Console
+
+    from mmdecouple.ablation.row_configs import write_configs
+    from mmdecouple.ablation.yaml_table import read_table
+    from mmdecouple.runs.launch import choose_device
+    from mmdecouple.runs.startup import program
+
     console = Console()
     with program():
         choose_device(args.device)
@@ -101,7 +113,3 @@ def main() -> None:
                 console.print(path, highlight=False, soft_wrap=True)
         else:
             run(table, args, console)
-
-
-if __name__ == '__main__':
-    main()

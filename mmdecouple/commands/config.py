@@ -12,7 +12,7 @@ FORMATS = ('py', 'json', 'yaml')
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the options."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, {'--save': '--out DIR'})
     parser.add_argument('config', help='config file, or mmdecouple::folder/file.py')
     add_overrides(parser)
     parser.add_argument(

@@ -39,15 +39,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if len(args.network) > 2:
         parser.error(f'one network is measured at a time, got {" ".join(args.network)}')
-    args.start = launch_of(parser, args) if args.gpus else None
+    args.launch = launch_of(parser, args) if args.gpus else None
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = parse_args(argv)
-    if args.start:
-        start_processes('mmdecouple.commands.test', sys.argv[1:] if argv is None else argv, args.start)
+    if args.launch:
+        start_processes('mmdecouple.commands.test', sys.argv[1:] if argv is None else argv, args.launch)
     from mmengine.fileio import dump
 
     from mmdecouple.runs.launch import prepare, require_keys, running

@@ -1,113 +1,114 @@
-"""Fine-tunes a pre-trained checkpoint on a downstream task, tests it and adds a row to the table of results.
+"""Fine-tunes a pre-trained network on a downstream task, tests it and adds a row to the table of results.
 
-    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task coco-mask-rcnn-c4 --launcher pytorch --gpus 8
-    python tools/transfer.py work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke overfit --device cpu
+    mmdecouple transfer work_dirs/RUN --task coco-mask-rcnn-c4 --gpus 8
+    mmdecouple transfer work_dirs/RUN/epoch_800.pth --task ade-upernet --smoke overfit --device cpu
 
 Data and weights are checked before any device is used. The same command continues an interrupted run and does not
 repeat a finished one. A continued run sees the images in the same order, but draws new flips, crops and sampled
 regions, so its result is not bit-identical to that of an uninterrupted run. Each run has a separate folder in
 work_dirs/transfer/, next to results.jsonl and results.md; to reproduce its metrics, use
-`mim test mmdecouple FOLDER/transfer_config.py --checkpoint FOLDER/iter_N.pth`.
+`mmdecouple test FOLDER/transfer_config.py=FOLDER/iter_N.pth`.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from mmdecouple.commands.options import TRUST, Parser, add_data, add_device, add_seed
+from mmdecouple.commands.run_options import add_amp, add_launcher, add_run_folder, launch_of
+from mmdecouple.utils.arguments import add_overrides
 
-from mmdecouple.runs.launch import choose_device
-from mmdecouple.runs.startup import program
-from mmdecouple.utils.arguments import add_overrides, positive, seed
-from mmdecouple.utils.files import check_writable
+KINDS = ('coco', 'coco128', 'scenes', 'voc', 'ade', 'cityscapes')
+OUT = Path('work_dirs/transfer')
 
 
-def parse_args() -> argparse.Namespace:
-    from mmdecouple.downstream.archs import ARCHS
-    from mmdecouple.downstream.tasks import TASKS
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='checkpoint of a pre-training run, or a file of another project')
-    parser.add_argument('--task', required=True, metavar='TASK', help=f'downstream task: {", ".join(TASKS)}')
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the options."""
+    parser = Parser(__doc__)
+    parser.add_argument(
+        'network', metavar='NETWORK', help='run folder, checkpoint, weight file of a published network, or CONFIG=FILE'
+    )
+    parser.add_argument('--task', required=True, metavar='TASK', help='downstream task, see docs/downstream.md')
     parser.add_argument(
         '--smoke',
-        choices=['coco128', 'scenes', 'overfit'],
-        help='short run instead of the protocol: a few iterations on data/coco128 or on exported '
-        'scenes in data/scenes, or overfitting on eight built-in scenes, which shows that '
-        'fine-tuning works',
+        choices=('coco128', 'scenes', 'overfit'),
+        help='short run instead of the protocol: a few iterations on data/coco128 or on exported scenes in '
+        'data/scenes, or overfitting on eight built-in scenes, which shows that fine-tuning works',
     )
     parser.add_argument(
-        '--arch',
-        metavar='ARCH',
-        help="network that replaces the protocol's; its results are not comparable with published ones: "
-        f'{", ".join(ARCHS)}',
+        '--arch', metavar='ARCH', help="network that replaces the protocol's; its results are not comparable with "
+        'published ones'
     )
     parser.add_argument(
-        '--method',
-        metavar='NAME',
-        help='name of the method in the table, for files of other projects (default: unknown)',
+        '--method', metavar='NAME', help='name of the method in the table, for files of other projects'
     )
     parser.add_argument(
         '--role',
-        choices=['auto', 'student', 'teacher'],
-        default='auto',
-        help='weights to load; auto (default) selects the teacher for iBOT and the student for all others',
+        choices=('teacher', 'student'),
+        help='network to use if a file has both (default: the one that the authors of the method transfer: the teacher '
+        'for iBOT and the student for all others)',
     )
-    parser.add_argument('--data-root', help="data folder (default: the config's)")
-    parser.add_argument('--seed', type=seed, default=0, help='random seed (default 0)')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument(
-        '--gpus',
-        type=positive,
-        default=1,
-        help="number of processes for --launcher (default 1), which share the protocol's batch",
-    )
-    parser.add_argument('--partition', help='Slurm partition')
-    parser.add_argument('--work-dir', help='folder of the run (default: a subfolder of --root)')
-    parser.add_argument('--root', default='work_dirs/transfer', help='folder of runs and results (default %(default)s)')
-    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    add_data(parser, KINDS, "the protocol's, or that of --smoke")
+    add_seed(parser, 'the run')
+    add_run_folder(parser, 'all runs, one subfolder each, and of their table', str(OUT))
+    add_launcher(parser)
+    add_device(parser)
+    add_amp(parser)
     parser.add_argument(
         '--precision',
-        choices=['bf16', 'fp16', 'fp32'],
+        choices=('bf16', 'fp16', 'fp32'),
         help="precision of training (default: the protocol's, fp16 for ViTs and fp32 for ResNets)",
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action=argparse.BooleanOptionalAction,
+        help='scale the learning rate with the batch size of all processes (default: scale)',
     )
     parser.add_argument(
         '--faster-coco-eval',
         action='store_true',
         help='evaluate COCO with the faster-coco-eval package: the same results in less time',
     )
-    parser.add_argument('--allow-pickle', action='store_true', help='trust the checkpoint: run the code pickled in it')
-    add_overrides(
-        parser,
-        'overrides of the config; with another train_dataloader.batch_size the learning rate is '
-        'scaled in proportion unless auto_scale_lr.enable=False',
-    )
-    args = parser.parse_args()
-    if args.task not in TASKS:
-        parser.error(f'unknown task {args.task!r}; tasks: {", ".join(TASKS)}')
-    if args.arch is not None and args.arch not in ARCHS:
-        parser.error(f'unknown network {args.arch!r}; networks: {", ".join(ARCHS)}')
-    if args.launcher == 'slurm' and not args.partition:
-        parser.error('--launcher slurm requires --partition')
-    if args.launcher == 'none' and args.gpus > 1:
-        parser.error(f'--gpus {args.gpus} requires --launcher')
+    parser.add_argument('--allow-pickle', action='store_true', help=TRUST)
+    add_overrides(parser, 'overrides of the config')
+    args = parser.parse_args(argv)
+    args.launch = launch_of(parser, args)
+    if args.amp and args.precision == 'fp32':
+        parser.error('--amp contradicts --precision fp32; omit one of them')
     return args
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = parse_args(argv)
+    from rich.console import Console
+
+    from mmdecouple.runs.launch import choose_device
+    from mmdecouple.runs.startup import program
+    from mmdecouple.utils.data_spec import read_spec
+    from mmdecouple.utils.files import check_writable
+
     with program():
-        args = parse_args()
-        check_writable(Path(args.root) / 'results.md')
-        if args.work_dir:
-            check_writable(Path(args.work_dir) / 'transfer_config.py')
+        out = args.out or OUT
+        check_writable(out / 'results.md')
         choose_device(args.device)
         from mmdecouple.downstream.results import print_row
         from mmdecouple.downstream.transfer import Transfer
 
-        settings = {key: value for key, value in vars(args).items() if key != 'cfg_options'}
-        transfer = Transfer(**settings, options=args.cfg_options, command=['python', *sys.argv])
+        words = ['mmdecouple', 'transfer', *(sys.argv[1:] if argv is None else argv)]
+        names = ('network', 'task', 'smoke', 'arch', 'method', 'seed', 'launch', 'device', 'amp', 'precision')
+        names += ('auto_scale_lr', 'faster_coco_eval', 'allow_pickle')
+        transfer = Transfer(
+            **{name: getattr(args, name) for name in names},
+            role=args.role or 'auto',
+            data=args.data and read_spec(args.data, KINDS),
+            out=out,
+            options=args.cfg_options,
+            command=words,
+        )
         transfer.prepare()
-        print_row(transfer.run(), Console(), Path(args.root))
+        print_row(transfer.run(), Console(), out)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,105 @@
+"""Training data, and what can be measured on them, from a specification of the command line."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdecouple.datasets.packed_subset import is_pack
+from mmdecouple.evaluation.probes.suites import coco_probe
+from mmdecouple.registry import DATASETS
+from mmdecouple.utils.configs import SCOPE, load_config
+from mmdecouple.utils.data_spec import DataSpec, image_files
+from mmdecouple.utils.errors import UserError
+
+KINDS = ('folder', 'list', 'coco', 'coco128', 'scenes', 'pack')
+# Views of SoCo need boxes, for which other data have no file.
+_PROPOSALS = 'LoadProposals'
+# Side and cell of the probes for the networks of the demo, which have a stride of 8 pixels.
+_SMALL_PROBES = dict(size=128, cell=8)
+_TESTS = ('test_dataloader', 'test_evaluator', 'test_cfg')
+
+
+def is_drawn(data: DataSpec) -> bool:
+    """Returns whether the images are built-in scenes, which are drawn."""
+    return data.kind == 'scenes' and not data.is_export
+
+
+def name_of(data: DataSpec) -> str:
+    """Returns a name of the data for files."""
+    if is_drawn(data):
+        return 'scenes'
+    name = Path(data.path).resolve().name if data.kind == 'pack' else image_files(data).name
+    name = data.kind if data.kind.startswith('coco') else name
+    return re.sub(r'[^\w-]+', '-', name).strip('-') or data.kind
+
+
+def absolute(data: DataSpec) -> DataSpec:
+    """Returns the same data with absolute paths, which do not depend on the working folder."""
+    path, folder = (os.path.abspath(part) if part else '' for part in (data.path, data.folder))
+    if is_drawn(data) and '::' in data.path:
+        path = data.path
+    return DataSpec(data.kind, path, data.splits, folder)
+
+
+def set_data(config: Config, data: DataSpec, small: bool) -> None:
+    """Replaces the training data of a shipped config, and its probes by those that the data allow.
+
+    Annotated data (`coco`, `coco128`, exported scenes) are measured on their own validation objects, drawn scenes as
+    before, and other images not at all.
+
+    Args:
+        config: Config, changed in place; its views are kept.
+        data: Data of one of `KINDS`.
+        small: Whether the config is that of the demo, whose network is measured at a lower resolution.
+
+    Raises:
+        UserError: The config of the scenes does not train on built-in scenes.
+    """
+    loader = config.train_dataloader
+    pipeline = loader.dataset.pipeline
+    if pipeline[0].type == _PROPOSALS:
+        pipeline[0] = dict(type='GridProposals')
+    if is_drawn(data):
+        loader.dataset.scenes.update(_other_scenes(data))
+        return
+    if data.kind == 'pack' or is_pack(data.path):
+        loader.dataset = dict(type='ShardedImages', root=data.path, pipeline=pipeline)
+    else:
+        files = image_files(data)
+        loader.dataset = dict(
+            type='ImageDataset', data_root='', ann_file=files.listing, img_prefix=files.folder, pipeline=pipeline
+        )
+    if data.kind in ('coco', 'coco128', 'scenes'):
+        splits = data.splits or (('train', 'val') if data.is_export else ())
+        probe = coco_probe(data.path, *splits)
+        config.test_dataloader.dataset = dict(probe, **(_SMALL_PROBES if small else {}))
+    else:
+        for key in _TESTS:
+            config.pop(key)
+
+
+def count_images(config: Config) -> int:
+    """Returns the number of images of the training data of a config.
+
+    Raises:
+        UserError: There are fewer than two images, or the data cannot be read, see `ImageDataset`.
+    """
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        images = len(DATASETS.build(config.train_dataloader.dataset))
+    if images < 2:
+        raise UserError(f'--data: {images} image is too few; a batch needs at least two images, better hundreds.')
+    return images
+
+
+def _other_scenes(data: DataSpec) -> dict[str, Any]:
+    """Returns the settings of the scenes of another config, except for their size, which belongs to the network."""
+    if not data.path:
+        return {}
+    scenes = load_config(data.path).get('train_dataloader', {}).get('dataset', {}).get('scenes')
+    if scenes is None:
+        raise UserError(f'--data {data}: this config does not train on built-in scenes.')
+    return {key: value for key, value in scenes.items() if key != 'size'}
