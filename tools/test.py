@@ -1,4 +1,4 @@
-"""Measures a trained network with its config's test data: `python tools/test.py NETWORK`, the same as `mmdecouple test`."""
+"""Measures a trained network with the test data of its config: the same as `mmdecouple test`."""
 
 from mmdecouple.commands.test import main
 

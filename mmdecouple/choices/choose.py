@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from mmdecouple.configuration import check_config
+from mmdecouple.configuration.values import ROOT_KEYS
 from mmdecouple.runs.changes import mixed_precision
 from mmdecouple.utils.configs import apply_overrides, configs_folder
 from mmdecouple.utils.data_spec import DataSpec
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.progress import in_words
 
 from .data import count_images, is_drawn, name_of, set_data
-from .lengths import epochs_within, in_words, set_epochs
+from .lengths import epochs_within, set_epochs
 from .machine import Machine, power_of_two
 from .recipes import Method
 from .timing import OutOfMemory, Speed
@@ -100,7 +102,9 @@ def choose(request: Request, machine: Machine, measure: Callable[[Config], Speed
     choosing = _Choosing(request, machine, origin, config)
     choosing.add('network', _network(config), _reason_of_network(machine, small, origin))
     choosing.set_weights()
-    set_data(config, request.data, small)
+    set_data(config, request.data, request.method.config(small=False)[1] if small else None)
+    for key in config.keys() - ROOT_KEYS:
+        config.pop(key)
     choosing.set_loader()
     choosing.set_optimization()
     speed = choosing.try_out(measure)
@@ -234,4 +238,3 @@ def _reason_of_network(machine: Machine, small: bool, origin: str) -> str:
     if not small:
         return f'published: {place}/{origin}.py'
     return f'small, for {"a CPU" if not machine.has_gpu else "drawn scenes"}: {place}/{origin}.py'
-

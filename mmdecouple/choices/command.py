@@ -1,6 +1,8 @@
 """Training without a config, from the options of the command line."""
 
 import argparse
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +11,7 @@ from mmdecouple.networks.trained import weight_file
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.files import check_writable
+from mmdecouple.utils.progress import in_words
 
 from .choose import Request, choose
 from .data import KINDS, absolute, name_of
@@ -18,14 +21,12 @@ from .record import Record, read_record, write_record
 from .timing import measure_speed
 
 
-def choose_config(args: argparse.Namespace) -> bool:
-    """Chooses a config, or finds the one of an earlier start, and prints the choices.
+def train_chosen(args: argparse.Namespace, train: Callable[[argparse.Namespace], None]) -> None:
+    """Chooses a config, or finds the one of an earlier start, prints the choices and trains.
 
     Args:
         args: Parsed arguments of `mmdecouple train`, of which `config`, `out` and `resume` are set.
-
-    Returns:
-        Whether to train now.
+        train: Trains with the config of the arguments.
 
     Raises:
         UserError: See `choose` and `read_record`.
@@ -50,7 +51,15 @@ def choose_config(args: argparse.Namespace) -> bool:
     args.config, args.cfg_options, args.resume = str(record.config), {}, 'auto'
     if args.plan:
         console.print(f'To train: mmdecouple train {record.config}', highlight=False, soft_wrap=True)
-    return not args.plan
+        return
+    start = time.monotonic()
+    train(args)
+    console.print(
+        f'Trained in {in_words(time.monotonic() - start)} (expected: {in_words(record.seconds)}); the network is '
+        f'{args.out}. To measure it: mmdecouple coupling {args.out} --data {args.data}',
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _new_record(out: Path, request: Request, console: Console) -> Record:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def absolute(data: DataSpec) -> DataSpec:
     return DataSpec(data.kind, path, data.splits, folder)
 
 
-def set_data(config: Config, data: DataSpec, small: bool) -> None:
+def set_data(config: Config, data: DataSpec, published: Config | None) -> None:
     """Replaces the training data of a shipped config, and its probes by those that the data allow.
 
     Annotated data (`coco`, `coco128`, exported scenes) are measured on their own validation objects, drawn scenes as
@@ -54,7 +55,8 @@ def set_data(config: Config, data: DataSpec, small: bool) -> None:
     Args:
         config: Config, changed in place; its views are kept.
         data: Data of one of `KINDS`.
-        small: Whether the config is that of the demo, whose network is measured at a lower resolution.
+        published: Published config of the method if `config` is that of the demo; else None. The demo has a weak hue
+            jitter, because the hue distinguishes its scenes.
 
     Raises:
         UserError: The config of the scenes does not train on built-in scenes.
@@ -66,6 +68,8 @@ def set_data(config: Config, data: DataSpec, small: bool) -> None:
     if is_drawn(data):
         loader.dataset.scenes.update(_other_scenes(data))
         return
+    if published is not None:
+        _take_hue(pipeline, published.train_dataloader.dataset.pipeline)
     if data.kind == 'pack' or is_pack(data.path):
         loader.dataset = dict(type='ShardedImages', root=data.path, pipeline=pipeline)
     else:
@@ -76,7 +80,7 @@ def set_data(config: Config, data: DataSpec, small: bool) -> None:
     if data.kind in ('coco', 'coco128', 'scenes'):
         splits = data.splits or (('train', 'val') if data.is_export else ())
         probe = coco_probe(data.path, *splits)
-        config.test_dataloader.dataset = dict(probe, **(_SMALL_PROBES if small else {}))
+        config.test_dataloader.dataset = dict(probe, **(_SMALL_PROBES if published is not None else {}))
     else:
         for key in _TESTS:
             config.pop(key)
@@ -103,3 +107,19 @@ def _other_scenes(data: DataSpec) -> dict[str, Any]:
     if scenes is None:
         raise UserError(f'--data {data}: this config does not train on built-in scenes.')
     return {key: value for key, value in scenes.items() if key != 'size'}
+
+
+def _take_hue(pipeline: list, published: list) -> None:
+    strength = next((jitter.hue for jitter in _jitters(published)), None)
+    for jitter in _jitters(pipeline):
+        jitter.hue = strength
+
+
+def _jitters(block: Any) -> Iterator[Any]:
+    """Yields the color jitters at any depth of a pipeline."""
+    if isinstance(block, dict):
+        if block.get('type') == 'RandomColorJitter':
+            yield block
+        block = list(block.values())
+    for inner in block if isinstance(block, list | tuple) else ():
+        yield from _jitters(inner)

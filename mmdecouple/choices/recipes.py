@@ -35,9 +35,7 @@ RECIPES = {
         'leopart/leopart{}_vit-s16_2xb32-50e_coco', 'demo/leopart{}_vit-demo_scenes', 'model.backbone.weights', 50
     ),
     'maskalign': Recipe(
-        'maskalign/maskalign{}_vit-s16_8x128-200e_coco',
-        'demo/maskalign{}_vit-demo_scenes',
-        'model.teacher.checkpoint',
+        'maskalign/maskalign{}_vit-s16_8x128-200e_coco', 'demo/maskalign{}_vit-demo_scenes', 'model.teacher.checkpoint'
     ),
     'pixpro': Recipe('pixpro/pixpro{}_r50_8xb128-200e_coco', 'demo/pixpro{}_resnet-demo_scenes'),
     'plrc': Recipe('plrc/plrc{}_r50_8xb32-200e_coco', 'demo/plrc{}_resnet-demo_scenes'),
@@ -89,5 +87,7 @@ def find_method(name: str) -> Method:
             if given == f'{method}{variant}':
                 return Method(given, recipe, variant)
     close = get_close_matches(given, METHODS, n=3, cutoff=0.5)
-    hint = f'close names: {", ".join(close)}' if close else f'methods: {", ".join(RECIPES)}, each also with -d, -control'
+    hint = (
+        f'close names: {", ".join(close)}' if close else f'methods: {", ".join(RECIPES)}, each also with -d, -control'
+    )
     raise UserError(f'--method {name} is unknown; {hint}.')

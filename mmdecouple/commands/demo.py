@@ -18,9 +18,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--method', choices=STORIES, default='densecl', help='method to train (default: densecl)')
     add_seed(parser, 'all runs')
     add_out(
-        parser,
-        'work_dirs/demo',
-        'the runs and the report; the report of a method other than densecl is in a subfolder',
+        parser, 'work_dirs/demo', 'the runs and the report; the report of a method other than densecl is in a subfolder'
     )
     parser.add_argument('--fresh', action='store_true', help='repeat finished runs')
     parser.add_argument('--quick', action='store_true', help='train for a few steps only, to test the installation')

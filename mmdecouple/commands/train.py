@@ -11,7 +11,6 @@ The same command continues an interrupted run with the recorded choices.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmdecouple.commands.options import Parser, add_data, add_device
 from mmdecouple.commands.run_options import add_amp, add_launcher, add_run_folder, launch_of, start_processes
@@ -60,7 +59,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
     add_data(group, KINDS, 'that of the config')
     group.add_argument('--method', metavar='NAME', help='method, such as ibot, ibot-d or ibot-control')
     group.add_argument(
-        '--weights', metavar='NETWORK', help='run folder or weight file that Leopart starts from or MaskAlign learns from'
+        '--weights', metavar='NETWORK', help='run folder or weight file that Leopart continues or MaskAlign learns from'
     )
     group.add_argument(
         '--minutes', type=real(0.1, 1e6), metavar='N', help='longest duration of the training (default: 30)'
@@ -98,11 +97,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     keep_early_signals()
     with program():
         if args.config is None:
-            from mmdecouple.choices.command import choose_config
+            from mmdecouple.choices.command import train_chosen
 
-            if not choose_config(args):
-                return
-        train(args)
+            train_chosen(args, train)
+        else:
+            train(args)
 
 
 def train(args: argparse.Namespace) -> None:

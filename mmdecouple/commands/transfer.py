@@ -37,12 +37,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'data/scenes, or overfitting on eight built-in scenes, which shows that fine-tuning works',
     )
     parser.add_argument(
-        '--arch', metavar='ARCH', help="network that replaces the protocol's; its results are not comparable with "
-        'published ones'
+        '--arch',
+        metavar='ARCH',
+        help="network that replaces the protocol's; its results are not comparable with published ones",
     )
-    parser.add_argument(
-        '--method', metavar='NAME', help='name of the method in the table, for files of other projects'
-    )
+    parser.add_argument('--method', metavar='NAME', help='name of the method in the table, for files of other projects')
     parser.add_argument(
         '--role',
         choices=('teacher', 'student'),

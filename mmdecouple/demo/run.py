@@ -1,5 +1,6 @@
 """Trains and measures the missing runs of a demo, and writes the report."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,13 @@ from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.visualization.comparison import compare, figures_file, is_measured
 
+from .progress import Overall, Stage
 from .stories import CAUTION, Story
 
+# Shares of the nine minutes of a demo on two cores.
+_TRAINING, _MEASURING, _REPORT = Stage('training', 5.0), Stage('measuring', 3.0), Stage('report', 0.5)
+# Set by `make demo`, which sets up the environment first.
+_SET_UP = 'MMDECOUPLE_SET_UP'
 _QUICK_TRAINING = ['train_cfg.max_epochs=2', 'train_dataloader.dataset.num_images=64']
 _QUICK_MEASURING = ['--limit', '40']
 
@@ -52,17 +58,23 @@ class Demo:
             KeyboardInterrupt: The process was interrupted; every run has saved.
         """
         story, before, options = self.story, {}, []
+        overall = self._overall()
         threads = max(1, cores() // len(story.runs))
         for name, config, key in (
             ('Teacher', story.teacher, 'model.teacher.checkpoint'),
             ('Start', story.start, 'model.backbone.weights'),
         ):
             if config:
-                before = self._train({name: config}, cores())
+                overall.begin(name.lower())
+                before = self._train({name: config}, cores(), overall)
                 options = [f'{key}={newest_checkpoint(before[name])}']
-        folders = self._train(story.runs, threads, options)
+        overall.begin(_TRAINING.name)
+        folders = self._train(story.runs, threads, overall, options)
         folders = before | folders if story.start else folders | before
-        run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console)
+        overall.begin(_MEASURING.name)
+        run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console, overall=overall)
+        overall.begin(_REPORT.name)
+        self.console.print(overall.headline(), highlight=False, markup=False)
         compare(
             list(folders.values()),
             list(folders),
@@ -73,13 +85,22 @@ class Demo:
             notes=[story.notes, CAUTION],
             console=self.console,
         )
+        self.console.print(f'Done in {overall.minutes():.1f} min.', highlight=False)
 
-    def _train(self, runs: dict[str, str], threads: int, options: Sequence[str] = ()) -> dict[str, Path]:
+    def _overall(self) -> Overall:
+        """Returns the progress over all stages; that of `make demo` counts the set-up as the first one."""
+        first = [Stage(name, 0.4) for name in ('teacher', 'start') if getattr(self.story, name)]
+        return Overall([*first, _TRAINING, _MEASURING, _REPORT], int(os.environ.get(_SET_UP) == '1'))
+
+    def _train(
+        self, runs: dict[str, str], threads: int, overall: Overall, options: Sequence[str] = ()
+    ) -> dict[str, Path]:
         """Trains the runs that are not trained yet, several at a time.
 
         Args:
             runs: Name -> config in `configs/demo/`.
             threads: OpenMP threads of each run.
+            overall: Progress of the demo.
             options: Additional `--cfg-options`.
 
         Returns:
@@ -93,7 +114,8 @@ class Demo:
             trained = ', '.join(name for name, job in jobs.items() if job is None)
             self.console.print(f'Already trained, reused: {trained} (--fresh trains again).', highlight=False)
         # Three equal runs on two cores finish sooner in parallel than as a pair followed by a single run.
-        run_jobs('Training', due, len(runs) if cores() > 1 else 1, threads, self.console)
+        slots = len(runs) if cores() > 1 else 1
+        run_jobs('Training', due, slots, threads, self.console, overall=overall)
         return folders
 
     def _training_job(self, name: str, config_name: str, folder: Path, options: Sequence[str]) -> Job | None:
@@ -108,7 +130,10 @@ class Demo:
         arguments = [str(path), '--out', str(folder), '--resume', '--seed', str(self.seed)]
         arguments += ['--cfg-options', *options] if options else []
         return Job(
-            name, ALONE.command('mmdecouple.commands.train', arguments), folder / 'train.log', done=lambda: _finish(stamp)
+            name,
+            ALONE.command('mmdecouple.commands.train', arguments),
+            folder / 'train.log',
+            done=lambda: _finish(stamp),
         )
 
     def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:

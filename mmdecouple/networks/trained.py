@@ -64,7 +64,7 @@ def test_config(spec: str, path: Path, options: dict[str, Any], allow_pickle: bo
     data.test_dataloader.update(num_workers=min(cores(), 8), dataset=found.test_dataloader.dataset)
     config.update(model=found.model, **{key: data[key] for key in ('test_dataloader', 'test_evaluator', 'test_cfg')})
     apply_overrides(config, options)
-    return Config(config.to_dict(), filename=found.filename)
+    return Config(config.to_dict(), cfg_text=config.pretty_text, filename=found.filename)
 
 
 def _existing(path: Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -29,6 +29,16 @@ _FEW_JOBS = 12
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 # Loaded here, because a child process must not load libraries between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+
+
+class Overview(Protocol):
+    """Progress of a program of which jobs are a part."""
+
+    def update(self, share: float) -> None:
+        """Reports which share of the jobs is done, in [0, 1]."""
+
+    def headline(self) -> str:
+        """Returns one line for the reader."""
 
 
 class JobFailed(RuntimeError):
@@ -121,6 +131,7 @@ def run_jobs(
     threads: int = 1,
     console: Console | None = None,
     keep_going: bool = False,
+    overall: Overview | None = None,
 ) -> list[JobFailed]:
     """Runs jobs in the given order, up to `slots` at a time, and returns when all have ended.
 
@@ -133,6 +144,7 @@ def run_jobs(
         threads: OpenMP threads of each child.
         console: Console of the display; None for a new one.
         keep_going: Whether to continue after a failure with the jobs that do not depend on the failed one.
+        overall: Progress of a program of which these jobs are a part; it is shown instead of lines for single jobs.
 
     Returns:
         The failures; empty without `keep_going`.
@@ -144,8 +156,8 @@ def run_jobs(
     console = console or Console()
     waiting, failures, ended = list(jobs), list[JobFailed](), set[str]()
     running: dict[str, Job] = {}
-    with _sigterm_as_interrupt(), bars_on(console) as progress:
-        display = _Display(title, jobs, progress, console)
+    with _sigterm_as_interrupt(), bars_on(console, overall and overall.headline) as progress:
+        display = _Display(title, jobs, progress, console, overall)
         try:
             while waiting or running:
                 while len(running) < slots and (job := _next(waiting, ended)):
@@ -214,8 +226,11 @@ class _Display:
     There is one bar per job, or, with many jobs, one per running job and one for their total.
     """
 
-    def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
-        self.title, self.progress, self.console = title, progress, console
+    def __init__(
+        self, title: str, jobs: Sequence[Job], progress: Progress, console: Console, overall: Overview | None
+    ) -> None:
+        self.title, self.progress, self.console, self.overall = title, progress, console, overall
+        self.shares, self.last = {job.name: 0.0 for job in jobs}, float('-inf')
         self.few, self.total, self.count = len(jobs) <= _FEW_JOBS, len(jobs), 0
         self.lines: dict[str, Lines] = {}
         self.tasks: dict[str, TaskID] = {}
@@ -235,6 +250,9 @@ class _Display:
         if (news := job.news()) is None:
             return
         self.progress.update(self.tasks[job.name], completed=news.done, total=news.total)
+        if self.overall is not None:
+            self._tell_overall(job, news.done / max(news.total, 1))
+            return
         self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(
             f'{self.title} {job.name}', news.done, news.total
         )
@@ -247,7 +265,16 @@ class _Display:
         if not self.few:
             self.progress.remove_task(task)
             self.progress.update(self.overall, completed=self.count)
+        if self.overall is not None:
+            self._tell_overall(job, 1.0)
         self.say(f'{self.title} {job.name}: done' + ('' if self.few else f' ({self.count} of {self.total} jobs)'))
+
+    def _tell_overall(self, job: Job, share: float) -> None:
+        self.shares[job.name] = share
+        self.overall.update(sum(self.shares.values()) / len(self.shares))
+        if time.monotonic() - self.last >= _PLAIN_SECONDS:
+            self.last = time.monotonic()
+            self.say(self.overall.headline())
 
     def say(self, line: str) -> None:
         if not self.console.is_terminal:
