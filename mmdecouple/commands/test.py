@@ -39,6 +39,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if len(args.network) > 2:
         parser.error(f'one network is measured at a time, got {" ".join(args.network)}')
+    if args.out is not None and args.out.suffix == '.json':
+        parser.error(f'--out {args.out}: name a folder; the metrics are written to {METRICS} in it')
     args.launch = launch_of(parser, args) if args.gpus else None
     return args
 

@@ -43,10 +43,7 @@ def as_many_as_coco(monkeypatch):
 def chosen(method: str, machine: Machine, step: float = 0.1, data='absent', weights=None, **settings) -> Chosen:
     needs = find_method(method).recipe.weights is not None
     request = Request(
-        find_method(method),
-        DataSpec('folder', str(data)),
-        weights or ('teacher.pth' if needs else None),
-        **settings,
+        find_method(method), DataSpec('folder', str(data)), weights or ('teacher.pth' if needs else None), **settings
     )
     return choose(request, machine, lambda config: Speed(step, 5.0, 10))
 
@@ -68,9 +65,7 @@ def test_every_method_has_the_published_learning_rate_per_image_on_a_gpu(method,
     views = [
         step for step in config.train_dataloader.dataset.pipeline if step.type not in ('GridProposals', 'LoadProposals')
     ]
-    assert views == [
-        step for step in published.train_dataloader.dataset.pipeline if step.type != 'LoadProposals'
-    ]
+    assert views == [step for step in published.train_dataloader.dataset.pipeline if step.type != 'LoadProposals']
     check_config(config)
 
 
@@ -109,7 +104,9 @@ def test_equal_requests_give_equal_configs_and_another_machine_another_batch(fol
     first, again = (chosen('ibot-d', CPU, data=folder) for _ in range(2))
     assert first.config.pretty_text == again.config.pretty_text and first.choices == again.choices
     other = chosen('ibot-d', replace(CPU, cores=16), data=folder)
-    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '32' == value(other, 'batch size')
+    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '32' == value(
+        other, 'batch size'
+    )
     assert value(other, 'loader processes') == '8'
 
 
@@ -185,11 +182,7 @@ def test_a_batch_that_does_not_fit_into_the_memory_is_halved(as_many_as_coco):
 
 @pytest.mark.parametrize(
     'given, message',
-    [
-        ('ibott-d', 'close names: ibot-d'),
-        ('IBOT_E', 'close names: ibot'),
-        ('supervised', 'methods: densecl, ibot'),
-    ],
+    [('ibott-d', 'close names: ibot-d'), ('IBOT_E', 'close names: ibot'), ('supervised', 'methods: densecl, ibot')],
 )
 def test_an_unknown_method_is_answered_with_near_names(given, message):
     with pytest.raises(UserError, match=message):
@@ -220,14 +213,16 @@ def test_each_kind_of_data_is_read_and_measured_where_it_can_be(folder, coco128,
 
 def test_a_folder_continues_with_the_recorded_choices_of_the_same_command(folder, tmp_path):
     out = tmp_path / 'run'
-    request = Request(find_method('ibot-d'), DataSpec('folder', str(folder)), minutes=3.0, options={'log_level': 'INFO'})
+    request = Request(
+        find_method('ibot-d'), DataSpec('folder', str(folder)), minutes=3.0, options={'log_level': 'INFO'}
+    )
     assert read_record(out, request) is None
     record = write_record(out, request, choose(request, CPU, lambda config: Speed(0.5, 5.0, 10)))
     again = read_record(out, request)
     assert (again.config, again.choices, again.seconds) == (record.config, record.choices, record.seconds)
     config = load_config(str(record.config))
     check_config(config)
-    (tmp_path / 'child.py').write_text(f"_base_ = {str(record.config)!r}\ntrain_cfg = dict(max_epochs=7)\n")
+    (tmp_path / 'child.py').write_text(f'_base_ = {str(record.config)!r}\ntrain_cfg = dict(max_epochs=7)\n')
     assert load_config(str(tmp_path / 'child.py')).train_cfg.max_epochs == 7 and 'work_dir' not in config
     with pytest.raises(UserError, match=r'another --minutes \(3.0, now 4.0\)'):
         read_record(out, replace(request, minutes=4.0))

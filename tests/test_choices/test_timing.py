@@ -60,6 +60,7 @@ def test_photos_are_trained_by_one_command_that_continues_itself(tmp_path):
         image = np.random.default_rng(index).integers(0, 255, (90, 120, 3), dtype=np.uint8)
         cv2.imwrite(str(photos / f'{index}.jpg'), image)
     words = ('--data', photos, '--method', 'ibot-d', '--out', out, '--epochs', 2, '--seed', 1)
+    words += ('--cfg-options', 'default_hooks.checkpoint.interval=1')
     done = train(*words)
     assert done.returncode == 0, done.stderr
     assert 'batch size' in done.stdout and 's per step' in done.stdout and 'Trained in about' in done.stdout
@@ -70,7 +71,7 @@ def test_photos_are_trained_by_one_command_that_continues_itself(tmp_path):
     assert again.returncode == 0, again.stderr
     assert 'resumed epoch: 1' in again.stdout + again.stderr and (out / 'epoch_2.pth').is_file()
     assert json.loads((out / 'chosen' / 'choices.json').read_text()) == record
-    refused = train(*words, '--cfg-options', 'model.decoupling.loss_weight=0.5')
+    refused = train(*words, 'model.decoupling.loss_weight=0.5')
     assert refused.returncode == 1 and 'another --cfg-options' in refused.stderr
 
     for path in photos.iterdir():

@@ -62,5 +62,7 @@ def test_the_learning_rate_is_scaled_only_from_a_stated_batch():
     with pytest.raises(UserError, match='--auto-scale-lr contradicts --cfg-options auto_scale_lr.enable=False'):
         scale_lr(made, {'auto_scale_lr.enable': False})
     for lacking in ({}, dict(auto_scale_lr=dict(enable=False))):
-        with pytest.raises(UserError, match='config a.py does not state the batch size .* auto_scale_lr.base_batch_size'):
+        with pytest.raises(
+            UserError, match='config a.py does not state the batch size .* auto_scale_lr.base_batch_size'
+        ):
             scale_lr(Config(lacking, cfg_text='a', filename='a.py'), {})

@@ -39,11 +39,8 @@ def test_two_gloo_processes_learn_what_one_learns_from_the_joint_batch(toy, tmp_
     )
     torch.testing.assert_close(two, one)
 
-    run(
-        [CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2, '--work-dir', 'two', '--out', 'out.json'],
-        **settings,
-    )
-    assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
+    run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2, '--out', 'measured'], **settings)
+    assert json.loads((tmp_path / 'measured' / 'metrics.json').read_text())['count'] == 8
 
 
 def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path, port):
