@@ -21,6 +21,11 @@ SPECS = {
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
+# Kinds for each purpose: annotated objects to measure, label maps, pictures to look at, image files.
+OBJECTS = ('scenes', 'coco', 'coco128')
+LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes')
+PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')
+FILES = ('folder', 'list', 'coco', 'coco128')
 # Standard places, relative to the working directory, which mmdet and mmseg use too.
 _DEFAULT_ROOTS = {
     'coco': 'data/coco',
@@ -32,7 +37,6 @@ _DEFAULT_ROOTS = {
 }
 # Numbers of parts after the path.
 _FURTHER = {'coco': (0, 2), 'list': (0, 1)}
-_SPLITS = ('train', 'val')
 _COCO_SPLITS = ('train2017', 'val2017')
 
 
@@ -57,7 +61,7 @@ class DataSpec:
 
     @property
     def is_export(self) -> bool:
-        """Whether this names exported scenes, which are files in COCO's layout."""
+        """Whether this names the folder of exported scenes."""
         return self.kind == 'scenes' and os.path.isdir(self.path)
 
 
@@ -107,13 +111,12 @@ def image_files(data: DataSpec, split: str = 'train') -> ImageFiles:
     """Returns where the image files of data are.
 
     Args:
-        data: Data of the kinds `coco`, `coco128`, `folder` and `list`, or exported scenes.
+        data: Data of one of the kinds `FILES`.
         split: `train` or `val`; not used for `folder` and `list`.
     """
     if data.kind == 'folder':
         return ImageFiles(data.path, None, Path(data.path).resolve().name)
     if data.kind == 'list':
         return ImageFiles(data.folder or str(Path(data.path).parent), data.path, Path(data.path).stem)
-    names = data.splits or (_SPLITS if data.is_export else _COCO_SPLITS)
-    name = names[_SPLITS.index(split)]
+    name = (data.splits or _COCO_SPLITS)[split == 'val']
     return ImageFiles(str(Path(data.path, name)), str(Path(data.path, 'annotations', f'instances_{name}.json')), name)
