@@ -10,9 +10,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdecouple.datasets.packed_subset import is_pack
+from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.probes.suites import coco_probe
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.configs import SCOPE, load_config
+from mmdecouple.utils.configs import SCOPE
 from mmdecouple.utils.data_spec import DataSpec, image_files
 from mmdecouple.utils.errors import UserError
 
@@ -59,14 +60,16 @@ def set_data(config: Config, data: DataSpec, published: Config | None) -> None:
             jitter, because the hue distinguishes its scenes.
 
     Raises:
-        UserError: The config of the scenes does not train on built-in scenes.
+        UserError: The config that names the scenes cannot be read.
     """
     loader = config.train_dataloader
     pipeline = loader.dataset.pipeline
     if pipeline[0].type == _PROPOSALS:
         pipeline[0] = dict(type='GridProposals')
     if is_drawn(data):
-        loader.dataset.scenes.update(_other_scenes(data))
+        settings = scene_settings(data, config)
+        # Their size belongs to the network.
+        loader.dataset.scenes.update({key: value for key, value in settings.items() if key != 'size'})
         return
     if published is not None:
         _take_hue(pipeline, published.train_dataloader.dataset.pipeline)
@@ -78,9 +81,7 @@ def set_data(config: Config, data: DataSpec, published: Config | None) -> None:
             type='ImageDataset', data_root='', ann_file=files.listing, img_prefix=files.folder, pipeline=pipeline
         )
     if data.kind in ('coco', 'coco128', 'scenes'):
-        splits = data.splits or (('train', 'val') if data.is_export else ())
-        probe = coco_probe(data.path, *splits)
-        config.test_dataloader.dataset = dict(probe, **(_SMALL_PROBES if published is not None else {}))
+        config.test_dataloader.dataset = dict(coco_probe(data), **(_SMALL_PROBES if published is not None else {}))
     else:
         for key in _TESTS:
             config.pop(key)
@@ -97,16 +98,6 @@ def count_images(config: Config) -> int:
     if images < 2:
         raise UserError(f'--data: {images} image is too few; a batch needs at least two images, better hundreds.')
     return images
-
-
-def _other_scenes(data: DataSpec) -> dict[str, Any]:
-    """Returns the settings of the scenes of another config, except for their size, which belongs to the network."""
-    if not data.path:
-        return {}
-    scenes = load_config(data.path).get('train_dataloader', {}).get('dataset', {}).get('scenes')
-    if scenes is None:
-        raise UserError(f'--data {data}: this config does not train on built-in scenes.')
-    return {key: value for key, value in scenes.items() if key != 'size'}
 
 
 def _take_hue(pipeline: list, published: list) -> None:
