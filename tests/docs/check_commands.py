@@ -11,6 +11,7 @@ from typing import Any
 
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.yaml_table import read_table
+from mmdecouple.commands.entry import COMMANDS
 from mmdecouple.configuration import check_config
 from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.probes.suites import probe_config
@@ -54,6 +55,8 @@ def _is_only_named(words: list[str]) -> bool:
         return len(words) <= 3 and words[1] in _VERBS
     if words[:2] == ['python', '-m']:
         return len(words) == 3 and _module(words[2]).is_file()
+    if words[0] == 'mmdecouple':
+        return len(words) == 2 and words[1] in COMMANDS
     return words[0] == 'python' and len(words) == 2 and _script(words[1]).is_file()
 
 
@@ -63,6 +66,8 @@ def _check(words: list[str], files: Collection[str]) -> None:
         _check_tool(_module(rest[1]), rest[2:], files)
     elif program == 'python':
         _check_tool(_script(rest[0]), rest[1:], files)
+    elif program == 'mmdecouple':
+        _check_command(rest, files)
     elif program == 'mpirun' and 'python' in rest:
         _check(rest[rest.index('python') :], files)
     elif program == 'bash':
@@ -75,6 +80,12 @@ def _check(words: list[str], files: Collection[str]) -> None:
         _check_pip(rest)
     elif program not in _FOREIGN:
         raise WrongPage(f'{program} is not a program that these pages use')
+
+
+def _check_command(words: list[str], files: Collection[str]) -> None:
+    if not words or words[0] not in COMMANDS:
+        raise WrongPage(f'mmdecouple has the commands {", ".join(COMMANDS)}')
+    _check_tool(_module(COMMANDS[words[0]][0]), words[1:], files)
 
 
 def _script(name: str) -> Path:
@@ -93,7 +104,7 @@ def _check_tool(script: Path, words: list[str], files: Collection[str]) -> None:
         for part in word.split('='):
             _check_file(part, files)
     options = getattr(args, 'cfg_options', None) or {}
-    if options and hasattr(args, 'config'):
+    if options and getattr(args, 'config', None):
         _check_keys(args.config, options, files)
     _MORE.get(script.stem, lambda args: None)(args)
 

@@ -301,7 +301,7 @@ def test_data_are_named_by_their_kind_and_found_below_its_root(task, root, given
     (tmp_path / 'VOCdevkit' / root).mkdir(parents=True)
     config, kind = load_config(config_name(task)), task.partition('-')[0]
     set_data(config, task, None, DataSpec(kind, str(tmp_path / given)))
-    assert config.train_dataloader.dataset.data_root == str(tmp_path / found)
+    assert config.test_dataloader.dataset.data_root == str(tmp_path / found)
     with pytest.raises(ValueError, match=f'{task} cannot be trained on cityscapes:a; name {kind}:ROOT.*--data'):
         set_data(config, task, None, DataSpec('cityscapes', 'a'))
     if kind == 'coco':
