@@ -170,7 +170,7 @@ class _Choosing:
 
     def _set_lr(self) -> None:
         lr = float(f'{self.base_lr * self.batch / self.base_batch:.4g}')
-        reason = f'{self.base_lr:g} for a batch of {self.base_batch} in {Path(self.origin).name}, in proportion'
+        reason = f'in proportion: {self.base_lr:g} for {self.base_batch} images'
         self.take('learning rate', _LR, lr, reason)
         self.config.auto_scale_lr = dict(base_batch_size=self.batch)
 

@@ -9,6 +9,7 @@ _PUBLISHED_MEMORY = 24
 # Cores for which the batch sizes of the demo were chosen, and the most by which more cores multiply them.
 _DEMO_CORES, _MOST = 4, 4
 _MOST_WORKERS = 16
+_BATCHES = 4  # least batches of an epoch
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Machine:
         """Returns a batch size and the reason for it.
 
         On a GPU, the batch per GPU of the published config is scaled with the memory in powers of two, up to the total
-        published batch; on a CPU, that of the demo with the cores. An epoch has at least one whole batch.
+        published batch; on a CPU, that of the demo with the cores. An epoch has at least four batches, if the images
+        suffice for batches of two.
 
         Args:
             recipe: Batch size per device of the shipped config.
@@ -52,8 +54,8 @@ class Machine:
             factor = min(power_of_two(max(self.cores / _DEMO_CORES, 1)), _MOST)
             reason = f'{recipe} for a few cores'
         batch = max(min(int(recipe * factor), most), 2)
-        fitting = int(power_of_two(images))
-        return (fitting, 'at most the number of images') if fitting < batch else (batch, reason)
+        fitting = max(int(power_of_two(images / _BATCHES)), 2)
+        return (fitting, f'at least {_BATCHES} batches in an epoch') if fitting < batch else (batch, reason)
 
     def workers(self) -> tuple[int, str]:
         """Returns the number of loader processes and the reason for it."""

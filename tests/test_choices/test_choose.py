@@ -104,7 +104,7 @@ def test_equal_requests_give_equal_configs_and_another_machine_another_batch(fol
     first, again = (chosen('ibot-d', CPU, data=folder) for _ in range(2))
     assert first.config.pretty_text == again.config.pretty_text and first.choices == again.choices
     other = chosen('ibot-d', replace(CPU, cores=16), data=folder)
-    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '32' == value(
+    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '8' == value(
         other, 'batch size'
     )
     assert value(other, 'loader processes') == '8'
@@ -150,11 +150,11 @@ def test_schedules_and_warm_ups_keep_their_share_of_the_length(as_many_as_coco):
 
 def test_overrides_replace_choices_and_later_choices_follow_them(folder):
     result = chosen(
-        'ibot-d', CPU, data=folder, options={'train_dataloader.batch_size': 8, 'model.decoupling.loss_weight': 0.5}
+        'ibot-d', CPU, data=folder, options={'train_dataloader.batch_size': 16, 'model.decoupling.loss_weight': 0.5}
     )
-    assert math.isclose(result.config.optim_wrapper.optimizer.lr, 1e-3 / 4, rel_tol=1e-3)
+    assert math.isclose(result.config.optim_wrapper.optimizer.lr, 1e-3 / 2, rel_tol=1e-3)
     assert result.config.model.decoupling.loss_weight == 0.5
-    assert ('batch size', '8', '--cfg-options') in result.choices
+    assert ('batch size', '16', '--cfg-options') in result.choices
     result = chosen('ibot-d', CPU, data=folder, options={'optim_wrapper.optimizer.lr': 0.1, 'train_cfg.max_epochs': 3})
     assert result.config.optim_wrapper.optimizer.lr == 0.1 and result.config.train_cfg.max_epochs == 3
     with pytest.raises(UserError, match='model.decupling'):
