@@ -29,7 +29,9 @@ def parser() -> options.Parser:
     parser = options.Parser(__doc__)
     add_measuring_options(parser)
     parser.add_argument('--untrained', action='store_true', help='add the first network with random weights')
-    parser.add_argument('--title', default='Coupling report', metavar='TEXT', help='heading of the report')
+    parser.add_argument(
+        '--title', default='Coupling report', metavar='TEXT', help='heading of the report (default: Coupling report)'
+    )
     options.add_out(parser, 'work_dirs/report', 'report.html, its figures, NAME.json of each network and draws.json')
     return parser
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -184,4 +184,25 @@ def add_batch_size(parser: argparse.ArgumentParser, default: int, what: str = 'i
     """
     parser.add_argument(
         '--batch-size', type=positive, metavar='N', default=default, help=f'{what} per batch (default: {default})'
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Adds `--threads N`."""
+    parser.add_argument('--threads', type=positive, metavar='N', help='threads of a process (default: those of torch)')
+
+
+def add_seconds(
+    parser: argparse.ArgumentParser, default: int, what: str, kind: Callable[[str], float] = positive
+) -> None:
+    """Adds `--seconds N`.
+
+    Args:
+        parser: Parser of the command.
+        default: Default.
+        what: What takes this time.
+        kind: Type of the number.
+    """
+    parser.add_argument(
+        '--seconds', type=kind, metavar='N', default=default, help=f'time in seconds for {what} (default: {default})'
     )

@@ -104,9 +104,7 @@ def test_equal_requests_give_equal_configs_and_another_machine_another_batch(fol
     first, again = (chosen('ibot-d', CPU, data=folder) for _ in range(2))
     assert first.config.pretty_text == again.config.pretty_text and first.choices == again.choices
     other = chosen('ibot-d', replace(CPU, cores=16), data=folder)
-    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '8' == value(
-        other, 'batch size'
-    )
+    assert first.name == 'ibot-d_vit-demo_my-photos' and value(first, 'batch size') == '8' == value(other, 'batch size')
     assert value(other, 'loader processes') == '8'
 
 
