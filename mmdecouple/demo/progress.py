@@ -39,7 +39,6 @@ class Overall:
         self._share = 0.0
         # Durations and weights of the finished stages, without those that had nothing to do.
         self._spent = self._done = 0.0
-        self._percent = 0
 
     def begin(self, name: str) -> None:
         """Enters the stage of this name."""
@@ -65,23 +64,26 @@ class Overall:
         rest, scale = self._rest_of_stage()
         if scale is None:
             return None
-        stage = self._stages[self._index]
         later = scale * sum(other.weight for other in self._stages[self._index + 1 :])
-        return later + (max(scale * stage.weight - (self._clock() - self._begun), 0.0) if rest is None else rest)
+        if rest is None:
+            usual = scale * self._stages[self._index].weight
+            # A stage that has not reported yet is not about to end.
+            rest = max(usual - (self._clock() - self._begun), usual / 4)
+        return later + rest
 
     def minutes(self) -> float:
         """Returns the duration so far."""
         return (self._clock() - self._start) / 60
 
     def headline(self) -> str:
-        """Returns the line for the reader; the share is that of the time and never decreases."""
+        """Returns the line for the reader; the share is that of the time."""
         number = f'[{self._index + 1 + self._before}/{len(self._stages) + self._before}]'
         name, left = self._stages[self._index].name, self.seconds_left()
         if left is None:
-            return f'{number} {name}, {self._percent} %, measuring the time'
+            return f'{number} {name}, 0 %, measuring the time'
         elapsed = self._clock() - self._start
-        self._percent = max(self._percent, min(int(100 * elapsed / (elapsed + left or 1)), 99))
-        return f'{number} {name}, {self._percent} %, {in_words(left)} left'
+        percent = min(int(100 * elapsed / (elapsed + left or 1)), 99)
+        return f'{number} {name}, {percent} %, {in_words(left)} left'
 
     def _rest_of_stage(self) -> tuple[float | None, float | None]:
         """Returns the rest of the current stage and the durations relative to the weights, as far as they are known."""

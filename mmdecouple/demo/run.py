@@ -22,8 +22,7 @@ from mmdecouple.visualization.comparison import compare, figures_file, is_measur
 from .progress import Overall, Stage
 from .stories import CAUTION, Story
 
-# Shares of the nine minutes of a demo on two cores.
-_TRAINING, _MEASURING, _REPORT = Stage('training', 5.0), Stage('measuring', 3.0), Stage('report', 0.5)
+_TRAINING, _MEASURING, _REPORT = 'training', 'measuring', 'report'
 # Set by `make demo`, which sets up the environment first.
 _SET_UP = 'MMDECOUPLE_SET_UP'
 _QUICK_TRAINING = ['train_cfg.max_epochs=2', 'train_dataloader.dataset.num_images=64']
@@ -68,12 +67,12 @@ class Demo:
                 overall.begin(name.lower())
                 before = self._train({name: config}, cores(), overall)
                 options = [f'{key}={newest_checkpoint(before[name])}']
-        overall.begin(_TRAINING.name)
+        overall.begin(_TRAINING)
         folders = self._train(story.runs, threads, overall, options)
         folders = before | folders if story.start else folders | before
-        overall.begin(_MEASURING.name)
+        overall.begin(_MEASURING)
         run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console, overall=overall)
-        overall.begin(_REPORT.name)
+        overall.begin(_REPORT)
         self.console.print(overall.headline(), highlight=False, markup=False)
         compare(
             measured_runs(folders),
@@ -85,9 +84,14 @@ class Demo:
         self.console.print(f'Done in {overall.minutes():.1f} min.', highlight=False)
 
     def _overall(self) -> Overall:
-        """Returns the progress over all stages; that of `make demo` counts the set-up as the first one."""
-        first = [Stage(name, 0.4) for name in ('teacher', 'start') if getattr(self.story, name)]
-        return Overall([*first, _TRAINING, _MEASURING, _REPORT], int(os.environ.get(_SET_UP) == '1'))
+        """Returns the progress over all stages, with the minutes that they take on two cores.
+
+        `make demo` counts the set-up as the first stage.
+        """
+        training, measuring, report = (1.0, 3.0, 0.5) if self.quick else (5.0, 3.0, 0.5)
+        stages = [Stage(name, training / 3) for name in ('teacher', 'start') if getattr(self.story, name)]
+        stages += [Stage(_TRAINING, training), Stage(_MEASURING, measuring), Stage(_REPORT, report)]
+        return Overall(stages, int(os.environ.get(_SET_UP) == '1'))
 
     def _train(
         self, runs: dict[str, str], threads: int, overall: Overall, options: Sequence[str] = ()
