@@ -105,6 +105,9 @@ def choose(request: Request, machine: Machine, measure: Callable[[Config], Speed
     set_data(config, request.data, request.method.config(small=False)[1] if small else None)
     for key in config.keys() - ROOT_KEYS:
         config.pop(key)
+    # Checked before any of them is computed with.
+    apply_overrides(config, choosing.options)
+    check_config(config)
     choosing.set_loader()
     choosing.set_optimization()
     speed = choosing.try_out(measure)
@@ -175,9 +178,7 @@ class _Choosing:
         self.config.auto_scale_lr = dict(base_batch_size=self.batch)
 
     def try_out(self, measure: Callable[[Config], Speed]) -> Speed:
-        """Applies all other overrides, checks the config and measures it; halves the batch if the memory is short."""
-        apply_overrides(self.config, self.options)
-        check_config(self.config, {})
+        """Measures the config, with a smaller batch if the memory is short."""
         while True:
             try:
                 return measure(self.config)
@@ -187,8 +188,7 @@ class _Choosing:
                         f'the memory of the device does not suffice for a batch of {self.batch} images; lower '
                         f'{_BATCH} (--cfg-options), or use --device cpu.'
                     ) from None
-            lines = [choice for choice in self.choices if choice.name not in ('batch size', 'learning rate')]
-            self.choices = lines
+            self.choices = [choice for choice in self.choices if choice.name not in ('batch size', 'learning rate')]
             self.batch = self.take('batch size', _BATCH, self.batch // 2, 'the memory does not suffice for more')
             self._set_lr()
 
@@ -219,7 +219,7 @@ class _Choosing:
         hooks.checkpoint.interval = min(max(round(300 / per_epoch), 1), epochs)
         hooks.logger.interval = min(max(epochs * steps // 20, 1), 50)
         apply_overrides(self.config, self.options)
-        check_config(self.config, {})
+        check_config(self.config)
         self.add('time', in_words(self.seconds), f'{epochs} x {steps} steps')
 
 

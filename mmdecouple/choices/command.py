@@ -1,6 +1,7 @@
 """Training without a config, from the options of the command line."""
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,10 @@ def train_chosen(args: argparse.Namespace, train: Callable[[argparse.Namespace],
 
 
 def _new_record(out: Path, request: Request, console: Console) -> Record:
-    with console.status('choosing: a few steps are timed'):
-        chosen = choose(request, this_machine(), measure_speed)
+    try:
+        with console.status('choosing: a few steps are timed'):
+            chosen = choose(request, this_machine(), measure_speed)
+    except KeyboardInterrupt:
+        console.print('Stopped before the training; nothing was written.')
+        sys.exit(130)
     return write_record(out, request, chosen)

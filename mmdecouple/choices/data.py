@@ -93,8 +93,13 @@ def count_images(config: Config) -> int:
     Raises:
         UserError: There are fewer than two images, or the data cannot be read, see `ImageDataset`.
     """
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        images = len(DATASETS.build(config.train_dataloader.dataset))
+    try:
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            images = len(DATASETS.build(config.train_dataloader.dataset))
+    except UserError as error:
+        # The user has given an option, not these keys.
+        reason = re.sub(r' \(config keys? [^)]*\)', '', str(error)).removeprefix('ImageDataset: ')
+        raise UserError(f'--data: {reason}') from error
     if images < 2:
         raise UserError(f'--data: {images} image is too few; a batch needs at least two images, better hundreds.')
     return images

@@ -20,10 +20,12 @@ def set_epochs(config: Config, epochs: int, steps: int) -> None:
     factor = epochs / config.train_cfg.max_epochs
     config.train_cfg.max_epochs = epochs
     # The schedules of the demo, in iterations, end with its training.
-    ends = max(schedule.get('end', 0) for schedule in config.param_scheduler)
-    for schedule in config.param_scheduler:
+    schedules = config.get('param_scheduler') or []
+    schedules = [schedules] if isinstance(schedules, dict) else schedules
+    ends = max((schedule.get('end', 0) for schedule in schedules), default=0)
+    for schedule in schedules:
         by_epoch = schedule.get('by_epoch', True)
-        _scale(schedule, factor if by_epoch else epochs * steps / ends)
+        _scale(schedule, factor if by_epoch or not ends else epochs * steps / ends)
         if by_epoch:
             schedule.convert_to_iter_based = True
     _shorten(config.model, factor)

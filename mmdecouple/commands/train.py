@@ -9,6 +9,7 @@ The same command continues an interrupted run with the recorded choices.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -79,7 +80,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error('--minutes and --epochs contradict each other; omit one of them')
     elif args.resume is not None or args.elastic:
         parser.error('without a config, the same command continues the run; omit --resume and --elastic')
-    elif args.launcher or args.gpus:
+    elif args.launcher or args.gpus or int(os.environ.get('WORLD_SIZE', '1')) > 1:
         parser.error(
             'without a config, one process is trained; write the config with --plan, then use it with --gpus N '
             '--auto-scale-lr'

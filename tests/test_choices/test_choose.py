@@ -155,6 +155,15 @@ def test_overrides_replace_choices_and_later_choices_follow_them(folder):
     assert ('batch size', '16', '--cfg-options') in result.choices
     result = chosen('ibot-d', CPU, data=folder, options={'optim_wrapper.optimizer.lr': 0.1, 'train_cfg.max_epochs': 3})
     assert result.config.optim_wrapper.optimizer.lr == 0.1 and result.config.train_cfg.max_epochs == 3
+    config = chosen('ibot', CPU, data=folder, epochs=2, options={'param_scheduler': None}).config
+    assert config.param_scheduler is None and config.train_cfg.max_epochs == 2
+    for wrong in (
+        {'train_dataloader.batch_size': 'x'},
+        {'train_cfg.max_epochs': 0},
+        {'train_dataloader.num_workers': -1},
+    ):
+        with pytest.raises(UserError, match=f'{next(iter(wrong))} must be'):
+            chosen('ibot', CPU, data=folder, options=wrong)
     with pytest.raises(UserError, match='model.decupling'):
         chosen('ibot-d', CPU, data=folder, options={'model.decupling.loss_weight': 0.5})
 
