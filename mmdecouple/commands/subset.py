@@ -4,7 +4,8 @@ Example:
     mmdecouple subset --data coco:data/coco --percent 1 5 10 --seeds 0 1 2
 
 writes data/coco/annotations/instances_train2017_1pct_seed0.json and so on. Lists do not depend on the machine or
-time, and the 1 % list is part of the 10 % list with the same seed. A transfer with --seed 2 trains on the list of seed 2.
+time, and the 1 % list is part of the 10 % list with the same seed. A transfer with
+--seed 2 trains on the list of seed 2.
 """
 
 import argparse

@@ -4,8 +4,9 @@
     python tools/misc/table_of_truth.py --check    # exit with 1 if it is out of date, or if two files disagree
 
 Published numbers come from configs/*/metafile.yml and from the tables in configs/ablations/, ours from the files in
-docs/results/: copies of what the commands transfer (results.jsonl), coupling and segment (JSON) and ablate (rows.jsonl) wrote. The check also compares the published numbers in the headers of configs, in the
-READMEs and in the ablations with the metafiles.
+docs/results/: copies of what the commands transfer (results.jsonl), coupling and segment (JSON) and ablate (rows.jsonl)
+wrote. The check also compares the published numbers in the headers of configs, in the READMEs and in the ablations with
+the metafiles.
 """
 
 import sys
