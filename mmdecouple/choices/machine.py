@@ -52,7 +52,7 @@ class Machine:
             reason = f'{recipe} per {_PUBLISHED_MEMORY} GiB of GPU memory'
         else:
             factor = min(power_of_two(max(self.cores / _DEMO_CORES, 1)), _MOST)
-            reason = f'{recipe} for a few cores'
+            reason = 'as in the demo' + (f', times {factor:g} for {self.cores} cores' if factor > 1 else '')
         batch = max(min(int(recipe * factor), most), 2)
         fitting = max(int(power_of_two(images / _BATCHES)), 2)
         return (fitting, f'at least {_BATCHES} batches in an epoch') if fitting < batch else (batch, reason)
