@@ -10,12 +10,12 @@ from rich.console import Console
 
 from mmdecouple.networks.trained import weight_file
 from mmdecouple.runs.launch import choose_device
-from mmdecouple.utils.data_spec import read_spec
+from mmdecouple.utils.data_spec import PICTURES, read_spec
 from mmdecouple.utils.files import check_writable
 from mmdecouple.utils.progress import in_words
 
 from .choose import Request, choose
-from .data import KINDS, absolute, name_of
+from .data import absolute, name_of
 from .machine import this_machine
 from .recipes import find_method
 from .record import Record, read_record, write_record
@@ -32,7 +32,7 @@ def train_chosen(args: argparse.Namespace, train: Callable[[argparse.Namespace],
     Raises:
         UserError: See `choose` and `read_record`.
     """
-    data = absolute(read_spec(args.data, KINDS))
+    data = absolute(read_spec(args.data, PICTURES))
     request = Request(
         find_method(args.method),
         data,

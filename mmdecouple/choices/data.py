@@ -17,7 +17,6 @@ from mmdecouple.utils.configs import SCOPE
 from mmdecouple.utils.data_spec import DataSpec, image_files
 from mmdecouple.utils.errors import UserError
 
-KINDS = ('folder', 'list', 'coco', 'coco128', 'scenes', 'pack')
 # Views of SoCo need boxes, for which other data have no file.
 _PROPOSALS = 'LoadProposals'
 # Side and cell of the probes for the networks of the demo, which have a stride of 8 pixels.
@@ -55,7 +54,7 @@ def set_data(config: Config, data: DataSpec, published: Config | None) -> None:
 
     Args:
         config: Config, changed in place; its views are kept.
-        data: Data of one of `KINDS`.
+        data: Data of a kind in `PICTURES`.
         published: Published config of the method if `config` is that of the demo; else None. The demo has a weak hue
             jitter, because the hue distinguishes its scenes.
 

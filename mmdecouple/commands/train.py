@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from mmdecouple.commands.options import Parser, add_data, add_device
 from mmdecouple.commands.run_options import add_amp, add_launcher, add_run_folder, launch_of, start_processes
 from mmdecouple.utils.arguments import add_overrides, positive, real, seed
+from mmdecouple.utils.data_spec import PICTURES
 
-KINDS = ('folder', 'list', 'coco', 'coco128', 'scenes', 'pack')
 _ALONE = ('data', 'method', 'weights', 'minutes', 'epochs', 'plan')
 
 
@@ -57,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _add_choices(group: argparse._ArgumentGroup) -> None:
-    add_data(group, KINDS, 'that of the config')
+    add_data(group, PICTURES, 'that of the config')
     group.add_argument('--method', metavar='NAME', help='method, such as ibot, ibot-d or ibot-control')
     group.add_argument(
         '--weights', metavar='NETWORK', help='run folder or weight file that Leopart continues or MaskAlign learns from'

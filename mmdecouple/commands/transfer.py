@@ -20,6 +20,32 @@ from mmdecouple.commands.run_options import add_amp, add_launcher, add_run_folde
 from mmdecouple.utils.arguments import add_overrides
 
 KINDS = ('coco', 'coco128', 'scenes', 'voc', 'ade', 'cityscapes')
+TASKS = (
+    'coco-mask-rcnn-c4',
+    'coco-mask-rcnn-fpn',
+    'coco-1pct',
+    'coco-5pct',
+    'coco-10pct',
+    'voc-faster-rcnn-c4',
+    'coco-cascade-vit',
+    'ade-upernet',
+    'ade-linear-4taps',
+    'ade-linear-last',
+    'voc-fcn',
+    'cityscapes-fcn',
+)
+ARCHS = (
+    'resnet50',
+    'resnet18',
+    'resnet-demo',
+    'vit-s16',
+    'vit-s8',
+    'vit-ti16',
+    'vit-ti8',
+    'vit-b16',
+    'vit-b8',
+    'vit-demo',
+)
 OUT = Path('work_dirs/transfer')
 
 
@@ -29,7 +55,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'network', metavar='NETWORK', help='run folder, checkpoint, weight file of a published network, or CONFIG=FILE'
     )
-    parser.add_argument('--task', required=True, metavar='TASK', help='downstream task, see docs/downstream.md')
+    parser.add_argument(
+        '--task', required=True, choices=TASKS, metavar='TASK', help=f'downstream task: {", ".join(TASKS)}'
+    )
     parser.add_argument(
         '--smoke',
         choices=('coco128', 'scenes', 'overfit'),
@@ -38,8 +66,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--arch',
+        choices=ARCHS,
         metavar='ARCH',
-        help="network that replaces the protocol's; its results are not comparable with published ones",
+        help="network that replaces the protocol's; its results are not comparable with published ones: "
+        f'{", ".join(ARCHS)}',
     )
     parser.add_argument('--method', metavar='NAME', help='name of the method in the table, for files of other projects')
     parser.add_argument(

@@ -132,17 +132,6 @@ def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = 
     )
 
 
-def check_names(task: str, arch: str | None = None) -> None:
-    """Checks the names of a task and of a network.
-
-    Raises:
-        UserError: A name is unknown; the message lists the known ones.
-    """
-    for name, known, option in ((task, TASKS, '--task'), (arch, ARCHS, '--arch')):
-        if name is not None and name not in known:
-            raise UserError(f'transfer: {option} {name} is unknown; choose one of {", ".join(known)}.')
-
-
 def set_data(config: Config, task: str, smoke: str | None, data: DataSpec) -> None:
     """Replaces the data root by the place that the user names.
 

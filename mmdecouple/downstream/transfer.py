@@ -38,7 +38,6 @@ from .tasks import (
     check_annotations,
     check_arch,
     check_data,
-    check_names,
     config_name,
     set_data,
     set_data_root,
@@ -101,7 +100,6 @@ class Transfer:
             UserError: The checkpoint has another architecture, the config is invalid, or the batch cannot be divided
                 among the processes.
         """
-        check_names(self.task, self.arch)
         self.checkpoint = str(weight_file(self.network))
         self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
         if self.smoke == 'overfit' and self.data is not None:

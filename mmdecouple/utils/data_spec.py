@@ -21,7 +21,8 @@ SPECS = {
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
-# Kinds for each purpose: annotated objects to measure, label maps, pictures to look at, image files.
+# Kinds for each purpose: annotated objects to measure, label maps, pictures to look at and to train on, image
+# files.
 OBJECTS = ('scenes', 'coco', 'coco128')
 LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes')
 PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')

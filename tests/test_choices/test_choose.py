@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from mmdecouple.choices.choose import Chosen, Request, choose
-from mmdecouple.choices.data import KINDS, name_of
+from mmdecouple.choices.data import name_of
 from mmdecouple.choices.machine import Machine, power_of_two
 from mmdecouple.choices.recipes import METHODS, RECIPES, VARIANTS, find_method
 from mmdecouple.choices.record import read_record, write_record
 from mmdecouple.choices.timing import OutOfMemory, Speed
 from mmdecouple.configuration import check_config
 from mmdecouple.utils.configs import configs_folder, load_config
-from mmdecouple.utils.data_spec import DataSpec, read_spec
+from mmdecouple.utils.data_spec import PICTURES, DataSpec, read_spec
 from mmdecouple.utils.errors import UserError
 
 CPU = Machine('cpu', 'CPU', cores=2)
@@ -212,7 +212,7 @@ def test_each_kind_of_data_is_read_and_measured_where_it_can_be(folder, coco128,
     listed = len(json.loads((coco128 / 'annotations' / 'instances_train2017.json').read_text())['images'])
     specs = {f'list:{listing}:{folder}': 16, f'coco128:{coco128}': listed, f'coco:{coco128}': listed, 'scenes': 1280}
     for text, images in specs.items():
-        data = read_spec(text, KINDS)
+        data = read_spec(text, PICTURES)
         result = choose(Request(find_method('ibot'), data), CPU, lambda config: Speed(1, 1, 1))
         assert value(result, 'images') == str(images) and name_of(data) in result.name
         assert ('test_dataloader' in result.config) == (data.kind != 'list')

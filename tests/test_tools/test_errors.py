@@ -190,7 +190,7 @@ def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
         ('train.py', ('--data', 'x', '--method', 'ibot', '--resume'), 'the same command continues the run'),
         ('train.py', ('a.py', '--launcher', 'slurm', '--gpus', '2'), '--launcher slurm requires --partition'),
         ('train.py', ('a.py', '--launcher', 'mpi', '--gpus', '2'), 'use mpirun -np N without --gpus'),
-        ('transfer.py', ('a.pth', '--task', 'x', '--data-root', 'x'), '--data-root is called --data SPEC now'),
+        ('transfer.py', ('a.pth', '--task', 'voc-fcn', '--data-root', 'x'), '--data-root is called --data SPEC now'),
         ('ablate.py', ('mask_type', '--launcher', 'none', '--gpus', '2'), '--gpus 2 requires --launcher pytorch'),
         ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is not KEY=VALUE'),
         ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
