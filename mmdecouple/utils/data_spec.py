@@ -17,6 +17,7 @@ SPECS = {
     'voc': 'voc:ROOT',
     'ade': 'ade:ROOT',
     'cityscapes': 'cityscapes:ROOT',
+    'camvid': 'camvid:ROOT',
     'folder': 'folder:PATH',
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
@@ -24,7 +25,7 @@ SPECS = {
 # Kinds for each purpose: annotated objects to measure, label maps, pictures to look at and to train on, image
 # files.
 OBJECTS = ('scenes', 'coco', 'coco128')
-LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes')
+LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes', 'camvid')
 PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')
 FILES = ('folder', 'list', 'coco', 'coco128')
 # Standard places, relative to the working directory, which mmdet and mmseg use too.
@@ -35,6 +36,7 @@ _DEFAULT_ROOTS = {
     'voc': 'data/VOCdevkit',
     'ade': 'data/ade',
     'cityscapes': 'data/cityscapes',
+    'camvid': 'data/camvid',
 }
 # Numbers of parts after the path.
 _FURTHER = {'coco': (0, 2), 'list': (0, 1)}
