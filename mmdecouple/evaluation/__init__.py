@@ -10,15 +10,18 @@ from mmdecouple.evaluation.measures import (
     InterCouplingRatio,
     IntraCouplingRatio,
     Measure,
+    PositionLeak,
     Probe,
     Score,
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
+from mmdecouple.evaluation.region_images import RegionImages
 from mmdecouple.evaluation.run import measure_model
 from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
     OverClustering,
+    Retrieval,
     SegmentationImages,
     measure_segmentation,
 )
@@ -37,8 +40,11 @@ __all__ = [
     'Measure',
     'MetricValue',
     'OverClustering',
+    'PositionLeak',
     'Probe',
     'ProbeDataset',
+    'RegionImages',
+    'Retrieval',
     'Score',
     'SegmentationImages',
     'lsc_maps',

@@ -1,7 +1,8 @@
-"""Figures that use networks or masks: a decoupled batch, RCC against Cutout, and affinity."""
+"""Figures that use the networks of a report: a decoupled batch, and affinity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,6 @@ from mmengine.dataset import default_collate
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.decoupling.composition import mix_pixels
-from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS
@@ -20,36 +20,30 @@ from mmdecouple.utils.errors import UserError
 
 from .affinity import affinity_figure, affinity_maps, largest_instance_point
 from .batches import decoupled_batch_figure, to_uint8
-from .masks import collaboration_figure, mask_types_figure
 from .report import Exhibit, styles_of
 from .runs import Run
 
 _BATCH = 32
 _COLUMNS = 6
 _SEED = 0
-_RATIO = 0.4
-_CELLS = (56, 56)
-_GRIDS = (1, 2, 3, 4, 5, 6)
-_REPEATS = 60
 
 
 def model_pictures(
-    runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
+    runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None
 ) -> tuple[list[Exhibit], list[str]]:
-    """Draws a decoupled batch, masks and affinity for the networks of several runs.
+    """Draws a decoupled batch and affinity for the networks of several runs.
 
     Args:
         runs: Runs of a report.
-        dataset: Short name of the measured data set; None for the probes of the configs.
-        allow_pickle: Whether to trust the checkpoints, see `open_network`.
+        data: Specification of the measured data, see `probe_config`; None for the probes of the first config.
+        opening: Arguments of `open_network`; None for its defaults.
 
     Returns:
         The figures, and one line for each figure that could not be drawn because its data are missing.
     """
     makers = {
-        'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
-        'masks': mask_comparison,
-        'affinity': partial(affinity, runs, dataset, allow_pickle),
+        'decoupled batch': partial(decoupled_batch, runs, opening),
+        'affinity': partial(affinity, runs, data, opening),
     }
     exhibits, missing = [], []
     for name, maker in makers.items():
@@ -60,12 +54,12 @@ def model_pictures(
     return exhibits, missing
 
 
-def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exhibit]:
+def decoupled_batch(runs: Sequence[Run], opening: Mapping[str, Any] | None = None) -> list[Exhibit]:
     """Draws the first training batch of the first run whose branch mixes backgrounds.
 
     Args:
         runs: Runs of a report.
-        allow_pickle: See `open_network`.
+        opening: See `model_pictures`.
 
     Returns:
         One figure; none if no run mixes backgrounds.
@@ -79,7 +73,7 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
             break
     else:
         return []
-    model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model.cpu()
+    model = open_network(run.network, **(opening or {})).model.cpu()
     dataset = _training_data(run.config)
     items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
     preprocessor = model.data_preprocessor
@@ -107,38 +101,13 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
     ]
 
 
-def mask_comparison() -> list[Exhibit]:
-    """Draws RCC against Cutout, with the settings of fig. 11 and 12 of the paper."""
-    names = ('rcc', 'cutout')
-    ratios = collaboration(names, _GRIDS, _RATIO, _CELLS, _REPEATS, _SEED, box_area=(0.2, 1.0), aspect=(0.5, 2.0))
-    masks, boxes = example_masks(names, _RATIO, _CELLS, _SEED)
-    numbers = [grid * grid for grid in _GRIDS]
-    return [
-        Exhibit(
-            'rcc_and_cutout_ratio',
-            'Pictures',
-            'RCC masks against Cutout: the ratio',
-            'Share of a region that is cut when regions overlap. Cutout cuts every region '
-            'independently, so the share grows; RCC accounts for the other cuts. Band: one standard deviation.',
-            collaboration_figure(numbers, ratios, _RATIO),
-        ),
-        Exhibit(
-            'rcc_and_cutout_masks',
-            'Pictures',
-            'RCC masks against Cutout: one example',
-            f'The same four regions, target ratio {_RATIO:g}.',
-            mask_types_figure(masks, boxes),
-        ),
-    ]
-
-
-def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> list[Exhibit]:
+def affinity(runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None) -> list[Exhibit]:
     """Draws all runs' affinity maps at the centers of the largest instances of a few images.
 
     Args:
         runs: Runs of a report.
-        dataset: Short name of the data set; None for the probes of the first config.
-        allow_pickle: See `open_network`.
+        data: See `model_pictures`.
+        opening: See `model_pictures`.
 
     Returns:
         Two figures: all maps on one color scale, and each map on its own.
@@ -146,14 +115,16 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
     Raises:
         UserError: The data set has no object.
     """
-    config = next(run.config for run in runs if run.config)
-    probes = probe_config(dataset, config)
-    items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
+    config = next((run.config for run in runs if run.config), {})
+    probes = probe_config(data, config, limit=_COLUMNS)
+    objects = DATASETS.build(probes['objects'])
+    kind = 'region' if getattr(objects, 'kind', 'objects') == 'regions' else 'object'
+    items = _pictured(objects, probes.get('size', 224))
     points = [largest_instance_point(item) for item in items]
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
     maps = {}
     for run in runs:
-        model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model
+        model = open_network(run.network, **(opening or {})).model
         normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
         maps[run.name] = affinity_maps(model, torch.stack(list(normalized)), torch.tensor(points)).numpy()
     figures = {
@@ -165,7 +136,7 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
             'affinity',
             'Pictures',
             'Point affinity, same points for every network',
-            'Cosine between the feature at the dot (center of the largest object) and the feature at every '
+            f'Cosine between the feature at the dot (center of the largest {kind}) and the feature at every '
             'other position, on one scale from 0 to 1. The map of a feature without coupling is '
             'bright on the object and dark elsewhere.',
             figures['fixed'],
