@@ -12,11 +12,12 @@ setup:
 demo: setup
 	$(PYTHON_IN_VENV) tools/demo.py $(ARGS)
 
-# The documentation site, docs/_build/html/index.html. Its packages are installed by the first call; later ones need no network.
+# The documentation site, docs/_build/html/index.html. The first call installs its packages; later ones need no network.
 docs: setup
 	@$(PYTHON_IN_VENV) -c "import furo, myst_nb, sphinx_copybutton, sphinx_design" 2>/dev/null \
 		|| $(PYTHON_IN_VENV) -m pip install --quiet -r requirements/docs.txt
-	OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m sphinx --fail-on-warning --keep-going --quiet -c docs -d docs/_build/doctrees . docs/_build/html $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m sphinx --fail-on-warning --keep-going --quiet -c docs \
+		-d docs/_build/doctrees . docs/_build/html $(ARGS)
 
 # What pre-commit checks, and the types of the rooms that other projects import.
 lint: setup

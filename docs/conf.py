@@ -41,6 +41,7 @@ nb_execution_cache_path = str(ROOT / 'docs' / '_build' / 'notebooks')
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = 'remove'
 
 # Single backticks of docstrings are code, and links where they name an object.
 default_role = 'py:obj'
