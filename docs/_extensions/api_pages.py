@@ -1,5 +1,6 @@
-"""What the API pages list, and links from short names in docstrings."""
+"""What the API pages list, formulas in docstrings, and links from short names."""
 
+import re
 from typing import Any, NamedTuple
 
 from docutils import nodes
@@ -16,6 +17,11 @@ _TUPLE_FIELD = type(NamedTuple('Pair', [('first', int)]).first)
 def skip_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
     """Omits the fields of named tuples, whose own docstring is `Alias for field number N`."""
     return True if isinstance(member, _TUPLE_FIELD) else None
+
+
+def escape_bars(app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]) -> None:
+    """Keeps the bars of formulas such as `1 / |F|`, which would be substitutions in reStructuredText."""
+    lines[:] = [re.sub(r'(`[^`]*`)|\|', lambda found: found[1] or r'\|', line) for line in lines]
 
 
 def resolve_name(
@@ -37,7 +43,8 @@ def resolve_name(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connects the two steps."""
+    """Connects the steps."""
     app.connect('autodoc-skip-member', skip_fields)
+    app.connect('autodoc-process-docstring', escape_bars)
     app.connect('missing-reference', resolve_name)
     return dict(parallel_read_safe=True, parallel_write_safe=True)
