@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import torch
 from peers import peer_rows
-from pipelines import DECODE, Load, main_rows, other_rows, write_photos
+from pipelines import DECODE, Load, main_rows, other_rows, packed_rows, write_photos
 
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.runs.startup import program
@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--images', help='folder of photographs (default: 16 generated files of 640 x 480)')
     parser.add_argument('--peers', action='store_true', help='MoCo v2 and iBOT only, beside the same by other packages')
+    parser.add_argument('--packed', metavar='DIR', help='MoCo v2 and iBOT only, beside the same from this pack')
     parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row, all rounds together')
     parser.add_argument('--rounds', type=integer(1), default=3, help='rounds; each measures all rows in turn')
     parser.add_argument('--json', help='file for the results')
@@ -64,7 +65,9 @@ def main() -> None:
         if args.peers:
             theirs, missing = peer_rows(list_images(images, None, ''))
             rows |= theirs
-        else:
+        if args.packed:
+            rows |= packed_rows(args.packed)
+        if not (args.peers or args.packed):
             rows |= other_rows(images)
         speeds = measure(rows, args.seconds, args.rounds)
     decode = speeds[DECODE]
