@@ -104,6 +104,7 @@ def test_the_model_table_has_every_config_and_its_numbers():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_model_table_is_up_to_date():
     module = table()
     assert module.document() == module.OUT.read_text()
