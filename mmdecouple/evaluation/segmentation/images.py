@@ -21,7 +21,7 @@ class SegmentationImages(Dataset):
     """Images with their label maps, both resized to squares regardless of their aspect ratio.
 
     Args:
-        data: Short name, see `open_source`, or a `LabelSource`.
+        data: Specification of the data, see `open_source`, or a `LabelSource`.
         split: `train` or `val`; not used with a `LabelSource`.
         size: Side in pixels; None for 448, or for the size of scenes.
         limit: Maximum number of images, drawn with a fixed seed; None for all.

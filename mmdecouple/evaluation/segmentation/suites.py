@@ -1,13 +1,15 @@
-"""Configs of segmentation measures from the options of `tools/analysis_tools/segment.py`."""
+"""Images and configs of segmentation measures from the options of `mmdecouple segment`."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
+from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.errors import UserError
 
 METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
@@ -68,7 +70,7 @@ def open_splits(
         UserError: See `SegmentationImages`.
     """
     limits = dict(train=256, val=128) if quick and limit is None else dict(train=limit, val=limit)
-    scenes = scenes_of(config)
+    scenes = scene_settings(read_spec('scenes'), config)
     return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
 
 
@@ -89,9 +91,3 @@ def check_size(model: nn.Module, size: int) -> None:
             f'segment: images of {size} pixels cannot be divided into patches of {patch} pixels; use another --size, '
             f'such as {max(round(size / patch), 1) * patch}.'
         )
-
-
-def scenes_of(config: dict) -> dict | None:
-    """Returns the scene settings of a config that trains on built-in scenes; None for any other config."""
-    training = (config.get('train_dataloader') or {}).get('dataset') or {}
-    return dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else None
