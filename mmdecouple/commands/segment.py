@@ -20,7 +20,7 @@ from mmdecouple.utils.progress import shown_stages
 from . import options
 from .measuring import opening
 
-METHODS = ('linear', 'fcn', 'overcluster')
+METHODS = ('linear', 'fcn', 'overcluster', 'retrieval')
 
 
 def parser() -> options.Parser:

@@ -17,13 +17,14 @@ SPECS = {
     'voc': 'voc:ROOT',
     'ade': 'ade:ROOT',
     'cityscapes': 'cityscapes:ROOT',
+    'camvid': 'camvid:ROOT',
     'folder': 'folder:PATH',
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
 # Kinds for each purpose: annotated objects to measure, label maps, pictures to look at, image files.
 OBJECTS = ('scenes', 'coco', 'coco128')
-LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes')
+LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes', 'camvid')
 PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')
 FILES = ('folder', 'list', 'coco', 'coco128')
 # Standard places, relative to the working directory, which mmdet and mmseg use too.
@@ -34,6 +35,7 @@ _DEFAULT_ROOTS = {
     'voc': 'data/VOCdevkit',
     'ade': 'data/ade',
     'cityscapes': 'data/cityscapes',
+    'camvid': 'data/camvid',
 }
 # Numbers of parts after the path.
 _FURTHER = {'coco': (0, 2), 'list': (0, 1)}

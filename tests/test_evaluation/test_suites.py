@@ -32,6 +32,7 @@ def test_scenes_are_measured_with_limits_that_fit_their_small_images():
             dict(type='ContextShift'),
             dict(type='BackgroundLeak'),
             dict(type='LSC', images=24, window=3),
+            dict(type='PositionLeak'),
         ],
     )
 
@@ -77,7 +78,15 @@ def test_coco_is_found_in_its_standard_layout():
     for word in ('coco', 'coco:a', 'coco:a:b:c', 'coco128:a'):
         measures = [
             dict(type=name)
-            for name in ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift', 'BackgroundLeak', 'LSC')
+            for name in (
+                'OKNN',
+                'InterCouplingRatio',
+                'IntraCouplingRatio',
+                'ContextShift',
+                'BackgroundLeak',
+                'LSC',
+                'PositionLeak',
+            )
         ]
         assert probe_config(word, {}) == {**coco_probe(read_spec(word)), 'measures': measures}
 
@@ -110,6 +119,7 @@ def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
         dict(type='ContextShift', objects=1),
         dict(type='BackgroundLeak', bank=1, queries=1),
         dict(type='LSC', images=1, cells=1),
+        dict(type='PositionLeak', images=1),
     ]
 
 

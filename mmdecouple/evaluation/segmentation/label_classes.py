@@ -2,6 +2,19 @@
 
 import numpy as np
 
+CAMVID_CLASSES = (
+    'sky',
+    'building',
+    'pole',
+    'road',
+    'pavement',
+    'tree',
+    'sign',
+    'fence',
+    'car',
+    'pedestrian',
+    'bicyclist',
+)
 VOC_CLASSES = (
     'background',
     'aeroplane',

@@ -11,6 +11,7 @@ from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_f
 from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.segmentation.label_classes import (
     ADE_CLASSES,
+    CAMVID_CLASSES,
     CITYSCAPES,
     COCO_STUFF_15,
     VOC_CLASSES,
@@ -46,6 +47,7 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
         'voc': voc,
         'ade': ade,
         'cityscapes': cityscapes,
+        'camvid': camvid,
         'coco-stuff': coco_stuff,
         'coco128': coco128,
         'scenes': exported_scenes,
@@ -184,6 +186,28 @@ def coco128(root: Path, split: str) -> LabelFiles:
         pairs,
         label_table([(i,) for i in ids], IGNORE),
     )
+
+
+def camvid(root: Path, split: str) -> LabelFiles:
+    """Returns CamVid with 11 classes as the authors of SegNet divided it; the 233 test images are the validation split.
+
+    Args:
+        root: Folder with `images/{train,test}/*.jpg` (or png) and `annotations/{train,test}/*.png`, in which 11 is
+            void and ignored.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    part = {'train': 'train', 'val': 'test'}[split]
+    base = _first_folder(root, ('', 'CamVid', 'camvid'), f'annotations/{part}', 'CamVid')
+    maps = sorted((base / 'annotations' / part).glob('*.png'))
+    images = base / 'images' / part
+    suffix = next((path.suffix for path in sorted(images.glob('*')) if path.suffix in ('.jpg', '.png')), '.jpg')
+    pairs = [(str(images / f'{path.stem}{suffix}'), str(path)) for path in maps]
+    table = np.arange(256, dtype=np.uint8)
+    table[len(CAMVID_CLASSES)] = IGNORE
+    return LabelFiles(f'camvid-{part}', CAMVID_CLASSES, pairs, table)
 
 
 def exported_scenes(root: Path, split: str) -> LabelFiles:

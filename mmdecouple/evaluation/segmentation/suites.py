@@ -8,16 +8,20 @@ from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.errors import UserError
 
-METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
+METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering, Retrieval)}
+# Measures that train a head.
+HEADS = (LinearSegmentation.name, FCNSegmentation.name)
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
 QUICK = dict(
     linear=QUICK_HEAD,
     fcn=dict(QUICK_HEAD, channels=64, eval_size=28),
     overcluster=dict(seeds=1, restarts=1, iterations=50),
+    retrieval=dict(memory=10240, groups=2, grid=100),
 )
 
 
@@ -43,7 +47,7 @@ def measure_configs(
         cfg = dict(type=METHODS[method], **(QUICK[method] if quick else {}))
         if method == 'overcluster' and clusters:
             cfg['clusters'] = tuple(clusters)
-        if method != 'overcluster' and epochs is not None:
+        if method in HEADS and epochs is not None:
             cfg.update(epochs=epochs, drop_at=max(round(0.8 * epochs), 1))
         if seeds is not None:
             cfg['seeds'] = seeds
