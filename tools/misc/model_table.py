@@ -7,7 +7,6 @@ Parameters, operations and memory are computed from shapes (`mmdecouple.engine.s
 headers of the configs quote.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmdecouple.commands import options
 from mmdecouple.engine.step_cost import StepCost, step_cost
 from mmdecouple.runs.startup import program
 from mmdecouple.table_of_truth.published import ROOT, Entry, read_entries
@@ -104,7 +104,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.Parser(__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 if the page is out of date')
     args = parser.parse_args()
     with program():
