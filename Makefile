@@ -10,7 +10,7 @@ setup:
 	@bash tools/misc/setup.sh
 
 demo: setup
-	$(PYTHON_IN_VENV) tools/demo.py $(ARGS)
+	MMDECOUPLE_SET_UP=1 $(PYTHON_IN_VENV) tools/demo.py $(ARGS)
 
 # The documentation site, docs/_build/html/index.html. The first call installs its packages; later ones need no network.
 docs: setup
