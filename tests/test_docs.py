@@ -19,7 +19,7 @@ from .docs.tools import ROOT
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'SECURITY.md',
-    *sorted(path for path in (ROOT / 'docs').rglob('*.md') if 'results' not in path.parts),
+    *sorted(path for path in (ROOT / 'docs').rglob('*.md') if not {'results', '_build'} & set(path.parts)),
     *sorted((ROOT / 'configs').rglob('README.md')),
 ]
 PROGRAMS = [
