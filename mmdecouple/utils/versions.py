@@ -17,11 +17,10 @@ FAMILIES = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
 REQUIRED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-# torch 2.5 is the first version with everything that training needs: the public state-dict hooks of modules,
-# `torch.amp.GradScaler`, `torch.OutOfMemoryError`, and `torch.serialization.safe_globals` for reading checkpoints.
+# `compatibility` has what versions of torch before 2.5 lack.
 SUPPORTED = {
-    'torch': '>=2.5,<2.14',
-    'torchvision': '>=0.20,<0.29',
+    'torch': '>=2.1,<2.14',
+    'torchvision': '>=0.16,<0.29',
     'mmengine': '>=0.10,<1.0',
     'mmcv': '>=2.0,<2.4',
     'mmpretrain': '>=1.2,<2.0',
