@@ -14,7 +14,7 @@ _MOST_SHARING = 8
 
 
 class UnsafeContent(Exception):
-    """What a file holds besides weights and plain data, in a few words; the error of a reader that does not name the file."""
+    """What a file holds besides weights and plain data, in a few words; `UnsafeCheckpoint` also names the file."""
 
 
 class UnsafeCheckpoint(UserError):

@@ -64,8 +64,9 @@ def test_setup_help_names_every_variable_that_it_reads_and_nothing_is_done_for_a
     script = ROOT / 'tools' / 'misc' / 'setup.sh'
     told = subprocess.run(['bash', script, '--help'], check=True, capture_output=True, text=True).stdout
     read = re.findall(r'\$\{(\w+)(?::-|\+x)', script.read_text())
-    # These belong to the compiler and to CUDA.
-    assert {name for name in read if name.isupper()} - {'CXX', 'CUDA_VISIBLE_DEVICES'} == set(
+    # These belong to the compiler, CUDA, pyenv and the terminal.
+    others = {'CXX', 'CUDA_VISIBLE_DEVICES', 'PYENV_ROOT', 'HOME', 'COLUMNS'}
+    assert {name for name in read if name.isupper()} - others == set(
         re.findall(r'^  ([A-Z_]+)  ', told, re.M)
     )
     end = subprocess.run(['bash', script, 'now'], capture_output=True, text=True)
