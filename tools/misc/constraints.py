@@ -1,8 +1,7 @@
 """Writes the list of all distributions that the set-up installs, with the versions of this environment.
 
 Run it after a change of `requirements/`, with the Python of an environment in which the tests pass. It writes
-`requirements/constraints.txt`, or `requirements/constraints-classic.txt` if the environment holds the original OpenMMLab
-packages.
+`requirements/constraints.txt`, or `constraints-classic.txt` if the environment holds the original OpenMMLab packages.
 """
 
 import argparse
@@ -15,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from mmdecouple.utils.errors import UserError, one_line_errors
 from mmdecouple.utils.files import write_text
-from mmdecouple.utils.versions import installed_version
+from mmdecouple.utils.versions import stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {'onedl': 'constraints.txt', 'classic': 'constraints-classic.txt'}
@@ -29,13 +28,13 @@ HEADER = (
 )
 
 
-def stated(stack: str) -> list[Requirement]:
+def stated(family: str) -> list[Requirement]:
     """Returns what the files in `requirements/` ask for.
 
     Args:
-        stack: `onedl` or `classic`.
+        family: `onedl` or `classic`.
     """
-    skipped = {*STACKS.values(), *(f'{name}.txt' for name in STACKS if name != stack)}
+    skipped = {*STACKS.values(), *(f'{name}.txt' for name in STACKS if name != family)}
     files = [path for path in sorted((ROOT / 'requirements').glob('*.txt')) if path.name not in skipped]
     lines = [line.strip() for path in files for line in path.read_text().splitlines()]
     return [Requirement(line) for line in lines if line and not line.startswith('#')]
@@ -78,9 +77,8 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     ).parse_args()
-    stack = 'onedl' if installed_version('onedl-mmengine') else 'classic'
-    path = ROOT / 'requirements' / STACKS[stack]
-    versions = installed_closure(stated(stack))
+    path = ROOT / 'requirements' / STACKS[stack()]
+    versions = installed_closure(stated(stack()))
     write_text(path, HEADER + ''.join(f'{line(*item)}\n' for item in sorted(versions.items())))
     print(f'{path}: {len(versions)} distributions')
 
