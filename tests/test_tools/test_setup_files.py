@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.versions import stack
 
+from tests.classic_skips import SKIPS
+
 from .conftest import CHECKOUT_TOOLS, ROOT
 
 CONFIGS = ROOT / 'configs'
@@ -86,6 +88,12 @@ def test_the_list_is_what_this_environment_needs(constraints):
 def test_a_missing_distribution_is_named_with_what_asks_for_it(constraints):
     with pytest.raises(UserError, match='no-such-thing, required by requirements/, is not installed here'):
         constraints.installed_closure([Requirement('no-such-thing>=1')])
+
+
+def test_what_the_classic_stack_skips_exists():
+    for name in (name for names in SKIPS.values() for name in names):
+        path, _, test = name.partition('::')
+        assert f'def {test.partition("[")[0]}(' in (ROOT / path).read_text()
 
 
 SCRIPTS = [*sorted(ROOT.glob('tools/**/*.sh')), ROOT / '.ci' / 'run']
