@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.versions import stack
-
 from tests.classic_skips import SKIPS
 
 from .conftest import CHECKOUT_TOOLS, ROOT
