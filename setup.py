@@ -63,7 +63,8 @@ def scratch_folders() -> dict[str, dict[str, str]]:
 
 
 if __name__ == '__main__':
-    extras = {name: requirements(name) for name in ('onedl', 'classic', 'optional', 'tests')}
+    names = sorted(path.stem for path in (ROOT / 'requirements').glob('*.txt'))
+    extras = {name: requirements(name) for name in names if not name.startswith(('build', 'constraints', 'runtime'))}
     setup(
         name='mmdecouple',
         version=version(),
