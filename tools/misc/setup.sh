@@ -137,7 +137,7 @@ progress_of() {
     awk -v total="$2" '
         /^ *\[[0-9]+\/[0-9]+\]/ { compiled = $1 }
         /^(Collecting|Requirement already satisfied)/ { seen++ }
-        /^ *(Downloading|Using cached|Processing) / { sub(/.*\//, "", $2); fetched = $2; size = $3 " " $4 }
+        /^ *(Downloading|Using cached|Processing) / { sub(/.*\//, "", $2); fetched = $2; size = $3 ~ /^\([0-9]/ ? $3 " " $4 : "" }
         /^Installing collected packages/ { installing = 1 }
         END {
             if (compiled) print ", " compiled
