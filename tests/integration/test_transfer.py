@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.compatibility import CPU_SUPPORTS_FP16
 from mmdecouple.utils.configs import load_config
 from tests.integration.runs import ROOT
 from tests.integration.transfer_case import checkpoint, command, environment, write_transfer_case
@@ -60,7 +61,7 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
     assert '| DenseCL-D |' in (case / 'out' / 'results.md').read_text()
     again = run(words)
     assert 'Iter(' not in again and rows(case) == [row]
-    out = case / 'again.json'
+    out = case / 'again' / 'metrics.json'
     run(
         [
             words[0],
@@ -70,8 +71,6 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
             '--device',
             'cpu',
             '--out',
-            str(out),
-            '--work-dir',
             str(case / 'again'),
         ]
     )
@@ -87,7 +86,7 @@ def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(
             case,
             'ade-upernet',
             '--precision',
-            'fp16',
+            'fp16' if CPU_SUPPORTS_FP16 else 'bf16',
             options=('optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.'),
         )
     )
@@ -168,7 +167,7 @@ def test_eight_scenes_are_learned_by_heart(demo, method, task, arch, metric, lea
         arch,
         '--smoke',
         'overfit',
-        '--root',
+        '--out',
         str(demo / 'out'),
         '--device',
         'cpu',

@@ -93,8 +93,8 @@ def test_both_mims_find_the_files_of_a_wheel_whatever_else_it_installs(wheel_pyt
 
 def test_train_then_test_measures_the_trained_checkpoint(mim):
     mim('train', 'mmdecouple', mim.config, '--work-dir', 'run')
-    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run', '--out', 'out.json')
-    metrics = json.loads((mim.folder / 'out.json').read_text())
+    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'measured')
+    metrics = json.loads((mim.folder / 'measured' / 'metrics.json').read_text())
     assert metrics['count'] == 8 and metrics['error'] > 0
 
 

@@ -246,4 +246,4 @@ done_step
 
 fingerprint >"$STAMP"
 echo "set-up: finished in $((SECONDS - STARTED)) s"
-echo "set-up: ${VENV##*/}/bin/python tools/misc/doctor.py reports what works"
+echo "set-up: ${VENV##*/}/bin/mmdecouple doctor reports what works"
