@@ -4,7 +4,7 @@ PYTHON_IN_VENV := .venv/bin/python
 # Without byte code every process compiles its imports anew: a start takes 20 seconds of processor time instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo docs lint test test-all wheel clean
+.PHONY: setup demo docs lint test test-all test-classic wheel clean
 
 setup:
 	@bash tools/misc/setup.sh
@@ -32,9 +32,14 @@ test: setup
 test-all: setup
 	$(PYTHON_IN_VENV) -m pytest -m "not cuda" $(ARGS)
 
+# The same tests with the original OpenMMLab packages and torch 2.1, on Python 3.10, in an environment of its own.
+test-classic:
+	@STACK=classic bash tools/misc/setup.sh
+	OMP_NUM_THREADS=1 .venv-classic/bin/python -m pytest $(ARGS)
+
 wheel: setup
 	$(PYTHON_IN_VENV) -m pip wheel --no-deps --no-build-isolation -w dist .
 
 clean:
-	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find mmdecouple tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
