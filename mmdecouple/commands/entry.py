@@ -7,7 +7,9 @@ from importlib import import_module
 from mmdecouple.version import __version__
 
 # Name -> module with `main(argv)`, and what the command does.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    'convert': ('mmdecouple.commands.convert', 'converts a network for other projects, ONNX or Hugging Face'),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

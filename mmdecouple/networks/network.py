@@ -13,7 +13,8 @@ from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
-from mmdecouple.networks.foreign import timm_network, vit_network
+from mmdecouple.networks.foreign import timm_network
+from mmdecouple.networks.published import published_network
 from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
 from mmdecouple.runs.contents import newest_checkpoint, read_run, recorded_config
@@ -21,7 +22,6 @@ from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.weights.checkpoint import read_checkpoint
-from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
 from mmdecouple.weights.weight_files import read_weights
@@ -70,7 +70,7 @@ def open_network(
     `CONFIG.py=CHECKPOINT.pth`   the weights in the network of this config
     `timm:NAME`                  a model of timm with random weights
     `timm:NAME=FILE`             with a local weight file in timm's or the authors' format
-    `FILE`                       a ViT in a format of `read_vit`: iBOT, DINO, Leopart, CLIP, ...
+    `FILE`                       a ViT or ResNet of another project: iBOT, DINO, CLIP, MoCo, torchvision, ...
     ===========================  ==========================================================================
 
     Args:
@@ -97,6 +97,25 @@ def open_network(
         opened = _at_layer(opened, str(layer))
     opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
     return opened
+
+
+def weight_file(spec: str) -> Path | None:
+    """Returns the file from which `open_network` would take the weights of a network; None for random weights.
+
+    Args:
+        spec: See `open_network`.
+
+    Raises:
+        MissingFile: A run folder holds no readable checkpoint.
+    """
+    if spec.startswith(UNTRAINED):
+        return None
+    if Path(spec).is_dir():
+        return newest_checkpoint(Path(spec))
+    if spec.startswith(_TIMM) or ('.py=' in spec and not Path(spec).is_file()):
+        file = spec.partition('=')[2]
+        return Path(file) if file else None
+    return None if spec.endswith('.py') else Path(spec)
 
 
 def _at_layer(network: Network, layer: str) -> Network:
@@ -174,14 +193,12 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
     if config is not None:
         return _stored(_name(path), config, measured, path, content, allow_pickle)
     try:
-        weights = to_ours(content, measured, where=repr(spec))
+        model = published_network(content, measured, repr(spec))
     except ValueError as error:
         raise UserError(
-            f'{error} If it belongs to a config, use CONFIG.py={spec}; if to a model of timm, '
-            f'timm:NAME={spec}; convert a ResNet of another project first '
-            '(tools/model_converters/resnet.py).'
+            f'{error} If it belongs to a config, use CONFIG.py={spec}; if to a model of timm, timm:NAME={spec}.'
         ) from error
-    return _foreign(_name(path), vit_network(weights, repr(spec)), path)
+    return _foreign(_name(path), model, path)
 
 
 def _stored(
