@@ -102,7 +102,7 @@ def timm_config(features: Features) -> dict[str, Any]:
         num_classes=0,
         num_features=width,
         global_pool=pool if isinstance(pool, str) else 'avg',
-        model_args=dict(num_classes=0, **arguments),
+        model_args=arguments,
         pretrained_cfg=dict(
             num_classes=0,
             input_size=[3, *_input_size(features)],

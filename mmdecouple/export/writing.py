@@ -44,11 +44,11 @@ model = ViTModel.from_pretrained('FOLDER', add_pooling_layer=False)
 tokens = model(**processor(image, return_tensors='pt')).last_hidden_state    # the class token first
 """
 _RESNET_LOADING = """
-from transformers import AutoBackbone, AutoImageProcessor, ResNetModel
+from transformers import AutoImageProcessor, ResNetBackbone, ResNetModel
 
 processor = AutoImageProcessor.from_pretrained('FOLDER')
 model = ResNetModel.from_pretrained('FOLDER')
-maps = AutoBackbone.from_pretrained('FOLDER', out_indices=(1, 2, 3, 4))    # of all stages
+backbone = ResNetBackbone.from_pretrained('FOLDER', out_indices=(1, 2, 3, 4))    # the maps of all stages
 """
 _ONNX_LOADING = """
 import onnxruntime
@@ -114,9 +114,6 @@ def write_opened(
         return f'Outputs: {", ".join(features.outputs)}; largest difference from torch: {difference:.1g}.'
     timm = format == 'timm'
     config = (timm_config if timm else huggingface_config)(features)
-    if not timm:
-        # `ViTModel` has no mask token.
-        state = {name: value for name, value in state.items() if not name.endswith('mask_token')}
     write_weights(str(weights), state)
     if not timm:
         write_json(folder / 'preprocessor_config.json', preprocessor_config(features), indent=2)
