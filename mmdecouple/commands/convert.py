@@ -4,11 +4,11 @@
     mmdecouple convert work_dirs/run --to onnx --out exported/
     mmdecouple convert dino_vits16.pth --to mmdecouple --out converted/
 
-Prints the name of every tensor in both formats and its shape. ViT: mmdecouple, ibot, dino, leopart, timm, huggingface,
-onnx; ResNet: mmdecouple, torchvision, detectron2, soco, pixpro, timm, huggingface, onnx. Files of CLIP, MaskAlign, MoCo,
-DenseCL, ReSim, PLRC and CP2 can be read. The formats mmdecouple, ibot, leopart, soco and pixpro hold student, teacher
-and heads if the file does; the others hold one backbone, the one that the authors of the method transfer: the teacher
-of iBOT and DINO, the student of other methods.
+Prints the name of every tensor in both formats and its shape. A ViT can be written as mmdecouple, ibot, dino, leopart,
+timm, huggingface and onnx; a ResNet as mmdecouple, torchvision, detectron2, soco, pixpro, timm, huggingface and onnx.
+Files of CLIP, MaskAlign, MoCo, DenseCL, ReSim, PLRC and CP2 can be read. The formats mmdecouple, ibot, leopart, soco
+and pixpro hold student, teacher and heads if the file does; the others hold one backbone, the one that the authors of
+the method transfer: the teacher of iBOT and DINO, the student of other methods.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from mmdecouple.version import __version__
 
 # Name -> module with `main(argv)`, and what the command does.
 COMMANDS: dict[str, tuple[str, str]] = {
-    'convert': ('mmdecouple.commands.convert', 'converts a network for other projects, ONNX or Hugging Face'),
+    'convert': ('mmdecouple.commands.convert', 'converts a network for other projects, ONNX or Hugging Face')
 }
 
 

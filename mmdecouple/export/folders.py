@@ -91,7 +91,9 @@ def timm_config(features: Features) -> dict[str, Any]:
     elif isinstance(backbone, TimmBackbone):
         model = backbone.model
         name, width, pool = model.default_cfg['architecture'], model.num_features, getattr(model, 'global_pool', 'avg')
-        arguments = dict(dynamic_img_size=True) if hasattr(getattr(model, 'patch_embed', None), 'strict_img_size') else {}
+        arguments = (
+            dict(dynamic_img_size=True) if hasattr(getattr(model, 'patch_embed', None), 'strict_img_size') else {}
+        )
     else:
         _check_plain(backbone)
         if backbone.style == 'caffe' and hasattr(backbone.layer1[0], 'conv3'):

@@ -128,7 +128,11 @@ def _exported(features: Features) -> Any:
 def _difference(features: Features, session: Any) -> float:
     """Returns the largest difference between a session's outputs and torch's; raises an error if it is too large."""
     random, largest = torch.Generator().manual_seed(0), 0.0
-    for count, sides in ((1, _sides(features, 4, 4)), (3, _sides(features, 7, 2)), (1, _sides(features, 2, 3, odd=True))):
+    for count, sides in (
+        (1, _sides(features, 4, 4)),
+        (3, _sides(features, 7, 2)),
+        (1, _sides(features, 2, 3, odd=True)),
+    ):
         images = torch.rand(count, 3, *sides, generator=random)
         found = session.run(None, {'images': images.numpy()})
         for name, expected, values in zip(features.outputs, features(images).values(), found):

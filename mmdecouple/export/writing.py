@@ -105,7 +105,7 @@ def write_opened(
         UserError: The format cannot hold the network; see `write_onnx`, `huggingface_config` and `timm_config`.
     """
     features = Features(Network(network.name, network.model.cpu(), network.cell))
-    weights, *others = files_of(format, folder)
+    weights = files_of(format, folder)[0]
     card = folder / _CARD
     if format == ONNX:
         difference = write_onnx(features, weights, dict(facts))
@@ -133,12 +133,14 @@ def _onnx_notes(features: Features) -> str:
 
 
 def _folder_notes(features: Features, timm: bool) -> str:
-    mean, std = (', '.join(f'{value:.4g}' for value in values.flatten().tolist()) for values in (features.mean, features.std))
+    mean, std = (
+        ', '.join(f'{value:.4g}' for value in values.flatten().tolist()) for values in (features.mean, features.std)
+    )
     notes = f'A backbone without classifier. It takes RGB in [0, 1], normalized with mean ({mean}) and std ({std}).'
     if features.kind == 'ViT' and timm:
         notes += (
-            ' timm resamples position embeddings with antialiasing: images of another size than that of the config have '
-            'slightly other features than in mmdecouple.'
+            ' timm resamples position embeddings with antialiasing: images of another size than that of the config '
+            'have slightly other features than in mmdecouple.'
         )
     elif features.kind == 'ViT':
         notes += ' For images of another size than that of the config, call it with `interpolate_pos_encoding=True`.'

@@ -119,7 +119,7 @@ def _vit(content: dict[str, Any], to: str, role: str | None, source_format: str,
     tensors = []
     for source, target in zip(sources, targets):
         values = {**{f'backbone.{key}': value for key, value in source.backbone.items()}, **source.rest}
-        tensors += [(source.names.get(key, '-'), target.names[key], values[key]) for key in values if key in target.names]
+        tensors += _rows(source.names, target.names, values)
         left_out |= {theirs for ours, theirs in source.names.items() if ours not in target.names}
     described = architecture(sources[0].backbone)
     return Conversion(written, sources[0].format, described, roles if held else (), tensors, sorted(left_out))
@@ -136,12 +136,16 @@ def _resnet(content: dict[str, Any], to: str, role: str | None, source_format: s
         names = {ours: resnet.LONE[to](plain) for plain, ours in resnet.backbone_names(source, role).items()}
     else:
         names = resnet.to_ours(written, to, f'format {to}').names
-    tensors = [(source.names.get(ours, '-'), names[ours], value) for ours, value in source.state.items() if ours in names]
+    tensors = _rows(source.names, names, source.state)
     left_out = source.ignored + [name for ours, name in source.names.items() if ours not in names]
     held = tuple(name for name in vit.ROLES if any(key.startswith(_prefix(name)) for key in source.state))
     roles = () if len(held) < 2 else (role,) if lone else held
     remark = _DETECTRON2 if source.format == 'detectron2' else ''
     return Conversion(written, source.format, f'ResNet-{source.depth}', roles, tensors, left_out, remark)
+
+
+def _rows(theirs: dict[str, str], names: dict[str, str], values: dict[str, Tensor]) -> list[tuple[str, str, Tensor]]:
+    return [(theirs.get(ours, '-'), names[ours], value) for ours, value in values.items() if ours in names]
 
 
 def _prefix(role: str) -> str:

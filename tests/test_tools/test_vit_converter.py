@@ -1,6 +1,5 @@
 """The converter of ViT checkpoints, as a user calls it."""
 
-
 import pytest
 import torch
 
