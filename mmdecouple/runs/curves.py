@@ -1,5 +1,6 @@
 """Visualization backends, with the names and arguments of mmengine's, that continue the curves of a resumed run."""
 
+import os
 import os.path as osp
 from typing import Any
 
@@ -60,7 +61,8 @@ class WandbVisBackend(Wandb):
 
     def continue_run(self, folder: str, run: str, iteration: int) -> None:
         """See `continue_run` of this module."""
-        self._save_dir = osp.join(folder, 'wandb')
+        # The library adds a folder `wandb`.
+        self._save_dir = folder
         self._init_kwargs = dict(
             dict(dir=self._save_dir, id=run, name=osp.basename(osp.abspath(folder)), resume='allow'),
             **(self._init_kwargs or {}),
@@ -84,18 +86,30 @@ class WandbVisBackend(Wandb):
 class MLflowVisBackend(MLflow):
     """Run of MLflow with the id of the training run as a tag, by which a resume finds it.
 
-    MLflow does not replace points: an iteration that is trained again has two points with the same step.
+    Without `tracking_uri` and without the environment variable `MLFLOW_TRACKING_URI`, runs are stored in
+    `<work_dir>/mlflow.db`. MLflow does not replace points: an iteration that is trained again has two points with the
+    same step.
     """
 
     _run = ''
+    _exp_name: str | None
     _run_name: str | None
     _tags: dict | None
     _params: dict | None
+    _tracking_uri: str | None
+    _artifact_location: str | None
 
     def continue_run(self, folder: str, run: str, iteration: int) -> None:
         """See `continue_run` of this module."""
-        self._save_dir = osp.join(folder, 'mlflow')
         self._run = run
+        # MLflow's experiment `Default` stores files below the current folder.
+        self._exp_name = self._exp_name or 'mmdecouple'
+        if self._tracking_uri is None:
+            # MLflow writes no plain files by default any more.
+            stored = osp.abspath(folder)
+            self._tracking_uri = os.environ.get('MLFLOW_TRACKING_URI', f'sqlite:///{stored}/mlflow.db')
+            if 'MLFLOW_TRACKING_URI' not in os.environ and self._artifact_location is None:
+                self._artifact_location = f'file://{stored}/mlflow'
         self._run_name = self._run_name or osp.basename(osp.abspath(folder))
 
     def _init_env(self) -> None:
