@@ -52,7 +52,7 @@ if __name__ == '__main__':
     # A `build` folder in the checkout would hold every config twice; `mim` asks for unique names.
     scratch = tempfile.mkdtemp(prefix='mmdecouple-build-')
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    extras = {name: requirements(name) for name in ('mminstall', 'optional', 'tests')}
+    extras = {name: requirements(name) for name in ('mminstall', 'optional', 'export', 'tests')}
     setup(
         name='mmdecouple',
         version=version(),

@@ -69,21 +69,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from mmdecouple.export.sources import read_source, shown_source
     from mmdecouple.export.writing import OPENED, check_target, files_of, write_named
     from mmdecouple.networks.network import weight_file
     from mmdecouple.weights.conversion import convert
 
     check_target(args.to, args.out, args.force)
-    file = weight_file(args.network)
-    content = _content(args)
+    content = read_source(args.network, args.allow_pickle)
     if args.to in OPENED:
         conversion, remark = _write_opened(args, content)
     else:
-        conversion = convert(content, args.to, args.role, args.source_format, _where(args))
+        conversion = convert(content, args.to, args.role, args.source_format, shown_source(args.network))
         if args.to == 'mmdecouple':
-            conversion.content['meta'] = dict(
-                converted_from=dict(file=file.name if file else args.network, format=conversion.source_format)
-            )
+            file = weight_file(args.network)
+            origin = dict(file=file.name if file else args.network, format=conversion.source_format)
+            conversion.content['meta'] = dict(converted_from=origin)
         write_named(args.to, args.out, conversion.content)
         remark = _DETECTRON2 if args.to == 'detectron2' else ''
     if conversion is not None:
@@ -97,45 +97,25 @@ def _run(args: argparse.Namespace) -> None:
 def _write_opened(args: argparse.Namespace, content: dict[str, Any]) -> 'tuple[Conversion | None, str]':
     """Writes a format that is made from the opened network; returns the conversion of names, if any, and a remark."""
     from mmdecouple.export.provenance import provenance
+    from mmdecouple.export.sources import open_source, shown_source
     from mmdecouple.export.writing import ONNX, write_opened
-    from mmdecouple.networks.network import open_network, weight_file
-    from mmdecouple.weights.conversion import convert, transferred
+    from mmdecouple.networks.foreign import TimmBackbone
+    from mmdecouple.networks.network import weight_file
+    from mmdecouple.weights.conversion import convert
     from mmdecouple.weights.pretrained import architecture
 
-    of_timm = args.network.startswith('timm:')
-    role = args.role if of_timm else args.role or transferred(content, _where(args))
-    network = open_network(args.network, measured=role, allow_pickle=args.allow_pickle)
-    backbone = network.model.cpu().measured_backbone
+    network, role = open_source(args.network, content, args.role, args.allow_pickle)
+    backbone = network.model.measured_backbone
     conversion = None
-    if of_timm:
+    if isinstance(backbone, TimmBackbone):
         state, described = backbone.model.state_dict(), args.network.partition('=')[0]
     elif args.to == ONNX:
         state, described = None, architecture(backbone.state_dict())
     else:
-        conversion = convert(content, args.to, role, args.source_format, _where(args))
+        conversion = convert(content, args.to, role, args.source_format, shown_source(args.network))
         state, described = conversion.content, conversion.architecture
     facts = provenance(content, weight_file(args.network), described, role)
     return conversion, write_opened(args.to, args.out, network, state, facts)
-
-
-def _content(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the content of the weight file of the network, or the tensors of an untrained network."""
-    from mmdecouple.networks.network import open_network, weight_file
-    from mmdecouple.weights.weight_files import read_weights
-
-    file = weight_file(args.network)
-    if file is not None:
-        return read_weights(str(file), args.allow_pickle)
-    model = open_network(args.network, allow_pickle=args.allow_pickle).model.cpu()
-    if args.network.startswith('timm:'):
-        return model.measured_backbone.model.state_dict()
-    return dict(state_dict=model.state_dict())
-
-
-def _where(args: argparse.Namespace) -> str:
-    from mmdecouple.networks.network import weight_file
-
-    return repr(str(weight_file(args.network) or args.network))
 
 
 def _print_names(conversion: 'Conversion', to: str) -> None:

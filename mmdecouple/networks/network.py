@@ -244,12 +244,7 @@ def _finalize(
     name: str, model: nn.Module, config: Config, checkpoint: Path | None, content: dict[str, Any] | None
 ) -> Network:
     if checkpoint is None:
-        # mmengine logs every weight that it initializes.
-        logger = MMLogger.get_current_instance()
-        level = logger.level
-        logger.setLevel('ERROR')
-        model.init_weights()
-        logger.setLevel(level)
+        initialize(model)
     else:
         load_weights(model, content, str(checkpoint))
     cell = measured_stride(model.measured_backbone) or model.dense_stride
@@ -259,6 +254,15 @@ def _finalize(
             'pixels of an image per dense position.'
         )
     return Network(name, model, cell, config, checkpoint)
+
+
+def initialize(model: nn.Module) -> None:
+    """Initializes the weights of a model of OpenMMLab, without mmengine's line for every weight."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    model.init_weights()
+    logger.setLevel(level)
 
 
 def _foreign(name: str, model: nn.Module, checkpoint: Path | None) -> Network:

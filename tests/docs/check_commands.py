@@ -11,6 +11,7 @@ from typing import Any
 
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.yaml_table import read_table
+from mmdecouple.commands.entry import COMMANDS
 from mmdecouple.configuration import check_config
 from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.probes.suites import probe_config
@@ -63,6 +64,10 @@ def _check(words: list[str], files: Collection[str]) -> None:
         _check_tool(_module(rest[1]), rest[2:], files)
     elif program == 'python':
         _check_tool(_script(rest[0]), rest[1:], files)
+    elif program == 'mmdecouple':
+        if not rest or rest[0] not in COMMANDS:
+            raise WrongPage(f'mmdecouple has no command {" ".join(rest[:1])}; it has {", ".join(COMMANDS)}')
+        _check_tool(_module(COMMANDS[rest[0]][0]), rest[1:], files)
     elif program == 'mpirun' and 'python' in rest:
         _check(rest[rest.index('python') :], files)
     elif program == 'bash':
