@@ -58,16 +58,18 @@ def test_transformers_loads_a_vit_and_gives_the_same_tokens_at_any_size(ibot, tm
 def test_a_resnet_gives_the_same_maps_in_transformers_and_timm(tmp_path):
     images = torch.rand(1, 3, 96, 64)
     expected = features(RESNET, 'student')(images)['c5']
+    # Random weights without training give large features.
+    near = dict(atol=1e-6 * float(expected.abs().max()), rtol=1e-5)
     main([RESNET, '--to', 'timm', '--out', str(tmp_path / 'timm')])
     model = timm.create_model(f'local-dir:{tmp_path}/timm', pretrained=True).eval()
-    torch.testing.assert_close(model.forward_features((images - MEAN) / STD), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.forward_features((images - MEAN) / STD), expected, **near)
     transformers = pytest.importorskip('transformers')
     main([RESNET, '--to', 'huggingface', '--out', str(tmp_path / 'hf')])
     for kind, folder in ((transformers.ResNetModel, 'hf'), (transformers.AutoModel, 'timm')):
         model, loaded = kind.from_pretrained(str(tmp_path / folder), output_loading_info=True)
         assert not any(loaded.values()), loaded
         found = model.eval()((images - MEAN) / STD).last_hidden_state
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found, expected, **near)
 
 
 def test_the_card_and_the_config_state_what_the_file_records_and_nothing_else(ibot, tmp_path):
