@@ -62,6 +62,7 @@ if __name__ == '__main__':
         license='Apache-2.0',
         python_requires='>=3.10,<3.13',
         packages=find_packages(include=['mmdecouple', 'mmdecouple.*']),
+        entry_points={'console_scripts': ['mmdecouple = mmdecouple.commands.entry:main']},
         include_package_data=True,
         install_requires=requirements('runtime'),
         extras_require=extras,

@@ -22,7 +22,9 @@ PAGES = [
     *sorted(path for path in (ROOT / 'docs').rglob('*.md') if 'results' not in path.parts),
     *sorted((ROOT / 'configs').rglob('README.md')),
 ]
-PROGRAMS = [*sorted((ROOT / 'tools').rglob('*.py')), *sorted((ROOT / 'examples').glob('*.py'))]
+PROGRAMS = [
+    path for folder in ('mmdecouple/commands', 'tools', 'examples') for path in sorted((ROOT / folder).rglob('*.py'))
+]
 # Overrides that a sentence names belong to one method or task each.
 SAMPLES = [
     'densecl/densecl-d_r50_8xb32-200e_coco.py',
@@ -52,7 +54,7 @@ def test_the_commands_in_the_help_of_a_tool_can_be_given():
     found, seen = [], 0
     for program in PROGRAMS:
         text = ast.get_docstring(ast.parse(program.read_text())) or ''
-        shown = re.findall(r'^ +((?:python|bash|mim) .*)$', text, re.MULTILINE)
+        shown = re.findall(r'^ +((?:python|bash|mim|mmdecouple) .*)$', text, re.MULTILINE)
         given = [*commands('```bash\n' + '\n'.join(shown) + '\n```\n'), *commands(text)]
         seen += len(given)
         found += [f'{name_of(program)} {problem}' for command in given for problem in problems(command)]
@@ -143,7 +145,9 @@ def test_every_override_that_a_sentence_names_is_a_key_of_some_config():
         ('python tools/ablate.py evidence --settings nowhere', 'evidence has no nowhere'),
         ('python tools/ablate.py mask_type --rows iBOT/bass', 'matches no row'),
         ('python tools/analysis_tools/coupling.py RUN --measures OKN', 'no measure is named OKN'),
-        ('python tools/analysis_tools/coupling.py RUN --dataset voc', '--dataset must be'),
+        ('python tools/analysis_tools/coupling.py RUN --data voc', 'voc cannot be used here'),
+        ('mmdecouple coupling RUN --dataset scenes', '--dataset is called --data SPEC now'),
+        ('mmdecouple cuopling RUN', 'mmdecouple has the commands'),
         ('python tools/misc/metrics_table.py --out x', 'takes no arguments'),
         ('rmdir work_dirs', 'rmdir is not a program'),
         (

@@ -8,7 +8,18 @@ from mmdecouple.version import __version__
 
 # Name -> module with `main(argv)`, and what the command does.
 COMMANDS: dict[str, tuple[str, str]] = {
-    'convert': ('mmdecouple.commands.convert', 'converts a network for other projects, ONNX or Hugging Face')
+    'coupling': ('mmdecouple.commands.coupling', 'measure the coupling of networks'),
+    'compare': ('mmdecouple.commands.compare', 'measure networks and write a report of their comparison'),
+    'affinity': ('mmdecouple.commands.affinity', 'draw the similarity of all positions to a point'),
+    'lsc': ('mmdecouple.commands.lsc', 'draw the effect of the rest of an image on its windows'),
+    'explore': ('mmdecouple.commands.explore', 'open a page of affinity maps, for points that you choose'),
+    'segment': ('mmdecouple.commands.segment', 'segment with the frozen features of networks'),
+    'masks': ('mmdecouple.commands.masks', 'measure cut masks, and draw them'),
+    'pack': ('mmdecouple.commands.pack', 'pack images into a few large files'),
+    'proposals': ('mmdecouple.commands.proposals', 'compute box proposals, which SoCo needs'),
+    'scenes': ('mmdecouple.commands.scenes', 'write built-in scenes as a data set'),
+    'subset': ('mmdecouple.commands.subset', "list a few percent of COCO's training images"),
+    'convert': ('mmdecouple.commands.convert', 'convert a network for other projects, ONNX or Hugging Face'),
 }
 
 

@@ -49,7 +49,7 @@ RECORD = np.dtype(
         ('width', '<u4'),
     ]
 )
-REMEDY = 'copy the pack again, or pack the images again with tools/dataset_tools/pack.py'
+REMEDY = 'copy the pack again, or pack the images again with `mmdecouple pack`'
 _BLOCK = 1 << 20
 
 
@@ -97,7 +97,7 @@ def read_head(root: Path) -> dict[str, Any]:
     if not path.exists():
         raise MissingFile(
             f'{shown(str(root), 120)} is not a finished pack: it has no {HEAD}; make one, or complete it, with '
-            'tools/dataset_tools/pack.py.'
+            '`mmdecouple pack`.'
         )
     check_regular(path, 'head of a pack')
     try:

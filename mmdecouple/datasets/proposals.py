@@ -26,7 +26,7 @@ from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import check_regular, write_bytes
 
 FORMAT, VERSION = 'mmdecouple-proposals', 1
-MAKE_ONE = 'make one with tools/dataset_tools/selective_search.py'
+MAKE_ONE = 'make one with `mmdecouple proposals`'
 
 
 class ProposalFile:

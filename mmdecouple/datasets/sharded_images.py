@@ -12,7 +12,7 @@ from mmdecouple.utils.settings import Settings
 
 @DATASETS.register_module()
 class ShardedImages(ReplacingDataset):
-    """The images of a pack, which `tools/dataset_tools/pack.py` makes of a folder, a list or a COCO annotation file.
+    """The images of a pack, which `mmdecouple pack` makes of a folder, a list or a COCO annotation file.
 
     The samples are those of `ImageDataset` with the source: order, draws, windows, boxes and geometry are the same, and
     so are the pixels if the files were packed unchanged. If they were reduced, windows and boxes still refer to pixels

@@ -16,7 +16,7 @@ from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
-from mmdecouple.visualization.comparison import compare, figures_file, is_measured
+from mmdecouple.visualization.comparison import compare, figures_file, is_measured, measured_runs
 
 from .stories import CAUTION, Story
 
@@ -64,11 +64,8 @@ class Demo:
         folders = before | folders if story.start else folders | before
         run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console)
         compare(
-            list(folders.values()),
-            list(folders),
+            measured_runs(folders),
             self.out / story.report,
-            _never_measure,
-            untrained=True,
             title=f'{next(iter(story.runs))} with and without de-coupling',
             notes=[story.notes, CAUTION],
             console=self.console,
@@ -136,8 +133,3 @@ def _finish(stamp: Stamp) -> None:
     if checkpoint.name != f'epoch_{config.train_cfg.max_epochs}.pth':
         raise UserError(f'the run in {stamp.folder} was stopped before its end; run the same command to continue.')
     stamp.finish()
-
-
-def _never_measure(network: str, out: Path) -> None:
-    """Replaces the measurement of `compare`, as the demo has measured all networks before."""
-    raise UserError(f'{out} does not hold the measured values of {network}; remove it and run the demo again.')

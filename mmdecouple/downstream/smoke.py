@@ -8,7 +8,7 @@ from mmdecouple.utils.configs import load_config
 
 SMOKES = {
     'coco128': '128 + 128 images of COCO 2017 with train2017/, val2017/, annotations/ and semantic/',
-    'scenes': 'an export: python tools/dataset_tools/export_scenes.py data/scenes --train 64 --val 32 --size 128',
+    'scenes': 'an export: mmdecouple scenes --out data/scenes --train 64 --val 32 --size 128',
     'overfit': 'nothing: the scenes are drawn',
 }
 SIDE = 128

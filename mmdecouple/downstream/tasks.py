@@ -16,8 +16,8 @@ from .smoke import SMOKES, shrink
 
 _COCO = 'COCO 2017 with train2017/, val2017/ and annotations/instances_*2017.json'
 _LISTS = (
-    f'{_COCO}; the lists of few images are written by python tools/dataset_tools/coco_subset.py data/coco '
-    '--percent 1 5 10 --seed 0'
+    f'{_COCO}; the lists of few images are written by mmdecouple subset --data coco:data/coco '
+    '--percent 1 5 10 --seeds 0'
 )
 _VOC = 'the folder VOCdevkit with VOC2007/ and VOC2012/'
 _VOC_SEG = 'VOC 2012 with JPEGImages/, SegmentationClass/, SegmentationClassAug/ and ImageSets/Segmentation/'

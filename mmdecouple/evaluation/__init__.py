@@ -10,6 +10,7 @@ from mmdecouple.evaluation.measures import (
     InterCouplingRatio,
     IntraCouplingRatio,
     Measure,
+    PositionLeak,
     Probe,
     Score,
 )
@@ -19,6 +20,7 @@ from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
     OverClustering,
+    Retrieval,
     SegmentationImages,
     measure_segmentation,
 )
@@ -37,8 +39,10 @@ __all__ = [
     'Measure',
     'MetricValue',
     'OverClustering',
+    'PositionLeak',
     'Probe',
     'ProbeDataset',
+    'Retrieval',
     'Score',
     'SegmentationImages',
     'lsc_maps',

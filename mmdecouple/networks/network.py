@@ -26,11 +26,6 @@ from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
 from mmdecouple.weights.weight_files import read_weights
 
-LAYER = (
-    'read the plain output of this layer: a block of a ViT by number from 1 (the last one: without the final '
-    'norm), a stage of a CNN by name, such as layer3 (default: the last, of a ViT after the final norm)'
-)
-TRUST = 'trust the files: run code that they hold or that the config stored in them imports'
 UNTRAINED = 'untrained:'
 _TIMM = 'timm:'
 _MEASURED = (None, 'teacher', 'student')
@@ -88,7 +83,7 @@ def open_network(
         UserError: `spec`, `measured` or `layer` is unknown, or the weights do not fit the network.
     """
     if measured not in _MEASURED:
-        raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (tools: --measured).")
+        raise UserError(f"measured must be 'teacher' or 'student', got {measured!r} (--role).")
     prepare_process()
     init_default_scope(SCOPE)
     set_random_seed(seed)
@@ -108,14 +103,31 @@ def weight_file(spec: str) -> Path | None:
     Raises:
         MissingFile: A run folder holds no readable checkpoint.
     """
-    if spec.startswith(UNTRAINED):
-        return None
-    if Path(spec).is_dir():
+    kind = _opener(spec)
+    if kind is _open_folder:
         return newest_checkpoint(Path(spec))
-    if spec.startswith(_TIMM) or ('.py=' in spec and not Path(spec).is_file()):
+    if kind in (_open_timm, _open_pair):
         file = spec.partition('=')[2]
         return Path(file) if file else None
-    return None if spec.endswith('.py') else Path(spec)
+    return Path(spec) if kind is _open_file else None
+
+
+def untrained_spec(spec: str) -> str:
+    """Returns the specification of the network of `spec` with random weights.
+
+    Raises:
+        UserError: The network of `spec` has random weights already.
+    """
+    kind = _opener(spec)
+    if kind is _open_timm:
+        found = spec.partition('=')[0]
+    elif kind is _open_pair:
+        found = f'{spec.partition(".py=")[0]}.py'
+    else:
+        found = spec if kind in (_open_config, _open_untrained) else f'{UNTRAINED}{spec}'
+    if found == spec:
+        raise UserError(f'{spec} has random weights already; omit --untrained, or name a trained network first.')
+    return found
 
 
 def _at_layer(network: Network, layer: str) -> Network:

@@ -18,6 +18,7 @@ from mmdecouple.datasets.listing import find_missing, list_images
 from mmdecouple.datasets.pack_format import HEAD, shard_name
 from mmdecouple.datasets.pack_writing import Storage, StoredImage, Upcoming, stored_image, write_index, write_shard
 from mmdecouple.datasets.packs import Pack
+from mmdecouple.utils.data_spec import DataSpec, image_files
 from mmdecouple.utils.digests import digest_of_bytes
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.utils.files import remove_leftovers, write_arrays, write_json
@@ -32,28 +33,26 @@ _MAX_MISSING = 0.01
 _WORK = '.unfinished'
 
 
-def list_source(source: str, images: str | None) -> tuple[list[str], list[str]]:
+def list_source(data: DataSpec) -> tuple[list[str], list[str]]:
     """Lists the images to pack, in the order in which `ImageDataset` uses them.
 
     Args:
-        source: Image folder, list file or COCO annotation file.
-        images: Folder of the images of a list or COCO file; None for the folder of that file.
+        data: Data of a kind in `FILES`; of COCO, the images of the training split.
 
     Returns:
         Paths, and names relative to the folder, as the list writes them; an absolute name is kept.
 
     Raises:
-        MissingFile: The source, or more than 1 % of its images, do not exist.
-        UserError: The source lists no image or is invalid.
+        MissingFile: The data, or more than 1 % of the images, do not exist.
+        UserError: The data list no image or are invalid.
     """
-    is_folder = os.path.isdir(source)
-    folder = source if is_folder else images if images is not None else os.path.dirname(source)
-    paths = list(list_images('', None if is_folder else source, folder))
+    folder, listing, _ = image_files(data)
+    paths = list(list_images('', listing, folder))
     missing = find_missing(paths)
     if len(missing) > _MAX_MISSING * len(paths):
         raise MissingFile(
-            f'{len(missing)} of the {len(paths)} images of {shown(source, 100)} do not exist, the first is '
-            f'{shown(missing[0], 100)}; give their folder with --images.'
+            f'{len(missing)} of the {len(paths)} images of {shown(str(data), 100)} do not exist, the first is '
+            f'{shown(missing[0], 100)}; name their folder (--data list:FILE:FOLDER).'
         )
     return paths, [path.removeprefix(os.path.join(folder, '')) for path in paths]
 

@@ -23,7 +23,7 @@ by `python tools/misc/table_of_truth.py`; the test suite fails when it is out of
 ablation table quotes another number than the metafiles.
 
 Ours are the files in `docs/results/`, as the tools wrote them: `results.jsonl` of `tools/transfer.py`, the JSON of
-`tools/analysis_tools/coupling.py` and `segment.py`, `rows.jsonl` of `tools/ablate.py`. Several runs of a config are
+`mmdecouple coupling` and `mmdecouple segment`, `rows.jsonl` of `tools/ablate.py`. Several runs of a config are
 averaged. Smoke runs and runs on other data do not appear.
 """
 ABLATIONS = """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdecouple.evaluation.measures.catalog import find_spec
+from mmdecouple.evaluation.probes.manifest import FORMAT as DRAWS
 from mmdecouple.evaluation.segmentation.catalog import segmentation_specs
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
@@ -66,7 +67,7 @@ class OwnNumber(NamedTuple):
 def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]]:
     """Reads the numbers of all rows of `transfer.py` and all reports of `coupling.py` and `segment.py` in a folder.
 
-    Rows of ablations are read by `read_ablation_rows` instead.
+    Rows of ablations are read by `read_ablation_rows` instead; draws beside the reports are ignored.
 
     Args:
         folder: Folder of the results.
@@ -91,7 +92,7 @@ def read_own_numbers(folder: Path = RESULTS) -> tuple[list[OwnNumber], list[str]
         elif 'val' in record and 'class_iou' in record:
             reason = _other_network(record) or _other_segments(record)
             numbers = _of_report(record, _SEGMENTS, _SEGMENT_DATA.get(record['val']['name'], ('', 0))[0], place)
-        elif {'table', 'scale', 'row'} <= record.keys():
+        elif {'table', 'scale', 'row'} <= record.keys() or record.get('format') == DRAWS:
             continue
         else:
             raise UserError(f'{place} is not a result of transfer.py, coupling.py, segment.py or ablate.py; remove it.')
@@ -146,7 +147,7 @@ def _other_network(report: dict[str, Any]) -> str:
         return 'its network is untrained'
     if report.get('layer'):
         return f'it was read at layer {report["layer"]}'
-    return f'it was measured with --measured {report["measured"]}' if report.get('measured') else ''
+    return f'it was measured with --role {report["measured"]}' if report.get('measured') else ''
 
 
 def _other_objects(report: dict[str, Any]) -> str:

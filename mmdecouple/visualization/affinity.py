@@ -55,7 +55,7 @@ def point_affinity(features: Tensor, points: Tensor, upsample: int = 2) -> Tenso
     return torch.einsum('bc,bchw->bhw', chosen, features)
 
 
-def check_points(points: Tensor) -> None:
+def check_points(points: Tensor | Sequence) -> None:
     """Checks that points lie inside their image.
 
     Args:
@@ -64,6 +64,7 @@ def check_points(points: Tensor) -> None:
     Raises:
         UserError: A coordinate is below 0 or above 1.
     """
+    points = torch.as_tensor(points)
     if points.numel() and not (points.min() >= 0 and points.max() <= 1):
         raise UserError(
             'point_affinity: points must be shares of width and height in [0, 1], got '

@@ -1,8 +1,8 @@
-"""Comparison of run folders: reads each run, measures it if necessary, and writes the report."""
+"""Comparison of measured networks: the report, and the measured values that a run folder holds."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
@@ -10,7 +10,6 @@ from rich.console import Console
 from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
-from mmdecouple.utils.errors import UserError
 
 from .pictures import model_pictures
 from .report import write_report
@@ -19,37 +18,25 @@ from .terminal import short_table
 
 UNTRAINED = 'Untrained'
 UNTRAINED_FILE = 'untrained.json'
-Measurer = Callable[[str, Path], None]
 
 
 def compare(
-    folders: Sequence[Path],
-    names: Sequence[str],
+    runs: Sequence[Run],
     out: Path,
-    measure: Measurer,
     *,
-    dataset: str | None = None,
-    cell: int | None = None,
-    untrained: bool = False,
-    remeasure: bool = False,
-    allow_pickle: bool = False,
+    data: str | None = None,
+    opening: Mapping[str, Any] | None = None,
     title: str = 'Coupling report',
     notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path:
-    """Writes the report of several run folders, and measures runs without measured values first.
+    """Writes the report of measured networks, and prints a short table.
 
     Args:
-        folders: Run folders.
-        names: Name of each run.
+        runs: The networks, in the order of the report.
         out: Folder of the report.
-        measure: Function that measures a network, called with (specification of the network, JSON file to write).
-        dataset: Name of the data set that `measure` uses, for which separate files are written; None for that of the
-            config.
-        cell: Side in pixels of the patch cells that `measure` uses; None for that of the config.
-        untrained: Whether to add the untrained network of the first run's config.
-        remeasure: Whether to ignore earlier measurements.
-        allow_pickle: Whether to trust the checkpoints, see `open_network`.
+        data: Specification of the data of the pictures, see `probe_config`; None for that of the first config.
+        opening: Arguments of `open_network` for the pictures; None for its defaults.
         title: Heading of the report.
         notes: Remarks on this comparison.
         console: Console of the short table; None for a new one.
@@ -58,41 +45,11 @@ def compare(
         Path of the report.
 
     Raises:
-        MissingFile: A folder lacks its config, checkpoint or losses.
-        UserError: The number of names differs from that of runs, or runs were measured on different draws.
+        UserError: Two networks have the same name, or networks were measured on different draws.
     """
     console = console or Console()
-    if len(names) != len(folders):
-        raise UserError(f'{len(names)} names for {len(folders)} runs; give one name per run.')
-
-    def measured(folder: Path, config: Config, checkpoint: Path | None, network: str) -> dict:
-        path = figures_file(folder, checkpoint, dataset)
-        if remeasure or not is_measured(path, config, checkpoint, cell):
-            measure(network, path)
-        return read_coupling(path)
-
-    found = [
-        (name, folder, *read_run(folder, allow_pickle), read_scalars(folder))
-        for name, folder in zip(names, map(Path, folders))
-    ]
-    runs = [
-        Run(
-            name,
-            measured(folder, config, checkpoint, str(checkpoint)),
-            folder,
-            config,
-            checkpoint,
-            str(checkpoint),
-            scalars,
-        )
-        for name, folder, checkpoint, config, scalars in found
-    ]
-    if untrained:
-        first, network = runs[0], f'{UNTRAINED_PREFIX}{runs[0].checkpoint}'
-        figures = measured(first.folder, first.config, None, network)
-        runs.insert(0, Run(UNTRAINED, figures, config=first.config, network=network))
-    check_same_draws(runs)
-    pictures, missing = model_pictures(runs, dataset, allow_pickle)
+    check_same_draws(list(runs))
+    pictures, missing = model_pictures(runs, data, opening)
     report = write_report(out, runs, pictures, title, notes)
     for line in missing:
         console.print(f'Left out of the report: {line}', style='yellow', highlight=False)
@@ -101,35 +58,49 @@ def compare(
     return report
 
 
-def figures_file(folder: Path, checkpoint: Path | None, dataset: str | None = None) -> Path:
-    """Returns the JSON file with the measured values of a run.
+def measured_runs(folders: Mapping[str, Path]) -> list[Run]:
+    """Returns runs with the measured values in their folders, after the untrained network of the first run.
+
+    Args:
+        folders: Name -> run folder.
+
+    Raises:
+        MissingFile: A folder lacks its config, checkpoint, losses or measured values.
+    """
+    runs = []
+    for name, folder in folders.items():
+        checkpoint, config = read_run(folder)
+        measured, scalars = read_coupling(figures_file(folder, checkpoint)), read_scalars(folder)
+        runs.append(Run(name, measured, folder, config, checkpoint, str(checkpoint), scalars))
+    first = runs[0]
+    untrained = read_coupling(figures_file(first.folder, None))
+    return [Run(UNTRAINED, untrained, config=first.config, network=f'{UNTRAINED_PREFIX}{first.checkpoint}'), *runs]
+
+
+def figures_file(folder: Path, checkpoint: Path | None) -> Path:
+    """Returns the JSON file in a run folder with the measured values of a checkpoint; None for the untrained network.
 
     Args:
         folder: Run folder.
-        checkpoint: Checkpoint of the run; None for the untrained network of its config.
-        dataset: Name of the data set; None for that of the config.
+        checkpoint: Checkpoint of the run.
     """
-    path = folder / (UNTRAINED_FILE if checkpoint is None else COUPLING_FILE)
-    if dataset is None:
-        return path
-    return path.with_stem(f'{path.stem}-{re.sub(r"[^A-Za-z0-9]+", "-", dataset).strip("-")}')
+    return folder / (UNTRAINED_FILE if checkpoint is None else COUPLING_FILE)
 
 
-def is_measured(path: Path, config: Config, checkpoint: Path | None, cell: int | None = None) -> bool:
+def is_measured(path: Path, config: Config, checkpoint: Path | None) -> bool:
     """Returns whether a file in a run folder holds the measured values of a network of this run.
 
     Args:
         path: File, as returned by `figures_file`.
         config: Config of the run.
         checkpoint: Checkpoint of the run; None for the untrained network.
-        cell: Side in pixels of the patch cells; None for any.
 
     Returns:
-        False if the config, the checkpoint or the cells differ, or if a layer or network was measured that differs from
-        the config (`--layer`, `--measured`).
+        False if the config or the checkpoint differs, or if a layer or network was measured that differs from the
+        config (`--layer`, `--role`).
     """
     facts = dict(made_from=made_from(config, checkpoint), layer=None, measured=None)
-    return cached_coupling(path, **facts, **({} if cell is None else dict(cell=cell))) is not None
+    return cached_coupling(path, **facts) is not None
 
 
 def made_from(config: Config | None, checkpoint: Path | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_model
 from mmdecouple.evaluation.probes.cell_check import check_cells
+from mmdecouple.evaluation.probes.manifest import write_manifest
 from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
 from mmdecouple.evaluation.report_values import difference
 from mmdecouple.networks.network import Network, open_network
@@ -20,11 +21,16 @@ from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.files import write_json
+from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.progress import shown_progress
 
+from .charts import histogram_figure, ratio_curve_figure
 from .comparison import made_from
-from .runs import cached_coupling
+from .report import styles_of
+from .runs import COUPLING_FILE, Run, cached_coupling
+from .style import save_png
+
+DRAWS = 'draws'  # name of the file of the draws, without suffix
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Draws:
     """Settings of the probe images.
 
     Attributes:
-        dataset: Specification of the images, see `probe_config`; None for the probes of the first config.
+        data: Specification of the data, see `probe_config`; None for the probes of the first config.
         size: Side of an image in pixels; None for the default.
         cell: Side of a patch cell in pixels; None for the largest of the networks.
         seed: Seed of the draws.
@@ -42,7 +48,7 @@ class Draws:
         removal: Setting of `InterCouplingRatio`; None for the default.
     """
 
-    dataset: str | None = None
+    data: str | None = None
     size: int | None = None
     cell: int | None = None
     seed: int = 0
@@ -59,10 +65,10 @@ class Draws:
         """
         config = next((network.config for network in networks.values() if network.config is not None), {})
         cell = max(network.cell for network in networks.values())
-        if not self.dataset:
+        if not self.data:
             cell = max(cell, configured_probe(config).get('cell', cell))
         probe = probe_config(
-            self.dataset,
+            self.data,
             config,
             size=self.size,
             cell=self.cell or cell,
@@ -95,12 +101,12 @@ class Reading:
     remeasure: bool = False
 
     def measure(self, name: str, network: Network, path: Path, dataset: Dataset, say: Callable[[str], None]) -> dict:
-        """Measures one network and writes its report, or reuses the report of an earlier call.
+        """Measures one network and writes its report, or reuses an earlier report of this network on these draws.
 
         Args:
             name: Name of the network.
             network: The network.
-            path: JSON file of the report.
+            path: JSON file of the report, which may hold an earlier one, as may `coupling.json` beside the checkpoint.
             dataset: Probe images.
             say: Called with a line if an earlier report is reused.
 
@@ -108,11 +114,14 @@ class Reading:
             The report.
         """
         weights, draws = fingerprint(network), dataset.metainfo['manifest_sha256']
-        report = None if self.remeasure else cached_coupling(path, network_sha256=weights, manifest_sha256=draws)
-        if report is not None:
-            # These differences refer to the first network of the earlier call.
-            report.pop('differences', None)
-            say(f'{name}: already measured on these draws, reused: {path}')
+        places = [path] if network.checkpoint is None else [path, network.checkpoint.parent / COUPLING_FILE]
+        for place in [] if self.remeasure else places:
+            report = cached_coupling(place, network_sha256=weights, manifest_sha256=draws)
+            if report is not None:
+                # These differences refer to the first network of the earlier call.
+                report.pop('differences', None)
+                say(f'{name}: already measured on these draws, reused: {place}')
+                break
         else:
             with shown_progress(f'{name}: probes') as show:
                 report = measure_model(
@@ -155,13 +164,52 @@ def measure_one(
     return reading.measure(network.name, network, path, dataset, print)
 
 
-def add_differences(reports: dict[str, dict], paths: dict[str, Path]) -> None:
+def measure_networks(
+    networks: dict[str, Network], draws: Draws, reading: Reading, out: Path, say: Callable[[str], None]
+) -> dict[str, dict]:
+    """Measures networks on shared draws, and writes the draws and a report `NAME.json` for each network.
+
+    Args:
+        networks: Name -> network.
+        draws: Settings of the probe images.
+        reading: Settings of the measurement.
+        out: Folder of the files.
+        say: Called with a line for every network whose earlier report is reused.
+
+    Returns:
+        Name -> report.
+
+    Raises:
+        UserError: See `Draws.build`; or a file cannot be written.
+    """
+    for name in networks:
+        check_writable(out / f'{name}.json')
+    dataset = draws.build(networks)
+    write_manifest(out / f'{DRAWS}.json', dataset.manifest)
+    return {
+        name: reading.measure(name, network, out / f'{name}.json', dataset, say) for name, network in networks.items()
+    }
+
+
+def add_differences(reports: dict[str, dict], out: Path) -> None:
     """Adds the differences to the first report to all others, and writes these again."""
     (reference, first), *others = reports.items()
     for name, report in others:
         found = {key: difference(report, first, key)._asdict() for key in report['metrics']}
         report['differences'] = dict(to=reference, metrics=found)
-        write_json(paths[name], report)
+        write_json(out / f'{name}.json', report)
+
+
+def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
+    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths."""
+    styles, first = styles_of(runs), runs[0].coupling
+    figures = {
+        f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
+    }
+    figures.update(
+        {f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' ')) for key in first['histograms']}
+    )
+    return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ def figure_13(
     if len(subjects) < 2 or size[0] != size[1]:
         raise UserError(
             f'masks: figure 13 requires two images or more and as many rows as columns, got '
-            f'{len(subjects)} and {size[0]} x {size[1]} cells; name more --images or a square --size.'
+            f'{len(subjects)} and {size[0]} x {size[1]} cells; name more --data or a square --size.'
         )
     images = np.stack([subject.image for subject in subjects])
     masks, _ = next(draw_masks(mask, regions, size, len(images), seed))

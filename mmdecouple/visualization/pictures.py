@@ -1,7 +1,8 @@
 """Figures that use networks or masks: a decoupled batch, RCC against Cutout, and affinity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,22 +35,22 @@ _REPEATS = 60
 
 
 def model_pictures(
-    runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False
+    runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None
 ) -> tuple[list[Exhibit], list[str]]:
     """Draws a decoupled batch, masks and affinity for the networks of several runs.
 
     Args:
         runs: Runs of a report.
-        dataset: Short name of the measured data set; None for the probes of the configs.
-        allow_pickle: Whether to trust the checkpoints, see `open_network`.
+        data: Specification of the measured data, see `probe_config`; None for the probes of the first config.
+        opening: Arguments of `open_network`; None for its defaults.
 
     Returns:
         The figures, and one line for each figure that could not be drawn because its data are missing.
     """
     makers = {
-        'decoupled batch': partial(decoupled_batch, runs, allow_pickle),
+        'decoupled batch': partial(decoupled_batch, runs, opening),
         'masks': mask_comparison,
-        'affinity': partial(affinity, runs, dataset, allow_pickle),
+        'affinity': partial(affinity, runs, data, opening),
     }
     exhibits, missing = [], []
     for name, maker in makers.items():
@@ -60,12 +61,12 @@ def model_pictures(
     return exhibits, missing
 
 
-def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exhibit]:
+def decoupled_batch(runs: Sequence[Run], opening: Mapping[str, Any] | None = None) -> list[Exhibit]:
     """Draws the first training batch of the first run whose branch mixes backgrounds.
 
     Args:
         runs: Runs of a report.
-        allow_pickle: See `open_network`.
+        opening: See `model_pictures`.
 
     Returns:
         One figure; none if no run mixes backgrounds.
@@ -79,7 +80,7 @@ def decoupled_batch(runs: Sequence[Run], allow_pickle: bool = False) -> list[Exh
             break
     else:
         return []
-    model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model.cpu()
+    model = open_network(run.network, **(opening or {})).model.cpu()
     dataset = _training_data(run.config)
     items = [dataset[(0, index)] for index in range(min(_BATCH, len(dataset)))]
     preprocessor = model.data_preprocessor
@@ -132,13 +133,13 @@ def mask_comparison() -> list[Exhibit]:
     ]
 
 
-def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool = False) -> list[Exhibit]:
+def affinity(runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None) -> list[Exhibit]:
     """Draws all runs' affinity maps at the centers of the largest instances of a few images.
 
     Args:
         runs: Runs of a report.
-        dataset: Short name of the data set; None for the probes of the first config.
-        allow_pickle: See `open_network`.
+        data: See `model_pictures`.
+        opening: See `model_pictures`.
 
     Returns:
         Two figures: all maps on one color scale, and each map on its own.
@@ -146,14 +147,14 @@ def affinity(runs: Sequence[Run], dataset: str | None = None, allow_pickle: bool
     Raises:
         UserError: The data set has no object.
     """
-    config = next(run.config for run in runs if run.config)
-    probes = probe_config(dataset, config)
+    config = next((run.config for run in runs if run.config), {})
+    probes = probe_config(data, config)
     items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
     points = [largest_instance_point(item) for item in items]
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
     maps = {}
     for run in runs:
-        model = open_network(run.network, seed=_SEED, allow_pickle=allow_pickle).model
+        model = open_network(run.network, **(opening or {})).model
         normalized = model.data_preprocessor(dict(inputs=images), training=False)['inputs']
         maps[run.name] = affinity_maps(model, torch.stack(list(normalized)), torch.tensor(points)).numpy()
     figures = {

@@ -94,7 +94,7 @@ def read_coupling(path: Path) -> dict:
         UserError: The file is not JSON of format `mmdecouple-coupling/1`, or holds no metrics.
     """
     if not path.is_file():
-        raise MissingFile(f'{path} does not exist; create it with tools/analysis_tools/coupling.py.')
+        raise MissingFile(f'{path} does not exist; create it with `mmdecouple coupling`.')
     try:
         coupling = json.loads(path.read_text())
     except json.JSONDecodeError as error:
@@ -143,6 +143,5 @@ def check_same_draws(runs: list[Run]) -> None:
             raise UserError(
                 f'{first.name} and {run.name} were measured on different draws: manifest '
                 f'{str(here)[:12]} ({first.coupling.get("dataset")}) against {str(there)[:12]} '
-                f'({run.coupling.get("dataset")}); measure them again with --remeasure and, if '
-                'their configs name different data, with --dataset.'
+                f'({run.coupling.get("dataset")}); measure them together, on the same --data.'
             )

@@ -1,6 +1,7 @@
-"""Sample images of one size from files, folders, COCO or built-in scenes, with points on known objects."""
+"""Sample images of one size from any data, with points on known objects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor
 
 from mmdecouple.datasets.listing import list_images
-from mmdecouple.datasets.reading import UnreadableImage, read_image
+from mmdecouple.datasets.packs import Pack
+from mmdecouple.datasets.reading import UnreadableImage, decode_image, read_image
 from mmdecouple.datasets.resizing import resize
-from mmdecouple.evaluation.probes.suites import coco_probe, scene_probe
+from mmdecouple.evaluation.probes.suites import data_probe
 from mmdecouple.registry import DATASETS
-from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.data_spec import OBJECTS, PICTURES, DataSpec, image_files, read_spec
 from mmdecouple.utils.errors import MissingFile, UserError
 
 from .affinity import largest_instance_point
 
-SOURCES = 'an image file, a folder of images, coco:ROOT, scenes or scenes:CONFIG'
+_SCENES = 16
 
 
 class SampleImage(NamedTuple):
@@ -43,9 +45,9 @@ def read_sample_images(
     """Reads images and resizes them to squares, regardless of their aspect ratio.
 
     Args:
-        specs: One or several sources: an image file; a folder, searched recursively; `coco:ROOT` or
-            `coco:ROOT:TRAIN:VAL` for validation images with an instance; `scenes` or `scenes:CONFIG` for built-in
-            scenes, rendered at `size` with the default settings or those of a config.
+        specs: One or several specifications of data, see `read_spec`: an image file; a folder, searched
+            recursively; the images of a list or a pack; validation images of COCO with an instance; built-in scenes,
+            rendered at `size`.
         size: Side in pixels.
         limit: Maximum number of images; None for all images, or for 16 scenes.
 
@@ -59,9 +61,10 @@ def read_sample_images(
     specs = [specs] if isinstance(specs, (str, Path)) else list(specs)
     if size < 1 or (limit is not None and limit < 1):
         raise UserError(f'Images: size and limit must be at least 1, got size {size} and limit {limit}.')
-    found = list(islice((subject for spec in specs for subject in _read(str(spec), size)), limit))
+    data = [read_spec(str(spec), PICTURES) for spec in specs]
+    found = list(islice((subject for each in data for subject in _read(each, size)), limit))
     if not found:
-        raise UserError(f'Images: {" ".join(map(str, specs)) or "nothing"} gives no image; name {SOURCES}.')
+        raise UserError(f'Images: {" ".join(map(str, specs)) or "nothing"} gives no image; name other data (--data).')
     return found
 
 
@@ -81,33 +84,38 @@ def normalized(model: torch.nn.Module, images: Sequence[np.ndarray], cell: int =
     return torch.stack(list(model.data_preprocessor(dict(inputs=tensors), False)['inputs']))
 
 
-def _read(spec: str, size: int) -> Iterator[SampleImage]:
-    kind, *rest = spec.split(':')
-    if kind == 'coco' and len(rest) < 4:
-        yield from _objects(coco_probe(*rest)['objects'], size)
-    elif kind == 'scenes':
-        config = load_config(':'.join(rest)) if rest else {}
-        yield from _objects({**scene_probe(config, size)['objects'], 'num_images': 16}, size)
-    elif Path(spec).is_dir():
-        yield from (_file(path, size) for path in _listed(spec))
-    elif Path(spec).exists():
-        yield _file(spec, size)
+def _read(data: DataSpec, size: int) -> Iterator[SampleImage]:
+    if data.kind in OBJECTS:
+        objects = data_probe(data, {}, size if data.kind == 'scenes' else None)['objects']
+        yield from _objects({**objects, 'num_images': _SCENES} if data.kind == 'scenes' else objects, size)
+    elif data.kind == 'pack':
+        pack = Pack(data.path)
+        for index in range(len(pack)):
+            yield _image(pack.name(index), partial(decode_image, pack.content(index)), size)
     else:
-        raise MissingFile(f'Images: the file or folder {spec} does not exist; name {SOURCES}.')
+        for path in _paths(data):
+            yield _image(path, partial(read_image, path), size)
 
 
-def _listed(folder: str) -> list[str]:
+def _paths(data: DataSpec) -> Sequence[str]:
+    if data.kind == 'folder' and not Path(data.path).is_dir():
+        if not Path(data.path).exists():
+            raise MissingFile(f'Images: the file or folder {data.path} does not exist; name another one (--data).')
+        return [data.path]
+    folder, listing, _ = image_files(data)
     try:
-        return list_images(folder, None, '')
-    except ValueError:
-        raise UserError(f'Images: the folder {folder} holds no image; name another folder.') from None
+        return list_images('', listing, folder)
+    except UserError as error:
+        if listing or isinstance(error, MissingFile):
+            raise
+        raise UserError(f'Images: the folder {folder} holds no image; name other data (--data).') from None
 
 
-def _file(path: str, size: int) -> SampleImage:
+def _image(name: str, read: Callable[[], np.ndarray], size: int) -> SampleImage:
     try:
-        return SampleImage(Path(path).stem, resize(read_image(path), (size, size)))
+        return SampleImage(Path(name).stem, resize(read(), (size, size)))
     except UnreadableImage as error:
-        raise UserError(f'Images: {path} cannot be read ({error}); name another file.') from None
+        raise UserError(f'Images: {name} cannot be read ({error}); remove it, or name other data (--data).') from None
 
 
 def _objects(config: dict, size: int) -> Iterator[SampleImage]:

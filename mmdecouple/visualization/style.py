@@ -1,10 +1,10 @@
 """Common style of all figures: each run has a fixed color (safe for color blindness), marker and dash pattern."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,6 +14,9 @@ from PIL import Image
 
 from mmdecouple.utils.files import write_bytes
 
+if TYPE_CHECKING:
+    from mmdecouple.networks.network import Network
+
 INK = '#1f2933'
 MUTED = '#66727f'
 RULE = '#dde3e9'
@@ -22,6 +25,7 @@ CUT_COLOR = '#D55E00'
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#5B3A8E')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _DASHES = ('-', '--', ':', '-.')
+_COLUMNS = 8  # of a page
 _DPI = 160
 _PALETTE = 128  # colors of a figure without pictures
 
@@ -91,6 +95,12 @@ def run_styles(names: Sequence[str], untrained: str | None = None) -> dict[str, 
     return styles
 
 
+def network_styles(networks: Mapping[str, 'Network']) -> dict[str, RunStyle]:
+    """Returns the style of every network; a single untrained network is gray."""
+    untrained = [name for name, network in networks.items() if network.checkpoint is None]
+    return run_styles(list(networks), untrained[0] if len(untrained) == 1 else None)
+
+
 def figure_style() -> AbstractContextManager:
     """Returns the context of matplotlib in which every figure is drawn."""
     return matplotlib.rc_context(_RC)
@@ -126,3 +136,21 @@ def save_png(figure: Figure, path: Path) -> Path:
         drawn.quantize(_PALETTE, dither=Image.Dither.NONE).save(content, 'PNG', optimize=True)
     write_bytes(path, content.getvalue())
     return path
+
+
+def save_pages(out: Path, stem: str, count: int, draw: Callable[[slice], Figure]) -> list[Path]:
+    """Draws `count` columns on pages of eight, and writes them to the files STEM.png, STEM-2.png, ...
+
+    Args:
+        out: Folder of the files.
+        stem: Start of their names.
+        count: Number of columns.
+        draw: Function that draws a slice of the columns.
+
+    Returns:
+        The files.
+    """
+    return [
+        save_png(draw(slice(start, start + _COLUMNS)), out / f'{stem}{f"-{page}" if page > 1 else ""}.png')
+        for page, start in enumerate(range(0, count, _COLUMNS), 1)
+    ]

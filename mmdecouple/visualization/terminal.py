@@ -43,19 +43,32 @@ def full_table(reports: dict[str, dict], layer: str) -> Table:
     return table
 
 
-def segmentation_report_table(report: dict) -> Table:
-    """Returns a table of all metrics in a report of `measure_segmentation`."""
-    table = Table(
-        title=f'{report["checkpoint"] or "untrained"} on {report["val"]["name"]} '
-        f'({report["val"]["images"]} images, {len(report["classes"])} classes)'
-    )
+def print_segmentation(name: str, report: dict, console: Console) -> None:
+    """Prints all metrics in a report of `measure_segmentation`, its remarks and the times.
+
+    Args:
+        name: Name of the network.
+        report: The report.
+        console: Console of the output.
+    """
+    where = f'{report["val"]["name"]} ({report["val"]["images"]} images, {len(report["classes"])} classes)'
+    table = Table(title=f'{name} on {where}')
     for column in ('metric', 'mean', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for key, entry in report['metrics'].items():
         spec, count = find_segmentation_spec(key), len(entry['seeds'])
         deviation = spec.show(entry['std']) if count > 1 else ''
         table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), deviation, str(count))
-    return table
+    console.print(table)
+    for note in report['notes']:
+        console.print(f'note: {note}', highlight=False)
+    spent = ', '.join(f'{method} {seconds:.0f}' for method, seconds in report['seconds'].items())
+    console.print(f'seconds: {spent}', highlight=False)
+
+
+def layer_title(layer: str | None) -> str:
+    """Returns the text for a layer in titles."""
+    return 'last layer' if layer is None else f'layer {layer.removeprefix("layer")}'
 
 
 def print_reports(reports: dict[str, dict], layer: str, console: Console) -> None:

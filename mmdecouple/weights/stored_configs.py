@@ -91,7 +91,15 @@ _TRANSFORMS = (
     'RandomSolarize',
     'WholeImageView',
 )
-_MEASURES = ('BackgroundLeak', 'ContextShift', 'InterCouplingRatio', 'IntraCouplingRatio', 'LSC', 'OKNN')
+_MEASURES = (
+    'BackgroundLeak',
+    'ContextShift',
+    'InterCouplingRatio',
+    'IntraCouplingRatio',
+    'LSC',
+    'OKNN',
+    'PositionLeak',
+)
 DATA_TYPES = frozenset(
     (*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES, *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES)))
 )

@@ -53,21 +53,23 @@ def _is_only_named(words: list[str]) -> bool:
     """Whether a sentence names a tool or a command of `mim` without arguments: `mim train`, `python tools/train.py`."""
     if words[0] == 'mim':
         return len(words) <= 3 and words[1] in _VERBS
-    if words[:2] == ['python', '-m']:
+    if words[:2] == ['python', '-m'] and words[2:3] != ['mmdecouple']:
         return len(words) == 3 and _module(words[2]).is_file()
+    if words[0] == 'mmdecouple':
+        return len(words) == 2 and words[1] in COMMANDS
     return words[0] == 'python' and len(words) == 2 and _script(words[1]).is_file()
 
 
 def _check(words: list[str], files: Collection[str]) -> None:
     program, *rest = words
-    if program == 'python' and rest and rest[0] == '-m':
+    if program == 'python' and rest[:2] == ['-m', 'mmdecouple']:
+        _check_command(rest[2:], files)
+    elif program == 'python' and rest and rest[0] == '-m':
         _check_tool(_module(rest[1]), rest[2:], files)
     elif program == 'python':
         _check_tool(_script(rest[0]), rest[1:], files)
     elif program == 'mmdecouple':
-        if not rest or rest[0] not in COMMANDS:
-            raise WrongPage(f'mmdecouple has no command {" ".join(rest[:1])}; it has {", ".join(COMMANDS)}')
-        _check_tool(_module(COMMANDS[rest[0]][0]), rest[1:], files)
+        _check_command(rest, files)
     elif program == 'mpirun' and 'python' in rest:
         _check(rest[rest.index('python') :], files)
     elif program == 'bash':
@@ -80,6 +82,14 @@ def _check(words: list[str], files: Collection[str]) -> None:
         _check_pip(rest)
     elif program not in _FOREIGN:
         raise WrongPage(f'{program} is not a program that these pages use')
+
+
+def _check_command(words: list[str], files: Collection[str]) -> None:
+    if words and is_placeholder(words[0]):
+        return
+    if not words or words[0] not in COMMANDS:
+        raise WrongPage(f'mmdecouple has the commands {", ".join(COMMANDS)}')
+    _check_tool(_module(COMMANDS[words[0]][0]), words[1:], files)
 
 
 def _script(name: str) -> Path:
@@ -98,9 +108,15 @@ def _check_tool(script: Path, words: list[str], files: Collection[str]) -> None:
         for part in word.split('='):
             _check_file(part, files)
     options = getattr(args, 'cfg_options', None) or {}
-    if options and hasattr(args, 'config'):
+    if options and getattr(args, 'config', None):
         _check_keys(args.config, options, files)
-    _MORE.get(script.stem, lambda args: None)(args)
+    _MORE.get(_command_of(script), lambda args: None)(args)
+
+
+def _command_of(script: Path) -> str:
+    """The name of the command that a thin file of `tools/` runs, or of the file."""
+    found = re.search(r'^from mmdecouple\.commands\.(\w+) import main$', script.read_text(), re.MULTILINE)
+    return found[1] if found else script.stem
 
 
 def _check_file(word: str, files: Collection[str]) -> None:
@@ -201,11 +217,11 @@ def _ablate(args: argparse.Namespace) -> None:
 
 
 def _probes(args: argparse.Namespace) -> None:
-    if args.dataset:
-        probe_config(args.dataset, {}, measures=getattr(args, 'measures', None), limit=getattr(args, 'limit', None))
-    unknown = set(getattr(args, 'measures', None) or ()) - set(measure_types())
+    if args.data:
+        probe_config(args.data, {}, measures=args.measures, limit=args.limit)
+    unknown = set(args.measures or ()) - set(measure_types())
     if unknown:
         raise WrongPage(f'no measure is named {", ".join(unknown)}')
 
 
-_MORE: dict[str, Callable[[argparse.Namespace], None]] = dict(ablate=_ablate, coupling=_probes, compare_runs=_probes)
+_MORE: dict[str, Callable[[argparse.Namespace], None]] = dict(ablate=_ablate, coupling=_probes, compare=_probes)

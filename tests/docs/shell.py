@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r'(?<!`)`([^`\n]+)`(?!`)')
-PROGRAMS = ('python ', 'bash ', 'make ', 'mim ')
+PROGRAMS = ('python ', 'bash ', 'make ', 'mim ', 'mmdecouple ')
 _ASSIGNMENT = re.compile(r'[A-Za-z_]\w*=')
 # What is quoted, or a comment.
 _COMMENT = re.compile(r"""('[^']*'|"[^"]*")|(?<!\S)#.*$""")

@@ -27,7 +27,7 @@ class _Parsed(BaseException):
 
 
 @functools.cache
-def _module(script: Path) -> ModuleType:
+def module_of(script: Path) -> ModuleType:
     if script.is_relative_to(ROOT / 'mmdecouple'):
         return importlib.import_module('.'.join(script.relative_to(ROOT).with_suffix('').parts))
     spec = importlib.util.spec_from_file_location(f'page_{script.parent.name}_{script.stem}', script)
@@ -46,8 +46,8 @@ def parse(script: Path, words: list[str]) -> argparse.Namespace:
     Raises:
         WrongPage: Its parser refuses them; the message is the parser's.
     """
-    main = getattr(_module(script), 'main', functools.partial(runpy.run_path, str(script), run_name='__main__'))
-    read = getattr(_module(script), 'parse_args', getattr(main, '__globals__', {}).get('parse_args'))
+    main = getattr(module_of(script), 'main', functools.partial(runpy.run_path, str(script), run_name='__main__'))
+    read = getattr(module_of(script), 'parse_args', getattr(main, '__globals__', {}).get('parse_args'))
     original = argparse.ArgumentParser.parse_args
 
     def end(self, *args, **kwargs):
@@ -63,7 +63,7 @@ def parse(script: Path, words: list[str]) -> argparse.Namespace:
             if read is not None:
                 return read()
             with mock.patch.object(argparse.ArgumentParser, 'parse_args', end):
-                if 'argparse' in vars(_module(script)):
+                if {'argparse', 'options'} & vars(module_of(script)).keys():
                     main()
     except _Parsed as parsed:
         return parsed.args[0]

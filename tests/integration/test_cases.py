@@ -24,11 +24,11 @@ pytestmark = [
     pytest.mark.skipif(not CASES.is_dir(), reason='set MMDECOUPLE_CASES to the folder of cases'),
 ]
 MEASURE = (
-    'analysis_tools/coupling.py configs/demo/ibot_vit-demo_scenes.py --dataset coco:{out}:train:val --size 96 '
+    'analysis_tools/coupling.py configs/demo/ibot_vit-demo_scenes.py --data coco:{out}:train:val --size 96 '
     '--limit 8 --measures OKNN IntraCouplingRatio ContextShift --device cpu --out {out}/o'
 )
 TRAIN = 'train.py {out}/cfg.py --work-dir {out}/run --device cpu --seed 1'
-MAP = 'analysis_tools/affinity.py {word} --images {out}/i.jpg --size 224 --device cpu --out {out}/a'
+MAP = 'analysis_tools/affinity.py {word} --data {out}/i.jpg --size 224 --device cpu --out {out}/a'
 
 
 class Try(NamedTuple):

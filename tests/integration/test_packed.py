@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mmdecouple.datasets.pack_writing import Storage
 from mmdecouple.runs.packing import Packing, list_source
+from mmdecouple.utils.data_spec import DataSpec
 from tests.integration.resume_case import CONFIGS
 from tests.integration.runs import train, write_case
 from tests.integration.test_resume import assert_same_run, last
@@ -15,7 +16,9 @@ from tests.integration.test_resume import assert_same_run, last
 @pytest.mark.slow
 def test_a_run_on_a_pack_ends_with_the_bytes_of_a_run_on_the_folder(tmp_path):
     case = write_case(tmp_path)
-    Packing(tmp_path / 'pack', *list_source(str(tmp_path / 'images'), None), Storage(), 8000).run(1, Console())
+    Packing(tmp_path / 'pack', *list_source(DataSpec('folder', str(tmp_path / 'images'))), Storage(), 8000).run(
+        1, Console()
+    )
     assert len(list((tmp_path / 'pack').glob('*.tar'))) > 1
     source = "type='ImageDataset', data_root='{images}'"
     assert source in CONFIGS['densecl-d']

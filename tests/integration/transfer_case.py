@@ -66,6 +66,7 @@ def write_transfer_case(folder: Path) -> Path:
         [
             sys.executable,
             str(ROOT / 'tools/dataset_tools/export_scenes.py'),
+            '--out',
             str(folder / 'scenes'),
             '--train',
             '8',

@@ -1,16 +1,14 @@
 """Lists of few images are the same everywhere, nested, and whole COCO files."""
 
-import importlib
 import json
 import random
-import sys
 
 import pytest
 from pycocotools.coco import COCO
 
+from mmdecouple.commands import subset
 from mmdecouple.datasets.coco_subset import read_annotations, take_fraction
 from mmdecouple.utils.errors import UserError
-from tests.conftest import ROOT
 
 
 def write(folder, count=200):
@@ -48,11 +46,10 @@ def test_shares_are_nested_of_the_right_size_and_independent_of_the_order_of_the
     assert take_fraction(content, 100, 5) == content
 
 
-def test_the_tool_writes_files_that_pycocotools_reads(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize('form', ['coco:{root}', 'list:{root}/annotations/instances_train2017.json'])
+def test_the_command_writes_files_that_pycocotools_reads(form, tmp_path, capsys):
     write(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'dataset_tools'))
-    monkeypatch.setattr(sys, 'argv', ['coco_subset.py', str(tmp_path), '--percent', '5', '--seed', '0', '3'])
-    importlib.import_module('coco_subset').main()
+    subset.main(['--data', form.format(root=tmp_path), '--percent', '5', '--seeds', '0', '3'])
     for seed in (0, 3):
         coco = COCO(str(tmp_path / 'annotations' / f'instances_train2017_5pct_seed{seed}.json'))
         assert len(coco.getImgIds()) == 10 and len(coco.getAnnIds()) > 20

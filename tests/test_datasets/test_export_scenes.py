@@ -26,6 +26,7 @@ def export(tmp_path_factory) -> Path:
     command = [
         sys.executable,
         str(TOOLS / 'export_scenes.py'),
+        '--out',
         str(out),
         '--train',
         '70',
@@ -83,14 +84,14 @@ def test_index_images_hold_class_plus_one_and_zero_for_background(export):
 
 def test_an_existing_folder_is_replaced_only_by_force_and_only_if_it_is_an_export(export, tmp_path, run, capsys):
     few = ('--train', 1, '--val', 1, '--size', 48)
-    assert run('export_scenes', export, *few) == 2
+    assert run('export_scenes', '--out', export, *few) == 1
     line = capsys.readouterr().err
     assert line.count('\n') == 1 and '--force' in line
     (tmp_path / 'thesis.txt').write_text('precious')
-    assert run('export_scenes', tmp_path, *few, '--force') == 2
+    assert run('export_scenes', '--out', tmp_path, *few, '--force') == 1
     assert (tmp_path / 'thesis.txt').read_text() == 'precious'
-    assert run('export_scenes', tmp_path / 'new', *few) == 0
-    assert run('export_scenes', tmp_path / 'new', *few, '--force', '--seed', 9) == 0
+    assert run('export_scenes', '--out', tmp_path / 'new', *few) == 0
+    assert run('export_scenes', '--out', tmp_path / 'new', *few, '--force', '--seed', 9) == 0
     assert json.loads((tmp_path / 'new' / 'scenes.json').read_text())['spec']['seed'] == 9
 
 
@@ -110,6 +111,5 @@ def test_a_failed_export_leaves_the_earlier_one_and_no_debris(tmp_path, monkeypa
 
 
 def test_a_sheet_of_scenes_has_the_size_asked_for(tmp_path, run):
-    out = tmp_path / 'sheet.png'
-    assert run('browse_scenes', '--out', out, '--rows', 2, '--columns', 3, '--size', 48, '--marks') == 0
-    assert cv2.imread(str(out)).shape == (2 * 108, 3 * 108, 3)
+    assert run('browse_scenes', '--out', tmp_path, '--rows', 2, '--columns', 3, '--size', 48, '--marks') == 0
+    assert cv2.imread(str(tmp_path / 'scenes.png')).shape == (2 * 108, 3 * 108, 3)

@@ -26,6 +26,7 @@ from mmdecouple.datasets.transforms import RandomResizedCropView
 from mmdecouple.datasets.transforms.views import _stored_span
 from mmdecouple.runs import packing
 from mmdecouple.runs.packing import Packing, list_source, verify
+from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.errors import UserError
 
 UNCHANGED = Storage()
@@ -71,7 +72,9 @@ def source(tmp_path):
 
 
 def pack(source, out, storage=UNCHANGED, shard_size=9000, workers=1, images=None):
-    found = Packing(out, *list_source(str(source), images), storage, shard_size).run(workers, Console(quiet=True))
+    listed = f'list:{source}' if images is None else f'list:{source}:{images}'
+    data = read_spec(str(source) if source.is_dir() else listed)
+    found = Packing(out, *list_source(data), storage, shard_size).run(workers, Console(quiet=True))
     return out, found
 
 
@@ -328,7 +331,7 @@ def test_a_pack_that_is_given_as_a_folder_is_named(source, tmp_path):
 
 def test_a_source_whose_images_are_missing_is_refused_before_anything_is_written(tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg\nb.jpg\n')
-    with pytest.raises(UserError, match='2 of the 2 images .* do not exist.* --images'):
+    with pytest.raises(UserError, match='2 of the 2 images .* do not exist.* list:FILE:FOLDER'):
         pack(tmp_path / 'list.txt', tmp_path / 'pack')
     assert not (tmp_path / 'pack').exists()
 

@@ -79,7 +79,7 @@ def test_names_are_unique_over_coupling_and_segmentation_and_methods_are_those_o
     assert not coupling.keys() & segmentation.keys()
     labels = [spec.label for spec in (*coupling.values(), *segmentation.values())]
     assert len(set(labels)) == len(labels)
-    assert dict(linear='LinearSegmentation', fcn='FCNSegmentation', overcluster='OverClustering') == METHODS
+    assert {kind.name: name for name, kind in segmentation_types().items()} == METHODS
 
 
 def test_ablation_tables_show_published_segmentation_and_measure_coupling():

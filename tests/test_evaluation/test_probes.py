@@ -19,6 +19,7 @@ from mmdecouple.evaluation.probes.manifest import write_manifest
 from mmdecouple.evaluation.probes.suites import coco_probe
 from mmdecouple.networks.inference import exact_float32
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.data_spec import read_spec
 
 from .toys import CELL, SIZE, ConvModel, ToyObjects, toy_probes
 
@@ -118,7 +119,7 @@ def test_with_a_single_split_no_object_is_its_own_neighbor(tmp_path):
     """Of labels drawn by chance nobody can tell more than chance, unless an object finds itself."""
     write_noise(tmp_path)
     probe = {
-        **coco_probe(str(tmp_path), 'mine', 'mine'),
+        **coco_probe(read_spec(f'coco:{tmp_path}:mine:mine')),
         'size': SIZE,
         'cell': CELL,
         'measures': [dict(type='OKNN', k=1), dict(type='InterCouplingRatio', pairs=20, min_side=8)],

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmdecouple.evaluation import OKNN, BackgroundLeak, ContextShift, InterCouplingRatio, IntraCouplingRatio
+from mmdecouple.evaluation import (
+    OKNN,
+    BackgroundLeak,
+    ContextShift,
+    InterCouplingRatio,
+    IntraCouplingRatio,
+    PositionLeak,
+)
 from mmdecouple.evaluation.measures.lsc import LSC
 
 CHANNELS, CLASSES = 6, 8
@@ -307,3 +314,55 @@ def test_every_number_of_lsc_is_that_of_loops():
         {key: [n + 3 for n in range(4)] for key in values},
         histograms,
     )
+
+
+def ridge(x, y, penalty):
+    """Weights and offset of a ridge regression, by its normal equations."""
+    centered = x - x.mean(0)
+    weights = np.linalg.solve(centered.T @ centered + penalty * np.eye(x.shape[1]), centered.T @ (y - y.mean(0)))
+    return weights, y.mean(0) - x.mean(0) @ weights
+
+
+def left_out_error(x, y, penalty):
+    """Mean squared error of single cells that the fit does not see, with the shortcut 1 - leverage."""
+    weights, offset = ridge(x, y, penalty)
+    centered = x - x.mean(0)
+    inverse = np.linalg.inv(centered.T @ centered + penalty * np.eye(x.shape[1]))
+    leverage = np.einsum('nc,cd,nd->n', centered, inverse, centered) + 1 / len(x)
+    return np.square((y - x @ weights - offset) / (1 - leverage)[:, None]).mean()
+
+
+def test_every_number_of_position_leak_is_that_of_normal_equations():
+    rng, side = np.random.default_rng(5), 3
+    places = np.stack(np.divmod(np.arange(side**2), side), 1).astype(float)
+    mixed = rng.normal(size=(2, CHANNELS))
+    draws = [dict(image=image + 40, side=side) for image in range(12)]
+    shown = [places @ mixed + 2.0 * rng.normal(size=(side**2, CHANNELS)) for _ in draws]
+    expected = []
+    for index in range(12):
+        others = [n for n in range(12) if n % 4 != index % 4]
+        x, y = np.concatenate([shown[n] for n in others]), np.tile(places, (len(others), 1))
+        center, scale = x.mean(0), x.std(0)
+        x = (x - center) / scale
+        penalty = min((10.0**power for power in range(-2, 6)), key=lambda one: left_out_error(x, y, one))
+        weights, offset = ridge(x, y, penalty)
+        error = np.square((shown[index] - center) / scale @ weights + offset - places).mean()
+        expected.append(1 - error / places.var(0).mean())
+    assert 0.1 < mean(expected) < 0.9
+    check(
+        PositionLeak(folds=4).score(draws, [[torch.from_numpy(rows)] for rows in shown]),
+        {'position_leak': (mean(expected), 12)},
+        {'position_leak': expected},
+        {'position_leak': [image + 40 for image in range(12)]},
+    )
+
+
+def test_places_that_features_state_are_read_and_unrelated_features_tell_none():
+    rng, side = np.random.default_rng(6), 4
+    cells = [sorted(rng.permutation(side**2)[:6].tolist()) for _ in range(300)]
+    draws = [dict(image=image, side=side, places=chosen) for image, chosen in enumerate(cells)]
+    shown = [np.stack(np.divmod(chosen, side), 1) @ [[1.0, 2.0], [3.0, -1.0]] for chosen in cells]
+    stated = [[torch.from_numpy(rows)] for rows in shown]
+    unrelated = [[torch.from_numpy(rng.normal(size=(6, 2)))] for _ in draws]
+    values = [PositionLeak().score(draws, rows).metrics['position_leak'].value for rows in (stated, unrelated)]
+    assert values[0] > 0.999 and abs(values[1]) < 0.05

@@ -1,6 +1,5 @@
 """Data sets in their published layouts, made small."""
 
-import importlib
 import os
 
 import numpy as np
@@ -8,10 +7,10 @@ import pytest
 from PIL import Image
 
 from mmdecouple.datasets.scenes import SceneSpec
+from mmdecouple.datasets.scenes.export import export
 from mmdecouple.evaluation.segmentation import IGNORE, SegmentationImages, open_source
-from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15
+from mmdecouple.evaluation.segmentation.label_classes import ADE_CLASSES, CITYSCAPES, COCO_STUFF_15
 from mmdecouple.utils.errors import MAX_LENGTH, UserError
-from tests.conftest import ROOT
 
 
 def write(path, values, palette=False):
@@ -123,6 +122,36 @@ def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_o
     assert names == [None, 'textile', 'solid', None, 'plant', 'sky']
 
 
+def test_the_classes_of_ade_and_cityscapes_are_those_of_mmseg():
+    from mmseg.datasets import ADE20KDataset, CityscapesDataset
+
+    assert tuple(name.strip() for name in ADE20KDataset.METAINFO['classes']) == ADE_CLASSES
+    assert tuple(CITYSCAPES) == CityscapesDataset.METAINFO['classes'] and len(set(ADE_CLASSES)) == 150
+
+
+def test_ade_is_found_from_each_of_its_folders_and_ignores_the_label_0(tmp_path):
+    base = tmp_path / 'ADEChallengeData2016'
+    for folder, name in (('training', 'ADE_train_1'), ('validation', 'ADE_val_1')):
+        photo(base / 'images' / folder / f'{name}.jpg', (1, 4))
+        write(base / 'annotations' / folder / f'{name}.png', [[0, 1, 2, 150]])
+    for folder in (tmp_path, base):
+        source = open_source(f'ade:{folder}', 'val')
+        names = [source.classes[v] if v != IGNORE else None for v in np.asarray(source.read(0)[1])[0]]
+        assert names == [None, 'wall', 'building', 'flag'] and 'ADE_val_1' in source.pairs[0][0]
+
+
+def test_cityscapes_scores_nineteen_of_its_ids(tmp_path):
+    for split, city in (('train', 'aachen'), ('val', 'bonn')):
+        stem = f'{city}_000000_000019'
+        write(tmp_path / 'leftImg8bit' / split / city / f'{stem}_leftImg8bit.png', np.full((1, 5, 3), 90))
+        write(tmp_path / 'gtFine' / split / city / f'{stem}_gtFine_labelIds.png', [[3, 7, 26, 29, 33]])
+        # Beside them are maps of other kinds.
+        write(tmp_path / 'gtFine' / split / city / f'{stem}_gtFine_instanceIds.png', [[0] * 5])
+    source = open_source(f'cityscapes:{tmp_path}', 'train')
+    names = [source.classes[v] if v != IGNORE else None for v in np.asarray(source.read(0)[1])[0]]
+    assert len(source) == 1 and names == [None, 'road', 'car', None, 'bicycle']
+
+
 def test_index_images_of_coco_have_the_classes_present_in_either_split(coco128):
     train, val = (SegmentationImages(f'coco128:{coco128}', split, size=32, limit=3) for split in ('train', 'val'))
     assert train.classes == val.classes and train.classes[0] == 'person' and len(train) == 3
@@ -130,9 +159,7 @@ def test_index_images_of_coco_have_the_classes_present_in_either_split(coco128):
     assert pixels.shape == (3, 32, 32) and labels.shape == (32, 32)
 
 
-def test_exported_scenes_have_the_labels_of_those_in_memory(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'dataset_tools'))
-    export = importlib.import_module('export_scenes').export
+def test_exported_scenes_have_the_labels_of_those_in_memory(tmp_path):
     knobs = dict(size=48, seed=4)
     export(tmp_path / 'scenes', SceneSpec(**knobs), dict(train=1, val=3))
     read = open_source(f'scenes:{tmp_path / "scenes"}', 'val')
@@ -153,7 +180,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
         lines[kind] = str(error.value)
         assert '\n' not in lines[kind]
 
-    refused('word', 'ade:x')
+    refused('word', 'coco:x')
     refused('path', f'coco-stuff:{voc}')
     refused('split', f'voc:{voc}', 'test')
     labels = base / 'SegmentationClass' / 'x3.png'
@@ -172,7 +199,7 @@ def test_wrong_layouts_files_and_values_are_one_clear_line(voc):
     (base / 'ImageSets' / 'Segmentation' / 'val.txt').write_bytes(b'x3\n\xe9\n')
     refused('list', f'voc:{voc}')
     for kind, part in dict(
-        word="got 'ade:x'",
+        word='coco cannot be used here',
         path='does not have the expected layout',
         split="'train' or 'val'",
         value='holds the value 40',

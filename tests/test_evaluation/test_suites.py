@@ -2,8 +2,13 @@
 
 import pytest
 
+from mmdecouple.datasets.scenes import SceneSpec
+from mmdecouple.datasets.scenes.export import export
+from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.probes.suites import coco_probe, probe_config, scene_probe
-from mmdecouple.evaluation.segmentation.suites import measure_configs, scenes_of
+from mmdecouple.evaluation.segmentation.suites import measure_configs
+from mmdecouple.utils.data_spec import read_spec
+from mmdecouple.utils.errors import UserError
 
 SCENES = dict(type='SceneImages', scenes=dict(size=64, classes=3))
 
@@ -27,6 +32,7 @@ def test_scenes_are_measured_with_limits_that_fit_their_small_images():
             dict(type='ContextShift'),
             dict(type='BackgroundLeak'),
             dict(type='LSC', images=24, window=3),
+            dict(type='PositionLeak'),
         ],
     )
 
@@ -51,8 +57,8 @@ def test_scenes_are_those_that_the_config_trains_on_at_the_size_asked_for(traine
 
 def test_coco_is_found_in_its_standard_layout():
     assert (
-        coco_probe()
-        == coco_probe('data/coco', 'train2017', 'val2017')
+        coco_probe(read_spec('coco'))
+        == coco_probe(read_spec('coco:data/coco:train2017:val2017'))
         == dict(
             type='ProbeDataset',
             objects=dict(
@@ -69,12 +75,20 @@ def test_coco_is_found_in_its_standard_layout():
             ),
         )
     )
-    for word, parts in (('coco', ()), ('coco:a', ('a',)), ('coco:a:b:c', ('a', 'b', 'c'))):
+    for word in ('coco', 'coco:a', 'coco:a:b:c', 'coco128:a'):
         measures = [
             dict(type=name)
-            for name in ('OKNN', 'InterCouplingRatio', 'IntraCouplingRatio', 'ContextShift', 'BackgroundLeak', 'LSC')
+            for name in (
+                'OKNN',
+                'InterCouplingRatio',
+                'IntraCouplingRatio',
+                'ContextShift',
+                'BackgroundLeak',
+                'LSC',
+                'PositionLeak',
+            )
         ]
-        assert probe_config(word, {}) == {**coco_probe(*parts), 'measures': measures}
+        assert probe_config(word, {}) == {**coco_probe(read_spec(word)), 'measures': measures}
 
 
 def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
@@ -90,12 +104,12 @@ def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
         removal='token',
     )
     assert found == {
-        **coco_probe(),
+        **coco_probe(read_spec('coco')),
         'size': 64,
         'cell': 8,
         'seed': 0,
         'manifest': 'm.json',
-        'measures': [dict(type='InterCouplingRatio', pairs=60, removal='token'), dict(type='LSC', images=50)],
+        'measures': [dict(type='InterCouplingRatio', pairs=60, removal='token'), dict(type='LSC', images=50, cells=60)],
     }
     limited = probe_config('coco', {}, limit=1)['measures']
     assert limited == [
@@ -104,7 +118,8 @@ def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
         dict(type='IntraCouplingRatio', objects=1),
         dict(type='ContextShift', objects=1),
         dict(type='BackgroundLeak', bank=1, queries=1),
-        dict(type='LSC', images=1),
+        dict(type='LSC', images=1, cells=1),
+        dict(type='PositionLeak', images=1),
     ]
 
 
@@ -127,12 +142,26 @@ def test_the_rate_falls_after_four_fifths_of_the_epochs(epochs, drop_at):
 @pytest.mark.parametrize(
     'config, knobs',
     [
-        ({}, None),
-        (dict(train_dataloader=None), None),
+        ({}, {}),
+        (dict(train_dataloader=None), {}),
         (dict(train_dataloader=dict(dataset=SCENES)), SCENES['scenes']),
         (dict(train_dataloader=dict(dataset=dict(type='SceneImages'))), {}),
-        (dict(train_dataloader=dict(dataset=dict(type='ImageDataset', scenes={}))), None),
+        (dict(train_dataloader=dict(dataset=dict(type='ImageDataset', scenes=dict(size=64)))), {}),
     ],
 )
 def test_only_scenes_have_knobs(config, knobs):
-    assert scenes_of(config) == knobs
+    assert scene_settings(read_spec('scenes'), config) == knobs
+
+
+def test_scenes_can_be_those_of_a_named_config_or_of_an_export(tmp_path):
+    (tmp_path / 'scenes.py').write_text(f'train_dataloader = dict(dataset=dict({SCENES!r}))\n')
+    spec = SceneSpec(size=40, objects=(1, 2))
+    export(tmp_path / 'exported', spec, dict(train=1, val=1))
+    asked, other = dict(train_dataloader=dict(dataset=dict(SCENES, scenes=dict(size=99)))), {}
+    for config in (asked, other):
+        assert scene_settings(read_spec(f'scenes:{tmp_path / "scenes.py"}'), config) == SCENES['scenes']
+        found = scene_settings(read_spec(f'scenes:{tmp_path / "exported"}'), config)
+        assert SceneSpec.build(found) == spec
+    (tmp_path / 'exported' / 'scenes.json').write_text('{}')
+    with pytest.raises(UserError, match='does not hold the settings of scenes'):
+        scene_settings(read_spec(f'scenes:{tmp_path / "exported"}'), {})

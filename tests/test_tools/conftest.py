@@ -1,5 +1,6 @@
 """A toy project on disk (model, data, metric, config) that the tools can run in a second or two."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -88,6 +89,14 @@ def convert():
         shutil.copy(files_of(words[words.index('--to') + 1], folder)[0], target)
 
     return call
+
+
+def load_tool(name: str, folder: str = 'analysis_tools'):
+    """Imports a tool of this checkout by its path."""
+    spec = importlib.util.spec_from_file_location(name, CHECKOUT_TOOLS / folder / f'{name}.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
 
 
 def run(command, *, toy_folder, cwd, ok=True, extra_env=None):

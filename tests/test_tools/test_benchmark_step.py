@@ -12,7 +12,16 @@ SIZE, PATCH, BATCH, WIDTH, DEPTH, LEVELS = 32, 8, 8, 192, 12, 5
 PATCHES = (SIZE // PATCH) ** 2
 
 
-OPTIONS = dict(arch='deit-tiny', teacher='deit-tiny', size=SIZE, patch=PATCH, batch=BATCH, steps=1, rounds=1, threads=1)
+OPTIONS = {
+    'arch': 'deit-tiny',
+    'teacher': 'deit-tiny',
+    'size': SIZE,
+    'patch': PATCH,
+    'batch-size': BATCH,
+    'steps': 1,
+    'rounds': 1,
+    'threads': 1,
+}
 
 
 def tflop_of_maskalign(decoupled: int) -> float:
@@ -40,11 +49,11 @@ def tflop_of_maskalign(decoupled: int) -> float:
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory):
     """Report of one round of a pair, and what the command printed."""
-    file = tmp_path_factory.mktemp('benchmark') / 'report.json'
+    folder = tmp_path_factory.mktemp('benchmark')
     words = ['--variants', 'maskalign', 'maskalign-d']
     words += [word for name, value in OPTIONS.items() for word in (f'--{name}', value)]
-    out = run([sys.executable, STEP, *words, '--json', file], toy_folder=file.parent, cwd=file.parent)
-    return json.loads(file.read_text()), out
+    out = run([sys.executable, STEP, *words, '--out', 'results'], toy_folder=folder, cwd=folder)
+    return json.loads((folder / 'results' / 'step.json').read_text()), out
 
 
 def test_counted_operations_are_those_of_the_formulas(measured):

@@ -1,6 +1,5 @@
 """The coupling tool, as a user runs it."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,46 +9,35 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmdecouple.commands import coupling
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.networks.network import open_network
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / 'tools' / 'analysis_tools' / 'coupling.py'
 CONFIG = ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py'
-QUICK = ('--dataset', 'scenes', '--measures', 'InterCouplingRatio', '--limit', '2')
+QUICK = ('--data', 'scenes', '--measures', 'InterCouplingRatio', '--limit', '2')
 
 
-@pytest.fixture(scope='module')
-def tool():
-    """The tool as a module: `tool.main(argv)`."""
-    spec = importlib.util.spec_from_file_location('coupling', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def refusal(tool, capsys, *arguments) -> str:
+def refusal(capsys, *arguments) -> str:
     """The line with which the tool ends."""
     with pytest.raises(SystemExit) as end:
-        tool.main([*map(str, arguments)])
+        coupling.main([*map(str, arguments)])
     error = capsys.readouterr().err.strip()
     assert end.value.code == 1 and error.count('\n') == 0, error
     return error
 
 
-def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
-    tool, tmp_path, coco128, capsys, monkeypatch
-):
+def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(tmp_path, coco128, capsys, monkeypatch):
     arguments = [
         str(CONFIG),
         'timm:test_vit2',
         '--names',
         'ours',
         'theirs',
-        '--dataset',
-        f'coco:{coco128}',
+        '--data',
+        f'coco128:{coco128}',
         '--size',
         '48',
         '--cell',
@@ -64,7 +52,7 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
         'IntraCouplingRatio',
         'BackgroundLeak',
     ]
-    tool.main(arguments)
+    coupling.main(arguments)
     printed = capsys.readouterr().out
     for word in (
         'oknn_top1',
@@ -94,49 +82,48 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(
     for figure in ('cr_inter_curve_mean', 'cr_inter_clean_histogram', 'cr_intra_cell_histogram'):
         assert (tmp_path / f'{figure}.png').is_file()
 
-    monkeypatch.setattr(tool, 'draw_network_figures', lambda networks, reports, out: [])
-    tool.main([*arguments[1::-1], '--names', 'theirs', 'ours', *arguments[5:]])
+    monkeypatch.setattr('mmdecouple.visualization.coupling.draw_figures', lambda *_: [])
+    coupling.main([*arguments[1::-1], '--names', 'theirs', 'ours', *arguments[5:]])
     assert 'theirs: already measured' in (printed := capsys.readouterr().out) and 'ours: already' in printed
     swapped = {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('ours', 'theirs')}
     assert 'differences' not in swapped['theirs']
     for key, entry in swapped['ours']['differences']['metrics'].items():
         assert entry['value'] == pytest.approx(-changes['metrics'][key]['value']), key
     (tmp_path / 'ours.json').unlink()
-    tool.main([*arguments, '--batch-size', '7', '--workers', '1'])
+    coupling.main([*arguments, '--batch-size', '7', '--workers', '1'])
     printed = capsys.readouterr().out
     assert 'theirs: already measured' in printed and '"ours: probes"' in printed
     after = json.loads((tmp_path / 'ours.json').read_text())
     for name, entry in before['ours']['metrics'].items():
         assert after['metrics'][name]['value'] == pytest.approx(entry['value'], abs=1e-4), name
 
-    tool.main([*arguments, '--measured', 'student'])
+    coupling.main([*arguments, '--role', 'student'])
     printed = capsys.readouterr().out
     assert '"ours: probes"' in printed and 'theirs: already' in printed, 'the student is another network'
     arguments = [*arguments[:1], *arguments[2:3], 'ours', *arguments[5:]]
-    tool.main([*arguments, '--layer', 'layer2'])
+    coupling.main([*arguments, '--layer', 'layer2'])
     printed, layered = capsys.readouterr().out, json.loads((tmp_path / 'ours.json').read_text())
     assert '"ours: probes"' in printed and ', layer 2 (' in printed and layered['layer'] == 'layer2'
     assert layered['manifest_sha256'] == after['manifest_sha256'] and layered['metrics'] != after['metrics']
-    assert 'was drawn with seed 0' in refusal(
-        tool, capsys, *arguments, '--seed', 1, '--manifest', tmp_path / 'draws.json'
-    )
-    tool.main([*arguments, '--seed', '1', '--measures', 'OKNN'])
+    assert 'was drawn with seed 0' in refusal(capsys, *arguments, '--seed', 1, '--manifest', tmp_path / 'draws.json')
+    coupling.main([*arguments, '--seed', '1', '--measures', 'OKNN'])
     assert json.loads((tmp_path / 'draws.json').read_text())['seed'] == 1, 'other draws are no obstacle'
 
 
-def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tmp_path, capsys):
+def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdecouple.visualization.coupling.draw_figures', lambda *_: [])
     init_default_scope('mmdecouple')
     model = MODELS.build(load_config(str(CONFIG)).model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'good.pth')
     state = {key: value for key, value in model.state_dict().items() if 'layer2.0.conv1' not in key}
     torch.save(dict(state_dict=state), tmp_path / 'bad.pth')
-    arguments = (*QUICK, '--json', str(tmp_path / 'r.json'))
-    tool.main([f'{CONFIG}={tmp_path / "good.pth"}', *arguments])
-    report = json.loads((tmp_path / 'r.json').read_text())
+    arguments = (*QUICK, '--names', 'r', '--out', str(tmp_path / 'out'))
+    coupling.main([f'{CONFIG}={tmp_path / "good.pth"}', *arguments])
+    report = json.loads((tmp_path / 'out' / 'r.json').read_text())
     assert report['checkpoint'] == str(tmp_path / 'good.pth') and report['config'] == str(CONFIG)
     assert report['metrics']['cr_inter_masked_mean']['count'] == 2
-    assert {path.name for path in tmp_path.iterdir()} == {'good.pth', 'bad.pth', 'r.json'}
-    assert 'layer2.0.conv1.weight' in refusal(tool, capsys, f'{CONFIG}={tmp_path / "bad.pth"}', *arguments)
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'r.json', 'draws.json'}
+    assert 'layer2.0.conv1.weight' in refusal(capsys, f'{CONFIG}={tmp_path / "bad.pth"}', *arguments)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +139,6 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
             'LSC would show images of 24 pixels to test_vit2',
         ),
         (('timm:test_vit2', '--size', '8'), 'do not divide'),
-        (('timm:test_vit2', '--measured', 'neck'), "measured must be 'teacher' or 'student', got 'neck'"),
         (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),
         (('timm:test_vit2', 'timm:test_vit', '--names', 'a'), '1 names for 2 networks'),
         (
@@ -165,21 +151,21 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tool, tm
             '--removal token is a setting of InterCouplingRatio, which is not among the measures',
         ),
         (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
-        (('timm:test_vit2', '--manifest', '/proc/nope.json'), '/proc/nope.json cannot be written'),
-        (('timm:test_vit2', '--json', ROOT), f'{ROOT} cannot be written (it is a folder)'),
+        (('timm:test_vit2', '--manifest', 'nope.json'), "manifest 'nope.json' cannot be opened"),
+        (('timm:test_vit2', '--data', 'voc:x'), 'voc cannot be used here; name one of scenes'),
         (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is not a folder'),
         (('no/where.pth',), 'no/where.pth: no such file or folder; a network is CHECKPOINT.pth'),
     ],
 )
-def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tool, tmp_path, capsys, arguments, line):
-    assert line in refusal(tool, capsys, '--dataset', 'scenes', '--out', tmp_path, *arguments)
+def test_what_cannot_be_measured_is_one_line_before_anything_is_written(tmp_path, capsys, arguments, line):
+    assert line in refusal(capsys, '--data', 'scenes', '--out', tmp_path, *arguments)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('option', [('--limit', '0'), ('--seed', '-1'), ('--batch-size', '0'), ('--workers', '-1')])
-def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(tool, tmp_path, capsys, option):
+def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(tmp_path, capsys, option):
     with pytest.raises(SystemExit) as end:
-        tool.main(['timm:test_vit2', '--out', str(tmp_path / 'out'), *option])
+        coupling.main(['timm:test_vit2', '--out', str(tmp_path / 'out'), *option])
     assert end.value.code == 2 and f'{option[0]}: must be a whole number' in capsys.readouterr().err
 
 
@@ -189,9 +175,9 @@ def test_words_that_cannot_be_measured_on_are_one_clear_line():
         probe_config(None, config)
     with pytest.raises(ValueError, match='None of the networks has a config'):
         probe_config(None, {})
-    with pytest.raises(ValueError, match='must be coco, coco:ROOT'):
+    with pytest.raises(ValueError, match='does not have the form coco:ROOT'):
         probe_config('coco:a:b', config)
-    with pytest.raises(ValueError, match="got 'imagenet'"):
+    with pytest.raises(ValueError, match="data 'imagenet' is neither a file or folder nor one of scenes"):
         probe_config('imagenet', config)
     with pytest.raises(ValueError, match='--measures: CKA is not among OKNN'):
         probe_config('coco', config, measures=['CKA'])
@@ -209,11 +195,11 @@ def test_the_config_of_the_run_says_what_to_measure_on():
 
 
 @pytest.mark.parametrize('configured, read', [(4, 8), (16, 16)])
-def test_cells_are_no_smaller_than_those_of_the_layer_that_is_read(tool, tmp_path, configured, read):
+def test_cells_are_no_smaller_than_those_of_the_layer_that_is_read(tmp_path, configured, read):
     config = tmp_path / 'cells.py'
     config.write_text(f'_base_ = {str(CONFIG)!r}\ntest_dataloader = dict(dataset=dict(cell={configured}))\n')
     assert open_network(str(config), layer='layer3').cell == 8
-    tool.main(
+    coupling.main(
         [
             str(config),
             '--layer',
@@ -222,8 +208,10 @@ def test_cells_are_no_smaller_than_those_of_the_layer_that_is_read(tool, tmp_pat
             'ContextShift',
             '--limit',
             '2',
-            '--json',
-            str(tmp_path / 'x.json'),
+            '--names',
+            'x',
+            '--out',
+            str(tmp_path),
         ]
     )
     report = json.loads((tmp_path / 'x.json').read_text())

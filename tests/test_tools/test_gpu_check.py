@@ -56,18 +56,18 @@ def test_overlapping_kernels_count_once(tools, spans):
 
 
 def test_the_script_runs_the_selected_part_and_says_where(tmp_path):
-    words = ['--device', 'cpu', '--tiny', '--parts', 'knn', '--json', 'gpu.json', '--markdown', 'gpu.md']
+    words = ['--device', 'cpu', '--tiny', '--parts', 'knn', '--out', 'gpu']
     out = run(['bash', BENCHMARK / 'gpu_check.sh', *words], toy_folder=tmp_path, cwd=tmp_path)
-    report = json.loads((tmp_path / 'gpu.json').read_text())
+    report = json.loads((tmp_path / 'gpu' / 'gpu.json').read_text())
     assert report['passed'] and [part['name'] for part in report['parts']] == ['knn']
     assert {'device', 'driver', 'torch', 'commit'} <= report['machine'].keys()
-    assert (tmp_path / 'gpu.md').read_text().strip() in out
+    assert (tmp_path / 'gpu' / 'gpu.md').read_text().strip() in out
     assert '20 neighbors of 200 queries among 2,000 rows | passed' in out
 
 
 @pytest.mark.slow
 def test_all_parts_pass_at_tiny_sizes(tmp_path):
-    words = ['bash', BENCHMARK / 'gpu_check.sh', '--device', 'cpu', '--tiny', '--json', 'gpu.json']
+    words = ['bash', BENCHMARK / 'gpu_check.sh', '--device', 'cpu', '--tiny', '--out', 'gpu']
     run(words, toy_folder=tmp_path, cwd=tmp_path)
-    parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+    parts = json.loads((tmp_path / 'gpu' / 'gpu.json').read_text())['parts']
     assert [part['status'] for part in parts] == ['passed'] * 6

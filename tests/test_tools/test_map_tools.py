@@ -1,6 +1,6 @@
 """The tools that draw LSC and affinity maps, as a user calls them."""
 
-import importlib.util
+import importlib
 import json
 
 import cv2
@@ -12,17 +12,15 @@ from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.networks.network import open_network
 from mmdecouple.visualization.sample_images import normalized, read_sample_images
 
-from .conftest import CHECKOUT_TOOLS, ROOT
+from .conftest import ROOT
 
 CONFIG = str(ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py')
 VIT = str(ROOT / 'configs' / 'demo' / 'ibot_vit-demo_scenes.py')
 
 
 def tool(name):
-    """The main function of a tool, called with the words of a command line."""
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', CHECKOUT_TOOLS / 'analysis_tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The main function of a command, called with the words of a command line."""
+    module = importlib.import_module(f'mmdecouple.commands.{name}')
     return lambda *words: module.main([str(word) for word in words])
 
 
@@ -41,7 +39,7 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
         '--names',
         'CNN',
         'ViT',
-        '--images',
+        '--data',
         'scenes',
         '--limit',
         2,
@@ -69,7 +67,7 @@ def test_lsc_maps_and_their_means_are_written_and_kept(tmp_path, capsys):
 
 
 def test_a_single_image_has_a_mean_and_no_interval(tmp_path, capsys):
-    tool('lsc')(VIT, '--images', 'scenes', '--limit', 1, '--size', 48, '--upsample', 48, '--out', tmp_path)
+    tool('lsc')(VIT, '--data', 'scenes', '--limit', 1, '--size', 48, '--upsample', 48, '--out', tmp_path)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith('│'))
     _, mean, interval, images = (cell.strip() for cell in row.strip('│').split('│'))
     assert float(mean) and (interval, images) == ('-', '1')
@@ -78,7 +76,7 @@ def test_a_single_image_has_a_mean_and_no_interval(tmp_path, capsys):
 def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     tool('affinity')(
         VIT,
-        '--images',
+        '--data',
         photo,
         '--size',
         61,
@@ -112,18 +110,18 @@ def test_affinity_of_several_points_of_a_file(tmp_path, photo):
     [
         (
             'lsc',
-            (CONFIG, '--images', 'scenes', '--size', 48, '--window', 7),
+            (CONFIG, '--data', 'scenes', '--size', 48, '--window', 7),
             'LSC: an image of 48 x 48 pixels is smaller',
         ),
-        ('lsc', ('timm:no_such_network', '--images', 'scenes'), 'no_such_network'),
-        ('lsc', (CONFIG, VIT, '--images', 'scenes', '--upsample', 7), 'not a multiple of the cells of'),
+        ('lsc', ('timm:no_such_network', '--data', 'scenes'), 'no_such_network'),
+        ('lsc', (CONFIG, VIT, '--data', 'scenes', '--upsample', 7), 'not a multiple of the cells of'),
+        ('lsc', (CONFIG, '--data', 'scenes', '--layer', 'layer9'), 'the backbone has no layer layer9; it has layer1, '),
         (
-            'lsc',
-            (CONFIG, '--images', 'scenes', '--layer', 'layer9'),
-            'the backbone has no layer layer9; it has layer1, ',
+            'affinity',
+            (CONFIG, '--data', 'nowhere.jpg'),
+            "data 'nowhere.jpg' is neither a file or folder nor one of scenes",
         ),
-        ('affinity', (CONFIG, '--images', 'nowhere.jpg'), 'Images: the file or folder nowhere.jpg does not exist'),
-        ('affinity', (CONFIG, '--images', 'scenes', '--point', 1.5, 0.5), 'points must be shares of width and height'),
+        ('affinity', (CONFIG, '--data', 'scenes', '--point', 1.5, 0.5), 'points must be shares of width and height'),
     ],
 )
 def test_a_mistake_ends_in_one_line(name, words, line, tmp_path, capsys):

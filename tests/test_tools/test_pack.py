@@ -1,6 +1,5 @@
 """The tool packs, continues after a kill, checks, and refuses in one line what it cannot do."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmdecouple.commands import pack
 from mmdecouple.datasets.packs import Pack
 
 from .conftest import CHECKOUT_TOOLS
@@ -20,16 +20,12 @@ SCRIPT = CHECKOUT_TOOLS / 'dataset_tools' / 'pack.py'
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Runs the tool in `tmp_path`; returns its exit code, what it printed, and the last line of its errors."""
-    spec = importlib.util.spec_from_file_location('pack_tool', SCRIPT)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    """Runs the command in `tmp_path`; returns its exit code, what it printed, and the last line of its errors."""
     monkeypatch.chdir(tmp_path)
 
     def call_tool(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['pack.py', *map(str, arguments)])
         try:
-            tool.main()
+            pack.main([*map(str, arguments)])
             code = 0
         except SystemExit as end:
             code = end.code
@@ -57,7 +53,7 @@ def contents(folder):
 
 def test_a_killed_tool_continues_and_ends_with_the_same_bytes(photos, tmp_path, call):
     killed, whole = tmp_path / 'killed', tmp_path / 'whole'
-    options = photos, '--shorter-side', '300', '--shard-size', '128KiB', '--out'
+    options = '--data', photos, '--shorter-side', '300', '--shard-size', '128KiB', '--out'
     command = [sys.executable, SCRIPT, *options, killed, '--workers', '2']
     process = subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS='1'), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -76,13 +72,13 @@ def test_a_killed_tool_continues_and_ends_with_the_same_bytes(photos, tmp_path, 
 
 def test_the_check_of_a_pack_names_the_damaged_images(photos, tmp_path, call):
     root = tmp_path / 'pack'
-    assert call(photos, '--out', root, '--workers', '1')[0] == 0
-    code, said, _ = call('--verify', root)
+    assert call('--data', photos, '--out', root, '--workers', '1')[0] == 0
+    code, said, _ = call('--data', f'pack:{root}', '--verify')
     assert code == 0 and '60 images have their checksums' in said
     data = bytearray((root / 'shard-000000.tar').read_bytes())
     data[5000] ^= 1
     (root / 'shard-000000.tar').write_bytes(data)
-    code, said, error = call('--verify', root)
+    code, said, error = call('--data', f'pack:{root}', '--verify')
     assert code == 1 and '000.jpg: its bytes in shard-000000.tar' in said and '001.jpg' not in said
     assert '1 of the 60 images' in error
 
@@ -90,13 +86,17 @@ def test_the_check_of_a_pack_names_the_damaged_images(photos, tmp_path, call):
 @pytest.mark.parametrize(
     'arguments, expected',
     [
-        (('{photos}',), 'give SPEC and --out, or --verify alone'),
-        (('{photos}', '--out', 'a', '--verify', 'b'), 'give SPEC and --out, or --verify alone'),
-        (('{photos}', '--out', 'a', '--quality', '80'), 'give --shorter-side'),
-        (('{photos}', '--out', 'a', '--images', 'b'), 'SPEC is a folder'),
-        (('{photos}', '--out', 'a', '--shard-size', '1.5MB'), 'must be a size such as 512MiB'),
-        (('absent.json', '--out', 'a'), "'absent.json' does not exist"),
-        (('--verify', 'absent'), 'is not a finished pack'),
+        (('--data', '{photos}'), 'give --data and --out to pack, or --data pack:DIR and --verify'),
+        (('--data', '{photos}', '--out', 'a', '--verify'), 'give --data and --out to pack, or --data pack:DIR and'),
+        (('--data', '{photos}', '--out', 'a', '--quality', '80'), 'give --shorter-side'),
+        (('--data', '{photos}', '--out', 'a', '--shard-size', '1.5MB'), 'must be a size such as 512MiB'),
+        (('--data', '{photos}', '--out', 'a', '--images', 'b'), '--images is called --data SPEC now'),
+        (('{photos}', '--out', 'a'), 'the following arguments are required: --data'),
+        (('--data', 'list:absent.json', '--out', 'a'), "'absent.json' does not exist"),
+        (('--data', 'absent.json', '--out', 'a'), "data 'absent.json' is neither a file or folder nor one of folder"),
+        (('--data', 'voc:a', '--out', 'a'), 'voc cannot be used here'),
+        (('--data', '{photos}', '--verify'), 'folder cannot be used here; name one of pack:DIR'),
+        (('--data', 'pack:absent', '--verify'), 'is not a finished pack'),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(photos, tmp_path, call, arguments, expected):

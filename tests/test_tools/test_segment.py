@@ -1,13 +1,14 @@
 """The segmentation tool, as a user runs it."""
 
-import importlib
 import json
-import sys
 
 import pytest
 
-from mmdecouple.evaluation.segmentation.suites import measure_configs, scenes_of
+from mmdecouple.commands import segment
+from mmdecouple.datasets.scenes.settings import scene_settings
+from mmdecouple.evaluation.segmentation.suites import measure_configs
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.data_spec import read_spec
 
 from .conftest import ROOT
 
@@ -15,22 +16,18 @@ CONFIG = ROOT / 'configs' / 'demo' / 'densecl_resnet-demo_scenes.py'
 VIT = ROOT / 'configs' / 'demo' / 'ibot_vit-demo_scenes.py'
 
 
-@pytest.fixture
-def segment(monkeypatch):
-    """Run the tool in this process."""
-    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['segment.py', *map(str, arguments)])
-        importlib.import_module('segment').main()
-
-    return run
+def run(*arguments):
+    """Calls the command with the words of a command line."""
+    segment.main([str(argument) for argument in arguments])
 
 
-def test_an_untrained_network_is_scored_on_scenes_and_the_report_says_how(segment, tmp_path, capsys):
-    segment(
+def test_untrained_networks_are_scored_on_scenes_and_their_reports_say_how(tmp_path, capsys):
+    run(
         CONFIG,
-        'none',
+        'timm:test_vit2',
+        '--names',
+        'ours',
+        'theirs',
         '--data',
         'scenes',
         '--methods',
@@ -44,8 +41,8 @@ def test_an_untrained_network_is_scored_on_scenes_and_the_report_says_how(segmen
         '--clusters',
         20,
         'classes',
-        '--json',
-        tmp_path / 'report.json',
+        '--out',
+        tmp_path,
     )
     shown = capsys.readouterr().out
     for word in (
@@ -55,7 +52,8 @@ def test_an_untrained_network_is_scored_on_scenes_and_the_report_says_how(segmen
         'k-means by',
     ):
         assert word in shown
-    report = json.loads((tmp_path / 'report.json').read_text())
+    theirs, report = (json.loads((tmp_path / f'{name}.json').read_text()) for name in ('theirs', 'ours'))
+    assert theirs['config'] is None and theirs['val'] == report['val'] and theirs['metrics'] != report['metrics']
     assert report['format'] == 'mmdecouple-segmentation/1' and report['checkpoint'] is None
     assert report['network'] == 'teacher' and report['size'] == 48 and report['val']['images'] == 8
     assert report['measures']['linear']['augment'] is False and report['measures']['linear']['drop_at'] == 2
@@ -63,29 +61,26 @@ def test_an_untrained_network_is_scored_on_scenes_and_the_report_says_how(segmen
     assert set(report['class_iou']['linear']) == set(report['classes'])
 
 
-def test_a_word_that_is_no_data_set_ends_the_tool_with_one_line(segment, capsys):
+def test_data_without_label_maps_end_the_command_with_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
-        segment(CONFIG, 'none', '--data', 'ade:x')
+        run(CONFIG, '--data', 'coco:x')
     lines = capsys.readouterr().err.strip().splitlines()
-    assert stop.value.code == 1 and len(lines) == 1 and "got 'ade:x'" in lines[0]
+    assert stop.value.code == 1 and len(lines) == 1 and 'coco cannot be used here; name one of scenes' in lines[0]
 
 
 @pytest.mark.parametrize(
     'words, line',
     [
+        ((ROOT / 'configs' / '_base_' / 'default_runtime.py',), 'default_runtime-untrained: its config has no model'),
         (
-            (ROOT / 'configs' / '_base_' / 'default_runtime.py', 'none'),
-            'cannot be used for segmentation: it has no model',
-        ),
-        (
-            (VIT, 'none', '--size', 50),
+            (VIT, '--size', 50),
             'segment: images of 50 pixels cannot be divided into patches of 8 pixels; use another --size, such as 48.',
         ),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_names_it(words, line, segment, capsys):
+def test_a_mistake_ends_in_one_line_that_names_it(words, line, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        segment(*words, '--data', 'scenes', '--limit', 2)
+        run(*words, '--data', 'scenes', '--limit', 2, '--out', tmp_path)
     (told,) = (stop.value.code if isinstance(stop.value.code, str) else capsys.readouterr().err).strip().splitlines()
     assert line in told
 
@@ -101,4 +96,5 @@ def test_defaults_are_those_of_the_reference_and_options_reach_the_methods_they_
     'name, size', [('demo/densecl_resnet-demo_scenes.py', 48), ('demo/densecl-d_r18_1xb32-10e_coco128.py', None)]
 )
 def test_scenes_are_those_that_the_config_trains_on(name, size):
-    assert (scenes_of(load_config(str(ROOT / 'configs' / name))) or {}).get('size') == size
+    config = load_config(str(ROOT / 'configs' / name))
+    assert scene_settings(read_spec('scenes'), config).get('size') == size

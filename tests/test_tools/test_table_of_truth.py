@@ -14,7 +14,7 @@ from mmdecouple.table_of_truth import document, own, published
 from tests.test_visualization.synthetic import write_run
 from tests.test_visualization.tiny import CONFIG
 
-from .test_compare_runs import load_tool
+from .conftest import load_tool
 
 
 def test_the_table_is_up_to_date_and_nothing_disagrees(monkeypatch, capsys):
@@ -162,12 +162,14 @@ def test_a_report_of_coupling_py_counts_for_the_whole_of_val2017_alone(tmp_path)
         coupling.main(
             [
                 str(network),
-                '--dataset',
+                '--data',
                 f'coco:{tmp_path / data}',
                 '--measures',
                 'OKNN',
-                '--json',
-                str(results / f'{name}.json'),
+                '--names',
+                name,
+                '--out',
+                str(results),
                 *more,
             ]
         )

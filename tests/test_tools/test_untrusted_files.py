@@ -20,12 +20,12 @@ from .conftest import CHECKOUT_TOOLS
 IMAGES = '{images} --size 32 --device cpu --out {out}'
 # What a tool is called with; a new one that opens weights adds its line.
 TOOLS = {
-    'analysis_tools/affinity.py': f'{{file}} --images {IMAGES}',
-    'analysis_tools/lsc.py': f'{{file}} --window 1 --images {IMAGES}',
-    'analysis_tools/coupling.py': '{file} --measures ContextShift --limit 2 --device cpu --json {out}/a.json',
-    'analysis_tools/explore.py': '{file} --images {images} --size 32 --device cpu --export {out}/page.html',
-    'analysis_tools/compare_runs.py': '{folder} --untrained --out {out}',
-    'analysis_tools/segment.py': '{config} {file} --data scenes --methods linear --limit 2 --epochs 1 --device cpu',
+    'analysis_tools/affinity.py': f'{{file}} --data {IMAGES}',
+    'analysis_tools/lsc.py': f'{{file}} --window 1 --data {IMAGES}',
+    'analysis_tools/coupling.py': '{file} --measures ContextShift --limit 2 --device cpu --out {out}',
+    'analysis_tools/explore.py': '{file} --data {images} --size 32 --device cpu --out {out}',
+    'analysis_tools/compare_runs.py': '{folder} --untrained --measures ContextShift --limit 2 --device cpu --out {out}',
+    'analysis_tools/segment.py': '{file} --data scenes --methods linear --limit 2 --epochs 1 --device cpu --out {out}',
     'model_converters/convert.py': '{file} --to torchvision --out {out}',
     'model_converters/convert.py --to onnx': '{file} --to onnx --out {out}',
     'transfer.py': '{file} --task coco-mask-rcnn-c4 --root {out} --device cpu',

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from mmdecouple.commands import explore
 from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.models.data_preprocessor import DensePreprocessor
 from mmdecouple.networks.network import Network, open_network
@@ -25,7 +26,6 @@ from mmdecouple.visualization.explorer import (
     quantize_smallest,
 )
 from mmdecouple.visualization.sample_images import SampleImage, normalized, read_sample_images
-from tests.test_tools.test_compare_runs import load_tool
 
 from .browsers import color_at, headless_browser
 from .tiny import CONFIG
@@ -222,10 +222,9 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
     folder.mkdir()
     for subject in made_subjects():
         Image.fromarray(subject.image).save(folder / f'{subject.name[:5]}.png')
-    out = tmp_path / 'page.html'
-    load_tool('explore').main(
-        [str(tmp_path / 'tiny.py'), str(folder), '--size', '64', '--export', str(out), '--names', 'a network']
-    )
+    words = ['--data', str(folder), '--size', '64', '--names', 'a network', '--out', str(tmp_path / 'out')]
+    explore.main([str(tmp_path / 'tiny.py'), *words])
+    out = tmp_path / 'out' / 'explore.html'
     error = float(re.search(r'largest error of an affinity (\S+)', capsys.readouterr().out)[1])
     network, subjects = open_network(str(tmp_path / 'tiny.py')), read_sample_images(str(folder), 64)
     with headless_browser() as browser:
@@ -242,7 +241,7 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
         x, y = page.evaluate('[affinityExplorer.x, affinityExplorer.y]')
         difference = np.abs(shown(page, 0) - expected(network, subjects[1], x, y)).max()
         assert difference <= error + 1e-4 < 0.01
-        assert 'a network' in page.locator('.panel.map h2').text_content()
+        assert 'a-network' in page.locator('.panel.map h2').text_content()
         assert page.locator('input[value=lsc]').is_disabled()
         assert [url for url in asked if not url.startswith(('file:', 'data:'))] == [] and failures == []
 
@@ -250,12 +249,13 @@ def test_the_exported_file_needs_neither_server_nor_network(tmp_path: Path, caps
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['nothing.pth', 'photos'], 'nothing.pth: no such file or folder'),
-        (['tiny.py', 'empty'], 'the folder empty holds no image'),
-        (['tiny.py', 'broken.png'], 'broken.png cannot be read'),
-        (['tiny.py'] * 7 + ['photos'], 'got 7 networks; choose 1 to 6'),
-        (['tiny.py', 'photos', '--export', 'empty'], 'empty is not the name of an HTML file'),
-        (['tiny.py', 'photos', '--port', '{taken}'], 'choose another --port'),
+        (['nothing.pth', '--data', 'photos'], 'nothing.pth: no such file or folder'),
+        (['tiny.py', '--data', 'empty'], 'the folder empty holds no image'),
+        (['tiny.py', '--data', 'broken.png'], 'broken.png cannot be read'),
+        (['tiny.py'] * 7 + ['--data', 'photos'], 'got 7 networks; choose 1 to 6'),
+        (['tiny.py', 'tiny.py', '--data', 'photos'], 'Two networks are called tiny-untrained; give them different'),
+        (['tiny.py', '--data', 'photos', '--out', 'broken.png'], 'broken.png is not a folder'),
+        (['tiny.py', '--data', 'photos', '--port', '{taken}'], 'choose another --port'),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -266,12 +266,12 @@ def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path, m
     Image.fromarray(made_subjects()[0].image).save('photos/a.png')
     Path('broken.png').write_bytes(b'no image')
     with socket.create_server(('127.0.0.1', 0)) as taken, pytest.raises(SystemExit) as ended:
-        load_tool('explore').main([word.format(taken=taken.getsockname()[1]) for word in words])
+        explore.main([word.format(taken=taken.getsockname()[1]) for word in words])
     error = capsys.readouterr().err
     assert ended.value.code == 1 and message in error and error.count('\n') == 1
 
 
 def test_images_must_be_named(capsys) -> None:
     with pytest.raises(SystemExit):
-        load_tool('explore').main(['only_one_word.pth'])
-    assert 'at least one network, and the images as the last argument or after --images' in capsys.readouterr().err
+        explore.main(['only_one_word.pth'])
+    assert 'the following arguments are required: --data' in capsys.readouterr().err

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseDataPreprocessor
+from rich.console import Console
 from torch import nn
 
+from mmdecouple.datasets.pack_writing import Storage
+from mmdecouple.runs.packing import Packing, list_source
+from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.visualization.sample_images import normalized, read_sample_images
 
 
@@ -23,7 +27,7 @@ def test_files_and_folders_come_in_the_order_named_at_one_size(tmp_path):
 
 
 def test_scenes_and_coco_point_at_an_object(coco128):
-    for word in ('scenes', f'coco:{coco128}'):
+    for word in ('scenes', f'coco128:{coco128}'):
         found = read_sample_images(word, 64, limit=2)
         assert len({subject.name for subject in found}) == 2
         for subject in found:
@@ -33,7 +37,9 @@ def test_scenes_and_coco_point_at_an_object(coco128):
 
 
 def test_what_gives_no_image_is_named_in_one_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match='file or folder nowhere does not exist; name an image file'):
+    with pytest.raises(FileNotFoundError, match='file or folder absent does not exist'):
+        read_sample_images('folder:absent', 32)
+    with pytest.raises(ValueError, match="data 'nowhere' is neither a file or folder nor one of scenes"):
         read_sample_images('nowhere', 32)
     with pytest.raises(ValueError, match='folder .* holds no image'):
         read_sample_images(tmp_path, 32)
@@ -45,6 +51,21 @@ def test_what_gives_no_image_is_named_in_one_line(tmp_path):
         read_sample_images(tmp_path / 'pipe', 32)
     with pytest.raises(ValueError, match='gives no image'):
         read_sample_images([], 32)
+
+
+def test_images_of_a_list_and_of_a_pack_are_those_of_the_files(tmp_path):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name in 'abc':
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{name}.png'), pixels)
+    (tmp_path / 'list.txt').write_text('c.png\na.png\n')
+    assert Packing(tmp_path / 'pack', *list_source(read_spec(str(folder))), Storage(), 1 << 20).run(1, Console()) == []
+    plain = {subject.name: subject.image for subject in read_sample_images(folder, 16)}
+    for word, names in ((f'list:{tmp_path / "list.txt"}:{folder}', 'ca'), (f'pack:{tmp_path / "pack"}', 'abc')):
+        found = read_sample_images(word, 16)
+        assert [subject.name for subject in found] == [*names]
+        assert all((subject.image == plain[subject.name]).all() for subject in found)
 
 
 class Halved(BaseDataPreprocessor):

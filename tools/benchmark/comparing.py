@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mmdecouple.utils.files import write_json
 
+RESULTS = 'step.json'
 PAIRS = [
     ('densecl-d', 'densecl'),
     ('densecl', 'mmpretrain'),
@@ -33,7 +34,7 @@ VARIANTS = list(dict.fromkeys(variant for pair in PAIRS for variant in reversed(
 
 
 def compare(args: argparse.Namespace, program: str) -> None:
-    """Measures all variants in turn, prints the ratios, and writes them if `args.json` is set.
+    """Measures all variants in turn, prints the ratios, and writes them if `args.out` is set.
 
     Args:
         args: Options of the benchmark.
@@ -45,13 +46,13 @@ def compare(args: argparse.Namespace, program: str) -> None:
         for variant in rows:
             rows[variant].append(run_alone(variant, program))
     report = dict(
-        settings={k: v for k, v in vars(args).items() if k not in ('json', 'measure')},
+        settings={k: v for k, v in vars(args).items() if k not in ('out', 'measure')},
         rows=rows,
         ratios={f'{ours} / {other}': ratio(rows[ours], rows[other]) for ours, other in pairs},
     )
     show(report)
-    if args.json:
-        write_json(args.json, report, indent=1)
+    if args.out:
+        write_json(args.out / RESULTS, report, indent=1)
 
 
 def run_alone(variant: str, program: str) -> dict[str, float]:

@@ -1,6 +1,10 @@
-"""Measures images per second and core for the pipelines of the methods: `python tools/benchmark/data.py`."""
+"""Measures images per second and core for the pipelines of the methods: `python tools/benchmark/data.py`.
 
-import argparse
+    python tools/benchmark/data.py --data photos/ pack:PACK
+
+With a pack of the same images, MoCo v2 and iBOT are measured only, from files and from the pack.
+"""
+
 import statistics
 import tempfile
 import time
@@ -9,22 +13,29 @@ from pathlib import Path
 import cv2
 import torch
 from peers import peer_rows
-from pipelines import DECODE, Load, main_rows, other_rows, write_photos
+from pipelines import DECODE, Load, main_rows, other_rows, packed_rows, write_photos
 
+from mmdecouple.commands import options
 from mmdecouple.datasets.listing import list_images
 from mmdecouple.runs.startup import program
-from mmdecouple.utils.arguments import integer, real
+from mmdecouple.utils.arguments import positive, real
+from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.files import check_writable, write_json
 
+KINDS = ('folder', 'pack')
+RESULTS = 'data.json'
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', help='folder of photographs (default: 16 generated files of 640 x 480)')
+
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__, {'--packed': '--data pack:DIR'})
+    options.add_data(parser, KINDS, '16 generated files of 640 x 480', several=True)
     parser.add_argument('--peers', action='store_true', help='MoCo v2 and iBOT only, beside the same by other packages')
-    parser.add_argument('--seconds', type=real(0.01), default=5, help='seconds per row, all rounds together')
-    parser.add_argument('--rounds', type=integer(1), default=3, help='rounds; each measures all rows in turn')
-    parser.add_argument('--json', help='file for the results')
-    return parser.parse_args()
+    options.add_seconds(parser, 5, 'a row, all rounds together', real(0.01))
+    parser.add_argument(
+        '--rounds', type=positive, default=3, metavar='N', help='rounds; each measures all rows in turn (default: 3)'
+    )
+    options.add_out(parser, None, RESULTS, 'the results are only printed')
+    return parser
 
 
 def images_per_second(load: Load, seconds: float, start: int = 0) -> tuple[float, int]:
@@ -51,21 +62,26 @@ def measure(rows: dict[str, Load], seconds: float, rounds: int) -> dict[str, lis
 
 
 def main() -> None:
-    args = parse_args()
+    args = parser().parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    with program(), tempfile.TemporaryDirectory() as folder:
-        if args.json:
-            check_writable(args.json)
-        if args.images is None:
+    with program(), tempfile.TemporaryDirectory() as made:
+        if args.out:
+            check_writable(args.out / RESULTS)
+        data = [read_spec(spec, KINDS) for spec in args.data or ()]
+        folder = next((each.path for each in data if each.kind == 'folder'), None)
+        pack = next((each.path for each in data if each.kind == 'pack'), None)
+        if folder is None:
+            folder = made
             write_photos(Path(folder))
-        images = args.images or folder
-        rows, missing = main_rows(images), []
+        rows, missing = main_rows(folder), []
         if args.peers:
-            theirs, missing = peer_rows(list_images(images, None, ''))
+            theirs, missing = peer_rows(list_images(folder, None, ''))
             rows |= theirs
-        else:
-            rows |= other_rows(images)
+        if pack:
+            rows |= packed_rows(pack)
+        if not (args.peers or pack):
+            rows |= other_rows(folder)
         speeds = measure(rows, args.seconds, args.rounds)
     decode = speeds[DECODE]
     print(f'{"":52s}images/s   ms/image   / decoding alone (range of the rounds)')
@@ -76,8 +92,8 @@ def main() -> None:
             f'({min(ratios):.2f} to {max(ratios):.2f})'
         )
     print('\n'.join(missing), end='\n' if missing else '')
-    if args.json:
-        write_json(args.json, speeds, indent=1)
+    if args.out:
+        write_json(args.out / RESULTS, speeds, indent=1)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Acceptance test on one GPU: every part runs in its own process and within its own time.
 
-    python tools/benchmark/gpu_acceptance.py --json gpu.json --markdown gpu.md
+    python tools/benchmark/gpu_acceptance.py --out work_dirs/gpu
     python tools/benchmark/gpu_acceptance.py --parts steps knn
     python tools/benchmark/gpu_acceptance.py --device cpu --tiny
 
@@ -11,16 +11,17 @@ all selected parts passed, and 1 otherwise. `--tiny` runs all parts at small siz
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import torch
 from gpu_parts import PARTS
 from gpu_report import machine, markdown, run_parts, show
 
+from mmdecouple.commands import options
 from mmdecouple.runs.startup import program
-from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_json, write_text
+
+RESULTS, TABLES = 'gpu.json', 'gpu.md'
 
 
 def main() -> None:
@@ -29,17 +30,18 @@ def main() -> None:
         run_here(args)
         return
     with program():
-        for file in filter(None, (args.json, args.markdown)):
-            check_writable(file)
+        if args.out:
+            check_writable(args.out / RESULTS)
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise UserError('No CUDA device is available; use --device cpu --tiny for a run without one.')
-        report = dict(machine=machine(args.device), tiny=args.tiny, batch=args.batch, parts=run_parts(args, __file__))
+        report = dict(
+            machine=machine(args.device), tiny=args.tiny, batch=args.batch_size, parts=run_parts(args, __file__)
+        )
         report['passed'] = all(part['status'] == 'passed' for part in report['parts'])
         show(report)
-        if args.json:
-            write_json(args.json, report, indent=1)
-        if args.markdown:
-            write_text(args.markdown, markdown(report))
+        if args.out:
+            write_json(args.out / RESULTS, report, indent=1)
+            write_text(args.out / TABLES, markdown(report))
     sys.exit(0 if report['passed'] else 1)
 
 
@@ -51,9 +53,8 @@ def run_here(args: argparse.Namespace) -> None:
             print(json.dumps(row), file=file, flush=True)
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__, {'--limit': '--seconds N'})
     parser.add_argument(
         '--parts',
         nargs='+',
@@ -62,19 +63,25 @@ def parse() -> argparse.Namespace:
         metavar='PART',
         help='parts to run: ' + '; '.join(f'{name}: {part.what}' for name, part in PARTS.items()) + ' (default: all)',
     )
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda')
-    parser.add_argument('--tiny', action='store_true', help='small sizes, and no required speed')
-    parser.add_argument('--batch', type=positive, default=256, help='images per step (default: 256; 4 with --tiny)')
-    parser.add_argument('--limit', type=positive, default=480, help='seconds for all parts together (default: 480)')
-    parser.add_argument('--threads', type=positive, default=torch.get_num_threads())
-    parser.add_argument('--json', type=Path, help='file for the results')
-    parser.add_argument('--markdown', type=Path, help='file for the results as tables')
+    options.add_device(parser)
+    parser.add_argument('--tiny', action='store_true', help='small sizes, at most 4 images, and no required speed')
+    options.add_batch_size(parser, 256)
+    options.add_seconds(parser, 480, 'all parts together')
+    options.add_threads(parser)
+    options.add_out(parser, None, f'{RESULTS} and {TABLES}', 'the results are only printed')
     parser.add_argument('--run', choices=list(PARTS), help=argparse.SUPPRESS)
     parser.add_argument('--rows', help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    return parser
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line; `auto` is a GPU, without which the test says nothing about one."""
+    args = parser().parse_args()
+    args.device = 'cpu' if args.device == 'cpu' else 'cuda'
+    args.threads = args.threads or torch.get_num_threads()
     args.parts = list(dict.fromkeys(args.parts))
     if args.tiny:
-        args.batch = min(args.batch, 4)
+        args.batch_size = min(args.batch_size, 4)
     return args
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Acceptance test on one GPU, in at most SECONDS_LIMIT seconds (default 480); the options are those of gpu_acceptance.py:
-#   tools/benchmark/gpu_check.sh --json gpu.json --markdown gpu.md
+#   tools/benchmark/gpu_check.sh --out work_dirs/gpu
 #   tools/benchmark/gpu_check.sh --device cpu --tiny      # the same parts at small sizes, without a GPU
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,4 +9,4 @@ export PYTHONPATH="${HERE%/tools/benchmark}${PYTHONPATH:+:$PYTHONPATH}" PYTHONUN
 TORCHINDUCTOR_CACHE_DIR=$(mktemp -d)
 export TORCHINDUCTOR_CACHE_DIR
 trap 'rm -rf "$TORCHINDUCTOR_CACHE_DIR"' EXIT
-"${PYTHON:-python}" "$HERE/gpu_acceptance.py" --limit "${SECONDS_LIMIT:-480}" "$@"
+"${PYTHON:-python}" "$HERE/gpu_acceptance.py" --seconds "${SECONDS_LIMIT:-480}" "$@"

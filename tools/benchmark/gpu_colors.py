@@ -23,7 +23,7 @@ _STEPS = (
 
 def photometric_rows(args: argparse.Namespace) -> Iterator[dict]:
     """Applies the changes of colors of a batch on the device, and compares its first views with the loader's."""
-    count, side, compared = (8, 96, 8) if args.tiny else (2 * args.batch, 224, 32)
+    count, side, compared = (8, 96, 8) if args.tiny else (2 * args.batch_size, 224, 32)
     np.random.seed(0)
     steps = [TRANSFORMS.build(step) for step in _STEPS]
     drawn = [[operation for step in steps for operation in step.draw()] for _ in range(count)]

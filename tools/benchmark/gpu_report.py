@@ -33,13 +33,13 @@ def run_parts(args: argparse.Namespace, program: str) -> list[dict]:
         One dict per part: `name`, `status` (passed, failed, out of time, or not run if no time was left), `seconds`,
         `rows`, and the last line of the errors in `note`.
     """
-    end, found = time.monotonic() + args.limit, []
+    end, found = time.monotonic() + args.seconds, []
     for name in args.parts:
         seconds = min(PARTS[name].seconds * (3 if args.device == 'cpu' else 1), end - time.monotonic())
         found.append(
             run_part(name, program, seconds)
             if seconds > 1
-            else dict(name=name, status='not run', seconds=0.0, rows=[], note=f'no time left of {args.limit} s')
+            else dict(name=name, status='not run', seconds=0.0, rows=[], note=f'no time left of {args.seconds} s')
         )
         Console(stderr=True).print(f'{name}: {found[-1]["status"]}, {found[-1]["seconds"]:.0f} s')
     return found

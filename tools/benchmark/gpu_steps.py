@@ -55,7 +55,7 @@ def compiled_steps(args: argparse.Namespace) -> Iterator[dict]:
 def options_of(args: argparse.Namespace, precision: str, *words: str) -> argparse.Namespace:
     """Returns the options of the step benchmark."""
     sizes = _TINY.split() if args.tiny else ['--steps', '8', '--channels-last']
-    given = ['--device', args.device, '--batch', str(args.batch), '--precision', precision, *sizes, *words]
+    given = ['--device', args.device, '--batch-size', str(args.batch_size), '--precision', precision, *sizes, *words]
     options = step_options([*given, '--threads', str(args.threads)])
     if args.tiny:
         options.arch = options.teacher = _TINY_VIT

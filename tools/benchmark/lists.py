@@ -1,10 +1,9 @@
-"""Measures the start and memory of a run with a long list of names: `python tools/benchmark/lists.py --names 1e7`.
+"""Measures the start and memory of a run with a long list of names: `python tools/benchmark/lists.py --count 1e7`.
 
 The list is generated; there are no images. Each start is a separate process, whose imports are not counted. An epoch
 reads every name in the order of the sampler in loader workers, and decodes nothing.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -14,18 +13,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmdecouple.utils.arguments import integer, real
+from mmdecouple.commands import options
+from mmdecouple.utils.arguments import real
 
 _START = Path(__file__).with_name('list_start.py')
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--names', type=real(1), default=1e6, help='number of names (default: 1e6)')
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__, {'--names': '--count N', '--folder': '--scratch DIR'})
+    parser.add_argument('--count', type=real(1), default=1e6, metavar='N', help='number of names (default: 1e6)')
     parser.add_argument('--walk', action='store_true', help='search a folder of empty files instead of reading a list')
-    parser.add_argument('--workers', type=integer(0), default=2, help='loader workers; 0 for no epoch (default: 2)')
-    parser.add_argument('--folder', help='folder for the list and the cache, which are removed at the end')
-    return parser.parse_args()
+    options.add_workers(parser, 'load images; 0 for no epoch', 2)
+    parser.add_argument(
+        '--scratch', metavar='DIR', help='place for the list and the cache, which are removed at the end'
+    )
+    return parser
 
 
 def folder_of(number: int) -> str:
@@ -57,8 +59,8 @@ def in_new_process(path: Path, workers: int) -> dict:
 
 
 def main() -> None:
-    args = parse_args()
-    folder, names = Path(tempfile.mkdtemp(dir=args.folder)), int(args.names)
+    args = parser().parse_args()
+    folder, names = Path(tempfile.mkdtemp(dir=args.scratch)), int(args.count)
     try:
         path = folder / ('images' if args.walk else 'list.txt')
         (write_files if args.walk else write_list)(path, names)

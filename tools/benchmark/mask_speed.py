@@ -1,45 +1,51 @@
 """Measures the speed of RCC on one core: the batched rule against a per-sample one, as in a data loader.
 
-    python tools/benchmark/mask_speed.py --size 14 --batch 256 --json masks.json
+    python tools/benchmark/mask_speed.py --size 14 --batch-size 256 --out work_dirs/mask_speed
 
 Both draw nine grid regions per view and cut in them; the draws are included in the time. The per-sample rule
 uses integer slices of one numpy array, which is about as fast as such code can be.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.commands import options
 from mmdecouple.masks import PRESETS, build_mask
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import check_writable, write_json
 
 PRESET = PRESETS['release']
+RESULTS = 'mask_speed.json'
+
+
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__)
+    parser.add_argument('--size', type=positive, default=14, metavar='CELLS', help='cells per side (default: 14)')
+    options.add_batch_size(parser, 256, 'masks')
+    parser.add_argument(
+        '--rounds', type=positive, default=100, metavar='N', help='number of timed batches (default: 100)'
+    )
+    options.add_out(parser, None, RESULTS, 'the results are only printed')
+    return parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=positive, default=14, help='cells per side (default: 14)')
-    parser.add_argument('--batch', type=positive, default=256, help='masks per batch (default: 256)')
-    parser.add_argument('--rounds', type=positive, default=100, help='number of timed batches (default: 100)')
-    parser.add_argument('--json', type=Path, help='file for the results')
-    args = parser.parse_args()
+    args = parser().parse_args()
     torch.set_num_threads(1)
     with program():
-        if args.json:
-            check_writable(args.json)
-        result = benchmark(args.size, args.batch, args.rounds)
+        if args.out:
+            check_writable(args.out / RESULTS)
+        result = benchmark(args.size, args.batch_size, args.rounds)
         show(result)
-        if args.json:
-            write_json(args.json, result, indent=2)
+        if args.out:
+            write_json(args.out / RESULTS, result, indent=2)
 
 
 def show(result: dict) -> None:

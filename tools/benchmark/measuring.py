@@ -41,7 +41,10 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     )
     found = dict(
-        seconds=seconds, samples_per_second=args.batch / seconds, peak_mib=peak, tflop=counter.get_total_flops() / 1e12
+        seconds=seconds,
+        samples_per_second=args.batch_size / seconds,
+        peak_mib=peak,
+        tflop=counter.get_total_flops() / 1e12,
     )
     if cuda and variant != 'official':
         found['idle'] = idle_share(lambda count: steps.run(1 + warmup + args.steps, count), 2, seconds)

@@ -41,24 +41,24 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
         sizes = [args.size]
     if variant.startswith('plrc'):
         sizes = [args.size] * 3
-    views = [torch.randint(0, 256, (args.batch, 3, size, size), dtype=torch.uint8) for size in sizes]
+    views = [torch.randint(0, 256, (args.batch_size, 3, size, size), dtype=torch.uint8) for size in sizes]
     return [view.pin_memory() for view in views] if args.device == 'cuda' else views
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
     """Returns the samples of the views: proposals for SoCo, or crop windows for Leopart, PixPro, PLRC and ReSim."""
     if variant.startswith('soco'):
-        low = 0.5 * torch.rand(args.batch, 1, 4, 2)
-        boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
+        low = 0.5 * torch.rand(args.batch_size, 1, 4, 2)
+        boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch_size, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
         return [BaseDataElement(boxes=some, box_ids=torch.arange(4).expand(2, 4)) for some in boxes]
     if variant.startswith('plrc'):
         windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
-        return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch
+        return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch_size
     if variant.startswith(('leopart', 'pixpro', 'resim')):
         local = args.locals if variant.startswith('leopart') else 0
         windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * local]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])
-        return [BaseDataElement(geometry=geometry) for _ in range(args.batch)]
+        return [BaseDataElement(geometry=geometry) for _ in range(args.batch_size)]
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdecouple.datasets import ImageDataset, SceneImages, SeededDataset
+from mmdecouple.datasets import ImageDataset, SceneImages, SeededDataset, ShardedImages
 from mmdecouple.datasets.selective_search import filter_proposals, selective_search
 from mmdecouple.datasets.transforms import defer_photometric, defer_views
 from mmdecouple.utils.configs import load_config
@@ -54,14 +54,24 @@ def write_photos(folder: Path, count: int = 16) -> None:
 
 
 def main_rows(folder: str) -> dict[str, Load]:
+    """Returns the rows of the files of a folder, see `_rows`."""
+    return _rows(lambda pipeline: ImageDataset(pipeline, data_root=folder))
+
+
+def packed_rows(pack: str) -> dict[str, Load]:
+    """Returns the rows of the images of a pack, see `_rows`."""
+    rows = _rows(lambda pipeline: ShardedImages(pipeline, root=pack))
+    return {f'packed: {name}': load for name, load in rows.items()}
+
+
+def _rows(make: Callable[[list], SeededDataset]) -> dict[str, Load]:
     """Returns decoding alone, and the views of MoCo v2 and iBOT, by the loader alone or with the device."""
     pipelines = {MOCO: two_views(224, True), IBOT: shipped('coco_ibot')}
-    rows = {DECODE: _load(ImageDataset([], data_root=folder))}
-    rows['2 views of 224, crop and flip'] = _load(ImageDataset(two_views(224, False), data_root=folder))
+    rows = {DECODE: _load(make([])), '2 views of 224, crop and flip': _load(make(two_views(224, False)))}
     for name, pipeline in pipelines.items():
-        rows[name] = _load(ImageDataset(pipeline, data_root=folder))
+        rows[name] = _load(make(pipeline))
         for what, defer in (('colors', defer_photometric), ('views', defer_views)):
-            dataset = ImageDataset(pipeline, data_root=folder)
+            dataset = make(pipeline)
             defer(dataset.pipeline)
             rows[f'{name}, {what} on the device'] = _load(dataset)
     return rows

@@ -11,17 +11,32 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.commands import options
 from mmdecouple.datasets.scenes import SceneSpec, draw_layout, draw_scene
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
 
 
+def parser() -> options.Parser:
+    sizes = [48, 64, 96, 128, 224]
+    parser = options.Parser(__doc__)
+    parser.add_argument(
+        '--sizes',
+        type=positive,
+        nargs='+',
+        default=sizes,
+        metavar='PIXELS',
+        help=f'sides of the scenes (default: {" ".join(map(str, sizes))})',
+    )
+    parser.add_argument('--count', type=positive, default=100, metavar='N', help='scenes of a round (default: 100)')
+    parser.add_argument(
+        '--rounds', type=positive, default=10, metavar='N', help='rounds, of which the best counts (default: 10)'
+    )
+    return parser
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--sizes', type=positive, nargs='+', default=[48, 64, 96, 128, 224])
-    parser.add_argument('--count', type=positive, default=100, help='scenes per repetition')
-    parser.add_argument('--repeat', type=positive, default=10, help='number of repetitions, of which the best counts')
-    args = parser.parse_args()
+    args = parser().parse_args()
     cv2.setNumThreads(1)
     table = Table('size', 'scenes/s', 'layouts/s', title='one core, default settings')
     with program():
@@ -36,7 +51,7 @@ def main() -> None:
 def rate(draw: Callable[[int], object], args: argparse.Namespace) -> float:
     """Return draws a second of CPU time in the least disturbed of the repetitions."""
     times = []
-    for _ in range(args.repeat):
+    for _ in range(args.rounds):
         start = time.process_time()
         for index in range(args.count):
             draw(index)

@@ -4,24 +4,28 @@
     python tools/misc/table_of_truth.py --check    # exit with 1 if it is out of date, or if two files disagree
 
 Published numbers come from configs/*/metafile.yml and from the tables in configs/ablations/, ours from the files in
-docs/results/: copies of what tools/transfer.py (results.jsonl), tools/analysis_tools/coupling.py and segment.py (JSON)
-and tools/ablate.py (rows.jsonl) wrote. The check also compares the published numbers in the headers of configs, in the
-READMEs and in the ablations with the metafiles.
+docs/results/: copies of what the commands transfer (results.jsonl), coupling and segment (JSON) and ablate (rows.jsonl)
+wrote. The check also compares the published numbers in the headers of configs, in the READMEs and in the ablations with
+the metafiles.
 """
 
-import argparse
 import sys
 
+from mmdecouple.commands import options
 from mmdecouple.runs.startup import program
 from mmdecouple.table_of_truth.document import OUT, document
 from mmdecouple.table_of_truth.published import ROOT, disagreements, read_entries
 from mmdecouple.utils.files import write_text
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 if anything disagrees')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = parser().parse_args()
     with program():
         wrong, (text, left_out) = disagreements(read_entries()), document()
         if not args.check:

@@ -30,6 +30,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
+from mmdecouple.commands import options  # noqa: E402
 from mmdecouple.runs.startup import program  # noqa: E402
 from mmdecouple.utils.arguments import positive  # noqa: E402
 from mmdecouple.utils.errors import UserError  # noqa: E402
@@ -38,9 +39,9 @@ from mmdecouple.utils.files import check_writable, write_text  # noqa: E402
 METHODS = ('densecl', 'ibot', 'soco', 'maskalign', 'leopart', 'resim', 'plrc', 'pixpro')
 
 
-def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> options.Parser:
     names = [f'{method}{suffix}' for method in METHODS for suffix in ('-d', '')]
+    parser = options.Parser(__doc__)
     parser.add_argument(
         '--methods',
         nargs='+',
@@ -58,9 +59,15 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         help='numbers of processes (default: 1 2)',
     )
     parser.add_argument('--windows', nargs='+', default=[*WINDOWS], choices=WINDOWS, help='windows (default: all)')
-    parser.add_argument('--most', type=positive, help='largest number of kills per cell, evenly spaced (default: all)')
-    parser.add_argument('--out', default='work_dirs/chaos', help='folder of the runs and outcomes')
-    return parser.parse_args(words)
+    parser.add_argument(
+        '--most', type=positive, metavar='N', help='largest number of kills per cell, evenly spaced (default: all)'
+    )
+    options.add_out(parser, 'work_dirs/chaos', 'the runs and outcomes')
+    return parser
+
+
+def parse_args(words: list[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -68,8 +75,8 @@ def main(words: list[str] | None = None) -> int:
     with program():
         if not (ROOT / 'tests' / 'integration').is_dir():
             raise UserError(f'chaos: {ROOT} has no folder tests/integration, whose cases it runs; use a checkout.')
-        check_writable(Path(args.out) / 'kills.jsonl')
-        return campaign(args, Path(args.out).resolve())
+        check_writable(args.out / 'kills.jsonl')
+        return campaign(args, args.out.resolve())
 
 
 def campaign(args: argparse.Namespace, out: Path) -> int:

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmdecouple.commands import options
 from mmdecouple.runs.startup import program
-from mmdecouple.utils.arguments import positive, whole
+from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.files import check_writable, write_bytes, write_json
 
 # Kind of input -> module in this folder, default number of trials, trials per child process, whether trials may start
@@ -33,20 +34,24 @@ CAMPAIGNS = {
 }
 
 
-def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__)
     parser.add_argument('what', choices=CAMPAIGNS, help='kind of input to mutate')
-    parser.add_argument('--trials', type=positive, help='number of trials (default: 20000, 2000, 500)')
-    parser.add_argument('--seed', type=whole, default=0, help='seed of the mutations (default: 0)')
-    parser.add_argument('--seconds', type=positive, default=20, help='time limit per trial in seconds (default: 20)')
-    parser.add_argument('--out', default='work_dirs/fuzz', help='folder of the trials and their failures')
-    return parser.parse_args(words)
+    parser.add_argument('--trials', type=positive, metavar='N', help='number of trials (default: 20000, 2000, 500)')
+    options.add_seed(parser, 'the mutations')
+    options.add_seconds(parser, 20, 'a trial')
+    options.add_out(parser, 'work_dirs/fuzz', 'the trials and their failures')
+    return parser
+
+
+def parse_args(words: list[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
     args = parse_args(words)
     with program():
-        out = Path(args.out).resolve() / args.what
+        out = args.out.resolve() / args.what
         check_writable(out / 'counts.json')
         return campaign(args, out)
 

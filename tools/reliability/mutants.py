@@ -17,12 +17,12 @@ import re
 import sys
 from collections import Counter
 from importlib import import_module
-from pathlib import Path
 
 from mutant_runs import try_mutants
 from mutant_sampling import sample
 
-from mmdecouple.utils.arguments import positive, whole
+from mmdecouple.commands import options
+from mmdecouple.utils.arguments import positive
 from mmdecouple.utils.errors import UserError, WrongInstallation, one_line_errors
 
 ROOMS = (
@@ -38,10 +38,10 @@ ROOMS = (
 )
 
 
-def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--mutants', type=positive, default=320, help='number of mutants (default: 320)')
-    parser.add_argument('--seed', type=whole, default=0, help='seed of the sample (default: 0)')
+def parser() -> options.Parser:
+    parser = options.Parser(__doc__)
+    parser.add_argument('--mutants', type=positive, default=320, metavar='N', help='number of mutants (default: 320)')
+    options.add_seed(parser, 'the sample')
     parser.add_argument(
         '--rooms',
         nargs='+',
@@ -51,13 +51,22 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
         help=f'folders of the package (default: {" ".join(ROOMS)})',
     )
     parser.add_argument('--part', default='1/1', metavar='I/N', help='every N-th mutant from the I-th (default: 1/1)')
-    parser.add_argument('--coverage', default='.coverage', help='coverage data with contexts (default: .coverage)')
     parser.add_argument(
-        '--durations', default='durations.txt', help='output of pytest with durations (default: durations.txt)'
+        '--coverage', default='.coverage', metavar='FILE', help='coverage data with contexts (default: .coverage)'
     )
-    parser.add_argument('--out', default='work_dirs/mutants', help='folder of the outcomes')
+    parser.add_argument(
+        '--durations',
+        default='durations.txt',
+        metavar='FILE',
+        help='output of pytest with durations (default: durations.txt)',
+    )
+    options.add_out(parser, 'work_dirs/mutants', 'the outcomes')
     parser.add_argument('--again', metavar='REGEX', help='repeat known mutants that contain this text in their name')
-    return parser.parse_args(words)
+    return parser
+
+
+def parse_args(words: list[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -75,7 +84,7 @@ def main(words: list[str] | None = None) -> int:
 
 def campaign(args: argparse.Namespace, part: int, parts: int) -> int:
     """Tries the mutants, prints those that no test noticed, and returns the exit code: 1 if there are any, else 0."""
-    out = Path(args.out)
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     store = out / f'seed_{args.seed}{f"_part_{part}" if parts > 1 else ""}.jsonl'
     mutants = sample(args.mutants, args.seed, args.rooms)[part - 1 :: parts]

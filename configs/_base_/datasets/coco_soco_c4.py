@@ -1,7 +1,6 @@
 # Two views of COCO train2017 with four common proposals, as in SoCo-C4: the whole image and a crop of it.
 # Create the proposals first:
-#   python tools/dataset_tools/selective_search.py data/coco/proposals/train2017.npz --images data/coco/train2017 \
-#       --ann data/coco/annotations/instances_train2017.json
+#   mmdecouple proposals --data coco:data/coco --out data/coco/proposals
 # or use random boxes instead, in a config that inherits this file:
 #   train_dataloader = dict(dataset=dict(pipeline=[dict(type='GridProposals'), *_base_.box_views]))
 _base_ = './coco.py'

@@ -1,5 +1,5 @@
 # Mask R-CNN R50-FPN on 10 % of COCO's images, 45000 iterations: the 1x protocol with less data, and fewer iterations to
-# limit overfitting. tools/dataset_tools/coco_subset.py creates the lists of images, one for each seed; transfer.py uses
+# limit overfitting. `mmdecouple subset` creates the lists of images, one for each seed; transfer.py uses
 # the list of the seed of the run.
 # Published: nothing in this very protocol; compare with rows of your own, over the same seeds.
 # Not yet run here.

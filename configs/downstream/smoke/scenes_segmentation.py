@@ -1,4 +1,4 @@
-# Scenes that tools/dataset_tools/export_scenes.py writes.
+# Scenes that `mmdecouple scenes` writes.
 _base_ = './_segmentation.py'
 images = dict(
     type='mmseg.BaseSegDataset',

@@ -20,7 +20,7 @@ class LoadProposals(BaseTransform):
     The file is read once, when the data set is built; forked loader processes share its memory.
 
     Args:
-        file: Path of the `*.npz` file that `tools/dataset_tools/selective_search.py` writes.
+        file: Path of the `*.npz` file that `mmdecouple proposals` writes.
 
     Adds:
         proposals: x1, y1, x2, y2 in source pixels, float32 `(N, 4)`; N may be 0.

@@ -8,6 +8,7 @@ from mmdecouple.evaluation.measures.intra_coupling import IntraCouplingRatio
 from mmdecouple.evaluation.measures.lsc import LSC
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
+from mmdecouple.evaluation.measures.position_leak import PositionLeak
 
 __all__ = [
     'LSC',
@@ -19,6 +20,7 @@ __all__ = [
     'IntraCouplingRatio',
     'Measure',
     'MetricSpec',
+    'PositionLeak',
     'Probe',
     'Reference',
     'Score',

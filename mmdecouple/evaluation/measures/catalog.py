@@ -8,11 +8,12 @@ from mmdecouple.evaluation.measures.intra_coupling import IntraCouplingRatio
 from mmdecouple.evaluation.measures.lsc import LSC
 from mmdecouple.evaluation.measures.metric_spec import FURTHER, MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
+from mmdecouple.evaluation.measures.position_leak import PositionLeak
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
 # The order in which measures are drawn and listed; measures of `custom_imports` follow.
-_SHIPPED = (OKNN, InterCouplingRatio, IntraCouplingRatio, ContextShift, BackgroundLeak, LSC)
+_SHIPPED = (OKNN, InterCouplingRatio, IntraCouplingRatio, ContextShift, BackgroundLeak, LSC, PositionLeak)
 
 
 def measure_types() -> dict[str, type[Measure]]:

@@ -53,7 +53,7 @@ class LSC(Measure):
     """
 
     name = 'lsc'
-    limits = ('images',)
+    limits = ('images', 'cells')
     metrics = (
         MetricSpec(
             'lsc_mean',

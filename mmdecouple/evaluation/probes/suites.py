@@ -1,17 +1,19 @@
-"""Configs of probes from short names, as in `--dataset coco:ROOT` and `--dataset scenes`."""
+"""Configs of the probes of data, as in `--data coco:ROOT` and `--data scenes`."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
+from mmdecouple.utils.data_spec import OBJECTS, DataSpec, image_files, read_spec
 from mmdecouple.utils.errors import UserError
 
 
 def probe_config(
-    dataset: str | None,
+    data: str | None,
     config: dict,
     *,
     size: int | None = None,
@@ -25,11 +27,10 @@ def probe_config(
     """Returns the config of a `ProbeDataset`.
 
     Args:
-        dataset: `coco:ROOT` (splits train2017 and val2017), `coco:ROOT:TRAIN:VAL`, `coco` (data/coco), `scenes` (the
-            scenes that the config trains on, or the defaults), or None for the probes of the config.
+        data: Specification of the data, see `read_spec`, of a kind in `OBJECTS`; None for the probes of the config.
         config: Complete config of a network; empty for a network without a config.
-        size: Side of the images in pixels; None for 224 with COCO, the size of the scenes, or that of the config.
-        cell: Side of a patch cell in pixels; None for 16 with COCO, 8 with scenes, or that of the config.
+        size: Side of the images in pixels; None for 224 with files, the size of the scenes, or that of the config.
+        cell: Side of a patch cell in pixels; None for 16 with files, 8 with scenes, or that of the config.
         seed: Seed of the draws; None for 0, or that of the config.
         manifest: JSON file of the draws.
         measures: Types of the measures; None for all.
@@ -37,16 +38,9 @@ def probe_config(
         removal: Setting of `InterCouplingRatio`; None for `mask`, or that of the config.
 
     Raises:
-        UserError: `dataset` is unknown, the config has no probes, or a measure is not among those of the probes.
+        UserError: `data` is unknown, the config has no probes, or a measure is not among those of the probes.
     """
-    if dataset is None:
-        probe = configured_probe(config)
-    elif dataset == 'scenes':
-        probe = scene_probe(config, size)
-    elif dataset.split(':')[0] == 'coco' and dataset.count(':') in (0, 1, 3):
-        probe = coco_probe(*dataset.split(':')[1:])
-    else:
-        raise UserError(f'--dataset must be coco, coco:ROOT, coco:ROOT:TRAIN:VAL or scenes, got {dataset!r}.')
+    probe = configured_probe(config) if data is None else data_probe(read_spec(data, OBJECTS), config, size)
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(probe.get('measures') or default_measures(), measures, limit)
@@ -83,35 +77,40 @@ def configured_probe(config: dict) -> dict:
         if config
         else 'None of the networks has a config with a ProbeDataset'
     )
-    raise UserError(f'{reason}; choose the data with --dataset coco:ROOT or --dataset scenes.')
+    raise UserError(f'{reason}; choose the data with --data coco:ROOT or --data scenes.')
 
 
-def coco_probe(root: str = 'data/coco', train: str = 'train2017', val: str = 'val2017') -> dict:
-    """Returns the config for COCO in its standard layout: the bank on `train`, scored objects on `val`."""
+def data_probe(data: DataSpec, config: dict, size: int | None = None) -> dict:
+    """Returns the config of the `ProbeDataset` of data: its objects, bank and, for scenes, measures.
+
+    Args:
+        data: Data of a kind in `OBJECTS`.
+        config: Complete config of a network, for `scene_settings`; may be empty.
+        size: Side of scenes in pixels; None for that of their settings.
+    """
+    return scene_probe(scene_settings(data, config), size) if data.kind == 'scenes' else coco_probe(data)
+
+
+def coco_probe(data: DataSpec) -> dict:
+    """Returns the config for files in COCO's layout: the bank on the training split, scored objects on the other."""
 
     def split(name: str) -> dict:
-        return dict(
-            type='CocoObjects',
-            ann_file=str(Path(root) / 'annotations' / f'instances_{name}.json'),
-            img_prefix=str(Path(root) / name),
-            name=f'{Path(root).name}-{name}',
-        )
+        folder, listing, name = image_files(data, name)
+        return dict(type='CocoObjects', ann_file=listing, img_prefix=folder, name=f'{Path(data.path).name}-{name}')
 
-    return dict(type='ProbeDataset', objects=split(val), bank=split(train))
+    return dict(type='ProbeDataset', objects=split('val'), bank=split('train'))
 
 
-def scene_probe(config: dict, size: int | None = None) -> dict:
+def scene_probe(scenes: dict, size: int | None = None) -> dict:
     """Returns the config for built-in scenes, with filters of the measures that suit their small images.
 
     Args:
-        config: Complete config of a network, whose training scenes are used; empty for the default scenes.
-        size: Side of the scenes in pixels; None for that of the config.
+        scenes: Arguments of `SceneSpec`; empty for the default scenes.
+        size: Side of the scenes in pixels; None for that of `scenes`.
     """
-    training = (config.get('train_dataloader') or {}).get('dataset') or {}
-    scenes = dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else {}
     side = size or scenes.get('size', 96)
     side = side if isinstance(side, int) else min(side)
-    scenes['size'] = side
+    scenes = {**scenes, 'size': side}
 
     def split(name: str, count: int, **knobs: Any) -> dict:
         return dict(type='SceneObjects', num_images=count, split=name, scenes={**scenes, **knobs})

@@ -1,4 +1,4 @@
-"""Semantic segmentation from frozen dense features: label maps, linear classifier, FCN head, over-clustering."""
+"""Semantic segmentation from frozen dense features: label maps, trained heads, over-clustering, retrieval."""
 
 from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure, SegmentationResult
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
@@ -7,6 +7,7 @@ from mmdecouple.evaluation.segmentation.images import AugmentedImages, Segmentat
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, SceneLabels
 from mmdecouple.evaluation.segmentation.layouts import open_source
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.evaluation.segmentation.run import measure_segmentation
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'LinearHead',
     'LinearSegmentation',
     'OverClustering',
+    'Retrieval',
     'Runtime',
     'SceneLabels',
     'SegmentationImages',

@@ -4,9 +4,10 @@ from mmdecouple.evaluation.measures.metric_spec import FURTHER, MetricSpec
 from mmdecouple.evaluation.segmentation.base import SegmentationMeasure
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.registry import MEASURES
 
-_SHIPPED = (LinearSegmentation, FCNSegmentation, OverClustering)
+_SHIPPED = (LinearSegmentation, FCNSegmentation, OverClustering, Retrieval)
 
 
 def segmentation_types() -> dict[str, type[SegmentationMeasure]]:

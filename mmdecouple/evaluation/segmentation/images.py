@@ -21,7 +21,7 @@ class SegmentationImages(Dataset):
     """Images with their label maps, both resized to squares regardless of their aspect ratio.
 
     Args:
-        data: Short name, see `open_source`, or a `LabelSource`.
+        data: Specification of the data, see `open_source`, or a `LabelSource`.
         split: `train` or `val`; not used with a `LabelSource`.
         size: Side in pixels; None for 448, or for the size of scenes.
         limit: Maximum number of images, drawn with a fixed seed; None for all.
@@ -57,7 +57,7 @@ class SegmentationImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Returns uint8 RGB `(3, size, size)` and uint8 labels `(size, size)`."""
-        return _tensors(*squash(*self.read(index), self.size))
+        return to_tensors(*squash(*self.read(index), self.size))
 
 
 class AugmentedImages(Dataset):
@@ -86,7 +86,7 @@ class AugmentedImages(Dataset):
             flip = bool(torch.rand(()) < 0.5)
         image = TF.resized_crop(image, *window, side, InterpolationMode.BILINEAR)
         labels = TF.resized_crop(labels, *window, side, InterpolationMode.NEAREST)
-        return _tensors(*(TF.hflip(x) if flip else x for x in (image, labels)))
+        return to_tensors(*(TF.hflip(x) if flip else x for x in (image, labels)))
 
 
 def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Image, Image.Image]:
@@ -109,6 +109,7 @@ def shrink_labels(labels: Tensor, size: int) -> Tensor:
     return F.interpolate(labels[:, None], size=(size, size), mode='nearest')[:, 0]
 
 
-def _tensors(image: Image.Image, labels: Image.Image) -> tuple[Tensor, Tensor]:
+def to_tensors(image: Image.Image, labels: Image.Image) -> tuple[Tensor, Tensor]:
+    """Returns an RGB image and its label map, both H x W, as uint8 tensors `(3, H, W)` and `(H, W)`."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     return pixels, torch.from_numpy(np.array(labels))

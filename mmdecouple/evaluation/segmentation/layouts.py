@@ -1,4 +1,4 @@
-"""Segmentation data sets by short names, as in `--data voc:PATH`."""
+"""Segmentation data sets by specification, as in `--data voc:ROOT`."""
 
 from pathlib import Path
 
@@ -8,8 +8,17 @@ from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotation_refusals import check_utf8
 from mmdecouple.datasets.annotations import CategoryFile, read_coco, read_text_file
-from mmdecouple.evaluation.segmentation.label_classes import COCO_STUFF_15, VOC_CLASSES, label_table
+from mmdecouple.datasets.scenes.settings import scene_settings
+from mmdecouple.evaluation.segmentation.label_classes import (
+    ADE_CLASSES,
+    CAMVID_CLASSES,
+    CITYSCAPES,
+    COCO_STUFF_15,
+    VOC_CLASSES,
+    label_table,
+)
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
+from mmdecouple.utils.data_spec import LABELS, read_spec
 from mmdecouple.utils.errors import MissingFile, UserError
 
 SCENE_COUNTS = dict(train=1000, val=300)
@@ -20,10 +29,10 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
     """Returns the images and label maps of one split.
 
     Args:
-        data: `voc:PATH`, `coco-stuff:PATH`, `coco128:PATH`, `scenes:PATH` (exported scenes), or `scenes` (rendered in
-            memory).
+        data: Specification of the data, see `read_spec`, of a kind in `LABELS`. Scenes are rendered in memory, unless
+            they name an export.
         split: `train` or `val`.
-        scenes: Settings of the scenes in memory; None for the defaults.
+        scenes: Settings of scenes without a config; None for the defaults.
 
     Raises:
         MissingFile: The path does not have the expected layout.
@@ -31,13 +40,19 @@ def open_source(data: str, split: str, scenes: dict | None = None) -> LabelSourc
     """
     if split not in ('train', 'val'):
         raise UserError(f"SegmentationImages: split must be 'train' or 'val', got {split!r} (config key split).")
-    if data == 'scenes':
-        return SceneLabels(SCENE_COUNTS[split], split, scenes)
-    kind, _, path = data.partition(':')
-    layouts = {'voc': voc, 'coco-stuff': coco_stuff, 'coco128': coco128, 'scenes': exported_scenes}
-    if kind not in layouts or not path:
-        raise UserError(f'--data must be voc:PATH, coco-stuff:PATH, coco128:PATH, scenes:PATH or scenes, got {data!r}.')
-    return layouts[kind](Path(path), split)
+    spec = read_spec(data, LABELS)
+    if spec.kind == 'scenes' and not spec.is_export:
+        return SceneLabels(SCENE_COUNTS[split], split, scene_settings(spec, {}) if spec.path else scenes)
+    layouts = {
+        'voc': voc,
+        'ade': ade,
+        'cityscapes': cityscapes,
+        'camvid': camvid,
+        'coco-stuff': coco_stuff,
+        'coco128': coco128,
+        'scenes': exported_scenes,
+    }
+    return layouts[spec.kind](Path(spec.path), split)
 
 
 def voc(root: Path, split: str) -> LabelFiles:
@@ -68,6 +83,43 @@ def voc(root: Path, split: str) -> LabelFiles:
     ids = [Path(line.split()[0]).stem for line in lines if line.strip()]
     pairs = [(str(base / 'JPEGImages' / f'{i}.jpg'), str(base / folder / f'{i}.png')) for i in ids]
     return LabelFiles(f'voc12-{name}', VOC_CLASSES, pairs, notes=notes)
+
+
+def ade(root: Path, split: str) -> LabelFiles:
+    """Returns the scene parsing benchmark of ADE20K with 150 classes; other pixels are ignored.
+
+    Args:
+        root: `ADEChallengeData2016`, or the folder that contains it.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    base = _first_folder(root, ('', 'ADEChallengeData2016'), 'annotations', 'ADE20K')
+    folder = dict(train='training', val='validation')[split]
+    labels = sorted((base / 'annotations' / folder).glob('*.png'))
+    pairs = [(str(base / 'images' / folder / f'{path.stem}.jpg'), str(path)) for path in labels]
+    table = label_table([(label,) for label in range(1, len(ADE_CLASSES) + 1)], IGNORE)
+    return LabelFiles(f'ade20k-{split}', ADE_CLASSES, pairs, table)
+
+
+def cityscapes(root: Path, split: str) -> LabelFiles:
+    """Returns the fine annotations of Cityscapes with 19 classes; other pixels are ignored.
+
+    Args:
+        root: Folder with `leftImg8bit` and `gtFine`.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    base, end = _first_folder(root, ('',), 'gtFine', 'Cityscapes'), '_gtFine_labelIds.png'
+    pairs = []
+    for path in sorted((base / 'gtFine' / split).glob(f'*/*{end}')):
+        image = base / 'leftImg8bit' / split / path.parent.name / f'{path.name.removesuffix(end)}_leftImg8bit.png'
+        pairs.append((str(image), str(path)))
+    table = label_table([(value,) for value in CITYSCAPES.values()], IGNORE)
+    return LabelFiles(f'cityscapes-{split}', tuple(CITYSCAPES), pairs, table)
 
 
 def coco_stuff(root: Path, split: str) -> LabelFiles:
@@ -136,8 +188,30 @@ def coco128(root: Path, split: str) -> LabelFiles:
     )
 
 
+def camvid(root: Path, split: str) -> LabelFiles:
+    """Returns CamVid with 11 classes as the authors of SegNet divided it; the 233 test images are the validation split.
+
+    Args:
+        root: Folder with `images/{train,test}/*.jpg` (or png) and `annotations/{train,test}/*.png`, in which 11 is
+            void and ignored.
+        split: `train` or `val`.
+
+    Raises:
+        MissingFile: The path does not have the expected layout.
+    """
+    part = {'train': 'train', 'val': 'test'}[split]
+    base = _first_folder(root, ('', 'CamVid', 'camvid'), f'annotations/{part}', 'CamVid')
+    maps = sorted((base / 'annotations' / part).glob('*.png'))
+    images = base / 'images' / part
+    suffix = next((path.suffix for path in sorted(images.glob('*')) if path.suffix in ('.jpg', '.png')), '.jpg')
+    pairs = [(str(images / f'{path.stem}{suffix}'), str(path)) for path in maps]
+    table = np.arange(256, dtype=np.uint8)
+    table[len(CAMVID_CLASSES)] = IGNORE
+    return LabelFiles(f'camvid-{part}', CAMVID_CLASSES, pairs, table)
+
+
 def exported_scenes(root: Path, split: str) -> LabelFiles:
-    """Returns the output of `tools/dataset_tools/export_scenes.py`: label 0 is background, label i + 1 is class i."""
+    """Returns the output of `mmdecouple scenes`: label 0 is background, label i + 1 is class i."""
     semantic = _first_folder(root, ('',), 'semantic/classes.json', 'scenes') / 'semantic'
     names = _exported_classes(semantic / 'classes.json')
     pairs = [(str(root / split / path.name), str(path)) for path in sorted((semantic / split).glob('*.png'))]

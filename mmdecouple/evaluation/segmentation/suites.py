@@ -1,21 +1,27 @@
-"""Configs of segmentation measures from the options of `tools/analysis_tools/segment.py`."""
+"""Images and configs of segmentation measures from the options of `mmdecouple segment`."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
+from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
+from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.errors import UserError
 
-METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering)}
+METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmentation, OverClustering, Retrieval)}
+# Measures that train a head.
+HEADS = (LinearSegmentation.name, FCNSegmentation.name)
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
 QUICK = dict(
     linear=QUICK_HEAD,
     fcn=dict(QUICK_HEAD, channels=64, eval_size=28),
     overcluster=dict(seeds=1, restarts=1, iterations=50),
+    retrieval=dict(memory=10240, groups=2, grid=100),
 )
 
 
@@ -41,7 +47,7 @@ def measure_configs(
         cfg = dict(type=METHODS[method], **(QUICK[method] if quick else {}))
         if method == 'overcluster' and clusters:
             cfg['clusters'] = tuple(clusters)
-        if method != 'overcluster' and epochs is not None:
+        if method in HEADS and epochs is not None:
             cfg.update(epochs=epochs, drop_at=max(round(0.8 * epochs), 1))
         if seeds is not None:
             cfg['seeds'] = seeds
@@ -68,7 +74,7 @@ def open_splits(
         UserError: See `SegmentationImages`.
     """
     limits = dict(train=256, val=128) if quick and limit is None else dict(train=limit, val=limit)
-    scenes = scenes_of(config)
+    scenes = scene_settings(read_spec('scenes'), config)
     return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
 
 
@@ -89,9 +95,3 @@ def check_size(model: nn.Module, size: int) -> None:
             f'segment: images of {size} pixels cannot be divided into patches of {patch} pixels; use another --size, '
             f'such as {max(round(size / patch), 1) * patch}.'
         )
-
-
-def scenes_of(config: dict) -> dict | None:
-    """Returns the scene settings of a config that trains on built-in scenes; None for any other config."""
-    training = (config.get('train_dataloader') or {}).get('dataset') or {}
-    return dict(training.get('scenes') or {}) if training.get('type') == 'SceneImages' else None

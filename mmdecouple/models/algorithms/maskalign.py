@@ -53,7 +53,7 @@ class MaskAlign(DenseAlgorithm):
         if measured == 'teacher':
             raise UserError(
                 'MaskAlign: the teacher is a foreign network that is not part of checkpoints; measure the student, or '
-                'the teacher by its own file (config key model.measured; tools: --measured).'
+                'the teacher by its own file (config key model.measured; --role).'
             )
         check = Settings(self, 'model')
         check.number('mask_ratio', mask_ratio, 0, below=1)

@@ -1,6 +1,6 @@
 """Interactive page that shows the affinity maps of several networks for a point in an image."""
 
-from .page import check_page, write_page
+from .page import write_page
 from .quantize import QuantizedMap, affinity_error, dequantize_features, quantize_features, quantize_smallest
 from .server import ExplorerServer, free_port
 from .session import Session, check_count
@@ -11,7 +11,6 @@ __all__ = [
     'Session',
     'affinity_error',
     'check_count',
-    'check_page',
     'dequantize_features',
     'free_port',
     'quantize_features',

@@ -14,8 +14,7 @@ from bokeh.model import DataModel
 from bokeh.models import CustomJS
 from bokeh.resources import INLINE
 
-from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import check_writable, write_bytes
+from mmdecouple.utils.files import write_bytes
 
 from .panels import browser_source, image_panel, map_panel
 from .quantize import QuantizedMap
@@ -125,17 +124,6 @@ def write_page(session: Session, path: Path, *, lsc: bool = False, progress: Pro
     ).encode()
     write_bytes(path, page)
     return len(page)
-
-
-def check_page(path: Path) -> None:
-    """Checks that the file of a page can be written, before anything is computed.
-
-    Raises:
-        UserError: The name does not end with .html or .htm, or the file cannot be written.
-    """
-    if path.suffix.lower() not in ('.html', '.htm'):
-        raise UserError(f'Explorer: {path} is not the name of an HTML file; use --export FILE.html.')
-    check_writable(path)
 
 
 def _columns(panels: int) -> int:

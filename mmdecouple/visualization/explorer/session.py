@@ -11,9 +11,8 @@ from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.networks.network import Network
 from mmdecouple.utils.errors import UserError
-from mmdecouple.visualization.map_tool import styles_of_networks
 from mmdecouple.visualization.sample_images import SampleImage, normalized
-from mmdecouple.visualization.style import RunStyle
+from mmdecouple.visualization.style import RunStyle, network_styles
 
 from .quantize import QuantizedMap, quantize_features, quantize_smallest
 
@@ -48,7 +47,7 @@ class Session:
     @cached_property
     def styles(self) -> dict[str, RunStyle]:
         """Style of every network; a single untrained network is gray."""
-        return styles_of_networks(dict(zip(self.names, self.networks)))
+        return network_styles(dict(zip(self.names, self.networks)))
 
     def features(self, index: int) -> list[QuantizedMap]:
         """Returns the quantized features of image `index`, one map per network."""

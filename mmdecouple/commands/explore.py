@@ -1,0 +1,82 @@
+"""Opens a local page that shows, for a chosen point of an image, the affinity maps of several networks side by side.
+
+Examples:
+    mmdecouple explore work_dirs/a work_dirs/b --data photos/
+    mmdecouple explore work_dirs/a timm:vit_small_patch14_dinov2=dinov2.pth --data coco:data/coco
+    mmdecouple explore work_dirs/a work_dirs/b --data photos/ --out work_dirs/page
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mmdecouple.runs.startup import program
+from mmdecouple.utils.arguments import integer
+from mmdecouple.utils.files import check_writable
+from mmdecouple.utils.progress import shown_progress
+
+from . import options
+from .mapping import add_map_options, open_all
+
+PAGE = 'explore.html'
+
+
+def parser() -> options.Parser:
+    """Returns the parser of the command."""
+    parser = options.Parser(__doc__)
+    add_map_options(parser, size=448, limit=24)
+    options.add_out(
+        parser, None, f'{PAGE}, the page as one file that needs neither server nor networks', 'the page is served'
+    )
+    parser.add_argument(
+        '--lsc',
+        action='store_true',
+        help='compute all LSC maps in advance (a served page computes them on request; a file contains them only with '
+        'this option)',
+    )
+    parser.add_argument(
+        '--port',
+        type=integer(0, 65535),
+        default=0,
+        metavar='N',
+        help='port of the page on 127.0.0.1 (default: a free one)',
+    )
+    parser.add_argument('--no-browser', action='store_true', help='print the address without opening a browser')
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Returns the arguments of the command."""
+    return parser().parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = parse_args(argv)
+    with program():
+        if args.out:
+            check_writable(args.out / PAGE)
+        from mmdecouple.visualization.explorer import ExplorerServer, Session, check_count, free_port, write_page
+
+        port = free_port(args.port)
+        check_count(len(args.networks))
+        opened, images = open_all(args)
+        networks = [replace(network, name=name) for name, network in opened.items()]
+        session = Session(networks, images, exact=args.out is None)
+        if args.out:
+            with shown_progress('images') as progress:
+                size = write_page(session, args.out / PAGE, lsc=args.lsc, progress=progress)
+            print(
+                f'{args.out / PAGE}: {len(images)} images, {len(networks)} networks, {size / 2**20:.1f} MB, '
+                f'largest error of an affinity {session.error:.4f}'
+            )
+            return
+        for index in range(len(images) if args.lsc else 0):
+            with shown_progress(f'LSC of {images[index].name}') as progress:
+                session.consistency(index, progress)
+        server = ExplorerServer(session, port)
+        print(
+            f'Explorer of {len(networks)} networks on {len(images)} images: {server.address} (Ctrl-C ends it)',
+            flush=True,
+        )
+        server.run(browser=not args.no_browser)
