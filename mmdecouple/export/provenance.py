@@ -74,7 +74,7 @@ def model_card(title: str, facts: Mapping[str, str], loading: str, notes: str, l
             '| --- | --- |',
             *rows,
             '',
-            'The weight file records no licence: whoever publishes this folder adds one (`license:` above).',
+            'The weight file records no licence: whoever publishes this folder adds the key `license` at the top.',
             '',
         ]
     )

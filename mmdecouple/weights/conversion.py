@@ -102,7 +102,9 @@ def convert(
     kind = architecture_of(content, where)
     if kind not in FORMATS[to]:
         others = ', '.join(name for name, kinds in FORMATS.items() if kind in kinds)
-        raise UserError(f'{where} holds a {kind}, which format {to} does not hold; choose one of {others} (--to).')
+        raise UserError(
+            f'{where} holds a {kind}, which format {to} does not hold; choose one of {others}, onnx (--to).'
+        )
     return (_vit if kind == VIT else _resnet)(content, to, role, source_format, where)
 
 

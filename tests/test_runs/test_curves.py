@@ -1,10 +1,13 @@
 """Curves of a run that is resumed."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from mmengine.visualization import Visualizer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.test_engine.toy import Toy, make_runner
@@ -12,6 +15,8 @@ from tests.test_engine.toy import Toy, make_runner
 
 def train(folder: Path, epochs: int, backend: dict, **options) -> None:
     """Trains four iterations per epoch from the newest checkpoint, logs each, and saves after every second."""
+    # Another process has no instances; mmengine names them by the second of the start.
+    Visualizer._instance_dict.clear()
     runner = make_runner(
         folder,
         Toy(),
@@ -53,3 +58,37 @@ def test_a_loss_is_recorded_smoothed_and_as_it_is(tmp_path):
     means = [sum(raw[max(0, index - 2) : index + 1]) / min(index + 1, 3) for index in range(len(raw))]
     assert len(set(raw)) > 4 and smoothed == pytest.approx(means)
     assert 'raw/' not in next(tmp_path.glob('*/*.log')).read_text()
+
+
+class FakeWandb(ModuleType):
+    """What the backend calls of the service's library."""
+
+    def __init__(self):
+        super().__init__('wandb')
+        self.starts, self.points, self.ended = [], [], 0
+
+    def init(self, **kwargs):
+        self.starts.append(kwargs)
+
+    def define_metric(self, *args, **kwargs):
+        pass
+
+    def log(self, values, step=None, commit=None):
+        self.points.append((step, values['raw/loss']))
+
+    def finish(self):
+        self.ended += 1
+
+    config = SimpleNamespace(update=lambda *args, **kwargs: None)
+    run = SimpleNamespace(log_code=lambda *args, **kwargs: None)
+
+
+def test_the_run_of_wandb_keeps_its_id_and_counts_iterations(tmp_path, monkeypatch):
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    for epochs in (1, 2):
+        train(tmp_path, epochs, dict(type='WandbVisBackend', init_kwargs=dict(project='mine')))
+    first, second = wandb.starts
+    assert first == second and first['id'] == (tmp_path / 'current_run').read_text().strip()
+    assert (first['project'], first['resume'], first['dir']) == ('mine', 'allow', str(tmp_path))
+    assert [step for step, _ in wandb.points] == list(range(1, 9)) and wandb.ended == 2
