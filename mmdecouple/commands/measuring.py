@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mmdecouple.utils.arguments import positive
-from mmdecouple.utils.data_spec import OBJECTS
+from mmdecouple.utils.data_spec import MEASURED
 from mmdecouple.utils.files import check_regular
 
 from . import options
@@ -19,7 +19,7 @@ REMOVALS = ('mask', 'shrink', 'token')
 def add_measuring_options(parser: argparse.ArgumentParser) -> None:
     """Adds the networks, and the options of their draws and measurement."""
     options.add_networks(parser)
-    options.add_data(parser, OBJECTS, "from the first network's config")
+    options.add_data(parser, MEASURED, "from the first network's config")
     options.add_role(parser)
     options.add_layer(parser)
     parser.add_argument(

@@ -15,6 +15,7 @@ from mmdecouple.evaluation.measures import (
     Score,
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
+from mmdecouple.evaluation.region_images import RegionImages
 from mmdecouple.evaluation.run import measure_model
 from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
@@ -42,6 +43,7 @@ __all__ = [
     'PositionLeak',
     'Probe',
     'ProbeDataset',
+    'RegionImages',
     'Retrieval',
     'Score',
     'SegmentationImages',

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmdecouple.evaluation.measures.base import Measure, Score
 from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
 from mmdecouple.evaluation.probes.manifest import probe_index
-from mmdecouple.evaluation.report_values import FORMAT
+from mmdecouple.evaluation.report_values import FORMAT, items_key
 from mmdecouple.registry import MEASURES, METRICS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -123,7 +123,14 @@ class CouplingMetric(BaseMetric):
         )
         for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
             report[part] = {name: value for score in scores for name, value in getattr(score, part).items()}
-        report['metrics'] = {name: value._asdict() for name, value in report['metrics'].items()}
+        values = report['metrics']
+        # The resamples of means follow from `values`.
+        report['resamples'] = {
+            key: [float(f'{entry:.6g}') for entry in value.resamples]
+            for key, value in values.items()
+            if items_key(report, key) is None
+        }
+        report['metrics'] = {name: value.entry() for name, value in values.items()}
         return report
 
 

@@ -13,12 +13,13 @@ from mmdecouple.datasets.resizing import resize
 
 
 class ObjectDataset(Protocol):
-    """Interface of a data set of annotated images. `background_labels` `(N,)` and `notes` are optional.
+    """Interface of a data set of annotated images. `background_labels` `(N,)`, `notes` and `kind` are optional.
 
     Attributes:
         name: Name of the data in reports and manifests.
         origin: Identifier that is equal for two data sets with the same images.
         classes: Names of the classes.
+        kind: What the boxes are, `objects` (the default) or `regions`; measures draw one of them.
     """
 
     name: str
@@ -70,11 +71,13 @@ class ObjectSource:
 
     Attributes:
         images: All image ids, in the order of the data set.
+        kind: See `ObjectDataset`.
     """
 
     def __init__(self, dataset: ObjectDataset, size: int, cache: int = 32) -> None:
         self.dataset = dataset
         self.name, self.origin = dataset.name, dataset.origin
+        self.kind: str = getattr(dataset, 'kind', 'objects')
         self.size = size
         self._infos, self._decoded = Bounded(4096), Bounded(cache)
         self._index: dict[int, int] = {}
@@ -112,7 +115,12 @@ class ObjectSource:
         return self._load(image)[0]
 
     def mask(self, image: int, obj: int) -> np.ndarray:
-        """Returns bool `(size, size)`: pixels of which at least half belongs to the object."""
+        """Returns bool `(size, size)`: pixels of which at least half belongs to the object or region."""
+        if self.kind == 'regions':
+            x1, y1, x2, y2 = np.rint(self.chosen(image, [obj])[0]).astype(int)
+            mask = np.zeros((self.size, self.size), bool)
+            mask[y1:y2, x1:x2] = True
+            return mask
         return self._load(image)[1][obj]
 
     def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -122,6 +130,8 @@ class ObjectSource:
         item = self.dataset.objects(self._index[image])
         side = (self.size, self.size)
         pixels = resize(item.image, side)
+        if self.kind == 'regions':
+            return pixels, {}  # resizing the masks of large photographs takes three times as long as reading them
         masks = {
             int(key): cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) >= 0.5
             for key, mask in zip(item.ids, item.masks)

@@ -57,14 +57,13 @@ def metric_interval(report: dict, key: str) -> tuple[float, float] | None:
 def difference(report: dict, reference: dict, key: str) -> Difference | None:
     """Returns the difference of a metric between two reports, with a paired 95 % interval where possible.
 
-    Only means of per-item values have an interval. Medians, ratios, class means and items of a single image have the
-    plain difference.
+    Items of a single image have the plain difference, and so have metrics other than means in reports of earlier
+    versions, which lack `resamples`.
 
     Args:
         report: Measured JSON.
         reference: Measured JSON of the same manifest.
-        key: Key in `metrics`. The values per item are stored in `values` under the same key, or, for a `*_mean` over
-            pairs, under the key without this ending.
+        key: Key in `metrics`.
 
     Returns:
         The difference; None if one of the reports lacks the metric.
@@ -72,9 +71,20 @@ def difference(report: dict, reference: dict, key: str) -> Difference | None:
     here, there = metric_value(report, key), metric_value(reference, key)
     if here is None or there is None:
         return None
-    items = key if key in report.get('values', {}) else key.removesuffix('_mean')
-    values, others = (one.get('values', {}).get(items) for one in (report, reference))
-    paired = None
+    items, paired = items_key(report, key), None
+    part = 'resamples' if items is None else 'values'
+    values, others = (one.get(part, {}).get(items or key) for one in (report, reference))
     if values and others and len(values) == len(others):
-        paired = stats.paired_interval(values, others, report.get('groups', {}).get(items))
+        if items is None:
+            paired = stats.resampled_interval(values, others)
+        else:
+            paired = stats.paired_interval(values, others, report.get('groups', {}).get(items))
     return Difference(here - there, *(paired or (None, None)))
+
+
+def items_key(report: dict, key: str) -> str | None:
+    """Returns the key in `values` of the items whose mean a metric is; None if it is another statistic.
+
+    It is the key of the metric or, for a `*_mean` over pairs, that key without this ending.
+    """
+    return next((name for name in (key, key.removesuffix('_mean')) if name in report.get('values', {})), None)

@@ -19,12 +19,19 @@ class MetricValue(NamedTuple):
         low: Lower end of the interval.
         high: Upper end of the interval.
         count: Number of items.
+        resamples: Value on each resample. Statistics of the same items that are estimated with the same seed have the
+            same resamples, so that their differences can be taken one by one.
     """
 
     value: float
     low: float
     high: float
     count: int
+    resamples: tuple[float, ...] = ()
+
+    def entry(self) -> dict[str, float]:
+        """Returns the entry of a report: `value`, `low`, `high` and `count`."""
+        return dict(value=self.value, low=self.low, high=self.high, count=self.count)
 
 
 def estimate(
@@ -48,7 +55,8 @@ def estimate(
         seed: Seed of the resampling.
 
     Returns:
-        Value on all items, ends of the interval, and n. A single group gives an interval of zero width.
+        Value on all items, ends of the interval, n, and the value on each resample. A single group gives an interval
+        of zero width.
 
     Raises:
         UserError: There are no items.
@@ -69,9 +77,10 @@ def estimate(
         times = np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count)
         drawn.append(statistic(times[:, member].astype(np.float64)))
     tail = 50 * (1 - level)
-    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail])
+    found = np.concatenate(drawn)
+    low, high = np.percentile(found, [tail, 100 - tail])
     value = statistic(np.ones((1, len(groups))))[0]
-    return MetricValue(float(value), float(low), float(high), len(groups))
+    return MetricValue(float(value), float(low), float(high), len(groups), tuple(found.tolist()))
 
 
 def mean(values: np.ndarray) -> Statistic:
@@ -150,3 +159,20 @@ def paired_interval(
         return None
     found = estimate(mean(change), groups)
     return found.low, found.high
+
+
+def resampled_interval(resamples: Sequence[float], others: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the 95 % interval of the difference of two statistics of the same items.
+
+    Args:
+        resamples: `(S,)`, values on the resamples, see `MetricValue`.
+        others: `(S,)`, values of the other statistic on the same resamples.
+
+    Returns:
+        Ends of the interval; None if neither statistic varies, as for items of one group.
+    """
+    values, references = np.asarray(resamples, np.float64), np.asarray(others, np.float64)
+    if not np.ptp(values) and not np.ptp(references):
+        return None
+    low, high = np.percentile(values - references, [2.5, 97.5])
+    return float(low), float(high)

@@ -22,8 +22,9 @@ SPECS = {
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
-# Kinds for each purpose: annotated objects to measure, label maps, pictures to look at, image files.
+# Kinds for each purpose: annotated objects, data to measure, label maps, pictures to look at, image files.
 OBJECTS = ('scenes', 'coco', 'coco128')
+MEASURED = (*OBJECTS, 'folder', 'list', 'pack')
 LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes', 'camvid')
 PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')
 FILES = ('folder', 'list', 'coco', 'coco128')

@@ -11,6 +11,7 @@ from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
 
+from .findings import comparisons
 from .pictures import model_pictures
 from .report import write_report
 from .runs import COUPLING_FILE, Run, cached_coupling, check_same_draws, read_coupling, read_scalars
@@ -30,7 +31,7 @@ def compare(
     notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path:
-    """Writes the report of measured networks, and prints a short table.
+    """Writes the report of measured networks, and prints a short table and the first sentence of the report.
 
     Args:
         runs: The networks, in the order of the report.
@@ -54,6 +55,8 @@ def compare(
     for line in missing:
         console.print(f'Left out of the report: {line}', style='yellow', highlight=False)
     console.print(short_table(runs))
+    for found in comparisons(runs)[:1]:
+        console.print(found.sentence(), soft_wrap=True, highlight=False, markup=False)
     console.print(f'Report: {report.resolve()}', soft_wrap=True, highlight=False)
     return report
 

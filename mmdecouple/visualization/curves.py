@@ -10,8 +10,6 @@ from .style import RunStyle, figure_style, new_figure
 
 _TITLES = {
     'loss': 'Total (as optimized)',
-    'loss_global': 'Global term (weighted)',
-    'loss_dense': 'Dense term (weighted)',
     'loss_decoupling': 'De-coupling term (weighted)',
     'decoupling': 'De-coupling loss (unweighted)',
 }
@@ -45,8 +43,9 @@ def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | No
         Figure with up to three panels per row; None if no run has a loss curve.
     """
     terms = {term: None for run in runs for term in run.losses}
-    order = [term for term in _TITLES if term in terms]
+    order = [term for term in terms if term == 'loss']
     order += [term for term in terms if term not in _TITLES]
+    order += [term for term in _TITLES if term in terms and term != 'loss']
     if not order:
         return None
     columns = min(3, len(order))
@@ -71,10 +70,15 @@ def loss_figure(runs: Sequence[Run], styles: dict[str, RunStyle]) -> Figure | No
                     lw=1.7,
                     marker='.' if len(curve) < 3 else '',
                 )
-            axes.set_title(_TITLES.get(term, term))
+            axes.set_title(_TITLES.get(term) or _title(term))
             axes.set_xlabel('iteration')
             axes.margins(x=0.01)
         for axes in grid.flat[len(order) :]:
             axes.set_visible(False)
         figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=min(len(handles), 5))
     return figure
+
+
+def _title(term: str) -> str:
+    """Returns the title of a method's own term, such as `Dense term (weighted)` for `loss_dense`."""
+    return f'{term.removeprefix("loss_").replace("_", " ").capitalize()} term (weighted)'

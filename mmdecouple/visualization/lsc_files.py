@@ -91,7 +91,7 @@ def _maps_of(
 def _mean(maps: Sequence[np.ndarray]) -> dict[str, object]:
     """Returns the mean over images of the mean of a map: value, interval and count, and the mean of every image."""
     means = [float(value.mean()) for value in maps]
-    return dict(**stats.estimate(stats.mean(means), range(len(means)))._asdict(), images=means)
+    return dict(**stats.estimate(stats.mean(means), range(len(means))).entry(), images=means)
 
 
 def _cached(folder: Path, facts: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:

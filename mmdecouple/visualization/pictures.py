@@ -1,4 +1,4 @@
-"""Figures that use networks or masks: a decoupled batch, RCC against Cutout, and affinity."""
+"""Figures that use the networks of a report: a decoupled batch, and affinity."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +13,6 @@ from mmengine.dataset import default_collate
 from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.decoupling.composition import mix_pixels
-from mmdecouple.evaluation.mask_statistics import collaboration, example_masks
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.networks.network import open_network
 from mmdecouple.registry import DATASETS
@@ -21,23 +20,18 @@ from mmdecouple.utils.errors import UserError
 
 from .affinity import affinity_figure, affinity_maps, largest_instance_point
 from .batches import decoupled_batch_figure, to_uint8
-from .masks import collaboration_figure, mask_types_figure
 from .report import Exhibit, styles_of
 from .runs import Run
 
 _BATCH = 32
 _COLUMNS = 6
 _SEED = 0
-_RATIO = 0.4
-_CELLS = (56, 56)
-_GRIDS = (1, 2, 3, 4, 5, 6)
-_REPEATS = 60
 
 
 def model_pictures(
     runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None
 ) -> tuple[list[Exhibit], list[str]]:
-    """Draws a decoupled batch, masks and affinity for the networks of several runs.
+    """Draws a decoupled batch and affinity for the networks of several runs.
 
     Args:
         runs: Runs of a report.
@@ -49,7 +43,6 @@ def model_pictures(
     """
     makers = {
         'decoupled batch': partial(decoupled_batch, runs, opening),
-        'masks': mask_comparison,
         'affinity': partial(affinity, runs, data, opening),
     }
     exhibits, missing = [], []
@@ -108,31 +101,6 @@ def decoupled_batch(runs: Sequence[Run], opening: Mapping[str, Any] | None = Non
     ]
 
 
-def mask_comparison() -> list[Exhibit]:
-    """Draws RCC against Cutout, with the settings of fig. 11 and 12 of the paper."""
-    names = ('rcc', 'cutout')
-    ratios = collaboration(names, _GRIDS, _RATIO, _CELLS, _REPEATS, _SEED, box_area=(0.2, 1.0), aspect=(0.5, 2.0))
-    masks, boxes = example_masks(names, _RATIO, _CELLS, _SEED)
-    numbers = [grid * grid for grid in _GRIDS]
-    return [
-        Exhibit(
-            'rcc_and_cutout_ratio',
-            'Pictures',
-            'RCC masks against Cutout: the ratio',
-            'Share of a region that is cut when regions overlap. Cutout cuts every region '
-            'independently, so the share grows; RCC accounts for the other cuts. Band: one standard deviation.',
-            collaboration_figure(numbers, ratios, _RATIO),
-        ),
-        Exhibit(
-            'rcc_and_cutout_masks',
-            'Pictures',
-            'RCC masks against Cutout: one example',
-            f'The same four regions, target ratio {_RATIO:g}.',
-            mask_types_figure(masks, boxes),
-        ),
-    ]
-
-
 def affinity(runs: Sequence[Run], data: str | None = None, opening: Mapping[str, Any] | None = None) -> list[Exhibit]:
     """Draws all runs' affinity maps at the centers of the largest instances of a few images.
 
@@ -148,8 +116,10 @@ def affinity(runs: Sequence[Run], data: str | None = None, opening: Mapping[str,
         UserError: The data set has no object.
     """
     config = next((run.config for run in runs if run.config), {})
-    probes = probe_config(data, config)
-    items = _pictured(DATASETS.build(probes['objects']), probes.get('size', 224))
+    probes = probe_config(data, config, limit=_COLUMNS)
+    objects = DATASETS.build(probes['objects'])
+    kind = 'region' if getattr(objects, 'kind', 'objects') == 'regions' else 'object'
+    items = _pictured(objects, probes.get('size', 224))
     points = [largest_instance_point(item) for item in items]
     images = [torch.from_numpy(item.image).permute(2, 0, 1) for item in items]
     maps = {}
@@ -166,7 +136,7 @@ def affinity(runs: Sequence[Run], data: str | None = None, opening: Mapping[str,
             'affinity',
             'Pictures',
             'Point affinity, same points for every network',
-            'Cosine between the feature at the dot (center of the largest object) and the feature at every '
+            f'Cosine between the feature at the dot (center of the largest {kind}) and the feature at every '
             'other position, on one scale from 0 to 1. The map of a feature without coupling is '
             'bright on the object and dark elsewhere.',
             figures['fixed'],

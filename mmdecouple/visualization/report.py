@@ -1,6 +1,5 @@
 """The report: a self-contained HTML page, and its figures as PNG files."""
 
-import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,13 +8,15 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from mmdecouple.evaluation.report_values import difference, metric_interval, metric_value, shown_metrics
+from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 from mmdecouple.version import __version__
 
 from .charts import histogram_figure, interval_figure, ratio_curve_figure
 from .curves import loss_figure
+from .embedding import dark_color, embedded
+from .findings import caveats, comparisons, judge
 from .runs import Run, check_same_draws
 from .style import RunStyle, run_styles, save_png
 
@@ -27,7 +28,7 @@ class Exhibit(NamedTuple):
 
     Attributes:
         slug: File name of the PNG, without suffix.
-        section: Section of the report: `Measures`, `Training` or `Pictures`.
+        section: Section of the report: `Overview`, `Distributions and curves`, `Training` or `Pictures`.
         title: Heading of the figure.
         caption: Description of the figure and its interpretation.
         figure: The figure.
@@ -51,7 +52,7 @@ def write_report(
 
     Args:
         out: Folder of the report, created if missing.
-        runs: Columns in order; differences refer to the first trained run.
+        runs: Columns in order; differences refer to the reference of the first comparison, see `comparisons`.
         pictures: Figures in addition to the charts of the runs.
         title: Heading of the page.
         notes: Remarks on this comparison.
@@ -65,18 +66,7 @@ def write_report(
     if not runs:
         raise UserError('write_report: got no run; pass at least one.')
     check_same_draws(list(runs))
-    styles = styles_of(runs)
-    exhibits = []
-    for exhibit in [*_charts(runs, styles), *pictures]:
-        png = save_png(exhibit.figure, out / f'{exhibit.slug}.png')
-        data = base64.b64encode(png.read_bytes()).decode('ascii')
-        exhibits.append(
-            {
-                **exhibit._asdict(),
-                'src': f'data:image/png;base64,{data}',
-                'width': round(_PIXELS_AN_INCH * exhibit.figure.get_figwidth()),
-            }
-        )
+    styles, compared = styles_of(runs), comparisons(runs)
     environment = Environment(
         loader=PackageLoader('mmdecouple.visualization', '.'),
         autoescape=True,
@@ -86,16 +76,18 @@ def write_report(
     )
     page = environment.get_template('report_template.html').render(
         title=title,
-        notes=notes,
+        notes=list(notes),
         runs=runs,
         styles=styles,
-        reference=reference_of(runs),
+        dark_color=dark_color,
+        compared=compared,
+        caveats=caveats,
+        reference=compared[0].reference if compared else runs[0],
         specs=shown_metrics([run.coupling for run in runs]),
         value=metric_value,
         interval=metric_interval,
-        difference=difference,
-        exhibits=exhibits,
-        readings=readings(runs),
+        judge=judge,
+        exhibits=[_embedded(exhibit, out) for exhibit in [*_charts(runs, styles), *pictures]],
         facts=[run_facts(run) for run in runs],
         coupling=runs[0].coupling,
         version=__version__,
@@ -110,37 +102,6 @@ def styles_of(runs: Sequence[Run]) -> dict[str, RunStyle]:
     """Returns the style of every run; gray is reserved for the first untrained run."""
     untrained = next((run.name for run in runs if not run.trained), None)
     return run_styles([run.name for run in runs], untrained)
-
-
-def reference_of(runs: Sequence[Run]) -> Run:
-    """Returns the run to which differences refer: the first trained run, or else the first run."""
-    return next((run for run in runs if run.trained), runs[0])
-
-
-def readings(runs: Sequence[Run]) -> list[tuple[str, dict[str, list[str]]]]:
-    """Classifies every run's headline metrics by their paired interval against the reference.
-
-    Returns:
-        Run names, each with its metric labels under `better`, `worse`, `open` (the interval contains zero, or the
-        difference rounds to zero) and `unpaired` (there is no interval).
-    """
-    reference, sorted_runs = reference_of(runs), []
-    specs = shown_metrics([run.coupling for run in runs], headline=True)
-    for run in runs:
-        if run is reference:
-            continue
-        verdict = {'better': [], 'worse': [], 'open': [], 'unpaired': []}
-        for spec in specs:
-            found = difference(run.coupling, reference.coupling, spec.key)
-            if found is None:
-                continue
-            visible = float(spec.show(found.value).replace('−', '-')) != 0
-            kind = 'unpaired' if found.low is None else 'open'
-            if found.clear and visible:
-                kind = spec.verdict(*(metric_value(one.coupling, spec.key) for one in (run, reference)))
-            verdict[kind].append(f'{spec.label} ({spec.show(found.value, sign=True)})')
-        sorted_runs.append((run.name, verdict))
-    return sorted_runs
 
 
 def run_facts(run: Run) -> dict[str, str]:
@@ -158,18 +119,27 @@ def run_facts(run: Run) -> dict[str, str]:
     return facts
 
 
+def _embedded(exhibit: Exhibit, out: Path) -> dict[str, object]:
+    """Writes the PNG file of a figure, and returns the exhibit with both versions of it as data URIs."""
+    png = save_png(exhibit.figure, out / f'{exhibit.slug}.png').read_bytes()
+    light, dark = embedded(exhibit.figure, png)
+    width = round(_PIXELS_AN_INCH * exhibit.figure.get_figwidth())
+    return {**exhibit._asdict(), 'light': light, 'dark': dark, 'width': width}
+
+
 def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
+    further = 'Distributions and curves'
     found = [
         (
             'metrics',
-            'Measures',
-            'Headline measures',
-            'Dot: value. Bar: 95 % bootstrap interval over the drawn objects.',
+            'Overview',
+            'The same as a chart',
+            'Dot: value. Bar: 95 % bootstrap interval over the measured images.',
             interval_figure(runs, styles),
         ),
         (
             'cr_inter',
-            'Measures',
+            further,
             'Inter-object coupling ratio over the masked share',
             'The more of object A is masked, the more its feature may depend on its neighbor B. '
             'At 1 the neighbor has no effect.',
@@ -178,7 +148,7 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
         *(
             (
                 f'{spec.histogram}_histogram',
-                'Measures',
+                further,
                 f'{spec.label}: distribution',
                 spec.meaning,
                 histogram_figure(runs, styles, spec.histogram, spec.label),
@@ -190,7 +160,8 @@ def _charts(runs: Sequence[Run], styles: dict[str, RunStyle]) -> list[Exhibit]:
             'losses',
             'Training',
             'Loss curves',
-            'Faint: logged values. Bold: moving average. Totals of methods with different terms are not comparable.',
+            'Faint: logged values, each a mean over several iterations. Bold: moving average. Totals of methods with '
+            'different terms are not comparable.',
             loss_figure(runs, styles),
         ),
     ]

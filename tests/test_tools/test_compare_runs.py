@@ -73,7 +73,7 @@ def test_measured_run_folders_give_a_report_after_the_untrained_network(folders:
     for name in ('Untrained', 'DenseCL', 'DenseCL-D'):
         assert name in report.read_text() and name in text.getvalue()
     assert str(report) in text.getvalue() and 'Left out' not in text.getvalue()
-    for png in ('losses', 'metrics', 'decoupled_batch', 'affinity', 'rcc_and_cutout_masks'):
+    for png in ('losses', 'metrics', 'decoupled_batch', 'affinity'):
         assert (report.parent / f'{png}.png').is_file()
 
 

@@ -79,7 +79,7 @@ def test_the_demo_ends_in_a_report_and_trains_nothing_twice(tmp_path: Path) -> N
         assert name in text and f'data-run="{name}"' in page
     measured = [json.loads((tmp_path / run / 'coupling.json').read_text()) for run in RUNS]
     assert len({figures['manifest_sha256'] for figures in measured}) == 1
-    for png in ('losses', 'metrics', 'decoupled_batch', 'rcc_and_cutout_ratio', 'affinity'):
+    for png in ('losses', 'metrics', 'decoupled_batch', 'affinity'):
         assert (tmp_path / f'{png}.png').is_file()
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/*.pth')}

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.catalog import find_spec
 from mmdecouple.evaluation.report_values import difference, metric_interval
-from mmdecouple.visualization.report import readings
+from mmdecouple.visualization.findings import judge
 from mmdecouple.visualization.runs import Run
 
 from .synthetic import coupling
@@ -64,9 +65,29 @@ def test_a_metric_without_values_gets_no_interval_and_is_never_called_better() -
     runs = [Run('a', coupling(0.9, seed=1)), Run('b', coupling(0.1, seed=2))]
     found = difference(runs[1].coupling, runs[0].coupling, 'cr_inter_clean_median')
     assert found.low is None and not found.clear
-    ((name, verdict),) = readings(runs)
-    assert name == 'b' and any(label.startswith('CR inter (') for label in verdict['unpaired'])
-    assert not any(label.startswith('CR inter (') for label in verdict['better'])
+    assert judge(find_spec('cr_inter_clean_median'), runs[1], runs[0]).verdict == ''
+
+
+def test_the_interval_of_a_difference_of_medians_is_paired_by_resample() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(1.0, 0.5, 300)
+    change = rng.normal(0.03, 0.05, 300)
+    reports = []
+    for values in (base, base + change):
+        report = coupling(0.5)
+        found = stats.estimate(stats.median(values), np.arange(300))
+        report['metrics']['cr_inter_clean_median'] = found.entry()
+        report['resamples'] = {'cr_inter_clean_median': list(found.resamples)}
+        reports.append(report)
+    found = difference(reports[1], reports[0], 'cr_inter_clean_median')
+    draws, rows = [], np.random.default_rng(5)
+    for _ in range(1000):
+        picked = rows.integers(300, size=300)
+        draws.append(np.median((base + change)[picked]) - np.median(base[picked]))
+    assert [found.low, found.high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.015)
+    own = metric_interval(reports[0], 'cr_inter_clean_median')
+    assert found.high - found.low < 0.6 * (own[1] - own[0]), 'what both networks share cancels'
+    assert stats.resampled_interval([0.1, 0.1], [0.3, 0.3]) is None
 
 
 def test_better_follows_the_direction_of_the_metric() -> None:
@@ -74,9 +95,7 @@ def test_better_follows_the_direction_of_the_metric() -> None:
     noise = rng.normal(0, 0.01, 100)
     for key, word in (('context_shift', 'worse'), ('oknn_top1', 'better')):
         reference, risen = with_values(key, noise), with_values(key, noise + 0.1)
-        label = find_spec(key).label
-        verdict = dict(readings([reference, risen]))[risen.name]
-        assert any(label in entry for entry in verdict[word]), (key, verdict)
+        assert judge(find_spec(key), risen, reference).verdict == word
 
 
 def test_values_are_printed_with_their_sign_and_unit() -> None:

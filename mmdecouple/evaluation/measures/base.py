@@ -92,9 +92,12 @@ class Measure(ABC):
         metrics: Spec of every metric that the measure computes with its default settings.
         variants: Name with other settings -> text that is appended to the labels of the metrics.
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
+        of: What the measure draws with its current settings: annotated `objects`, `regions` of images without
+            annotations, or whole `images`, of any data.
     """
 
     name: str
+    of: str = 'objects'
     metrics: ClassVar[tuple[MetricSpec, ...]] = ()
     variants: ClassVar[dict[str, str]] = {}
     limits: ClassVar[tuple[str, ...]] = ()
@@ -113,6 +116,11 @@ class Measure(ABC):
         Args:
             side: Side of the scenes in pixels.
         """
+        return {}
+
+    @classmethod
+    def region_settings(cls) -> dict[str, Any]:
+        """Returns the settings for regions of images without annotations that differ from the defaults."""
         return {}
 
     def shown_sides(self, size: int, cell: int) -> tuple[int, ...]:
@@ -160,6 +168,12 @@ class Measure(ABC):
             features: For each draw and each of its probes, float32 `(R, C)` on the CPU: one row per pooled region.
             device: Device on which large products may be computed.
         """
+
+
+def check_of(measure: Measure) -> None:
+    """Raises a `UserError` if the setting `of` of a measure is neither `objects` nor `regions`."""
+    if measure.of not in ('objects', 'regions'):
+        raise UserError(f"{type(measure).__name__}: of must be 'objects' or 'regions', got {measure.of!r}.")
 
 
 def check_positive(measure: Measure, **values: float) -> None:

@@ -1,6 +1,7 @@
 """Context shift: change of an object's feature when everything outside its box is swapped."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from mmdecouple.evaluation.measures.base import (
     Probe,
     Reference,
     Score,
+    check_of,
     check_positive,
     fewer_note,
     histogram,
@@ -36,9 +38,10 @@ class ContextShift(Measure):
 
     Args:
         objects: Number of query images, with one random object each whose sides are at least one cell.
+        of: `objects`, or `regions` for random regions of images without annotations (`context_shift_regions`).
 
     Raises:
-        UserError: `objects` is not positive.
+        UserError: `objects` is not positive, or `of` is unknown.
 
     Source: an addition of this package, following OKNN-D (ICLR 2024 paper, section 5.3).
     """
@@ -49,24 +52,41 @@ class ContextShift(Measure):
         MetricSpec(
             'context_shift',
             'context shift',
-            '1 - centered cosine of an object feature when everything outside its box is swapped.',
+            '1 - centered cosine of the feature of an object or region when everything outside its box is swapped.',
             'lower',
             headline=True,
             histogram='context_shift',
+            unit='1 − cosine',
         ),
-        MetricSpec('context_shift_raw', 'context shift, raw', 'Context shift without centering the features.', 'lower'),
+        MetricSpec(
+            'context_shift_raw',
+            'context shift, raw',
+            'Context shift without centering the features.',
+            'lower',
+            unit='1 − cosine',
+        ),
     )
+    variants: ClassVar = {'context_shift_regions': 'regions'}
 
     objects: int = 1000
+    of: str = 'objects'
 
     def __post_init__(self) -> None:
         check_positive(self, objects=self.objects)
+        check_of(self)
+        if self.of == 'regions':
+            self.name = 'context_shift_regions'
+
+    @classmethod
+    def region_settings(cls) -> dict[str, Any]:
+        """See `Measure`."""
+        return dict(of='regions')
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         draws = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
             draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
-        return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
+        return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
 
     def references(self, draw: dict) -> list[Reference]:
         return [Reference('query', draw['image'], (draw['object'],)), Reference('query', draw['background'])]
@@ -87,7 +107,7 @@ class ContextShift(Measure):
         groups = np.array([draw['image'] for draw in draws])
         out = Score()
         zero = torch.zeros_like(center)
-        for key, shift in (('context_shift', center), ('context_shift_raw', zero)):
+        for key, shift in ((self.name, center), (f'{self.name}_raw', zero)):
             change = (1 - F.cosine_similarity(z[:, 0] - shift, z[:, 1] - shift, dim=-1)).numpy()
             out.metrics[key] = stats.estimate(stats.mean(change), groups)
             out.values[key], out.groups[key] = change.tolist(), groups.tolist()

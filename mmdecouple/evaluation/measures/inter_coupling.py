@@ -43,6 +43,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             label,
             f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} over pairs. 1: the neighbor has no effect.',
             '1',
+            unit='ratio of angles',
             **more,
         )
 
@@ -64,6 +65,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             f'{where}; finite where the ratio is clamped.',
             '0',
             headline=reference == 'masked',
+            unit='difference of cosines',
         ),
     )
 

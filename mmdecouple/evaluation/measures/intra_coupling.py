@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmdecouple.evaluation.measures.base import (
     Probe,
     Reference,
     Score,
+    check_of,
     check_positive,
     fewer_note,
     histogram,
@@ -48,9 +49,11 @@ class IntraCouplingRatio(Measure):
         min_part_cells: Minimum area of the part in cells; quadrants are drawn until one is large enough.
         region: Region that is replaced: `rest` for the rest of the object, `all_outside` for everything outside the
             part.
+        of: `objects`, or `regions` for random regions of images without annotations, whose mask is their box
+            (`cr_intra_regions_*`).
 
     Raises:
-        UserError: A number is not positive, or `region` is unknown.
+        UserError: A number is not positive, or `region` or `of` is unknown.
 
     Source: ICLR 2024 paper, eq. 4 and appendix B; the cell-aligned form is an addition of this package.
     """
@@ -61,10 +64,11 @@ class IntraCouplingRatio(Measure):
         MetricSpec(
             'cr_intra_pixel',
             'CR intra',
-            'Intra-object coupling ratio (eq. 4): change of a part of an object '
+            'Intra-object coupling ratio (eq. 4): change of the feature of a part of an object or region '
             'when the rest of it is replaced, cut along pixels, so that cells on the border contain both.',
             'lower',
             histogram='cr_intra_pixel',
+            unit='1 − cosine',
         ),
         MetricSpec(
             'cr_intra_cell',
@@ -73,23 +77,35 @@ class IntraCouplingRatio(Measure):
             'lower',
             headline=True,
             histogram='cr_intra_cell',
+            unit='1 − cosine',
         ),
     )
+
+    variants: ClassVar = {'cr_intra_regions': 'regions'}
 
     objects: int = 5000
     min_cells: float = 32
     min_part_cells: float = 4
     region: str = 'rest'
+    of: str = 'objects'
 
     def __post_init__(self) -> None:
         check_positive(self, objects=self.objects, min_cells=self.min_cells, min_part_cells=self.min_part_cells)
         if self.region not in ('rest', 'all_outside'):
             raise UserError(f"IntraCouplingRatio: region must be 'rest' or 'all_outside', got {self.region!r}.")
+        check_of(self)
+        if self.of == 'regions':
+            self.name = 'cr_intra_regions'
 
     @classmethod
     def scene_settings(cls, side: int) -> dict[str, Any]:
         """See `Measure`; objects of scenes cover few cells."""
         return dict(objects=1000, min_cells=4, min_part_cells=1)
+
+    @classmethod
+    def region_settings(cls) -> dict[str, Any]:
+        """See `Measure`."""
+        return dict(of='regions')
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source, area = sources.bank, sources.cell**2
@@ -121,7 +137,7 @@ class IntraCouplingRatio(Measure):
                 f'of it of at least {self.min_part_cells} (min_cells, min_part_cells)',
                 source.name,
             )
-        return Drawn(draws, fewer_note(self, len(draws), self.objects, 'objects'))
+        return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
 
     @staticmethod
     def _part(source: ObjectSource, image: int, obj: int, quadrant: int) -> np.ndarray:
@@ -159,7 +175,7 @@ class IntraCouplingRatio(Measure):
         groups = np.array([draw['image'] for draw in draws])
         out = Score()
         for i, variant in enumerate(VARIANTS):
-            key = f'cr_intra_{variant}'
+            key = f'{self.name}_{variant}'
             change = (1 - F.cosine_similarity(z[:, 2 * i], z[:, 2 * i + 1], dim=-1)).numpy()
             out.metrics[key] = stats.estimate(stats.mean(change), groups)
             out.histograms[key] = histogram(change)

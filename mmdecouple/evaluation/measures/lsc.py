@@ -53,6 +53,7 @@ class LSC(Measure):
     """
 
     name = 'lsc'
+    of = 'images'
     limits = ('images', 'cells')
     metrics = (
         MetricSpec(
@@ -63,12 +64,14 @@ class LSC(Measure):
             'higher',
             headline=True,
             histogram='lsc',
+            unit='cosine',
         ),
         MetricSpec(
             'lsc_centered_mean',
             'LSC, centered',
             'Local semantic consistency without the direction that all windows share.',
             'higher',
+            unit='cosine',
         ),
     )
     variants: ClassVar = {'lsc_class': 'class token'}

@@ -23,6 +23,7 @@ class MetricSpec:
         histogram: Key in `histograms` of a report of the distribution that reports draw for the metric; empty for
             none.
         digits: Digits after the decimal point; None for one where `percent` is set, else three.
+        unit: What a value is if it is not a percentage, such as `cosine`; empty if unknown.
     """
 
     key: str
@@ -34,6 +35,7 @@ class MetricSpec:
     headline: bool = False
     histogram: str = ''
     digits: int | None = None
+    unit: str = ''
 
     @property
     def title(self) -> str:
@@ -56,7 +58,13 @@ class MetricSpec:
             return '–'
         digits = (1 if self.percent else 3) if self.digits is None else self.digits
         text = f'{(100 if self.percent else 1) * value:+.{digits}f}'
+        if not text.strip('+-0.'):
+            return text.lstrip('+-')  # no sign for what rounds to zero
         return (text if sign else text.lstrip('+')).replace('-', '−')
+
+    def text(self, value: float | None, sign: bool = False) -> str:
+        """Returns a value with its unit: `24.1 %`, or as a difference with `sign`, `+1.2 points`; see `show`."""
+        return self.show(value, sign) + (' points' if sign else ' %') * self.percent
 
     def verdict(self, value: float, reference: float) -> str:
         """Returns `better` or `worse`, compared with the reference; empty where no direction is claimed."""

@@ -41,6 +41,7 @@ class PositionLeak(Measure):
     """
 
     name = 'position_leak'
+    of = 'images'
     limits = ('images',)
     metrics = (
         MetricSpec(
@@ -49,6 +50,7 @@ class PositionLeak(Measure):
             'R^2 of the row and column of a cell, read linearly from its feature, on images not used for the fit.',
             'lower',
             digits=3,
+            unit='R²',
         ),
     )
 

@@ -11,8 +11,8 @@ from msgspec import DecodeError
 from msgspec import json as strict_json
 
 from mmdecouple.datasets.annotations import read_text_file
-from mmdecouple.evaluation.measures.base import Measure
-from mmdecouple.evaluation.object_sources import Sources
+from mmdecouple.evaluation.measures.base import Drawn, Measure
+from mmdecouple.evaluation.object_sources import ObjectSource, Sources
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -35,12 +35,13 @@ def draw_manifest(measures: Sequence[Measure], configs: Sequence[dict], sources:
         seed: Seed of the draws, non-negative.
 
     Returns:
-        The manifest, JSON-able.
+        The manifest, JSON-able. Measures of something else than the data set holds are left out, with a remark.
     """
     parts = []
     for measure, config in zip(measures, configs):
         stream = np.random.SeedSequence([seed, zlib.crc32(measure.name.encode())])
-        drawn = measure.draw(sources, np.random.Generator(np.random.PCG64(stream)))
+        rng = np.random.Generator(np.random.PCG64(stream))
+        drawn = _left_out(measure, sources.query) or measure.draw(sources, rng)
         parts.append(dict(name=measure.name, config=config, notes=drawn.notes, draws=drawn.draws))
     return dict(format=FORMAT, seed=seed, **_described(sources), measures=parts)
 
@@ -126,6 +127,18 @@ def check_references(manifest: dict, measures: Sequence[Measure], sources: Sourc
 def digest(manifest: dict) -> str:
     """Returns the SHA-256 of the content and of the version of the rendering, 64 hex digits."""
     return digest_of([RENDERING, manifest])
+
+
+def _left_out(measure: Measure, source: ObjectSource) -> Drawn | None:
+    """Returns the remark by which a measure is left out if the data set holds something else than it draws."""
+    if measure.of in ('images', source.kind):
+        return None
+    kind = type(measure).__name__
+    if source.kind == 'regions':
+        reason = f'it requires annotated objects, and {source.name} has none; name annotated images (--data coco:ROOT)'
+    else:
+        reason = f"it draws {measure.of}, and {source.name} has annotated objects; omit of='{measure.of}'"
+    return Drawn([], [f'{kind}: left out, as {reason}.'])
 
 
 def _described(sources: Sources) -> dict:

@@ -8,7 +8,7 @@ from typing import Any
 from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
 from mmdecouple.registry import MEASURES
-from mmdecouple.utils.data_spec import OBJECTS, DataSpec, image_files, read_spec
+from mmdecouple.utils.data_spec import MEASURED, OBJECTS, DataSpec, image_files, read_spec
 from mmdecouple.utils.errors import UserError
 
 
@@ -27,7 +27,7 @@ def probe_config(
     """Returns the config of a `ProbeDataset`.
 
     Args:
-        data: Specification of the data, see `read_spec`, of a kind in `OBJECTS`; None for the probes of the config.
+        data: Specification of the data, see `read_spec`, of a kind in `MEASURED`; None for the probes of the config.
         config: Complete config of a network; empty for a network without a config.
         size: Side of the images in pixels; None for 224 with files, the size of the scenes, or that of the config.
         cell: Side of a patch cell in pixels; None for 16 with files, 8 with scenes, or that of the config.
@@ -38,9 +38,12 @@ def probe_config(
         removal: Setting of `InterCouplingRatio`; None for `mask`, or that of the config.
 
     Raises:
-        UserError: `data` is unknown, the config has no probes, or a measure is not among those of the probes.
+        UserError: `data` cannot be used, the config has no probes, or a measure is not among those of the probes.
     """
-    probe = configured_probe(config) if data is None else data_probe(read_spec(data, OBJECTS), config, size)
+    if data is None:
+        probe = configured_probe(config)
+    else:
+        probe = data_probe(read_spec(data, MEASURED), config, size, seed or 0, limit)
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
     probe['measures'] = _selected(probe.get('measures') or default_measures(), measures, limit)
@@ -80,14 +83,18 @@ def configured_probe(config: dict) -> dict:
     raise UserError(f'{reason}; choose the data with --data coco:ROOT or --data scenes.')
 
 
-def data_probe(data: DataSpec, config: dict, size: int | None = None) -> dict:
-    """Returns the config of the `ProbeDataset` of data: its objects, bank and, for scenes, measures.
+def data_probe(data: DataSpec, config: dict, size: int | None = None, seed: int = 0, limit: int | None = None) -> dict:
+    """Returns the config of the `ProbeDataset` of data: its objects, and the bank and measures that suit them.
 
     Args:
-        data: Data of a kind in `OBJECTS`.
+        data: Data of a kind in `MEASURED`.
         config: Complete config of a network, for `scene_settings`; may be empty.
         size: Side of scenes in pixels; None for that of their settings.
+        seed: See `region_probe`.
+        limit: See `region_probe`.
     """
+    if data.kind not in OBJECTS:
+        return region_probe(data, seed, limit)
     return scene_probe(scene_settings(data, config), size) if data.kind == 'scenes' else coco_probe(data)
 
 
@@ -99,6 +106,26 @@ def coco_probe(data: DataSpec) -> dict:
         return dict(type='CocoObjects', ann_file=listing, img_prefix=folder, name=f'{Path(data.path).name}-{name}')
 
     return dict(type='ProbeDataset', objects=split('val'), bank=split('train'))
+
+
+def region_probe(data: DataSpec, seed: int = 0, limit: int | None = None) -> dict:
+    """Returns the config for images without annotations, with random regions in place of objects.
+
+    Args:
+        data: Data of kind `folder`, `list` or `pack`.
+        seed: Seed of the choice of images and of the regions.
+        limit: Maximum number of images; None for that of `RegionImages`.
+    """
+    if data.kind == 'pack':
+        images, name = dict(type='ShardedImages', root=data.path), Path(data.path).resolve().name
+    else:
+        folder, listing, name = image_files(data)
+        images = dict(type='ImageDataset', ann_file=listing, img_prefix=folder)
+    objects = dict(type='RegionImages', images=images, seed=seed, name=name)
+    if limit is not None:
+        objects['limit'] = max(limit, 2)
+    measures = [dict(type=name, **kind.region_settings()) for name, kind in measure_types().items()]
+    return dict(type='ProbeDataset', objects=objects, measures=measures)
 
 
 def scene_probe(scenes: dict, size: int | None = None) -> dict:
