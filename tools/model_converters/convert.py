@@ -1,4 +1,4 @@
-"""Converts a network for other projects: `python tools/model_converters/convert.py NETWORK --to FORMAT --out DIR`."""
+"""Converts a network for other projects: `python tools/model_converters/convert.py NETWORK --to onnx --out DIR`."""
 
 from mmdecouple.commands.convert import main
 
