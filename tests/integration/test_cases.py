@@ -132,4 +132,4 @@ def test_a_case_works_or_is_refused_in_one_line(number, tmp_path):
             (line,) = (line for line in ended.stderr.splitlines() if PREFIX in line)
             assert ended.returncode == 1 and len(line) <= MAX_LENGTH and re.search(refused, line), line
     if number == '17':
-        assert (torch.load(tmp_path / 'out.pth', weights_only=True)['cls_token'] == 2).all()
+        assert (torch.load(tmp_path / 'dino' / 'backbone.pth', weights_only=True)['cls_token'] == 2).all()
