@@ -10,7 +10,7 @@ setup:
 	@bash tools/misc/setup.sh
 
 demo: setup
-	$(PYTHON_IN_VENV) tools/demo.py $(ARGS)
+	MMDECOUPLE_SET_UP=1 $(PYTHON_IN_VENV) tools/demo.py $(ARGS)
 
 # What pre-commit checks, and the types of the rooms that other projects import.
 lint: setup

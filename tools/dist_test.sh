@@ -3,7 +3,7 @@
 #   tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]
 # Several machines: the same command on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
-[[ $# -ge 3 ]] || { echo "usage: $0 CONFIG CHECKPOINT GPUS [options of test.py]" >&2; exit 2; }
+[[ $# -ge 3 && $3 =~ ^[0-9]+$ ]] || { echo "usage: $0 CONFIG CHECKPOINT GPUS [options of test.py]" >&2; exit 2; }
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3

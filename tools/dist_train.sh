@@ -5,7 +5,7 @@
 # PORT set, and LOCAL_ADDR where other machines do not reach a machine by its host name. MAX_RESTARTS: how often a run
 # continues by itself, from its newest checkpoint, after a process died (default 0).
 set -euo pipefail
-[[ $# -ge 2 ]] || { echo "usage: $0 CONFIG GPUS [options of train.py]" >&2; exit 2; }
+[[ $# -ge 2 && $2 =~ ^[0-9]+$ ]] || { echo "usage: $0 CONFIG GPUS [options of train.py]" >&2; exit 2; }
 CONFIG=$1
 GPUS=$2
 NNODES=${NNODES:-1}

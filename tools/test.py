@@ -1,6 +1,6 @@
-"""Measures a checkpoint with the config's test data: `python tools/test.py CONFIG CHECKPOINT`."""
+"""Measures a trained network with the test data of its config: the same as `mmdecouple test`."""
 
-from mmdecouple.runs.test import main
+from mmdecouple.commands.test import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""Pre-trains a model: `python tools/train.py CONFIG`."""
+"""Pre-trains a network: `python tools/train.py CONFIG`, the same as `mmdecouple train`."""
 
-from mmdecouple.runs.train import main
+from mmdecouple.commands.train import main
 
 if __name__ == '__main__':
     main()

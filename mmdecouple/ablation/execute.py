@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from mmdecouple.runs.jobs import Job
-from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.launchers import ALONE, Launch
 from mmdecouple.utils.files import write_text
 from mmdecouple.utils.locks import alone
 
@@ -21,7 +21,7 @@ _WAIT_SECONDS = 120
 def jobs_of(
     runs: Sequence[PlannedRun],
     *,
-    gpus: int = 1,
+    launch: Launch = ALONE,
     held_files: Sequence[IO] = (),
     measured: Callable[[], None] | None = None,
 ) -> list[Job]:
@@ -29,7 +29,7 @@ def jobs_of(
 
     Args:
         runs: Runs of a plan, in its order.
-        gpus: Number of processes of each training; 1 uses no launcher.
+        launch: How the processes of each training are started.
         held_files: See `Job`.
         measured: Called after each measurement.
     """
@@ -43,10 +43,10 @@ def jobs_of(
                 jobs.append(
                     Job(
                         training[run.key],
-                        _training(run, gpus),
+                        _training(run, launch),
                         run.folder / 'train.log',
                         [training[key] for key in run.needs if key in training],
-                        partial(finish, run, gpus),
+                        partial(finish, run, launch.gpus),
                         held_files,
                     )
                 )
@@ -69,14 +69,10 @@ def jobs_of(
     return jobs
 
 
-def _training(run: PlannedRun, gpus: int) -> list[str]:
+def _training(run: PlannedRun, launch: Launch) -> list[str]:
     config = _write_config(run, run.folder / 'config' / f'{run.folder.name}.py')
-    return launch_command(
-        'mmdecouple.runs.train',
-        [str(config), '--work-dir', str(run.folder), '--resume'],
-        'pytorch' if gpus > 1 else 'none',
-        gpus,
-    )
+    words = [str(config), '--out', str(run.folder), '--resume']
+    return launch.command('mmdecouple.commands.train', words, run.folder.name)
 
 
 def _measuring(run: PlannedRun) -> list[str]:
@@ -84,7 +80,7 @@ def _measuring(run: PlannedRun) -> list[str]:
     stems = [path.stem.rpartition('-')[2] for path in figures_files(run.probe, folder)]
     config = _write_config(run, folder / f'probes-{"".join(stem[:4] for stem in stems)}.py')
     weights = UNTRAINED if run.row.untrained else str(run.weights)
-    return launch_command('mmdecouple.ablation.run_measures', [str(config), weights, str(run.seed), str(folder)])
+    return ALONE.command('mmdecouple.ablation.run_measures', [str(config), weights, str(run.seed), str(folder)])
 
 
 def _write_config(run: PlannedRun, path: Path) -> Path:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mmdecouple.runs.jobs import JobFailed, run_jobs
 from mmdecouple.runs.launch import cores
+from mmdecouple.runs.launchers import Launch
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.files import write_text
 
@@ -49,7 +50,7 @@ class Filling:
         return runs
 
     def fill(
-        self, runs: Sequence[PlannedRun], slots: int, threads: int | None, gpus: int, console: Console
+        self, runs: Sequence[PlannedRun], slots: int, threads: int | None, launch: Launch, console: Console
     ) -> list[JobFailed]:
         """Trains and measures the missing runs.
 
@@ -57,7 +58,7 @@ class Filling:
             runs: Result of `plan`.
             slots: Maximum number of jobs at a time.
             threads: Threads of each job; None divides the cores among the jobs.
-            gpus: Number of processes of each training.
+            launch: How the processes of each training are started.
             console: Console of the progress.
 
         Returns:
@@ -67,9 +68,9 @@ class Filling:
             UserError: Another command uses the folder, or the batch size does not match the learning rate.
             KeyboardInterrupt: The process was interrupted; every run has saved.
         """
-        check_batch(runs, gpus)
+        check_batch(runs, launch.gpus)
         with alone_in(self.out, console.print) as lock:
-            jobs = jobs_of(runs, gpus=gpus, held_files=[lock], measured=lambda: self.write(self.out))
+            jobs = jobs_of(runs, launch=launch, held_files=[lock], measured=lambda: self.write(self.out))
             console.print(f'{self.table.name}: {len(runs)} rows to fill, {len(jobs)} jobs to do.', highlight=False)
             return run_jobs(self.table.name, jobs, slots, threads or max(1, cores() // slots), console, keep_going=True)
 

@@ -8,6 +8,13 @@ from mmdecouple.version import __version__
 
 # Name -> module with `main(argv)`, and what the command does.
 COMMANDS: dict[str, tuple[str, str]] = {
+    'train': ('mmdecouple.commands.train', 'pre-train a network, with a config or without one'),
+    'test': ('mmdecouple.commands.test', 'measure a trained network with the test data of its config'),
+    'transfer': ('mmdecouple.commands.transfer', 'fine-tune a network on a downstream task'),
+    'ablate': ('mmdecouple.commands.ablate', 'run a table of ablations'),
+    'demo': ('mmdecouple.commands.demo', 'train, measure and compare small networks on built-in data'),
+    'doctor': ('mmdecouple.commands.doctor', 'report what is installed and what works'),
+    'config': ('mmdecouple.commands.config', 'print a config with all bases and overrides merged'),
     'coupling': ('mmdecouple.commands.coupling', 'measure the coupling of networks'),
     'compare': ('mmdecouple.commands.compare', 'measure networks and write a report of their comparison'),
     'affinity': ('mmdecouple.commands.affinity', 'draw the similarity of all positions to a point'),

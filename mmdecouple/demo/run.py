@@ -1,5 +1,6 @@
 """Trains and measures the missing runs of a demo, and writes the report."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from mmdecouple.networks.network import UNTRAINED
 from mmdecouple.runs.contents import newest_checkpoint, read_run
 from mmdecouple.runs.jobs import Job, run_jobs
 from mmdecouple.runs.launch import cores
-from mmdecouple.runs.launchers import launch_command
+from mmdecouple.runs.launchers import ALONE
 from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.visualization.comparison import compare, figures_file, is_measured, measured_runs
 
+from .progress import Overall, Stage
 from .stories import CAUTION, Story
 
+_TRAINING, _MEASURING, _REPORT = 'training', 'measuring', 'report'
+# Set by `make demo`, which sets up the environment first.
+_SET_UP = 'MMDECOUPLE_SET_UP'
 _QUICK_TRAINING = ['train_cfg.max_epochs=2', 'train_dataloader.dataset.num_images=64']
 _QUICK_MEASURING = ['--limit', '40']
 
@@ -52,17 +57,23 @@ class Demo:
             KeyboardInterrupt: The process was interrupted; every run has saved.
         """
         story, before, options = self.story, {}, []
+        overall = self._overall()
         threads = max(1, cores() // len(story.runs))
         for name, config, key in (
             ('Teacher', story.teacher, 'model.teacher.checkpoint'),
             ('Start', story.start, 'model.backbone.weights'),
         ):
             if config:
-                before = self._train({name: config}, cores())
+                overall.begin(name.lower())
+                before = self._train({name: config}, cores(), overall)
                 options = [f'{key}={newest_checkpoint(before[name])}']
-        folders = self._train(story.runs, threads, options)
+        overall.begin(_TRAINING)
+        folders = self._train(story.runs, threads, overall, options)
         folders = before | folders if story.start else folders | before
-        run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console)
+        overall.begin(_MEASURING)
+        run_jobs('Measuring', self._measuring_jobs(folders), min(cores(), 4), threads, self.console, overall=overall)
+        overall.begin(_REPORT)
+        self.console.print(overall.headline(), highlight=False, markup=False)
         compare(
             measured_runs(folders),
             self.out / story.report,
@@ -70,13 +81,27 @@ class Demo:
             notes=[story.notes, CAUTION],
             console=self.console,
         )
+        self.console.print(f'Done in {overall.minutes():.1f} min.', highlight=False)
 
-    def _train(self, runs: dict[str, str], threads: int, options: Sequence[str] = ()) -> dict[str, Path]:
+    def _overall(self) -> Overall:
+        """Returns the progress over all stages, with the minutes that they take on two cores.
+
+        `make demo` counts the set-up as the first stage.
+        """
+        training, measuring, report = (1.0, 3.0, 0.5) if self.quick else (5.0, 3.0, 0.5)
+        stages = [Stage(name, training / 3) for name in ('teacher', 'start') if getattr(self.story, name)]
+        stages += [Stage(_TRAINING, training), Stage(_MEASURING, measuring), Stage(_REPORT, report)]
+        return Overall(stages, int(os.environ.get(_SET_UP) == '1'))
+
+    def _train(
+        self, runs: dict[str, str], threads: int, overall: Overall, options: Sequence[str] = ()
+    ) -> dict[str, Path]:
         """Trains the runs that are not trained yet, several at a time.
 
         Args:
             runs: Name -> config in `configs/demo/`.
             threads: OpenMP threads of each run.
+            overall: Progress of the demo.
             options: Additional `--cfg-options`.
 
         Returns:
@@ -90,7 +115,8 @@ class Demo:
             trained = ', '.join(name for name, job in jobs.items() if job is None)
             self.console.print(f'Already trained, reused: {trained} (--fresh trains again).', highlight=False)
         # Three equal runs on two cores finish sooner in parallel than as a pair followed by a single run.
-        run_jobs('Training', due, len(runs) if cores() > 1 else 1, threads, self.console)
+        slots = len(runs) if cores() > 1 else 1
+        run_jobs('Training', due, slots, threads, self.console, overall=overall)
         return folders
 
     def _training_job(self, name: str, config_name: str, folder: Path, options: Sequence[str]) -> Job | None:
@@ -102,10 +128,13 @@ class Demo:
         stamp.claim('add --fresh to train it again, or choose another folder with --out')
         if stamp.finished() is not None:
             return None
-        arguments = [str(path), '--work-dir', str(folder), '--resume', '--seed', str(self.seed)]
+        arguments = [str(path), '--out', str(folder), '--resume', '--seed', str(self.seed)]
         arguments += ['--cfg-options', *options] if options else []
         return Job(
-            name, launch_command('mmdecouple.runs.train', arguments), folder / 'train.log', done=lambda: _finish(stamp)
+            name,
+            ALONE.command('mmdecouple.commands.train', arguments),
+            folder / 'train.log',
+            done=lambda: _finish(stamp),
         )
 
     def _measuring_jobs(self, folders: dict[str, Path]) -> list[Job]:
@@ -122,7 +151,7 @@ class Demo:
             if not is_measured(out, config, checkpoint):
                 arguments = [network, str(out), *(_QUICK_MEASURING if self.quick else [])]
                 jobs.append(
-                    Job(name, launch_command('mmdecouple.visualization.coupling', arguments), out.with_suffix('.log'))
+                    Job(name, ALONE.command('mmdecouple.visualization.coupling', arguments), out.with_suffix('.log'))
                 )
         return jobs
 

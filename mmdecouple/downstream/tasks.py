@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmdecouple.datasets.annotations import read_instances
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.data_spec import SPECS, DataSpec
 from mmdecouple.utils.errors import MissingFile, UserError, WrongInstallation
 
 from .archs import ARCHS, Arch, set_arch
@@ -131,6 +132,30 @@ def check_arch(found: str, task: str, arch: str | None, where: str, own: bool = 
     )
 
 
+def set_data(config: Config, task: str, smoke: str | None, data: DataSpec) -> None:
+    """Replaces the data root by the place that the user names.
+
+    Args:
+        config: Config of a task, changed in place.
+        task: Key of `TASKS`.
+        smoke: See `task_config`.
+        data: Data of the kind that the task uses. A task below the root of its kind, such as VOC 2012 in VOCdevkit,
+            accepts both folders.
+
+    Raises:
+        UserError: The task uses another kind of data, or the splits of its protocol are replaced.
+    """
+    kinds = ('coco', 'coco128', 'scenes') if smoke else (task.partition('-')[0],)
+    if data.kind not in kinds or (data.kind == 'scenes' and not data.is_export):
+        forms = ' or '.join(SPECS[kind] for kind in kinds)
+        raise UserError(f'transfer: {task} cannot be trained on {data}; name {forms} (--data).')
+    if data.splits:
+        raise UserError(f'transfer: {task} uses the splits of its protocol; name {data.kind}:ROOT alone (--data).')
+    root = Path(data.path)
+    inner = Path(next(_datasets(config, 'train'))[1].data_root).name
+    set_data_root(config, str(root / inner if (root / inner).is_dir() else root))
+
+
 def set_data_root(config: Config, root: str) -> None:
     """Replaces the data root in the data sets and in the files of the evaluators.
 
@@ -162,7 +187,7 @@ def check_data(config: Config, task: str, smoke: str | None = None) -> None:
     for split in ('train', 'val', 'test'):
         for key, dataset in _datasets(config, split):
             root = Path(dataset.data_root)
-            remedy = f'expected: {data}; create it there, or set its path with --data-root'
+            remedy = f'expected: {data}; create it there, or name its place with --data'
             if not root.is_dir():
                 raise MissingFile(
                     f'{task}: the data folder {root} does not exist (config key {key}.data_root); {remedy}.'

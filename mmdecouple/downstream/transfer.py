@@ -17,9 +17,12 @@ from mmengine.registry import MODELS, DefaultScope
 from mmdecouple.configuration import check_config
 from mmdecouple.datasets.scenes import SceneSpec
 from mmdecouple.datasets.scenes.export import export
-from mmdecouple.runs.launchers import launch_command
+from mmdecouple.networks.trained import weight_file
+from mmdecouple.runs.changes import scale_lr, use_amp
+from mmdecouple.runs.launchers import ALONE, Launch
 from mmdecouple.runs.stamp import Stamp
 from mmdecouple.utils.configs import apply_overrides
+from mmdecouple.utils.data_spec import DataSpec
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.locks import alone
@@ -36,6 +39,7 @@ from .tasks import (
     check_arch,
     check_data,
     config_name,
+    set_data,
     set_data_root,
     task_config,
     use_faster_coco_eval,
@@ -49,43 +53,41 @@ class Transfer:
     """Transfer of one checkpoint to one task, which `prepare` checks and `run` executes.
 
     Args:
-        checkpoint: Local file of pre-trained weights.
+        network: Specification of a network with pre-trained weights, see `weight_file`.
         task: Key of `TASKS`.
         smoke: Key of `SMOKES`; None for the protocol.
         arch: Key of `ARCHS`; None for the network of the protocol.
         method: Name of the method in the table; None for the method recorded in the checkpoint.
         role: `student`, `teacher`, or `auto` for the network that the authors of the method transfer.
-        data_root: Data folder; None for that of the config.
+        data: Data of the kind that the task uses; None for those of the config.
         options: Overrides of the config with dotted keys.
         seed: Seed of the run.
-        launcher: `none`, `pytorch` or `slurm`.
-        gpus: Number of processes, among which the total batch of the protocol is divided.
-        partition: Partition of Slurm.
-        work_dir: Folder of the run; None for a separate folder below `root`.
-        root: Folder of all runs, with the table `results.jsonl` and `results.md`.
+        launch: How the processes are started, among which the total batch of the protocol is divided.
+        out: Folder of all runs, with the table `results.jsonl` and `results.md`.
         device: `auto`, `cpu` or `cuda`.
         precision: `bf16`, `fp16` or `fp32` for training; None for that of the protocol. Tests always use fp32.
+        amp: Whether to train in mixed precision, see `use_amp`.
+        auto_scale_lr: Whether the learning rate follows the batch size; None for True, unless `options` disable it.
         faster_coco_eval: Whether to score COCO with the package of this name, with the same results.
         allow_pickle: Whether to trust the checkpoint and unpickle all of its content.
         command: Command line of the user, for the table.
     """
 
-    checkpoint: str
+    network: str
     task: str
     smoke: str | None = None
     arch: str | None = None
     method: str | None = None
     role: str = 'auto'
-    data_root: str | None = None
+    data: DataSpec | None = None
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
-    launcher: str = 'none'
-    gpus: int = 1
-    partition: str | None = None
-    work_dir: str | None = None
-    root: str = 'work_dirs/transfer'
+    launch: Launch = ALONE
+    out: Path = Path('work_dirs/transfer')
     device: str = 'auto'
     precision: str | None = None
+    amp: bool = False
+    auto_scale_lr: bool | None = None
     faster_coco_eval: bool = False
     allow_pickle: bool = False
     command: Sequence[str] = ()
@@ -98,16 +100,17 @@ class Transfer:
             UserError: The checkpoint has another architecture, the config is invalid, or the batch cannot be divided
                 among the processes.
         """
+        self.checkpoint = str(weight_file(self.network))
         self.source = describe(self.checkpoint, self.role, self.allow_pickle, self.method)
-        if self.smoke == 'overfit' and self.data_root is not None:
-            raise UserError('transfer: --smoke overfit renders its own scenes; omit --data-root.')
+        if self.smoke == 'overfit' and self.data is not None:
+            raise UserError('transfer: --smoke overfit renders its own scenes; omit --data.')
         self.own = any(key.startswith('model.backbone') for key in self.options)
         check_arch(self.source['architecture'], self.task, self.arch, repr(self.checkpoint), self.own)
         self.config = task_config(self.task, self.smoke, self.arch, self.seed)
         apply_overrides(self.config, self.options)
         check_config(self.config, self.options)
-        if self.data_root is not None:
-            set_data_root(self.config, self.data_root)
+        if self.data is not None:
+            set_data(self.config, self.task, self.smoke, self.data)
         if self.smoke != 'overfit':
             check_data(self.config, self.task, self.smoke)
         if self.faster_coco_eval:
@@ -115,8 +118,12 @@ class Transfer:
         self.config.model.init_cfg.update(
             checkpoint=os.path.abspath(self.checkpoint), role=self.role, allow_pickle=self.allow_pickle
         )
-        scaled = self.options.get('auto_scale_lr.enable', True)
+        scaled = self.options.get('auto_scale_lr.enable', True) if self.auto_scale_lr is None else self.auto_scale_lr
         self.config.merge_from_dict({'randomness.seed': self.seed, 'auto_scale_lr.enable': scaled})
+        if self.auto_scale_lr:
+            scale_lr(self.config, self.options)
+        if self.amp:
+            use_amp(self.config, self.options)
         if self.precision is not None:
             self.config.optim_wrapper.update(type='mmdecouple.PrecisionOptimWrapper', precision=self.precision)
         self._divide_batch()
@@ -124,11 +131,10 @@ class Transfer:
         facts = [self.task, self.smoke, self.source['sha256'], self.source['role'], _without_paths(self.config)]
         self.identity = digest_of(facts)[:12]
         kind = '-'.join(filter(None, (self.task, self.arch, self.smoke)))
-        own = Path(self.root) / kind / f'{Path(self.checkpoint).stem}-{self.identity}'
-        self.folder = Path(self.work_dir) if self.work_dir else own
+        self.folder = self.out / kind / f'{Path(self.checkpoint).stem}-{self.identity}'
         if self.smoke == 'overfit':
             set_data_root(self.config, str(self.folder / 'scenes'))
-        self.table = Path(self.root) / 'results.jsonl'
+        self.table = self.out / 'results.jsonl'
 
     def run(self) -> dict[str, Any]:
         """Trains, tests and adds the row; finished parts of an earlier start are not repeated.
@@ -146,7 +152,7 @@ class Transfer:
             self.folder / '.lock', f'transfer: another process uses {self.folder}; wait for it, or end it.', wait=0
         ) as lock:
             stamp = Stamp(self.folder, self.identity)
-            stamp.claim('choose another --work-dir')
+            stamp.claim('choose another --out')
             if self.smoke == 'overfit' and not (self.folder / 'scenes').is_dir():
                 export(self.folder / 'scenes', SceneSpec(size=SIDE), dict(train=8, val=1))
             self.config.dump(self.folder / _CONFIG)
@@ -157,7 +163,7 @@ class Transfer:
                 self._call('train', resume, lock)
                 stamp.finish(checkpoint=self._last_checkpoint().name)
             last = self._last_checkpoint()
-            self._call('test', [str(last), '--out', str(self.folder / _METRICS)], lock)
+            self._call('test', [str(last)], lock)
             row = self._row(last, time.time() - started)
             append_row(self.table, row)
         return row
@@ -169,15 +175,16 @@ class Transfer:
 
     def _divide_batch(self) -> None:
         """Divides the total batch of the protocol among the processes, unless an option sets the batch size."""
+        gpus = self.launch.gpus
         total, key = self.config.auto_scale_lr.base_batch_size, 'train_dataloader.batch_size'
         if key not in self.options:
-            if total % self.gpus:
+            if total % gpus:
                 raise UserError(
-                    f'transfer: a total batch of {total} cannot be divided among {self.gpus} processes; '
+                    f'transfer: a total batch of {total} cannot be divided among {gpus} processes; '
                     f'choose another --gpus, or set --cfg-options {key} (the learning rate follows).'
                 )
-            self.config.merge_from_dict({key: total // self.gpus})
-        self.batch = f'{self.gpus} x {self.config.train_dataloader.batch_size}'
+            self.config.merge_from_dict({key: total // gpus})
+        self.batch = f'{gpus} x {self.config.train_dataloader.batch_size}'
 
     def _last_checkpoint(self) -> Path:
         return self.folder / Path((self.folder / 'last_checkpoint').read_text().strip()).name
@@ -185,14 +192,8 @@ class Transfer:
     def _call(self, program: str, arguments: list[str], lock: IO) -> None:
         """Trains or tests; the processes inherit the lock, which is held until the last of them has ended."""
         config, folder = str(self.folder / _CONFIG), str(self.folder)
-        command = launch_command(
-            f'mmdecouple.runs.{program}',
-            [config, *arguments, '--work-dir', folder, '--device', self.device],
-            self.launcher,
-            self.gpus,
-            self.partition,
-            f'transfer-{self.task}',
-        )
+        words = [config, *arguments, '--out', folder, '--device', self.device]
+        command = self.launch.command(f'mmdecouple.commands.{program}', words, f'transfer-{self.task}')
         code = subprocess.run(command, pass_fds=[lock.fileno()]).returncode
         # mmengine's runner has overwritten this file, with its own state such as `load_from`.
         self.config.dump(config)
@@ -227,7 +228,7 @@ class Transfer:
 
     def _relative(self, path: Path) -> str:
         """Returns a path relative to the folder of the table, which may be moved together with its runs."""
-        return os.path.relpath(path, self.root)
+        return os.path.relpath(path, self.out)
 
 
 def _is_metric(key: str, value: Any) -> bool:

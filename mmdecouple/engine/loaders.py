@@ -1,7 +1,6 @@
 """Data loaders whose data sets draw from the seed of the run."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from mmdecouple.datasets.seeded import SeededDataset
 from mmdecouple.runs.processes import start_worker
+from mmdecouple.utils.configs import drop_worker_options
 
 
 def seeded_loader(dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
@@ -20,10 +20,12 @@ def seeded_loader(dataloader: DataLoader | dict, seed: int | None = None, diff_r
         seed: Seed of the run.
         diff_rank_seed: As for mmengine's runner.
     """
-    if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
-        # mmengine adds a scope to the blocks of a base of another package, and passes it to the function.
-        dataloader = deepcopy(dataloader)
-        dataloader['collate_fn'].pop('_scope_', None)
+    if isinstance(dataloader, dict):
+        dataloader = dict(dataloader)
+        drop_worker_options(dataloader)
+        if isinstance(collate := dataloader.get('collate_fn'), dict):
+            # mmengine adds a scope to the blocks of a base of another package, and passes it to the function.
+            dataloader['collate_fn'] = {key: value for key, value in collate.items() if key != '_scope_'}
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     for dataset in wrapped_datasets(loader.dataset):
         if isinstance(dataset, SeededDataset) and dataset.seed is None:

@@ -77,7 +77,7 @@ def _locked(path: Path) -> IO[str]:
             file.close()
             raise FolderInUse(
                 f'Another run writes into {shown(str(path.parent), 100)} ({owner}); wait for it, end it, '
-                'or choose another folder (--work-dir).'
+                'or choose another folder (--out).'
             )
         if _is_still(file, path):
             return file

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from mmdecouple.utils.errors import PREFIX
-from mmdecouple.utils.progress import Lines, State, bars_on, read_line
+from mmdecouple.utils.progress import State, bars_on, read_line
 
+from .job_display import Display, Overview
 from .progress_hook import ASKED
 
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 90
 _TAIL_LINES = 15
-_PLAIN_SECONDS = 30
-_FEW_JOBS = 12
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 # Loaded here, because a child process must not load libraries between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
@@ -121,6 +119,7 @@ def run_jobs(
     threads: int = 1,
     console: Console | None = None,
     keep_going: bool = False,
+    overall: Overview | None = None,
 ) -> list[JobFailed]:
     """Runs jobs in the given order, up to `slots` at a time, and returns when all have ended.
 
@@ -133,6 +132,7 @@ def run_jobs(
         threads: OpenMP threads of each child.
         console: Console of the display; None for a new one.
         keep_going: Whether to continue after a failure with the jobs that do not depend on the failed one.
+        overall: Progress of a program of which these jobs are a part; it is shown instead of lines for single jobs.
 
     Returns:
         The failures; empty without `keep_going`.
@@ -144,28 +144,29 @@ def run_jobs(
     console = console or Console()
     waiting, failures, ended = list(jobs), list[JobFailed](), set[str]()
     running: dict[str, Job] = {}
-    with _sigterm_as_interrupt(), bars_on(console) as progress:
-        display = _Display(title, jobs, progress, console)
+    with _sigterm_as_interrupt(), bars_on(console, overall.headline if overall else None) as progress:
+        display = Display(title, [job.name for job in jobs], progress, console, overall)
         try:
             while waiting or running:
                 while len(running) < slots and (job := _next(waiting, ended)):
                     waiting.remove(job)
                     job.start(threads)
-                    display.started(job)
+                    display.started(job.name, job.log)
                     running[job.name] = job
                 if not running:
                     break
                 time.sleep(_POLL_SECONDS)
                 for job in list(running.values()):
                     code = job.process.poll()
-                    display.news(job)
+                    if (news := job.news()) is not None:
+                        display.news(job.name, news)
                     if code is None:
                         continue
                     del running[job.name]
                     failure = _failure(title, job, code)
                     if failure is None:
                         ended.add(job.name)
-                        display.ended(job)
+                        display.ended(job.name)
                     elif keep_going:
                         failures.append(failure)
                         display.say(f'{failure}')
@@ -206,52 +207,6 @@ def stop(jobs: Sequence[Job]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(job.process.pid, signal.SIGKILL)
             job.process.wait()
-
-
-class _Display:
-    """Display of jobs: progress bars on a terminal, lines elsewhere.
-
-    There is one bar per job, or, with many jobs, one per running job and one for their total.
-    """
-
-    def __init__(self, title: str, jobs: Sequence[Job], progress: Progress, console: Console) -> None:
-        self.title, self.progress, self.console = title, progress, console
-        self.few, self.total, self.count = len(jobs) <= _FEW_JOBS, len(jobs), 0
-        self.lines: dict[str, Lines] = {}
-        self.tasks: dict[str, TaskID] = {}
-        if self.few:
-            self.tasks = {job.name: progress.add_task(f'{title} {job.name}', total=None, start=False) for job in jobs}
-        else:
-            self.overall = progress.add_task(f'{title}: jobs', total=self.total)
-
-    def started(self, job: Job) -> None:
-        if self.few:
-            self.progress.start_task(self.tasks[job.name])
-        else:
-            self.tasks[job.name] = self.progress.add_task(f'{self.title} {job.name}', total=None)
-        self.say(f'{self.title} {job.name}: started, log in {job.log}')
-
-    def news(self, job: Job) -> None:
-        if (news := job.news()) is None:
-            return
-        self.progress.update(self.tasks[job.name], completed=news.done, total=news.total)
-        self.lines.setdefault(job.name, Lines(_PLAIN_SECONDS, self.say))(
-            f'{self.title} {job.name}', news.done, news.total
-        )
-
-    def ended(self, job: Job) -> None:
-        self.count += 1
-        task = self.tasks[job.name]
-        total = self.progress.tasks[self.progress.task_ids.index(task)].total or 1
-        self.progress.update(task, completed=total, total=total)
-        if not self.few:
-            self.progress.remove_task(task)
-            self.progress.update(self.overall, completed=self.count)
-        self.say(f'{self.title} {job.name}: done' + ('' if self.few else f' ({self.count} of {self.total} jobs)'))
-
-    def say(self, line: str) -> None:
-        if not self.console.is_terminal:
-            self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Shared parts of the command-line tools: common options, and preparation of a config to run."""
+"""Preparation of a config to run, and its runner."""
 
 import argparse
 import os
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
-from mmdecouple.utils.arguments import add_overrides
-from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.utils.files import check_writable
 
@@ -19,16 +17,6 @@ from .ranks import join_processes, naming_port
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that training and testing share."""
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
-    add_overrides(parser, 'overrides, e.g. optim_wrapper.optimizer.lr=0.1 train_dataloader.batch_size=16')
-    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], help='auto (default) takes CUDA when there is one')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # Versions of torch.distributed.launch pass different spellings.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def cores() -> int:
@@ -56,7 +44,7 @@ def choose_device(device: str) -> None:
             raise UserError(
                 f'CUDA was requested (--device or config key device), but torch '
                 f'{torch.__version__} finds no CUDA device; use --device cpu, '
-                'or run tools/misc/doctor.py.'
+                'or run mmdecouple doctor.'
             )
 
 
@@ -90,31 +78,27 @@ def require_keys(config: Config, keys: tuple[str, ...], purpose: str) -> None:
         )
 
 
-def prepare_config(args: argparse.Namespace) -> Config:
-    """Reads the config named on the command line and merges the common options into it.
+def prepare(config: Config, args: argparse.Namespace) -> None:
+    """Checks a config, chooses the device, and merges the options that training and testing share.
 
     Args:
-        args: Parsed arguments with `config` and those of `add_run_options`.
-
-    Returns:
-        The config with `work_dir` and `launcher` set; the device of its key `device` has been selected.
+        config: Config with the overrides applied; `work_dir` and `launcher` are set.
+        args: Parsed arguments: `cfg_options`, `device`, `out`, and those of `add_launcher`.
 
     Raises:
-        UserError: `work_dir` cannot be written, or the config is invalid, see `mmdecouple.configuration.check_config`.
+        UserError: The folder cannot be written, or the config is invalid, see `mmdecouple.configuration.check_config`.
     """
     from mmdecouple.configuration import check_config
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = load_config(args.config, args.cfg_options)
     check_config(config, args.cfg_options)
     choose_device(args.device or config.get('device', 'auto'))
-    config.launcher = args.launcher
-    if args.work_dir is not None:
-        config.work_dir = args.work_dir
+    config.launcher = args.launcher or 'none'
+    if args.out is not None:
+        config.work_dir = str(args.out)
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(config.filename).stem)
     check_writable(Path(config.work_dir) / Path(config.filename).name)
-    return config
 
 
 def build_runner(config: Config) -> 'Runner':

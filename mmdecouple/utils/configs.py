@@ -15,6 +15,7 @@ from mmdecouple.utils.files import check_regular
 
 SCOPE = 'mmdecouple'
 _MISFITS = (KeyError, IndexError, ValueError, TypeError, AssertionError, AttributeError)
+_OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context')
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -113,7 +114,9 @@ def apply_overrides(config: Config, options: dict) -> None:
             f'--cfg-options {culprit}={shown(options[culprit])} does not fit: {_reason(error)[:120]}; '
             'check each part of the key.'
         ) from error
-    _derive_loader_options(config)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if isinstance(config.get(name), dict):
+            drop_worker_options(config[name])
 
 
 def _fits(config: Config, key: str, value: Any) -> bool:
@@ -124,13 +127,14 @@ def _fits(config: Config, key: str, value: Any) -> bool:
     return True
 
 
-def _derive_loader_options(config: Config) -> None:
-    """Removes worker options from loaders without workers, as torch rejects the combination."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = config.get(name)
-        if isinstance(loader, dict) and loader.get('num_workers', 0) == 0:
-            for key in ('persistent_workers', 'prefetch_factor'):
-                loader.pop(key, None)
+def drop_worker_options(loader: dict) -> None:
+    """Removes the options of worker processes from the config of a data loader without workers.
+
+    torch refuses the combination, so that `num_workers=0` alone would not be enough.
+    """
+    if loader.get('num_workers', 0) == 0:
+        for key in _OF_WORKERS:
+            loader.pop(key, None)
 
 
 def _read_last(error: BaseException, path: str) -> str:

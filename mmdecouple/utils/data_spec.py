@@ -22,7 +22,8 @@ SPECS = {
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
-# Kinds for each purpose: annotated objects, data to measure, label maps, pictures to look at, image files.
+# Kinds for each purpose: annotated objects, data to measure, label maps, pictures to look at and to train on, image
+# files.
 OBJECTS = ('scenes', 'coco', 'coco128')
 MEASURED = (*OBJECTS, 'folder', 'list', 'pack')
 LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes', 'camvid')

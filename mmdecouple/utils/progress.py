@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 # (title, done, total)
 Show = Callable[[str, int, int], None]
@@ -103,8 +105,33 @@ class Bars:
         self._progress.update(self._tasks[title], completed=done, total=total)
 
 
-def bars_on(console: Console) -> Progress:
-    """Returns progress bars with steps, elapsed and remaining time; disabled if the console is not a terminal."""
+class _Headed(Progress):
+    """Progress bars below a line of text.
+
+    Args:
+        headline: Called for the text; None for no text.
+        *columns: See `Progress`.
+        **settings: See `Progress`.
+    """
+
+    def __init__(self, headline: Callable[[], str] | None, *columns: ProgressColumn, **settings: Any) -> None:
+        self._headline = headline
+        super().__init__(*columns, **settings)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yields the text and the bars."""
+        if self._headline is not None:
+            yield Text(self._headline(), style='bold')
+        yield from super().get_renderables()
+
+
+def bars_on(console: Console, headline: Callable[[], str] | None = None) -> Progress:
+    """Returns progress bars with steps, elapsed and remaining time; disabled if the console is not a terminal.
+
+    Args:
+        console: Console of the display.
+        headline: Called for a line of text above the bars; None for no text.
+    """
     columns = (
         TextColumn('{task.description}'),
         BarColumn(bar_width=30),
@@ -113,7 +140,7 @@ def bars_on(console: Console) -> Progress:
         TextColumn('left'),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return _Headed(headline, *columns, console=console, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -150,3 +177,14 @@ def shown_progress(title: str, after: float = 0.0) -> Iterator[Callable[[int, in
                 show(title, done, total)
 
         yield late
+
+
+def in_words(seconds: float) -> str:
+    """Returns a duration rounded for a reader, such as `about 25 min` or `about 3 h 20 min`."""
+    if seconds < 90:
+        return f'about {max(round(seconds, -1), 10):.0f} s'
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f'about {minutes} min'
+    hours, minutes = divmod(10 * round(minutes / 10), 60)
+    return f'about {hours} h {minutes} min' if minutes else f'about {hours} h'

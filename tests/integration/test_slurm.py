@@ -58,9 +58,9 @@ def test_two_tasks_train_and_test_through_the_scripts(environment, tmp_path):
     more = dict(PYTHONPATH=f'{ROOT}:{tmp_path}', GPUS='2', CPUS_PER_TASK='1')
     config, checkpoint = tmp_path / 'toy_line.py', tmp_path / 'srun' / 'epoch_1.pth'
     run([ROOT / 'tools/slurm_train.sh', 'debug', 'train', config, tmp_path / 'srun', *CPU], environment, **more)
-    words = [config, checkpoint, *CPU, '--work-dir', tmp_path / 'srun', '--out', tmp_path / 'out.json']
+    words = [config, checkpoint, *CPU, '--out', tmp_path / 'measured']
     run([ROOT / 'tools/slurm_test.sh', 'debug', 'test', *words], environment, **more)
-    assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
+    assert json.loads((tmp_path / 'measured' / 'metrics.json').read_text())['count'] == 8
     # One process with the joint batch takes the same steps.
     one = ['--work-dir', tmp_path / 'one', '--cfg-options', 'train_dataloader.batch_size=4']
     run([sys.executable, ROOT / 'tools/train.py', config, *CPU, *one], environment, **more)

@@ -60,7 +60,7 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
     assert '| DenseCL-D |' in (case / 'out' / 'results.md').read_text()
     again = run(words)
     assert 'Iter(' not in again and rows(case) == [row]
-    out = case / 'again.json'
+    out = case / 'again' / 'metrics.json'
     run(
         [
             words[0],
@@ -70,8 +70,6 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
             '--device',
             'cpu',
             '--out',
-            str(out),
-            '--work-dir',
             str(case / 'again'),
         ]
     )
@@ -168,7 +166,7 @@ def test_eight_scenes_are_learned_by_heart(demo, method, task, arch, metric, lea
         arch,
         '--smoke',
         'overfit',
-        '--root',
+        '--out',
         str(demo / 'out'),
         '--device',
         'cpu',

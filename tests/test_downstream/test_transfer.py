@@ -13,11 +13,13 @@ from mmpretrain.models import ResNet
 
 from mmdecouple.downstream import PretrainedBackbone
 from mmdecouple.downstream.results import append_row, find_row, markdown, read_rows
-from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data_root, task_config
+from mmdecouple.downstream.tasks import TASKS, check_data, config_name, set_data, set_data_root, task_config
 from mmdecouple.downstream.train_on_ignored import TrainOnIgnored
 from mmdecouple.downstream.transfer import Transfer
 from mmdecouple.models import DenseViT
+from mmdecouple.runs.launchers import Launch
 from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.data_spec import DataSpec
 from mmdecouple.utils.digests import digest_of_file
 from mmdecouple.weights.pretrained import read_pretrained
 from mmdecouple.weights.source import describe
@@ -207,7 +209,7 @@ def test_another_architecture_is_refused_with_both_names(resnet18, tmp_path):
     ):
         Transfer(resnet18, 'coco-cascade-vit').prepare()
     with pytest.raises(ValueError, match='is built on a ResNet-50; use --arch resnet18'):
-        Transfer(resnet18, 'coco-mask-rcnn-c4', data_root=coco(tmp_path)).prepare()
+        Transfer(resnet18, 'coco-mask-rcnn-c4', data=DataSpec('coco', coco(tmp_path))).prepare()
     with pytest.raises(ValueError, match='is built on a ResNet of 2-2-2 basic blocks; use --arch resnet18'):
         Transfer(resnet18, 'voc-fcn', arch='resnet-demo').prepare()
 
@@ -237,7 +239,7 @@ def test_tasks_that_a_refusal_names_can_be_prepared(tmp_path):
     named = str(caught.value).rpartition(': ')[2].rstrip('.').split(', ')
     assert named == [name for name, task in TASKS.items() if task.network == 'ResNet' and 'c4' not in name]
     for task in ('coco-mask-rcnn-fpn', 'voc-fcn'):
-        transfer = Transfer(str(path), task, smoke='overfit', arch='resnet-demo', root=str(tmp_path))
+        transfer = Transfer(str(path), task, smoke='overfit', arch='resnet-demo', out=tmp_path)
         transfer.prepare()
         assert transfer.config.train_dataloader.dataset.data_root == str(transfer.folder / 'scenes')
 
@@ -262,7 +264,7 @@ def test_missing_data_are_named_with_the_remedy(tmp_path, lost, message):
     (tmp_path / lost).rename(tmp_path / 'elsewhere')
     config = load_config(config_name('coco-cascade-vit'))
     set_data_root(config, root)
-    with pytest.raises(FileNotFoundError, match=f'coco-cascade-vit: .*{message}.*--data-root'):
+    with pytest.raises(FileNotFoundError, match=f'coco-cascade-vit: .*{message}.*--data'):
         check_data(config, 'coco-cascade-vit')
     set_data_root(config, str(tmp_path / 'nowhere'))
     with pytest.raises(FileNotFoundError, match='the data folder .*nowhere does not exist'):
@@ -286,12 +288,33 @@ def test_another_data_root_reaches_every_data_set_and_evaluator(tmp_path):
         assert 'data/' not in text and str(tmp_path) in text
 
 
+@pytest.mark.parametrize(
+    'task, root, given, found',
+    [
+        ('voc-fcn', 'VOC2012', 'VOCdevkit', 'VOCdevkit/VOC2012'),
+        ('voc-fcn', 'VOC2012', 'VOCdevkit/VOC2012', 'VOCdevkit/VOC2012'),
+        ('ade-upernet', 'ADEChallengeData2016', 'VOCdevkit', 'VOCdevkit/ADEChallengeData2016'),
+        ('coco-5pct', 'train2017', 'VOCdevkit', 'VOCdevkit'),
+    ],
+)
+def test_data_are_named_by_their_kind_and_found_below_its_root(task, root, given, found, tmp_path):
+    (tmp_path / 'VOCdevkit' / root).mkdir(parents=True)
+    config, kind = load_config(config_name(task)), task.partition('-')[0]
+    set_data(config, task, None, DataSpec(kind, str(tmp_path / given)))
+    assert config.test_dataloader.dataset.data_root == str(tmp_path / found)
+    with pytest.raises(ValueError, match=f'{task} cannot be trained on cityscapes:a; name {kind}:ROOT.*--data'):
+        set_data(config, task, None, DataSpec('cityscapes', 'a'))
+    if kind == 'coco':
+        with pytest.raises(ValueError, match='uses the splits of its protocol; name coco:ROOT alone'):
+            set_data(config, task, None, DataSpec('coco', 'a', ('b', 'c')))
+
+
 def test_the_batch_of_the_protocol_is_shared_out(resnet18):
-    transfer = Transfer(resnet18, 'coco-mask-rcnn-c4', gpus=8)
+    transfer = Transfer(resnet18, 'coco-mask-rcnn-c4', launch=Launch('pytorch', 8))
     transfer.config = load_config(config_name('coco-mask-rcnn-c4'))
     transfer._divide_batch()
     assert transfer.batch == '8 x 2'
-    transfer.gpus = 3
+    transfer.launch = Launch('pytorch', 3)
     with pytest.raises(ValueError, match='a total batch of 16 cannot be divided among 3 processes'):
         transfer._divide_batch()
 
@@ -300,7 +323,7 @@ def test_precision_and_scaling_of_the_learning_rate_are_the_users_choice(resnet1
     monkeypatch.setattr(Transfer, '_check_weights', lambda self: None)
     root, seen = coco(tmp_path), []
     for settings in ({}, dict(precision='bf16', options={'auto_scale_lr.enable': False})):
-        transfer = Transfer(resnet18, 'coco-mask-rcnn-fpn', arch='resnet18', data_root=root, **settings)
+        transfer = Transfer(resnet18, 'coco-mask-rcnn-fpn', arch='resnet18', data=DataSpec('coco', root), **settings)
         transfer.prepare()
         wrapper = transfer.config.optim_wrapper
         seen.append((wrapper.type, wrapper.get('precision'), transfer.config.auto_scale_lr.enable, transfer.identity))
@@ -314,16 +337,16 @@ def test_slurm_gets_the_whole_command_and_the_config_stays_what_it_was(tmp_path,
     fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {words}\necho "load_from = 1" > {run}/transfer_config.py\n')
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launcher='slurm', gpus=16, partition='long')
+    transfer = Transfer('a.pth', 'coco-mask-rcnn-c4', launch=Launch('slurm', 16, 'long'))
     transfer.folder, transfer.config = run, Config(dict(load_from=None))
     config = str(transfer.folder / 'transfer_config.py')
-    last = ['--work-dir', str(run), '--device', 'auto', '--launcher', 'slurm']
+    last = ['--out', str(run), '--device', 'auto', '--launcher', 'slurm']
     for program, arguments in (('train', ['--resume']), ('test', ['a/iter_9.pth', '--out', 'm.json'])):
         with open(os.devnull) as lock:
             transfer._call(program, arguments, lock)
         found = words.read_text().splitlines()
         assert found[:5] == ['-p', 'long', '--job-name=transfer-coco-mask-rcnn-c4', '--gres=gpu:8', '--ntasks=16']
-        start = found.index(f'mmdecouple.runs.{program}')
+        start = found.index(f'mmdecouple.commands.{program}')
         assert found[start - 3 : start] == [sys.executable, '-u', '-m']
         assert found[start + 1 :] == [config, *arguments, *last]
         assert Config.fromfile(config).load_from is None

@@ -13,6 +13,8 @@ from torchvision.models import resnet18 as network
 
 from mmdecouple.downstream.results import read_rows
 from mmdecouple.downstream.transfer import Transfer
+from mmdecouple.runs.launchers import Launch
+from mmdecouple.utils.data_spec import DataSpec
 from mmdecouple.version import __version__
 
 
@@ -26,13 +28,13 @@ class Stage:
     def transfer(self, **settings) -> Transfer:
         made = Transfer(
             **dict(
-                checkpoint=str(self.folder / 'r18.pth'),
+                network=str(self.folder / 'r18.pth'),
                 task='voc-fcn',
                 smoke='overfit',
                 arch='resnet18',
                 device='cpu',
                 method='Mine',
-                root=str(self.folder / 'runs'),
+                out=self.folder / 'runs',
                 command=('transfer', 'a b'),
             )
             | settings
@@ -42,16 +44,16 @@ class Stage:
 
     def start(self, command: list[str], pass_fds: list[int]) -> SimpleNamespace:
         """In place of `subprocess.run`."""
-        (place,) = (index for index, word in enumerate(command) if word.startswith('mmdecouple.runs.'))
+        (place,) = (index for index, word in enumerate(command) if word.startswith('mmdecouple.commands.'))
         program, words = command[place].rpartition('.')[2], command[place + 1 :]
         self._calls.append((program, command[:place], words))
-        folder = Path(words[words.index('--work-dir') + 1])
+        folder = Path(words[words.index('--out') + 1])
         assert len(list((folder / 'scenes' / 'train').iterdir())) == 8
         if program == 'train':
             (folder / 'iter_5.pth').touch()
             (folder / 'last_checkpoint').write_text('/elsewhere/iter_5.pth')
         else:
-            Path(words[words.index('--out') + 1]).write_text(
+            (folder / 'metrics.json').write_text(
                 json.dumps(dict(mIoU=41.5, epochs=3, aAcc=float('nan'), time=0.5, data_time=0.1, kind='all'))
             )
         return SimpleNamespace(returncode=3 if self.failing == program else 0)
@@ -73,10 +75,10 @@ def test_a_run_draws_trains_and_tests_once_and_its_row_says_with_what(stage):
     transfer = stage.transfer(seed=3, options={'model.backbone.norm_eval': True})
     row = transfer.run()
     folder, config = transfer.folder, str(transfer.folder / 'transfer_config.py')
-    tail = ['--work-dir', str(folder)]
+    tail = ['--out', str(folder)]
     assert [(program, words) for program, _, words in stage.calls()] == [
         ('train', [config, *tail, '--device', 'cpu']),
-        ('test', [config, str(folder / 'iter_5.pth'), '--out', str(folder / 'metrics.json'), *tail, '--device', 'cpu']),
+        ('test', [config, str(folder / 'iter_5.pth'), *tail, '--device', 'cpu']),
     ]
     assert folder == stage.folder / 'runs' / 'voc-fcn-resnet18-overfit' / f'r18-{transfer.identity}'
     facts = {
@@ -130,7 +132,7 @@ def test_another_run_has_another_identity_and_another_name_of_the_file_has_not(s
     assert first.identity != other.identity and other.run()['batch'] == f'1 x {4 - 2 * ("options" in change)}'
     path = stage.folder / 'copy.pth'
     path.write_bytes((stage.folder / 'r18.pth').read_bytes())
-    assert stage.transfer(checkpoint=str(path)).identity == first.identity
+    assert stage.transfer(network=str(path)).identity == first.identity
 
 
 def test_a_run_that_failed_goes_on_where_it_was(stage):
@@ -151,32 +153,43 @@ def test_a_run_that_failed_goes_on_where_it_was(stage):
 
 
 def test_a_folder_belongs_to_one_run_and_to_one_process(stage):
-    folder = stage.folder / 'mine'
-    first = stage.transfer(work_dir=str(folder))
-    first.run()
-    assert first.folder == folder and len(stage.calls()) == 2
-    with pytest.raises(
-        ValueError, match='mine holds a run of another seed, config or checkpoint; choose another --work-dir'
-    ):
-        stage.transfer(work_dir=str(folder), seed=1).run()
-    with (folder / '.lock').open('w') as lock:
+    transfer = stage.transfer()
+    transfer.folder.mkdir(parents=True)
+    with (transfer.folder / '.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match='another process uses .*mine'):
-            stage.transfer(work_dir=str(folder), seed=2).run()
+        with pytest.raises(ValueError, match='another process uses .*r18-'):
+            transfer.run()
+    (transfer.folder / 'run.json').write_text(json.dumps(dict(identity='another', finished=False)))
+    with pytest.raises(ValueError, match='holds a run of another seed, config or checkpoint; choose another --out'):
+        transfer.run()
     assert not stage.calls()
 
 
+def test_a_run_folder_stands_for_its_newest_checkpoint(stage):
+    (stage.folder / 'run').mkdir()
+    (stage.folder / 'r18.pth').rename(stage.folder / 'run' / 'r18.pth')
+    transfer = stage.transfer(network=str(stage.folder / 'run'))
+    assert transfer.checkpoint == str(stage.folder / 'run' / 'r18.pth')
+    for spec, message in (
+        ('timm:resnet18', 'untrained network'),
+        ('a.py', 'untrained network'),
+        ('b.pth', 'not exist'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            stage.transfer(network=spec)
+
+
 def test_several_processes_are_started_by_torchrun_and_share_the_batch(stage):
-    transfer = stage.transfer(launcher='pytorch', gpus=2)
+    transfer = stage.transfer(launch=Launch('pytorch', 2))
     row = transfer.run()
     config, folder = str(transfer.folder / 'transfer_config.py'), str(transfer.folder)
     (_, launch, train), (_, again, test) = stage.calls()
     assert launch == again and 'torch.distributed.run' in launch and '--nproc_per_node=2' in launch
-    assert train[:3] == [config, '--work-dir', folder] and test[:2] == [config, str(transfer.folder / 'iter_5.pth')]
+    assert train[:3] == [config, '--out', folder] and test[:2] == [config, str(transfer.folder / 'iter_5.pth')]
     assert all('--launcher pytorch' in ' '.join(words) for words in (train, test))
     assert row['batch'] == '2 x 2' and row['arch'] == 'resnet18'
 
 
 def test_the_scenes_of_an_overfit_run_have_their_own_place(stage):
-    with pytest.raises(ValueError, match='--smoke overfit renders its own scenes; omit --data-root'):
-        stage.transfer(data_root='data')
+    with pytest.raises(ValueError, match='--smoke overfit renders its own scenes; omit --data'):
+        stage.transfer(data=DataSpec('coco', 'data'))

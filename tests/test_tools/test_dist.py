@@ -39,21 +39,20 @@ def test_two_gloo_processes_learn_what_one_learns_from_the_joint_batch(toy, tmp_
     )
     torch.testing.assert_close(two, one)
 
-    run(
-        [CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2, '--work-dir', 'two', '--out', 'out.json'],
-        **settings,
-    )
-    assert json.loads((tmp_path / 'out.json').read_text())['count'] == 8
+    run([CHECKOUT_TOOLS / 'dist_test.sh', config, 'two/epoch_1.pth', 2, '--out', 'measured'], **settings)
+    assert json.loads((tmp_path / 'measured' / 'metrics.json').read_text())['count'] == 8
 
 
-def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path, port):
+def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path):
     config = ROOT / 'configs' / 'demo' / 'densecl-d_resnet-demo_scenes.py'
     run(
         [
-            CHECKOUT_TOOLS / 'dist_train.sh',
+            sys.executable,
+            CHECKOUT_TOOLS / 'train.py',
             config,
+            '--gpus',
             2,
-            '--work-dir',
+            '--out',
             'run',
             '--cfg-options',
             'train_dataloader.dataset.num_images=32',
@@ -64,7 +63,6 @@ def test_decoupled_pretraining_runs_in_two_gloo_processes(toy, tmp_path, port):
         ],
         toy_folder=toy,
         cwd=tmp_path,
-        extra_env=dict(PORT=port),
     )
     [scalars] = tmp_path.glob('run/*/vis_data/scalars.json')
     records = [json.loads(line) for line in scalars.read_text().splitlines()]

@@ -1,23 +1,17 @@
 """The doctor says "ready" only if a run was tried and worked."""
 
-import importlib.util
 import sys
+from importlib import import_module
 
 import pytest
 
 from mmdecouple.engine import PretrainRunner
 from mmdecouple.runs import abilities, trial
 
-from .conftest import CHECKOUT_TOOLS
-
 
 @pytest.fixture
 def doctor():
-    spec = importlib.util.spec_from_file_location('doctor_tool', CHECKOUT_TOOLS / 'misc' / 'doctor.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['doctor_tool'] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_module('mmdecouple.commands.doctor')
 
 
 def test_help_is_help(doctor, monkeypatch, capsys):
@@ -39,9 +33,10 @@ def test_the_trial_fails_where_no_checkpoint_is_written(monkeypatch):
 
 
 def test_every_problem_is_one_line_with_its_remedy(doctor, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['doctor.py'])
     monkeypatch.setattr(doctor, 'examine', lambda ability: (False, 'the reason'))
-    assert doctor.main() == 1
+    with pytest.raises(SystemExit) as end:
+        doctor.main([])
+    assert end.value.code == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('to fix ')]
     assert len(lines) == len(doctor.ABILITIES) and lines[0].startswith('to fix pre-training: ')
 

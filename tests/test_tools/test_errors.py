@@ -113,9 +113,9 @@ def ended(tool, capsys):
         ('analysis_tools/explore.py', ('absent.pth', '--data', 'absent', '--out', 'file')),
         ('analysis_tools/compare_runs.py', ('absent.pth', '--data', 'absent', '--out', 'file')),
         ('analysis_tools/segment.py', ('absent.pth', '--data', 'absent', '--out', 'file')),
-        ('misc/print_config.py', ('absent.py', '--save', 'file/x.py')),
-        ('test.py', ('absent.py', 'absent.pth', '--out', 'file/x.json')),
-        ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--root', 'file')),
+        ('misc/print_config.py', ('absent.py', '--out', 'file')),
+        ('test.py', ('absent.py', 'absent.pth', '--out', 'file')),
+        ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--out', 'file')),
         ('transfer.py', ('absent.pth', '--task', 'coco-mask-rcnn-c4', '--work-dir', 'file')),
         ('demo.py', ('--out', 'file')),
         ('ablate.py', ('mask_type', '--out', 'file')),
@@ -180,7 +180,17 @@ def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
         ('analysis_tools/segment.py', ('a.py', '--data', 'b', '--workers', '-1'), 'of at least 0, got -1'),
         ('analysis_tools/segment.py', ('a.py', '--data', 'b', '--batch-size', 'x'), 'of at least 1, got x'),
         ('analysis_tools/masks.py', ('--size', '100000'), '--size: must be a whole number from 1 to 1024, got 100000'),
-        ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save requires a file name ending in .py, .json, .yml'),
+        ('misc/print_config.py', ('a.py', '--save', 'x.txt'), '--save is called --out DIR now'),
+        ('test.py', ('a.py', 'a.pth', '--out', 'x.json'), '--out x.json: name a folder; the metrics are written to'),
+        ('test.py', ('a.py', 'a.pth', 'b.pth'), 'one network is measured at a time, got a.py a.pth b.pth'),
+        ('train.py', ('--method', 'ibot'), 'name a config, or --data and --method'),
+        ('train.py', ('a.py', '--epochs', '1'), '--epochs is for training without a config'),
+        ('train.py', ('--data', 'x', '--method', 'ibot', '--gpus', '2'), 'without a config, one process is trained'),
+        ('train.py', ('--data', 'x', '--method', 'ibot', '--resume'), 'the same command continues the run'),
+        ('train.py', ('a.py', '--launcher', 'slurm', '--gpus', '2'), '--launcher slurm requires --partition'),
+        ('train.py', ('a.py', '--launcher', 'mpi', '--gpus', '2'), 'use mpirun -np N without --gpus'),
+        ('transfer.py', ('a.pth', '--task', 'voc-fcn', '--data-root', 'x'), '--data-root is called --data SPEC now'),
+        ('ablate.py', ('mask_type', '--launcher', 'none', '--gpus', '2'), '--gpus 2 requires --launcher pytorch'),
         ('misc/print_config.py', ('a.py', '--cfg-options', 'a=1', 'foo'), '--cfg-options: foo is not KEY=VALUE'),
         ('train.py', ('a.py', '--cfg-options', 'a=x[1,2]'), 'the value of a=x[1,2] cannot be read; check its brackets'),
         ('test.py', ('a.py', 'a.pth', '--cfg-options', 'a=[1,2'), 'the value of a=[1,2 cannot be read; check its'),
@@ -202,10 +212,12 @@ def test_a_config_is_printed_and_saved_with_all_overrides(tool, tmp_path, capsys
         'a.c=x=y',
         '--cfg-options',
         'a.d=None',
-        '--save',
-        'deep/b.json',
+        '--out',
+        'deep',
+        '--format',
+        'json',
     )
-    assert json.loads((tmp_path / 'deep' / 'b.json').read_text()) == dict(a=dict(b=[1, [2, 3]], c='x=y', d=None))
+    assert json.loads((tmp_path / 'deep' / 'a.json').read_text()) == dict(a=dict(b=[1, [2, 3]], c='x=y', d=None))
     assert "c='x=y'" in capsys.readouterr().out
 
 

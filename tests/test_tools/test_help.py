@@ -10,8 +10,11 @@ from unittest import mock
 
 import pytest
 
-from mmdecouple.commands import affinity, entry, lsc, masks, measuring, options, segment
+from mmdecouple.ablation.table import SCALES as TABLE_SCALES
+from mmdecouple.commands import ablate, affinity, entry, lsc, masks, measuring, options, segment, transfer
 from mmdecouple.commands.entry import COMMANDS
+from mmdecouple.downstream.archs import ARCHS
+from mmdecouple.downstream.tasks import TASKS
 from mmdecouple.evaluation.local_consistency import PRECISIONS
 from mmdecouple.evaluation.mask_statistics import MASK_TYPES
 from mmdecouple.evaluation.measures.inter_coupling import REMOVALS
@@ -152,6 +155,9 @@ def test_a_former_word_is_answered_with_the_word_of_today(parsers, capsys):
         (masks.PRESETS, PRESETS),
         (lsc.PRECISIONS, PRECISIONS),
         (affinity.SCALES, SCALES),
+        (sorted(ablate.SCALES), sorted(TABLE_SCALES)),
+        (transfer.TASKS, TASKS),
+        (transfer.ARCHS, ARCHS),
     ],
 )
 def test_choices_that_are_written_out_are_those_of_the_package(ours, theirs):

@@ -214,7 +214,7 @@ def test_lines_of_progress_tell_the_time_left_and_are_read_back(monkeypatch):
 @pytest.mark.parametrize('asked', ['0', '1'])
 def test_a_training_that_a_job_started_says_how_far_it_is(toy, tmp_path, asked):
     said = run(
-        [sys.executable, '-m', 'mmdecouple.runs.train', toy / 'toy_line.py', '--work-dir', tmp_path / 'run'],
+        [sys.executable, '-m', 'mmdecouple.commands.train', toy / 'toy_line.py', '--out', tmp_path / 'run'],
         toy_folder=toy,
         cwd=tmp_path,
         extra_env={ASKED: asked},

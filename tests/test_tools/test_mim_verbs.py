@@ -77,8 +77,8 @@ def test_a_wheel_brings_its_own_package(wheel_python, toy, tmp_path):
 
 def test_train_then_test_measures_the_trained_checkpoint(mim):
     mim('train', 'mmdecouple', mim.config, '--work-dir', 'run')
-    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run', '--out', 'out.json')
-    metrics = json.loads((mim.folder / 'out.json').read_text())
+    mim('test', 'mmdecouple', mim.config, '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'measured')
+    metrics = json.loads((mim.folder / 'measured' / 'metrics.json').read_text())
     assert metrics['count'] == 8 and metrics['error'] > 0
 
 

@@ -28,7 +28,7 @@ TOOLS = {
     'analysis_tools/segment.py': '{file} --data scenes --methods linear --limit 2 --epochs 1 --device cpu --out {out}',
     'model_converters/convert.py': '{file} --to torchvision --out {out}',
     'model_converters/convert.py --to onnx': '{file} --to onnx --out {out}',
-    'transfer.py': '{file} --task coco-mask-rcnn-c4 --root {out} --device cpu',
+    'transfer.py': '{file} --task coco-mask-rcnn-c4 --out {out} --device cpu',
     'test.py': '{config} {file} --work-dir {out} --device cpu',
     'train.py --resume': '{config} --resume {file} --work-dir {out} --device cpu',
     'train.py': '{config} --work-dir {out} --device cpu --cfg-options load_from={file}',

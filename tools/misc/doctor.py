@@ -1,55 +1,6 @@
-"""Reports what is installed, what works, and the exact command that fixes what does not.
+"""Reports what is installed and what works: the same as `mmdecouple doctor`."""
 
-Pre-training is tested with two steps of a tiny network, including writing and reading its checkpoints. The exit code
-is 0 if that works, otherwise 1.
-"""
-
-import argparse
-import os
-import platform
-import sys
-from concurrent.futures import ThreadPoolExecutor
-
-from rich.console import Console
-from rich.table import Table
-
-from mmdecouple import __version__
-from mmdecouple.runs.abilities import ABILITIES, COMPILED_OPS, examine
-from mmdecouple.utils.versions import REQUIRED, SUPPORTED, installed_versions
-
-
-def installed_table() -> Table:
-    """Installed and supported versions."""
-    python = platform.python_version()
-    table = Table(title=f'mmdecouple {__version__}, Python {python}, {platform.platform()}')
-    for column in ('package', 'installed', 'supported', 'needed for'):
-        table.add_column(column)
-    for module, providers in installed_versions().items():
-        installed = ', '.join(f'{name} {number}' for name, number in providers)
-        purpose = 'pre-training' if module in REQUIRED else 'transfer'
-        table.add_row(module, installed or '[red]missing[/red]', SUPPORTED[module], purpose)
-    return table
-
-
-def main() -> int:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    console = Console()
-    console.print(installed_table())
-    with console.status('trying things out'), ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(examine, ABILITIES))
-    table = Table(title='what works')
-    for column in ('', 'ability', 'note'):
-        table.add_column(column, overflow='fold')
-    for ability, (works, note) in zip(ABILITIES, results):
-        table.add_row('[green]yes[/green]' if works else '[red]no[/red]', ability.name, note)
-    console.print(table)
-    broken = [ability for ability, (works, _) in zip(ABILITIES, results) if not works]
-    for ability in broken:
-        waits = COMPILED_OPS in broken and ability.needs_ops
-        after = f' (after {COMPILED_OPS.name})' if waits else ''
-        console.print(f'to fix {ability.name}{after}: {ability.remedy}', markup=False, highlight=False, soft_wrap=True)
-    return 0 if results[0][0] else 1
-
+from mmdecouple.commands.doctor import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -20,9 +20,9 @@ from file_operations import FileOperations, Kill
 from folder_states import Snapshot, keep
 from repeatable_runs import load_early, make_repeatable
 
+from mmdecouple.commands.train import main
 from mmdecouple.engine import PretrainRunner
 from mmdecouple.runs import folder as run_folder
-from mmdecouple.runs.train import main
 from mmdecouple.runs.watchdog import stop_watching
 
 _LIMIT = 120.0  # seconds of a run
@@ -139,7 +139,7 @@ def _become_rank(start: Run, rank: int, port: int, above: list[int]) -> NoReturn
         sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(start.ranks))
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-        sys.argv = ['train.py', str(start.config), '--work-dir', str(start.folder), '--device', 'cpu']
+        sys.argv = ['train.py', str(start.config), '--out', str(start.folder), '--device', 'cpu']
         sys.argv += ['--launcher', 'pytorch'] if start.ranks > 1 else []
         sys.argv += ['--resume'] if start.resume else []
         make_repeatable(start.day)
