@@ -2,6 +2,7 @@
 
 import atexit
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,24 +10,25 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# `mim` takes the top-level folder of a wheel's first file as the package. Files are listed in order
-# of name, and `mmdecouple-<version>.dist-info` comes before `mmdecouple/`; this comes before both.
-MIM_FOLDER = '_mmdecouple'
+# openmim looks for `.mim` in the package, onedl-mim in the top-level folder of the first installed file. Files are
+# listed in order of name; the second name comes before console scripts (`../../../bin/`) and metadata.
+MIM_FOLDERS = ('mmdecouple', '+mmdecouple')
 
 
 class BuildWithMimFiles(build_py):
-    """Copies tools, configs and model index into a wheel; editable installs use the checkout."""
+    """Copies tools, configs and model index into a wheel; a checkout has links to them (`.mim`)."""
 
     def run(self) -> None:
         """Builds the modules, then adds the configs."""
         super().run()
-        if self.editable_mode:
+        if getattr(self, 'editable_mode', False):
             return
-        target = Path(self.build_lib) / MIM_FOLDER / '.mim'
         ignore = shutil.ignore_patterns('__pycache__', '*.pyc')
-        for folder in ('tools', 'configs'):
-            shutil.copytree(ROOT / folder, target / folder, ignore=ignore, dirs_exist_ok=True)
-        shutil.copy2(ROOT / 'model-index.yml', target)
+        for folder in MIM_FOLDERS:
+            target = Path(self.build_lib) / folder / '.mim'
+            for part in ('tools', 'configs'):
+                shutil.copytree(ROOT / part, target / part, ignore=ignore, dirs_exist_ok=True)
+            shutil.copy2(ROOT / 'model-index.yml', target)
 
 
 def requirements(name: str) -> list[str]:
@@ -48,11 +50,21 @@ def readme() -> str:
     return path.read_text(encoding='utf-8') if path.exists() else ''
 
 
-if __name__ == '__main__':
-    # A `build` folder in the checkout would hold every config twice; `mim` asks for unique names.
+def scratch_folders() -> dict[str, dict[str, str]]:
+    """Options that keep what a build writes out of the checkout.
+
+    `mim` would find configs in `build` twice, and metadata in the checkout would hide those of the installation. Only
+    `setup.py develop`, by which setuptools before 64 installs in place, needs its metadata there.
+    """
     scratch = tempfile.mkdtemp(prefix='mmdecouple-build-')
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    extras = {name: requirements(name) for name in ('mminstall', 'optional', 'tests')}
+    options = {'build': {'build_base': scratch}}
+    return options if 'develop' in sys.argv else {**options, 'egg_info': {'egg_base': scratch}}
+
+
+if __name__ == '__main__':
+    names = sorted(path.stem for path in (ROOT / 'requirements').glob('*.txt'))
+    extras = {name: requirements(name) for name in names if not name.startswith(('build', 'constraints', 'runtime'))}
     setup(
         name='mmdecouple',
         version=version(),
@@ -60,6 +72,12 @@ if __name__ == '__main__':
         long_description=readme(),
         long_description_content_type='text/markdown',
         license='Apache-2.0',
+        classifiers=[
+            'Intended Audience :: Science/Research',
+            'Operating System :: POSIX :: Linux',
+            *(f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12)),
+            'Topic :: Scientific/Engineering :: Image Recognition',
+        ],
         python_requires='>=3.10,<3.13',
         packages=find_packages(include=['mmdecouple', 'mmdecouple.*']),
         entry_points={'console_scripts': ['mmdecouple = mmdecouple.commands.entry:main']},
@@ -67,6 +85,6 @@ if __name__ == '__main__':
         install_requires=requirements('runtime'),
         extras_require=extras,
         cmdclass={'build_py': BuildWithMimFiles},
-        options={'build': {'build_base': scratch}, 'egg_info': {'egg_base': scratch}},
+        options=scratch_folders(),
         zip_safe=False,
     )

@@ -6,10 +6,10 @@ from traceback import extract_tb
 from types import FrameType
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.runner import BaseLoop, Runner
 
+from mmdecouple.utils.compatibility import OutOfMemoryError
 from mmdecouple.utils.errors import UserError, user_message
 
 # Method of mmengine's runner -> config key that it reads.
@@ -39,7 +39,7 @@ _STEPS = {
 # Function that builds an object from a dict -> its argument for the dict.
 _BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
 # Bugs in code, and limits of the machine.
-_NOT_OF_A_CONFIG = (NameError, NotImplementedError, SyntaxError, RecursionError, MemoryError, torch.OutOfMemoryError)
+_NOT_OF_A_CONFIG = (NameError, NotImplementedError, SyntaxError, RecursionError, MemoryError, OutOfMemoryError)
 
 
 @contextmanager

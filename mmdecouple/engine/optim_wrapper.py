@@ -14,6 +14,7 @@ from mmdecouple.engine.clipping import clip_each_tensor_
 from mmdecouple.engine.gradients import GradientWatch, skips_on_device, use_fused_kernels, with_gradient
 from mmdecouple.engine.sharding import sharded as divided
 from mmdecouple.registry import OPTIM_WRAPPERS
+from mmdecouple.utils.compatibility import CPU_SUPPORTS_FP16, grad_scaler
 from mmdecouple.utils.settings import Settings
 
 _DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)
@@ -80,8 +81,10 @@ class PrecisionOptimWrapper(AmpOptimWrapper):
         self.skipped = self._skipped_in_a_row = 0
         self._norm_to_log: AsyncCopy | None = None
         self._device_type = get_device()
+        if precision == 'fp16' and self._device_type == 'cpu' and not CPU_SUPPORTS_FP16:
+            check.refuse('precision', f"'fp16' on a CPU needs torch 2.3 or newer, not {torch.__version__}; use 'bf16'")
         self._scale_update_param = None
-        self.loss_scaler = torch.amp.GradScaler(self._device_type, enabled=precision == 'fp16')
+        self.loss_scaler = grad_scaler(self._device_type, enabled=precision == 'fp16')
         use_fused_kernels(self.optimizer)
         if sharded:
             self.optimizer = divided(self.optimizer)

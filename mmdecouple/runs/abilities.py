@@ -5,15 +5,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from mmdecouple.utils.versions import setup_command
+from mmdecouple.utils.versions import opencv_distributions, setup_command, tested_version
 
 # Time limit of a probe in seconds; on an idle machine, none takes more than fifteen.
 LONGEST = 300
 PIP = f'{sys.executable} -m pip'
 BUILD_OPS = (
-    f'CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir '
-    '--force-reinstall --no-binary onedl-mmcv onedl-mmcv==2.3.6'
+    f'MMCV_WITH_OPS=1 CFLAGS="-O2 -g0 -DNDEBUG" {PIP} install --no-deps --no-build-isolation --no-cache-dir '
+    f'--force-reinstall --no-binary :all: {tested_version("mmcv")}'
 )
+ONE_OPENCV = f'{PIP} uninstall -y {" ".join(opencv_distributions())} && {PIP} install --no-deps opencv-python-headless'
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,21 @@ COMPILED_OPS = Ability(
 ABILITIES = (
     Ability(
         'pre-training',
-        'from mmdecouple.utils.versions import check_versions; check_versions(); '
-        'from mmdecouple.runs.trial import try_training; print(try_training())',
+        'from mmdecouple.utils.versions import check_versions, stack; check_versions(); '
+        'from mmdecouple.runs.trial import try_training; print(f"{try_training()} (OpenMMLab packages: {stack()})")',
         setup_command(),
     ),
     Ability(
         'torchvision ops (RoIAlign, measures)',
         'import torch, torchvision; boxes = torch.tensor([[0., 0, 0, 2, 2]]); '
         'torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), boxes, 1); print("ready")',
-        f"{PIP} install --force-reinstall 'torch===2.11.0' 'torchvision===0.26.0'",
+        setup_command(),
+    ),
+    Ability(
+        'one OpenCV',
+        'import sys, cv2; from mmdecouple.utils.versions import opencv_distributions as found; '
+        'sys.exit(" and ".join(found()) + " overwrite each other") if len(found()) > 1 else print(cv2.__version__)',
+        ONE_OPENCV,
     ),
     Ability(
         'COCO evaluation (pycocotools)',
@@ -61,13 +68,13 @@ ABILITIES = (
     Ability(
         'mmdet (detection transfer)',
         'import mmdet.models; print("ready")',
-        f'{PIP} install onedl-mmdetection==3.5.1',
+        f'{PIP} install {tested_version("mmdet")}',
         needs_ops=True,
     ),
     Ability(
         'mmseg (segmentation transfer)',
         'import mmseg.models; print("ready")',
-        f'{PIP} install onedl-mmsegmentation==1.4.2 ftfy regex',
+        f'{PIP} install {tested_version("mmseg")} ftfy regex',
         needs_ops=True,
     ),
     Ability(

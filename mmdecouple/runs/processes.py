@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from mmdecouple.utils.compatibility import is_of_peers
 from mmdecouple.utils.errors import PREFIX, UserError, one_line, shown
 
 from .watchdog import write_stacks_on_request
@@ -54,7 +54,7 @@ def lost_peer(error: RuntimeError) -> LostPeer | None:
         error: Of gloo, NCCL or torch's store, which have no class in common.
     """
     text = str(error)
-    if not isinstance(error, torch.distributed.DistError) and not re.search(r'gloo|NCCL', text):
+    if not is_of_peers(error) and not re.search(r'gloo|NCCL', text):
         return None
     return LostPeer(
         f'another process of this run does not answer any more ({shown(text, 120)}); look for its own error, then run '

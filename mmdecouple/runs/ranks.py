@@ -1,6 +1,7 @@
 """The processes of a run find each other: under torchrun, Slurm or MPI, with CUDA devices or without."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,12 +51,12 @@ def join_processes(config: Config) -> None:
 @contextmanager
 def naming_port() -> Iterator[None]:
     """Context in which a rendezvous port that another program uses is an error of the user."""
-    import torch
+    from mmdecouple.utils.compatibility import DistNetworkError
 
     try:
         yield
-    except torch.distributed.DistNetworkError as error:
-        if 'EADDRINUSE' not in str(error):
+    except DistNetworkError as error:
+        if not re.search('EADDRINUSE|Address already in use', str(error)):
             raise
         port = os.environ.get('MASTER_PORT')
         raise UserError(f'Port {port} of this host is already in use; set MASTER_PORT to a free port.') from error

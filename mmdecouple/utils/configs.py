@@ -16,13 +16,13 @@ from mmdecouple.utils.files import check_regular
 SCOPE = 'mmdecouple'
 _MISFITS = (KeyError, IndexError, ValueError, TypeError, AssertionError, AttributeError)
 _OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context')
-_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def configs_folder() -> Path:
-    """Returns the folder of the shipped configs: next to the package in a wheel, at the root in a checkout."""
-    installed = _ROOT / '_mmdecouple' / '.mim' / 'configs'
-    return installed if installed.is_dir() else _ROOT / 'configs'
+    """Returns the folder of the shipped configs: in the package, or at the root of an unpacked source archive."""
+    installed = (_PACKAGE / '.mim' / 'configs').resolve()
+    return installed if installed.is_dir() else _PACKAGE.parent / 'configs'
 
 
 def _own_config(path: str) -> str:
@@ -44,8 +44,8 @@ def register_config_scopes() -> None:
 
     mmengine has a fixed table of packages whose configs can be inherited. It lacks this package, and it maps `mmseg` to
     a distribution name of the original family only. Bases are read before `custom_imports`, so this function must be
-    called before `Config.fromfile`. The scope of this package is resolved here, because mmengine searches for a `.mim`
-    folder inside the package, which a checkout must not contain: `mim` would then find every config twice.
+    called before `Config.fromfile`. The scope of this package is resolved here, because mmengine asks the installed
+    distribution, which a checkout on the search path of Python does not have.
     """
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     if SCOPE in MODULE2PACKAGE:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from mmdecouple.utils.errors import WrongInstallation
 
@@ -16,25 +17,18 @@ FAMILIES = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
+OPENCV = ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python', 'opencv-contrib-python-headless')
 REQUIRED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-# torch 2.5 is the first version with everything that training needs: the public state-dict hooks of modules,
-# `torch.amp.GradScaler`, `torch.OutOfMemoryError`, and `torch.serialization.safe_globals` for reading checkpoints.
+# `compatibility` has what versions of torch before 2.5 lack.
 SUPPORTED = {
-    'torch': '>=2.5,<2.14',
-    'torchvision': '>=0.20,<0.29',
+    'torch': '>=2.1,<2.14',
+    'torchvision': '>=0.16,<0.29',
     'mmengine': '>=0.10,<1.0',
     'mmcv': '>=2.0,<2.4',
     'mmpretrain': '>=1.2,<2.0',
     'mmdet': '>=3.3,<4.0',
     'mmseg': '>=1.2,<2.0',
 }
-
-
-def setup_command() -> str:
-    """Returns the command that installs the pinned versions: `make setup` in a checkout, pip otherwise."""
-    if (Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'setup.sh').is_file():
-        return 'make setup FORCE=1'
-    return "pip install --no-build-isolation --no-cache-dir 'mmdecouple[mminstall]'"
 
 
 def installed_version(distribution: str) -> str | None:
@@ -52,6 +46,38 @@ def installed_versions() -> dict[str, list[tuple[str, str]]]:
         module: [(name, found) for name in candidates if (found := installed_version(name))]
         for module, candidates in names.items()
     }
+
+
+def stack() -> str:
+    """Returns the family of OpenMMLab packages in this environment: `classic` for the original one, else `onedl`."""
+    maintained, original = FAMILIES['mmengine']
+    return 'classic' if installed_version(original) and not installed_version(maintained) else 'onedl'
+
+
+def setup_command() -> str:
+    """Returns the command that installs the tested versions: the set-up script in a checkout, pip otherwise."""
+    if (Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'setup.sh').is_file():
+        return 'make setup FORCE=1' if stack() == 'onedl' else 'STACK=classic FORCE=1 bash tools/misc/setup.sh'
+    return f"pip install --no-build-isolation --no-cache-dir 'mmdecouple[{stack()}]'"
+
+
+def tested_version(module: str) -> str:
+    """Returns the requirement of this package for the distribution of a module, such as `mmcv==2.1.0`.
+
+    Args:
+        module: Name in `FAMILIES`.
+    """
+    name = FAMILIES[module][stack() == 'classic']
+    try:
+        stated = [Requirement(line) for line in requires('mmdecouple') or []]
+    except PackageNotFoundError:
+        stated = []
+    return next((f'{item.name}{item.specifier}' for item in stated if item.name == name), name)
+
+
+def opencv_distributions() -> list[str]:
+    """Returns the installed distributions of OpenCV; two of them overwrite each other's files."""
+    return [name for name in OPENCV if installed_version(name)]
 
 
 def _torch_of_torchvision() -> str:
@@ -98,4 +124,9 @@ def check_versions() -> None:
     if not required.contains(torch.partition('+')[0]):
         raise WrongInstallation(
             f'torchvision {torchvision} was built for torch{required}, but torch {torch} is installed; {remedy}'
+        )
+    numpy = installed_version('numpy')
+    if numpy and Version(torch) < Version('2.3') and Version(numpy) >= Version('2'):
+        raise WrongInstallation(
+            f"numpy {numpy} is installed, but torch {torch} was built for numpy 1; run: pip install 'numpy<2'"
         )

@@ -1,7 +1,7 @@
 """The report: a self-contained HTML page, and its figures as PNG files."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +91,7 @@ def write_report(
         facts=[run_facts(run) for run in runs],
         coupling=runs[0].coupling,
         version=__version__,
-        made=datetime.now(UTC).strftime('%Y-%m-%d %H:%M UTC'),
+        made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
     )
     path = out / 'report.html'
     write_text(path, page)

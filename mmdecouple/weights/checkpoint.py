@@ -1,74 +1,40 @@
 """Reading of checkpoints without running code in them."""
 
-import argparse
 import os
 import os.path as osp
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import _load_checkpoint
 from mmengine.utils import apply_to
 
+from mmdecouple.utils.compatibility import OutOfMemoryError
 from mmdecouple.utils.errors import MissingFile
 from mmdecouple.utils.files import check_regular
 
-from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .content import DamagedCheckpoint, UnsafeCheckpoint, UnsafeContent, check_content
 from .readers.archives import Archive
-from .readers.plain_pickles import TensorUnpickler, is_plain_pickle, statistic_of
+from .readers.legacy_files import read_legacy_file
+from .readers.plain_pickles import LEGACY_START
+from .readers.tensor_pickles import ArchiveUnpickler
 from .readers.torchscript import is_torchscript, read_torchscript
-
-_RECONSTRUCT, _, _ = np.zeros(1).__reduce__()
-_SCALAR, _ = np.float64(0).__reduce__()
-# Classes that checkpoints hold besides tensors and plain containers, for files that torch itself reads: arrays, log
-# curves, and the options of a run.
-SAFE_GLOBALS = [
-    _RECONSTRUCT,
-    _SCALAR,
-    np.ndarray,
-    np.dtype,
-    HistoryBuffer,
-    (statistic_of, 'builtins.getattr'),
-    argparse.Namespace,
-    *(type(np.dtype(code)) for code in '?bBhHiIlLqQefd'),
-]
 
 
 @contextmanager
 def weights_only_loading() -> Iterator[None]:
-    """Context in which every `torch.load`, from any caller, refuses pickled code."""
-    with refusing_code(lambda what: _refusal('a checkpoint', what)):
-        yield
+    """Context in which `torch.load`, from any caller, reads as `read_checkpoint` does and refuses pickled code.
 
-
-@contextmanager
-def refusing_code(message: Callable[[str], str]) -> Iterator[None]:
-    """Like `weights_only_loading`, with another message.
-
-    Args:
-        message: Function that maps a description of what was refused to the message of the error.
-
-    Raises:
-        UnsafeCheckpoint: A file holds more than weights.
+    torch's own reader (`weights_only=True`) is not used: up to torch 2.5 a file can run code in it (CVE-2025-32434),
+    and before 2.4 it has no way to accept log curves.
     """
-    key = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-    before = os.environ.get(key)
-    os.environ[key] = '1'
+    before, torch.load = torch.load, _load_safely
     try:
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
-            yield
-    except pickle.UnpicklingError as error:
-        reason = str(error).replace('WeightsUnpickler error:', '').strip()
-        what = next((line.strip() for line in reason.splitlines() if 'nsupported' in line), 'a pickle')
-        raise UnsafeCheckpoint(message(what)) from error
+        yield
     finally:
-        os.environ.pop(key)
-        if before is not None:
-            os.environ[key] = before
+        torch.load = before
 
 
 def read_checkpoint(
@@ -99,23 +65,13 @@ def read_checkpoint(
         if not osp.lexists(filename):
             raise MissingFile(f'The checkpoint {filename!r} does not exist; check the path (config key load_from).')
         check_regular(filename, 'checkpoint')
-    read = _read_local if local else _read_remote
-    try:
-        content = read(filename, allow_pickle, mmap)
-    except (MissingFile, DamagedCheckpoint):
-        raise
-    except UnsafeCheckpoint as error:
-        raise UnsafeCheckpoint(_refusal(repr(filename), str(error))) from error
-    except (MemoryError, torch.OutOfMemoryError):
-        # A resume must not skip a valid file because memory is short.
-        raise
-    except Exception as error:
-        # Damaged bytes can raise any error; only those of the readers carry a useful reason.
-        meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
-        reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
-        raise DamagedCheckpoint(
-            f'{filename!r} is truncated or not a checkpoint{reason}; copy it again, or name another file.'
-        ) from error
+    with _naming(repr(filename)):
+        if local:
+            with open(filename, 'rb') as file:
+                content = _read(file, filename, allow_pickle, mmap)
+        else:
+            with nullcontext() if allow_pickle else weights_only_loading():
+                content = _load_checkpoint(filename, 'cpu')
     if not mmap:
         check_content(content, repr(filename))
     if isinstance(content, dict) and isinstance(content.get('meta'), dict) and not allow_pickle:
@@ -124,43 +80,62 @@ def read_checkpoint(
     return content if torch.device(map_location).type == 'cpu' else _moved(content, map_location)
 
 
-def _read_local(filename: str, allow_pickle: bool, mmap: bool) -> Any:
-    with open(filename, 'rb') as file:
-        start = file.read(4)
-    if start == b'PK\x03\x04':
-        with Archive(filename, mmap) as archive:
-            if is_torchscript(archive):
-                return read_torchscript(archive)
-            if allow_pickle:
-                if not mmap:
-                    archive.verify(set())
-                return torch.load(filename, 'cpu', weights_only=False, mmap=mmap)
-            unpickler = TensorUnpickler(archive)
-            content = unpickler.load()
-            if not mmap:
-                archive.verify(unpickler.used)
-            return content
-    if start[:1] != b'\x80' or is_plain_pickle(filename):
-        raise DamagedCheckpoint(f'{filename!r} is not a checkpoint; name another file.')
-    if allow_pickle:
-        return torch.load(filename, 'cpu', weights_only=False)
-    with refusing_code(str):
-        return torch.load(filename, 'cpu', weights_only=True)
+def _load_safely(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
+    """Replaces `torch.load`."""
+    device = map_location if isinstance(map_location, (str, torch.device)) else 'cpu'
+    if isinstance(f, (str, os.PathLike)):
+        return read_checkpoint(os.fspath(f), device)
+    with _naming('the checkpoint'):
+        return _moved(_read(f, 'the checkpoint'), device)
 
 
-def _read_remote(filename: str, allow_pickle: bool, mmap: bool) -> Any:
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Context that converts errors of readers to lines that name the file."""
+    try:
+        yield
+    except (MissingFile, DamagedCheckpoint, UnsafeCheckpoint):
+        raise
+    except UnsafeContent as error:
+        raise UnsafeCheckpoint(
+            f'{name} holds more than weights ({str(error)[:160]}) and loading it could run code in it; '
+            'if you trust its origin, set the config key allow_pickle_checkpoint=True.'
+        ) from error
+    except (MemoryError, OutOfMemoryError):
+        # A resume must not skip a valid file because memory is short.
+        raise
+    except Exception as error:
+        # Damaged bytes can raise any error; only those of the readers carry a useful reason.
+        meant = isinstance(error, (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError))
+        reason = f' ({str(error).strip().splitlines()[0]})' if meant and str(error).strip() else ''
+        raise DamagedCheckpoint(
+            f'{name} is truncated or not a checkpoint{reason}; copy it again, or name another file.'
+        ) from error
+
+
+def _read(file: BinaryIO, name: str, allow_pickle: bool = False, mmap: bool = False) -> Any:
+    start = file.read(2 + len(LEGACY_START))
+    file.seek(0)
+    if start[:4] == b'PK\x03\x04':
+        return _read_archive(Archive(file, name, mmap), allow_pickle, mmap)
+    if start[:1] != b'\x80' or start[2:] != LEGACY_START:
+        raise DamagedCheckpoint(f'{name!r} is not a checkpoint; name another file.')
+    return torch.load(file, 'cpu', weights_only=False) if allow_pickle else read_legacy_file(file)
+
+
+def _read_archive(archive: Archive, allow_pickle: bool, mmap: bool) -> Any:
+    if is_torchscript(archive):
+        return read_torchscript(archive)
     if allow_pickle:
-        return _load_checkpoint(filename, 'cpu')
-    with refusing_code(str):
-        return _load_checkpoint(filename, 'cpu')
+        if not mmap:
+            archive.verify(set())
+        return torch.load(archive.name, 'cpu', weights_only=False, mmap=mmap)
+    unpickler = ArchiveUnpickler(archive)
+    content = unpickler.load()
+    if not mmap:
+        archive.verify(unpickler.used)
+    return content
 
 
 def _moved(content: Any, device: str | torch.device) -> Any:
     return apply_to(content, lambda value: isinstance(value, torch.Tensor), lambda value: value.to(device))
-
-
-def _refusal(name: str, what: str) -> str:
-    return (
-        f'{name} holds more than weights ({what[:160]}) and loading it could run code in it; '
-        'if you trust its origin, set the config key allow_pickle_checkpoint=True.'
-    )

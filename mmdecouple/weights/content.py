@@ -13,6 +13,10 @@ from .finite import is_finite
 _MOST_SHARING = 8
 
 
+class UnsafeContent(Exception):
+    """What a file holds besides weights and plain data, in a few words; `UnsafeCheckpoint` also names the file."""
+
+
 class UnsafeCheckpoint(UserError):
     """A checkpoint that holds more than weights and plain data."""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader, load_from_http
 
-from .checkpoint import read_checkpoint, refusing_code
+from .checkpoint import read_checkpoint, weights_only_loading
 
 
 def install_safe_loading() -> None:
@@ -31,7 +31,7 @@ def load_from_web(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loads a file from a URL in place of mmengine's loader, and refuses pickled code unless pickles are trusted."""
     if _trust.given:
         return load_from_http(filename, map_location)
-    with refusing_code(str):
+    with weights_only_loading():
         return load_from_http(filename, map_location)
 
 

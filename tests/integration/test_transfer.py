@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.compatibility import CPU_SUPPORTS_FP16
 from mmdecouple.utils.configs import load_config
 from tests.integration.runs import ROOT
 from tests.integration.transfer_case import checkpoint, command, environment, write_transfer_case
@@ -85,7 +86,7 @@ def test_a_segmentor_takes_the_teacher_of_ibot_and_starts_from_its_very_weights(
             case,
             'ade-upernet',
             '--precision',
-            'fp16',
+            'fp16' if CPU_SUPPORTS_FP16 else 'bf16',
             options=('optim_wrapper.optimizer.lr=0.', 'optim_wrapper.optimizer.weight_decay=0.'),
         )
     )

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmdecouple.engine import PrecisionOptimWrapper
 from mmdecouple.engine.gradients import skips_on_device, use_fused_kernels
+from mmdecouple.utils.settings import SettingError
 
 
 def wrapper(precision: str, model: nn.Module) -> PrecisionOptimWrapper:
@@ -39,6 +40,13 @@ def test_its_state_survives_a_round_trip():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match='must be one of bf16, fp16, fp32'):
         wrapper('half', nn.Linear(2, 2))
+
+
+def test_fp16_on_a_cpu_is_refused_where_torch_would_compute_in_float32(monkeypatch):
+    monkeypatch.setattr('mmdecouple.engine.optim_wrapper.CPU_SUPPORTS_FP16', False)
+    monkeypatch.setattr('mmdecouple.engine.optim_wrapper.get_device', lambda: 'cpu')
+    with pytest.raises(SettingError, match="precision 'fp16' on a CPU needs torch 2.3 or newer, .*; use 'bf16'"):
+        PrecisionOptimWrapper('fp16', optimizer=torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1))
 
 
 def test_fp16_steps_on_the_cpu_as_fp32_does_and_leaves_out_a_step_that_overflows():

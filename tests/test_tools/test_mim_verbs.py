@@ -17,6 +17,12 @@ def site_packages(python):
     return Path(subprocess.check_output([python, '-c', code], text=True).strip())
 
 
+def has_editable_install():
+    """Of pip (PEP 660), or of setuptools before 64."""
+    packages = site_packages(sys.executable)
+    return any(packages.glob('__editable__*mmdecouple*')) or (packages / 'mmdecouple.egg-link').is_file()
+
+
 @pytest.fixture(scope='module')
 def wheel_python(tmp_path_factory):
     """Python of an environment with this project from a wheel and everything else by links."""
@@ -56,7 +62,7 @@ def mim(request, toy, tmp_path):
     """Function that runs one `mim` command in an empty folder and returns its output."""
     if request.param == 'wheel':
         python = request.getfixturevalue('wheel_python')
-    elif list(site_packages(sys.executable).glob('__editable__*mmdecouple*')):
+    elif has_editable_install():
         python = Path(sys.executable)
     else:
         pytest.skip('this environment has no editable install of the checkout')
@@ -73,6 +79,16 @@ def test_a_wheel_brings_its_own_package(wheel_python, toy, tmp_path):
     program = 'import mmdecouple; print(mmdecouple.__file__)'
     origin = run([wheel_python, '-c', program], toy_folder=toy, cwd=tmp_path)
     assert Path(origin.strip()).parents[1] == site_packages(wheel_python)
+
+
+def test_both_mims_find_the_files_of_a_wheel_whatever_else_it_installs(wheel_python):
+    """One looks in the package, the other in the folder of the first installed file, which may be a script's."""
+    packages = site_packages(wheel_python)
+    [record] = packages.glob('mmdecouple-*.dist-info/RECORD')
+    assert '../bin/mmdecouple,' in record.read_text()
+    for folder in (packages / 'mmdecouple', packages / record.read_text().split('/')[0]):
+        assert (folder / '.mim' / 'model-index.yml').is_file() and (folder / '.mim' / 'tools' / 'train.py').is_file()
+        assert (folder / '.mim' / 'configs' / 'densecl' / 'densecl-d_r50_8xb32-800e_coco.py').is_file()
 
 
 def test_train_then_test_measures_the_trained_checkpoint(mim):

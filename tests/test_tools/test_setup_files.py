@@ -2,15 +2,22 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
-from .conftest import ROOT
+from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.versions import stack
+from tests.classic_skips import SKIPS
+
+from .conftest import CHECKOUT_TOOLS, ROOT
 
 CONFIGS = ROOT / 'configs'
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
@@ -45,10 +52,47 @@ def test_config_names_are_unique_so_that_mim_finds_them():
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-def test_requirements_pin_the_set_that_works_together():
-    pinned = (ROOT / 'requirements' / 'mminstall.txt').read_text().split()
-    assert all('==' in line for line in pinned)
-    assert 'torch===2.11.0' in (ROOT / 'requirements' / 'build.txt').read_text().split()
+LISTS = {'onedl': 'constraints.txt', 'classic': 'constraints-classic.txt'}
+
+
+@pytest.fixture(scope='module')
+def constraints():
+    return SimpleNamespace(**runpy.run_path(str(CHECKOUT_TOOLS / 'misc' / 'constraints.py')))
+
+
+def requirements_of(*names):
+    lines = [line for name in names for line in (ROOT / 'requirements' / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+@pytest.mark.parametrize('stack', LISTS)
+def test_the_list_of_a_stack_has_all_that_the_requirements_ask_for_and_one_opencv(stack):
+    versions = {item.name: next(iter(item.specifier)).version for item in requirements_of(LISTS[stack])}
+    other = next(f'{name}.txt' for name in LISTS if name != stack)
+    files = {path.name for path in (ROOT / 'requirements').glob('*.txt')} - {*LISTS.values(), other}
+    asked = requirements_of(*sorted(files))
+    listed = {item: versions.get(item.name, '0') for item in asked}
+    assert [str(item) for item in asked if not item.specifier.contains(listed[item], prereleases=True)] == []
+    assert [name for name in versions if 'opencv' in name] == ['opencv-python-headless']
+    assert {name for name in versions if name.startswith(('mm', 'onedl'))} == {
+        item.name for item in requirements_of(f'{stack}.txt') if 'mm' in item.name or 'onedl' in item.name
+    } - {'openmim'}
+
+
+def test_the_list_is_what_this_environment_needs(constraints):
+    needed = constraints.installed_closure(constraints.stated(stack()))
+    assert {item.name for item in requirements_of(LISTS[stack()])} == set(needed)
+
+
+def test_a_missing_distribution_is_named_with_what_asks_for_it(constraints):
+    with pytest.raises(UserError, match='no-such-thing, required by requirements/, is not installed here'):
+        constraints.installed_closure([Requirement('no-such-thing>=1')])
+
+
+def test_what_the_classic_stack_skips_exists():
+    for name in (name for names in SKIPS.values() for name in names):
+        path, _, test = name.partition('::')
+        assert f'def {test.partition("[")[0]}(' in (ROOT / path).read_text()
 
 
 SCRIPTS = [*sorted(ROOT.glob('tools/**/*.sh')), ROOT / '.ci' / 'run']
@@ -64,10 +108,9 @@ def test_setup_help_names_every_variable_that_it_reads_and_nothing_is_done_for_a
     script = ROOT / 'tools' / 'misc' / 'setup.sh'
     told = subprocess.run(['bash', script, '--help'], check=True, capture_output=True, text=True).stdout
     read = re.findall(r'\$\{(\w+)(?::-|\+x)', script.read_text())
-    # These belong to the compiler and to CUDA.
-    assert {name for name in read if name.isupper()} - {'CXX', 'CUDA_VISIBLE_DEVICES'} == set(
-        re.findall(r'^  ([A-Z_]+)  ', told, re.M)
-    )
+    # These belong to the compiler, CUDA, pyenv and the terminal.
+    others = {'CXX', 'CUDA_VISIBLE_DEVICES', 'PYENV_ROOT', 'HOME', 'COLUMNS'}
+    assert {name for name in read if name.isupper()} - others == set(re.findall(r'^  ([A-Z_]+)  ', told, re.M))
     end = subprocess.run(['bash', script, 'now'], capture_output=True, text=True)
     assert end.returncode == 1 and not end.stdout and end.stderr.count('\n') == 1 and ' now;' in end.stderr
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.compatibility import after_state_dict, before_load_state_dict
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
@@ -59,8 +60,8 @@ class FrozenViT(nn.Module):
         own_mean, own_std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS['imagenet'])
         self.register_buffer('scale', own_std / std, persistent=False)
         self.register_buffer('shift', (own_mean - mean) / std, persistent=False)
-        self.register_state_dict_post_hook(_leave_out)
-        self.register_load_state_dict_pre_hook(_keep_own)
+        after_state_dict(self, _leave_out)
+        before_load_state_dict(self, _keep_own)
 
     def train(self, mode: bool = True) -> 'FrozenViT':
         """Keeps the network in evaluation mode."""

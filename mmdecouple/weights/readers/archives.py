@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,28 +19,19 @@ class Archive:
     """Open archive of torch, read as bytes.
 
     Args:
-        path: Local file.
+        file: File that is open for reading, and stays open while the archive is used.
+        name: Name of the file in messages.
         mmap: Whether tensors stay on disk until they are used; their checksums are then not verified.
 
     Raises:
         DamagedCheckpoint: The file is not an archive of torch, is truncated, or has compressed or overlapping entries.
     """
 
-    def __init__(self, path: str, mmap: bool = False) -> None:
-        self.path = path
-        self._mapped = np.memmap(path, np.uint8, 'c') if mmap else None
-        self._file = open(path, 'rb')
-        try:
-            self._entries = self._directory()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __enter__(self) -> 'Archive':
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._file.close()
+    def __init__(self, file: BinaryIO, name: str, mmap: bool = False) -> None:
+        self.name = name
+        self._mapped = np.memmap(file, np.uint8, 'c') if mmap else None
+        self._file = file
+        self._entries = self._directory()
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -87,7 +78,7 @@ class Archive:
         stored = [entry for name, entry in entries.items() if not name.startswith(_SOURCE)]
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in stored) or sum(source) > _LARGEST_SOURCE:
             raise DamagedCheckpoint(
-                f'{self.path!r} is a compressed archive, which torch does not write; unpack it and '
+                f'{self.name!r} is a compressed archive, which torch does not write; unpack it and '
                 'save it with torch.save, or name another file.'
             )
         if (
@@ -140,5 +131,5 @@ class Archive:
 
     def _damaged(self, reason: object) -> DamagedCheckpoint:
         return DamagedCheckpoint(
-            f'{self.path!r} is truncated or not a checkpoint ({reason}); copy it again, or name another file.'
+            f'{self.name!r} is truncated or not a checkpoint ({reason}); copy it again, or name another file.'
         )

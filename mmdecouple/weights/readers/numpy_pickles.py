@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmdecouple.utils.files import write_bytes
-from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint, UnsafeContent
 
 from .plain_pickles import PlainUnpickler
 
@@ -40,7 +40,7 @@ def read_numpy_pickle(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         return with_tensors(content)
     except DamagedCheckpoint:
         raise
-    except UnsafeCheckpoint as error:
+    except UnsafeContent as error:
         raise UnsafeCheckpoint(
             f'{path!r} holds more than arrays ({error}) and loading it could run code in it; if you '
             'trust its origin, allow it (tool: --allow-pickle).'

@@ -1,62 +1,41 @@
-"""Pickles of weight files with tensors, arrays and plain data, read without calling functions that a file names."""
+"""Pickles with arrays and plain data, read without calling functions that a file names."""
 
 import argparse
-import io
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from mmengine.logging import HistoryBuffer
-from torch import Tensor
 
 from mmdecouple.utils.errors import shown
-from mmdecouple.weights.content import UnsafeCheckpoint
+from mmdecouple.weights.content import UnsafeContent
 
-from .archives import Archive
-
-_TYPES = {
-    'Float': torch.float32,
-    'Double': torch.float64,
-    'Half': torch.float16,
-    'BFloat16': torch.bfloat16,
-    'Long': torch.int64,
-    'Int': torch.int32,
-    'Short': torch.int16,
-    'Char': torch.int8,
-    'Byte': torch.uint8,
-    'Bool': torch.bool,
-    'Untyped': torch.uint8,
-}
-_DTYPES = {
-    str(value).removeprefix('torch.'): value
-    for value in (*_TYPES.values(), torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
-}
 _STATISTICS = ('min', 'max', 'mean', 'current', 'statistics')
-# Start of torch's files that are not archives, after the two bytes of the protocol.
-_TORCH = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
+# Start of the files that torch wrote before 1.6, after the two bytes of the protocol.
+LEGACY_START = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 _NUMPY = re.compile(r'[biuf]\d{1,2}|[SU]\d{1,4}')
 _EMPTY_ARRAY = ((0,), b'b')
+_BYTE_ORDERS = ('<', '>', '=', '|')
+_WITH_ATTRIBUTES = (OrderedDict, HistoryBuffer, argparse.Namespace)
 
 
-class _Inert:
+class Inert:
     """Placeholder without behavior for a class that a file names."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
-_ARRAY = _Inert('numpy.ndarray')
+_ARRAY = Inert('numpy.ndarray')
 
 
 def is_plain_pickle(path: str) -> bool:
     """Returns whether a file is a pickle that was not written by torch."""
     with open(path, 'rb') as file:
-        start = file.read(2 + len(_TORCH))
-    return start[:1] == b'\x80' and start[2:] != _TORCH
+        start = file.read(2 + len(LEGACY_START))
+    return start[:1] == b'\x80' and start[2:] != LEGACY_START
 
 
 def statistic_of(owner: Any, name: str) -> Any:
@@ -65,11 +44,18 @@ def statistic_of(owner: Any, name: str) -> Any:
     The real `getattr` could reach every module from a harmless object.
 
     Raises:
-        UnsafeCheckpoint: Another attribute is requested.
+        UnsafeContent: Another attribute is requested.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise UnsafeCheckpoint(f'the attribute {shown(name)} of {shown(owner)}')
+        raise UnsafeContent(f'the attribute {shown(name)} of {shown(owner)}')
     return getattr(owner, name)
+
+
+def _bytearray(data: Any = b'', *encoding: str) -> bytearray:
+    # The real `bytearray` allocates as many bytes as a number says.
+    if not isinstance(data, (bytes, str)):
+        raise UnsafeContent(f'a bytearray of {shown(data)}')
+    return bytearray(data, *encoding)
 
 
 def _bytes_of_python_2(text: str, encoding: str) -> bytes:
@@ -82,14 +68,18 @@ def _bytes_of_python_2(text: str, encoding: str) -> bytes:
 def _array(kind: Any, *empty: Any) -> np.ndarray:
     # The content follows as the state of the array, in the size that the file really holds.
     if kind is not _ARRAY or empty != _EMPTY_ARRAY:
-        raise UnsafeCheckpoint('an array that is not a plain numpy array')
+        raise UnsafeContent('an array that is not a plain numpy array')
     return np.empty(0)
 
 
 def _dtype(code: str, *_: Any) -> np.dtype:
     if not isinstance(code, str) or _NUMPY.fullmatch(code) is None:
-        raise UnsafeCheckpoint(f'an array of {shown(code)}')
+        raise UnsafeContent(f'an array of {shown(code)}')
     return np.dtype(code, copy=True)
+
+
+def _is_plain(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in 'biufSU' and dtype.names is None
 
 
 def _scalar(dtype: np.dtype, data: Any) -> Any:
@@ -107,7 +97,7 @@ _COMMON: dict[tuple[str, str], Any] = {
     ('argparse', 'Namespace'): argparse.Namespace,
     ('builtins', 'set'): set,
     ('builtins', 'frozenset'): frozenset,
-    ('builtins', 'bytearray'): bytearray,
+    ('builtins', 'bytearray'): _bytearray,
     ('builtins', 'getattr'): statistic_of,
     ('_codecs', 'encode'): _bytes_of_python_2,
     ('numpy', 'ndarray'): _ARRAY,
@@ -130,96 +120,44 @@ class PlainUnpickler(pickle._Unpickler):
         """Returns the replacement of a global name.
 
         Raises:
-            UnsafeCheckpoint: The name has no replacement.
+            UnsafeContent: The name has no replacement.
         """
         module = module.replace('numpy._core', 'numpy.core').replace('__builtin__', 'builtins')
         found = self.known(module, name)
         if found is None:
-            raise UnsafeCheckpoint(f'{module}.{name}')
+            raise UnsafeContent(f'{module}.{name}')
         return found
 
     def known(self, module: str, name: str) -> Any:
         """Returns the replacement of a global name; None if it has none."""
         return _COMMON.get((module, name))
 
+    def load_build(self) -> None:
+        """Restores the state of arrays and of the plain objects that files hold; see `restore`."""
+        state = self.stack.pop()
+        self.restore(self.stack[-1], state)
+
+    def restore(self, value: Any, state: Any) -> None:
+        """Restores the state of an object.
+
+        Nothing else may have one: the state of a class would change it for the whole process, and that of a tensor
+        could refer to memory outside its storage.
+
+        Raises:
+            UnsafeContent: The object must not have a state, or not this one.
+        """
+        if type(value) in _WITH_ATTRIBUTES and isinstance(state, dict):
+            vars(value).update(state)
+        elif isinstance(value, np.dtype) and isinstance(state, tuple) and state[1] in _BYTE_ORDERS:
+            version, _, *others = value.__reduce__()[2]
+            value.__setstate__((version, state[1], *others))
+        elif type(value) is np.ndarray and isinstance(state, tuple) and _is_plain(state[-3]):
+            value.__setstate__(state)
+        else:
+            raise UnsafeContent(f'a state of {shown(value)}')
+
+    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+
     def get_extension(self, code: int) -> None:
         """Refuses pickle's registry of extensions, in which numbers stand for code."""
-        raise UnsafeCheckpoint(f'extension {code}')
-
-
-class TensorUnpickler(PlainUnpickler):
-    """Unpickler that also supports tensors, whose values are entries of an archive.
-
-    Args:
-        archive: Archive with `data.pkl`, and with `data/KEY` for every storage.
-
-    Attributes:
-        used: Names of the entries that were read.
-    """
-
-    def __init__(self, archive: Archive) -> None:
-        super().__init__(io.BytesIO(archive.read('data.pkl')))
-        self._archive = archive
-        self._storages: dict[str, Tensor] = {}
-        self.used = {'data.pkl'}
-
-    def known(self, module: str, name: str) -> Any:
-        """See `PlainUnpickler.known`."""
-        if module in ('torch', 'torch.storage') and name.endswith('Storage'):
-            return _TYPES.get(name.removesuffix('Storage'))
-        if module == 'torch' and name in _DTYPES:
-            return _DTYPES[name]
-        return _TENSORS.get((module, name)) or super().known(module, name)
-
-    def persistent_load(self, pid: Any) -> tuple[Tensor, torch.dtype]:
-        """Returns the bytes of a storage and the type of its values."""
-        kind, dtype, key, _, _ = pid
-        if kind != 'storage' or not isinstance(dtype, torch.dtype) or not isinstance(key, str):
-            raise UnsafeCheckpoint(shown(pid))
-        if key not in self._storages:
-            self._storages[key] = self._archive.tensor(f'data/{key}')
-            self.used.add(f'data/{key}')
-        return self._storages[key], dtype
-
-
-def _rebuilt(
-    storage: tuple[Tensor, torch.dtype],
-    offset: int,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    requires_grad: bool = False,
-    hooks: Any = None,
-    dtype: torch.dtype | None = None,
-    *_: Any,
-) -> Tensor:
-    data, kind = storage
-    values = data.view(dtype or kind)
-    whole = [offset, *size, *stride]
-    if (
-        any(not isinstance(number, int) or number < 0 for number in whole)
-        or len(size) != len(stride)
-        or (offset + sum((length - 1) * step for length, step in zip(size, stride)) >= len(values) and 0 not in size)
-    ):
-        raise ValueError(f'a tensor of {shown(size)} with strides {shown(stride)} exceeds its {len(values)} values')
-    return values.as_strided(size, stride, offset) if 0 not in size else values.new_empty(size)
-
-
-def _same(data: Any, *_: Any) -> Any:
-    return data
-
-
-def _of_a_type(rebuild: Callable, kind: Any, args: tuple, state: Any) -> Tensor:
-    if rebuild not in (_rebuilt, _same):
-        raise UnsafeCheckpoint('a tensor of an unknown class')
-    return rebuild(*args)
-
-
-_TENSORS: dict[tuple[str, str], Any] = {
-    **{('torch._utils', f'_rebuild_tensor{version}'): _rebuilt for version in ('', '_v2', '_v3')},
-    **{('torch._utils', f'_rebuild_parameter{end}'): _same for end in ('', '_with_state')},
-    ('torch._tensor', '_rebuild_from_type_v2'): _of_a_type,
-    ('torch', 'Tensor'): _Inert('torch.Tensor'),
-    ('torch.nn.parameter', 'Parameter'): _Inert('Parameter'),
-    ('torch', 'Size'): torch.Size,
-    ('torch', 'device'): torch.device,
-}
+        raise UnsafeContent(f'extension {code}')

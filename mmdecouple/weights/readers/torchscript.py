@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from mmdecouple.utils.errors import shown
-from mmdecouple.weights.content import DamagedCheckpoint, UnsafeCheckpoint
+from mmdecouple.weights.content import DamagedCheckpoint, UnsafeContent
 
 from .archives import Archive
-from .plain_pickles import TensorUnpickler
+from .tensor_pickles import ArchiveUnpickler
 
 _CLASS = re.compile(r'^class (\w+)', re.MULTILINE)
 _LIST = r'^  {} = \[(.*?)\]'
@@ -22,11 +22,8 @@ class _ScriptObject:
     kind = ''
     attributes: Any = None
 
-    def __setstate__(self, state: Any) -> None:
-        self.attributes = state
 
-
-class _ScriptUnpickler(TensorUnpickler):
+class _ScriptUnpickler(ArchiveUnpickler):
     """Unpickler that also accepts the archive's own classes, as containers."""
 
     def __init__(self, archive: Archive) -> None:
@@ -41,6 +38,13 @@ class _ScriptUnpickler(TensorUnpickler):
         if module == 'torch.jit._pickle':
             return _plain_value
         return super().known(module, name)
+
+    def restore(self, value: Any, state: Any) -> None:
+        """See `PlainUnpickler.restore`."""
+        if isinstance(value, _ScriptObject):
+            value.attributes = state
+        else:
+            super().restore(value, state)
 
 
 def _plain_value(value: Any = None, *_: Any) -> Any:
@@ -57,7 +61,7 @@ def read_torchscript(archive: Archive) -> dict[str, Tensor]:
     """Returns the state dict of a scripted or traced module, as returned by `torch.jit.load`.
 
     Raises:
-        UnsafeCheckpoint: An object in the module restores itself by code, which is not run.
+        UnsafeContent: An object in the module restores itself by code, which is not run.
         DamagedCheckpoint: The archive is not a module, or is incomplete.
     """
     unpickler = _ScriptUnpickler(archive)
@@ -70,7 +74,7 @@ def read_torchscript(archive: Archive) -> dict[str, Tensor]:
     while waiting:
         prefix, owner = waiting.pop()
         if not isinstance(owner.attributes if isinstance(owner, _ScriptObject) else None, dict):
-            raise UnsafeCheckpoint('a TorchScript object that restores itself by code')
+            raise UnsafeContent('a TorchScript object that restores itself by code')
         names = tensors_of.get(owner.kind, [])
         for name, value in owner.attributes.items():
             if name in names and isinstance(value, Tensor):
@@ -79,7 +83,7 @@ def read_torchscript(archive: Archive) -> dict[str, Tensor]:
                 waiting.append((f'{prefix}{name}.', value))
         if len(state) + len(waiting) > _MOST_TENSORS or len(prefix) > _MOST_TENSORS:
             raise DamagedCheckpoint(
-                f'{shown(archive.path)} is not a module, as its parts contain each other; name another file.'
+                f'{shown(archive.name)} is not a module, as its parts contain each other; name another file.'
             )
     return state
 

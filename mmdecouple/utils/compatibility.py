@@ -1,0 +1,48 @@
+"""Parts of newer versions of torch that supported versions lack, each with the first version that has it.
+
+All code takes them from here. An entry whose version is no longer newer than the oldest supported torch can be replaced
+by torch's own.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+# 2.5: the error was known for CUDA only.
+OutOfMemoryError: type[Exception] = getattr(torch, 'OutOfMemoryError', torch.cuda.OutOfMemoryError)
+# 2.3: unsigned types of more than 8 bits.
+UNSIGNED_TYPES = tuple(getattr(torch, name) for name in ('uint16', 'uint32', 'uint64') if hasattr(torch, name))
+# 2.2: errors of processes that cannot reach each other.
+DistNetworkError: type[Exception] = getattr(torch.distributed, 'DistNetworkError', RuntimeError)
+_OF_A_CONNECTION = r'Socket Timeout|Broken pipe|Connection (?:reset|closed|refused)'
+# 2.3: before, neither autocast nor the loss scale supported float16 on a CPU.
+CPU_SUPPORTS_FP16 = hasattr(torch.amp, 'GradScaler')
+
+
+def grad_scaler(device: str, enabled: bool) -> torch.cuda.amp.GradScaler:
+    """Returns the loss scale of fp16 (2.3: `torch.amp.GradScaler`)."""
+    if CPU_SUPPORTS_FP16:
+        return torch.amp.GradScaler(device, enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)
+
+
+def is_of_peers(error: RuntimeError) -> bool:
+    """Returns whether processes could not reach each other (2.2: `torch.distributed.DistError`)."""
+    if hasattr(torch.distributed, 'DistError'):
+        return isinstance(error, torch.distributed.DistError)
+    return isinstance(error, torch.distributed.DistBackendError) or re.search(_OF_A_CONNECTION, str(error)) is not None
+
+
+def after_state_dict(module: nn.Module, hook: Callable[..., None]) -> None:
+    """Registers `hook(module, state, prefix, metadata)` (2.5: `register_state_dict_post_hook`)."""
+    getattr(module, 'register_state_dict_post_hook', module._register_state_dict_hook)(hook)
+
+
+def before_load_state_dict(module: nn.Module, hook: Callable[..., None]) -> None:
+    """Registers `hook(module, state, prefix, ...)` (2.5: `register_load_state_dict_pre_hook`)."""
+    earlier: Any = partial(module._register_load_state_dict_pre_hook, with_module=True)
+    getattr(module, 'register_load_state_dict_pre_hook', earlier)(hook)
