@@ -19,7 +19,9 @@ def tool():
 
 
 def write(folder, changelog, citation):
-    (folder / 'CHANGELOG.md').write_text(f'# Changelog\n\n## [Unreleased]\n\n## [{changelog}\n\n## [0.0.1] - 2020-01-01\n')
+    (folder / 'CHANGELOG.md').write_text(
+        f'# Changelog\n\n## [Unreleased]\n\n## [{changelog}\n\n## [0.0.1] - 2020-01-01\n'
+    )
     (folder / 'CITATION.cff').write_text(citation)
 
 
@@ -53,6 +55,8 @@ def test_the_files_of_this_checkout_agree():
 
 @pytest.mark.slow
 def test_the_wheel_of_a_release_trains_and_reports_in_an_empty_folder(tmp_path):
-    printed = run([sys.executable, CHECKOUT_TOOLS / 'misc' / 'release.py', '--out', str(tmp_path)], toy_folder=ROOT, cwd=ROOT)
+    printed = run(
+        [sys.executable, CHECKOUT_TOOLS / 'misc' / 'release.py', '--out', str(tmp_path)], toy_folder=ROOT, cwd=ROOT
+    )
     assert 'trained, measured and wrote a report in an empty folder' in printed
     assert {path.suffix for path in tmp_path.iterdir()} == {'.gz', '.whl'}

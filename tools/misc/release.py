@@ -3,8 +3,7 @@
     python tools/misc/release.py            # checks the versions, builds into dist/, tries the wheel
     python tools/misc/release.py --tag      # the same, for a clean checkout only, and creates the tag vVERSION
 
-Nothing is uploaded. The wheel is installed without its dependencies into a fresh environment that sees the packages
-of this one.
+Nothing is uploaded. The wheel is installed into a fresh environment that sees the other packages of this one.
 """
 
 import os
@@ -45,8 +44,8 @@ def main(argv: list[str] | None = None) -> None:
             if path.suffix == '.whl':
                 try_wheel(path)
         if args.tag:
-            _git('tag', '-a', f'v{__version__}', '-m', f'Version {__version__}')
-            print(f'Created the tag v{__version__}; push it with: git push origin v{__version__}')
+            _run('git', 'tag', '-a', f'v{__version__}', '-m', f'Version {__version__}', cwd=ROOT)
+            print(f'Created the tag; push it with: git push origin v{__version__}')
 
 
 def check_versions(root: Path) -> None:
@@ -70,9 +69,9 @@ def check_versions(root: Path) -> None:
 
 def check_clean() -> None:
     """Raises UserError if the checkout has changes, or the tag exists."""
-    if _git('status', '--porcelain'):
+    if _run('git', 'status', '--porcelain', cwd=ROOT):
         raise UserError('release: the checkout has changes; commit or remove them before --tag.')
-    if _git('tag', '--list', f'v{__version__}'):
+    if _run('git', 'tag', '--list', f'v{__version__}', cwd=ROOT):
         raise UserError(f'release: the tag v{__version__} exists; set a new version in mmdecouple/version.py.')
 
 
@@ -109,16 +108,11 @@ def try_wheel(wheel: Path) -> None:
         print('The wheel trained, measured and wrote a report in an empty folder.')
 
 
-def _git(*words: str) -> str:
-    return _run('git', *words, cwd=ROOT)
-
-
 def _run(*words: str, cwd: Path | str) -> str:
     environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
     done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode:
-        tail = '\n'.join((done.stdout + done.stderr).splitlines()[-15:])
-        print(tail, file=sys.stderr)
+        print(*(done.stdout + done.stderr).splitlines()[-15:], sep='\n', file=sys.stderr)
         raise UserError(f'release: {" ".join(map(str, words[:6]))} ... ended with exit code {done.returncode}.')
     return done.stdout.strip()
 
