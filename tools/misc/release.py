@@ -97,12 +97,11 @@ def try_wheel(wheel: Path) -> None:
         _run(sys.executable, '-m', 'pip', '-q', '--python', str(place), 'install', '--no-deps', str(wheel), cwd=folder)
         # After the wheel, so that the editable install of this environment does not come first.
         (Path(paths['purelib']) / 'others.pth').write_text(sysconfig.get_path('purelib') + '\n')
-        work = Path(folder) / 'work'
-        work.mkdir()
-        program = place / 'bin' / 'mmdecouple'
-        if (shown := _run(str(program), '--version', cwd=work)) != __version__:
+        (work := Path(folder) / 'work').mkdir()
+        program = str(place / 'bin' / 'mmdecouple')
+        if (shown := _run(program, '--version', cwd=work)) != __version__:
             raise UserError(f'release: the wheel shows version {shown} instead of {__version__}.')
-        _run(str(program), 'demo', '--quick', '--out', 'demo', cwd=work)
+        _run(program, 'demo', '--quick', '--out', 'demo', cwd=work)
         if not (work / 'demo' / 'report.html').is_file():
             raise UserError('release: the demo of the wheel wrote no report.')
         print('The wheel trained, measured and wrote a report in an empty folder.')
