@@ -19,6 +19,8 @@ from .docs.tools import ROOT
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'SECURITY.md',
+    ROOT / 'CONTRIBUTING.md',
+    ROOT / 'CHANGELOG.md',
     *sorted(path for path in (ROOT / 'docs').rglob('*.md') if not {'results', '_build'} & set(path.parts)),
     *sorted((ROOT / 'configs').rglob('README.md')),
 ]
