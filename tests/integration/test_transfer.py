@@ -49,7 +49,8 @@ def test_a_detector_killed_in_the_middle_resumes_and_ends_in_a_row_that_test_rea
     process = subprocess.Popen(
         words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    wait_for(lambda: list((case / 'out').glob('*/*/iter_4.pth')), process)
+    # Written after the checkpoint that it names, iter_4.pth.
+    wait_for(lambda: list((case / 'out').glob('*/*/last_checkpoint')), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not rows(case)
