@@ -4,7 +4,6 @@ Run it after a change of `requirements/`, with the Python of an environment in w
 `requirements/constraints.txt`, or `constraints-classic.txt` if the environment holds the original OpenMMLab packages.
 """
 
-import argparse
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mmdecouple.commands.options import Parser
 from mmdecouple.utils.errors import UserError, one_line_errors
 from mmdecouple.utils.files import write_text
 from mmdecouple.utils.versions import stack
@@ -74,9 +74,7 @@ def line(name: str, version: str) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    ).parse_args()
+    Parser(__doc__).parse_args()
     path = ROOT / 'requirements' / STACKS[stack()]
     versions = installed_closure(stated(stack()))
     write_text(path, HEADER + ''.join(f'{line(*item)}\n' for item in sorted(versions.items())))
