@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmdecouple.runs.startup import prepare_process
+from mmdecouple.utils import beside_transformers  # noqa: F401
 from mmdecouple.utils.versions import stack
 
 from .classic_skips import SKIPS

@@ -142,7 +142,7 @@ def test_every_override_that_a_sentence_names_is_a_key_of_some_config():
         ("make clean ARGS='--all'", 'make clean does not read ARGS'),
         ('pip install -r requirements/absent.txt', 'requirements/absent.txt does not exist'),
         ('bash tools/dist_train.sh configs/densecl/densecl_r50_8xb32-200e_coco.py', 'dist_train.sh takes config gpus'),
-        ('bash tools/dist_train.sh configs/densecl/densecl_r50_8xb32-200e_coco.py 8 --amp', 'unrecognized'),
+        ('bash tools/dist_train.sh configs/densecl/densecl_r50_8xb32-200e_coco.py 8 --ampp', 'unrecognized'),
         ('bash tools/misc/setup.sh --fast', 'does not take --fast'),
         ('python tools/ablate.py mask_types', 'The table mask_types does not exist'),
         ('python tools/ablate.py evidence --settings nowhere', 'evidence has no nowhere'),

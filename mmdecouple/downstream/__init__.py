@@ -3,6 +3,8 @@
 This is the only subpackage that imports mmdet. Configs name its modules with scope, as in `mmdecouple.ViTPyramid`.
 """
 
+from mmdecouple.utils import beside_transformers  # noqa: F401
+
 from .best_anchor_assigner import BestAnchorAssigner
 from .float_parts import FloatRoIExtractor, FloatRPNHead
 from .layer_decay import LayerDecayConstructor

@@ -1,4 +1,4 @@
-"""Makes `mmpretrain.models` importable beside transformers 5; imported for this effect, before `mmpretrain.models`.
+"""Makes `mmpretrain.models` importable beside transformers 5; imported for this effect, before mmpretrain and mmdet.
 
 If transformers is installed, mmpretrain imports vision-language models that need transformers 4, and fails with any
 other version. This package uses none of them.

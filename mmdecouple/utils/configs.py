@@ -73,6 +73,9 @@ def load_config(path: str, options: dict | None = None) -> Config:
         MissingFile: The file, or one of its bases, does not exist.
         UserError: The file cannot be read as a config, or an override does not fit it.
     """
+    # Bases and imports of a config may import mmpretrain.
+    from mmdecouple.utils import beside_transformers  # noqa: F401
+
     register_config_scopes()
     scope, separator, own = path.partition('::')
     if separator and scope == SCOPE:

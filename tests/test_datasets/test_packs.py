@@ -242,7 +242,7 @@ def test_a_damaged_pack_is_refused_in_one_line_that_names_file_and_remedy(source
         ShardedImages(TWO_VIEWS, root=str(root))
     line = str(caught.value)
     assert '\n' not in line and str(root) in line
-    assert 'pack.py' in line or 'check the path' in line or 'this package reads' in line
+    assert '`mmdecouple pack`' in line or 'check the path' in line or 'this package reads' in line
 
 
 def test_an_image_with_a_wrong_checksum_is_replaced_and_found_by_the_check(source, tmp_path, capsys):

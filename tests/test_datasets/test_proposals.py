@@ -65,7 +65,7 @@ def one_line(call, *words):
 
 
 def test_a_wrong_file_or_image_gives_one_line_that_says_what_to_do(file, tmp_path):
-    one_line(lambda: ProposalFile.open('absent.npz'), 'absent.npz', 'selective_search.py', 'GridProposals')
+    one_line(lambda: ProposalFile.open('absent.npz'), 'absent.npz', '`mmdecouple proposals`', 'GridProposals')
     other = tmp_path / 'other.npz'
     other.write_text('{"a": []}')
     one_line(lambda: ProposalFile.open(other), 'is not a proposal file', '--import')
