@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from mmdecouple.downstream import BestAnchorAssigner
 
 
-def detectron2(overlaps, low=0.3, high=0.7):
+def detectron2(overlaps, low=np.float32(0.3), high=np.float32(0.7)):
     """The rule anchor by anchor: 1 + object for positives, 0 for background, -1 for what is not trained."""
     found = []
     for column in overlaps.T:
