@@ -4,13 +4,20 @@ PYTHON_IN_VENV := .venv/bin/python
 # Without byte code every process compiles its imports anew: a start takes 20 seconds of processor time instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo lint test test-all test-classic wheel clean
+.PHONY: setup demo docs lint test test-all test-classic wheel clean
 
 setup:
 	@bash tools/misc/setup.sh
 
 demo: setup
 	MMDECOUPLE_SET_UP=1 $(PYTHON_IN_VENV) tools/demo.py $(ARGS)
+
+# The documentation site, docs/_build/html/index.html. The first call installs its packages; later ones need no network.
+docs: setup
+	@$(PYTHON_IN_VENV) -c "import furo, myst_nb, sphinx_copybutton, sphinx_design" 2>/dev/null \
+		|| $(PYTHON_IN_VENV) -m pip install --quiet -r requirements/docs.txt
+	OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m sphinx --fail-on-warning --keep-going --quiet -c docs \
+		-d docs/_build/doctrees . docs/_build/html $(ARGS)
 
 # What pre-commit checks, and the types of the rooms that other projects import.
 lint: setup
@@ -34,5 +41,5 @@ wheel: setup
 	$(PYTHON_IN_VENV) -m pip wheel --no-deps --no-build-isolation -w dist .
 
 clean:
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find mmdecouple tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +

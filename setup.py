@@ -8,6 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.develop import develop
 
 ROOT = Path(__file__).resolve().parent
 # openmim looks for `.mim` in the package, onedl-mim in the top-level folder of the first installed file. Files are
@@ -15,8 +16,11 @@ ROOT = Path(__file__).resolve().parent
 MIM_FOLDERS = ('mmdecouple', '+mmdecouple')
 
 
+MIM_FILES = ('tools', 'configs', 'model-index.yml')
+
+
 class BuildWithMimFiles(build_py):
-    """Copies tools, configs and model index into a wheel; a checkout has links to them (`.mim`)."""
+    """Copies tools, configs and model index into a wheel."""
 
     def run(self) -> None:
         """Builds the modules, then adds the configs."""
@@ -26,9 +30,28 @@ class BuildWithMimFiles(build_py):
         ignore = shutil.ignore_patterns('__pycache__', '*.pyc')
         for folder in MIM_FOLDERS:
             target = Path(self.build_lib) / folder / '.mim'
-            for part in ('tools', 'configs'):
-                shutil.copytree(ROOT / part, target / part, ignore=ignore, dirs_exist_ok=True)
-            shutil.copy2(ROOT / 'model-index.yml', target)
+            for part in MIM_FILES:
+                if (ROOT / part).is_dir():
+                    shutil.copytree(ROOT / part, target / part, ignore=ignore, dirs_exist_ok=True)
+                else:
+                    shutil.copy2(ROOT / part, target)
+
+
+class DevelopWithMimLinks(develop):
+    """Links the same files into the package of a checkout, where openmim looks for them.
+
+    Setuptools before 64, which openmim brings, installs in place by this command, later ones do not. For onedl-mim
+    there must be no links: it follows them from the checkout, and refuses configs that it finds twice.
+    """
+
+    def run(self) -> None:
+        """Makes the links, then installs."""
+        folder = ROOT / 'mmdecouple' / '.mim'
+        folder.mkdir(exist_ok=True)
+        for part in MIM_FILES:
+            (folder / part).unlink(missing_ok=True)
+            (folder / part).symlink_to(f'../../{part}')
+        super().run()
 
 
 def requirements(name: str) -> list[str]:
@@ -84,7 +107,7 @@ if __name__ == '__main__':
         include_package_data=True,
         install_requires=requirements('runtime'),
         extras_require=extras,
-        cmdclass={'build_py': BuildWithMimFiles},
+        cmdclass={'build_py': BuildWithMimFiles, 'develop': DevelopWithMimLinks},
         options=scratch_folders(),
         zip_safe=False,
     )

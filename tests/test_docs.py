@@ -19,7 +19,9 @@ from .docs.tools import ROOT
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'SECURITY.md',
-    *sorted(path for path in (ROOT / 'docs').rglob('*.md') if 'results' not in path.parts),
+    ROOT / 'CONTRIBUTING.md',
+    ROOT / 'CHANGELOG.md',
+    *sorted(path for path in (ROOT / 'docs').rglob('*.md') if not {'results', '_build'} & set(path.parts)),
     *sorted((ROOT / 'configs').rglob('README.md')),
 ]
 PROGRAMS = [
@@ -66,6 +68,7 @@ def test_every_option_that_a_sentence_names_is_an_option():
     code = '\n'.join(path.read_text() for path in sources)
     # Of other programs.
     known = {'--gpus', '--logdir', '--help'} | set(re.findall(r"'(--[a-z-]+)'", code))
+    known |= {f'--no-{name}' for name in re.findall(r"'--([a-z-]+)',\s+action=argparse.BooleanOptionalAction", code)}
     named = {
         (page.name, option)
         for page in PAGES

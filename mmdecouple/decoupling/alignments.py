@@ -69,3 +69,4 @@ def _normalized(foreground: PositionSet) -> tuple[Tensor, Tensor]:
 
 
 ALIGNMENTS = dict(point_to_point=point_to_point, average=average, point_to_all=point_to_all)
+"""Alignments, by the name that the argument `alignment` takes."""

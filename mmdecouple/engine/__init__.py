@@ -3,6 +3,7 @@
 from mmdecouple.engine.gradients import CollapsedScale, NonFiniteGradient
 from mmdecouple.engine.hooks import *  # noqa: F403
 from mmdecouple.engine.lars import SoCoLARS
+from mmdecouple.engine.log_processor import RawLogProcessor
 from mmdecouple.engine.loops import ResumableEpochLoop
 from mmdecouple.engine.optim_constructor import DecayGroupsConstructor
 from mmdecouple.engine.optim_wrapper import PrecisionOptimWrapper
@@ -22,6 +23,7 @@ __all__ = [
     'NonFiniteGradient',
     'PrecisionOptimWrapper',
     'PretrainRunner',
+    'RawLogProcessor',
     'ResumableEpochLoop',
     'SoCoLARS',
     'UnsafeCheckpoint',

@@ -9,13 +9,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, is_main_process, master_only
+from mmengine.dist import all_gather_object, master_only
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
-from mmengine.runner import BaseLoop, Runner
-from mmengine.visualization import Visualizer
+from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from mmdecouple.engine.batch_check import warn_of_unscaled_batch
@@ -23,11 +22,11 @@ from mmdecouple.engine.device_views import move_to_device
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.loaders import seeded_loader
 from mmdecouple.engine.own_hooks import own_hooks, unsaved
+from mmdecouple.engine.run_logging import RunLogging
 from mmdecouple.engine.saving import OTHER_RANKS, first_nonfinite_of, gather_other_ranks, restore_rank
 from mmdecouple.engine.sharding import gather_state
 from mmdecouple.registry import RUNNERS
 from mmdecouple.runs.folder import hold_folder, release_folder
-from mmdecouple.runs.loggers import keep_lines, start_backends, steady_handlers
 from mmdecouple.runs.processes import lost_peer, on_main_process
 from mmdecouple.runs.ranks import first_start
 from mmdecouple.runs.record import check_resume, record_of
@@ -42,7 +41,7 @@ from mmdecouple.weights.loading import load_weights
 
 
 @RUNNERS.register_module()
-class PretrainRunner(Runner):
+class PretrainRunner(RunLogging):
     """mmengine's runner with resumption that continues an interrupted run exactly.
 
     The seed of the run is that of the config or of the resumed checkpoint, or a new one, which is logged. It determines
@@ -63,8 +62,6 @@ class PretrainRunner(Runner):
         self._scope = kwargs.get('default_scope', 'mmengine')
         self._resume_file: str | None = None
         self._resuming = False
-        self._record: dict[str, Any] | None = None
-        self._early_lines = keep_lines()
         try:
             super().__init__(*args, **kwargs)
         except BaseException:
@@ -120,22 +117,9 @@ class PretrainRunner(Runner):
         if resumed is not None:
             stored = resumed.get('record')
             self._record['run'] = (stored if isinstance(stored, dict) else {}).get('run')
+            self._resumed_iterations = resumed.get('iter', 0)
             for line in check_resume(resumed, self._record, self.cfg, self._resume_file):
                 print_log(line, 'current', logging.WARNING)
-
-    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Builds the logger and passes earlier messages to it; errors of writing the log do not end the training."""
-        logger = super().build_logger(*args, **kwargs)
-        steady_handlers(logger)
-        self._early_lines.hand_over(logger)
-        return logger
-
-    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """Builds the visualizer and starts its back ends; see `start_backends` for the handling of their errors."""
-        visualizer = super().build_visualizer(visualizer)
-        if is_main_process():
-            start_backends(visualizer._vis_backends)
-        return visualizer
 
     @staticmethod
     def build_dataloader(

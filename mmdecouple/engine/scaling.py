@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from mmpretrain.models import VisionTransformer
+from mmdecouple.models import DenseViT
 
 _FLOAT, _HALF = 4, 2
 
@@ -45,7 +45,7 @@ class IBOTSizes:
         """Reads the sizes from the config of the model."""
         backbone, neck = model['backbone'], model['neck']
         arch = backbone['arch']
-        arch = VisionTransformer.arch_zoo[arch] if isinstance(arch, str) else arch
+        arch = DenseViT.arch_zoo[arch] if isinstance(arch, str) else arch
         return cls(
             width=arch['embed_dims'],
             depth=arch['num_layers'],

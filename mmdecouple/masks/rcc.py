@@ -74,6 +74,7 @@ RULES = {
     ),
     'release': _Rule(rounded_cells, lambda cut, count: 1 - (count - cut) / count, _bounds, _whole_cells, torch.float64),
 }
+"""Rules of RCC, by the name that the argument `rule` takes."""
 """Readings of Algorithm 2. `area`: cuts of the requested area, placed by cell centers. `release`: the authors' code, in
 whole cells. `printed`: Algorithm 2 exactly as printed."""
 

@@ -254,6 +254,7 @@ class Rectangle(MaskSampler):
 
 
 MASKS = {kind.__name__: kind for kind in (RegionCollaborativeCutout, Cutout, Blockwise, RandomMask, Rectangle)}
+"""Mask samplers, by the name that the key `type` of a config takes."""
 
 
 def build_mask(cfg: dict, key: str = 'model.decoupling.mask') -> MaskSampler:

@@ -2,6 +2,7 @@
 
 from mmdecouple.decoupling import DecoupledViews, DecouplingBranch
 from mmdecouple.registry import MODELS
+from mmdecouple.utils import beside_transformers  # noqa: F401
 
 from .algorithms import (
     IBOT,

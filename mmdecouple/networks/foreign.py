@@ -13,13 +13,11 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmdecouple.models import DensePreprocessor, DenseViT
+from mmdecouple.models import DensePreprocessor
 from mmdecouple.models.backbones import dense_map, finite_map, measured_stride, predict_maps
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
-from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats.roles import held_networks
-from mmdecouple.weights.formats.vit import ViTWeights, vit_arch
 from mmdecouple.weights.formats.vit_reading import pick
 
 # Tensors of classifiers and of pre-training heads; other tensors that timm's model lacks indicate another architecture.
@@ -34,7 +32,6 @@ _BESIDE = (
     'masked_embed',
     'local_cls_norm',
 )
-_EPS = dict(clip=1e-5, huggingface=1e-12)
 _LIMIT = 6
 # Names of models with blocks in stages have two numbers, like those of DINOv2's chunks.
 _STAGED = re.compile(r'blocks\.\d+\.\d+\.')
@@ -185,37 +182,6 @@ def timm_network(
     expected = timm.data.resolve_model_data_config(model)
     mean, std = (tuple(255 * value for value in expected[key]) for key in ('mean', 'std'))
     return ForeignNetwork(TimmBackbone(model), mean, std)
-
-
-def vit_network(weights: ViTWeights, where: str) -> ForeignNetwork:
-    """Builds a `DenseViT` for weights in a published format.
-
-    Args:
-        weights: Result of `to_ours`.
-        where: Name of the file in messages.
-
-    Raises:
-        UserError: The number of heads cannot be derived from the width.
-    """
-    arch = vit_arch(weights.backbone)
-    if 'num_heads' not in arch:
-        raise UserError(
-            f'{where}: a ViT of width {arch["embed_dims"]} has no published size, so its number of heads is '
-            'unknown; name a config with the number of heads (CONFIG.py=FILE).'
-        )
-    patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
-    clip = weights.format == 'clip'
-    backbone = DenseViT(
-        arch,
-        img_size=patch * grid,
-        patch_size=patch,
-        pre_norm=pre_norm,
-        mask_token='mask_token' in weights.backbone,
-        norm_cfg=dict(type='LN', eps=_EPS.get(weights.format, 1e-6)),
-        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if clip else {},
-    )
-    backbone.load_state_dict(weights.backbone)
-    return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
 
 
 def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str | None, name: str) -> None:

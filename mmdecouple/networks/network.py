@@ -13,7 +13,8 @@ from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
-from mmdecouple.networks.foreign import timm_network, vit_network
+from mmdecouple.networks.foreign import timm_network
+from mmdecouple.networks.published import published_network
 from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
 from mmdecouple.runs.contents import newest_checkpoint, read_run, recorded_config
@@ -21,7 +22,6 @@ from mmdecouple.runs.startup import prepare_process
 from mmdecouple.utils.configs import SCOPE, load_config
 from mmdecouple.utils.errors import MissingFile, UserError, shown
 from mmdecouple.weights.checkpoint import read_checkpoint
-from mmdecouple.weights.formats.vit import to_ours
 from mmdecouple.weights.loading import load_weights
 from mmdecouple.weights.stored_configs import starting_file
 from mmdecouple.weights.weight_files import read_weights
@@ -65,7 +65,7 @@ def open_network(
     `CONFIG.py=CHECKPOINT.pth`   the weights in the network of this config
     `timm:NAME`                  a model of timm with random weights
     `timm:NAME=FILE`             with a local weight file in timm's or the authors' format
-    `FILE`                       a ViT in a format of `read_vit`: iBOT, DINO, Leopart, CLIP, ...
+    `FILE`                       a ViT or ResNet of another project: iBOT, DINO, CLIP, MoCo, torchvision, ...
     ===========================  ==========================================================================
 
     Args:
@@ -92,6 +92,24 @@ def open_network(
         opened = _at_layer(opened, str(layer))
     opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
     return opened
+
+
+def weight_file(spec: str) -> Path | None:
+    """Returns the file from which `open_network` would take the weights of a network; None for random weights.
+
+    Args:
+        spec: See `open_network`.
+
+    Raises:
+        MissingFile: A run folder holds no readable checkpoint.
+    """
+    kind = _opener(spec)
+    if kind is _open_folder:
+        return newest_checkpoint(Path(spec))
+    if kind in (_open_timm, _open_pair):
+        file = spec.partition('=')[2]
+        return Path(file) if file else None
+    return Path(spec) if kind is _open_file else None
 
 
 def untrained_spec(spec: str) -> str:
@@ -187,14 +205,12 @@ def _open_file(spec: str, measured: str | None, allow_pickle: bool) -> Network:
     if config is not None:
         return _stored(_name(path), config, measured, path, content, allow_pickle)
     try:
-        weights = to_ours(content, measured, where=repr(spec))
+        model = published_network(content, measured, repr(spec))
     except ValueError as error:
         raise UserError(
-            f'{error} If it belongs to a config, use CONFIG.py={spec}; if to a model of timm, '
-            f'timm:NAME={spec}; convert a ResNet of another project first '
-            '(tools/model_converters/resnet.py).'
+            f'{error} If it belongs to a config, use CONFIG.py={spec}; if to a model of timm, timm:NAME={spec}.'
         ) from error
-    return _foreign(_name(path), vit_network(weights, repr(spec)), path)
+    return _foreign(_name(path), model, path)
 
 
 def _stored(
@@ -240,12 +256,7 @@ def _finalize(
     name: str, model: nn.Module, config: Config, checkpoint: Path | None, content: dict[str, Any] | None
 ) -> Network:
     if checkpoint is None:
-        # mmengine logs every weight that it initializes.
-        logger = MMLogger.get_current_instance()
-        level = logger.level
-        logger.setLevel('ERROR')
-        model.init_weights()
-        logger.setLevel(level)
+        initialize(model)
     else:
         load_weights(model, content, str(checkpoint))
     cell = measured_stride(model.measured_backbone) or model.dense_stride
@@ -255,6 +266,15 @@ def _finalize(
             'pixels of an image per dense position.'
         )
     return Network(name, model, cell, config, checkpoint)
+
+
+def initialize(model: nn.Module) -> None:
+    """Initializes the weights of a model of OpenMMLab, without mmengine's line for every weight."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    model.init_weights()
+    logger.setLevel(level)
 
 
 def _foreign(name: str, model: nn.Module, checkpoint: Path | None) -> Network:

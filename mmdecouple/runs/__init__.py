@@ -1,1 +1,1 @@
-"""Is it the same run, is it done, may I write here: folders, stamps, locks, resumes, child processes, progress."""
+"""Run folders and processes: identity of a run, completion, locks, resume checks, child processes and progress."""

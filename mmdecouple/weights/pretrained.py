@@ -159,7 +159,7 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
             f"{where} holds a single network and no teacher; use role='auto' (config key model.init_cfg.role)."
         )
     if role == 'auto':
-        role = _transferred(content, roles)
+        role = transferred_vit(content, roles)
     weights = to_ours(content, role, where=where, heads=False)
     names = {
         key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items() if key.startswith('backbone.')
@@ -167,8 +167,13 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
     return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)
 
 
-def _transferred(content: dict[str, Any], networks: dict[str, Held]) -> str | None:
-    """Returns the role of the backbone that the authors of a method transfer; None for a single network."""
+def transferred_vit(content: dict[str, Any], networks: dict[str, Held]) -> str | None:
+    """Returns the role of the ViT that the authors of a method transfer; None for a network without a role.
+
+    Args:
+        content: Content of a checkpoint.
+        networks: Its ViTs, as returned by `networks_of`.
+    """
     if len(networks) < 2:
         return next((role for role in networks if role != ONLY), None)
     pair = networks['teacher'].pair

@@ -38,7 +38,7 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: 
     return dict(
         checkpoint=path,
         sha256=digest_of_file(path),
-        method=method or _method(str(meta.get('cfg', ''))) or UNKNOWN,
+        method=method or recorded_method(str(meta.get('cfg', ''))) or UNKNOWN,
         format=weights.format,
         role=weights.role,
         architecture=weights.architecture,
@@ -46,8 +46,12 @@ def describe(path: str, role: str = 'auto', allow_pickle: bool = False, method: 
     )
 
 
-def _method(text: str) -> str | None:
-    """Returns the algorithm in a config's text, which is parsed but not run; `-D` marks a de-coupling branch."""
+def recorded_method(text: str) -> str | None:
+    """Returns the algorithm in a config's text, which is parsed but not run; `-D` marks a de-coupling branch.
+
+    Args:
+        text: Config as mmengine stores it in a checkpoint; the result is None for any other text.
+    """
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.parse(text).body:
             if (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
-FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r'^```(\S*)[^\n`]*\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r'(?<!`)`([^`\n]+)`(?!`)')
 PROGRAMS = ('python ', 'bash ', 'make ', 'mim ', 'mmdecouple ')
 _ASSIGNMENT = re.compile(r'[A-Za-z_]\w*=')

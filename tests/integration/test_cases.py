@@ -62,14 +62,14 @@ TRIES = {
     '14': [Try(MEASURE, r'instances_\w+\.json.*images')],
     '15': [Try(MEASURE)],
     '16': [Try(MEASURE)],
-    '17': [Try('model_converters/vit.py {out}/w.pth {out}/out.pth --to timm --role teacher --force')],
+    '17': [Try('model_converters/convert.py {out}/w.pth --to dino --role teacher --force --out {out}/dino')],
     '20': [
         Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth'), 'norm'),
         Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth').replace('affinity', 'lsc'), 'norm'),
     ],
     '21': [
-        Try('model_converters/vit.py {out}/w.pth {out}/o.pth --to timm --force'),
-        Try('model_converters/resnet.py {out}/r.pth {out}/o2.pth --to torchvision --force'),
+        Try('model_converters/convert.py {out}/w.pth --to timm --force --out {out}/timm'),
+        Try('model_converters/convert.py {out}/r.pth --to torchvision --force --out {out}/torchvision'),
         Try(MAP.replace('{word}', 'timm:vit_tiny_patch16_224={out}/w.pth').replace('{out}/i.jpg', 'scenes --limit 1')),
     ],
     '22': [Try(MAP.replace('{word}', 'timm:vit_small_patch14_reg4_dinov2={out}/authors.pth'))],
@@ -132,4 +132,4 @@ def test_a_case_works_or_is_refused_in_one_line(number, tmp_path):
             (line,) = (line for line in ended.stderr.splitlines() if PREFIX in line)
             assert ended.returncode == 1 and len(line) <= MAX_LENGTH and re.search(refused, line), line
     if number == '17':
-        assert (torch.load(tmp_path / 'out.pth', weights_only=True)['cls_token'] == 2).all()
+        assert (torch.load(tmp_path / 'dino' / 'backbone.pth', weights_only=True)['cls_token'] == 2).all()

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from packaging.version import Version
 from scipy import stats
 
 from mmdecouple.ablation import read_table
@@ -115,7 +116,8 @@ def test_published_tables_are_those_of_the_rows_beside_them():
             name = f'{one["group"]}/{one["row"]}, {one["setting"]}, seed {one["seed"]}'
             assert name in keys, f'{path}: {name} is no row of the table'
             # What an earlier version measured keeps its number, and says so; the present one's is that of the config.
-            assert one['version'] != __version__ or one['config_sha256'] == keys[name], f'{path}: measure {name} anew'
+            earlier = Version(one['version']).release[:2] < Version(__version__).release[:2]
+            assert earlier or one['config_sha256'] == keys[name], f'{path}: measure {name} anew'
         assert not any('/' in one['folder'] for one in rows)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,20 @@ def toy(tmp_path_factory):
     (folder / 'toy_module.py').write_text(TOY_MODULE)
     (folder / 'toy_line.py').write_text(TOY_CONFIG)
     return folder
+
+
+@pytest.fixture
+def convert():
+    """The command `convert`; the file with the weights is copied out of its folder to the path of the second word."""
+    from mmdecouple.commands.convert import main
+    from mmdecouple.export.writing import files_of
+
+    def call(source, target, *words):
+        folder = target.parent / f'{target.name}.folder'
+        main([str(source), '--out', str(folder), *map(str, words)])
+        shutil.copy(files_of(words[words.index('--to') + 1], folder)[0], target)
+
+    return call
 
 
 def load_tool(name: str, folder: str = 'analysis_tools'):

@@ -92,6 +92,11 @@ def actions(parsers) -> list[tuple[str, argparse.Action]]:
     ]
 
 
+def test_every_tool_reads_its_words_with_the_shared_parser():
+    found = [path for path in (ROOT / 'tools').rglob('*.py') if 'ArgumentParser(' in path.read_text()]
+    assert found == []
+
+
 def described(action: argparse.Action) -> str:
     return action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
 

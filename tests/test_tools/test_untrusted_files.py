@@ -26,8 +26,8 @@ TOOLS = {
     'analysis_tools/explore.py': '{file} --data {images} --size 32 --device cpu --out {out}',
     'analysis_tools/compare_runs.py': '{folder} --untrained --measures ContextShift --limit 2 --device cpu --out {out}',
     'analysis_tools/segment.py': '{file} --data scenes --methods linear --limit 2 --epochs 1 --device cpu --out {out}',
-    'model_converters/vit.py': '{file} {out}/vit.pth --to timm',
-    'model_converters/resnet.py': '{file} {out}/resnet.pth --to torchvision',
+    'model_converters/convert.py': '{file} --to torchvision --out {out}',
+    'model_converters/convert.py --to onnx': '{file} --to onnx --out {out}',
     'transfer.py': '{file} --task coco-mask-rcnn-c4 --out {out} --device cpu',
     'test.py': '{config} {file} --work-dir {out} --device cpu',
     'train.py --resume': '{config} --resume {file} --work-dir {out} --device cpu',
@@ -198,8 +198,8 @@ QUICK = (
         ('train.py --resume', 'executed meta'),
         ('train.py', 'pickle'),
         ('test.py', 'pickle'),
-        ('model_converters/vit.py', 'pickle'),
-        ('model_converters/resnet.py', 'old pickle'),
+        ('model_converters/convert.py', 'pickle'),
+        ('model_converters/convert.py --to onnx', 'old pickle'),
     }
 )
 

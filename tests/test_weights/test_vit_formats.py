@@ -246,7 +246,7 @@ def test_half_precision_weights_of_openai_clip_compute_the_same_in_float32(scrip
     [
         ('mmdecouple', dict(mask_token=True)),
         ('ibot', dict(mask_token=True)),
-        ('huggingface', dict(mask_token=True)),
+        ('huggingface', {}),
         ('timm', dict(pre_norm=True)),
         ('mmdecouple', dict(pre_norm=True)),
         ('timm', {}),

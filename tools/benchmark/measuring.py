@@ -6,8 +6,10 @@ import statistics
 
 import torch
 from idle import idle_share
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 from training_steps import OurSteps, official_steps
+
+from mmdecouple.engine.step_cost import attention_counters
 
 # Dense bf16 peak in TFLOP/s from the vendor's data sheets; the first name that the name of the device contains is used.
 PEAK_TFLOPS = {'H100 PCIe': 756, 'H100': 989, 'H200': 989, 'A100': 312}
@@ -26,7 +28,7 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
     warmup = 4 if args.compile else 1
     steps = official_steps(args, 1 + warmup + args.steps) if variant == 'official' else OurSteps(variant, args)
     # The draws depend on the step, not on the variant, so the operations are counted with the same masks.
-    with FlopCounterMode(display=False, custom_mapping=_fused_attention()) as counter:
+    with FlopCounterMode(display=False, custom_mapping=attention_counters()) as counter:
         steps.run(0, 1)
     if args.compile and variant != 'official':
         steps.compile()
@@ -50,30 +52,6 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, float]:
         found['idle'] = idle_share(lambda count: steps.run(1 + warmup + args.steps, count), 2, seconds)
     tflops = _peak_tflops(args)
     return found if tflops is None else {**found, 'mfu': found['tflop'] / seconds / tflops}
-
-
-def _fused_attention() -> dict:
-    """Returns counters of two products in the forward and four in the backward pass of every fused attention.
-
-    torch counts no fused attention on the CPU, and on the GPU also the product that the backward pass repeats. With
-    these counters, fused attention and the plain attention of the official code have equal numbers of operations.
-    """
-
-    def forward(query, key, value, *args, **kwargs) -> int:
-        return sdpa_flop_count(query, key, value)
-
-    def backward(gradient, query, key, value, *args, **kwargs) -> int:
-        return 2 * sdpa_flop_count(query, key, value)
-
-    names = [
-        f'_scaled_dot_product_{kind}_attention{rest}'
-        for kind, rest in (('flash', '_for_cpu'), ('flash', ''), ('efficient', ''), ('cudnn', ''))
-    ]
-    aten = torch.ops.aten
-    return {
-        **{getattr(aten, name): forward for name in names},
-        **{getattr(aten, f'{name}_backward'): backward for name in names},
-    }
 
 
 def _peak_tflops(args: argparse.Namespace) -> float | None:

@@ -4,7 +4,6 @@ Run it after a change of `requirements/`, with the Python of an environment in w
 `requirements/constraints.txt`, or `constraints-classic.txt` if the environment holds the original OpenMMLab packages.
 """
 
-import argparse
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -12,12 +11,16 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mmdecouple.commands.options import Parser
 from mmdecouple.utils.errors import UserError, one_line_errors
 from mmdecouple.utils.files import write_text
 from mmdecouple.utils.versions import stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {'onedl': 'constraints.txt', 'classic': 'constraints-classic.txt'}
+PYTHONS = {'onedl': '3.11', 'classic': '3.10'}
+# ONNX needs a newer torch, and the site is built with the maintained packages.
+NOT_FOR = {'onedl': set(), 'classic': {'docs.txt', 'export.txt'}}
 # Both have the same content; the headless one needs no display, and both on the disk overwrite each other.
 INSTEAD = {'opencv-python': 'opencv-python-headless'}
 # The virtual environment brings it.
@@ -34,10 +37,12 @@ def stated(family: str) -> list[Requirement]:
     Args:
         family: `onedl` or `classic`.
     """
-    skipped = {*STACKS.values(), *(f'{name}.txt' for name in STACKS if name != family)}
+    skipped = {*STACKS.values(), *(f'{name}.txt' for name in STACKS if name != family), *NOT_FOR[family]}
     files = [path for path in sorted((ROOT / 'requirements').glob('*.txt')) if path.name not in skipped]
     lines = [line.strip() for path in files for line in path.read_text().splitlines()]
-    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+    found = [Requirement(line) for line in lines if line and not line.startswith('#')]
+    python = {'python_version': PYTHONS[family]}
+    return [item for item in found if item.marker is None or item.marker.evaluate(python)]
 
 
 def installed_closure(requirements: Iterable[Requirement]) -> dict[str, str]:
@@ -74,9 +79,7 @@ def line(name: str, version: str) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    ).parse_args()
+    Parser(__doc__).parse_args()
     path = ROOT / 'requirements' / STACKS[stack()]
     versions = installed_closure(stated(stack()))
     write_text(path, HEADER + ''.join(f'{line(*item)}\n' for item in sorted(versions.items())))

@@ -4,7 +4,6 @@ import io
 import pickle
 import random
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,9 @@ from torch import nn
 from trial_process import Accepted
 from valid_weights import contents
 
+from mmdecouple.commands.convert import main as convert
+from mmdecouple.export.writing import files_of
 from mmdecouple.networks.network import open_network
-
-TOOLS = Path(__file__).resolve().parents[1]
 
 
 class File(NamedTuple):
@@ -69,24 +68,18 @@ def _script() -> File:
     return File('.pt', buffer.getvalue())
 
 
-def _tool(name: str) -> Callable[[list[str]], Any]:
-    spec = spec_from_file_location(f'{Path(name).stem}_converter', TOOLS / name)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def trials(count: int, start: int, folder: Path) -> tuple[Callable[[File], None], Iterator[File]]:
-    """Returns the call and its payloads for `run_trials`: both converters and `open_network` read each file."""
-    converters = [(_tool('model_converters/vit.py'), 'timm'), (_tool('model_converters/resnet.py'), 'torchvision')]
+    """Returns the call and its payloads for `run_trials`: the converter and `open_network` read each file."""
+    # Each file holds a ViT, a ResNet, or neither: the format that does not fit is refused.
+    written = [(format, files_of(format, folder / format)[0]) for format in ('dino', 'torchvision')]
 
     def read(file: File) -> None:
-        path, out = folder / f'weights{file.ending}', folder / 'converted.pth'
+        path = folder / f'weights{file.ending}'
         path.write_bytes(file.content)
-        for main, format in converters:
+        for format, out in written:
             out.unlink(missing_ok=True)
             try:
-                main([str(path), str(out), '--to', format])
+                convert([str(path), '--to', format, '--out', str(folder / format)])
             except SystemExit as end:
                 if out.exists():
                     raise Accepted('a file that was refused was written') from end

@@ -1,6 +1,6 @@
 # MaskAlign with ViT-S/16 and OpenAI's CLIP ViT-B/16 as teacher. The weights of the teacher are not downloaded
-# automatically: set model.teacher.checkpoint to OpenAI's ViT-B-16.pt, or to any format that tools/model_converters/
-# supports.
+# automatically: set model.teacher.checkpoint to OpenAI's ViT-B-16.pt, or to a ViT in any format that `mmdecouple
+# convert` reads.
 model = dict(
     type='MaskAlign',
     backbone=dict(

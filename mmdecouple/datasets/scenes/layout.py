@@ -90,7 +90,7 @@ def draw_layout(spec: SceneSpec, rng: np.random.Generator) -> Layout:
 
     At least `1 - max_overlap` of the area of every object is visible, and the scene has exactly the drawn number of
     objects: if an object cannot be placed, all objects are placed again with sizes reduced by a tenth, down to 8
-        pixels.
+    pixels.
     """
     group, background = draw_context(spec, rng)
     count = int(rng.integers(spec.objects[0], spec.objects[1], endpoint=True))

@@ -53,7 +53,7 @@ class BoxViews(WindowedViews):
         SettingError: A value is out of range.
 
     Source: `hologerry/SoCo` `contrast/data/dataset.py` (`ImageFolderImageAsymBboxCutout` and
-        `ImageFolderImageAsymBboxAwareMultiJitter1`) and `bboxs_utils.py`.
+    `ImageFolderImageAsymBboxAwareMultiJitter1`) and `bboxs_utils.py`.
     """
 
     def __init__(

@@ -1,6 +1,15 @@
 """Backbones as dense encoders."""
 
-from .dense_map import dense_map, finite_map, layer_strides, measured_stride, predict_maps, split_last_stage, stride_of
+from .dense_map import (
+    dense_map,
+    finite_map,
+    layer_strides,
+    measured_stride,
+    predict_maps,
+    split_last_stage,
+    stage_maps,
+    stride_of,
+)
 from .vit import DenseViT
 
 __all__ = [
@@ -11,5 +20,6 @@ __all__ = [
     'measured_stride',
     'predict_maps',
     'split_last_stage',
+    'stage_maps',
     'stride_of',
 ]

@@ -57,7 +57,7 @@ def dense_map(
         out = backbone(images)
         return out[-1] if isinstance(out, (tuple, list)) else out
     if layer is not None:
-        return _run_stages(backbone, images, backbone.res_layers[: backbone.res_layers.index(layer) + 1])
+        return stage_maps(backbone, images, backbone.res_layers.index(layer) + 1)[-1]
     x, last = split_last_stage(backbone, images)
     if backbone.strides[-1] > 1:
         x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
@@ -66,16 +66,23 @@ def dense_map(
 
 def split_last_stage(backbone: nn.Module, images: Tensor) -> tuple[Tensor, nn.Module]:
     """Returns the input of the last stage of a ResNet (the output of conv4 for four stages), and that stage."""
-    *earlier, last = backbone.res_layers
-    return _run_stages(backbone, images, earlier), getattr(backbone, last)
+    count = len(backbone.res_layers) - 1
+    return stage_maps(backbone, images, count)[-1], getattr(backbone, backbone.res_layers[count])
 
 
-def _run_stages(backbone: nn.Module, images: Tensor, stages: list[str]) -> Tensor:
+def stage_maps(backbone: nn.Module, images: Tensor, count: int | None = None) -> list[Tensor]:
+    """Returns the outputs of the stem and of the stages of a ResNet.
+
+    Args:
+        backbone: A ResNet of mmpretrain.
+        images: Normalized images, (B, 3, H, W).
+        count: Number of stages to run; None for all.
+    """
     x = backbone.stem(images) if backbone.deep_stem else backbone.relu(backbone.norm1(backbone.conv1(images)))
-    x = backbone.maxpool(x)
-    for name in stages:
-        x = getattr(backbone, name)(x)
-    return x
+    maps = [backbone.maxpool(x)]
+    for name in backbone.res_layers[:count]:
+        maps.append(getattr(backbone, name)(maps[-1]))
+    return maps
 
 
 def stride_of(backbone: nn.Module) -> int | None:

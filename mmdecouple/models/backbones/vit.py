@@ -193,7 +193,7 @@ class DenseViT(VisionTransformer):
             cut = enlarge(mixed.cut_mask, grid).flatten(1)[..., None]
             background = patches[mixed.partners].detach()
             tokens = torch.cat([tokens, torch.where(cut, background, patches[mixed.rows])])
-        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = tokens + resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode)
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 

@@ -1,6 +1,7 @@
 """Conversion of ResNets, SoCo, PixPro and ReSim between the tensor names of this package and of other projects."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,14 @@ from .resnet_names import (
     soco_names,
     tensors_by_name,
     to_detectron2,
+    to_huggingface,
 )
 
-WRITABLE = ('mmdecouple', 'soco', 'pixpro', 'torchvision', 'detectron2')
-ROLES = ('student', 'teacher')
+# Formats that hold one backbone -> function from torchvision's names to theirs.
+LONE: dict[str, Callable[[str], str]] = dict(
+    torchvision=str, timm=str, detectron2=to_detectron2, huggingface=to_huggingface
+)
+WRITABLE = ('mmdecouple', 'soco', 'pixpro', *LONE)
 # (whether the blocks are bottlenecks, number of blocks in the third stage) -> depth.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
 _LIMIT = 6
@@ -40,6 +45,7 @@ class ResNetWeights:
         state: Own name (`backbone.*`, `neck.*`, `predictor.*`, `instance_predictor.*`, `teacher.*`) -> tensor.
         names: Own name -> name in the checkpoint.
         ignored: Names in the checkpoint that were not converted.
+        transferred: Role of the backbone that the authors of the method transfer, `student` or `teacher`.
     """
 
     format: str
@@ -47,6 +53,7 @@ class ResNetWeights:
     state: dict[str, Tensor]
     names: dict[str, str]
     ignored: list[str]
+    transferred: str = 'student'
 
 
 def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The checkpoint') -> ResNetWeights:
@@ -100,7 +107,8 @@ def to_ours(content: dict[str, Any], format: str = 'auto', where: str = 'The che
         and not (isinstance(value, dict) and any(id(item) in converted for item in value.values()))
     ]
     names = {ours: bare[name][0] for ours, name in names.items()}
-    return ResNetWeights(networks.format, depth, state, names, ignored)
+    transferred = networks.transferred if networks.teacher else 'student'
+    return ResNetWeights(networks.format, depth, state, names, ignored, transferred)
 
 
 def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dict[str, Any]:
@@ -108,8 +116,8 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
 
     Args:
         weights: Result of `to_ours`.
-        format: One of `WRITABLE`; `torchvision` and `detectron2` hold the backbone of one network, without classifier.
-        role: Network of that backbone: `student`, which the authors of the methods fine-tune, or `teacher`.
+        format: One of `WRITABLE`; the formats in `LONE` hold the backbone of one network, without classifier.
+        role: Network of that backbone: `student` or `teacher`.
 
     Raises:
         UserError: The checkpoint has no such network, or `soco` or `pixpro` is requested for weights of
@@ -117,19 +125,11 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
     """
     if format == 'mmdecouple':
         return dict(state_dict=weights.state)
-    if format in ('torchvision', 'detectron2'):
-        prefix = 'backbone.' if role == 'student' else 'teacher.backbone.'
-        found = {key.removeprefix(prefix): value for key, value in weights.state.items() if key.startswith(prefix)}
-        if not found:
-            raise UserError(f'The checkpoint holds no {role}; choose the other network (tool: --role).')
-        if format == 'torchvision':
-            return found
+    if format in LONE:
+        state = {LONE[format](name): weights.state[ours] for name, ours in backbone_names(weights, role).items()}
         # detectron2 keeps the names of a pickle with an author, and matches tensors by the ends of their names.
-        return dict(
-            model={to_detectron2(name): value for name, value in found.items()},
-            __author__='mmdecouple',
-            matching_heuristics=True,
-        )
+        author = dict(model=state, __author__='mmdecouple', matching_heuristics=True)
+        return author if format == 'detectron2' else state
     if format == 'soco':
         table, name = soco_names(pyramid=any(key.startswith('neck.pyramid.') for key in weights.state)), 'SoCo'
     else:
@@ -144,6 +144,23 @@ def from_ours(weights: ResNetWeights, format: str, role: str = 'student') -> dic
     names = renamed(dict.fromkeys(weights.state), table)
     # The loading code of the authors only prints the epoch.
     return dict(model={f'module.{theirs}': weights.state[ours] for theirs, ours in names.items()}, epoch=0)
+
+
+def backbone_names(weights: ResNetWeights, role: str) -> dict[str, str]:
+    """Returns a dict that maps torchvision's names of the tensors of one backbone to own names.
+
+    Args:
+        weights: Result of `to_ours`.
+        role: `student` or `teacher`.
+
+    Raises:
+        UserError: The checkpoint has no such network.
+    """
+    prefix = 'backbone.' if role == 'student' else 'teacher.backbone.'
+    found = {key.removeprefix(prefix): key for key in weights.state if key.startswith(prefix)}
+    if not found:
+        raise UserError(f'The checkpoint holds no {role}; choose the other network (tool: --role).')
+    return found
 
 
 def _check_backbone(state: dict[str, Tensor], prefix: str, where: str) -> int:

@@ -146,6 +146,15 @@ def to_detectron2(name: str) -> str:
     return name.replace('downsample.0.', 'shortcut.').replace('downsample.1.', 'shortcut.norm.')
 
 
+def to_huggingface(name: str) -> str:
+    """Returns the name of a tensor of torchvision's ResNet in `ResNetModel` of transformers."""
+    name = re.sub(r'^layer(\d)\.(\d+)\.', lambda match: f'encoder.stages.{int(match[1]) - 1}.layers.{match[2]}.', name)
+    name = re.sub(r'^(conv|bn)1\.', r'embedder.embedder.\1.', name)
+    name = re.sub(r'\.(conv|bn)(\d)\.', lambda match: f'.layer.{int(match[2]) - 1}.{match[1]}.', name)
+    name = name.replace('.downsample.0.', '.shortcut.conv.').replace('.downsample.1.', '.shortcut.bn.')
+    return name.replace('.conv.', '.convolution.').replace('.bn.', '.normalization.')
+
+
 def soco_names(pyramid: bool) -> dict[str, str]:
     """Returns a dict that maps own prefixes to those of `hologerry/SoCo`.
 

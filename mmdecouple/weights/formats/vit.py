@@ -141,7 +141,7 @@ def to_ours(
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """Converts a backbone to the tensor names and shapes of another format.
 
-    A mask token is omitted if the format has none.
+    A mask token is omitted unless the format is one of pre-training (`mmdecouple`, `ibot`).
 
     Args:
         backbone: Backbone as in `ViTWeights`.
@@ -159,7 +159,8 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
         if not theirs and ours != 'mask_token':
             raise UserError(f'Format {format} does not support the backbone tensor {ours}; choose another format.')
         if format == 'huggingface' and ours == 'mask_token':
-            value = value[None]
+            # `ViTModel` has none.
+            continue
         # A view of a tensor would be saved with its whole storage.
         state.update(zip(theirs, [part.clone() for part in value.chunk(max(len(theirs), 1))]))
     return state

@@ -1,0 +1,57 @@
+"""Networks of other projects that are built from their weights alone."""
+
+from typing import Any
+
+from mmdecouple.models import DenseViT
+from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
+from mmdecouple.registry import MODELS
+from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.conversion import VIT, architecture_of
+from mmdecouple.weights.formats import resnet, vit
+
+from .foreign import ForeignNetwork
+
+_EPS = dict(clip=1e-5, huggingface=1e-12)
+
+
+def published_network(content: dict[str, Any], role: str | None, where: str) -> ForeignNetwork:
+    """Builds a `DenseViT` or a ResNet for weights of another project.
+
+    Args:
+        content: Content of a weight file.
+        role: `teacher` or `student`, for files that hold both; None for the teacher.
+        where: Name of the file in messages.
+
+    Raises:
+        UserError: The file holds no supported network, or none with this role.
+    """
+    if architecture_of(content, where) == VIT:
+        return _vit_network(vit.to_ours(content, role, where=where), where)
+    weights = resnet.to_ours(content, where=where)
+    teacher = any(key.startswith('teacher.') for key in weights.state)
+    names = resnet.backbone_names(weights, role or ('teacher' if teacher else 'student'))
+    backbone = MODELS.build(dict(type='mmpretrain.ResNet', depth=weights.depth))
+    backbone.load_state_dict({name: weights.state[ours] for name, ours in names.items()})
+    return ForeignNetwork(backbone)
+
+
+def _vit_network(weights: vit.ViTWeights, where: str) -> ForeignNetwork:
+    arch = vit.vit_arch(weights.backbone)
+    if 'num_heads' not in arch:
+        raise UserError(
+            f'{where}: a ViT of width {arch["embed_dims"]} has no published size, so its number of heads is '
+            'unknown; name a config with the number of heads (CONFIG.py=FILE).'
+        )
+    patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
+    clip = weights.format == 'clip'
+    backbone = DenseViT(
+        arch,
+        img_size=patch * grid,
+        patch_size=patch,
+        pre_norm=pre_norm,
+        mask_token='mask_token' in weights.backbone,
+        norm_cfg=dict(type='LN', eps=_EPS.get(weights.format, 1e-6)),
+        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if clip else {},
+    )
+    backbone.load_state_dict(weights.backbone)
+    return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
