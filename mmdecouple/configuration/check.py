@@ -13,6 +13,7 @@ from mmdecouple.configuration.names import close_names, suggestion
 from mmdecouple.configuration.overrides import check_overrides, check_root_keys
 from mmdecouple.configuration.registries import resolve
 from mmdecouple.configuration.values import PLAIN_BLOCKS, check_values, keys_of
+from mmdecouple.utils.compatibility import CAN_COMPILE
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.errors import UserError
 
@@ -84,6 +85,8 @@ def _check_blocks(config: dict) -> None:
     blocks = Blocks(scope)
     if config.get('runner_type') is not None:
         resolve('runner', config['runner_type'], scope, 'runner_type')
+    if config.get('compile') and not CAN_COMPILE:
+        raise UserError(f'config key compile needs torch 2.5 or newer, not {torch.__version__}; remove it.')
     if isinstance(config.get('compile'), dict):
         check_arguments(torch.compile, config['compile'], 'compile')
     if config.get('model') is not None:

@@ -4,12 +4,14 @@ All code takes them from here. An entry whose version is no longer newer than th
 by torch's own.
 """
 
+import copyreg
 import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
+from packaging.version import Version
 from torch import nn
 
 # 2.5: the error was known for CUDA only.
@@ -21,6 +23,9 @@ DistNetworkError: type[Exception] = getattr(torch.distributed, 'DistNetworkError
 _OF_A_CONNECTION = r'Socket Timeout|Broken pipe|Connection (?:reset|closed|refused)'
 # 2.3: before, neither autocast nor the loss scale supported float16 on a CPU.
 CPU_SUPPORTS_FP16 = hasattr(torch.amp, 'GradScaler')
+# 2.5, the oldest version that was tried: in 2.1, compiling removes the hooks of all optimizers, without which the
+# teacher stands still and gradients are not checked.
+CAN_COMPILE = Version(torch.__version__) >= Version('2.5')
 
 
 def grad_scaler(device: str, enabled: bool) -> torch.cuda.amp.GradScaler:
@@ -46,3 +51,14 @@ def before_load_state_dict(module: nn.Module, hook: Callable[..., None]) -> None
     """Registers `hook(module, state, prefix, ...)` (2.5: `register_load_state_dict_pre_hook`)."""
     earlier: Any = partial(module._register_load_state_dict_pre_hook, with_module=True)
     getattr(module, 'register_load_state_dict_pre_hook', earlier)(hook)
+
+
+def _generator(device: torch.device, state: torch.Tensor) -> torch.Generator:
+    generator = torch.Generator(device)
+    generator.set_state(state)
+    return generator
+
+
+if '__reduce__' not in vars(torch.Generator):
+    # 2.3: generators, which data preprocessors have, can be copied with their modules.
+    copyreg.pickle(torch.Generator, lambda generator: (_generator, (generator.device, generator.get_state())))

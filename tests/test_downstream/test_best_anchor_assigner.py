@@ -11,15 +11,18 @@ from pycocotools.coco import COCO
 
 from mmdecouple.downstream import BestAnchorAssigner
 
+# Of the precision of the overlaps, in which the class compares.
+LOW, HIGH = np.float32([0.3, 0.7])
 
-def detectron2(overlaps, low=0.3, high=0.7):
+
+def detectron2(overlaps):
     """The rule anchor by anchor: 1 + object for positives, 0 for background, -1 for what is not trained."""
     found = []
     for column in overlaps.T:
         nearest = max(range(len(column)), key=lambda k: (column[k], -k))
         best = any(column[k] > 0 and column[k] == overlaps[k].max() for k in range(len(column)))
-        positive = best or column[nearest] >= high
-        found.append(nearest + 1 if positive else 0 if column[nearest] < low else -1)
+        positive = best or column[nearest] >= HIGH
+        found.append(nearest + 1 if positive else 0 if column[nearest] < LOW else -1)
     return found
 
 

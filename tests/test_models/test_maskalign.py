@@ -163,15 +163,15 @@ def test_class_attention_is_the_last_blocks_own(data):
 
 def test_visible_patches_are_drawn_as_by_multinomial():
     model = build(maskalign(mask_ratio=0.75))
-    weight = torch.tensor([[5.0, 3, 1, 0.5] * 4]).expand(20000, -1)
+    weight = torch.tensor([[5.0, 3, 1, 0.5] * 4]).expand(40000, -1)
     torch.manual_seed(0)
     ours, reference = model.draw_visible(weight), torch.multinomial(weight, 4)
-    assert ours.shape == (20000, 4) and all(len(row.unique()) == 4 for row in ours[:100])
+    assert ours.shape == (40000, 4) and all(len(row.unique()) == 4 for row in ours[:100])
     for first in (1, 4):
-        shares = [torch.bincount(drawn[:, :first].flatten(), minlength=16) / 20000 for drawn in (ours, reference)]
+        shares = [torch.bincount(drawn[:, :first].flatten(), minlength=16) / 40000 for drawn in (ours, reference)]
         torch.testing.assert_close(*shares, rtol=0, atol=0.015)
     model.masking = 'random'
-    shares = torch.bincount(model.draw_visible(weight).flatten(), minlength=16) / 20000
+    shares = torch.bincount(model.draw_visible(weight).flatten(), minlength=16) / 40000
     torch.testing.assert_close(shares, torch.full((16,), 0.25), rtol=0, atol=0.015)
 
 
