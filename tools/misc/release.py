@@ -6,6 +6,7 @@
 Nothing is uploaded. The wheel is installed into a fresh environment that sees the other packages of this one.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -26,15 +27,15 @@ from mmdecouple.utils.errors import UserError  # noqa: E402
 from mmdecouple.version import __version__  # noqa: E402
 
 
-def parser() -> Parser:
-    made = Parser(__doc__)
-    add_out(made, 'dist', 'the two distributions')
-    made.add_argument('--tag', action='store_true', help='create the tag of this version')
-    return made
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    add_out(parser, 'dist', 'the two distributions')
+    parser.add_argument('--tag', action='store_true', help='create the tag of this version')
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    args = parse_args(argv)
     with program():
         check_versions(ROOT)
         if args.tag:
