@@ -8,7 +8,8 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
-from mmpretrain.models import VisionTransformer
+
+from mmdecouple.models import DenseViT
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 CONFIG_OF = {
@@ -82,4 +83,4 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
 
 
 def _width(arch: str | dict) -> int:
-    return (arch if isinstance(arch, dict) else VisionTransformer.arch_zoo[arch])['embed_dims']
+    return (arch if isinstance(arch, dict) else DenseViT.arch_zoo[arch])['embed_dims']
