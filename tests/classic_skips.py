@@ -27,6 +27,11 @@ SKIPS = {
         f'{_ARCHS}every_head_takes_the_maps_of_the_network_that_the_table_describes[coco-cascade-vit',
         f'{_DEVICE}a_step_of_socos_lars_reads_nothing_on_the_host_either',
     ),
+    'pathlib of Python 3.10 keeps functions of os that the tool for kills replaces': (
+        'tests/test_tools/test_chaos.py::test_every_change_of_the_folder_is_listed_and_nothing_else',
+        'tests/test_tools/test_chaos.py::test_the_process_dies_where_it_is_planned',
+        'tests/test_tools/test_chaos.py::test_the_kernel_sees_the_same_operations',
+    ),
     'torch before 2.4 has fused optimizers on CUDA only': (
         f'{_GRADIENTS}a_checkpoint_brings_no_kernels_of_another_machine',
         f'{_GRADIENTS}the_device_leaves_the_step_out_and_the_run_ends_at_the_next_look[settled by the next step-AdamW',

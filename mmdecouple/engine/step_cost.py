@@ -98,15 +98,12 @@ def attention_counters() -> dict[Any, Callable[..., int]]:
     def backward(gradient, query, key, value, *args, **kwargs) -> int:
         return 2 * sdpa_flop_count(query, key, value)
 
-    names = [
-        f'_scaled_dot_product_{kind}_attention{rest}'
-        for kind, rest in (('flash', '_for_cpu'), ('flash', ''), ('efficient', ''), ('cudnn', ''))
-    ]
     aten = torch.ops.aten
-    return {
-        **{getattr(aten, name): forward for name in names},
-        **{getattr(aten, f'{name}_backward'): backward for name in names},
-    }
+    kinds = (('flash', '_for_cpu'), ('flash', ''), ('efficient', ''), ('cudnn', ''))
+    counters = {f'_scaled_dot_product_{kind}_attention{rest}': forward for kind, rest in kinds}
+    counters.update({f'{name}_backward': backward for name in counters})
+    # Each version of torch has some of them.
+    return {getattr(aten, name): counter for name, counter in counters.items() if hasattr(aten, name)}
 
 
 class _OnMeta(TorchFunctionMode):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather
 from packaging.version import Version
 from torch import nn
 
@@ -23,6 +24,8 @@ DistNetworkError: type[Exception] = getattr(torch.distributed, 'DistNetworkError
 _OF_A_CONNECTION = r'Socket Timeout|Broken pipe|Connection (?:reset|closed|refused)'
 # 2.3: before, neither autocast nor the loss scale supported float16 on a CPU.
 CPU_SUPPORTS_FP16 = hasattr(torch.amp, 'GradScaler')
+# 2.2: bfloat16 between processes without GPUs.
+_GLOO_HAS_BF16 = Version(torch.__version__) >= Version('2.2')
 # 2.5, the oldest version that was tried: in 2.1, compiling removes the hooks of all optimizers, without which the
 # teacher stands still and gradients are not checked.
 CAN_COMPILE = Version(torch.__version__) >= Version('2.5')
@@ -40,6 +43,19 @@ def is_of_peers(error: RuntimeError) -> bool:
     if hasattr(torch.distributed, 'DistError'):
         return isinstance(error, torch.distributed.DistError)
     return isinstance(error, torch.distributed.DistBackendError) or re.search(_OF_A_CONNECTION, str(error)) is not None
+
+
+def gathered(rows: torch.Tensor) -> torch.Tensor:
+    """Returns the rows of all ranks, (world size * B, ...), of any type (2.2: `all_gather` of gloo takes bfloat16).
+
+    Args:
+        rows: Rows of this rank, (B, ...); B must be the same on every rank.
+    """
+    rows = rows.contiguous()
+    if rows.dtype == torch.bfloat16 and rows.is_cpu and not _GLOO_HAS_BF16:
+        # Values of another type of as many bytes: gathering copies them unchanged.
+        return torch.cat([part.view(torch.bfloat16) for part in all_gather(rows.view(torch.half))])
+    return torch.cat(all_gather(rows))
 
 
 def after_state_dict(module: nn.Module, hook: Callable[..., None]) -> None:

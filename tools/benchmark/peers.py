@@ -40,7 +40,7 @@ def _lightly() -> Iterator[tuple[str, Callable[[str], object]]]:
 
 
 def _torchvision() -> Iterator[tuple[str, Callable[[str], object]]]:
-    from torchvision.io import ImageReadMode, decode_image
+    from torchvision.io import ImageReadMode, decode_image, read_file
     from torchvision.transforms import v2
 
     view = v2.Compose(
@@ -54,7 +54,7 @@ def _torchvision() -> Iterator[tuple[str, Callable[[str], object]]]:
     )
 
     def load(path: str) -> list:
-        image = decode_image(path, ImageReadMode.RGB)
+        image = decode_image(read_file(path), ImageReadMode.RGB)
         return [view(image), view(image)]
 
     yield MOCO, load

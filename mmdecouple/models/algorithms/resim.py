@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather
 from torch import Tensor, nn
 
 from mmdecouple.models.backbones import measured_stride
@@ -12,6 +11,7 @@ from mmdecouple.models.layers import NegativeQueue
 from mmdecouple.models.losses import SharedNegatives, info_nce, negatives_of
 from mmdecouple.models.windows import WindowPairs, pair_windows, sliding_windows, window_loss
 from mmdecouple.registry import MODELS
+from mmdecouple.utils.compatibility import gathered
 from mmdecouple.utils.settings import Settings
 
 from .base import DenseAlgorithm
@@ -97,7 +97,7 @@ class ReSim(DenseAlgorithm):
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:
         """Returns the outputs of `encode`, and `negatives` from the `dense` maps of all processes, (Q', C')."""
         outputs = super().teacher_forward(step)
-        return {**outputs, 'negatives': torch.cat(all_gather(negatives_of(self._maps(step, outputs)[0])))}
+        return {**outputs, 'negatives': gathered(negatives_of(self._maps(step, outputs)[0]))}
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """Returns `loss_global`, `loss_region`, `loss_fine`, and for the log `shown_share` of the windows."""

@@ -1,8 +1,10 @@
 """Shuffled batch norm: the teacher processes the global batch in another order than the student."""
 
 import torch
-from mmengine.dist import all_gather, broadcast, get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from torch import Tensor
+
+from mmdecouple.utils.compatibility import gathered
 
 
 # Inductor (torch 2.11) fails on indexing by a fresh permutation, so that this function is not compiled.
@@ -22,8 +24,7 @@ def batch_shuffle(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     order = torch.randperm(len(images) * get_world_size(), device=images.device)
     broadcast(order, src=0)
-    gathered = torch.cat(all_gather(images))
-    return gathered[_of_this_rank(order, len(images))], torch.argsort(order)
+    return gathered(images)[_of_this_rank(order, len(images))], torch.argsort(order)
 
 
 @torch.no_grad()
@@ -37,8 +38,7 @@ def batch_unshuffle(rows: Tensor, inverse: Tensor) -> Tensor:
     Returns:
         Outputs of the original images of this rank, (B, ...).
     """
-    gathered = torch.cat(all_gather(rows.contiguous()))
-    return gathered[_of_this_rank(inverse, len(rows))]
+    return gathered(rows)[_of_this_rank(inverse, len(rows))]
 
 
 def _of_this_rank(order: Tensor, size: int) -> Tensor:

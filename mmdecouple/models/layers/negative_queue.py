@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather
 from torch import Tensor, nn
 
+from mmdecouple.utils.compatibility import gathered
 from mmdecouple.utils.settings import Settings
 
 
@@ -39,7 +39,7 @@ class NegativeQueue(nn.Module):
         Args:
             keys: L2-normalized keys of this rank, (N, C); N must be the same on every rank.
         """
-        keys = torch.cat(all_gather(keys.to(self.keys.dtype).contiguous()))
+        keys = gathered(keys.to(self.keys.dtype))
         length = len(self.keys)
         skipped = max(len(keys) - length, 0)
         slots = torch.arange(skipped, len(keys), device=keys.device)
