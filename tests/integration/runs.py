@@ -1,8 +1,7 @@
-"""Runs of the tiny cases through `tools/train.py`, each in processes of its own."""
+"""Runs of the tiny cases through `tools/train.py`, each in a process of its own or in several."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from tests.forked import run_file
 from tests.integration.resume_case import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,31 +42,20 @@ def train(
     if hook is not None:
         config = case / f'{work_dir}.py'
         config.write_text(f"_base_ = ['{method}.py']\ncustom_hooks = _base_.custom_hooks + [{hook!r}]\n")
-    program = [sys.executable]
+    words = [
+        str(ROOT / 'tools/train.py'),
+        str(config),
+        '--work-dir',
+        str(case / work_dir),
+        '--device',
+        'cpu',
+        *arguments,
+    ]
     if processes > 1:
-        program += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
-        arguments = (*arguments, '--launcher', 'pytorch')
-    return subprocess.run(
-        [
-            *program,
-            str(ROOT / 'tools/train.py'),
-            str(config),
-            '--work-dir',
-            str(case / work_dir),
-            '--device',
-            'cpu',
-            *arguments,
-            '--cfg-options',
-            'randomness.seed=5',
-            'env_cfg.dist_cfg.backend=gloo',
-            *options,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
-    )
+        words += ['--launcher', 'pytorch']
+    words += ['--cfg-options', 'randomness.seed=5', 'env_cfg.dist_cfg.backend=gloo', *options]
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+    return run_file(words, cwd=ROOT, env=env, timeout=280, ranks=processes)
 
 
 def differing(first: Any, second: Any, path: str = '') -> list[str]:
