@@ -19,6 +19,7 @@ from mmdecouple.commands import explore
 from mmdecouple.datasets.resizing import resize
 from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.models.data_preprocessor import DensePreprocessor
+from mmdecouple.networks.inference import evaluating
 from mmdecouple.networks.network import Network, open_network
 from mmdecouple.visualization.affinity import point_affinity
 from mmdecouple.visualization.explorer import (
@@ -93,7 +94,7 @@ def dense(network: Network, image: np.ndarray, layer: str | None = None) -> np.n
     """Features in float64, `(h, w, C)`, without the session."""
     cell = network.model.measured_backbone.layer_strides[layer] if layer else network.cell
     network.model.layer = layer
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(network.model):
         found = network.model.dense_features(normalized(network.model, [image], cell))[0]
     network.model.layer = None
     return found.permute(1, 2, 0).double().numpy()
@@ -141,7 +142,7 @@ def shown(page, index: int, kind: str = 'own', what: str = 'values') -> np.ndarr
 def place_on(page, panel: int, x: float, y: float, kind: str = 'own') -> tuple[float, float]:
     """Window pixels of a share of a plot; panel 0 is the image."""
     canvas = page.locator('.panel').nth(panel).locator(f'[data-kind={kind}] .map')
-    canvas.scroll_into_view_if_needed()
+    canvas.evaluate('(canvas) => canvas.scrollIntoView({block: "center"})')
     box = canvas.bounding_box()
     return box['x'] + x * box['width'], box['y'] + y * box['height']
 
@@ -153,6 +154,15 @@ def color_of(page, panel: int, cell: tuple[int, int], shape: tuple[int, ...], ki
 
 def palette(value: float, name: str = 'viridis') -> np.ndarray:
     return (255 * np.array(matplotlib.colormaps[name](float(value))[:3])).round()
+
+
+def wait(page, condition: str = READY) -> None:
+    """Waits like `wait_for_function`, which the page forbids as it evaluates text as a script."""
+    for _ in range(1500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(f'{condition} did not become true')
 
 
 def watched(page) -> list[str]:
@@ -262,7 +272,7 @@ def test_kept_patches_hold_no_pixel_of_another_image(cell: int, grid: tuple[int,
         seen.append(resize(image, (grid[0] * cell, grid[1] * cell)).astype(int))
     same = (seen[0] == seen[1]).all(2).reshape(grid[0], cell, grid[1], cell).all((1, 3))
     assert (kept_patches(region.box, SIZE, grid, cell) == same).all()
-    assert same.any() == (cell < 16)
+    assert same.any() == (cell < 40)
 
 
 def test_every_point_of_an_image_lies_in_a_region() -> None:
@@ -333,7 +343,7 @@ def test_the_server_answers_only_what_it_has(served: str, capsys) -> None:
         assert status == 501 and text.count(b'\n') <= 1
     with socket.create_connection(('127.0.0.1', port), 60) as raw:
         raw.sendall(b'GET / HTTP/x\r\n\r\n')
-        assert b' 400 ' in raw.recv(100).split(b'\r\n')[0]
+        assert raw.recv(100) == b'Bad Request\n'
     assert capsys.readouterr().err == ''
 
 
@@ -342,7 +352,7 @@ def test_the_served_page_follows_a_click(served: str, browser, networks: list[Ne
     page = browser.new_page(viewport=dict(width=1300, height=900))
     failures = watched(page)
     page.goto(served)
-    page.wait_for_function(READY)
+    wait(page)
     features = [dense(network, subjects[0].image) for network in networks]
     before = shown(page, 0)
     np.testing.assert_allclose(before, affinity(features[0], 0.3, 0.4), atol=1e-4)
@@ -361,7 +371,7 @@ def test_the_served_page_follows_a_click(served: str, browser, networks: list[Ne
     page.mouse.move(*place_on(page, 2, (cell[1] + 0.5) / shape[1], (cell[0] + 0.5) / shape[0]))
     read = page.locator('.panel').nth(2).locator('[data-kind=own] output').text_content()
     assert float(read) == pytest.approx(truth[1][cell], abs=6e-4)
-    page.get_by_text('per map').click()
+    page.get_by_text('per map', exact=True).click()
     share = (truth[1][cell] - truth[1].min()) / (truth[1].max() - truth[1].min())
     assert np.abs(palette(share) - palette(truth[1][cell])).max() > 20
     np.testing.assert_allclose(color_of(page, 2, cell, shape), palette(share), atol=8)
@@ -390,7 +400,7 @@ def test_the_served_page_follows_a_click(served: str, browser, networks: list[Ne
 
     # An image of another shape is shown at its own size.
     page.locator('[data-picture]').nth(1).click()
-    page.wait_for_function('affinityExplorer.photo(1) && ' + READY)
+    wait(page, 'affinityExplorer.photo(1) && ' + READY)
     assert page.evaluate('[affinityExplorer.photo(1).naturalWidth, affinityExplorer.photo(1).naturalHeight]') == [
         224,
         168,
@@ -401,7 +411,7 @@ def test_the_served_page_follows_a_click(served: str, browser, networks: list[Ne
     np.testing.assert_allclose(shown(page, 1), affinity(dense(networks[1], subjects[1].image), 0.5, 0.5), atol=1e-4)
 
     page.get_by_text('LSC', exact=True).click()
-    page.wait_for_function(READY)
+    wait(page)
     for index, network in enumerate(networks):
         images = normalized(network.model, [subjects[1].image], network.cell)
         np.testing.assert_allclose(shown(page, index), lsc_maps(network.model, images, network.cell)[0], atol=1e-5)
@@ -415,14 +425,14 @@ def test_the_served_page_obeys_the_keys_and_shows_components_and_changes(
     page = browser.new_page(viewport=dict(width=1300, height=900))
     failures = watched(page)
     page.goto(served)
-    page.wait_for_function(READY)
+    wait(page)
     own = [dense(network, subjects[0].image) for network in networks]
     foreign = [dense(network, swapped(subjects, 0, (5, 6, 32, 40))) for network in networks]
 
     def press(*keys: str) -> None:
         for key in keys:
             page.keyboard.press(key)
-        page.wait_for_function(READY)
+        wait(page)
 
     press('v')
     assert (
@@ -475,14 +485,14 @@ def test_the_served_page_obeys_the_keys_and_shows_components_and_changes(
     )
     np.testing.assert_allclose(shown(page, 0), affinity(own[0], 0.3, 0.4), atol=1e-4)
     page.locator('select').nth(1).select_option(index=1)
-    page.wait_for_function(READY)
+    wait(page)
     assert shown(page, 1).shape == (8, 8)
     press('n')
     assert page.evaluate('document.activeElement.closest(".panel").querySelector("h2").textContent') == 'one'
 
     # An image without annotations has a square around the point.
     press('i')
-    page.wait_for_function('affinityExplorer.picture === 1 && ' + READY)
+    wait(page, 'affinityExplorer.picture === 1 && ' + READY)
     square = swapped(subjects, 1, (16, 16, 40, 40))
     np.testing.assert_allclose(shown(page, 0, 'foreign'), affinity(dense(networks[0], square), 0.5, 0.5), atol=1e-4)
     press('b', 'o', 'o', 'O', 'v', 'v')
@@ -523,7 +533,7 @@ def test_the_exported_file_needs_neither_server_nor_network(browser, tmp_path: P
     page.on('request', lambda request: asked.append(request.url))
     page.on('dialog', lambda dialog: failures.append(dialog.message))
     page.goto(out.as_uri())
-    page.wait_for_function(READY)
+    wait(page)
     assert page.locator('[data-picture]').first.get_attribute('aria-label') == 'a <script>alert(1)<'
     page.locator('[data-picture]').nth(1).click()
     page.mouse.click(*place_on(page, 1, 0.55, 0.45))
@@ -571,7 +581,7 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     page = context.new_page()
     failures = watched(page)
     page.goto((tmp_path / 'a.html').as_uri())
-    page.wait_for_function(READY)
+    wait(page)
 
     def fits() -> bool:
         return page.evaluate('document.documentElement.scrollWidth') <= 390
@@ -587,7 +597,7 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     page.locator('#more').tap()
     x, y = place_on(page, 1, 0.3, 0.6)
     page.touchscreen.tap(x, y)
-    assert page.evaluate('[affinityExplorer.x, affinityExplorer.y]') == pytest.approx([0.3, 0.6], abs=0.02)
+    wait(page, 'Math.hypot(affinityExplorer.x - 0.3, affinityExplorer.y - 0.6) < 0.02')
     session = context.new_cdp_session(page)
     for kind, (right, down) in (('touchStart', (0, 0)), ('touchMove', (20, -15)), ('touchMove', (40, -30))):
         session.send('Input.dispatchTouchEvent', dict(type=kind, touchPoints=[dict(x=x + right, y=y + down)]))
@@ -597,7 +607,8 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     assert moved == pytest.approx([0.3 + 40 / width, 0.6 - 30 / width], abs=0.02)
     for view in ('PCA', 'photo', 'LSC'):
         page.locator('.views').get_by_text(view, exact=True).tap()
-        assert page.evaluate('affinityExplorer.view') == view.lower() and fits()
+        wait(page, f'affinityExplorer.view === "{view.lower()}"')
+        assert fits()
     assert failures == []
     context.close()
 
@@ -606,7 +617,7 @@ def test_a_single_image_has_no_foreign_surroundings(browser, networks: list[Netw
     write_page(Session(networks, made_subjects()[:1], False, ['last']), tmp_path / 'a.html', say=lambda _: None)
     page = browser.new_page()
     page.goto((tmp_path / 'a.html').as_uri())
-    page.wait_for_function(READY)
+    wait(page)
     assert page.locator('#swap').is_disabled()
     assert 'second image' in page.locator('#swap').get_attribute('title')
     page.keyboard.press('b')
