@@ -36,7 +36,7 @@ def fit_components(rows: Tensor) -> Components:
     Args:
         rows: Features `(n, C)`.
     """
-    rows = rows.double()
+    rows = rows.double().cpu()
     mean = rows.mean(0)
     centered = rows - mean
     if len(rows) < rows.shape[1]:
@@ -48,11 +48,11 @@ def fit_components(rows: Tensor) -> Components:
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     present = values > 1e-12 * values[:1].clamp(min=torch.finfo(torch.float64).tiny)
     axes = torch.zeros(rows.shape[1], COUNT, dtype=torch.float64)
-    axes[:, :count] = torch.where(present, torch.nn.functional.normalize(vectors.cpu(), dim=0), 0)
+    axes[:, :count] = torch.where(present, torch.nn.functional.normalize(vectors, dim=0), 0)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     axes = axes * torch.where(largest < 0, -1.0, 1.0)
-    low, high = np.quantile((centered.cpu() @ axes).numpy(), RANGE, axis=0)
-    return Components(mean.cpu(), axes, torch.from_numpy(low), torch.from_numpy(high))
+    low, high = np.quantile((centered @ axes).numpy(), RANGE, axis=0)
+    return Components(mean, axes, torch.from_numpy(low), torch.from_numpy(high))
 
 
 def component_colors(features: Tensor, components: Components) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Server of the page on 127.0.0.1, which computes results on request."""
 
 import socket
+import sys
 import threading
 import traceback
 import webbrowser
 from concurrent.futures import CancelledError
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -57,14 +58,14 @@ class ExplorerServer:
         self.session, self.address = session, f'http://{HOST}:{port}/'
         self.hosts = {f'{host}:{port}' for host in (HOST, 'localhost')}
         self.page = served_page(session).encode()
+        self.photo = lru_cache(64)(partial(photo, session))
         self._stopping = threading.Event()
         exact_float32()
         self._turns = {kind: threading.Lock() for kind in ('features', 'lsc')}
         # Computed now, so that the page opens with a map, and a network without a map is reported before.
         for network, layers in enumerate(session.layers):
             session.reading(Place(0, network, len(layers) - 1))
-        self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, self))
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, port), partial(_Handler, self))
 
     def run(self, browser: bool = True) -> None:
         """Serves the page until Ctrl-C or `stop`.
@@ -81,6 +82,10 @@ class ExplorerServer:
         finally:
             self._stopping.set()
             self._server.server_close()
+            # A thread that computes while the interpreter ends could crash it.
+            for turn in self._turns.values():
+                with turn:
+                    pass
 
     def stop(self) -> None:
         """Makes `run` return; may be called from any other thread."""
@@ -90,11 +95,21 @@ class ExplorerServer:
     def compute(self, kind: str, place: Place) -> bytes:
         """Returns a result as JSON, after those that were requested before."""
         with self._turns['lsc' if kind == 'lsc' else 'features']:
+            self._go_on(0, 1)
             return answer(self.session, kind, place, self._go_on).encode()
 
     def _go_on(self, done: int, total: int) -> None:
         if self._stopping.is_set():
             raise CancelledError
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *request: object) -> None:
+        """Prints the traceback of an error, unless the browser has closed the connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*request)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -123,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not path:
             return self._send(HTTPStatus.OK, self.explorer.page, 'text/html; charset=utf-8')
         if (picture := read_photo_address(session, path)) is not None:
-            return self._send(HTTPStatus.OK, photo(session, picture), 'image/jpeg')
+            return self._send(HTTPStatus.OK, self.explorer.photo(picture), 'image/jpeg')
         if (found := read_address(session, path)) is not None:
             return self._send(HTTPStatus.OK, self.explorer.compute(*found), 'application/json')
         return self._send(HTTPStatus.NOT_FOUND, 'there is nothing at this address')
