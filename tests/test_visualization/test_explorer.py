@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -569,6 +570,8 @@ def test_the_exported_file_needs_neither_server_nor_network(browser, tmp_path: P
 
 def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path) -> None:
     said: list[str] = []
+    name = '</script><img src=x onerror=alert(1)>"&'
+    networks[0] = replace(networks[0], name=name)
     write_page(Session(networks, made_subjects(), False, ['last']), tmp_path / 'a.html', lsc=True, say=said.append)
     assert len(said) == 1
     context = browser.new_context(
@@ -583,6 +586,8 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     page.goto((tmp_path / 'a.html').as_uri())
     wait(page)
 
+    assert page.locator('.network h2').first.text_content() == name and page.locator('img[src=x]').count() == 0
+
     def fits() -> bool:
         return page.evaluate('document.documentElement.scrollWidth') <= 390
 
@@ -591,10 +596,10 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     for control in ('.views label:first-of-type span', '.views label:last-of-type span', '#swap', '#more', '#next'):
         box = page.locator(control).bounding_box()
         assert box['height'] >= 44 and box['y'] > 700 and box['y'] + box['height'] <= 844
-    page.locator('#swap').tap()
-    page.locator('#more').tap()
+    page.locator('#swap').click()
+    page.locator('#more').click()
     assert page.locator('#save').is_visible() and page.locator('#opacity').is_visible() and fits()
-    page.locator('#more').tap()
+    page.locator('#more').click()
     x, y = place_on(page, 1, 0.3, 0.6)
     page.touchscreen.tap(x, y)
     wait(page, 'Math.hypot(affinityExplorer.x - 0.3, affinityExplorer.y - 0.6) < 0.02')
@@ -606,15 +611,20 @@ def test_the_page_fits_a_phone(browser, networks: list[Network], tmp_path: Path)
     moved = page.evaluate('[affinityExplorer.x, affinityExplorer.y]')
     assert moved == pytest.approx([0.3 + 40 / width, 0.6 - 30 / width], abs=0.02)
     for view in ('PCA', 'photo', 'LSC'):
-        page.locator('.views').get_by_text(view, exact=True).tap()
+        page.locator('.views').get_by_text(view, exact=True).click()
         wait(page, f'affinityExplorer.view === "{view.lower()}"')
         assert fits()
     assert failures == []
     context.close()
 
 
-def test_a_single_image_has_no_foreign_surroundings(browser, networks: list[Network], tmp_path: Path) -> None:
-    write_page(Session(networks, made_subjects()[:1], False, ['last']), tmp_path / 'a.html', say=lambda _: None)
+def test_a_single_image_has_no_foreign_surroundings(
+    browser, networks: list[Network], tmp_path: Path, monkeypatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr('mmdecouple.visualization.explorer.page.LARGE', 1000)
+    write_page(Session(networks, made_subjects()[:1], False, ['last']), tmp_path / 'a.html', say=said.append)
+    assert '1 image, 2 networks, 2 layers in total, 0 regions' in said[0] and 'a smaller --size' in said[1]
     page = browser.new_page()
     page.goto((tmp_path / 'a.html').as_uri())
     wait(page)

@@ -264,38 +264,17 @@ class Explorer {
   save() {
     const style = getComputedStyle(this.page);
     const color = (name) => style.getPropertyValue(name).trim();
-    const rows = this.panels.map(({panel, readout, plots}) => ({
-      name: panel.querySelector('h2').textContent, text: readout.textContent.trim(),
+    const rows = this.panels.map(({panel, readout, layer, plots}) => ({
+      name: panel.querySelector('h2').textContent + (layer ? ` · ${layer.selectedOptions[0].text}` : ''),
+      text: readout.textContent.trim(),
       canvases: Object.values(plots).map(({canvas}) => canvas).filter(({offsetParent}) => offsetParent),
     })).filter(({canvases}) => canvases.length);
-    const width = Math.max(...rows.map(({canvases}) => Math.max(...canvases.map((canvas) => canvas.width))));
-    const unit = width / 22, across = Math.max(...rows.map(({canvases}) => canvases.length));
-    const columns = across > 1 ? 1 : Math.min(rows.length, rows.length <= 4 ? 4 : Math.ceil(rows.length / 2));
-    const tall = Math.max(...rows.map(({canvases}) => canvases[0].height * width / canvases[0].width)) + 3.4 * unit;
-    const sheet = Object.assign(document.createElement('canvas'), {
-      width: Math.max(columns, across) * (width + unit) + unit,
-      height: Math.ceil(rows.length / columns) * tall + 3 * unit});
-    const pen = sheet.getContext('2d');
-    pen.fillStyle = color('--paper');
-    pen.fillRect(0, 0, sheet.width, sheet.height);
-    const write = (text, x, y, shade, font) => {
-      Object.assign(pen, {fillStyle: shade, font: `${font} system-ui, sans-serif`});
-      pen.fillText(text, x, y, sheet.width - x);
-    };
-    rows.forEach(({name, text, canvases}, index) => {
-      const x = unit + (index % columns) * (width + unit), y = Math.floor(index / columns) * tall + unit;
-      write(name, x, y + 0.9 * unit, color('--ink'), `600 ${unit}px`);
-      write(text, x, y + 2.1 * unit, color('--muted'), `${0.8 * unit}px`);
-      canvases.forEach((canvas, place) => pen.drawImage(canvas, x + place * (width + unit), y + 2.5 * unit, width,
-        canvas.height * width / canvas.width));
-    });
     const what = {affinity: 'cosine with the point', pca: 'principal components', photo: 'photo',
       lsc: 'local semantic consistency'}[this.view];
     const colors = this.scale === 'fixed' ? '0 to 1' : "each map's lowest to its highest";
     const scale = ['affinity', 'lsc'].includes(this.view) ? `, colors from ${colors}` : '';
     const caption = `${what}${scale} · ${document.getElementById('status').textContent}`;
-    write(caption, unit, sheet.height - 0.8 * unit, color('--muted'), `${0.8 * unit}px`);
-    sheet.toBlob((blob) => {
+    drawSheet(rows, caption, color).toBlob((blob) => {
       const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(blob),
         download: `${this.view}_${this.pictures[this.picture].name.replace(/[^\w.-]+/g, '_')}.png`});
       link.click();

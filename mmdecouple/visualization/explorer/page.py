@@ -21,7 +21,7 @@ from .session import Place, Progress, Session
 
 LARGE = 50 * 2**20
 _CENTER = (0.5, 0.5)
-_SCRIPTS = ('features.js', 'plots.js', 'explorer.js')
+_SCRIPTS = ('features.js', 'plots.js', 'sheet.js', 'explorer.js')
 _PALETTES = ('viridis', 'magma')
 
 
