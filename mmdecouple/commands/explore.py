@@ -53,8 +53,8 @@ def parser() -> options.Parser:
     parser.add_argument(
         '--lsc',
         action='store_true',
-        help='compute LSC maps in advance: in a file of all its layers, which has none without this option; for a served '
-        'page of the layer it opens with, others on request',
+        help='compute LSC maps in advance: in a file of all its layers, which has none without this option; for a '
+        'served page of the layer it opens with, others on request',
     )
     parser.add_argument(
         '--port',
