@@ -490,6 +490,10 @@ def test_the_served_page_obeys_the_keys_and_shows_components_and_changes(
     assert shown(page, 1).shape == (8, 8)
     press('n')
     assert page.evaluate('document.activeElement.closest(".panel").querySelector("h2").textContent') == 'one'
+    described = page.evaluate(
+        'document.getElementById(document.activeElement.getAttribute("aria-describedby")).textContent'
+    )
+    assert described == page.locator('.network .readout').first.text_content()
 
     # An image without annotations has a square around the point.
     press('i')
