@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mmdecouple.visualization.sample_images import SampleImage
 
 
-def add_map_options(parser: argparse.ArgumentParser, size: int, scenes: int | None = None, limit: int = 6) -> None:
+def add_map_options(
+    parser: argparse.ArgumentParser, size: int, scenes: int | None = None, limit: int = 6, layer: bool = True
+) -> None:
     """Adds the networks and images.
 
     Args:
@@ -23,6 +25,7 @@ def add_map_options(parser: argparse.ArgumentParser, size: int, scenes: int | No
         size: Default side of an image in pixels.
         scenes: Default side of built-in scenes in pixels; None for `size`.
         limit: Default number of images.
+        layer: Whether one layer is read, which `--layer` names.
     """
     options.add_networks(parser)
     options.add_data(parser, PICTURES, None, required=True, several=True)
@@ -35,10 +38,11 @@ def add_map_options(parser: argparse.ArgumentParser, size: int, scenes: int | No
         help=f'side at which networks see the images; they take the nearest multiple of their cell (default: {shown})',
     )
     options.add_role(parser)
-    options.add_layer(parser)
+    if layer:
+        options.add_layer(parser)
     options.add_seed(parser, 'untrained networks')
     options.add_device(parser)
-    parser.set_defaults(usual_size=size, scene_size=scenes or size)
+    parser.set_defaults(usual_size=size, scene_size=scenes or size, **({} if layer else dict(layer=None)))
 
 
 def open_images(args: argparse.Namespace) -> 'list[SampleImage]':

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmdecouple.datasets.listing import list_images
+from mmdecouple.datasets.objects import ObjectDataset, ObjectImage
 from mmdecouple.datasets.packs import Pack
 from mmdecouple.datasets.reading import UnreadableImage, decode_image, read_image
 from mmdecouple.datasets.resizing import resize
@@ -32,11 +33,16 @@ class SampleImage(NamedTuple):
         image: uint8 RGB `(size, size, 3)`.
         points: Center of the largest instance, x and y as shares of width and height in [0, 1]; empty without a known
             instance.
+        boxes: x1, y1, x2, y2 of the known instances as shares of width and height, the largest first.
+        original: Function that reads the image again at its own size, uint8 RGB `(H, W, 3)`; None if `image` is all
+            there is.
     """
 
     name: str
     image: np.ndarray
     points: tuple[tuple[float, float], ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    original: Callable[[], np.ndarray] | None = None
 
 
 def read_sample_images(
@@ -113,7 +119,7 @@ def _paths(data: DataSpec) -> Sequence[str]:
 
 def _image(name: str, read: Callable[[], np.ndarray], size: int) -> SampleImage:
     try:
-        return SampleImage(Path(name).stem, resize(read(), (size, size)))
+        return SampleImage(Path(name).stem, resize(read(), (size, size)), original=read)
     except UnreadableImage as error:
         raise UserError(f'Images: {name} cannot be read ({error}); remove it, or name other data (--data).') from None
 
@@ -124,4 +130,21 @@ def _objects(config: dict, size: int) -> Iterator[SampleImage]:
         if len(dataset.info(index)['ids']):
             item = dataset.objects(index)
             points = (largest_instance_point(item),) if item.masks.any() else ()
-            yield SampleImage(f'{dataset.name}-{item.image_id}', resize(item.image, (size, size)), points)
+            yield SampleImage(
+                f'{dataset.name}-{item.image_id}',
+                resize(item.image, (size, size)),
+                points,
+                _shares(item),
+                partial(_pixels, dataset, index),
+            )
+
+
+def _shares(item: ObjectImage) -> tuple[tuple[float, float, float, float], ...]:
+    height, width = item.image.shape[:2]
+    boxes = item.boxes.astype(float) / (width, height, width, height)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return tuple(map(tuple, boxes[np.argsort(-areas, kind='stable')].tolist()))
+
+
+def _pixels(dataset: ObjectDataset, index: int) -> np.ndarray:
+    return dataset.objects(index).image

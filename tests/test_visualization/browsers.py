@@ -40,5 +40,5 @@ def headless_browser() -> Iterator:
 
 def color_at(page, x: float, y: float) -> np.ndarray:
     """RGB of the screen at a place, in pixels of the window."""
-    shot = Image.open(io.BytesIO(page.screenshot())).convert('RGB')
-    return np.asarray(shot)[int(y), int(x)].astype(int)
+    shot = Image.open(io.BytesIO(page.screenshot(clip=dict(x=int(x), y=int(y), width=1, height=1)))).convert('RGB')
+    return np.asarray(shot)[0, 0].astype(int)

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from mmdecouple.datasets.pack_writing import Storage
+from mmdecouple.datasets.resizing import resize
 from mmdecouple.runs.packing import Packing, list_source
 from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.visualization.sample_images import normalized, read_sample_images
@@ -23,6 +24,7 @@ def test_files_and_folders_come_in_the_order_named_at_one_size(tmp_path):
     first, second, third = read_sample_images([tmp_path / 'more', tmp_path], 24)
     assert [first.name, second.name, third.name] == ['a', 'b', 'a']
     assert second.image.shape == (24, 24, 3) and (second.image == (255, 0, 0)).all() and second.points == ()
+    assert second.boxes == () and second.original().shape == (30, 50, 3)
     assert len(read_sample_images(str(tmp_path), 24, limit=1)) == 1
 
 
@@ -34,6 +36,13 @@ def test_scenes_and_coco_point_at_an_object(coco128):
             assert subject.image.shape == (64, 64, 3) and subject.image.std() > 10
             ((x, y),) = subject.points
             assert 0 < x < 1 and 0 < y < 1
+            boxes = np.array(subject.boxes)
+            assert boxes.min() >= 0 and boxes.max() <= 1
+            areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+            assert areas.min() > 0 and (np.diff(areas) <= 0).all()
+            original = subject.original()
+            assert original.shape[0] >= 64
+            np.testing.assert_array_equal(resize(original, (64, 64)), subject.image)
 
 
 def test_what_gives_no_image_is_named_in_one_line(tmp_path):

@@ -1,241 +1,286 @@
-/* The affinity explorer in the browser: a point in an image, and what every network thinks is similar to it. */
-(function () {
-  'use strict';
+/* The affinity explorer in the browser: its state, its controls, and what every plot shows. */
 
-  const UPSAMPLE = 2;
-  const FAR = 0.25;
-  const KEY_STEP = 1 / 56;
+const VIEWS = ['affinity', 'pca', 'photo', 'lsc'];
+const OPACITY_STEP = 10;
 
-  /* The two cells, and the weight of the second, between which a cell of the enlarged map lies (pixel centers). */
-  function neighbors(index, count) {
-    const place = Math.max((index + 0.5) / UPSAMPLE - 0.5, 0);
-    const low = Math.floor(place);
-    return [low, Math.min(low + 1, count - 1), place - low];
+class Explorer {
+  constructor(index) {
+    Object.assign(this, index, {picture: 0, view: 'affinity', scale: 'fixed', components: 'image', opacity: 100,
+      swapped: false, network: 0, x: 0.5, y: 0.5, photos: []});
+    this.palettes = unpacked(index.palettes);
+    this.store = new Store(index.served, () => this.show());
+    this.page = document.getElementById('explorer');
+    this.panels = [...document.querySelectorAll('.panel')].map((panel) => ({
+      panel, readout: panel.querySelector('.readout'), layer: panel.querySelector('select'),
+      plots: Object.fromEntries([...panel.querySelectorAll('figure')].map((figure) =>
+        [figure.dataset.kind, new Plot(figure, (x, y) => this.pick(panel, x, y))]))}));
+    [this.image, ...this.maps] = this.panels;
+    this.connect();
+    this.choose(0);
+    this.select(0);
   }
 
-  /* Dense features of one image, kept small: only cosines are enlarged, never the features. */
-  class FeatureMap {
-    constructor({codes, steps}) {
-      const [height, width, channels] = codes.shape;
-      Object.assign(this, {codes, steps, height, width, channels});
-      this.rows = Array.from({length: UPSAMPLE * height}, (_, row) => neighbors(row, height));
-      this.columns = Array.from({length: UPSAMPLE * width}, (_, column) => neighbors(column, width));
-      this.shape = [this.rows.length, this.columns.length];
-      this.norms = new Float32Array(this.shape[0] * this.shape[1]);
-      for (let row = 0, at = 0; row < this.shape[0]; row++) {
-        for (let column = 0; column < this.shape[1]; column++, at++) {
-          let sum = 0;
-          for (const value of this.feature(row, column)) sum += value * value;
-          this.norms[at] = Math.sqrt(sum);
-        }
-      }
+  connect() {
+    this.thumbnails = [...document.querySelectorAll('[data-picture]')];
+    this.thumbnails.forEach((button, place) => {
+      button.querySelector('img').src = this.pictures[place].photo;
+      button.addEventListener('click', () => this.choose(place));
+    });
+    for (const input of document.querySelectorAll('.bar input[type=radio]')) {
+      input.addEventListener('change', () => this.set(input.name, input.value));
     }
-
-    corners(row, column) {
-      const [top, bottom, down] = this.rows[row];
-      const [left, right, across] = this.columns[column];
-      return [[top * this.width + left, (1 - down) * (1 - across)], [top * this.width + right, (1 - down) * across],
-              [bottom * this.width + left, down * (1 - across)], [bottom * this.width + right, down * across]];
-    }
-
-    feature(row, column) {
-      const feature = new Float32Array(this.channels);
-      for (const [cell, share] of this.corners(row, column)) {
-        const weight = share * this.steps[cell];
-        if (weight === 0) continue;
-        const from = cell * this.channels;
-        for (let channel = 0; channel < this.channels; channel++) {
-          feature[channel] += weight * this.codes[from + channel];
-        }
-      }
-      return feature;
-    }
-
-    /* Cosine of the feature at (x, y), shares of width and height, with the feature of every enlarged cell. */
-    affinity(x, y) {
-      const [height, width] = this.shape;
-      const row = Math.min(Math.floor(y * height), height - 1);
-      const column = Math.min(Math.floor(x * width), width - 1);
-      const chosen = this.feature(row, column);
-      const dots = new Float32Array(this.height * this.width);
-      for (let cell = 0, at = 0; cell < dots.length; cell++) {
-        let sum = 0;
-        for (let channel = 0; channel < this.channels; channel++, at++) sum += chosen[channel] * this.codes[at];
-        dots[cell] = sum * this.steps[cell];
-      }
-      const norm = this.norms[row * width + column];
-      const values = new Float32Array(height * width);
-      for (let i = 0, at = 0; i < height; i++) {
-        for (let j = 0; j < width; j++, at++) {
-          let dot = 0;
-          for (const [cell, share] of this.corners(i, j)) dot += share * dots[cell];
-          values[at] = dot / Math.max(norm * this.norms[at], 1e-24);
-        }
-      }
-      return {values, shape: this.shape};
-    }
+    const on = (id, event, action) => document.getElementById(id).addEventListener(event, action);
+    this.slider = document.getElementById('opacity');
+    this.slider.addEventListener('input', () => this.set('opacity', Number(this.slider.value)));
+    this.toggle = document.getElementById('swap');
+    this.toggle.addEventListener('click', () => this.set('swapped', !this.swapped));
+    this.more = document.getElementById('more');
+    this.more.addEventListener('click', () => {
+      this.more.setAttribute('aria-expanded', String(this.more.getAttribute('aria-expanded') !== 'true'));
+    });
+    on('previous', 'click', () => this.choose(this.picture - 1));
+    on('next', 'click', () => this.choose(this.picture + 1));
+    on('save', 'click', () => this.save());
+    this.help = document.getElementById('help');
+    on('ask', 'click', () => this.help.showModal());
+    this.maps.forEach(({panel, layer}, network) => {
+      layer.addEventListener('change', () => this.read(network, layer.selectedIndex));
+      panel.addEventListener('focusin', () => this.select(network));
+    });
+    document.addEventListener('keydown', (event) => this.press(event));
+    // On a phone, the maps come first.
+    document.querySelector('.read').open = !window.matchMedia('(max-width: 640px)').matches;
   }
 
-  /* The rows from the bottom up, as Bokeh draws them; its own `origin` would show the hover the wrong row. */
-  function upsideDown({values, shape: [height, width]}) {
-    const flipped = new Float32Array(values.length);
-    for (let row = 0; row < height; row++) {
-      flipped.set(values.subarray(row * width, (row + 1) * width), (height - 1 - row) * width);
-    }
-    return flipped;
+  press(event) {
+    const {target, key} = event;
+    if (event.ctrlKey || event.altKey || event.metaKey || this.help.open || target.closest('select')) return;
+    const arrow = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[key];
+    if (arrow && target.closest('input')) return;
+    const back = key !== key.toLowerCase() ? -1 : 1;
+    const network = this.network;
+    const actions = {
+      i: () => this.choose(this.picture + back),
+      n: () => this.select((network + back + this.maps.length) % this.maps.length, true),
+      l: () => this.read(network, this.layers[network] + back),
+      v: () => this.turn('view', VIEWS, back),
+      c: () => this.turn('scale', ['fixed', 'per_map'], back),
+      p: () => this.turn('components', ['image', 'all'], back),
+      b: () => this.toggle.disabled || this.set('swapped', !this.swapped),
+      o: () => this.set('opacity', Math.min(100, Math.max(0, this.opacity - back * OPACITY_STEP))),
+      s: () => this.waiting || this.save(),
+      '?': () => this.help.showModal(),
+    };
+    const action = arrow ? () => this.step(...arrow) : actions[key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
   }
 
-  /* Mean of a map, its range, and its highest value farther than `FAR` of the side from (x, y), with its place. */
-  function readings({values, shape}, x, y) {
-    const [height, width] = shape;
-    let sum = 0, low = Infinity, high = -Infinity, far = {value: -Infinity};
-    for (let i = 0, at = 0; i < height; i++) {
-      for (let j = 0; j < width; j++, at++) {
-        const value = values[at], [u, v] = [(j + 0.5) / width, (i + 0.5) / height];
-        sum += value;
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-        if (value > far.value && Math.hypot(u - x, v - y) > FAR) far = {value, x: u, y: v};
-      }
-    }
-    return {mean: sum / values.length, low, high, far};
+  set(name, value) {
+    this[name] = value;
+    this.show();
   }
 
-  class Explorer {
-    constructor({state, image, point, maps}) {
-      Object.assign(this, {state, image, point, maps});
-      [this.x, this.y] = [0.5, 0.5];
-      this.features = new Map();
-      this.page = document.getElementById('explorer');
-      this.status = document.getElementById('status');
-      this.connect();
-      this.choose(state.picture);
-    }
-
-    connect() {
-      const thumbnails = document.querySelectorAll('[data-picture]');
-      thumbnails.forEach((button, index) => {
-        button.querySelector('img').src = this.state.pictures[index].url;
-        button.addEventListener('click', () => this.choose(index));
-      });
-      for (const input of document.querySelectorAll('input[name=view], input[name=scale]')) {
-        input.addEventListener('change', () => {
-          this.state[input.name] = input.value;
-          this.show();
-        });
-      }
-      document.getElementById('save').addEventListener('click', () => this.save());
-      document.addEventListener('keydown', (event) => {
-        const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-        if (!step || !event.target.closest('.plot')) return;
-        event.preventDefault();
-        this.move(this.x + step[0] * KEY_STEP, this.y + step[1] * KEY_STEP);
-      });
-    }
-
-    get picture() {
-      return this.state.pictures[this.state.picture];
-    }
-
-    choose(index) {
-      this.state.picture = index;
-      const {url, point} = this.picture;
-      [this.x, this.y] = point;
-      this.image.source.data = {url: [url]};
-      document.querySelectorAll('[data-picture]').forEach((button, place) => {
-        button.setAttribute('aria-pressed', String(place === index));
-      });
-      this.show();
-    }
-
-    /* (x, y) in shares from the top left; a place outside is moved to the border. */
-    move(x, y) {
-      [this.x, this.y] = [x, y].map((share) => Math.min(Math.max(share, 0), 1));
-      this.show();
-    }
-
-    /* What network `index` shows for the picture: {values, shape}, or null while it is being computed. */
-    values(index) {
-      const {features, consistency} = this.picture;
-      if (this.state.view === 'lsc') {
-        const map = consistency[index];
-        return map ? {values: Float32Array.from(map), shape: map.shape} : null;
-      }
-      if (!features.length) return null;
-      const key = features[index];
-      if (!this.features.has(key)) this.features.set(key, new FeatureMap(key));
-      return this.features.get(key).affinity(this.x, this.y);
-    }
-
-    show() {
-      const affinity = this.state.view === 'affinity';
-      this.point.data = {x: [this.x], y: [1 - this.y]};
-      this.maps.forEach((map, index) => this.draw(map, this.values(index), affinity));
-      const waiting = this.maps.some((map) => map.shown === null);
-      this.page.classList.toggle('waiting', waiting);
-      document.getElementById('save').disabled = waiting;
-      this.page.classList.toggle('lsc', !affinity);
-      const {name, note} = this.picture;
-      const wanted = affinity ? 'features' : 'LSC maps';
-      const place = affinity ? `, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top` : '';
-      this.status.textContent = waiting ? note || `Computing ${wanted} of ${name}…` : name + place;
-    }
-
-    draw(map, shown, affinity) {
-      map.shown = shown;
-      if (shown === null) {
-        map.text = '';
-        map.peak.data = {x: [], y: []};
-      } else {
-        const {mean, low, high, far} = readings(shown, this.x, this.y);
-        const {Float32NDArray} = Bokeh.require('core/util/ndarray');
-        const [bottom, top] = this.state.scale === 'fixed' ? [0, 1] : [low, Math.max(high, low + 1e-6)];
-        map.mapper.setv({low: bottom, high: top});
-        map.ticker.ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => bottom + share * (top - bottom));
-        const drawn = new Float32NDArray(upsideDown(shown), shown.shape);
-        map.source.data = {image: [drawn], x: [0], y: [0], dw: [1], dh: [1]};
-        map.peak.data = affinity ? {x: [far.x], y: [1 - far.y]} : {x: [], y: []};
-        map.text = affinity ? `mean ${mean.toFixed(2)} · best match far away ${far.value.toFixed(2)}`
-          : `mean ${mean.toFixed(2)} · lowest ${low.toFixed(2)}`;
-      }
-      document.getElementById(map.readout).textContent = map.text || '\u00a0';
-    }
-
-    /* All panels as one PNG, drawn from what the page shows. */
-    save() {
-      const panels = [this.image, ...this.maps].map(({figure, name, text}) =>
-        ({name, text: text || '', canvas: Bokeh.index.get_by_id(figure.id).export('png', true).canvas}));
-      const width = panels[0].canvas.width, unit = width / 22;
-      const height = panels[0].canvas.height + 3.4 * unit;
-      const columns = Number(document.querySelector('.panels').dataset.columns);
-      const rows = Math.ceil(panels.length / columns);
-      const sheet = Object.assign(document.createElement('canvas'),
-        {width: columns * (width + unit) + unit, height: rows * height + 3 * unit});
-      const pen = sheet.getContext('2d');
-      pen.fillStyle = '#ffffff';
-      pen.fillRect(0, 0, sheet.width, sheet.height);
-      const write = (text, x, y, color, font) => {
-        Object.assign(pen, {fillStyle: color, font: `${font} system-ui, sans-serif`});
-        pen.fillText(text, x, y, sheet.width - x);
-      };
-      panels.forEach(({name, text, canvas}, index) => {
-        const x = unit + (index % columns) * (width + unit), y = Math.floor(index / columns) * height + unit;
-        write(name, x, y + 0.9 * unit, '#1f2933', `600 ${unit}px`);
-        write(text, x, y + 2.1 * unit, '#5b6874', `${0.8 * unit}px`);
-        pen.drawImage(canvas, x, y + 2.5 * unit, width, canvas.height * width / canvas.width);
-      });
-      const what = this.state.view === 'lsc' ? 'local semantic consistency' : 'cosine with the point';
-      const colors = this.state.scale === 'fixed' ? '0 to 1' : "each map's lowest to its highest";
-      const caption = `${what}, colors from ${colors} · ${this.status.textContent}`;
-      write(caption, unit, sheet.height - 0.8 * unit, '#5b6874', `${0.8 * unit}px`);
-      sheet.toBlob((blob) => {
-        const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(blob),
-          download: `${this.state.view}_${this.picture.name.replace(/[^\w.-]+/g, '_')}.png`});
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-      }, 'image/png');
-    }
+  /* The next of the values of a radio group that can be chosen. */
+  turn(name, values, step) {
+    const open = values.filter((value) => !document.querySelector(`input[name=${name}][value=${value}]`).disabled);
+    this.set(name, open[(open.indexOf(this[name]) + step + open.length) % open.length]);
   }
 
-  window.startExplorer = (parts) => { window.affinityExplorer = new Explorer(parts); };
-})();
+  choose(place) {
+    this.picture = (place + this.pictures.length) % this.pictures.length;
+    [this.x, this.y] = this.pictures[this.picture].point;
+    this.thumbnails.forEach((button, other) => {
+      button.setAttribute('aria-pressed', String(other === this.picture));
+      if (other === this.picture) button.scrollIntoView({block: 'nearest', inline: 'nearest'});
+    });
+    this.show();
+  }
+
+  select(network, focus = false) {
+    this.network = network;
+    this.maps.forEach(({panel}, place) => panel.setAttribute('aria-current', String(place === network)));
+    if (focus) this.maps[network].panel.querySelector('.plot').focus();
+  }
+
+  read(network, layer) {
+    const select = this.maps[network].layer;
+    const count = select.options.length;
+    this.layers[network] = (layer + count) % count;
+    select.selectedIndex = this.layers[network];
+    this.show();
+  }
+
+  pick(panel, x, y) {
+    const network = this.maps.findIndex((map) => map.panel === panel);
+    if (network >= 0) this.select(network);
+    this.move(x, y);
+  }
+
+  /* Moves the point by patches of the selected network. */
+  step(across, down) {
+    const features = this.result('features', this.network, 'own');
+    const [height, width] = features && features.codes ? features.codes.shape : [28, 28];
+    this.move(this.x + across / width, this.y + down / height);
+  }
+
+  /* (x, y) in shares from the top left; a place outside is moved to the border. */
+  move(x, y) {
+    [this.x, this.y] = [x, y].map((share) => Math.min(Math.max(share, 0), 1));
+    this.show();
+  }
+
+  /* Decoded photo of a picture, or null until it is there. */
+  photo(place) {
+    if (!this.photos[place]) {
+      this.photos[place] = Object.assign(new Image(), {src: this.pictures[place].photo});
+      this.photos[place].addEventListener('load', () => this.show());
+    }
+    const image = this.photos[place];
+    return image.complete && image.naturalWidth ? image : null;
+  }
+
+  /* Index of the region of the point: its smallest object, or else the square with the nearest center. */
+  region() {
+    const {x, y} = this;
+    const around = this.pictures[this.picture].regions.map(({box: [left, top, right, bottom], known}, place) => ({place,
+      known, inside: x >= left && x <= right && y >= top && y <= bottom,
+      order: known ? (right - left) * (bottom - top) : 2 + Math.hypot((left + right) / 2 - x, (top + bottom) / 2 - y)}));
+    const found = around.filter(({inside}) => inside).sort((one, other) => one.order - other.order);
+    return found.length ? found[0].place : null;
+  }
+
+  result(kind, network, region) {
+    return this.store.get(`${kind}/${this.picture}/${network}/${this.layers[network]}/${region}`);
+  }
+
+  /* The map of a plot; null while it is computed, an Error, or undefined if there is none. */
+  content(network, kind, region) {
+    const own = kind === 'own';
+    if (this.view === 'photo' || (!own && (region === null || this.view === 'lsc'))) return undefined;
+    const {viridis, magma} = this.palettes;
+    if (this.view === 'lsc') {
+      const values = this.result('lsc', network, 'own');
+      return values && values.shape ? {values, shape: values.shape, palette: viridis} : values;
+    }
+    const features = this.result('features', network, own ? 'own' : region);
+    if (!features || features instanceof Error) return features;
+    if (kind === 'change') {
+      const {values, kept} = features.change;
+      return {values, kept, shape: values.shape, palette: magma};
+    }
+    if (this.view === 'pca') {
+      const shared = this.components === 'all';
+      const colors = shared ? this.result('shared', network, own ? 'own' : region) : features.colors;
+      return colors && colors.shape ? {colors, shape: colors.shape} : colors;
+    }
+    features.map = features.map || new FeatureMap(features);
+    return {...features.map.affinity(this.x, this.y), palette: viridis};
+  }
+
+  show() {
+    const {name, regions, background} = this.pictures[this.picture];
+    const swapping = this.swapped && this.view !== 'lsc';
+    const region = swapping ? this.region() : null;
+    const photo = this.photo(this.picture);
+    const backdrop = region === null ? null : this.photo(background);
+    if (photo) this.page.style.setProperty('--aspect', photo.naturalWidth / photo.naturalHeight);
+    const outlines = region !== null ? [regions[region]]
+      : swapping ? regions.map(({box}) => ({box, offered: true})) : [];
+    const common = {photo, opacity: this.opacity / 100, outlines, point: [this.x, this.y]};
+    const foreign = backdrop ? {backdrop, box: regions[region].box} : {};
+    const found = [];
+    this.maps.forEach((panel, network) => {
+      panel.shown = {};
+      for (const [kind, plot] of Object.entries(panel.plots)) {
+        const map = kind === 'own' || swapping ? this.content(network, kind, region) : undefined;
+        if (map === null || map instanceof Error) found.push(map);
+        panel.shown[kind] = map && map.shape ? this.ranged(map, kind) : null;
+        const drawn = panel.shown[kind];
+        const peak = this.view === 'affinity' && kind !== 'change' && drawn ? drawn.far : null;
+        plot.draw({...common, map: drawn, peak, ...(kind === 'own' ? {} : foreign)});
+        plot.figure.classList.toggle('waiting', map === null);
+      }
+      panel.readout.textContent = this.readout(panel.shown, network, region) || '\u00a0';
+    });
+    this.image.plots.own.draw({...common, map: null});
+    this.image.plots.foreign.draw({...common, map: null, ...foreign});
+    const failure = found.find((item) => item instanceof Error);
+    this.waiting = found.includes(null) || !photo;
+    this.tell(failure, name, swapping && region !== null ? this.pictures[background].name : '',
+      swapping && region === null);
+    this.reflect(swapping);
+  }
+
+  ranged(map, kind) {
+    if (!map.values) return map;
+    const read = readings(map, this.x, this.y);
+    const top = Math.max(read.high, read.low + 1e-6);
+    return {...map, ...read, range: this.scale === 'fixed' || !read.count ? [0, 1] : [read.low, top]};
+  }
+
+  readout({own}, network, region) {
+    const parts = [];
+    if (this.view === 'pca') parts.push(`components 1 to 3 of ${this.components === 'all' ? 'all images' : 'this image'}`);
+    if (this.view === 'affinity' && own) {
+      parts.push(`mean ${own.mean.toFixed(2)}`);
+      if (own.far.value > -Infinity) parts.push(`best match far away ${own.far.value.toFixed(2)}`);
+    }
+    if (this.view === 'lsc' && own) parts.push(`mean ${own.mean.toFixed(2)}`, `lowest ${own.low.toFixed(2)}`);
+    const swapped = region !== null && this.result('features', network, region);
+    if (swapped && swapped.change) {
+      const {mean, kept} = swapped.change;
+      const count = kept.reduce((sum, value) => sum + value, 0);
+      parts.push(mean === null ? 'no patch lies entirely inside the region'
+        : `mean change ${mean.toFixed(3)} of ${count} kept ${count === 1 ? 'patch' : 'patches'}`);
+    }
+    return parts.join(' · ');
+  }
+
+  tell(failure, name, background, outside) {
+    const place = `${name}, point at ${this.x.toFixed(2)} from the left, ${this.y.toFixed(2)} from the top`;
+    const from = background ? ` · surroundings of ${background}` : '';
+    const message = failure ? failure.message : this.waiting ? `Computing ${name}…`
+      : outside ? 'No region in this file holds the point: move it into a dashed box.' : place + from;
+    const status = document.getElementById('status');
+    if (status.textContent !== message) status.textContent = message;
+    this.page.classList.toggle('alert', Boolean(failure) || this.waiting || outside);
+  }
+
+  /* Controls as the state is, however it was changed. */
+  reflect(swapping) {
+    for (const input of document.querySelectorAll('.bar input[type=radio]')) {
+      input.checked = this[input.name] === input.value;
+    }
+    this.slider.value = this.opacity;
+    this.toggle.setAttribute('aria-pressed', String(this.swapped));
+    this.page.dataset.view = this.view;
+    this.page.classList.toggle('swapping', swapping);
+    document.getElementById('save').disabled = this.waiting;
+  }
+
+  /* All panels as one PNG, drawn from what the page shows. */
+  save() {
+    const style = getComputedStyle(this.page);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const rows = this.panels.map(({panel, readout, layer, plots}) => ({
+      name: panel.querySelector('h2').textContent + (layer ? ` · ${layer.selectedOptions[0].text}` : ''),
+      text: readout.textContent.trim(),
+      canvases: Object.values(plots).map(({canvas}) => canvas).filter(({offsetParent}) => offsetParent),
+    })).filter(({canvases}) => canvases.length);
+    const what = {affinity: 'cosine with the point', pca: 'principal components', photo: 'photo',
+      lsc: 'local semantic consistency'}[this.view];
+    const colors = this.scale === 'fixed' ? '0 to 1' : "each map's lowest to its highest";
+    const scale = ['affinity', 'lsc'].includes(this.view) ? `, colors from ${colors}` : '';
+    const caption = `${what}${scale} · ${document.getElementById('status').textContent}`;
+    drawSheet(rows, caption, color).toBlob((blob) => {
+      const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(blob),
+        download: `${this.view}_${this.pictures[this.picture].name.replace(/[^\w.-]+/g, '_')}.png`});
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    }, 'image/png');
+  }
+}
+
+window.affinityExplorer = new Explorer(JSON.parse(document.getElementById('index').textContent));

@@ -1,21 +1,21 @@
-"""Server of the page on 127.0.0.1, which computes features and LSC maps on request."""
+"""Server of the page on 127.0.0.1, which computes results on request."""
 
 import socket
+import sys
 import threading
+import traceback
 import webbrowser
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from functools import partial
-
-from bokeh.application import Application
-from bokeh.application.handlers.function import FunctionHandler
-from bokeh.document import Document
-from bokeh.server.server import Server
+from concurrent.futures import CancelledError
+from functools import lru_cache, partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mmdecouple.networks.inference import exact_float32
-from mmdecouple.utils.errors import UnwritableFile
+from mmdecouple.utils.errors import UnwritableFile, UserError, one_line
 
-from .page import Picture, build_page, fill_features
-from .session import Session
+from .answers import answer, photo, read_address, read_photo_address
+from .page import served_page
+from .session import Place, Session
 
 HOST = '127.0.0.1'
 
@@ -40,7 +40,8 @@ def free_port(port: int = 0) -> int:
 class ExplorerServer:
     """Server of the page for this machine only.
 
-    Features and LSC maps, which take much longer, are computed in separate threads, each in the order of the requests.
+    It answers to the page itself, `photo/N` and the addresses of results, and to nothing else; no part of an address
+    names a file. Features and LSC maps, which take much longer, are computed in separate threads, one at a time.
 
     Args:
         session: Networks and images.
@@ -55,18 +56,16 @@ class ExplorerServer:
 
     def __init__(self, session: Session, port: int) -> None:
         self.session, self.address = session, f'http://{HOST}:{port}/'
+        self.hosts = {f'{host}:{port}' for host in (HOST, 'localhost')}
+        self.page = served_page(session).encode()
+        self.photo = lru_cache(64)(partial(photo, session))
         self._stopping = threading.Event()
         exact_float32()
-        self._workers = {kind: ThreadPoolExecutor(1) for kind in ('features', 'consistency')}
+        self._turns = {kind: threading.Lock() for kind in ('features', 'lsc')}
         # Computed now, so that the page opens with a map, and a network without a map is reported before.
-        session.features(0)
-        self._server = Server(
-            {'/': Application(FunctionHandler(self._serve))},
-            address=HOST,
-            port=port,
-            allow_websocket_origin=[f'{HOST}:{port}', f'localhost:{port}'],
-        )
-        self._server.start()
+        for network, layers in enumerate(session.layers):
+            session.reading(Place(0, network, len(layers) - 1))
+        self._server = _Server((HOST, port), partial(_Handler, self))
 
     def run(self, browser: bool = True) -> None:
         """Serves the page until Ctrl-C or `stop`.
@@ -74,60 +73,93 @@ class ExplorerServer:
         Args:
             browser: Whether to open the page in a browser.
         """
-        loop = self._server.io_loop
         if browser:
-            loop.add_callback(webbrowser.open, self.address)
+            threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
         try:
-            loop.start()
+            self._server.serve_forever()
         except KeyboardInterrupt:
             pass
         finally:
             self._stopping.set()
-            for worker in self._workers.values():
-                worker.shutdown(cancel_futures=True)
-            self._server.stop()
+            self._server.server_close()
+            # A thread that computes while the interpreter ends could crash it.
+            for turn in self._turns.values():
+                with turn:
+                    pass
 
     def stop(self) -> None:
-        """Makes `run` return; may be called from any thread."""
-        self._server.io_loop.add_callback(self._server.io_loop.stop)
+        """Makes `run` return; may be called from any other thread."""
+        self._stopping.set()
+        self._server.shutdown()
 
-    def _serve(self, document: Document) -> None:
-        state = build_page(self.session, document)
-        fill_features(state.pictures[0], self.session.features(0))
-        asked = {(0, 'features')}
-
-        def ask(attribute: str, old: object, new: object) -> None:
-            for kind in ('features', 'consistency') if state.view == 'lsc' else ('features',):
-                index = state.picture
-                if (index, kind) not in asked:
-                    asked.add((index, kind))
-                    answer = self._workers[kind].submit(self._compute, kind, index)
-                    fill = partial(_fill, state.pictures[index], kind, answer)
-                    answer.add_done_callback(lambda _, fill=fill: document.add_next_tick_callback(fill))
-
-        for name in ('picture', 'view'):
-            state.on_change(name, ask)
-
-    def _compute(self, kind: str, index: int) -> list:
-        if kind == 'features':
-            return self.session.features(index)
-        return self.session.consistency(index, self._go_on)
+    def compute(self, kind: str, place: Place) -> bytes:
+        """Returns a result as JSON, after those that were requested before."""
+        with self._turns['lsc' if kind == 'lsc' else 'features']:
+            self._go_on(0, 1)
+            return answer(self.session, kind, place, self._go_on).encode()
 
     def _go_on(self, done: int, total: int) -> None:
         if self._stopping.is_set():
             raise CancelledError
 
 
-def _fill(picture: Picture, kind: str, answer: Future) -> None:
-    try:
-        found = answer.result()
-    except Exception as error:
-        picture.note = str(error)
-        # Any other error is a bug, whose traceback is shown in the terminal.
-        if not isinstance(error, ValueError):
-            raise
-    else:
-        if kind == 'features':
-            fill_features(picture, found)
-        else:
-            picture.consistency = found
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *request: object) -> None:
+        """Prints the traceback of an error, unless the browser has closed the connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*request)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version, sys_version = 'mmdecouple', ''
+
+    def __init__(self, explorer: ExplorerServer, *args: object) -> None:
+        self.explorer = explorer
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        # Another site could reach this address by a name of its own that it points to 127.0.0.1.
+        if self.headers.get('Host') not in self.explorer.hosts:
+            return self._send(HTTPStatus.FORBIDDEN, f'open {self.explorer.address}')
+        try:
+            return self._answer(self.path.removeprefix('/'))
+        except UserError as error:
+            return self._send(HTTPStatus.UNPROCESSABLE_ENTITY, one_line(str(error)))
+        except (CancelledError, ConnectionError):
+            return None
+        except Exception:
+            traceback.print_exc()
+            return self._send(HTTPStatus.INTERNAL_SERVER_ERROR, 'an internal error, whose traceback is in the terminal')
+
+    def _answer(self, path: str) -> None:
+        session = self.explorer.session
+        if not path:
+            return self._send(HTTPStatus.OK, self.explorer.page, 'text/html; charset=utf-8')
+        if (picture := read_photo_address(session, path)) is not None:
+            return self._send(HTTPStatus.OK, self.explorer.photo(picture), 'image/jpeg')
+        if (found := read_address(session, path)) is not None:
+            return self._send(HTTPStatus.OK, self.explorer.compute(*found), 'application/json')
+        return self._send(HTTPStatus.NOT_FOUND, 'there is nothing at this address')
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers a malformed request with one line."""
+        self._send(HTTPStatus(code), HTTPStatus(code).phrase)
+
+    def _send(self, status: HTTPStatus, content: str | bytes, kind: str = 'text/plain; charset=utf-8') -> None:
+        body = f'{content}\n'.encode() if isinstance(content, str) else content
+        self.send_response(status)
+        for name, value in {
+            'Content-Type': kind,
+            'Content-Length': str(len(body)),
+            'Cache-Control': 'no-store',
+            'X-Content-Type-Options': 'nosniff',
+            'Cross-Origin-Resource-Policy': 'same-origin',
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Prints nothing: requests are not of interest."""
