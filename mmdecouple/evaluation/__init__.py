@@ -16,7 +16,7 @@ from mmdecouple.evaluation.measures import (
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.region_images import RegionImages
-from mmdecouple.evaluation.run import measure_model
+from mmdecouple.evaluation.run import measure_layers, measure_model
 from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
@@ -48,6 +48,7 @@ __all__ = [
     'Score',
     'SegmentationImages',
     'lsc_maps',
+    'measure_layers',
     'measure_model',
     'measure_segmentation',
 ]
