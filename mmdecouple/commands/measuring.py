@@ -26,7 +26,10 @@ def add_measuring_options(parser: argparse.ArgumentParser) -> None:
         '--layer', metavar='LAYER', help=f'{options.LAYER}; {EVERY_LAYER}: each layer and the last map, in one pass'
     )
     parser.add_argument(
-        '--measures', nargs='+', metavar='MEASURE', help='measures to run, such as OKNN or LSC (default: all)'
+        '--measures',
+        nargs='+',
+        metavar='MEASURE',
+        help='measures to run, such as OKNN or LSC (default: all but SpuriousShare)',
     )
     options.add_limit(parser, 'images, pairs, objects or windows per measure, for a quick look')
     parser.add_argument(

@@ -13,6 +13,7 @@ from mmdecouple.evaluation.measures import (
     PositionLeak,
     Probe,
     Score,
+    SpuriousShare,
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.region_images import RegionImages
@@ -47,6 +48,7 @@ __all__ = [
     'Retrieval',
     'Score',
     'SegmentationImages',
+    'SpuriousShare',
     'lsc_maps',
     'measure_layers',
     'measure_model',
