@@ -65,7 +65,7 @@ def depth_figure(depths: Sequence[Depth]) -> Figure:
     Returns:
         Figure with up to three panels per row.
     """
-    specs = shown_metrics([report for depth in depths for report in depth.reports.values()], headline=True)
+    specs = _specs([report for depth in depths for report in depth.reports.values()])
     styles = network_styles({depth.name: depth.network for depth in depths})
     columns = min(3, max(len(specs), 1))
     rows = -(-len(specs) // columns) or 1
@@ -80,6 +80,11 @@ def depth_figure(depths: Sequence[Depth]) -> Figure:
             *grid[0, 0].get_legend_handles_labels(), loc='outside lower center', ncols=min(max(len(depths), 1), 4)
         )
     return figure
+
+
+def _specs(reports: Sequence[dict]) -> list[MetricSpec]:
+    """Returns the headline metrics, or all metrics if none of them is measured."""
+    return shown_metrics(reports, headline=True) or shown_metrics(reports)
 
 
 def _panel(axes: Axes, spec: MetricSpec, depths: Sequence[Depth], styles: Mapping[str, RunStyle]) -> None:
@@ -108,15 +113,9 @@ def _panel(axes: Axes, spec: MetricSpec, depths: Sequence[Depth], styles: Mappin
 
 def depth_table(depth: Depth) -> Table:
     """Returns a table of the headline metrics of one network at every layer, with their 95 % intervals."""
-    dataset = depth.reports[None]['dataset']
-    table = Table(
-        title=f'{depth.name} on {dataset}, every layer (95 % intervals)',
-        title_justify='left',
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column('layer')
-    specs = shown_metrics(list(depth.reports.values()), headline=True)
+    specs = _specs(list(depth.reports.values()))
     for spec in specs:
         table.add_column(spec.title, justify='right')
     for layer, report in depth.reports.items():
@@ -134,6 +133,8 @@ def print_depths(depths: Sequence[Depth], console: Console) -> None:
         # A log has no width, and rich would wrap the values to 80 columns.
         console = Console(width=200)
     for depth in depths:
+        where = depth.reports[None]['dataset']
+        console.print(f'{depth.name} on {where}, every layer (95 % intervals)', highlight=False)
         console.print(depth_table(depth))
     for note in depths[0].reports[None]['notes']:
         console.print(f'note: {note}', highlight=False)

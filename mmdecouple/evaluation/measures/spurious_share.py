@@ -41,8 +41,8 @@ class SpuriousShare(Measure):
 
     Two images can resemble each other without any leak, and features that share one direction all have a high cosine.
     The control (`spurious_share_apart`) is the same share for the same cells, where each of the two images is shown
-    whole, so that neither can affect the other. The excess (`spurious_share_excess`) is share minus control of each image: 0
-    for features that do not depend on what is beside them.
+    whole, so that neither can affect the other. The excess (`spurious_share_excess`) is share minus control of each
+    image: 0 for features that do not depend on what is beside them.
 
     Args:
         images: Number of query images drawn.
@@ -145,7 +145,11 @@ class SpuriousShare(Measure):
             shares[1, index] = self._share(alone, foreign)
         groups = np.array([draw['image'] for draw in draws])
         out = Score(histograms={self.name: histogram(shares[0])})
-        named = ((self.name, shares[0]), (f'{self.name}_apart', shares[1]), ('spurious_share_excess', shares[0] - shares[1]))
+        named = (
+            (self.name, shares[0]),
+            (f'{self.name}_apart', shares[1]),
+            ('spurious_share_excess', shares[0] - shares[1]),
+        )
         for key, values in named:
             out.metrics[key] = stats.estimate(stats.mean(values), groups)
             out.values[key], out.groups[key] = values.tolist(), groups.tolist()
