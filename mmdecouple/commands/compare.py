@@ -21,7 +21,7 @@ from mmdecouple.utils.errors import MissingFile
 from mmdecouple.utils.files import check_writable
 
 from . import options
-from .measuring import add_measuring_options, measure, opening
+from .measuring import EVERY_LAYER, add_measuring_options, measure, opening
 
 
 def parser() -> options.Parser:
@@ -47,23 +47,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     with program():
         check_writable(args.out / 'report.html')
         choose_device(args.device)
-        from mmdecouple.networks.network import open_network, untrained_spec
+        from mmdecouple.networks.network import untrained_spec
         from mmdecouple.networks.open_networks import open_networks
         from mmdecouple.visualization.comparison import UNTRAINED, compare
         from mmdecouple.visualization.coupling import DRAWS
+        from mmdecouple.visualization.depth import by_depth
         from mmdecouple.visualization.runs import Run, read_scalars
 
         say = partial(console.print, highlight=False, soft_wrap=True)
         specs, networks = args.networks, {}
         if args.untrained:
             specs = [untrained_spec(specs[0]), *specs]
-            networks = {UNTRAINED: open_network(specs[0], **opening(args))}
+            networks = open_networks(specs[:1], [UNTRAINED], **opening(args))
         networks |= open_networks(args.networks, args.names, taken=(DRAWS, *networks), **opening(args))
         try:
             reports = measure(args, networks, say)
         except KeyboardInterrupt:
             say('Stopped; run the same command to continue from the finished measurements.')
             sys.exit(130)
+        depths, shown = [], opening(args)
+        if args.layer == EVERY_LAYER:
+            depths = by_depth(networks, reports)
+            networks, shown = {depth.name: depth.network for depth in depths}, {**shown, 'layer': None}
         runs = []
         for spec, (name, network) in zip(specs, networks.items()):
             folder = Path(spec) if Path(spec).is_dir() else None
@@ -73,4 +78,4 @@ def main(argv: Sequence[str] | None = None) -> None:
                 scalars = {}
                 say(f'Left out of the report: {error}')
             runs.append(Run(name, reports[name], folder, network.config, network.checkpoint, spec, scalars))
-        compare(runs, args.out, data=args.data, opening=opening(args), title=args.title, console=console)
+        compare(runs, args.out, data=args.data, opening=shown, title=args.title, depths=depths, console=console)

@@ -13,6 +13,7 @@ from . import options
 if TYPE_CHECKING:
     from mmdecouple.networks.network import Network
 
+EVERY_LAYER = 'all'
 REMOVALS = ('mask', 'shrink', 'token')
 
 
@@ -21,9 +22,14 @@ def add_measuring_options(parser: argparse.ArgumentParser) -> None:
     options.add_networks(parser)
     options.add_data(parser, MEASURED, "from the first network's config")
     options.add_role(parser)
-    options.add_layer(parser)
     parser.add_argument(
-        '--measures', nargs='+', metavar='MEASURE', help='measures to run, such as OKNN or LSC (default: all)'
+        '--layer', metavar='LAYER', help=f'{options.LAYER}; {EVERY_LAYER}: each layer and the last map, in one pass'
+    )
+    parser.add_argument(
+        '--measures',
+        nargs='+',
+        metavar='MEASURE',
+        help='measures to run, such as OKNN or LSC (default: all but SpuriousShare)',
     )
     options.add_limit(parser, 'images, pairs, objects or windows per measure, for a quick look')
     parser.add_argument(
@@ -67,5 +73,5 @@ def measure(args: argparse.Namespace, networks: 'dict[str, Network]', say: Calla
     if args.manifest is not None:
         check_regular(args.manifest, 'manifest')
     draws = Draws(args.data, args.size, args.cell, args.seed, args.manifest, args.measures, args.limit, args.removal)
-    reading = Reading(args.layer, args.role, args.batch_size, args.workers, args.remeasure)
+    reading = Reading(args.role, args.batch_size, args.workers, args.remeasure)
     return measure_networks(networks, draws, reading, args.out, say)

@@ -13,10 +13,11 @@ from mmdecouple.evaluation.measures import (
     PositionLeak,
     Probe,
     Score,
+    SpuriousShare,
 )
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.region_images import RegionImages
-from mmdecouple.evaluation.run import measure_model
+from mmdecouple.evaluation.run import measure_layers, measure_model
 from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
@@ -47,7 +48,9 @@ __all__ = [
     'Retrieval',
     'Score',
     'SegmentationImages',
+    'SpuriousShare',
     'lsc_maps',
+    'measure_layers',
     'measure_model',
     'measure_segmentation',
 ]

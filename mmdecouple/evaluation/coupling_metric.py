@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmdecouple.evaluation.measures.base import Measure, Score
-from mmdecouple.evaluation.pooling import pool_boxes, pool_weights
+from mmdecouple.evaluation.pooling import pool_regions
 from mmdecouple.evaluation.probes.manifest import probe_index
 from mmdecouple.evaluation.report_values import FORMAT, items_key
 from mmdecouple.registry import MEASURES, METRICS
@@ -59,23 +59,30 @@ class CouplingMetric(BaseMetric):
         Raises:
             UserError: A feature is not finite.
         """
-        requests = data_batch['data_samples']
-        pooled = []
-        for image, request, sample in zip(data_batch['inputs'], requests, data_samples):
-            dense = sample['dense'].detach()
-            self._device = dense.device
-            if 'boxes' in request:
-                pooled.append(pool_boxes(dense, request.boxes.to(dense.device), tuple(image.shape[-2:])))
-            else:
-                pooled.append(pool_weights(dense, request.weights))
-        rows = torch.cat(pooled).cpu().numpy()
+        requests, maps = data_batch['data_samples'], [sample['dense'].detach() for sample in data_samples]
+        sizes = [tuple(image.shape[-2:]) for image in data_batch['inputs']]
+        pooled = [pool_regions([dense], request, size)[0] for dense, request, size in zip(maps, requests, sizes)]
+        self.add([int(request.probe) for request in requests], pooled)
+
+    def add(self, probes: Sequence[int], pooled: Sequence[Tensor]) -> None:
+        """Adds the pooled features of one batch.
+
+        Args:
+            probes: Positions of the images in the data set.
+            pooled: Features of the regions of each image, `(R, C)`, on the device of the model.
+
+        Raises:
+            UserError: A feature is not finite.
+        """
+        self._device = pooled[0].device
+        rows = torch.cat([*pooled]).cpu().numpy()
         if not np.isfinite(rows).all():
             raise UserError(
                 'CouplingMetric: the network computes features that are not finite; '
                 'check that its weights are intact, or use a higher precision.'
             )
         parts = np.split(rows, np.cumsum([len(part) for part in pooled])[:-1])
-        self.results += [(int(request.probe), part) for request, part in zip(requests, parts)]
+        self.results += zip(probes, parts)
 
     def compute_metrics(self, results: list[tuple[int, np.ndarray]]) -> dict[str, float]:
         """Scores the pooled features of all ranks.

@@ -1,7 +1,10 @@
 """Pooling of features in boxes and under soft masks from one dense map, in float32."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torchvision.ops import roi_align
 
@@ -30,7 +33,7 @@ def pool_weights(dense: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         dense: Dense map `(C, h, w)`.
-        weights: `(R, H, W)` bool or float at image resolution, not all zero.
+        weights: `(R, H, W)` bool or float of the image, at any resolution, not all zero.
 
     Returns:
         `(R, C)` float32 on the device of `dense`.
@@ -40,3 +43,30 @@ def pool_weights(dense: Tensor, weights: Tensor) -> Tensor:
     cells = F.adaptive_avg_pool2d(weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
     total = torch.einsum('rhw,chw->rc', cells, dense.float())
     return total / cells.sum(dim=(1, 2))[:, None]
+
+
+def pool_regions(maps: Sequence[Tensor], request: BaseDataElement, image_size: tuple[int, int]) -> list[Tensor]:
+    """Returns the features of the regions of one probe, pooled from one dense map or from those of several layers.
+
+    Args:
+        maps: Dense maps `(C, h, w)` of the same image, which may differ in size.
+        request: `data_samples` of the probe, see `ProbeDataset`.
+        image_size: Size `(H, W)` of the image in pixels.
+
+    Returns:
+        `(R, C)` float32 for each map, on its device.
+    """
+    grids: dict[tuple[int, ...], list[int]] = {}
+    for place, dense in enumerate(maps):
+        grids.setdefault(tuple(dense.shape[1:]), []).append(place)
+    found: list[Tensor] = [None] * len(maps)
+    for places in grids.values():
+        # Channels are pooled independently, so maps of one size are pooled together.
+        dense = torch.cat([maps[place] for place in places])
+        if 'boxes' in request:
+            pooled = pool_boxes(dense, request.boxes.to(dense.device), image_size)
+        else:
+            pooled = pool_weights(dense, request.weights)
+        for place, rows in zip(places, pooled.split([len(maps[place]) for place in places], dim=1)):
+            found[place] = rows
+    return found

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.models import DensePreprocessor
-from mmdecouple.models.backbones import dense_map, finite_map, measured_stride, predict_maps
+from mmdecouple.models.backbones import DenseReader, measured_stride, predict_maps
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats.roles import held_networks
@@ -37,19 +37,14 @@ _LIMIT = 6
 _STAGED = re.compile(r'blocks\.\d+\.\d+\.')
 
 
-class ForeignNetwork(BaseModel):
+class ForeignNetwork(DenseReader, BaseModel):
     """Backbone with the interface of an algorithm that measures and maps use.
 
     Args:
         backbone: Module with a known stride that `dense_map` can read.
         mean: Channel means of RGB that the backbone expects, `(3,)` in [0, 255].
         std: Channel standard deviations of RGB, `(3,)` in the same unit.
-
-    Attributes:
-        layer: Layer of the backbone that is read, see `dense_map`; None for the last.
     """
-
-    layer: str | None = None
 
     def __init__(
         self, backbone: nn.Module, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
@@ -68,27 +63,18 @@ class ForeignNetwork(BaseModel):
         return measured_stride(self.backbone, self.layer)
 
     @torch.no_grad()
-    def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
-        """Returns the dense map of images.
-
-        Args:
-            images: Normalized images `(B, 3, H, W)`, whose sides are multiples of `cell`.
-            mask: See `dense_map`.
-            class_token: See `dense_map`.
-
-        Returns:
-            Float32 `(B, C, h, w)`.
-
-        Raises:
-            UserError: The images do not divide into cells, or a feature is not finite.
-        """
+    def layer_features(
+        self, images: Tensor, layers: Sequence[str | None], mask: Tensor | None = None, class_token: bool = False
+    ) -> list[Tensor]:
+        """See `DenseReader`; a `UserError` is also raised if the images do not divide into the cells of a layer."""
         height, width = images.shape[-2:]
-        if height % self.cell or width % self.cell:
-            raise UserError(
-                f'An image of {height} x {width} pixels does not divide into the cells of {self.cell} pixels '
-                'of this network; use a multiple of the cell (tools: --size).'
-            )
-        return finite_map(dense_map(self.backbone, images, mask, self.layer, class_token))
+        for cell in (measured_stride(self.backbone, layer) for layer in layers):
+            if height % cell or width % cell:
+                raise UserError(
+                    f'An image of {height} x {width} pixels does not divide into the cells of {cell} pixels '
+                    'of this network; use a multiple of the cell (tools: --size).'
+                )
+        return super().layer_features(images, layers, mask, class_token)
 
     def forward(
         self, inputs: list[Tensor], data_samples: list[BaseDataElement] | None = None, mode: str = 'tensor'
@@ -120,33 +106,56 @@ class TimmBackbone(nn.Module):
         }
         self.has_class_token = numbered and getattr(model, 'cls_token', None) is not None
 
-    def dense_map(self, images: Tensor, layer: str | None = None, class_token: bool = False) -> Tensor:
-        """Returns the dense map of images.
+    def dense_maps(self, images: Tensor, layers: Sequence[str | None], class_token: bool = False) -> list[Tensor]:
+        """Returns the dense maps of several layers; the last map of a CNN beside others takes a second pass.
 
         Args:
             images: Normalized images `(B, 3, H, W)`.
-            layer: Key of `layer_strides`, whose plain output is returned; None for the last map after the final norm.
-            class_token: Whether to return the class token at this layer, `(B, C, 1, 1)`, instead of the map.
+            layers: Keys of `layer_strides`, whose plain outputs are returned, or None for the last map after the final
+                norm.
+            class_token: Whether to return the class tokens of these layers, `(B, C, 1, 1)`, instead of the maps.
 
         Returns:
-            Map `(B, C, h, w)`.
+            Map `(B, C, h, w)` of each layer.
 
         Raises:
             UserError: The model does not support images of this size.
         """
-        indices = 1 if layer is None else [list(self.layer_strides).index(layer)]
+        names = [layer for layer in layers if layer is not None]
+        last = list(self.layer_strides)[-1]
+        # The final norm of a ViT treats each token alone, so it can follow the plain output of the last block.
+        norm = getattr(self.model, 'norm', None) if last.isdecimal() else None
+        shared = None in layers and bool(names) and norm is not None
+        found = self._intermediates(images, [*names, *[last] * shared], class_token) if names else {}
+        if shared:
+            found[None] = norm(found[last].movedim(1, -1)).movedim(-1, 1)
+        elif None in layers:
+            found[None] = self._intermediates(images, [last], class_token, norm=True)[last]
+        return [found[layer] for layer in layers]
+
+    def dense_map(self, images: Tensor, layer: str | None = None, class_token: bool = False) -> Tensor:
+        """Returns the dense map of one layer, `(B, C, h, w)`; see `dense_maps`."""
+        return self.dense_maps(images, [layer], class_token)[0]
+
+    def _intermediates(
+        self, images: Tensor, names: Sequence[str], class_token: bool, norm: bool = False
+    ) -> dict[str | None, Tensor]:
+        known = list(self.layer_strides)
+        # timm returns every layer once, in their order.
+        indices = sorted({known.index(name) for name in names})
         asked = dict(return_prefix_tokens=True) if class_token else {}
         try:
-            (found,) = self.model.forward_intermediates(
-                images, indices=indices, norm=layer is None, output_fmt='NCHW', intermediates_only=True, **asked
+            found = self.model.forward_intermediates(
+                images, indices=indices, norm=norm, output_fmt='NCHW', intermediates_only=True, **asked
             )
-            return found[1][:, 0, :, None, None] if class_token else found
         except AssertionError as error:
             # Some of timm's models, such as BEiT, support images of one size only.
             raise UserError(
                 f'timm cannot process {images.shape[-2]} x {images.shape[-1]} pixels with this '
                 f'{type(self.model).__name__}: {error}'
             ) from error
+        maps = [prefix[:, 0, :, None, None] for _, prefix in found] if class_token else found
+        return {known[index]: found for index, found in zip(indices, maps)}
 
 
 def timm_network(

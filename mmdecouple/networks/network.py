@@ -1,6 +1,7 @@
 """Opening of a network from a specification of the command line."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def open_network(
     set_random_seed(seed)
     opened = _opener(spec)(spec, measured, allow_pickle)
     if layer is not None:
-        opened = _at_layer(opened, str(layer))
+        opened = at_layer(opened, str(layer))
     opened.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval().requires_grad_(False)
     return opened
 
@@ -130,14 +131,20 @@ def untrained_spec(spec: str) -> str:
     return found
 
 
-def _at_layer(network: Network, layer: str) -> Network:
+def at_layer(network: Network, layer: str) -> Network:
+    """Returns the same network, with shared weights, read at a layer; the layer is appended to its name.
+
+    Raises:
+        UserError: The backbone has no such layer.
+    """
     try:
         cell = measured_stride(network.model.measured_backbone, layer)
     except ValueError as error:
         raise UserError(f'{network.name}: {error}') from error
-    network.model.layer = layer
+    model = copy(network.model)
+    model.layer = layer
     place = f'block{layer}' if layer.isdecimal() else layer
-    return replace(network, name=f'{network.name}-{place}', cell=cell)
+    return replace(network, name=f'{network.name}-{place}', model=model, cell=cell)
 
 
 def _opener(spec: str) -> Callable[[str, str | None, bool], Network]:

@@ -3,14 +3,23 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from mmdecouple.networks.network import Network, open_network
+from mmdecouple.models.backbones import layer_strides
+from mmdecouple.networks.network import Network, at_layer, open_network
 from mmdecouple.utils.errors import UserError
+
+EVERY_LAYER = 'all'
 
 
 def open_networks(
-    specs: Sequence[str], names: Sequence[str] | None = None, *, taken: Sequence[str] = (), **settings: Any
+    specs: Sequence[str],
+    names: Sequence[str] | None = None,
+    *,
+    taken: Sequence[str] = (),
+    layer: str | int | None = None,
+    **settings: Any,
 ) -> dict[str, Network]:
     """Opens several networks and gives them names for legends and files.
 
@@ -18,26 +27,43 @@ def open_networks(
         specs: Specifications, see `open_network`.
         names: One name per network; None for the names of the networks.
         taken: Names of files that the tool writes itself.
+        layer: See `open_network`; `EVERY_LAYER` returns each network at its last layer, and after it the same network
+            at every layer, see `at_layer`.
         **settings: Other arguments of `open_network`.
 
     Returns:
         Name -> network.
 
     Raises:
-        UserError: The number of names differs from that of networks, two names are equal, or a name is in `taken`.
+        UserError: The number of names differs from that of networks, two names are equal, or a name is in `taken`; with
+            `EVERY_LAYER`, a network has no layers that can be named.
     """
     if names and len(names) != len(specs):
         raise UserError(f'{len(names)} names for {len(specs)} networks; give one name per network (--names).')
-    opened = [open_network(spec, **settings) for spec in specs]
-    names = [re.sub(r'[^\w.+-]+', '-', name) for name in names or [network.name for network in opened]]
-    for name in names:
-        if names.count(name) > 1:
+    every = layer == EVERY_LAYER
+    opened = [open_network(spec, layer=None if every else layer, **settings) for spec in specs]
+    named = [replace(network, name=name) for network, name in zip(opened, names or [one.name for one in opened])]
+    if every:
+        named = [one for network in named for one in (network, *_layers_of(network))]
+    found = [re.sub(r'[^\w.+-]+', '-', network.name) for network in named]
+    for name in found:
+        if found.count(name) > 1:
             raise UserError(f'Two networks are called {name}; give them different --names.')
         if name in taken:
             raise UserError(
                 f'A network cannot be called {name}, like a file of this tool; choose another name (--names).'
             )
-    return dict(zip(names, opened))
+    return dict(zip(found, named))
+
+
+def _layers_of(network: Network) -> list[Network]:
+    layers = layer_strides(network.model.measured_backbone)
+    if not layers:
+        raise UserError(
+            f'{network.name}: {type(network.model.measured_backbone).__name__} has no layers that can be named; omit '
+            f'--layer {EVERY_LAYER}.'
+        )
+    return [at_layer(network, layer) for layer in layers]
 
 
 def fingerprint(network: Network) -> str:

@@ -11,9 +11,10 @@ from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
 
+from .depth import DEPTH_CAPTION, Depth, depth_figure
 from .findings import comparisons
 from .pictures import model_pictures
-from .report import write_report
+from .report import Exhibit, write_report
 from .runs import COUPLING_FILE, Run, cached_coupling, check_same_draws, read_coupling, read_scalars
 from .terminal import short_table
 
@@ -29,6 +30,7 @@ def compare(
     opening: Mapping[str, Any] | None = None,
     title: str = 'Coupling report',
     notes: Sequence[str] = (),
+    depths: Sequence[Depth] = (),
     console: Console | None = None,
 ) -> Path:
     """Writes the report of measured networks, and prints a short table and the first sentence of the report.
@@ -40,6 +42,7 @@ def compare(
         opening: Arguments of `open_network` for the pictures; None for its defaults.
         title: Heading of the report.
         notes: Remarks on this comparison.
+        depths: Reports of every layer of the networks, for a figure against depth; empty for none.
         console: Console of the short table; None for a new one.
 
     Returns:
@@ -51,6 +54,11 @@ def compare(
     console = console or Console()
     check_same_draws(list(runs))
     pictures, missing = model_pictures(runs, data, opening)
+    if depths:
+        pictures = [
+            Exhibit('depth', 'Overview', 'Headline measures by layer', DEPTH_CAPTION, depth_figure(depths)),
+            *pictures,
+        ]
     report = write_report(out, runs, pictures, title, notes)
     for line in missing:
         console.print(f'Left out of the report: {line}', style='yellow', highlight=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from mmdecouple.evaluation import measure_model
+from mmdecouple.evaluation import measure_layers, measure_model
 from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.manifest import write_manifest
 from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
@@ -26,6 +26,7 @@ from mmdecouple.utils.progress import shown_progress
 
 from .charts import histogram_figure, ratio_curve_figure
 from .comparison import made_from
+from .depth import Depth, depth_figure
 from .report import styles_of
 from .runs import COUPLING_FILE, Run, cached_coupling
 from .style import save_png
@@ -87,59 +88,73 @@ class Reading:
     """Settings of the measurement.
 
     Attributes:
-        layer: See `open_network`.
         measured: See `open_network`.
         batch_size: Images per batch.
         workers: Number of processes that render images.
         remeasure: Whether to ignore earlier measurements on the same draws.
     """
 
-    layer: str | None = None
     measured: str | None = None
     batch_size: int = 32
     workers: int = 0
     remeasure: bool = False
 
-    def measure(self, name: str, network: Network, path: Path, dataset: Dataset, say: Callable[[str], None]) -> dict:
-        """Measures one network and writes its report, or reuses an earlier report of this network on these draws.
+    def measure(
+        self, networks: dict[str, Network], out: Path, dataset: Dataset, say: Callable[[str], None]
+    ) -> dict[str, dict]:
+        """Measures one network at one or several layers and writes the reports, or reuses those on these draws.
 
         Args:
-            name: Name of the network.
-            network: The network.
-            path: JSON file of the report, which may hold an earlier one, as may `coupling.json` beside the checkpoint.
+            networks: Name -> the same network, at different layers.
+            out: Folder of the reports.
             dataset: Probe images.
-            say: Called with a line if an earlier report is reused.
+            say: Called with a line for every earlier report that is reused: of this folder, or `coupling.json` beside
+                the checkpoint.
 
         Returns:
-            The report.
+            Name -> report.
         """
-        weights, draws = fingerprint(network), dataset.metainfo['manifest_sha256']
-        places = [path] if network.checkpoint is None else [path, network.checkpoint.parent / COUPLING_FILE]
-        for place in [] if self.remeasure else places:
-            report = cached_coupling(place, network_sha256=weights, manifest_sha256=draws)
-            if report is not None:
-                # These differences refer to the first network of the earlier call.
-                report.pop('differences', None)
-                say(f'{name}: already measured on these draws, reused: {place}')
-                break
-        else:
-            with shown_progress(f'{name}: probes') as show:
-                report = measure_model(
-                    network.model, dataset, batch_size=self.batch_size, num_workers=self.workers, progress=show
-                )
-        # The same network may have been measured from other files.
-        config, checkpoint = network.config, network.checkpoint
-        report = {
-            **report,
-            'config': config and config.filename,
-            'checkpoint': checkpoint and str(checkpoint),
-            'layer': self.layer,
-            'measured': self.measured,
-            'network_sha256': weights,
-            'made_from': made_from(config, checkpoint),
-        }
-        write_json(path, report)
-        return report
+        draws, reports = dataset.metainfo['manifest_sha256'], {}
+        weights = {name: fingerprint(network) for name, network in networks.items()}
+        for name, network in {} if self.remeasure else networks.items():
+            places = [out / f'{name}.json']
+            places += [] if network.checkpoint is None else [network.checkpoint.parent / COUPLING_FILE]
+            for place in places:
+                report = cached_coupling(place, network_sha256=weights[name], manifest_sha256=draws)
+                if report is not None:
+                    # These differences refer to the first network of the earlier call.
+                    report.pop('differences', None)
+                    say(f'{name}: already measured on these draws, reused: {place}')
+                    reports[name] = report
+                    break
+        reports |= self._measured({name: networks[name] for name in networks if name not in reports}, dataset)
+        for name, network in networks.items():
+            # The same network may have been measured from other files.
+            config, checkpoint = network.config, network.checkpoint
+            reports[name] = {
+                **reports[name],
+                'config': config and config.filename,
+                'checkpoint': checkpoint and str(checkpoint),
+                'layer': network.model.layer,
+                'measured': self.measured,
+                'network_sha256': weights[name],
+                'made_from': made_from(config, checkpoint),
+            }
+            write_json(out / f'{name}.json', reports[name])
+        return {name: reports[name] for name in networks}
+
+    def _measured(self, networks: dict[str, Network], dataset: Dataset) -> dict[str, dict]:
+        """Returns the reports of one network at one or several layers, measured in one pass over the images."""
+        if not networks:
+            return {}
+        (name, network), *others = networks.items()
+        settings = dict(batch_size=self.batch_size, num_workers=self.workers)
+        with shown_progress(f'{name}: probes') as show:
+            if not others:
+                return {name: measure_model(network.model, dataset, progress=show, **settings)}
+            layers = {network.model.layer: name for name, network in networks.items()}
+            found = measure_layers(network.model, dataset, [*layers], progress=show, **settings)
+        return {layers[layer]: report for layer, report in found.items()}
 
 
 def measure_one(
@@ -149,7 +164,7 @@ def measure_one(
 
     Args:
         spec: See `open_network`.
-        path: JSON file of the report.
+        path: File of the report, `.json`.
         draws: Settings of the probe images.
         reading: Settings of the measurement.
         allow_pickle: See `open_network`.
@@ -157,11 +172,9 @@ def measure_one(
     Raises:
         UserError: See `open_network`.
     """
-    network = open_network(
-        spec, measured=reading.measured, layer=reading.layer, seed=draws.seed, allow_pickle=allow_pickle
-    )
-    dataset = draws.build({network.name: network})
-    return reading.measure(network.name, network, path, dataset, print)
+    network = open_network(spec, measured=reading.measured, seed=draws.seed, allow_pickle=allow_pickle)
+    networks = {path.stem: network}
+    return reading.measure(networks, path.parent, draws.build(networks), print)[path.stem]
 
 
 def measure_networks(
@@ -170,7 +183,7 @@ def measure_networks(
     """Measures networks on shared draws, and writes the draws and a report `NAME.json` for each network.
 
     Args:
-        networks: Name -> network.
+        networks: Name -> network; one that is given at several layers is measured in one pass.
         draws: Settings of the probe images.
         reading: Settings of the measurement.
         out: Folder of the files.
@@ -186,22 +199,34 @@ def measure_networks(
         check_writable(out / f'{name}.json')
     dataset = draws.build(networks)
     write_manifest(out / f'{DRAWS}.json', dataset.manifest)
+    same: dict[int, dict[str, Network]] = {}
+    for name, network in networks.items():
+        same.setdefault(id(network.model.measured_backbone), {})[name] = network
     return {
-        name: reading.measure(name, network, out / f'{name}.json', dataset, say) for name, network in networks.items()
+        name: report for layers in same.values() for name, report in reading.measure(layers, out, dataset, say).items()
     }
 
 
 def add_differences(reports: dict[str, dict], out: Path) -> None:
-    """Adds the differences to the first report to all others, and writes these again."""
-    (reference, first), *others = reports.items()
-    for name, report in others:
+    """Adds the differences to the first report of the same layer to all others, and writes these again."""
+    firsts: dict[str | None, tuple[str, dict]] = {}
+    for name, report in reports.items():
+        reference, first = firsts.setdefault(report['layer'], (name, report))
+        if name == reference:
+            continue
         found = {key: difference(report, first, key)._asdict() for key in report['metrics']}
         report['differences'] = dict(to=reference, metrics=found)
         write_json(out / f'{name}.json', report)
 
 
-def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths."""
+def draw_figures(runs: Sequence[Run], out: Path, depths: Sequence[Depth] = ()) -> list[Path]:
+    """Writes the curves of CR inter over the removed share and all histograms as PNG, and returns their paths.
+
+    Args:
+        runs: Measured networks.
+        out: Folder of the files.
+        depths: Reports of every layer of the networks, for the figure against depth; empty for none.
+    """
     styles, first = styles_of(runs), runs[0].coupling
     figures = {
         f'cr_inter_curve_{statistic}': ratio_curve_figure(runs, styles, statistic) for statistic in ('median', 'mean')
@@ -209,6 +234,8 @@ def draw_figures(runs: Sequence[Run], out: Path) -> list[Path]:
     figures.update(
         {f'{key}_histogram': histogram_figure(runs, styles, key, key.replace('_', ' ')) for key in first['histograms']}
     )
+    if depths:
+        figures['depth'] = depth_figure(depths)
     return [save_png(figure, out / f'{name}.png') for name, figure in figures.items() if figure is not None]
 
 

@@ -99,6 +99,7 @@ _MEASURES = (
     'LSC',
     'OKNN',
     'PositionLeak',
+    'SpuriousShare',
 )
 DATA_TYPES = frozenset(
     (*_DATA, *_TRANSFORMS, *_MASKS, *_MEASURES, *(f'mmdecouple.{name}' for name in (*_DATA, *_TRANSFORMS, *_MEASURES)))

@@ -125,6 +125,7 @@ def test_every_metric_that_a_measure_gives_has_a_spec_and_the_docs_list_it():
         dict(type='BackgroundLeak', bank=3, queries=2, k=1),
         dict(type='LSC', images=2, window=3, cells=4),
         dict(type='PositionLeak', images=4, folds=2),
+        dict(type='SpuriousShare', images=3),
     ]
     report = measure_model(ConvModel(), toy_probes(measures=settings))
     specs = metric_specs()

@@ -8,13 +8,16 @@ from mmengine.structures import BaseDataElement
 from mmpretrain.models import ResNet
 from torch import nn
 
-from mmdecouple.evaluation import lsc_maps
+from mmdecouple.evaluation import lsc_maps, measure_layers, measure_model
 from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones import dense_maps, layer_strides
 from mmdecouple.models.backbones.dense_map import predict_maps
 from mmdecouple.networks.foreign import TimmBackbone
-from mmdecouple.networks.network import open_network
+from mmdecouple.networks.network import at_layer, open_network
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.weights.formats.vit import from_ours
+
+from .toys import toy_probes
 
 CNN = """
 model = dict(type='DenseCL', backbone=dict(type='mmpretrain.ResNet', {arch}),
@@ -182,3 +185,76 @@ def test_places_of_a_cnn_have_timms_names_whatever_they_are_called():
     backbone = TimmBackbone(timm.create_model('convnext_atto'))
     assert backbone.layer_strides == {f'stages.{index}': 4 * 2**index for index in range(4)}
     assert not backbone.has_class_token
+
+
+def scaled(network):
+    """The network with weights that make every layer differ from the one before."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.model.parameters():
+        values = torch.randn(parameter.shape, generator=generator) * 0.1
+        parameter.copy_(values.to(parameter.device))
+    return network
+
+
+@pytest.mark.parametrize('word', ['vit', 'cnn', 'timm:test_vit', 'timm:test_convnext', 'timm:test_resnet'])
+def test_all_layers_of_one_pass_are_those_of_single_passes_in_any_order(vit, cnn, word):
+    network = scaled(open_network(dict(vit=vit[0], cnn=cnn).get(word, word)))
+    model, images = network.model, torch.randn(2, 3, 64, 96)
+    images = images.to(model.data_preprocessor.device)
+    layers = [None, *reversed([*layer_strides(model.measured_backbone)])]
+    layers.append(layers[2])
+    tokens = [{}] + [dict(class_token=True)] * getattr(model.measured_backbone, 'has_class_token', False)
+    for options in tokens:
+        together = model.layer_features(images, layers, **options)
+        for layer, found in zip(layers, together):
+            alone = at_layer(network, layer).model if layer else model
+            torch.testing.assert_close(found, alone.dense_features(images, **options), atol=1e-6, rtol=1e-5)
+        assert len({round(float(found.double().std()), 9) for found in together}) >= len(layers) - 2
+
+
+def test_a_backbone_of_others_is_read_layer_by_layer():
+    class Doubling(nn.Module):
+        stride, layer_strides = 1, {'1': 1, '2': 1}
+
+        def dense_map(self, images, layer=None):
+            return images * 2 ** int(layer or 2)
+
+    images = torch.rand(1, 3, 4, 4)
+    found = dense_maps(Doubling(), images, ['1', None, '2'])
+    assert [float((maps / images).mean()) for maps in found] == pytest.approx([2, 4, 4])
+    with pytest.raises(ValueError, match='no layer 3; it has 1, 2'):
+        dense_maps(Doubling(), images, ['1', '3'])
+
+
+MEASURES = (
+    dict(type='OKNN', k=5),
+    dict(type='ContextShift'),
+    dict(type='IntraCouplingRatio', min_cells=4, min_part_cells=1),
+    dict(type='LSC', images=3, window=3, cells=9),
+    dict(type='PositionLeak', folds=2),
+)
+
+
+@pytest.mark.parametrize('word', ['vit', 'cnn'])
+def test_reports_of_one_pass_are_those_of_each_layer_alone(vit, cnn, word):
+    network = scaled(open_network(dict(vit=vit[0], cnn=cnn)[word]))
+    side = 64 if word == 'cnn' else 48
+    toys = [dict(type='ToyObjects', num_images=6, first=first, side=side) for first in range(2)]
+    dataset = toy_probes(objects=toys[0], bank=toys[1], singles=None, size=side, cell=side // 8, measures=MEASURES[:3])
+    if word == 'vit':
+        dataset = toy_probes(objects=toys[0], bank=toys[1], singles=None, size=side, cell=8, measures=MEASURES)
+    layers, passes = [*layer_strides(network.model.measured_backbone), None], []
+    first = next(iter(network.model.measured_backbone.children()))
+    hook = first.register_forward_hook(lambda *_: passes.append(0))
+    found = measure_layers(network.model, dataset, layers, batch_size=7)
+    hook.remove()
+    assert [*found] == layers and len(passes) <= -(-len(dataset) // 7) * 2
+    for layer, report in found.items():
+        alone = measure_model(at_layer(network, layer).model if layer else network.model, dataset, batch_size=5)
+        assert report.keys() == alone.keys() and report['manifest_sha256'] == alone['manifest_sha256']
+        assert report['metrics'].keys() == alone['metrics'].keys()
+        for key, entry in alone['metrics'].items():
+            assert report['metrics'][key] == pytest.approx(entry, abs=1e-6), (layer, key)
+        for key, values in alone['values'].items():
+            assert report['values'][key] == pytest.approx(values, abs=1e-5), (layer, key)
+    assert len({report['metrics']['context_shift']['value'] for report in found.values()}) == len(layers)

@@ -204,6 +204,8 @@ def test_a_network_of_single_pixels_does_not_couple():
     assert got['cr_inter_masked_mean'] == got['cr_inter_masked_median'] == 1
     assert got['cr_inter_masked_dcos'] == 0
     assert got['oknn_gap'] == 0
+    got = values_of(measure_model(PixelModel(), toy_probes(measures=[dict(type='SpuriousShare', threshold=0.9)])))
+    assert got['spurious_share_excess'] == 0 and 0 < got['spurious_share'] == got['spurious_share_apart'] < 1
 
 
 def test_a_network_that_averages_the_image_couples_strongly():
@@ -212,6 +214,8 @@ def test_a_network_that_averages_the_image_couples_strongly():
     assert got['cr_intra_pixel'] > 1e-3
     assert got['cr_inter_masked_dcos'] > 0.3
     assert got['cr_inter_masked_median'] > 1.03
+    got = values_of(measure_model(GlobalModel(), toy_probes(measures=[dict(type='SpuriousShare', threshold=0.999)])))
+    assert got['spurious_share'] == 1 > got['spurious_share_apart']
 
 
 def test_shrinking_replaces_masking_on_request():

@@ -153,6 +153,27 @@ def test_lsc_pools_windows_of_the_image_and_shows_them_alone_reflected_at_the_bo
             )
 
 
+def test_the_spurious_share_puts_a_foreign_strip_on_one_side_in_whole_cells():
+    seen, width = set(), 2 * CELL  # round(0.35 * 7) cells
+    far = {'left': lambda y, x: x, 'right': lambda y, x: SIZE - 1 - x}
+    far |= {'top': lambda y, x: y, 'bottom': lambda y, x: SIZE - 1 - y}
+    for draw, (beside, alone, foreign), sources in probes_of(most=10, type='SpuriousShare'):
+        image, other = sources.query.pixels(draw['image']), sources.query.pixels(draw['background'])
+        distance = far[draw['side']]
+        seen.add(draw['side'])
+        cells = [(row, column) for row in range(CELLS) for column in range(CELLS)]
+        ones = [[[float((row, column) == cell) for column in range(CELLS)] for row in range(CELLS)] for cell in cells]
+        inside = [distance(row * CELL, column * CELL) < width for row, column in cells]
+        strip = [mask for mask, within in zip(ones, inside) if within]
+        own = [mask for mask, within in zip(ones, inside) if not within]
+        mixed = painted(SIZE, SIZE, lambda y, x: (other if distance(y, x) < width else image)[y, x])
+        check(beside, mixed, weights=ones)
+        check(alone, image, weights=own)
+        check(foreign, other, weights=strip)
+        assert draw['background'] != draw['image'] and len(strip) == 2 * CELLS
+    assert len(seen) > 2
+
+
 def test_the_color_of_what_is_removed_is_the_mean_of_imagenet():
     assert MEAN_COLOR.tolist() == [round(255 * mean) for mean in (0.485, 0.456, 0.406)] and MEAN_COLOR.dtype == np.uint8
 

@@ -10,6 +10,8 @@ from statistics import median
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
 
 from mmdecouple.evaluation import (
     OKNN,
@@ -18,8 +20,10 @@ from mmdecouple.evaluation import (
     InterCouplingRatio,
     IntraCouplingRatio,
     PositionLeak,
+    SpuriousShare,
 )
 from mmdecouple.evaluation.measures.lsc import LSC
+from mmdecouple.evaluation.ridge import PENALTIES, fit_ridge
 
 CHANNELS, CLASSES = 6, 8
 
@@ -366,3 +370,46 @@ def test_places_that_features_state_are_read_and_unrelated_features_tell_none():
     unrelated = [[torch.from_numpy(rng.normal(size=(6, 2)))] for _ in draws]
     values = [PositionLeak().score(draws, rows).metrics['position_leak'].value for rows in (stated, unrelated)]
     assert values[0] > 0.999 and abs(values[1]) < 0.05
+
+
+def test_every_number_of_the_spurious_share_is_that_of_loops_over_pairs_of_cells():
+    generator, cells, width = torch.Generator().manual_seed(7), 5, 2  # round(0.35 * 5)
+    sides = ['left', 'right', 'top', 'bottom', 'left', 'top']
+    in_strip = {
+        'left': lambda row, column: column < width,
+        'right': lambda row, column: column >= cells - width,
+        'top': lambda row, column: row < width,
+        'bottom': lambda row, column: row >= cells - width,
+    }
+    draws, shown, expected = [], [], []
+    for number, side in enumerate(sides):
+        draws.append(dict(image=number % 4 + 30, background=50, side=side, cells=cells))
+        beside, alone, foreign = (
+            torch.randn(rows, CHANNELS, generator=generator) for rows in (cells**2, cells * 3, cells * 2)
+        )
+        shown.append([beside, alone, foreign])
+        strip = [index for index in range(cells**2) if in_strip[side](*divmod(index, cells))]
+        own = [index for index in range(cells**2) if index not in strip]
+        pairs = [(beside[own].double(), beside[strip].double()), (alone.double(), foreign.double())]
+        expected.append([mean(max(cosine(z, f) for f in theirs) > 0.6 for z in mine) for mine, theirs in pairs])
+    columns = [[row[0] for row in expected], [row[1] for row in expected], [row[0] - row[1] for row in expected]]
+    keys = ['spurious_share', 'spurious_share_apart', 'spurious_share_excess']
+    assert 0 < mean(columns[0]) < 1 and len(set(columns[2])) > 3
+    check(
+        SpuriousShare(threshold=0.6).score(draws, shown),
+        {key: (mean(column), 6) for key, column in zip(keys, columns)},
+        dict(zip(keys, columns)),
+        {key: [30, 31, 32, 33, 30, 31] for key in keys},
+        {'spurious_share': histogram(columns[0])},
+    )
+
+
+@pytest.mark.parametrize('count, channels', [(60, 20), (20, 60)])
+def test_the_ridge_regression_is_that_of_sklearn(count, channels):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(count, channels)) * rng.uniform(0.1, 9, channels) + 4
+    x[:, 0] = 0.1
+    y = x[:, 1:3] / 3 + rng.normal(size=(count, 2))
+    scaler = StandardScaler().fit(x[:-5])
+    reference = RidgeCV(PENALTIES).fit(scaler.transform(x[:-5]), y[:-5])
+    np.testing.assert_allclose(fit_ridge(x[:-5], y[:-5]).predict(x), reference.predict(scaler.transform(x)), atol=1e-10)

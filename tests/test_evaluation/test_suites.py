@@ -123,6 +123,15 @@ def test_options_reach_what_they_are_for_and_a_limit_only_lowers():
     ]
 
 
+def test_a_measure_that_is_not_standard_is_used_where_it_is_named():
+    for data, config in (('scenes', {}), ('coco', {}), (None, dict(val_dataloader=dict(dataset=scene_probe({}))))):
+        found = probe_config(data, config, measures=['SpuriousShare', 'LSC'], limit=7)['measures']
+        assert [measure['type'] for measure in found] == ['LSC', 'SpuriousShare']
+        assert found[1] == dict(type='SpuriousShare', images=7)
+    listed = dict(type='ProbeDataset', measures=[dict(type='SpuriousShare', ratio=0.5)])
+    assert probe_config(None, dict(val_dataloader=dict(dataset=listed)))['measures'] == listed['measures']
+
+
 def test_a_quick_look_at_segmentation_is_the_same_short_schedule_every_time():
     head = dict(epochs=10, drop_at=8, batch_size=32, grid=28, augment=False)
     assert measure_configs(['linear', 'fcn', 'overcluster'], quick=True) == [

@@ -110,6 +110,32 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(tmp
     assert json.loads((tmp_path / 'draws.json').read_text())['seed'] == 1, 'other draws are no obstacle'
 
 
+def test_every_layer_is_measured_in_one_call_and_reused_by_calls_of_one_layer(tmp_path, capsys):
+    vit = str(CONFIG.with_name('ibot_vit-demo_scenes.py'))
+    arguments = [vit, str(CONFIG), '--names', 'v', 'r', '--data', 'scenes', '--measures', 'ContextShift']
+    arguments += ['--limit', '3', '--cell', '32', '--out', str(tmp_path)]
+    coupling.main([*arguments, '--layer', 'all'])
+    printed = capsys.readouterr().out
+    assert printed.count('"v: probes"') == printed.count('"r: probes"') and 'v on scenes-val' in printed
+    names = ['v', *(f'v-block{number}' for number in range(1, 5)), 'r', *(f'r-layer{number}' for number in range(1, 4))]
+    reports = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob('[vr]*.json')}
+    assert sorted(reports) == sorted(names) and (tmp_path / 'depth.png').is_file()
+    assert reports['v-block2']['layer'] == '2' and reports['v']['layer'] is None
+    assert len({report['metrics']['context_shift']['value'] for report in reports.values()}) == len(names)
+    assert reports['r']['differences']['to'] == 'v' and 'differences' not in reports['r-layer1'], 'v has no layer1'
+    coupling.main([vit, '--names', 'v-block2', *arguments[5:], '--layer', '2'])
+    assert 'v-block2: already measured' in capsys.readouterr().out
+    (tmp_path / 'v-block3.json').unlink()
+    (tmp_path / 'v-block4.json').unlink()
+    coupling.main([*arguments, '--layer', 'all'])
+    printed = capsys.readouterr().out
+    assert printed.count('already measured') == len(names) - 2 and '"v-block3: probes"' in printed
+    again = json.loads((tmp_path / 'v-block3.json').read_text())
+    assert again == reports['v-block3']
+    word = 'timm:test_vit2=nowhere.pth'
+    assert 'nowhere.pth' in refusal(capsys, word, '--data', 'scenes', '--layer', 'all', '--out', tmp_path)
+
+
 def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('mmdecouple.visualization.coupling.draw_figures', lambda *_: [])
     init_default_scope('mmdecouple')

@@ -9,6 +9,7 @@ from mmdecouple.evaluation.measures.lsc import LSC
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
 from mmdecouple.evaluation.measures.position_leak import PositionLeak
+from mmdecouple.evaluation.measures.spurious_share import SpuriousShare
 
 __all__ = [
     'LSC',
@@ -24,5 +25,6 @@ __all__ = [
     'Probe',
     'Reference',
     'Score',
+    'SpuriousShare',
     'histogram',
 ]

@@ -37,7 +37,7 @@ class Probe(NamedTuple):
     Args:
         image: uint8 RGB `(H, W, 3)`.
         boxes: float32 `(R, 4)` x1, y1, x2, y2 in pixels of `image`, pooled by RoIAlign.
-        weights: bool `(R, H, W)`, pooled as area-averaged soft weights.
+        weights: bool `(R, H, W)` at any resolution, such as that of cells, pooled as area-averaged soft weights.
         masked: bool `(h, w)`, cells that the network replaces with its mask token; None for no cell.
         class_token: Whether to read the network's class token instead of its map, as a map of one cell.
     """
@@ -92,6 +92,8 @@ class Measure(ABC):
         metrics: Spec of every metric that the measure computes with its default settings.
         variants: Name with other settings -> text that is appended to the labels of the metrics.
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
+        standard: Whether the measure is used if none is named. Another one must be named, and then has its default
+            settings on all data.
         of: What the measure draws with its current settings: annotated `objects`, `regions` of images without
             annotations, or whole `images`, of any data.
     """
@@ -101,6 +103,7 @@ class Measure(ABC):
     metrics: ClassVar[tuple[MetricSpec, ...]] = ()
     variants: ClassVar[dict[str, str]] = {}
     limits: ClassVar[tuple[str, ...]] = ()
+    standard: ClassVar[bool] = True
 
     @classmethod
     def specs(cls) -> tuple[MetricSpec, ...]:

@@ -9,11 +9,21 @@ from mmdecouple.evaluation.measures.lsc import LSC
 from mmdecouple.evaluation.measures.metric_spec import FURTHER, MetricSpec
 from mmdecouple.evaluation.measures.oknn import OKNN
 from mmdecouple.evaluation.measures.position_leak import PositionLeak
+from mmdecouple.evaluation.measures.spurious_share import SpuriousShare
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
 # The order in which measures are drawn and listed; measures of `custom_imports` follow.
-_SHIPPED = (OKNN, InterCouplingRatio, IntraCouplingRatio, ContextShift, BackgroundLeak, LSC, PositionLeak)
+_SHIPPED = (
+    OKNN,
+    InterCouplingRatio,
+    IntraCouplingRatio,
+    ContextShift,
+    BackgroundLeak,
+    LSC,
+    PositionLeak,
+    SpuriousShare,
+)
 
 
 def measure_types() -> dict[str, type[Measure]]:
@@ -22,9 +32,14 @@ def measure_types() -> dict[str, type[Measure]]:
     return {kind.__name__: kind for kind in found if issubclass(kind, Measure)}
 
 
+def standard_measures() -> dict[str, type[Measure]]:
+    """Returns those of `measure_types` that are used if no measure is named."""
+    return {name: kind for name, kind in measure_types().items() if kind.standard}
+
+
 def default_measures() -> list[dict]:
-    """Returns configs of all measures with their default settings."""
-    return [dict(type=name) for name in measure_types()]
+    """Returns configs of all standard measures with their default settings."""
+    return [dict(type=name) for name in standard_measures()]
 
 
 def metric_specs() -> dict[str, MetricSpec]:

@@ -4,18 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import Drawn, Measure, Probe, Reference, Score, check_positive, fewer_note
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.object_sources import Sources
+from mmdecouple.evaluation.ridge import fit_ridge
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
-
-_PENALTIES = tuple(10.0**power for power in range(-2, 6))
 
 
 @MEASURES.register_module()
@@ -24,7 +21,7 @@ class PositionLeak(Measure):
     """Cross-validated R^2 of a linear regression from the feature of a cell to its place (`position_leak`).
 
     The images are divided into `folds` parts. For each part, a ridge regression (standardized channels, penalty by
-    generalized cross-validation) is fitted on the cells of the other images, and predicts row and column of the
+    leave-one-out error) is fitted on the cells of the other images, and predicts row and column of the
     cells of the part. R^2 is 1 - (squared error) / (variance of the places), the mean of row and column: 1 if the
     place can be read exactly, 0 if the mean place is as good, negative if it is worse. Content tells the place too (sky
     is above), so features without a position embedding also have an R^2 above 0: compare networks on the same images.
@@ -96,10 +93,9 @@ class PositionLeak(Measure):
         explained = np.empty(len(draws))
         for fold in range(self.folds):
             mine = np.arange(len(draws)) % self.folds == fold
-            scaler = StandardScaler().fit(_joined(read, ~mine))
-            line = RidgeCV(_PENALTIES).fit(scaler.transform(_joined(read, ~mine)), _joined(places, ~mine))
+            line = fit_ridge(_joined(read, ~mine), _joined(places, ~mine))
             for index in np.flatnonzero(mine):
-                error = np.square(line.predict(scaler.transform(read[index])) - places[index]).mean()
+                error = np.square(line.predict(read[index]) - places[index]).mean()
                 # Variance of row or column over the whole grid.
                 explained[index] = 1 - error / ((draws[index]['side'] ** 2 - 1) / 12)
         groups = np.array([draw['image'] for draw in draws])

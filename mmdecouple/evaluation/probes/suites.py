@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdecouple.datasets.scenes.settings import scene_settings
-from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
+from mmdecouple.evaluation.measures.catalog import default_measures, measure_types, standard_measures
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.data_spec import MEASURED, OBJECTS, DataSpec, image_files, read_spec
 from mmdecouple.utils.errors import UserError
@@ -33,7 +33,7 @@ def probe_config(
         cell: Side of a patch cell in pixels; None for 16 with files, 8 with scenes, or that of the config.
         seed: Seed of the draws; None for 0, or that of the config.
         manifest: JSON file of the draws.
-        measures: Types of the measures; None for all.
+        measures: Types of the measures; None for those of the config, or all standard ones.
         limit: Maximum number of images, pairs or objects that a measure draws, at least 1.
         removal: Setting of `InterCouplingRatio`; None for `mask`, or that of the config.
 
@@ -124,7 +124,7 @@ def region_probe(data: DataSpec, seed: int = 0, limit: int | None = None) -> dic
     objects = dict(type='RegionImages', images=images, seed=seed, name=name)
     if limit is not None:
         objects['limit'] = max(limit, 2)
-    measures = [dict(type=name, **kind.region_settings()) for name, kind in measure_types().items()]
+    measures = [dict(type=name, **kind.region_settings()) for name, kind in standard_measures().items()]
     return dict(type='ProbeDataset', objects=objects, measures=measures)
 
 
@@ -149,16 +149,18 @@ def scene_probe(scenes: dict, size: int | None = None) -> dict:
         singles=split('val', 400, objects=(1, 1)),
         size=side,
         cell=8,
-        measures=[dict(type=name, **kind.scene_settings(side)) for name, kind in measure_types().items()],
+        measures=[dict(type=name, **kind.scene_settings(side)) for name, kind in standard_measures().items()],
     )
 
 
 def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
-    known = [config['type'] for config in configs]
+    given = [config['type'] for config in configs]
+    known = [*given, *(name for name, kind in measure_types().items() if not kind.standard and name not in given)]
     unknown = [name for name in names or [] if name not in known]
     if unknown:
         raise UserError(f'--measures: {unknown[0]} is not among {", ".join(known)}.')
     selected = [dict(config) for config in configs if names is None or config['type'] in names]
+    selected += [dict(type=name) for name in known if name in (names or ()) and name not in given]
     for config in selected if limit is not None else []:
         default = MEASURES.build(config)
         for key in default.limits:

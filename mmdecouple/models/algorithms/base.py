@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdecouple.decoupling import DecoupledViews, DenseObjective, PositionSet, Regions
-from mmdecouple.models.backbones import dense_map, finite_map, predict_maps, stride_of
+from mmdecouple.models.backbones import DenseReader, predict_maps, stride_of
 from mmdecouple.models.layers import batch_shuffle, batch_unshuffle, count_batches_once, epoch_dependent
 from mmdecouple.models.samples import Samples
 from mmdecouple.registry import MODELS
@@ -22,7 +22,7 @@ from .step import Step, ViewFlow
 _DENSE_PARTS = ('dense_loss', 'objective')
 
 
-class DenseAlgorithm(BaseModel):
+class DenseAlgorithm(DenseReader, BaseModel):
     """A self-supervised method with a student, a teacher and, if configured, a de-coupling branch.
 
     A method implements `encode`, `base_loss` and, to support de-coupling, `dense_loss`; it does not handle cut masks or
@@ -43,7 +43,6 @@ class DenseAlgorithm(BaseModel):
 
     Attributes:
         flow: Assignment of the views to the networks, and the other data of a batch that the method reads.
-        layer: Layer of the backbone that the measures read, as for `dense_map`; None for the last.
         local_views: Number of views of another size, after those of `flow`.
         region_bins: Bins along each side of a pooled region, for methods on regions.
 
@@ -52,7 +51,6 @@ class DenseAlgorithm(BaseModel):
     """
 
     flow = ViewFlow()
-    layer: str | None = None
 
     def __init__(
         self,
@@ -252,17 +250,6 @@ class DenseAlgorithm(BaseModel):
     def measured_backbone(self) -> nn.Module:
         """Backbone of the student or the teacher that the measures read."""
         return (self.teacher if self.measured == 'teacher' else self).backbone
-
-    @torch.no_grad()
-    def dense_features(self, images: Tensor, mask: Tensor | None = None, class_token: bool = False) -> Tensor:
-        """Returns the map that the measures read, (B, C, h, w), in float32.
-
-        Args:
-            images: Normalized images, (B, 3, H, W).
-            mask: Patches that the mask token replaces, bool (B, h, w), for networks with a mask token.
-            class_token: Whether to read the class token instead, as a map of one cell, for networks with a class token.
-        """
-        return finite_map(dense_map(self.measured_backbone, images, mask, self.layer, class_token))
 
     def forward(
         self, inputs: list[Tensor], data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'

@@ -2,6 +2,7 @@
 
 from .dense_map import (
     dense_map,
+    dense_maps,
     finite_map,
     layer_strides,
     measured_stride,
@@ -10,11 +11,14 @@ from .dense_map import (
     stage_maps,
     stride_of,
 )
+from .reader import DenseReader
 from .vit import DenseViT
 
 __all__ = [
+    'DenseReader',
     'DenseViT',
     'dense_map',
+    'dense_maps',
     'finite_map',
     'layer_strides',
     'measured_stride',

@@ -1,7 +1,7 @@
 """Dense feature maps and strides of backbones, also those of other packages."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,25 +14,37 @@ from mmdecouple.utils.errors import UserError
 def dense_map(
     backbone: nn.Module, images: Tensor, mask: Tensor | None = None, layer: str | None = None, class_token: bool = False
 ) -> Tensor:
-    """Returns the feature map that the measures read.
+    """Returns the feature map that the measures read, (B, C, h, w), of one layer; see `dense_maps`."""
+    return dense_maps(backbone, images, [layer], mask, class_token)[0]
 
-    For a ResNet, as in the paper's App. E.3.2, the input of the last stage is enlarged (bilinear) by the stride of that
-    stage, so that the stage runs at twice the usual resolution: 14 x 14 for a view of 224 pixels. A backbone with a
-    method `dense_map`, such as `DenseViT`, computes the map itself; any other backbone returns its last output.
+
+def dense_maps(
+    backbone: nn.Module,
+    images: Tensor,
+    layers: Sequence[str | None],
+    mask: Tensor | None = None,
+    class_token: bool = False,
+) -> list[Tensor]:
+    """Returns the feature maps of several layers from one pass over the images.
+
+    The last map of a ResNet is computed as in the paper's App. E.3.2: the input of the last stage is enlarged
+    (bilinear) by the stride of that stage, so that the stage runs at twice the usual resolution: 14 x 14 for a view of
+    224 pixels. A backbone with a method `dense_maps`, such as `DenseViT`, computes the maps itself, and one with a
+    method `dense_map` does so in one pass per layer; any other backbone returns its last output.
 
     Args:
         backbone: A ResNet of mmpretrain, or any module whose output (or last output) is a map.
         images: Normalized images, (B, 3, H, W).
+        layers: Layers to read: None for the last one, or one of `layer_strides` for its plain output, without a final
+            norm and not enlarged.
         mask: Patches that the mask token of the backbone replaces, bool (B, h, w); None for no mask.
-        layer: Earlier layer to read, one of `layer_strides`: its plain output, without a final norm and not enlarged;
-            None for the last layer.
-        class_token: Whether to read the class token of that layer instead, as a map of one cell.
+        class_token: Whether to read the class token of these layers instead, as a map of one cell.
 
     Returns:
-        Map, (B, C, h, w), or (B, C, 1, 1) for the class token.
+        Map of each layer, (B, C, h, w), or (B, C, 1, 1) for the class token.
 
     Raises:
-        UserError: The backbone lacks the mask token, the layer or the class token that is requested.
+        UserError: The backbone lacks the mask token, a layer or the class token that is requested.
     """
     options = {}
     if class_token:
@@ -41,27 +53,39 @@ def dense_map(
                 f"{type(backbone).__name__} has no class token; leave LSC's crop_feature at 'patches' for it."
             )
         options['class_token'] = True
-    if layer is not None:
-        options['layer'] = layer
-        measured_stride(backbone, layer)
+    for layer in layers:
+        if layer is not None:
+            measured_stride(backbone, layer)
     if mask is not None:
         if getattr(backbone, 'mask_token', None) is None:
             raise UserError(
                 f'{type(backbone).__name__} has no mask token to put in place of removed cells; remove '
                 "them from the image instead (removal 'mask' or 'shrink')."
             )
-        return backbone.dense_map(images, mask, **options)
+        options['mask'] = mask
+    if hasattr(backbone, 'dense_maps'):
+        return backbone.dense_maps(images, layers, **options)
     if hasattr(backbone, 'dense_map'):
-        return backbone.dense_map(images, **options)
-    if not hasattr(backbone, 'res_layers'):
-        out = backbone(images)
-        return out[-1] if isinstance(out, (tuple, list)) else out
-    if layer is not None:
-        return stage_maps(backbone, images, backbone.res_layers.index(layer) + 1)[-1]
-    x, last = split_last_stage(backbone, images)
+        named = [{} if layer is None else dict(layer=layer) for layer in layers]
+        return [backbone.dense_map(images, **options, **name) for name in named]
+    if hasattr(backbone, 'res_layers'):
+        return _resnet_maps(backbone, images, layers)
+    out = backbone(images)
+    return [out[-1] if isinstance(out, (tuple, list)) else out for _ in layers]
+
+
+def _resnet_maps(backbone: nn.Module, images: Tensor, layers: Sequence[str | None]) -> list[Tensor]:
+    places = [None if layer is None else backbone.res_layers.index(layer) + 1 for layer in layers]
+    before_last = len(backbone.res_layers) - 1
+    maps = stage_maps(backbone, images, max(before_last if place is None else place for place in places))
+    return [_enlarged_last_map(backbone, maps[before_last]) if place is None else maps[place] for place in places]
+
+
+def _enlarged_last_map(backbone: nn.Module, x: Tensor) -> Tensor:
+    """Returns the output of the last stage of a ResNet for its enlarged input."""
     if backbone.strides[-1] > 1:
         x = F.interpolate(x, scale_factor=backbone.strides[-1], mode='bilinear', align_corners=False)
-    return last(x)
+    return getattr(backbone, backbone.res_layers[-1])(x)
 
 
 def split_last_stage(backbone: nn.Module, images: Tensor) -> tuple[Tensor, nn.Module]:

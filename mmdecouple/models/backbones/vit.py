@@ -1,5 +1,6 @@
 """Vision transformer with masked and mixed patches, outputs of single blocks, and dense maps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -247,25 +248,29 @@ class DenseViT(VisionTransformer):
         """Pixels per position of the output of each block, by block number from 1."""
         return {str(number): self.stride for number in range(1, len(self.layers) + 1)}
 
-    def dense_map(
-        self, images: Tensor, mask: Tensor | None = None, layer: str | None = None, class_token: bool = False
-    ) -> Tensor:
-        """Returns the patch tokens as a map (N, C, h, w).
+    def dense_maps(
+        self, images: Tensor, layers: Sequence[str | None], mask: Tensor | None = None, class_token: bool = False
+    ) -> list[Tensor]:
+        """Returns the patch tokens of several layers as maps (N, C, h, w), from one pass.
 
         Args:
             images: Normalized images, (N, 3, H, W).
+            layers: Some of `layer_strides`, for the plain outputs of these blocks, or None for the last block and the
+                final norm.
             mask: Patches to replace by the mask token, bool (N, h, w).
-            layer: One of `layer_strides`, for the plain output of that block; None for the last block and final norm.
-            class_token: Whether to return the class token of that layer instead, (N, C, 1, 1).
+            class_token: Whether to return the class tokens of these layers instead, (N, C, 1, 1).
         """
         grid = [side // self.stride for side in images.shape[-2:]]
-        if layer is None:
-            tokens = self(images, mask)[0]
-        else:
-            tokens = self.blocks(self.tokens(images, mask)[0], int(layer))[-1]
+        depth = len(self.layers)
+        outputs = self.blocks(self.tokens(images, mask)[0], max(int(layer or depth) for layer in layers))
+        found = [self.ln1(outputs[-1]) if layer is None else outputs[int(layer) - 1] for layer in layers]
         if class_token:
-            return tokens[:, 0, :, None, None]
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+            return [tokens[:, 0, :, None, None] for tokens in found]
+        return [tokens[:, 1:].transpose(1, 2).unflatten(2, grid) for tokens in found]
+
+    def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
+        """Returns the patch tokens of one layer as a map (N, C, h, w); see `dense_maps`."""
+        return self.dense_maps(images, [layer], mask)[0]
 
 
 def _check_divides(size: tuple[int, int], patch: int) -> None:
