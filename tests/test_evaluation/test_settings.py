@@ -69,4 +69,5 @@ def test_reports_lead_with_one_number_of_every_question():
         'background_leak',
         'lsc_mean',
         'lsc_class_mean',
+        'spurious_share',
     }
