@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -87,6 +88,8 @@ def write_report(
         value=metric_value,
         interval=metric_interval,
         judge=judge,
+        few_items=few_items,
+        remarks=remarks({run.name: run.coupling for run in runs}),
         exhibits=[_embedded(exhibit, out) for exhibit in [*_charts(runs, styles), *pictures]],
         facts=[run_facts(run) for run in runs],
         coupling=runs[0].coupling,

@@ -6,6 +6,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.evaluation.segmentation.catalog import find_segmentation_spec
@@ -90,6 +91,8 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
             'metrics that are means over the drawn items.',
             highlight=False,
         )
+    for line in remarks(reports):
+        console.print(line, highlight=False, markup=False)
     for note in first['notes']:
         console.print(f'note: {note}', highlight=False)
 
@@ -100,7 +103,8 @@ def _empty(title: str) -> Table:
 
 def _cell(spec: MetricSpec, report: dict) -> list[str]:
     interval = '…'.join(map(spec.show, metric_interval(report, spec.key) or [None]))
-    return [spec.show(metric_value(report, spec.key)), f'[dim]{interval}[/dim]']
+    cell, few = [spec.show(metric_value(report, spec.key)), f'[dim]{interval}[/dim]'], few_items(spec, report)
+    return [*cell, f'[dim]{few}[/dim]'] if few else cell
 
 
 def _change(spec: MetricSpec, report: dict) -> list[str]:

@@ -32,6 +32,7 @@ RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
 ALONE = ('half', 'full')
 HISTOGRAM_END = 3.0
+_FEW: Any = dict(items='pairs', fewest=50)
 
 
 def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) -> tuple[MetricSpec, ...]:
@@ -44,6 +45,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} over pairs. 1: the neighbor has no effect.',
             '1',
             unit='ratio of angles',
+            **_FEW,
             **more,
         )
 
@@ -57,6 +59,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             f'Share of the denominators of CR inter that are clamped to the floor, '
             f'{where}. Above a few percent, use the pull instead.',
             percent=True,
+            **_FEW,
         ),
         MetricSpec(
             f'{key}_dcos',
@@ -66,6 +69,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             '0',
             headline=reference == 'masked',
             unit='difference of cosines',
+            **_FEW,
         ),
     )
 
