@@ -8,9 +8,9 @@ import torch
 from mmdecouple.ablation import execute, read_table
 from mmdecouple.ablation.execute import jobs_of
 from mmdecouple.ablation.finalize import figures_folder, finish, read_note
+from mmdecouple.ablation.pieces import Piece
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
-from mmdecouple.ablation.pieces import Piece
 
 from .tables import write_table
 
