@@ -54,12 +54,13 @@ def print_segmentation(name: str, report: dict, console: Console) -> None:
     """
     where = f'{report["val"]["name"]} ({report["val"]["images"]} images, {len(report["classes"])} classes)'
     table = Table(title=f'{name} on {where}')
-    for column in ('metric', 'mean', 'std', 'seeds'):
+    for column in ('metric', 'mean', '95 % interval', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for key, entry in report['metrics'].items():
         spec, count = find_segmentation_spec(key), len(entry['seeds'])
         deviation = spec.show(entry['std']) if count > 1 else ''
-        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), deviation, str(count))
+        interval = f'{spec.show(entry["low"])} to {spec.show(entry["high"])}' if 'low' in entry else ''
+        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), interval, deviation, str(count))
     console.print(table)
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)

@@ -149,9 +149,10 @@ class InterCouplingRatio(Measure):
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
-        images, labels = [], []
+        images, labels, counts = [], [], set()
         for image in source.images:
             info = source.info(image)
+            counts.add(len(info['ids']))
             if len(info['ids']) != 1:
                 continue
             width, height = info['boxes'][0][2:] - info['boxes'][0][:2]
@@ -160,6 +161,8 @@ class InterCouplingRatio(Measure):
                 images.append(image)
                 labels.append(int(info['labels'][0]))
         chosen = draw_pairs(np.array(labels), self.pairs, rng)
+        if max(counts, default=0) > 1 and 1 not in counts:
+            return Drawn([], [f'{type(self).__name__}: left out, as no image of {source.name} has exactly one object.'])
         if not chosen:
             raise no_candidate(
                 self,

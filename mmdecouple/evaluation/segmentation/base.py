@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.run import one_thread
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
-from mmdecouple.evaluation.segmentation.scoring import tally_iou, tally_scores
+from mmdecouple.evaluation.segmentation.scoring import tally_iou, tally_scores, tally_statistic
+from mmdecouple.evaluation.stats import MetricValue, Statistic, average, estimate
 from mmdecouple.utils.errors import UserError
 
 
@@ -44,11 +45,13 @@ class SegmentationResult:
         values: Key of a metric -> one value per seed, in [0, 1].
         class_iou: Name -> IoU of each class, `(C,)` in [0, 1], mean over seeds.
         notes: Remarks for the report.
+        estimates: Key of a metric -> mean over seeds with its interval over validation images; may lack metrics.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
     class_iou: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    estimates: dict[str, MetricValue] = field(default_factory=dict)
 
 
 class SegmentationMeasure(ABC):
@@ -94,6 +97,10 @@ class Tallies:
     counts: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def statistic(self, name: str, key: str) -> Statistic:
+        """Returns the mean over seeds of a score, see `tally_statistic`, at the first size of a name."""
+        return average([tally_statistic(tallies, key) for tallies in next(iter(self.counts[name].values()))])
+
     def result(self) -> SegmentationResult:
         """Returns the scores at the first size of each name."""
         result = SegmentationResult(notes=self.notes)
@@ -102,6 +109,8 @@ class Tallies:
             found = [tally_scores(counts) for counts in seeds]
             result.values |= {f'{name}_{key}': [score[key] for score in found] for key in found[0]}
             result.class_iou[name] = tally_iou(seeds).mean(0).tolist()
+            images = np.arange(next(iter(by_size.values())).shape[1])
+            result.estimates |= {f'{name}_{key}': estimate(self.statistic(name, key), images) for key in found[0]}
         return result
 
 

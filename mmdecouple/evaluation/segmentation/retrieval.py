@@ -25,10 +25,12 @@ from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink
 from mmdecouple.evaluation.segmentation.label_memory import LabelMemory, MemoryImages, key_seed
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE
 from mmdecouple.evaluation.segmentation.scoring import count_pairs, tally
+from mmdecouple.evaluation.stats import difference
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
+_NAMES = ('retrieval', 'retrieval_d')
 _WHAT = 'patches labelled by their nearest patches of training images'
 _GAP = MetricSpec(
     'retrieval_gap_miou',
@@ -109,8 +111,9 @@ class Retrieval(TalliedMeasure):
         """See `SegmentationMeasure.run`."""
         result = super().run(model, train, val, runtime)
         if self.foreign:
-            pairs = zip(result.values['retrieval_miou'], result.values['retrieval_d_miou'])
+            pairs = zip(*(result.values[f'{name}_miou'] for name in _NAMES))
             result.values[_GAP.key] = [plain - swapped for plain, swapped in pairs]
+            result.estimates[_GAP.key] = difference(*(result.estimates[f'{name}_miou'] for name in _NAMES))
         return result
 
     def tally(

@@ -103,6 +103,24 @@ def mean_iou(tallies: np.ndarray, chosen: np.ndarray) -> Statistic:
     return statistic
 
 
+def tally_statistic(tallies: np.ndarray, key: str) -> Statistic:
+    """Returns a score as a statistic of images, see `stats.estimate`.
+
+    Args:
+        tallies: Integers `(n, 3, C)` of n images, see `tally`.
+        key: Score of `tally_scores`. The classes with labelled pixels are those of all images, see `mean_iou`.
+    """
+    if key == 'pixel_accuracy':
+        hits, _, labelled = np.moveaxis(tallies.sum(-1).astype(np.float64), 1, 0)
+        return lambda weights: weights @ hits / np.maximum(weights @ labelled, 1)
+    present = tallies.sum(0)[2] > 0
+    if not present.any():
+        return lambda weights: np.zeros(len(weights))
+    share = 1.0 if key == 'miou_present' else present.mean()
+    mean = mean_iou(tallies)
+    return lambda weights: share * mean(weights)
+
+
 def majority_match(counts: np.ndarray) -> np.ndarray:
     """Assigns each cluster to the class of most of its labelled pixels (many-to-one, by precision).
 
