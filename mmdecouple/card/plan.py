@@ -1,6 +1,7 @@
 """What a card measures on given data: its pieces, and what is left out for which reason."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,10 @@ from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.probes.suites import data_probe, select_measures
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
-from mmdecouple.evaluation.segmentation.label_objects import LabelObjects
 from mmdecouple.evaluation.segmentation.suites import open_splits
 from mmdecouple.networks.network import Network
 from mmdecouple.registry import DATASETS, MEASURES
-from mmdecouple.utils.data_spec import LABELS, MEASURED, OBJECTS, read_spec
+from mmdecouple.utils.data_spec import COMPONENTS, LABELS, MEASURED, OBJECTS, DataSpec, read_spec
 from mmdecouple.utils.errors import UserError
 
 _SIDE = 224
@@ -74,17 +74,16 @@ def plan_card(networks: dict[str, Network], data: str, limit: int, seed: int = 0
     else:
         for title in _SEGMENTATION:
             plan.leave_out(title, f'label maps are needed, which {data} does not have')
-    if spec.kind in MEASURED:
-        probe = data_probe(spec, config, seed=seed, limit=limit)
-        if spec.kind == 'scenes':
-            probe = data_probe(spec, config, _side(networks, probe['size']), seed, limit)
-        sources = {key: DATASETS.build(probe[key]) for key in ('objects', 'bank', 'singles') if probe.get(key)}
-    else:
-        sources = dict(objects=LabelObjects(labelled.val), bank=LabelObjects(labelled.train))
-        probe = {}
+    if spec.kind not in MEASURED:
+        # Label maps of classes that are not things: random regions of the scored images take the place of objects.
+        spec = DataSpec('folder', os.path.dirname(labelled.val.source.pairs[0][0]))
+    probe = data_probe(spec, config, seed=seed, limit=limit)
+    if spec.kind == 'scenes':
+        probe = data_probe(spec, config, _side(networks, probe['size']), seed, limit)
+    sources = {key: DATASETS.build(probe[key]) for key in ('objects', 'bank', 'singles') if probe.get(key)}
     probe = {**probe, **sources, 'seed': seed, 'size': _side(networks, probe.get('size', _SIDE))}
     probe['cell'] = max(network.cell for network in networks.values())
-    _add_coupling(plan, networks, probe, annotated=spec.kind in (*OBJECTS, *LABELS))
+    _add_coupling(plan, networks, probe, annotated=spec.kind in (*OBJECTS, *COMPONENTS))
     return plan
 
 

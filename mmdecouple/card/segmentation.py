@@ -144,7 +144,8 @@ class SegmentationPiece:
         model = StoredNetwork(reading.store, self.taps)
         with evaluating(model):
             tallies = self.measure.tally(model, self.data.train, self.data.val, runtime, self.data.sizes)
-        found, images = {}, np.arange(len(self.data.val))
+        found: dict[str, stats.MetricValue] = {}
+        images = np.arange(len(self.data.val))
         for name, (key, _) in self.rows.items():
             by_size = {size: counts[0] for size, counts in tallies.counts[name].items()}
             chosen = np.all([counts[:, 2].sum(0) > 0 for counts in by_size.values()], axis=0)
@@ -153,17 +154,17 @@ class SegmentationPiece:
                     f'card: no class of {self.data.val.source.name} has labelled pixels in masks of all sizes '
                     f'({", ".join(map(str, self.data.sizes))} px); use more images (--limit).'
                 )
-            scores = {size: mean_iou(counts, chosen) for size, counts in by_size.items()}
-            found |= {f'{key}_{size}': score for size, score in scores.items()}
-            if len(scores) > 1:
-                found[f'{key}_gap'] = _minus(scores[self.data.sizes[0]], scores[self.data.sizes[-1]])
+            for size, counts in by_size.items():
+                found[f'{key}_{size}'] = stats.estimate(mean_iou(counts, chosen), images)
+            if len(by_size) > 1:
+                first, last = (found[f'{key}_{size}'] for size in (self.data.sizes[0], self.data.sizes[-1]))
+                found[f'{key}_gap'] = stats.difference(first, last)
         if len(self.rows) > 1:
             plain, foreign = (found[f'{key}_{self.data.sizes[-1]}'] for key, _ in self.rows.values())
-            found[f'{self.name}_foreign_gap'] = _minus(plain, foreign)
-        values = {key: stats.estimate(statistic, images) for key, statistic in found.items()}
+            found[f'{self.name}_foreign_gap'] = stats.difference(plain, foreign)
         return dict(
-            metrics={key: value.entry() for key, value in values.items()},
-            resamples={key: [float(f'{entry:.6g}') for entry in value.resamples] for key, value in values.items()},
+            metrics={key: value.entry() for key, value in found.items()},
+            resamples={key: [float(f'{entry:.6g}') for entry in value.resamples] for key, value in found.items()},
             notes=tallies.notes,
         )
 
@@ -235,10 +236,6 @@ def count_labels(images: SegmentationImages, where: str) -> np.ndarray:
 def _spec(key: str, label: str, better: str = 'higher') -> MetricSpec:
     meaning = 'Mean IoU over the classes with a label.'
     return MetricSpec(key, label, meaning, better, True, SEGMENTATION, digits=1)
-
-
-def _minus(first: stats.Statistic, second: stats.Statistic) -> stats.Statistic:
-    return lambda weights: first(weights) - second(weights)
 
 
 def _files(images: SegmentationImages) -> dict[str, Any]:

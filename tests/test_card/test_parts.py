@@ -7,14 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from mmdecouple.card.features import FeatureStore, StoredNetwork, tap_reader
 from mmdecouple.card.plan import _side
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.segmentation.base import dense_features
-from mmdecouple.evaluation.segmentation.label_objects import components
-from mmdecouple.evaluation.segmentation.label_sources import IGNORE
 from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
 from mmdecouple.models.backbones import dense_map
 from mmdecouple.networks.network import open_network
@@ -93,30 +90,6 @@ def test_the_interval_of_miou_is_that_of_images_drawn_one_by_one(count, seed):
     draws = np.random.Generator(np.random.PCG64(0)).integers(count, size=(20, count))
     assert found.value == pytest.approx(slow(np.arange(count)))
     assert found.resamples == pytest.approx([slow(drawn) for drawn in draws])
-
-
-@given(st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
-def test_objects_are_the_connected_components_of_each_class(seed):
-    rng = np.random.default_rng(seed)
-    labels = rng.choice([0, 1, 2, IGNORE], (20, 30), p=[0.6, 0.2, 0.1, 0.1]).astype(np.uint8)
-    boxes, classes, masks = components(labels, [1, 2])
-    expected = []
-    for label in (1, 2):
-        parts, count = ndimage.label(labels == label, np.ones((3, 3)))
-        for part in range(1, count + 1):
-            rows, columns = np.nonzero(parts == part)
-            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            expected.append((label, *box, len(rows)))
-    found = [(int(c), *map(int, box), int(mask.sum())) for c, box, mask in zip(classes, boxes, masks)]
-    assert sorted(found) == sorted(expected)
-    assert all((labels[mask] == c).all() for c, mask in zip(classes, masks))
-
-
-def test_tiny_components_are_no_objects():
-    labels = np.zeros((100, 100), np.uint8)
-    labels[:3, :3], labels[50:60, 50] = 1, 1
-    assert components(labels, [1])[0].tolist() == [[50, 50, 51, 60]]
 
 
 @pytest.mark.parametrize(

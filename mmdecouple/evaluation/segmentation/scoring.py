@@ -84,21 +84,23 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     return tally_scores(tally(confusion))
 
 
-def mean_iou(tallies: np.ndarray, chosen: np.ndarray) -> Statistic:
+def mean_iou(tallies: np.ndarray, chosen: np.ndarray | None = None) -> Statistic:
     """Returns the mean IoU over chosen classes as a statistic of images, see `stats.estimate`.
 
     A class that is not labelled in a resample is represented by its IoU on all images, as in `stats.class_mean`.
 
     Args:
         tallies: Integers `(n, 3, C)` of n images, see `tally`.
-        chosen: bool `(C,)`, at least one class, such as those that have labelled pixels.
+        chosen: bool `(C,)`, at least one class; None for the classes that have labelled pixels.
     """
     parts = np.moveaxis(np.asarray(tallies, np.float64), 1, 0)
-    overall = tally_iou(tallies.sum(0))
+    total = tallies.sum(0)
+    overall = tally_iou(total)
+    classes = total[2] > 0 if chosen is None else chosen
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         drawn = np.stack([weights @ part for part in parts], axis=1)
-        return np.where(drawn[:, 2] > 0, tally_iou(drawn), overall)[:, chosen].mean(1)
+        return np.where(drawn[:, 2] > 0, tally_iou(drawn), overall)[:, classes].mean(1)
 
     return statistic
 
