@@ -25,7 +25,7 @@ MEASURES = {
     'SpuriousShare': 'spurious share',
     'PositionLeak': 'position leak',
 }
-_SAMPLE = 4
+_SAMPLE = 8
 # Metrics that are rows although short tables do not show them.
 _ALSO = ('oknn_class_mean', 'oknn_d_class_mean')
 _WHOLE = ('LSC', 'SpuriousShare', 'PositionLeak')

@@ -10,10 +10,9 @@ from mmdecouple.card.coupling import CouplingPiece
 from mmdecouple.card.pieces import Piece
 from mmdecouple.card.segmentation import SIZES, LabelledData, SegmentationPiece, count_labels, segmentation_pieces
 from mmdecouple.evaluation.measures.base import NothingToMeasure
-from mmdecouple.evaluation.measures.catalog import default_measures, measure_types
+from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.probes.cell_check import check_cells
-from mmdecouple.evaluation.probes.dataset import ProbeDataset
-from mmdecouple.evaluation.probes.suites import data_probe, select_measures
+from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.suites import open_splits
 from mmdecouple.networks.network import Network
@@ -77,13 +76,7 @@ def plan_card(networks: dict[str, Network], data: str, limit: int, seed: int = 0
     if spec.kind not in MEASURED:
         # Label maps of classes that are not things: random regions of the scored images take the place of objects.
         spec = DataSpec('folder', os.path.dirname(labelled.val.source.pairs[0][0]))
-    probe = data_probe(spec, config, seed=seed, limit=limit)
-    if spec.kind == 'scenes':
-        probe = data_probe(spec, config, _side(networks, probe['size']), seed, limit)
-    sources = {key: DATASETS.build(probe[key]) for key in ('objects', 'bank', 'singles') if probe.get(key)}
-    probe = {**probe, **sources, 'seed': seed, 'size': _side(networks, probe.get('size', _SIDE))}
-    probe['cell'] = max(network.cell for network in networks.values())
-    _add_coupling(plan, networks, probe, annotated=spec.kind in (*OBJECTS, *COMPONENTS))
+    _add_coupling(plan, networks, spec, config)
     return plan
 
 
@@ -111,25 +104,29 @@ def _check_classes(images: dict[str, SegmentationImages]) -> None:
         )
 
 
-def _add_coupling(plan: Plan, networks: dict[str, Network], probe: dict, annotated: bool) -> None:
+def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, config: Any) -> None:
     """Adds the measures of coupling that the data has candidates for."""
-    configs, known = probe.pop('measures', None) or default_measures(), measure_types()
-    probe.pop('type', None)
+    given: dict[str, Any] = dict(seed=plan.seed, limit=plan.limit, cell=max(each.cell for each in networks.values()))
+    probe = probe_config(str(spec), config, **given)
+    given['size'] = _side(networks, probe.get('size', _SIDE))
+    probe = probe_config(str(spec), config, **given)
+    # Built once, as reading the annotations may take longer than a measure.
+    sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
+    annotated = spec.kind in (*OBJECTS, *COMPONENTS)
     for name, title in COUPLING.items():
-        if name not in known:
+        if name not in measure_types():
             continue
-        (config,) = select_measures(configs, [name], plan.limit)
-        measure = MEASURES.build(dict(config))
-        if not annotated and measure.of == 'objects':
+        probe = {**probe_config(str(spec), config, **given, measures=[name]), **sources}
+        if not annotated and MEASURES.build(dict(probe['measures'][0])).of == 'objects':
             plan.leave_out(title, f'annotated objects are needed, which {plan.data} does not have')
             continue
         try:
-            check_cells(networks, {**probe, 'measures': [config]})
+            check_cells(networks, probe)
         except UserError as error:
             plan.leave_out(title, str(error).partition(';')[0])
             continue
         try:
-            plan.pieces.append(CouplingPiece(name, ProbeDataset(**probe, measures=[config])))
+            plan.pieces.append(CouplingPiece(name, DATASETS.build(probe)))
         except NothingToMeasure as error:
             plan.leave_out(title, _reason(error))
 

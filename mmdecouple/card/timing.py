@@ -18,15 +18,26 @@ from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.networks.inference import evaluating
 
 _SAMPLE = 2
+_LONG = 0.5  # seconds
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Returns the time in seconds that a function takes, including queued work of a GPU."""
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    """Returns the time in seconds that a function takes, including queued work of a GPU.
+
+    A short function is called repeatedly, for half a second after a first call that is not counted.
+    """
+
+    def timed() -> float:
+        start = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    first, times = timed(), []
+    while first < _LONG and sum(times) < _LONG:
+        times.append(timed())
+    return sum(times) / len(times) if times else first
 
 
 class Sample(NamedTuple):
@@ -53,9 +64,9 @@ class Sample(NamedTuple):
         last, taps = StoredNetwork(store), StoredNetwork(store, taps=True)
         noise = torch.randint(256, (_SAMPLE, 3, size, size), dtype=torch.uint8)
         with evaluating(store.model):
-            # The first pass warms up, and of the same images the store holds all maps afterwards.
+            # The first pass warms up; of the same images, the store holds all maps afterwards.
             maps = [dense_features(network, noise)[:1] for network in (last, taps)]
-            return cls(seconds_of(lambda: dense_features(last, noise ^ 1)) / _SAMPLE, *maps)
+            return cls(seconds_of(lambda: dense_features(last, torch.randint_like(noise, 256))) / _SAMPLE, *maps)
 
 
 def head_time(
@@ -84,7 +95,6 @@ def head_time(
                 head(features, size).argmax(1)
 
     steps = measure.epochs * (len(train) // batch)
-    step()
     trained = seconds_of(step)
     head.eval()
     return steps * trained + scored * seconds_of(score)

@@ -48,7 +48,7 @@ def probe_config(
         probe = data_probe(read_spec(data, MEASURED), config, size, seed or 0, limit)
     given = dict(size=size, cell=cell, seed=seed, manifest=manifest)
     probe.update({key: value for key, value in given.items() if value is not None})
-    probe['measures'] = select_measures(probe.get('measures') or default_measures(), measures, limit)
+    probe['measures'] = _selected(probe.get('measures') or default_measures(), measures, limit)
     if removal is not None:
         inter = [measure for measure in probe['measures'] if measure['type'] == 'InterCouplingRatio']
         if not inter:
@@ -167,17 +167,7 @@ def scene_probe(scenes: dict, size: int | None = None) -> dict:
     )
 
 
-def select_measures(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
-    """Returns the configs of the measures with the given names, limited.
-
-    Args:
-        configs: Configs of measures.
-        names: Types among them; None for all.
-        limit: Maximum number of images, pairs or objects that a measure draws; None for its own.
-
-    Raises:
-        UserError: A name is not among them.
-    """
+def _selected(configs: Sequence[dict], names: Sequence[str] | None, limit: int | None) -> list[dict]:
     known = [config['type'] for config in configs]
     unknown = [name for name in names or [] if name not in known]
     if unknown:
