@@ -128,12 +128,15 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
         try:
             plan.pieces.append(CouplingPiece(name, DATASETS.build(probe)))
         except NothingToMeasure as error:
-            plan.leave_out(title, _reason(error))
+            plan.leave_out(title, _reason(name, error))
 
 
-def _reason(error: UserError) -> str:
-    """Returns why a measure has nothing to draw, without advice about configs that a card does not read."""
-    return str(error).partition('; relax')[0].removeprefix('ProbeDataset: nothing to measure: ')
+def _reason(name: str, error: UserError) -> str:
+    """Returns why a measure has nothing to draw, without its name and without advice about configs."""
+    reason = str(error).partition('; relax')[0]
+    for start in ('ProbeDataset: nothing to measure: ', f'{name}: ', 'left out, ', 'as '):
+        reason = reason.removeprefix(start)
+    return reason
 
 
 def _side(networks: dict[str, Network], side: int) -> int:

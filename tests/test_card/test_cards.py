@@ -144,6 +144,7 @@ def test_a_folder_has_the_rows_without_annotations_and_says_what_is_left_out(dat
     assert not any(key.startswith(('oknn', 'linear', 'cr_inter')) for key in rows)
     assert re.search(r'Left out: linear; linear, four taps; K = 500; retrieval; retrieval-D: label maps', printed)
     assert re.search(r'Left out: OKNN and OKNN-D; CR inter: annotated objects are needed', printed)
+    assert re.search(r'Left out: position leak: 3 images of 14 x 14 cells; it needs', printed)
 
 
 def test_the_page_can_be_read_on_wide_narrow_and_dark_screens(made):
