@@ -14,7 +14,6 @@ from mmengine.runner import Runner
 from mmdecouple.ablation import read_table
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.resolve import resolve
-from mmdecouple.ablation.run_measures import figures_files
 from mmdecouple.masks import build_mask
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
@@ -236,8 +235,7 @@ def test_the_full_config_of_a_row_builds(table, label):
 @pytest.mark.parametrize('scale', ['demo', 'full'])
 def test_every_row_says_what_to_measure_and_its_data_have_it(name, scale, tmp_path):
     for run in plan_runs(read_table(name), scale, tmp_path, seeds=[0]):
-        asked = [probe['measures'] for probe in figures_files(run.probe, tmp_path).values()]
-        types = [measure['type'] for (measure,) in asked]
+        types = [piece.measure['type'] for piece in run.pieces]
         # COCO knows no classes of backgrounds: a measure that its data cannot give would fail at every start.
         assert {'OKNN', 'InterCouplingRatio'} <= set(types), run.name
         assert scale == 'demo' or 'BackgroundLeak' not in types, run.name

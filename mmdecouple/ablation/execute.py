@@ -8,12 +8,13 @@ from typing import IO
 
 from mmdecouple.runs.jobs import Job
 from mmdecouple.runs.launchers import ALONE, Launch
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.files import write_text
 from mmdecouple.utils.locks import alone
 
 from .finalize import figures_folder, finish, read_note
 from .plan import PlannedRun
-from .run_measures import UNTRAINED, figures_files
+from .run_measures import UNTRAINED, write_pieces
 
 _WAIT_SECONDS = 120
 
@@ -52,7 +53,9 @@ def jobs_of(
                 )
         # A repeated training invalidates the earlier measurements.
         missing = tuple(
-            path for path in figures_files(run.probe, figures_folder(run)) if run.key in training or not path.is_file()
+            path
+            for path in (piece.file(figures_folder(run)) for piece in run.pieces)
+            if run.key in training or not path.is_file()
         )
         if missing and missing not in measuring:
             measuring.add(missing)
@@ -76,11 +79,12 @@ def _training(run: PlannedRun, launch: Launch) -> list[str]:
 
 
 def _measuring(run: PlannedRun) -> list[str]:
-    folder = figures_folder(run)
-    stems = [path.stem.rpartition('-')[2] for path in figures_files(run.probe, folder)]
-    config = _write_config(run, folder / f'probes-{"".join(stem[:4] for stem in stems)}.py')
+    pieces = run.folder / 'config' / f'pieces-{digest_of([piece.stem for piece in run.pieces])[:8]}.json'
+    write_pieces(pieces, run.pieces)
+    config = _write_config(run, pieces.with_suffix('.py'))
     weights = UNTRAINED if run.row.untrained else str(run.weights)
-    return ALONE.command('mmdecouple.ablation.run_measures', [str(config), weights, str(run.seed), str(folder)])
+    words = [str(config), str(pieces), weights, str(run.seed), str(figures_folder(run))]
+    return ALONE.command('mmdecouple.ablation.run_measures', words)
 
 
 def _write_config(run: PlannedRun, path: Path) -> Path:

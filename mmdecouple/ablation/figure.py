@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.report_values import Difference
 from mmdecouple.visualization.style import MUTED, RULE, figure_style, new_figure, run_styles, save_png
 
 from .columns import measured_columns
@@ -96,10 +97,14 @@ def _panel(
         if not values:
             continue
         style, found = styles[line.row], summarize(values)
-        if found.half is not None:
+        if table.image_intervals:
+            seeds = figures.over_images(group, line.row, setting, spec.key, minus=line.minus)
+            _image_intervals(axes, place, list(seeds.values()), scale, style.color)
+        elif found.half is not None:
             ends = [found.mean - found.half, found.mean + found.half]
             axes.plot(ends, [place] * 2, color=style.color, lw=2.2, alpha=0.45)
-        axes.plot(values, [place] * len(values), '.', color=style.color, ms=4)
+        if not table.image_intervals:
+            axes.plot(values, [place] * len(values), '.', color=style.color, ms=4)
         axes.plot(found.mean, place, style.marker, color=style.color, ms=5.5)
         if line.minus is None and line.row == table.references.get(group):
             axes.axvline(found.mean, color=MUTED, lw=0.8, ls=':', zorder=0)
@@ -112,3 +117,12 @@ def _panel(
     axes.grid(axis='y', visible=False)
     axes.spines['left'].set_color(RULE)
     axes.locator_params(axis='x', nbins=4)
+
+
+def _image_intervals(axes: Axes, place: int, seeds: Sequence[Difference], scale: float, color: str) -> None:
+    """Draws one line per seed above each other: its value and its interval over images."""
+    for number, found in enumerate(seeds):
+        height = place + 0.22 * (number - (len(seeds) - 1) / 2)
+        axes.plot(scale * found.value, height, '.', color=color, ms=4)
+        if found.low is not None:
+            axes.plot([scale * found.low, scale * found.high], [height] * 2, color=color, lw=1.4, alpha=0.5)

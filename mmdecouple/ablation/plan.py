@@ -1,6 +1,5 @@
 """Plan of a table: its distinct runs, in the order of their dependencies."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,12 +10,10 @@ from mmengine.config import Config
 
 from mmdecouple.configuration import check_config
 from mmdecouple.engine.own_hooks import OWN
-from mmdecouple.evaluation.probes.manifest import RENDERING
-from mmdecouple.evaluation.probes.suites import configured_probe
-from mmdecouple.registry import MEASURES
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 
+from .pieces import Piece, pieces_of
 from .resolve import check_scale, resolve
 from .table import Row, Table
 
@@ -45,7 +42,7 @@ class PlannedRun:
         key: SHA-256 of everything that determines the result of the training; equal runs have equal keys.
         folder: Run folder, named by the key, so that tables share runs.
         needs: Keys of the runs whose checkpoints it loads.
-        probe: Config of the `ProbeDataset` on which it is measured.
+        pieces: What is measured.
     """
 
     row: Row
@@ -55,7 +52,7 @@ class PlannedRun:
     key: str
     folder: Path
     needs: tuple[str, ...]
-    probe: dict
+    pieces: tuple[Piece, ...]
 
     @property
     def name(self) -> str:
@@ -112,7 +109,7 @@ def plan_runs(
         place = (row.label, setting, seed)
         if place not in runs:
             before = {path: add(table.row(label), setting, seed) for label, path in row.after.items()}
-            runs[place] = _run(row, setting, seed, scale, out, before, options or {})
+            runs[place] = _run(row, setting, seed, scale, out, before, options or {}, table.measured)
         return runs[place]
 
     for seed in seeds or table.seeds:
@@ -150,7 +147,14 @@ def _matches(row: Row, patterns: Sequence[str]) -> bool:
 
 
 def _run(
-    row: Row, setting: str, seed: int, scale: str, out: Path, before: dict[str, PlannedRun], options: Mapping[str, Any]
+    row: Row,
+    setting: str,
+    seed: int,
+    scale: str,
+    out: Path,
+    before: dict[str, PlannedRun],
+    options: Mapping[str, Any],
+    measured: Mapping[str, Any],
 ) -> PlannedRun:
     config = resolve(row, setting, scale, options)
     if options:
@@ -165,14 +169,5 @@ def _run(
     key = digest_of([facts, seed, row.untrained])
     config.merge_from_dict({path: str(run.weights) for path, run in before.items()})
     folder = out / 'runs' / f'{Path(row.bases[scale]).stem}{"-untrained" if row.untrained else ""}-{key[:12]}'
-    return PlannedRun(
-        row, setting, seed, config, key, folder, tuple(run.key for run in before.values()), configured_probe(config)
-    )
-
-
-def figures_stem(probe: dict, measure: dict) -> str:
-    """Returns the file name of one measure's values, derived from its images, their rendering and all its settings."""
-    defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(measure['type']))}
-    images = {key: value for key, value in probe.items() if key != 'measures'}
-    facts = [RENDERING, images, {**defaults, **measure}]
-    return f'{measure["type"]}-{digest_of(facts)[:12]}'
+    needs, pieces = tuple(run.key for run in before.values()), tuple(pieces_of(config, measured))
+    return PlannedRun(row, setting, seed, config, key, folder, needs, pieces)

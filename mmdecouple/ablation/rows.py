@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from mmdecouple.evaluation.report_values import Difference
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
 
 from .finalize import figures_folder, read_note
+from .image_differences import add_image_differences, read_report
 from .plan import PlannedRun
-from .run_measures import figures_files
 from .table import Table
 
 
@@ -43,8 +45,8 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
 
     Returns:
         JSON-able dicts with `table`, `scale`, `group`, `row`, `setting`, `seed`, `config_sha256`, `base`, `folder`, the
-        entries of the run's note, `manifests` (first metric of a measure -> SHA-256 of its draws) and `metrics` (key ->
-        value, low, high, count).
+        entries of the run's note, `manifests` (first metric of a measure -> SHA-256 of its draws), `metrics` (key ->
+        value, low, high, count) and, in tables with `image_intervals`, `differences`, see `add_image_differences`.
 
     Raises:
         UserError: See `check_manifests`.
@@ -52,10 +54,10 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
     rows = []
     for run in runs:
         note = read_note(run)
-        files = [path for path in figures_files(run.probe, figures_folder(run)) if path.is_file()]
-        if note is None or not files:
+        reports = [(piece, read_report(piece.file(figures_folder(run)))) for piece in run.pieces]
+        reports = [(piece, report) for piece, report in reports if report is not None]
+        if note is None or not reports:
             continue
-        reports = [json.loads(path.read_text()) for path in files]
         rows.append(
             dict(
                 table=table.name,
@@ -71,12 +73,22 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
                 images=note['images'],
                 checkpoint_sha256=note['checkpoint_sha256'],
                 version=note['version'],
-                manifests={next(iter(report['metrics'])): report['manifest_sha256'] for report in reports},
-                metrics={key: value for report in reports for key, value in report['metrics'].items()},
+                manifests={piece.key(next(iter(report['metrics']))): _manifest(report) for piece, report in reports},
+                metrics={
+                    piece.key(key): value for piece, report in reports for key, value in report['metrics'].items()
+                },
             )
         )
     check_manifests(rows)
+    if table.image_intervals:
+        add_image_differences(table, scale, rows, runs)
     return rows
+
+
+def _manifest(report: dict[str, Any]) -> str:
+    """Returns the digest of what was drawn; images and settings determine the draws of segmentation."""
+    parts = ('train', 'val', 'size', 'classes', 'measures')
+    return report.get('manifest_sha256') or digest_of([report.get(part) for part in parts])
 
 
 def check_manifests(rows: Sequence[dict[str, Any]]) -> None:
@@ -123,8 +135,11 @@ class Figures:
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
         self._values: dict[tuple[str, str, str], dict[int, dict]] = {}
+        self._differences: dict[tuple[str, str, str], dict[int, dict]] = {}
         for row in rows:
-            self._values.setdefault((row['group'], row['row'], row['setting']), {})[row['seed']] = row['metrics']
+            place = row['group'], row['row'], row['setting']
+            self._values.setdefault(place, {})[row['seed']] = row['metrics']
+            self._differences.setdefault(place, {})[row['seed']] = row.get('differences', {})
 
     def per_seed(self, group: str, row: str, setting: str, key: str) -> dict[int, float]:
         """Returns a dict that maps seeds to the value of a metric, for the seeds with this metric."""
@@ -143,3 +158,20 @@ class Figures:
         """Returns the summary of a metric, or of its difference between two rows; None if no seed has it."""
         values = self.paired(group, row, minus, setting, key)
         return summarize(values) if values else None
+
+    def over_images(
+        self, group: str, row: str, setting: str, key: str, minus: str | None = None
+    ) -> dict[int, Difference]:
+        """Returns a dict that maps seeds to a metric, or its difference to another row, with the interval over images.
+
+        Seeds without the metric, or without a paired difference, are left out.
+        """
+        place = group, row, setting
+        if minus is None:
+            found = {seed: metrics[key] for seed, metrics in self._values.get(place, {}).items() if key in metrics}
+            return {
+                seed: Difference(one['value'], one.get('low'), one.get('high')) for seed, one in sorted(found.items())
+            }
+        differences = self._differences.get(place, {})
+        found = {seed: others.get(minus, {}).get(key) for seed, others in sorted(differences.items())}
+        return {seed: Difference(*one) for seed, one in found.items() if one is not None}

@@ -1,65 +1,75 @@
-"""Measures one run, with a separate file for each measure.
+"""Measures one run, with a separate file for each piece.
 
-`python -m mmdecouple.ablation.run_measures CONFIG WEIGHTS SEED FOLDER`
+`python -m mmdecouple.ablation.run_measures CONFIG PIECES WEIGHTS SEED FOLDER`
 """
 
+import dataclasses
+import json
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mmengine.registry import init_default_scope
 
-from mmdecouple.evaluation import CouplingMetric, measure_model
-from mmdecouple.evaluation.probes.suites import configured_probe
-from mmdecouple.networks.network import open_network
-from mmdecouple.registry import DATASETS
+from mmdecouple.evaluation import CouplingMetric, SegmentationImages, measure_model, measure_segmentation
+from mmdecouple.evaluation.segmentation import Runtime
+from mmdecouple.evaluation.segmentation.suites import check_size
+from mmdecouple.networks.network import Network, open_network
+from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.runs.startup import program
-from mmdecouple.utils.configs import load_config
+from mmdecouple.utils.files import write_json
 from mmdecouple.utils.progress import Lines
 
-from .plan import figures_stem
+from .pieces import Piece
 
 UNTRAINED = 'none'
+_BATCH_SIZE = 64
+Show = Callable[[int, int], None]
 
 
-def figures_files(probe: dict, folder: Path) -> dict[Path, dict[str, Any]]:
-    """Returns a dict that maps the file of each measure to the config of a `ProbeDataset` with this measure only.
-
-    Args:
-        probe: Config of a `ProbeDataset` with several measures.
-        folder: Folder of the files.
-    """
-    return {
-        folder / f'{figures_stem(probe, measure)}.json': {**probe, 'measures': [measure]}
-        for measure in probe['measures']
-    }
+def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
+    """Writes pieces for `measure_missing`."""
+    write_json(path, [dataclasses.asdict(piece) for piece in pieces])
 
 
-def measure_missing(config: str, weights: str, seed: int, folder: Path) -> None:
-    """Computes the measures of the config's probes whose file is missing; each file is written when it is complete.
+def measure_missing(config: str, pieces: Path, weights: str, seed: int, folder: Path) -> None:
+    """Measures the pieces whose file is missing; each file is written when it is complete.
 
     Args:
         config: Config of the run.
+        pieces: File of the pieces, see `write_pieces`.
         weights: Checkpoint of the run; `none` for the untrained network.
         seed: Seed of the initialization.
-        folder: Folder of the files.
+        folder: Folder of the values.
     """
-    probe = configured_probe(load_config(config))
-    missing = {path: one for path, one in figures_files(probe, folder).items() if not path.is_file()}
+    every = [Piece(**piece) for piece in json.loads(pieces.read_text())]
+    missing = [piece for piece in every if not piece.file(folder).is_file()]
     network = open_network(config if weights == UNTRAINED else f'{config}={weights}', seed=seed)
     init_default_scope('mmdecouple')
     lines = Lines()
 
-    def show(place: int, done: int, images: int) -> None:
-        # The unit is a hundredth of a measure.
-        lines('measured', 100 * place + 100 * done // images, 100 * len(missing))
+    def show(place: int, done: int, total: int) -> None:
+        # The unit is a hundredth of a piece.
+        lines('measured', 100 * place + 100 * done // total, 100 * len(missing))
 
-    for place, (path, one) in enumerate(missing.items()):
-        metric = CouplingMetric(json=path, config=config, checkpoint=None if weights == UNTRAINED else weights)
-        measure_model(network.model, DATASETS.build(one), metric=metric, batch_size=64, progress=partial(show, place))
+    for place, piece in enumerate(missing):
+        names = dict(json=piece.file(folder), config=config, checkpoint=None if weights == UNTRAINED else weights)
+        (_segment if piece.segmentation else _couple)(network, piece, names, partial(show, place))
+
+
+def _couple(network: Network, piece: Piece, names: dict, show: Show) -> None:
+    probes = DATASETS.build({**piece.images, 'measures': [piece.measure]})
+    measure_model(network.model, probes, metric=CouplingMetric(**names), batch_size=_BATCH_SIZE, progress=show)
+
+
+def _segment(network: Network, piece: Piece, names: dict, show: Show) -> None:
+    train, val = (SegmentationImages(split=split, **piece.images) for split in ('train', 'val'))
+    check_size(network.model, val.size)
+    runtime = Runtime(progress=lambda _, done, total: show(done, total))
+    measure_segmentation(network.model, train, val, [MEASURES.build(piece.measure)], runtime=runtime, **names)
 
 
 if __name__ == '__main__':
     with program():
-        measure_missing(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+        measure_missing(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), Path(sys.argv[5]))

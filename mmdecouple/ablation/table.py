@@ -8,6 +8,9 @@ source: paper, Tables 4 and 10
 columns: [OKNN, CR inter, CR intra]        # labels of metrics; published values are shown beside measured ones
 imports: [my_measure]                      # optional: modules with additional measures
 seeds: [0, 1, 2]                           # optional; default [0]
+measured:                                  # optional: data to measure on; default: the probes of the configs
+  CamVid: {data: 'camvid:data/camvid', size: 448, measures: [{type: OKNN}, {type: LinearSegmentation}]}
+image_intervals: true                      # optional: differences of each seed with intervals over images
 contrasts: [[RCC, Cutout]]                 # optional: additional differences, in groups with both rows
 settings:                                  # optional: every row runs in each of them
   cooccurrence: {}
@@ -29,10 +32,11 @@ groups:                                    # one per base method
 
 Overrides are dotted keys, with list positions as numbers (`param_scheduler.1.end`). They may stand under `options`
 (both scales), `full` and `demo` of the table, a setting, a group and a row; later entries of this list take
-precedence. A base is a path below `configs/`; a row without a base for a scale is omitted at that scale.
+precedence. Columns of `measured` data are named `CamVid: OKNN`. A base is a path below `configs/`; a row without a base
+for a scale is omitted at that scale.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SCALES = ('full', 'demo')
@@ -81,12 +85,15 @@ class Table:
         name: Name of its file, without suffix.
         title: Heading.
         source: Source of the published values.
-        columns: Keys of `columns()`.
+        columns: Keys of `columns(measured)`.
         seeds: Seeds of the runs.
         settings: Names of the settings; a table without settings has the single setting ''.
         rows: Rows of all groups.
         references: Group -> name of the row with which the others are compared.
         contrasts: Additional pairs of row names to compare, the first minus the second.
+        measured: Name of data -> block with `data`, `measures` and optionally `size` and `cell`; empty for the probes
+            of the configs.
+        image_intervals: Whether differences of single seeds are shown with intervals over images.
     """
 
     name: str
@@ -98,6 +105,8 @@ class Table:
     rows: tuple[Row, ...]
     references: dict[str, str]
     contrasts: tuple[tuple[str, str], ...]
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    image_intervals: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
+from mmdecouple.evaluation.report_values import Difference
 
 from .columns import columns, measured_columns
 from .rows import Figures, Summary
@@ -29,7 +30,7 @@ class Block(NamedTuple):
 
 
 def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator[Block]:
-    """Yields for each group and setting a block of values and a block of differences between rows.
+    """Yields for each group and setting a block of values and one or two blocks of differences between rows.
 
     Args:
         table: The table.
@@ -46,11 +47,13 @@ def blocks(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> Iterator
             yield _values(table, of_group, setting, title, figures)
             if pairs := table.compared(group, setting, scale):
                 yield _differences(table, group, pairs, setting, title, figures)
+                if table.image_intervals:
+                    yield _image_differences(table, group, pairs, setting, title, figures)
 
 
 def _values(table: Table, rows: Sequence[Row], setting: str, title: str, figures: Figures) -> Block:
     header, lines = ['row', 'seeds'], [[row.name, ''] for row in rows]
-    known = columns()
+    known = columns(table.measured)
     for name in table.columns:
         spec = known[name]
         published = [row.published.get(name) for row in rows]
@@ -84,6 +87,19 @@ def _differences(
     return Block(f'{title}: differences, seed by seed', ['rows', *specs], lines)
 
 
+def _image_differences(
+    table: Table, group: str, pairs: Sequence[tuple[str, str]], setting: str, title: str, figures: Figures
+) -> Block:
+    specs = measured_columns(table.columns)
+    lines = []
+    for row, other in pairs:
+        found = [figures.over_images(group, row, setting, spec.key, minus=other) for spec in specs.values()]
+        for seed in sorted({seed for of_seeds in found for seed in of_seeds}):
+            cells = [show_interval(of_seeds.get(seed), spec) for of_seeds, spec in zip(found, specs.values())]
+            lines.append([f'{row} minus {other}', str(seed), *cells])
+    return Block(f'{title}: differences on the same images', ['rows', 'seed', *specs], lines)
+
+
 def show(found: Summary | None, spec: MetricSpec) -> str:
     """Returns mean and half width of the interval as text, such as `56.2 ± 1.1`."""
     if found is None:
@@ -99,6 +115,20 @@ def show_difference(found: Summary | None, spec: MetricSpec) -> str:
         return '–'
     sign = '' if found.mean < 0 else '+'
     return f'{sign}{show(found, spec)} ({found.same}/{found.count})'
+
+
+def show_interval(found: Difference | None, spec: MetricSpec) -> str:
+    """Returns a signed difference with its 95 % interval over images, such as `-7.8 [-9.0, -6.6]`.
+
+    It is in bold, `**`, if the interval excludes zero.
+    """
+    if found is None:
+        return '–'
+    text = spec.show(found.value, sign=True)
+    if found.low is None:
+        return text
+    text += f' [{spec.show(found.low, sign=True)}, {spec.show(found.high, sign=True)}]'
+    return f'**{text}**' if found.clear else text
 
 
 def markdown(table: Table, rows: Sequence[dict[str, Any]], scale: str) -> str:
@@ -118,7 +148,7 @@ def print_table(table: Table, rows: Sequence[dict[str, Any]], scale: str, consol
         for place, name in enumerate(block.header):
             shown.add_column(name, justify='left' if place == 0 else 'right', no_wrap=place == 0)
         for line in block.lines:
-            shown.add_row(*line)
+            shown.add_row(*(cell.strip('*') for cell in line))
         console.print(shown)
     console.print(_legend(table), highlight=False, style='dim')
 
@@ -128,8 +158,14 @@ def _legend(table: Table) -> str:
     lower = ', '.join(spec.label for spec in specs if spec.better == 'lower')
     best = ', '.join(f'{spec.label} {spec.better}' for spec in specs if spec.better.isdecimal())
     keys = ', '.join(f'{spec.label} {spec.key}' for spec in specs)
+    images = (
+        'Differences on the same images are those of one seed, with the 95 % interval over images, in bold if it '
+        'excludes zero: it covers other images, not other runs. '
+        if table.image_intervals
+        else ''
+    )
     return (
         'Means over seeds with 95 % t-intervals. Differences are computed seed by seed, with the number of seeds '
-        f'that have this sign. Lower is less coupled: {lower or "none of these"}. Without coupling: '
+        f'that have this sign. {images}Lower is less coupled: {lower or "none of these"}. Without coupling: '
         f'{best or "none of these"}. Measured metrics: {keys or "none"}.'
     )

@@ -8,7 +8,11 @@ from typing import Any
 import yaml
 from mmengine.utils import import_modules_from_strings
 
+from mmdecouple.evaluation.measures.catalog import measure_types
+from mmdecouple.evaluation.segmentation.catalog import segmentation_types
+from mmdecouple.registry import MEASURES
 from mmdecouple.utils.configs import configs_folder
+from mmdecouple.utils.data_spec import LABELS, MEASURED, read_spec
 from mmdecouple.utils.errors import MissingFile, UserError
 
 from .columns import columns as known_columns
@@ -17,7 +21,20 @@ from .table import SCALES, Row, Table
 REFERENCE = 'base'
 _OVERRIDES = ('options', *SCALES)
 _KEYS = {
-    'table': ('title', 'source', 'columns', 'imports', 'seeds', 'contrasts', 'settings', 'groups', *_OVERRIDES),
+    'table': (
+        'title',
+        'source',
+        'columns',
+        'imports',
+        'seeds',
+        'measured',
+        'image_intervals',
+        'contrasts',
+        'settings',
+        'groups',
+        *_OVERRIDES,
+    ),
+    'measured': ('data', 'size', 'cell', 'measures'),
     'setting': _OVERRIDES,
     'group': ('base', 'reference', 'rows', *_OVERRIDES),
     'row': ('base', 'published', 'after', 'untrained', 'settings', *_OVERRIDES),
@@ -60,7 +77,8 @@ def _table(name: str, content: Any) -> Table:
         if not content.get(key):
             raise UserError(f'{key} is missing; add it to the table.')
     _import(_list(content.get('imports', []), 'imports'))
-    columns, known = tuple(_list(content['columns'], 'columns')), known_columns()
+    measured = _measured(content.get('measured') or {})
+    columns, known = tuple(_list(content['columns'], 'columns')), known_columns(measured)
     for column in columns:
         _one_of(column, known, 'columns')
     seeds = tuple(_list(content.get('seeds', [0]), 'seeds'))
@@ -98,6 +116,8 @@ def _table(name: str, content: Any) -> Table:
         tuple(rows),
         references,
         tuple(contrasts),
+        measured,
+        bool(content.get('image_intervals', False)),
     )
     for row in rows:
         _check_dependencies(row, table)
@@ -109,6 +129,31 @@ def _import(modules: list) -> None:
         import_modules_from_strings(modules)
     except (ImportError, TypeError) as error:
         raise UserError(f'imports: {error}; add the module to PYTHONPATH.') from error
+
+
+def _measured(blocks: Any) -> dict[str, dict[str, Any]]:
+    for name, block in _mapping(blocks, 'measured').items():
+        where = f'measured.{name}'
+        _known(block, 'measured', where)
+        for key in ('data', 'measures'):
+            if not block.get(key):
+                raise UserError(f'{where}.{key} is missing; add it.')
+        try:
+            spec = read_spec(str(block['data']), sorted({*MEASURED, *LABELS}))
+        except UserError as error:
+            raise UserError(f'{where}.data: {error}') from error
+        for measure in _list(block['measures'], f'{where}.measures'):
+            kind = _mapping(measure, f'{where}.measures').get('type')
+            usable = [
+                *(measure_types() if spec.kind in MEASURED else ()),
+                *(segmentation_types() if spec.kind in LABELS else ()),
+            ]
+            _one_of(kind, usable, f'{where}.measures')
+            try:
+                MEASURES.build(measure)
+            except (TypeError, UserError) as error:
+                raise UserError(f'{where}.measures: {kind}: {error}') from error
+    return blocks
 
 
 def _row(

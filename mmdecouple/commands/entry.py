@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'lsc': ('mmdecouple.commands.lsc', 'draw the effect of the rest of an image on its windows'),
     'explore': ('mmdecouple.commands.explore', 'open a page of affinity maps, for points that you choose'),
     'segment': ('mmdecouple.commands.segment', 'segment with the frozen features of networks'),
+    'card': ('mmdecouple.commands.card', 'write the protocol card of networks: all dense measures on one page'),
     'masks': ('mmdecouple.commands.masks', 'measure cut masks, and draw them'),
     'pack': ('mmdecouple.commands.pack', 'pack images into a few large files'),
     'proposals': ('mmdecouple.commands.proposals', 'compute box proposals, which SoCo needs'),

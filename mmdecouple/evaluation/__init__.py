@@ -1,6 +1,7 @@
 """Measures of coupling, their probe images, and segmentation from frozen features."""
 
 from mmdecouple.evaluation.coupling_metric import CouplingMetric
+from mmdecouple.evaluation.label_objects import LabelObjects
 from mmdecouple.evaluation.local_consistency import lsc_maps
 from mmdecouple.evaluation.measures import (
     LSC,
@@ -37,6 +38,7 @@ __all__ = [
     'FCNSegmentation',
     'InterCouplingRatio',
     'IntraCouplingRatio',
+    'LabelObjects',
     'LinearSegmentation',
     'Measure',
     'MetricValue',

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.headlines import lead_by_class_mean
 from mmdecouple.evaluation.measures.catalog import find_spec, metric_specs
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 
@@ -32,6 +33,8 @@ class Difference(NamedTuple):
 def shown_metrics(reports: Sequence[dict], headline: bool = False) -> list[MetricSpec]:
     """Returns the specs of all metrics in the reports: those of known measures in their order, then others.
 
+    A class mean leads where top-1 would mislead, see `lead_by_class_mean`.
+
     Args:
         reports: Measured JSON, of any version.
         headline: Whether to restrict the result to metrics that short tables show.
@@ -40,7 +43,7 @@ def shown_metrics(reports: Sequence[dict], headline: bool = False) -> list[Metri
     known = metric_specs()
     found = [spec for key, spec in known.items() if key in present]
     found += [find_spec(key) for key in present if key not in known]
-    return [spec for spec in found if spec.headline or not headline]
+    return [spec for spec in lead_by_class_mean(found, reports) if spec.headline or not headline]
 
 
 def metric_value(report: dict, key: str, what: str = 'value') -> float | None:

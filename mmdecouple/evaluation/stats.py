@@ -140,6 +140,13 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
 
 
+def difference(value: MetricValue, other: MetricValue) -> MetricValue:
+    """Returns the difference of two statistics of the same items with its 95 % interval, resample by resample."""
+    found = np.subtract(value.resamples, other.resamples)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return MetricValue(value.value - other.value, float(low), float(high), value.count, tuple(found.tolist()))
+
+
 def paired_interval(
     values: Sequence[float], others: Sequence[float], groups: Sequence[int] | None = None
 ) -> tuple[float, float] | None:

@@ -22,10 +22,11 @@ SPECS = {
     'list': 'list:FILE[:FOLDER]',
     'pack': 'pack:DIR',
 }
-# Kinds for each purpose: annotated objects, data to measure, label maps, pictures to look at and to train on, image
-# files.
+# Kinds for each purpose: annotated objects, objects cut out of label maps, data to measure, label maps, pictures to
+# look at and to train on, image files.
 OBJECTS = ('scenes', 'coco', 'coco128')
-MEASURED = (*OBJECTS, 'folder', 'list', 'pack')
+COMPONENTS = ('voc', 'cityscapes', 'camvid')
+MEASURED = (*OBJECTS, *COMPONENTS, 'folder', 'list', 'pack')
 LABELS = ('scenes', 'coco128', 'coco-stuff', 'voc', 'ade', 'cityscapes', 'camvid')
 PICTURES = ('scenes', 'coco', 'coco128', 'folder', 'list', 'pack')
 FILES = ('folder', 'list', 'coco', 'coco128')

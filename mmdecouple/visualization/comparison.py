@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from rich.console import Console
 
+from mmdecouple.evaluation.headlines import remarks
 from mmdecouple.networks.network import UNTRAINED as UNTRAINED_PREFIX
 from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.digests import digest_of_bytes, digest_of_file
@@ -63,6 +64,8 @@ def compare(
     for line in missing:
         console.print(f'Left out of the report: {line}', style='yellow', highlight=False)
     console.print(short_table(runs))
+    for line in remarks({run.name: run.coupling for run in runs}):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     for found in comparisons(runs)[:1]:
         console.print(found.sentence(), soft_wrap=True, highlight=False, markup=False)
     console.print(f'Report: {report.resolve()}', soft_wrap=True, highlight=False)

@@ -1,9 +1,10 @@
 """Findings of a comparison in sentences: which runs are compared, how a metric changed, and with what caveats."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mmdecouple.evaluation.headlines import few_items
 from mmdecouple.evaluation.measures.metric_spec import COUPLING, RECOGNITION, MetricSpec
 from mmdecouple.evaluation.report_values import Difference, difference, metric_value, shown_metrics
 
@@ -132,6 +133,7 @@ class Judgement:
         gap: Their difference.
         verdict: `better` or `worse` if the interval of the difference excludes zero and the difference is visible;
             `open` if not; empty without an interval, or for a metric without a direction.
+        few: Number of items, such as `12 pairs`, if there are few; else empty.
     """
 
     spec: MetricSpec
@@ -139,6 +141,7 @@ class Judgement:
     reference: float
     gap: Difference
     verdict: str
+    few: str = ''
 
     def difference_text(self) -> str:
         """Returns the difference with its interval, such as `+0.092, 95 % interval +0.072 to +0.110`."""
@@ -166,7 +169,8 @@ class Judgement:
         else:
             change = f'did not change clearly, from {before} to {after}'
         label, _, variant = self.spec.label.partition(', ')
-        return f'{label}{f" ({variant})" if variant else ""} {change} ({self.difference_text()})'
+        few = self.few and f'; {self.few}'
+        return f'{label}{f" ({variant})" if variant else ""} {change} ({self.difference_text()}{few})'
 
     @property
     def visible(self) -> bool:
@@ -180,11 +184,12 @@ def judge(spec: MetricSpec, run: Run, reference: Run) -> Judgement | None:
     if gap is None:
         return None
     value, other = (metric_value(one.coupling, spec.key) for one in (run, reference))
-    found = Judgement(spec, value, other, gap, '')
+    few = few_items(spec, run.coupling) or few_items(spec, reference.coupling)
+    found = Judgement(spec, value, other, gap, '', few)
     if gap.low is None or not spec.better:
         return found
     clear = gap.clear and found.visible
-    return Judgement(spec, value, other, gap, spec.verdict(value, other) if clear else 'open')
+    return replace(found, verdict=spec.verdict(value, other) if clear else 'open')
 
 
 def caveats(comparison: Comparison) -> list[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_text
@@ -67,6 +68,33 @@ def write_report(
         raise UserError('write_report: got no run; pass at least one.')
     check_same_draws(list(runs))
     styles, compared = styles_of(runs), comparisons(runs)
+    page = render_page(
+        'report_template.html',
+        runs,
+        compared[0].reference if compared else runs[0],
+        title=title,
+        notes=list(notes),
+        compared=compared,
+        caveats=caveats,
+        specs=shown_metrics([run.coupling for run in runs]),
+        exhibits=[_embedded(exhibit, out) for exhibit in [*_charts(runs, styles), *pictures]],
+        facts=[run_facts(run) for run in runs],
+        coupling=runs[0].coupling,
+    )
+    path = out / 'report.html'
+    write_text(path, page)
+    return path
+
+
+def render_page(template: str, runs: Sequence[Run], reference: Run, **content: Any) -> str:
+    """Returns a page of measured networks, in the common style and with the common table of values.
+
+    Args:
+        template: File of the page in this folder.
+        runs: Columns in order.
+        reference: Run to which differences refer.
+        **content: What the page shows besides the values.
+    """
     environment = Environment(
         loader=PackageLoader('mmdecouple.visualization', '.'),
         autoescape=True,
@@ -74,28 +102,20 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template('report_template.html').render(
-        title=title,
-        notes=list(notes),
+    return environment.get_template(template).render(
         runs=runs,
-        styles=styles,
+        reference=reference,
+        styles=styles_of(runs),
         dark_color=dark_color,
-        compared=compared,
-        caveats=caveats,
-        reference=compared[0].reference if compared else runs[0],
-        specs=shown_metrics([run.coupling for run in runs]),
         value=metric_value,
         interval=metric_interval,
         judge=judge,
-        exhibits=[_embedded(exhibit, out) for exhibit in [*_charts(runs, styles), *pictures]],
-        facts=[run_facts(run) for run in runs],
-        coupling=runs[0].coupling,
+        few_items=few_items,
+        remarks=remarks({run.name: run.coupling for run in runs}),
         version=__version__,
         made=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+        **content,
     )
-    path = out / 'report.html'
-    write_text(path, page)
-    return path
 
 
 def styles_of(runs: Sequence[Run]) -> dict[str, RunStyle]:

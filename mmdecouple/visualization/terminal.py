@@ -6,6 +6,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.evaluation.segmentation.catalog import find_segmentation_spec
@@ -15,12 +16,12 @@ from .runs import Run
 
 def short_table(runs: Sequence[Run]) -> Table:
     """Returns a table of the headline metrics of runs, with their 95 % intervals."""
-    table = _empty(f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)')
+    table = empty_table(f'Measured on {runs[0].coupling.get("dataset")} (95 % interval)')
     table.add_column('')
     for run in runs:
         table.add_column(run.name, justify='right')
     for spec in shown_metrics([run.coupling for run in runs], headline=True):
-        table.add_row(spec.title, *('\n'.join(_cell(spec, run.coupling)) for run in runs))
+        table.add_row(spec.title, *('\n'.join(cell_lines(spec, run.coupling)) for run in runs))
     return table
 
 
@@ -32,13 +33,13 @@ def full_table(reports: dict[str, dict], layer: str) -> Table:
         layer: Name of the measured layer, for the heading.
     """
     first = next(iter(reports.values()))
-    table = _empty(f'{first["dataset"]}, {layer} (95 % intervals)')
+    table = empty_table(f'{first["dataset"]}, {layer} (95 % intervals)')
     table.add_column('metric', no_wrap=True)
     for name in reports:
         table.add_column(name, justify='right', overflow='fold', min_width=14)
     table.add_column('count', justify='right')
     for spec in shown_metrics([first]):
-        cells = ['\n'.join([*_cell(spec, report), *_change(spec, report)]) for report in reports.values()]
+        cells = ['\n'.join([*cell_lines(spec, report), *change_lines(spec, report)]) for report in reports.values()]
         table.add_row(f'{spec.title}\n[dim]{spec.key}[/dim]', *cells, str(metric_value(first, spec.key, 'count')))
     return table
 
@@ -53,12 +54,13 @@ def print_segmentation(name: str, report: dict, console: Console) -> None:
     """
     where = f'{report["val"]["name"]} ({report["val"]["images"]} images, {len(report["classes"])} classes)'
     table = Table(title=f'{name} on {where}')
-    for column in ('metric', 'mean', 'std', 'seeds'):
+    for column in ('metric', 'mean', '95 % interval', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for key, entry in report['metrics'].items():
         spec, count = find_segmentation_spec(key), len(entry['seeds'])
         deviation = spec.show(entry['std']) if count > 1 else ''
-        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), deviation, str(count))
+        interval = f'{spec.show(entry["low"])} to {spec.show(entry["high"])}' if 'low' in entry else ''
+        table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), interval, deviation, str(count))
     console.print(table)
     for note in report['notes']:
         console.print(f'note: {note}', highlight=False)
@@ -90,20 +92,26 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
             'metrics that are means over the drawn items.',
             highlight=False,
         )
+    for line in remarks(reports):
+        console.print(line, highlight=False, markup=False)
     for note in first['notes']:
         console.print(f'note: {note}', highlight=False)
 
 
-def _empty(title: str) -> Table:
+def empty_table(title: str) -> Table:
+    """Returns a table in the style of all tables."""
     return Table(title=title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
 
 
-def _cell(spec: MetricSpec, report: dict) -> list[str]:
+def cell_lines(spec: MetricSpec, report: dict) -> list[str]:
+    """Returns the lines of a cell: value, 95 % interval, and the number of items where there are few."""
     interval = '…'.join(map(spec.show, metric_interval(report, spec.key) or [None]))
-    return [spec.show(metric_value(report, spec.key)), f'[dim]{interval}[/dim]']
+    cell, few = [spec.show(metric_value(report, spec.key)), f'[dim]{interval}[/dim]'], few_items(spec, report)
+    return [*cell, f'[dim]{few}[/dim]'] if few else cell
 
 
-def _change(spec: MetricSpec, report: dict) -> list[str]:
+def change_lines(spec: MetricSpec, report: dict) -> list[str]:
+    """Returns the line with the difference to the first network; none where there is no difference."""
     change = report.get('differences', {}).get('metrics', {}).get(spec.key)
     if not change:
         return []

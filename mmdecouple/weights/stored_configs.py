@@ -74,7 +74,16 @@ NETWORK_TYPES = frozenset(
         *(f'mmpretrain.{name}' for name in _MMPRETRAIN),
     )
 )
-_DATA = ('CocoObjects', 'ImageDataset', 'ProbeDataset', 'RegionImages', 'SceneImages', 'SceneObjects', 'ShardedImages')
+_DATA = (
+    'CocoObjects',
+    'ImageDataset',
+    'LabelObjects',
+    'ProbeDataset',
+    'RegionImages',
+    'SceneImages',
+    'SceneObjects',
+    'ShardedImages',
+)
 _TRANSFORMS = (
     'BoxViews',
     'GridProposals',

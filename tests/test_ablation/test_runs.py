@@ -1,7 +1,6 @@
 """What is kept of a run, and what is still to do: on runs that are made by hand, nothing is trained."""
 
 import json
-from functools import partial
 
 import pytest
 import torch
@@ -9,9 +8,9 @@ import torch
 from mmdecouple.ablation import execute, read_table
 from mmdecouple.ablation.execute import jobs_of
 from mmdecouple.ablation.finalize import figures_folder, finish, read_note
-from mmdecouple.ablation.plan import figures_stem, plan_runs
+from mmdecouple.ablation.pieces import Piece
+from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.rows import raw_rows, read_seeds, write_rows
-from mmdecouple.ablation.run_measures import figures_files
 
 from .tables import write_table
 
@@ -34,7 +33,7 @@ def train(run, weight):
 
 def measure(run, **metrics):
     """Figures of every measure of a run."""
-    for place, path in enumerate(figures_files(run.probe, figures_folder(run))):
+    for place, path in enumerate(piece.file(figures_folder(run)) for piece in run.pieces):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(dict(manifest_sha256='m', metrics={f'metric_{place}': dict(value=1.0), **metrics})))
 
@@ -76,12 +75,15 @@ def test_a_network_that_starts_from_another_runs_weights_is_measured_behind_that
     assert names([start]) == ['measuring MaskAlign/start, plain, seed 0']
 
 
-def test_figures_are_kept_by_all_settings_of_a_measure_also_those_left_out(tmp_path):
-    _, runs = planned(tmp_path)
-    stem = partial(figures_stem, runs['DenseCL/base, plain, seed 0'].probe)
+def test_figures_are_kept_by_all_settings_of_a_measure_also_those_left_out():
+    def stem(measure, **images):
+        return Piece('', images, measure).stem
+
     assert stem(dict(type='OKNN')) == stem(dict(type='OKNN', k=20, temperature=0.07))
     assert len({stem(dict(type='OKNN', k=k)) for k in (19, 20, 21)}) == 3
-    assert figures_stem(dict(size=48), dict(type='OKNN')) != figures_stem(dict(size=64), dict(type='OKNN'))
+    assert stem(dict(type='OKNN'), size=48) != stem(dict(type='OKNN'), size=64)
+    # Values of earlier versions are found again.
+    assert stem(dict(type='OKNN'), type='ProbeDataset', size=48) == 'OKNN-5d2dff371fa1'
 
 
 def test_two_measures_of_one_type_both_stand_in_the_row(tmp_path):

@@ -200,6 +200,8 @@ def test_the_gap_is_zero_without_a_view_of_the_surroundings_and_large_with_one()
     for result in (local, wide):
         plain, swapped, gap = (result.values[f'retrieval_{key}'][0] for key in ('miou', 'd_miou', 'gap_miou'))
         assert plain > 0.95 and gap == plain - swapped
+        found = result.estimates['retrieval_gap_miou']
+        assert found.value == pytest.approx(gap) and found.low <= gap <= found.high
     assert abs(local.values['retrieval_gap_miou'][0]) < 0.05
     assert wide.values['retrieval_gap_miou'][0] > 0.1
 

@@ -151,6 +151,10 @@ def test_every_number_of_oknn_is_that_of_loops(one_split, temperature):
         values[f'{prefix}_top1'] = list(hits.values())
         groups[f'{prefix}_top1'] = [facts[key][0] for key in hits]
     metrics['oknn_d_query_top1'] = mean(place == 0 for place in query_only.values()), len(query_only)
+    for prefix, keys in (('oknn', full), ('oknn_d', disturbed)):
+        scored = [facts[key][1] for key in keys]
+        metrics[f'{prefix}_majority'] = max(map(scored.count, scored)) / len(scored), len(scored)
+    metrics['oknn_bank_per_class'] = len(bank_labels) / len(set(bank_labels)), len(bank_labels)
     gap = [float(matched[key] == 0) - float(disturbed[key] == 0) for key in matched]
     metrics['oknn_gap'] = mean(gap), len(gap)
     values['oknn_gap'], groups['oknn_gap'] = gap, groups['oknn_d_top1']

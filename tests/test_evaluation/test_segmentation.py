@@ -21,6 +21,8 @@ from mmdecouple.evaluation.segmentation.scoring import (
     majority_match,
     merge_clusters,
     scores,
+    tally,
+    tally_statistic,
 )
 
 
@@ -95,6 +97,29 @@ def test_hungarian_is_the_best_of_all_permutations_by_iou(case):
         class_iou(merge_clusters(counts, np.array(chosen))).sum() for chosen in itertools.permutations(range(classes))
     )
     assert class_iou(merge_clusters(counts, match)).sum() == pytest.approx(best)
+
+
+@given(st.lists(pixels(), min_size=1, max_size=4), st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_scores_of_resampled_images_are_those_of_their_pixels_together(cases, data):
+    classes = cases[0][3]
+    images = [([i % classes for i in ids], labels) for ids, labels, _, _ in cases]
+    tallies = np.stack([tally(table(*image, classes, classes)) for image in images])
+    times = data.draw(st.lists(st.integers(0, 3), min_size=len(images), max_size=len(images)))
+    ids, labels = ([x for image, n in zip(images, times) for x in n * image[part]] for part in (0, 1))
+    slow = slow_iou(ids, labels, classes)
+    whole = slow_iou(*([x for image in images for x in image[part]] for part in (0, 1)), classes)
+    # A class that is labelled only in images that were not drawn counts as on all images.
+    known = {y for _, own in images for y in own if y != IGNORE}
+    iou = [slow[c] if c in labels else whole[c] for c in known]
+    right = [p == y for p, y in zip(ids, labels) if y != IGNORE]
+    for key, expected in (
+        ('miou', sum(iou) / classes),
+        ('miou_present', sum(iou) / max(len(iou), 1)),
+        ('pixel_accuracy', sum(right) / max(len(right), 1)),
+    ):
+        found = tally_statistic(tallies, key)(np.array([times, times], float))
+        assert found == pytest.approx([expected] * 2), key
 
 
 def test_one_to_one_matching_of_unequal_numbers_is_refused():

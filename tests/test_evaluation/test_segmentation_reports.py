@@ -47,9 +47,11 @@ def check(report, name, found):
         assert 0 < max(seeds) < 1 and len(set(seeds)) > 1
         middle = sum(seeds) / len(seeds)
         spread = (sum((value - middle) ** 2 for value in seeds) / len(seeds)) ** 0.5
-        assert report['metrics'][f'{name}_{key}'] == dict(
-            value=pytest.approx(middle), std=pytest.approx(spread), seeds=pytest.approx(seeds)
-        )
+        entry, resamples = report['metrics'][f'{name}_{key}'], report['resamples'][f'{name}_{key}']
+        assert (entry['value'], entry['std']) == (pytest.approx(middle), pytest.approx(spread))
+        assert entry['seeds'] == pytest.approx(seeds)
+        assert np.percentile(resamples, [2.5, 97.5]) == pytest.approx([entry['low'], entry['high']], rel=1e-4)
+        assert min(resamples) < middle < max(resamples) and entry['low'] < entry['high']
     expected = [sum(iou[c] for iou, _ in found) / len(found) for c in range(CLASSES)]
     assert list(report['class_iou'][name].values()) == pytest.approx(expected)
 

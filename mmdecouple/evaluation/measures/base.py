@@ -186,7 +186,11 @@ def check_positive(measure: Measure, **values: float) -> None:
             raise UserError(f'{type(measure).__name__}: {key} must be positive, got {value}.')
 
 
-def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
+class NothingToMeasure(UserError):
+    """The data holds nothing that a measure can draw."""
+
+
+def no_candidate(measure: Measure, filters: str, dataset: str) -> NothingToMeasure:
     """Returns the error for a data set in which no candidate passes the filters of a measure.
 
     Args:
@@ -194,7 +198,7 @@ def no_candidate(measure: Measure, filters: str, dataset: str) -> UserError:
         filters: Description of the filters and the settings behind them.
         dataset: Name of the data set.
     """
-    return UserError(
+    return NothingToMeasure(
         f'{type(measure).__name__}: no candidate in data set {dataset} passes the filter: '
         f'{filters}; relax it in a config that names the measure (config key measures of its '
         'ProbeDataset), or leave the measure out (tools: --measures).'

@@ -32,6 +32,7 @@ RATIOS = tuple(step / 10 for step in range(10))
 REMOVALS = ('mask', 'shrink', 'token')
 ALONE = ('half', 'full')
 HISTOGRAM_END = 3.0
+_FEW: Any = dict(items='pairs', fewest=50)
 
 
 def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) -> tuple[MetricSpec, ...]:
@@ -44,6 +45,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             f'Inter-object coupling ratio (eq. 2, 3), {where}; {statistic} over pairs. 1: the neighbor has no effect.',
             '1',
             unit='ratio of angles',
+            **_FEW,
             **more,
         )
 
@@ -57,6 +59,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             f'Share of the denominators of CR inter that are clamped to the floor, '
             f'{where}. Above a few percent, use the pull instead.',
             percent=True,
+            **_FEW,
         ),
         MetricSpec(
             f'{key}_dcos',
@@ -66,6 +69,7 @@ def _metrics(reference: str, where: str, ratio: str, clamped: str, pull: str) ->
             '0',
             headline=reference == 'masked',
             unit='difference of cosines',
+            **_FEW,
         ),
     )
 
@@ -145,9 +149,10 @@ class InterCouplingRatio(Measure):
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
-        images, labels = [], []
+        images, labels, counts = [], [], set()
         for image in source.images:
             info = source.info(image)
+            counts.add(len(info['ids']))
             if len(info['ids']) != 1:
                 continue
             width, height = info['boxes'][0][2:] - info['boxes'][0][:2]
@@ -156,6 +161,8 @@ class InterCouplingRatio(Measure):
                 images.append(image)
                 labels.append(int(info['labels'][0]))
         chosen = draw_pairs(np.array(labels), self.pairs, rng)
+        if max(counts, default=0) > 1 and 1 not in counts:
+            return Drawn([], [f'{type(self).__name__}: left out, as no image of {source.name} has exactly one object.'])
         if not chosen:
             raise no_candidate(
                 self,

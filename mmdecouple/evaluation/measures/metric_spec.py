@@ -24,6 +24,8 @@ class MetricSpec:
             none.
         digits: Digits after the decimal point; None for one where `percent` is set, else three.
         unit: What a value is if it is not a percentage, such as `cosine`; empty if unknown.
+        items: What is counted, in the plural, such as `pairs`.
+        fewest: Number of items below which tables state the number.
     """
 
     key: str
@@ -36,6 +38,8 @@ class MetricSpec:
     histogram: str = ''
     digits: int | None = None
     unit: str = ''
+    items: str = ''
+    fewest: int = 0
 
     @property
     def title(self) -> str:

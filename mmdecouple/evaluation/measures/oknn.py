@@ -99,6 +99,25 @@ class OKNN(Measure):
             )
             for name in SIZE_BINS
         ),
+        *(
+            MetricSpec(
+                f'{prefix}_majority',
+                f'{label} majority class',
+                f'Share of the most frequent class among the objects of {label}: the top-1 of a constant answer.',
+                '',
+                True,
+                RECOGNITION,
+            )
+            for prefix, label in (('oknn', 'OKNN'), ('oknn_d', 'OKNN-D'))
+        ),
+        MetricSpec(
+            'oknn_bank_per_class',
+            'bank objects per class',
+            'Number of objects in the bank, divided by the number of their classes.',
+            group=RECOGNITION,
+            digits=1,
+            unit='objects',
+        ),
         MetricSpec(
             'oknn_gap',
             'gap',
@@ -225,6 +244,13 @@ class OKNN(Measure):
         gap = matched[0].astype(float) - disturbed[0]
         out.metrics['oknn_gap'] = stats.estimate(stats.mean(gap), groups[chosen])
         out.values['oknn_gap'], out.groups['oknn_gap'] = gap.tolist(), groups[chosen].tolist()
+        for prefix, rows in (('oknn', labels), ('oknn_d', labels[chosen])):
+            frequent = rows == np.bincount(rows).argmax()
+            out.metrics[f'{prefix}_majority'] = stats.estimate(
+                stats.mean(frequent), groups if prefix == 'oknn' else groups[chosen]
+            )
+        per_class = len(bank.labels) / len(bank.labels.unique())
+        out.metrics['oknn_bank_per_class'] = stats.MetricValue(per_class, per_class, per_class, len(bank.labels))
         bins = {name: (query.areas >= low) & (query.areas < high) for name, (low, high) in SIZE_BINS.items()}
         for name, rows in bins.items():
             if rows.any() and not rows.all():

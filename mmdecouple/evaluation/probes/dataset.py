@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
+from mmdecouple.evaluation.measures.base import NothingToMeasure
 from mmdecouple.evaluation.measures.catalog import default_measures
 from mmdecouple.evaluation.object_sources import ObjectDataset, ObjectSource, Sources
 from mmdecouple.evaluation.probes.manifest import (
@@ -91,7 +92,7 @@ class ProbeDataset(Dataset):
         self.index = probe_index(self.measures, [part['draws'] for part in self.manifest['measures']])
         if not len(self.index):
             notes = [note for part in self.manifest['measures'] for note in part['notes']]
-            raise UserError(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
+            raise NothingToMeasure(f'ProbeDataset: nothing to measure: {" ".join(notes)}')
 
     @property
     def metainfo(self) -> dict:

@@ -8,8 +8,10 @@ from typing import Any
 from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.measures.catalog import default_measures, measure_types, standard_measures
 from mmdecouple.registry import MEASURES
-from mmdecouple.utils.data_spec import MEASURED, OBJECTS, DataSpec, image_files, read_spec
+from mmdecouple.utils.data_spec import COMPONENTS, MEASURED, OBJECTS, DataSpec, image_files, read_spec
 from mmdecouple.utils.errors import UserError
+
+_SPLITS = dict(objects='val', bank='train')
 
 
 def probe_config(
@@ -93,6 +95,8 @@ def data_probe(data: DataSpec, config: dict, size: int | None = None, seed: int 
         seed: See `region_probe`.
         limit: See `region_probe`.
     """
+    if data.kind in COMPONENTS:
+        return component_probe(data)
     if data.kind not in OBJECTS:
         return region_probe(data, seed, limit)
     return scene_probe(scene_settings(data, config), size) if data.kind == 'scenes' else coco_probe(data)
@@ -106,6 +110,16 @@ def coco_probe(data: DataSpec) -> dict:
         return dict(type='CocoObjects', ann_file=listing, img_prefix=folder, name=f'{Path(data.path).name}-{name}')
 
     return dict(type='ProbeDataset', objects=split('val'), bank=split('train'))
+
+
+def component_probe(data: DataSpec) -> dict:
+    """Returns the config for label maps, whose connected components are the objects.
+
+    Args:
+        data: Data of a kind in `COMPONENTS`.
+    """
+    splits = {role: dict(type='LabelObjects', data=str(data), split=split) for role, split in _SPLITS.items()}
+    return dict(type='ProbeDataset', **splits)
 
 
 def region_probe(data: DataSpec, seed: int = 0, limit: int | None = None) -> dict:

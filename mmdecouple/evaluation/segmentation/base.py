@@ -1,10 +1,11 @@
 """Base class of segmentation measures, and frozen features of a data set, batch by batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -12,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.run import one_thread
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.evaluation.segmentation.scoring import tally_iou, tally_scores, tally_statistic
+from mmdecouple.evaluation.stats import MetricValue, Statistic, average, estimate
 from mmdecouple.utils.errors import UserError
 
 
@@ -42,11 +45,13 @@ class SegmentationResult:
         values: Key of a metric -> one value per seed, in [0, 1].
         class_iou: Name -> IoU of each class, `(C,)` in [0, 1], mean over seeds.
         notes: Remarks for the report.
+        estimates: Key of a metric -> mean over seeds with its interval over validation images; may lack metrics.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
     class_iou: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    estimates: dict[str, MetricValue] = field(default_factory=dict)
 
 
 class SegmentationMeasure(ABC):
@@ -77,6 +82,72 @@ class SegmentationMeasure(ABC):
             val: Images that are scored.
             runtime: Settings of execution.
         """
+
+
+@dataclass
+class Tallies:
+    """Counts of a measure for every validation image.
+
+    Args:
+        counts: Name with which keys begin -> side of the label maps in pixels -> integers `(seeds, images, 3, C)`, see
+            `scoring.tally`.
+        notes: Remarks for the report.
+    """
+
+    counts: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def statistic(self, name: str, key: str) -> Statistic:
+        """Returns the mean over seeds of a score, see `tally_statistic`, at the first size of a name."""
+        return average([tally_statistic(tallies, key) for tallies in next(iter(self.counts[name].values()))])
+
+    def result(self) -> SegmentationResult:
+        """Returns the scores at the first size of each name."""
+        result = SegmentationResult(notes=self.notes)
+        for name, by_size in self.counts.items():
+            seeds = next(iter(by_size.values())).sum(1)
+            found = [tally_scores(counts) for counts in seeds]
+            result.values |= {f'{name}_{key}': [score[key] for score in found] for key in found[0]}
+            result.class_iou[name] = tally_iou(seeds).mean(0).tolist()
+            images = np.arange(next(iter(by_size.values())).shape[1])
+            result.estimates |= {f'{name}_{key}': estimate(self.statistic(name, key), images) for key in found[0]}
+        return result
+
+
+class TalliedMeasure(SegmentationMeasure):
+    """Base class of measures that count pixels of every validation image, at one or several sizes of label maps."""
+
+    @abstractmethod
+    def scored_size(self, val: SegmentationImages) -> int:
+        """Returns the side in pixels of the label maps that `run` scores."""
+
+    @abstractmethod
+    def tally(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        val: SegmentationImages,
+        runtime: Runtime,
+        sizes: Sequence[int],
+    ) -> Tallies:
+        """Counts pixels by prediction and label.
+
+        Features and whatever is trained on them are the same for all sizes: only predictions are enlarged, and label
+        maps reduced, to each of them.
+
+        Args:
+            model: See `run`.
+            train: See `run`.
+            val: See `run`.
+            runtime: See `run`.
+            sizes: Sides of the label maps in pixels, at most that of the images.
+        """
+
+    def run(
+        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
+    ) -> SegmentationResult:
+        """See `SegmentationMeasure.run`."""
+        return self.tally(model, train, val, runtime, [self.scored_size(val)]).result()
 
 
 def score_specs(name: str, label: str, what: str, headline: bool = False) -> tuple[MetricSpec, ...]:

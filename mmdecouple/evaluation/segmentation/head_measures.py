@@ -1,7 +1,7 @@
 """Segmentation measures that train a head on frozen features with the recipe of the reference code."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mmdecouple.datasets.seeding import derive_seeds
 from mmdecouple.evaluation.segmentation.base import (
     Runtime,
-    SegmentationMeasure,
-    SegmentationResult,
+    TalliedMeasure,
+    Tallies,
     dense_features,
     device_of,
     feature_batches,
@@ -22,13 +22,13 @@ from mmdecouple.evaluation.segmentation.base import (
 from mmdecouple.evaluation.segmentation.heads import FCNHead, LinearHead
 from mmdecouple.evaluation.segmentation.images import AugmentedImages, SegmentationImages, shrink_labels
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE
-from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
+from mmdecouple.evaluation.segmentation.scoring import count_pairs, tally
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
 
 @dataclass
-class HeadSegmentation(SegmentationMeasure):
+class HeadSegmentation(TalliedMeasure):
     """Base class: trains a head by SGD on the training images and scores the final head on all validation images.
 
     The reference keeps the three heads that score best on a part of the validation set. Selecting on validation images
@@ -85,10 +85,19 @@ class HeadSegmentation(SegmentationMeasure):
             Module that maps features `(B, C, h, w)` and a side in pixels to logits `(B, N, size, size)`.
         """
 
-    def run(
-        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
-    ) -> SegmentationResult:
-        """See `SegmentationMeasure.run`."""
+    def scored_size(self, val: SegmentationImages) -> int:
+        """See `TalliedMeasure.scored_size`."""
+        return min(self.eval_size or val.size, val.size)
+
+    def tally(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        val: SegmentationImages,
+        runtime: Runtime,
+        sizes: Sequence[int],
+    ) -> Tallies:
+        """See `TalliedMeasure.tally`."""
         if train.classes != val.classes:
             raise UserError(
                 f'{type(self).__name__}: training and validation images have different classes '
@@ -96,12 +105,7 @@ class HeadSegmentation(SegmentationMeasure):
             )
         cached = None if self.augment else self._features(model, train, runtime)
         heads = [self._train(model, train, cached, seed, runtime) for seed in range(self.seeds)]
-        confusions = self._confusions(model, heads, val, runtime)
-        found = [scores(confusion) for confusion in confusions]
-        return SegmentationResult(
-            values={f'{self.name}_{key}': [score[key] for score in found] for key in found[0]},
-            class_iou={self.name: np.mean([class_iou(confusion) for confusion in confusions], axis=0).tolist()},
-        )
+        return Tallies({self.name: self._score(model, heads, val, runtime, sizes)})
 
     def _features(self, model: nn.Module, train: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
         cached = []
@@ -165,34 +169,43 @@ class HeadSegmentation(SegmentationMeasure):
             yield cached[0][chosen].to(device), cached[1][chosen].to(device)
 
     @torch.no_grad()
-    def _confusions(
-        self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages, runtime: Runtime
-    ) -> list[np.ndarray]:
-        size, classes, done = min(self.eval_size or val.size, val.size), len(val.classes), 0
-        counts = torch.zeros(len(heads), classes, classes, dtype=torch.int64, device=device_of(model))
+    def _score(
+        self, model: nn.Module, heads: list[nn.Module], val: SegmentationImages, runtime: Runtime, sizes: Sequence[int]
+    ) -> dict[int, np.ndarray]:
+        """Returns the counts `(heads, images, 3, C)` at every size."""
+        classes, counts = len(val.classes), {size: [] for size in sizes}
         for features, labels in feature_batches(model, val, runtime):
-            if size != val.size:
-                labels = shrink_labels(labels, size)
+            shrunk = {size: labels if size == val.size else shrink_labels(labels, size) for size in sizes}
             # One image at a time: an FCN head on features of 448 x 448 positions takes gigabytes per image.
-            for row, label in zip(features.split(1), labels.split(1)):
-                for head, count in zip(heads, counts):
-                    count += count_pairs(head(row, size).argmax(1), label, classes, classes)
-            done += len(labels)
-            runtime.progress(f'{self.name}: scoring', done, len(val))
-        return list(counts.cpu().numpy())
+            for index, row in enumerate(features.split(1)):
+                for size, found in counts.items():
+                    label = shrunk[size][index : index + 1]
+                    found.append(
+                        [tally(count_pairs(head(row, size).argmax(1), label, classes, classes)) for head in heads]
+                    )
+            runtime.progress(f'{self.name}: scoring', len(counts[sizes[0]]), len(val))
+        return {
+            size: torch.stack([torch.stack(rows) for rows in found], dim=1).cpu().numpy()
+            for size, found in counts.items()
+        }
 
 
 @MEASURES.register_module()
 @dataclass
 class LinearSegmentation(HeadSegmentation):
-    """mIoU of a linear classifier on frozen features (`linear_*`). Args: see `HeadSegmentation`."""
+    """mIoU of a linear classifier on frozen features (`linear_*`).
+
+    Args: see `HeadSegmentation`, and
+        batch_norm: Whether features are normalized by a batch norm before the classifier, as by DINOv2's linear head.
+    """
 
     name = 'linear'
     metrics = score_specs('linear', 'linear', 'Linear classifier of frozen features', headline=True)
+    batch_norm: bool = False
 
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
         """See `HeadSegmentation.head`."""
-        return LinearHead(in_channels, num_classes)
+        return LinearHead(in_channels, num_classes, self.batch_norm)
 
 
 @MEASURES.register_module()

@@ -15,17 +15,20 @@ class LinearHead(nn.Module):
     Args:
         in_channels: Channels of the features.
         num_classes: Number of classes.
+        batch_norm: Whether a batch norm precedes the classifier.
 
-    Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/linear_finetune.py`.
+    Source: `MkuuWaUjinga/leopart` `experiments/linear_probing/linear_finetune.py`; `facebookresearch/dinov2`
+        `dinov2/eval/segmentation/models/decode_heads/linear_head.py` for the batch norm.
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int, batch_norm: bool = False) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm2d(in_channels) if batch_norm else nn.Identity()
         self.classifier = nn.Conv2d(in_channels, num_classes, 1)
 
     def forward(self, features: Tensor, size: int) -> Tensor:
         """Returns logits `(B, num_classes, size, size)` of features `(B, C, h, w)`."""
-        return enlarge(self.classifier(features), size)
+        return enlarge(self.classifier(self.norm(features)), size)
 
 
 class FCNHead(nn.Module):

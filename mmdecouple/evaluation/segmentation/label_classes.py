@@ -80,6 +80,13 @@ CITYSCAPES = {
     'bicycle': 33,
 }
 
+# Classes whose connected components are objects; other data has annotated instances or countable classes that merge.
+THINGS = {
+    'voc': VOC_CLASSES[1:],
+    'cityscapes': ('person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+    'camvid': ('pole', 'sign', 'car', 'pedestrian', 'bicyclist'),
+}
+
 # Ids of `stuff_{train,val}2017_pixelmaps` by the `supercategory` of `stuff_{train,val}2017.json`. The other ids of a
 # map are 0 (a thing) and 183 (`other`). The labels follow the alphabetic order of the classes.
 COCO_STUFF_15 = {

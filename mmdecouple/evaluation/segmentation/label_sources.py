@@ -83,13 +83,18 @@ class LabelFiles:
             raise UserError(
                 f'{self.name}: {image_path} is not a readable image ({error}); replace the file.'
             ) from error
-        labels = read_labels(label_path)
-        if labels.size != image.size:
+        values = self.labels(index)
+        if values.shape != (image.height, image.width):
             raise UserError(
-                f'{self.name}: {label_path} has {labels.size[0]} x {labels.size[1]} pixels, its image '
+                f'{self.name}: {label_path} has {values.shape[1]} x {values.shape[0]} pixels, its image '
                 f'{image.size[0]} x {image.size[1]}; use the label maps of these images.'
             )
-        values = np.asarray(labels)
+        return image, Image.fromarray(values)
+
+    def labels(self, index: int) -> np.ndarray:
+        """Returns the label map alone, uint8 `(H, W)`, without decoding the image."""
+        label_path = self.pairs[index][1]
+        values = np.asarray(read_labels(label_path))
         values = values if self.table is None else self.table[values]
         wrong = values[(values >= len(self.classes)) & (values != IGNORE)]
         if wrong.size:
@@ -97,7 +102,7 @@ class LabelFiles:
                 f'{self.name}: {label_path} holds the value {wrong[0]}, but there are '
                 f'{len(self.classes)} classes and {IGNORE} to ignore; use label maps of this layout (--data).'
             )
-        return image, Image.fromarray(values)
+        return values
 
 
 class SceneLabels:

@@ -12,27 +12,20 @@ from torch import Tensor, nn
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.segmentation.base import (
     Runtime,
-    SegmentationMeasure,
-    SegmentationResult,
+    TalliedMeasure,
+    Tallies,
     device_of,
     feature_batches,
     score_specs,
 )
 from mmdecouple.evaluation.segmentation.clustering import choose_library, kmeans, principal_components
 from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
-from mmdecouple.evaluation.segmentation.scoring import (
-    class_iou,
-    count_pairs,
-    hungarian_match,
-    majority_match,
-    merge_clusters,
-    scores,
-)
+from mmdecouple.evaluation.segmentation.scoring import count_pairs, hungarian_match, majority_match, tally
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 
 AS_CLASSES = 'classes'
-CHUNK = 256
+CHUNK = 64
 _MATCHINGS = dict(
     majority=('', 'each assigned to its most frequent class'),
     hungarian=(' one-to-one', 'matched one-to-one to the classes'),
@@ -47,7 +40,7 @@ def _specs(count: int, matching: str, headline: bool = False) -> tuple[MetricSpe
 
 @MEASURES.register_module()
 @dataclass
-class OverClustering(SegmentationMeasure):
+class OverClustering(TalliedMeasure):
     """mIoU of clusters of frozen tokens, mean over seeds (`overcluster_<K>_<matching>_*`).
 
     All tokens of the validation images are standardized, reduced by PCA and clustered; cluster ids are enlarged to
@@ -103,16 +96,25 @@ class OverClustering(SegmentationMeasure):
         specs = (*cls.metrics, *(_specs(int(found[1]), found[2]) if found else ()))
         return next((spec for spec in specs if spec.key == key), None)
 
-    def run(
-        self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
-    ) -> SegmentationResult:
-        """See `SegmentationMeasure.run`; the training images are not used."""
-        maps, labels = self._collect(model, val, runtime)
-        size = maps.shape[1:3]
+    def scored_size(self, val: SegmentationImages) -> int:
+        """See `TalliedMeasure.scored_size`."""
+        return min(self.grid, val.size)
+
+    def tally(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        val: SegmentationImages,
+        runtime: Runtime,
+        sizes: Sequence[int],
+    ) -> Tallies:
+        """See `TalliedMeasure.tally`; the training images are not used, and each size has its own matching."""
+        maps, labels = self._collect(model, val, runtime, sizes)
+        grid = maps.shape[1:3]
         points = principal_components(maps.flatten(0, 2), self.pca_dim, device_of(model)).numpy()
         del maps
         library = choose_library(self.library)
-        result = SegmentationResult(notes=[f'overcluster: k-means by {library}.'])
+        result = Tallies(notes=[f'overcluster: k-means by {library}.'])
         if points.shape[1] < self.pca_dim:
             result.notes.append(
                 f'overcluster: features have {points.shape[1]} channels, fewer than '
@@ -121,37 +123,51 @@ class OverClustering(SegmentationMeasure):
         counts = dict.fromkeys(len(val.classes) if count == AS_CLASSES else count for count in self.clusters)
         for number, count in enumerate(counts):
             matching = 'hungarian' if count == len(val.classes) else 'majority'
-            name, found, ious, used = f'{self.name}_{count}_{matching}', [], [], count
+            name, used, found = f'{self.name}_{count}_{matching}', count, {size: [] for size in sizes}
             for seed in range(self.seeds):
                 ids = kmeans(points, count, seed, self.iterations, self.restarts, self.sample, library)
                 used = min(used, len(np.unique(ids)))
-                confusion = self._confusion(torch.from_numpy(ids).view(-1, *size), labels, count, len(val.classes))
-                found.append(scores(confusion))
-                ious.append(class_iou(confusion))
+                for size in sizes:
+                    maps = torch.from_numpy(ids).view(-1, *grid)
+                    found[size].append(self._matched(maps, labels[size], count, len(val.classes)))
                 runtime.progress(f'{self.name}: clusterings', number * self.seeds + seed + 1, len(counts) * self.seeds)
             if used < count:
                 result.notes.append(f'{name}: only {used} of {count} clusters contain tokens.')
-            result.values.update({f'{name}_{key}': [score[key] for score in found] for key in found[0]})
-            result.class_iou[name] = np.mean(ious, axis=0).tolist()
+            result.counts[name] = {size: np.stack(tallies) for size, tallies in found.items()}
         return result
 
-    def _collect(self, model: nn.Module, val: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
-        grid = min(self.grid, val.size)
-        maps, labels, done = None, torch.empty(len(val), grid, grid, dtype=torch.uint8), 0
+    @staticmethod
+    def _collect(
+        model: nn.Module, val: SegmentationImages, runtime: Runtime, sizes: Sequence[int]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        maps, done = None, 0
+        labels = {size: torch.empty(len(val), size, size, dtype=torch.uint8) for size in sizes}
         for features, full in feature_batches(model, val, runtime):
             if maps is None:
                 maps = torch.empty(len(val), *features.shape[2:], features.shape[1])
             rows = slice(done, done + len(full))
-            maps[rows], labels[rows] = features.permute(0, 2, 3, 1).cpu(), shrink_labels(full, grid).cpu()
+            maps[rows] = features.permute(0, 2, 3, 1).cpu()
+            for size in sizes:
+                labels[size][rows] = shrink_labels(full, size).cpu()
             done += len(full)
-            runtime.progress(f'{self.name}: features', done, len(val))
+            runtime.progress(f'{OverClustering.name}: features', done, len(val))
         return maps, labels
 
     @staticmethod
-    def _confusion(ids: Tensor, labels: Tensor, clusters: int, classes: int) -> np.ndarray:
-        counts = 0
-        for part, label in zip(ids.split(CHUNK), labels.split(CHUNK)):
-            large = F.interpolate(part[:, None].float(), size=label.shape[1:], mode='nearest')[:, 0]
-            counts = counts + count_pairs(large, label, clusters, classes).numpy()
-        match = hungarian_match(counts) if clusters == classes else majority_match(counts)
-        return merge_clusters(counts, match)
+    def _matched(ids: Tensor, labels: Tensor, clusters: int, classes: int) -> np.ndarray:
+        """Returns the counts `(images, 3, C)` of clusters (N, h, w) that are matched on labels (N, S, S)."""
+
+        def enlarged(part: Tensor) -> Tensor:
+            return F.interpolate(part[:, None].float(), size=labels.shape[1:], mode='nearest')[:, 0].long()
+
+        counts = sum(
+            count_pairs(enlarged(part), label, clusters, classes)
+            for part, label in zip(ids.split(CHUNK), labels.split(CHUNK))
+        ).numpy()
+        match = torch.from_numpy(hungarian_match(counts) if clusters == classes else majority_match(counts))
+        return np.stack(
+            [
+                tally(count_pairs(match[enlarged(part)], label, classes, classes)).numpy()
+                for part, label in zip(ids.split(1), labels.split(1))
+            ]
+        )

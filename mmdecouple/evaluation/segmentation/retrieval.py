@@ -1,6 +1,6 @@
 """Segmentation by retrieval: every patch takes the labels of its nearest patches in a memory of training images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,9 @@ from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.run import one_thread
 from mmdecouple.evaluation.segmentation.base import (
     Runtime,
-    SegmentationMeasure,
     SegmentationResult,
+    TalliedMeasure,
+    Tallies,
     dense_features,
     device_of,
     feature_batches,
@@ -23,11 +24,13 @@ from mmdecouple.evaluation.segmentation.base import (
 from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
 from mmdecouple.evaluation.segmentation.label_memory import LabelMemory, MemoryImages, key_seed
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE
-from mmdecouple.evaluation.segmentation.scoring import class_iou, count_pairs, scores
+from mmdecouple.evaluation.segmentation.scoring import count_pairs, tally
+from mmdecouple.evaluation.stats import difference
 from mmdecouple.registry import MEASURES
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
+_NAMES = ('retrieval', 'retrieval_d')
 _WHAT = 'patches labelled by their nearest patches of training images'
 _GAP = MetricSpec(
     'retrieval_gap_miou',
@@ -43,7 +46,7 @@ _GAP = MetricSpec(
 
 @MEASURES.register_module()
 @dataclass
-class Retrieval(SegmentationMeasure):
+class Retrieval(TalliedMeasure):
     """mIoU of in-context segmentation (`retrieval_*`), and with foreign surroundings (`retrieval_d_*`).
 
     A memory holds `memory` patches of the training images, each with the shares of the classes among its pixels. A
@@ -98,10 +101,30 @@ class Retrieval(SegmentationMeasure):
             settings.number(key, getattr(self, key), 1, whole=True, optional=optional)
         settings.number('temperature', self.temperature, above=0)
 
+    def scored_size(self, val: SegmentationImages) -> int:
+        """See `TalliedMeasure.scored_size`."""
+        return self.grid or val.size
+
     def run(
         self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
     ) -> SegmentationResult:
-        """See `SegmentationMeasure.run`.
+        """See `SegmentationMeasure.run`."""
+        result = super().run(model, train, val, runtime)
+        if self.foreign:
+            pairs = zip(*(result.values[f'{name}_miou'] for name in _NAMES))
+            result.values[_GAP.key] = [plain - swapped for plain, swapped in pairs]
+            result.estimates[_GAP.key] = difference(*(result.estimates[f'{name}_miou'] for name in _NAMES))
+        return result
+
+    def tally(
+        self,
+        model: nn.Module,
+        train: SegmentationImages,
+        val: SegmentationImages,
+        runtime: Runtime,
+        sizes: Sequence[int],
+    ) -> Tallies:
+        """See `TalliedMeasure.tally`.
 
         Raises:
             UserError: `memory` is smaller than the number of training images, no training image is labelled, or there
@@ -114,23 +137,17 @@ class Retrieval(SegmentationMeasure):
             )
         if self.foreign and len(val) < 2:
             raise UserError('Retrieval: foreign surroundings need at least two validation images; set foreign=False.')
-        result, ious = SegmentationResult(), {'retrieval': [], 'retrieval_d': []}
+        found: dict[str, dict[int, list[np.ndarray]]] = {}
         for seed in range(self.seeds):
             memory = self._fill(model, train, runtime, seed)
             queries = {'retrieval': Queries(val)}
             if self.foreign:
                 queries['retrieval_d'] = ForeignSurroundings(val, seed, self.groups)
             for name, images in queries.items():
-                confusion = self._score(model, name, images, memory, runtime)
-                ious[name].append(class_iou(confusion))
-                for key, value in scores(confusion).items():
-                    result.values.setdefault(f'{name}_{key}', []).append(value)
-        if self.foreign:
-            pairs = zip(result.values['retrieval_miou'], result.values['retrieval_d_miou'])
-            result.values[_GAP.key] = [plain - swapped for plain, swapped in pairs]
-        result.class_iou = {name: np.mean(found, axis=0).tolist() for name, found in ious.items() if found}
-        result.notes.append(f'retrieval: {len(memory)} entries in the memory.')
-        return result
+                for size, counts in self._score(model, name, images, memory, runtime, sizes).items():
+                    found.setdefault(name, {}).setdefault(size, []).append(counts)
+        counts = {name: {size: np.stack(each) for size, each in by_size.items()} for name, by_size in found.items()}
+        return Tallies(counts, [f'retrieval: {len(memory)} entries in the memory.'])
 
     def _fill(self, model: nn.Module, train: SegmentationImages, runtime: Runtime, seed: int) -> LabelMemory:
         memory = LabelMemory(len(train.classes), device_of(model))
@@ -148,20 +165,29 @@ class Retrieval(SegmentationMeasure):
         return memory
 
     def _score(
-        self, model: nn.Module, name: str, images: 'Queries', memory: LabelMemory, runtime: Runtime
-    ) -> np.ndarray:
-        """Returns the confusion matrix `(C, C)` by prediction and label."""
-        counts, grid = 0, self.grid or images.val.size
+        self,
+        model: nn.Module,
+        name: str,
+        images: 'Queries',
+        memory: LabelMemory,
+        runtime: Runtime,
+        sizes: Sequence[int],
+    ) -> dict[int, np.ndarray]:
+        """Returns the counts `(images, 3, C)` at every size."""
+        counts = {size: np.zeros((len(images), 3, memory.classes), np.int64) for size in sizes}
         for batch in _batches(images, name, runtime):
-            pixels, labels = (torch.stack(parts).to(memory.device) for parts in zip(*batch))
-            features, labels = dense_features(model, pixels), shrink_labels(labels, grid)
+            places, *parts = zip(*batch)
+            pixels, labels = (torch.stack(part).to(memory.device) for part in parts)
+            features, shrunk = dense_features(model, pixels), {size: shrink_labels(labels, size) for size in sizes}
             cells = features.permute(0, 2, 3, 1)
-            needed = _needed(labels != IGNORE, cells.shape[1:3])
+            needed = torch.stack([_needed(label != IGNORE, cells.shape[1:3]) for label in shrunk.values()]).any(0)
             shares = cells.new_zeros(*cells.shape[:3], memory.classes)
             shares[needed] = memory.look_up(cells[needed], self.neighbors, self.temperature)
-            for share, label in zip(shares.permute(0, 3, 1, 2), labels):
-                large = F.interpolate(share[None], size=label.shape, mode='bilinear')[0]
-                counts = counts + count_pairs(large.argmax(0), label, memory.classes, memory.classes).cpu().numpy()
+            for index, (place, share) in enumerate(zip(places, shares.permute(0, 3, 1, 2))):
+                for size in sizes:
+                    large = F.interpolate(share[None], size=(size, size), mode='bilinear')[0]
+                    pairs = count_pairs(large.argmax(0), shrunk[size][index], memory.classes, memory.classes)
+                    counts[size][place] += tally(pairs).cpu().numpy()
         return counts
 
 
@@ -217,7 +243,8 @@ def _needed(scored: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.max_pool2d(near, 3, stride=1, padding=1)[:, 0] > 0
 
 
-def _batches(images: Queries, name: str, runtime: Runtime) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def _batches(images: Queries, name: str, runtime: Runtime) -> Iterator[list[tuple[int, Tensor, Tensor]]]:
+    """Yields batches of the index of a validation image, an image and its label map."""
     loader = DataLoader(
         images,
         batch_size=None,
@@ -226,10 +253,10 @@ def _batches(images: Queries, name: str, runtime: Runtime) -> Iterator[list[tupl
         generator=torch.Generator(),
         worker_init_fn=one_thread,
     )
-    waiting: list[tuple[Tensor, Tensor]] = []
-    for done, items in enumerate(loader, 1):
-        waiting += items
-        while len(waiting) >= runtime.batch_size or (waiting and done == len(images)):
+    waiting: list[tuple[int, Tensor, Tensor]] = []
+    for index, items in enumerate(loader):
+        waiting += [(index, *item) for item in items]
+        while len(waiting) >= runtime.batch_size or (waiting and index + 1 == len(images)):
             yield waiting[: runtime.batch_size]
             waiting = waiting[runtime.batch_size :]
-        runtime.progress(f'{name}: queries', done, len(images))
+        runtime.progress(f'{name}: queries', index + 1, len(images))

@@ -43,9 +43,11 @@ def measure_segmentation(
         checkpoint: Path of its weights, for the report; None for an untrained network.
 
     Returns:
-        The report: `metrics` (key -> dict(value, std, seeds) in [0, 1], where `value` is the mean of `seeds` and `std`
-        their population standard deviation), `class_iou` (name -> class -> IoU), `measures` (name -> settings),
-        `seconds` (name -> time) and `notes`.
+        The report: `metrics` (key -> dict(value, std, seeds, low, high, count) in [0, 1], where `value` is the mean of
+        `seeds`, `std` their population standard deviation, and `low` and `high` are the ends of the 95 % interval over
+        `count` validation images), `resamples` (key -> value on each resample of the images, the same images in every
+        report), `class_iou` (name -> class -> IoU), `measures` (name -> settings), `seconds` (name -> time) and
+        `notes`.
 
     Raises:
         UserError: A measure returns a metric without a `MetricSpec`.
@@ -61,6 +63,7 @@ def measure_segmentation(
         size=val.size,
         classes=list(val.classes),
         metrics={},
+        resamples={},
         class_iou={},
         measures={},
         seconds={},
@@ -76,6 +79,9 @@ def measure_segmentation(
             for name, values in result.values.items():
                 _check_described(measure, name)
                 report['metrics'][name] = dict(value=float(np.mean(values)), std=float(np.std(values)), seeds=values)
+                if (found := result.estimates.get(name)) is not None:
+                    report['metrics'][name].update(low=found.low, high=found.high, count=found.count)
+                    report['resamples'][name] = [float(f'{entry:.6g}') for entry in found.resamples]
             for name, values in result.class_iou.items():
                 report['class_iou'][name] = dict(zip(val.classes, values))
     if json is not None:

@@ -1,4 +1,4 @@
-"""Confusion matrices, scores of them, and two assignments of clusters to classes."""
+"""Confusion matrices, scores of them and of resampled images, and two assignments of clusters to classes."""
 
 import numpy as np
 import torch
@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE
+from mmdecouple.evaluation.stats import Statistic
 from mmdecouple.utils.errors import UserError
 
 
@@ -26,25 +27,42 @@ def count_pairs(predictions: Tensor, labels: Tensor, num_predictions: int, num_c
     return torch.bincount(pairs, minlength=num_predictions * num_classes).view(num_predictions, num_classes)
 
 
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Returns the intersection over union of each class; 0 for a class that is neither predicted nor labelled.
+def tally(confusion: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """Returns all that IoU and pixel accuracy need of a confusion matrix, which can be added up over images.
 
     Args:
         confusion: Counts `(C, C)` by prediction and label.
 
     Returns:
-        float64 `(C,)` in [0, 1].
+        Integers `(3, C)`: pixels of each class that are predicted correctly, predicted, and labelled.
     """
-    hits = np.diag(confusion).astype(np.float64)
-    union = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
-    return hits / np.maximum(union, 1)
+    parts = [confusion.diagonal(), confusion.sum(1), confusion.sum(0)]
+    return torch.stack(parts) if isinstance(confusion, Tensor) else np.stack(parts)
 
 
-def scores(confusion: np.ndarray) -> dict[str, float]:
-    """Computes the scores of one confusion matrix, all in [0, 1].
+def tally_iou(tallies: np.ndarray) -> np.ndarray:
+    """Returns the intersection over union of each class; 0 for a class that is neither predicted nor labelled.
 
     Args:
-        confusion: Counts `(C, C)` by prediction and label.
+        tallies: Numbers `(..., 3, C)`, see `tally`.
+
+    Returns:
+        float64 `(..., C)` in [0, 1].
+    """
+    hits, predicted, labelled = np.moveaxis(np.asarray(tallies, np.float64), -2, 0)
+    return hits / np.maximum(predicted + labelled - hits, 1)
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """Returns `tally_iou` `(C,)` of one confusion matrix `(C, C)` by prediction and label."""
+    return tally_iou(tally(confusion))
+
+
+def tally_scores(tallies: np.ndarray) -> dict[str, float]:
+    """Computes the scores of all pixels, all in [0, 1].
+
+    Args:
+        tallies: Integers `(3, C)`, see `tally`, summed over images.
 
     Returns:
         Dict with `miou`, the mean IoU over ALL classes, where a class without a labelled pixel counts as 0 as in the
@@ -53,12 +71,56 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
 
     Source: `MkuuWaUjinga/leopart` `experiments/utils.py`, `PredsmIoU`.
     """
-    iou, present = class_iou(confusion), confusion.sum(0) > 0
+    iou, present = tally_iou(tallies), tallies[2] > 0
     return dict(
         miou=float(iou.mean()),
         miou_present=float(iou[present].mean()) if present.any() else 0.0,
-        pixel_accuracy=float(np.trace(confusion) / max(confusion.sum(), 1)),
+        pixel_accuracy=float(tallies[0].sum() / max(tallies[2].sum(), 1)),
     )
+
+
+def scores(confusion: np.ndarray) -> dict[str, float]:
+    """Returns `tally_scores` of one confusion matrix `(C, C)` by prediction and label."""
+    return tally_scores(tally(confusion))
+
+
+def mean_iou(tallies: np.ndarray, chosen: np.ndarray | None = None) -> Statistic:
+    """Returns the mean IoU over chosen classes as a statistic of images, see `stats.estimate`.
+
+    A class that is not labelled in a resample is represented by its IoU on all images, as in `stats.class_mean`.
+
+    Args:
+        tallies: Integers `(n, 3, C)` of n images, see `tally`.
+        chosen: bool `(C,)`, at least one class; None for the classes that have labelled pixels.
+    """
+    parts = np.moveaxis(np.asarray(tallies, np.float64), 1, 0)
+    total = tallies.sum(0)
+    overall = tally_iou(total)
+    classes = total[2] > 0 if chosen is None else chosen
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        drawn = np.stack([weights @ part for part in parts], axis=1)
+        return np.where(drawn[:, 2] > 0, tally_iou(drawn), overall)[:, classes].mean(1)
+
+    return statistic
+
+
+def tally_statistic(tallies: np.ndarray, key: str) -> Statistic:
+    """Returns a score as a statistic of images, see `stats.estimate`.
+
+    Args:
+        tallies: Integers `(n, 3, C)` of n images, see `tally`.
+        key: Score of `tally_scores`. The classes with labelled pixels are those of all images, see `mean_iou`.
+    """
+    if key == 'pixel_accuracy':
+        hits, _, labelled = np.moveaxis(tallies.sum(-1).astype(np.float64), 1, 0)
+        return lambda weights: weights @ hits / np.maximum(weights @ labelled, 1)
+    present = tallies.sum(0)[2] > 0
+    if not present.any():
+        return lambda weights: np.zeros(len(weights))
+    share = 1.0 if key == 'miou_present' else present.mean()
+    mean = mean_iou(tallies)
+    return lambda weights: share * mean(weights)
 
 
 def majority_match(counts: np.ndarray) -> np.ndarray:

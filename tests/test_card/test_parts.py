@@ -1,0 +1,100 @@
+"""Parts of a card against brute force: taps, the store, intervals of mIoU, components, sizes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdecouple.card.features import FeatureStore, StoredNetwork, tap_reader
+from mmdecouple.card.plan import _side
+from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.segmentation.base import dense_features
+from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
+from mmdecouple.models.backbones import dense_map
+from mmdecouple.networks.network import open_network
+from tests.conftest import ROOT
+
+DEMO = ROOT / 'configs' / 'demo'
+
+
+@pytest.mark.parametrize(
+    'spec, last',
+    [
+        ('timm:test_vit2', '8'),
+        ('timm:test_resnet', 'layer4'),
+        (str(DEMO / 'ibot_vit-demo_scenes.py'), '4'),
+        (str(DEMO / 'densecl_resnet-demo_scenes.py'), None),
+    ],
+)
+def test_taps_are_the_last_layers_and_the_last_of_them_is_the_map_that_measures_read(spec, last):
+    model = open_network(spec).model
+    backbone, images = model.measured_backbone, torch.randn(2, 3, 64, 64)
+    found, taps = FeatureStore(model)._compute(images)
+    expected = model.dense_features(images)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(taps[:, -expected.shape[1] :], expected)
+    names = list(backbone.layer_strides) if hasattr(backbone, 'layer_strides') else backbone.res_layers
+    parts = []
+    for name in names[-4:-1]:
+        part = dense_map(backbone, images, layer=name)
+        if last is not None and last.isdecimal():
+            norm = backbone.model.norm if hasattr(backbone, 'model') else backbone.ln1
+            part = norm(part.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        side = part.shape[2] // expected.shape[2]
+        parts.append(torch.nn.functional.avg_pool2d(part, side) if side > 1 else part)
+    torch.testing.assert_close(taps[:, : -expected.shape[1]], torch.cat(parts, dim=1))
+
+
+def test_an_unknown_backbone_has_no_taps():
+    assert tap_reader(SimpleNamespace(measured_backbone=torch.nn.Conv2d(3, 3, 1))) is None
+
+
+def test_every_image_is_shown_to_the_network_once_whoever_reads_it():
+    model, seen = open_network('timm:test_vit2').model, []
+    forward = model.backbone.model.forward_intermediates
+    model.backbone.model.forward_intermediates = lambda images, **how: (
+        seen.append(len(images)) or forward(images, **how)
+    )
+    store, images = FeatureStore(model), torch.randint(256, (5, 3, 64, 64), dtype=torch.uint8)
+    last, taps = StoredNetwork(store), StoredNetwork(store, taps=True)
+    first = dense_features(last, images[:3])
+    wide = dense_features(taps, images)
+    torch.testing.assert_close(wide[:3, -first.shape[1] :], first)
+    assert torch.equal(dense_features(last, images[[2, 0]]), first[[2, 0]]) and sum(seen) == 5
+
+
+@given(st.integers(2, 6), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_the_interval_of_miou_is_that_of_images_drawn_one_by_one(count, seed):
+    rng = np.random.default_rng(seed)
+    confusions = rng.integers(0, 9, (count, 4, 4)) * (rng.random((count, 4, 4)) < 0.5)
+    confusions[:, :, 3] = 0  # no label
+    tallies = np.stack([tally(confusion) for confusion in confusions])
+    chosen = tallies[:, 2].sum(0) > 0
+    if not chosen.any():
+        return
+
+    def slow(drawn):
+        every = []
+        for c in np.flatnonzero(chosen):
+            total = confusions[drawn].sum(0)
+            total = total if total[:, c].sum() else confusions.sum(0)
+            union = total[c].sum() + total[:, c].sum() - total[c, c]
+            every.append(total[c, c] / max(union, 1))
+        return np.mean(every)
+
+    found = stats.estimate(mean_iou(tallies, chosen), np.arange(count), resamples=20)
+    draws = np.random.Generator(np.random.PCG64(0)).integers(count, size=(20, count))
+    assert found.value == pytest.approx(slow(np.arange(count)))
+    assert found.resamples == pytest.approx([slow(drawn) for drawn in draws])
+
+
+@pytest.mark.parametrize(
+    'cells, side, expected', [([14], 448, 448), ([12], 448, 444), ([14, 16], 224, 224), ([300], 224, 300)]
+)
+def test_images_are_resized_to_the_nearest_multiple_of_all_cells(cells, side, expected):
+    networks = {str(cell): SimpleNamespace(cell=cell) for cell in cells}
+    assert _side(networks, side) == expected
