@@ -117,7 +117,7 @@ def _table(name: str, content: Any) -> Table:
         references,
         tuple(contrasts),
         measured,
-        bool(content.get('image_intervals', False)),
+        _flag(content.get('image_intervals', False), 'image_intervals'),
     )
     for row in rows:
         _check_dependencies(row, table)
@@ -152,7 +152,7 @@ def _measured(blocks: Any) -> dict[str, dict[str, Any]]:
             try:
                 MEASURES.build(measure)
             except (TypeError, UserError) as error:
-                raise UserError(f'{where}.measures: {kind}: {error}') from error
+                raise UserError(f'{where}.measures: {error}') from error
     return blocks
 
 
@@ -237,6 +237,12 @@ def _mapping(value: Any, where: str) -> dict:
 def _list(value: Any, where: str) -> list:
     if not isinstance(value, list):
         raise UserError(f'{where} must be a list, got {value!r}.')
+    return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f'{where} must be true or false, got {value!r}.')
     return value
 
 
