@@ -113,7 +113,7 @@ def test_every_piece_is_a_file_and_its_metrics_and_paired_differences_are_column
         ('data: scenes, ', '', 'measured.Scenes.data is missing; add it'),
         ('size: 48', 'side: 48', "measured.Scenes: 'side' is unknown; known are size"),
         ('type: LSC', 'type: LCS', "measured.Scenes.measures: 'LCS' is unknown; known are LSC"),
-        ('window: 3', 'windows: 3', 'measured.Scenes.measures: LSC: .*windows'),
+        ('window: 3', 'windows: 3', "measured.Scenes.measures: LSC.* argument 'windows'"),
         ('window: 3', 'window: 4', 'measured.Scenes.measures: LSC: window'),
         ('epochs: 2', 'epochs: 0', 'measured.Streets.measures: LinearSegmentation: .*epochs must be positive'),
         ('Streets: mIoU linear', 'Roads: mIoU linear', "columns: 'Roads: mIoU linear' is unknown"),
