@@ -148,7 +148,7 @@ def test_every_override_that_a_sentence_names_is_a_key_of_some_config():
         ('python tools/ablate.py evidence --settings nowhere', 'evidence has no nowhere'),
         ('python tools/ablate.py mask_type --rows iBOT/bass', 'matches no row'),
         ('python tools/analysis_tools/coupling.py RUN --measures OKN', 'no measure is named OKN'),
-        ('python tools/analysis_tools/coupling.py RUN --data voc', 'voc cannot be used here'),
+        ('python tools/analysis_tools/coupling.py RUN --data ade', 'ade cannot be used here'),
         ('mmdecouple coupling RUN --dataset scenes', '--dataset is called --data SPEC now'),
         ('mmdecouple cuopling RUN', 'mmdecouple has the commands'),
         ('python tools/misc/metrics_table.py --out x', 'takes no arguments'),

@@ -99,13 +99,6 @@ def _table(name: str, content: Any) -> Table:
             _one_of(block['reference'], blocks, f'{where}.reference')
         if 'reference' in block or REFERENCE in blocks:
             references[group] = block.get('reference', REFERENCE)
-    contrasts = []
-    for pair in _list(content.get('contrasts', []), 'contrasts'):
-        if len(set(_list(pair, 'contrasts'))) != 2:
-            raise UserError(f'contrasts: each must be two rows, got {pair}.')
-        for row_name in pair:
-            _one_of(row_name, {row.name for row in rows}, 'contrasts')
-        contrasts.append(tuple(pair))
     table = Table(
         name,
         content['title'],
@@ -115,9 +108,9 @@ def _table(name: str, content: Any) -> Table:
         tuple(settings),
         tuple(rows),
         references,
-        tuple(contrasts),
+        _contrasts(content.get('contrasts', []), {row.name for row in rows}),
         measured,
-        bool(content.get('image_intervals', False)),
+        _flag(content.get('image_intervals', False), 'image_intervals'),
     )
     for row in rows:
         _check_dependencies(row, table)
@@ -129,6 +122,15 @@ def _import(modules: list) -> None:
         import_modules_from_strings(modules)
     except (ImportError, TypeError) as error:
         raise UserError(f'imports: {error}; add the module to PYTHONPATH.') from error
+
+
+def _contrasts(pairs: Any, names: set[str]) -> tuple[tuple[str, str], ...]:
+    for pair in _list(pairs, 'contrasts'):
+        if len(set(_list(pair, 'contrasts'))) != 2:
+            raise UserError(f'contrasts: each must be two rows, got {pair}.')
+        for name in pair:
+            _one_of(name, names, 'contrasts')
+    return tuple(tuple(pair) for pair in pairs)
 
 
 def _measured(blocks: Any) -> dict[str, dict[str, Any]]:
@@ -152,7 +154,7 @@ def _measured(blocks: Any) -> dict[str, dict[str, Any]]:
             try:
                 MEASURES.build(measure)
             except (TypeError, UserError) as error:
-                raise UserError(f'{where}.measures: {kind}: {error}') from error
+                raise UserError(f'{where}.measures: {error}') from error
     return blocks
 
 
@@ -237,6 +239,12 @@ def _mapping(value: Any, where: str) -> dict:
 def _list(value: Any, where: str) -> list:
     if not isinstance(value, list):
         raise UserError(f'{where} must be a list, got {value!r}.')
+    return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f'{where} must be true or false, got {value!r}.')
     return value
 
 

@@ -29,8 +29,8 @@ averaged. Smoke runs and runs on other data do not appear.
 ABLATIONS = """
 ## Ablations
 
-`ours` are runs of the full scale. `demo scale` are small networks on built-in scenes: only their order within a table
-says something, never their distance to the published column.
+`ours` are runs of the full scale. `demo scale` are small networks on built-in scenes or small photographs: only their
+order within a table says something, never their distance to the published column.
 """
 
 

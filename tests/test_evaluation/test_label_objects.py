@@ -13,7 +13,7 @@ from mmdecouple.evaluation.segmentation.label_classes import CAMVID_CLASSES, CIT
 from mmdecouple.utils.data_spec import COMPONENTS
 from mmdecouple.utils.errors import UserError
 
-from .test_segmentation_layouts import write
+from .test_segmentation_layouts import voc, write  # noqa: F401 (a fixture)
 
 ROAD, SIGN, CAR, VOID = 3, 6, 8, 11
 
@@ -89,6 +89,13 @@ def test_the_probes_of_label_maps_score_the_validation_split_against_the_trainin
     assert dataset[swapped]['inputs'].shape == (3, 64, 64)
 
 
+def test_voc_has_its_objects_in_palette_images(voc):  # noqa: F811
+    data = LabelObjects(f'voc:{voc}', 'val', min_area=40)
+    info = data.info(0)
+    assert [data.classes[label] for label in info['labels']] == ['bicycle'] and 'background' not in data.classes
+    assert info['boxes'].tolist() == [[0, 1, 8, 6]] and data.objects(0).masks.sum() == 40
+
+
 def test_things_are_classes_of_their_data():
     assert set(THINGS) == set(COMPONENTS)
     for kind, classes in (('voc', VOC_CLASSES), ('cityscapes', CITYSCAPES), ('camvid', CAMVID_CLASSES)):
@@ -98,6 +105,8 @@ def test_things_are_classes_of_their_data():
 def test_data_without_objects_and_changed_label_maps_are_refused_in_one_line(camvid):
     with pytest.raises(UserError, match=r'no component of pole, sign, .* with at least 5000 pixels.*lower min_area'):
         LabelObjects(f'camvid:{camvid}', 'val', min_area=5000)
+    with pytest.raises(UserError, match='LabelObjects: min_area must be'):
+        LabelObjects(f'camvid:{camvid}', min_area=0)
     with pytest.raises(UserError, match='coco-stuff cannot be used here'):
         LabelObjects(f'coco-stuff:{camvid}')
     data = LabelObjects(f'camvid:{camvid}', 'val', min_area=50)
