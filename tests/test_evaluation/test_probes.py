@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from mmdecouple.ablation import plan
-from mmdecouple.ablation.plan import figures_stem
+from mmdecouple.ablation import pieces
+from mmdecouple.ablation.pieces import Piece
 from mmdecouple.evaluation import CouplingMetric, measure_model
 from mmdecouple.evaluation.probes import manifest as probe_manifest
 from mmdecouple.evaluation.probes.manifest import write_manifest
@@ -38,10 +38,11 @@ def test_a_manifest_gives_the_same_probes_and_numbers(tmp_path):
 
 def test_numbers_of_the_same_draws_in_other_pixels_do_not_pass_for_the_same(monkeypatch):
     probes = toy_probes(measures=[dict(type='ContextShift')])
-    before = probes.metainfo['manifest_sha256'], figures_stem({}, dict(type='OKNN'))
-    for module in (probe_manifest, plan):
+    piece = Piece('', {}, dict(type='OKNN'))
+    before = probes.metainfo['manifest_sha256'], piece.stem
+    for module in (probe_manifest, pieces):
         monkeypatch.setattr(module, 'RENDERING', probe_manifest.RENDERING + 1)
-    assert probes.metainfo['manifest_sha256'] != before[0] and figures_stem({}, dict(type='OKNN')) != before[1]
+    assert probes.metainfo['manifest_sha256'] != before[0] and piece.stem != before[1]
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_other_measures():
