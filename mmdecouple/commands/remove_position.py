@@ -88,6 +88,8 @@ def _run(args: argparse.Namespace, console: Console) -> None:
 
     if args.network.startswith(PROJECTED):
         raise UserError(f'{args.network} is projected already; name its network, and raise --iterations.')
+    if ':' in str(args.out):
+        raise UserError(f'--out {args.out} has a colon, which separates file and network; choose another folder.')
     opened = dict(measured=args.role, layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
     network = open_network(args.network, **opened)
     draws = Draws(args.data, args.size, seed=args.seed, measures=['PositionLeak'], limit=args.limit)
@@ -99,6 +101,12 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     with shown_progress(f'{network.name}: images') as show:
         fit, other = read_moments(network.model, dataset.sources.query, parts, args.batch_size, show)
     bases = removed_subspaces(fit, args.iterations)
+    channels, removed = bases[-1].shape
+    if not 0 < removed < channels:
+        raise UserError(
+            f'{network.name}: {args.iterations} iterations would remove {removed} of the {channels} directions of its '
+            'features; choose another network, or fewer --iterations.'
+        )
     console.print(_table(network.name, fit, other, bases))
     facts = dict(data=dataset.sources.query.name, size=dataset.sources.size, images=fitted, iterations=args.iterations)
     digest = backbone_digest(network.model.measured_backbone)

@@ -163,6 +163,15 @@ def test_the_command_writes_a_projection_with_which_every_command_opens_the_netw
         assert '\n' not in str(caught.value)
     with pytest.raises(ValueError, match='the backbone has no layer 1; it has none that can be named'):
         open_network(projected, layer=1)
+    for change, line in (
+        (['--iterations', '96'], 'would remove 192 of the 192 directions'),
+        (['--out', str(tmp_path / 'a:b')], 'has a colon, which separates file and network'),
+    ):
+        with pytest.raises(SystemExit):
+            remove_position.main(
+                [word, '--data', 'scenes', '--limit', '10', '--size', '48', '--out', str(tmp_path / 'x'), *change]
+            )
+        assert line in capsys.readouterr().err and not (tmp_path / 'x').exists()
     with pytest.raises(SystemExit):
         convert.main([projected, '--to', 'timm', '--out', str(tmp_path / 'timm')])
     assert 'has no place for a projection' in capsys.readouterr().err and not (tmp_path / 'timm').exists()
