@@ -70,10 +70,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     from mmdecouple.export.sources import read_source, shown_source
-    from mmdecouple.export.writing import OPENED, check_target, files_of, write_named
+    from mmdecouple.export.writing import ONNX, OPENED, check_target, files_of, write_named
     from mmdecouple.networks.network import weight_file
+    from mmdecouple.networks.projected import PROJECTED
+    from mmdecouple.utils.errors import UserError
     from mmdecouple.weights.conversion import convert
 
+    if args.network.startswith(PROJECTED) and args.to != ONNX:
+        raise UserError(f'The format {args.to} has no place for a projection after the last layer; use --to {ONNX}.')
     check_target(args.to, args.out, args.force)
     content = read_source(args.network, args.allow_pickle)
     if args.to in OPENED:
@@ -101,14 +105,17 @@ def _write_opened(args: argparse.Namespace, content: dict[str, Any]) -> 'tuple[C
     from mmdecouple.export.writing import ONNX, write_opened
     from mmdecouple.networks.foreign import TimmBackbone
     from mmdecouple.networks.network import weight_file
+    from mmdecouple.networks.projected import ProjectedBackbone, split_projected
     from mmdecouple.weights.conversion import convert
     from mmdecouple.weights.pretrained import architecture
 
     network, role = open_source(args.network, content, args.role, args.allow_pickle)
-    backbone = network.model.measured_backbone
+    backbone, spec = network.model.measured_backbone, args.network
+    if isinstance(backbone, ProjectedBackbone):
+        backbone, spec = backbone.backbone, split_projected(spec)[1]
     conversion = None
     if isinstance(backbone, TimmBackbone):
-        state, described = backbone.model.state_dict(), args.network.partition('=')[0]
+        state, described = backbone.model.state_dict(), spec.partition('=')[0]
     elif args.to == ONNX:
         state, described = None, architecture(backbone.state_dict())
     else:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'proposals': ('mmdecouple.commands.proposals', 'compute box proposals, which SoCo needs'),
     'scenes': ('mmdecouple.commands.scenes', 'write built-in scenes as a data set'),
     'subset': ('mmdecouple.commands.subset', "list a few percent of COCO's training images"),
+    'remove-position': ('mmdecouple.commands.remove_position', 'remove the place of a patch from features'),
     'convert': ('mmdecouple.commands.convert', 'convert a network for other projects, ONNX or Hugging Face'),
 }
 

@@ -1,7 +1,6 @@
 """Options for the parameters of `SceneSpec`."""
 
 import argparse
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from mmdecouple.utils.arguments import seed
@@ -9,6 +8,19 @@ from mmdecouple.utils.arguments import seed
 if TYPE_CHECKING:
     from mmdecouple.datasets.scenes.spec import SceneSpec
 
+# Those of `SceneSpec`, whose module takes seconds to import.
+DEFAULTS = dict(
+    seed=0,
+    size=96,
+    objects=(2, 5),
+    object_side=(0.28, 0.5),
+    max_overlap=0.3,
+    color_tells=0.7,
+    cooccurrence=0.8,
+    illumination=0.5,
+    rotation=25.0,
+    noise=0.02,
+)
 _HELP = dict(
     seed='seed of the scenes',
     size='size in pixels: 96 for a square, 96x128 for height x width',
@@ -37,19 +49,17 @@ _METAVARS = dict(seed='N', size='SIZE', objects=('LOW', 'HIGH'), object_side=('L
 
 def add_scene_options(parser: argparse.ArgumentParser) -> None:
     """Adds one option per parameter, such as `--color-tells 0.5`, with the defaults of `SceneSpec`."""
-    from mmdecouple.datasets.scenes.spec import SceneSpec
-
     group = parser.add_argument_group('scenes')
-    for field in fields(SceneSpec):
-        metavar, default = _METAVARS.get(field.name, 'X'), field.default
+    for name, default in DEFAULTS.items():
+        metavar = _METAVARS.get(name, 'X')
         shown = ' '.join(map(str, default)) if isinstance(default, tuple) else default
         group.add_argument(
-            f'--{field.name.replace("_", "-")}',
-            type=_TYPES.get(field.name, float),
+            f'--{name.replace("_", "-")}',
+            type=_TYPES.get(name, float),
             nargs=2 if isinstance(metavar, tuple) else None,
             metavar=metavar,
             default=default,
-            help=f'{_HELP[field.name]} (default: {shown})',
+            help=f'{_HELP[name]} (default: {shown})',
         )
 
 
@@ -61,4 +71,4 @@ def read_scenes(args: argparse.Namespace) -> 'SceneSpec':
     """
     from mmdecouple.datasets.scenes.spec import SceneSpec
 
-    return SceneSpec.build({field.name: getattr(args, field.name) for field in fields(SceneSpec)})
+    return SceneSpec.build({name: getattr(args, name) for name in DEFAULTS})

@@ -8,6 +8,7 @@ from mmdecouple.models import DenseViT
 from mmdecouple.models.backbones import stage_maps
 from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.networks.network import Network
+from mmdecouple.networks.projected import ProjectedBackbone
 from mmdecouple.utils.errors import UserError
 
 
@@ -20,9 +21,9 @@ class Features(nn.Module):
     Attributes:
         outputs: Names of the outputs, in order. A ViT has `class_token` (B, C) and `patches` (B, C, h, w), after the
             final norm; a ResNet its stages `c2` to `c5` (B, C_i, h_i, w_i) at strides 4 to 32 and, for SoCo with a
-            pyramid, the levels `p2` to `p5`; a CNN of timm its last map, `map`.
+            pyramid, the levels `p2` to `p5`; a CNN of timm and a network with a projection their last map, `map`.
         multiple: Height and width of images must be multiples of this number.
-        kind: `ViT`, `ResNet` or `timm`.
+        kind: `ViT`, `ResNet`, `timm` or `projected`.
 
     Raises:
         UserError: The backbone is of another kind.
@@ -43,6 +44,8 @@ class Features(nn.Module):
             vit = backbone.has_class_token
             self.kind, self.multiple = 'timm', backbone.stride
             self.outputs = ('class_token', 'patches') if vit else ('map',)
+        elif isinstance(backbone, ProjectedBackbone):
+            self.kind, self.multiple, self.outputs = 'projected', backbone.stride, ('map',)
         elif hasattr(backbone, 'res_layers'):
             owner = model if getattr(model, 'backbone', None) is backbone else getattr(model, 'teacher', None)
             self.pyramid = getattr(getattr(owner, 'neck', None), 'pyramid', None)
@@ -76,6 +79,8 @@ class Features(nn.Module):
             tokens = self.backbone(images)[0]
             grid = height // self.multiple, width // self.multiple
             found = [tokens[:, 0], tokens[:, 1:].transpose(1, 2).unflatten(2, grid)]
+        elif self.kind == 'projected':
+            found = self.backbone.dense_maps(images, [None])
         elif self.kind == 'timm':
             found = self._of_timm(images)
         else:

@@ -4,6 +4,7 @@ from typing import Any
 
 from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.networks.network import Network, open_network, weight_file
+from mmdecouple.networks.projected import PROJECTED
 from mmdecouple.weights.conversion import transferred
 from mmdecouple.weights.weight_files import read_weights
 
@@ -50,7 +51,7 @@ def open_source(
     Raises:
         UserError: See `open_network` and `transferred`.
     """
-    if role is None and not spec.startswith('timm:'):
+    if role is None and not spec.startswith(('timm:', PROJECTED)):
         role = transferred(content, shown_source(spec))
     network = open_network(spec, measured=role, allow_pickle=allow_pickle)
     network.model.cpu()

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
 from mmdecouple.models.backbones import measured_stride
+from mmdecouple.networks.building import build_configured, initialize
 from mmdecouple.networks.foreign import timm_network
+from mmdecouple.networks.projected import PROJECTED, Projection, projected, split_projected
 from mmdecouple.networks.published import published_network
 from mmdecouple.networks.stored import build_stored
 from mmdecouple.registry import MODELS
@@ -67,6 +68,7 @@ def open_network(
     `timm:NAME`                  a model of timm with random weights
     `timm:NAME=FILE`             with a local weight file in timm's or the authors' format
     `FILE`                       a ViT or ResNet of another project: iBOT, DINO, CLIP, MoCo, torchvision, ...
+    `projected:FILE:NETWORK`     one of these with the projection that `remove-position` has written to FILE
     ===========================  ==========================================================================
 
     Args:
@@ -105,6 +107,8 @@ def weight_file(spec: str) -> Path | None:
         MissingFile: A run folder holds no readable checkpoint.
     """
     kind = _opener(spec)
+    if kind is _open_projected:
+        return weight_file(split_projected(spec)[1])
     if kind is _open_folder:
         return newest_checkpoint(Path(spec))
     if kind in (_open_timm, _open_pair):
@@ -120,6 +124,8 @@ def untrained_spec(spec: str) -> str:
         UserError: The network of `spec` has random weights already.
     """
     kind = _opener(spec)
+    if kind is _open_projected:
+        return untrained_spec(split_projected(spec)[1])
     if kind is _open_timm:
         found = spec.partition('=')[0]
     elif kind is _open_pair:
@@ -148,6 +154,8 @@ def at_layer(network: Network, layer: str) -> Network:
 
 
 def _opener(spec: str) -> Callable[[str, str | None, bool], Network]:
+    if spec.startswith(PROJECTED):
+        return _open_projected
     if spec.startswith(_TIMM):
         return _open_timm
     if spec.startswith(UNTRAINED):
@@ -157,6 +165,14 @@ def _opener(spec: str) -> Callable[[str, str | None, bool], Network]:
     if '.py=' in spec and not Path(spec).is_file():
         return _open_pair
     return _open_config if spec.endswith('.py') else _open_file
+
+
+def _open_projected(spec: str, measured: str | None, allow_pickle: bool) -> Network:
+    file, inner = split_projected(spec)
+    projection = Projection.read(file)
+    network = _opener(inner)(inner, measured or projection.measured, allow_pickle)
+    model = projected(network.model, projection, network.name, file)
+    return replace(network, name=f'{network.name}-projected', model=model, cell=model.cell)
 
 
 def _open_timm(spec: str, measured: str | None, allow_pickle: bool) -> Network:
@@ -244,18 +260,9 @@ def _ours(
     content: dict[str, Any] | None = None,
 ) -> Network:
     """Builds the network of a config that the user names."""
-    if 'model' not in config:
-        raise UserError(f'{name}: its config has no model; set the config key model.')
-    if measured is not None:
+    if measured is not None and 'model' in config:
         config.model.measured = measured
-    try:
-        model = MODELS.build(config.model)
-    except (KeyError, TypeError) as error:
-        reason = str(error.args[0] if error.args else error).split('. ')[0]
-        raise UserError(
-            f'{name}: the network of its config cannot be built ({type(error).__name__}: {reason}); name '
-            'a complete config, with its custom_imports (CONFIG.py=FILE).'
-        ) from error
+    model = build_configured(name, config)
     return _finalize(name, model, config, checkpoint, content)
 
 
@@ -273,15 +280,6 @@ def _finalize(
             'pixels of an image per dense position.'
         )
     return Network(name, model, cell, config, checkpoint)
-
-
-def initialize(model: nn.Module) -> None:
-    """Initializes the weights of a model of OpenMMLab, without mmengine's line for every weight."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('ERROR')
-    model.init_weights()
-    logger.setLevel(level)
 
 
 def _foreign(name: str, model: nn.Module, checkpoint: Path | None) -> Network:

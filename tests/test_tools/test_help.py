@@ -4,6 +4,7 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from unittest import mock
@@ -11,8 +12,20 @@ from unittest import mock
 import pytest
 
 from mmdecouple.ablation.table import SCALES as TABLE_SCALES
-from mmdecouple.commands import ablate, affinity, entry, lsc, masks, measuring, options, segment, transfer
+from mmdecouple.commands import (
+    ablate,
+    affinity,
+    entry,
+    lsc,
+    masks,
+    measuring,
+    options,
+    scene_options,
+    segment,
+    transfer,
+)
 from mmdecouple.commands.entry import COMMANDS
+from mmdecouple.datasets.scenes.spec import SceneSpec
 from mmdecouple.downstream.archs import ARCHS
 from mmdecouple.downstream.tasks import TASKS
 from mmdecouple.evaluation.local_consistency import PRECISIONS
@@ -163,6 +176,7 @@ def test_a_former_word_is_answered_with_the_word_of_today(parsers, capsys):
         (sorted(ablate.SCALES), sorted(TABLE_SCALES)),
         (transfer.TASKS, TASKS),
         (transfer.ARCHS, ARCHS),
+        (scene_options.DEFAULTS.items(), [(field.name, field.default) for field in fields(SceneSpec)]),
     ],
 )
 def test_choices_that_are_written_out_are_those_of_the_package(ours, theirs):
@@ -178,8 +192,7 @@ def test_the_program_lists_its_commands_and_names_them_for_a_wrong_one(capsys):
 
 
 def test_help_needs_none_of_the_packages_that_take_seconds_to_import():
-    # The options of scenes are the fields of a class of the package.
-    names = [module for name, (module, _) in COMMANDS.items() if name not in ('scenes',)]
+    names = [module for module, _ in COMMANDS.values()]
     code = (
         'import sys, importlib\n'
         f'for name in {names!r}:\n'

@@ -1,4 +1,4 @@
-"""Measures the time of a measurement of all layers (`--layer all`) against that of the last layer alone.
+"""Measures the time of measuring every layer of a network (`--layer all`) against that of the last layer alone.
 
     python tools/benchmark/layers.py timm:vit_small_patch16_224.dino --data coco128:data/coco128 --limit 20
 

@@ -82,6 +82,7 @@ class SpuriousShare(Measure):
             'Spurious share minus its control: what is due to the foreign strip. 0: the strip has no effect.',
             '0',
             percent=True,
+            headline=True,
         ),
     )
 
