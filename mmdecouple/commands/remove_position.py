@@ -102,6 +102,9 @@ def _run(args: argparse.Namespace, console: Console) -> None:
         fit, other = read_moments(network.model, dataset.sources.query, parts, args.batch_size, show)
     bases = removed_subspaces(fit, args.iterations)
     channels, removed = bases[-1].shape
+    if 2 * args.iterations >= channels:
+        # Rounding decides whether the last directions count.
+        removed = channels
     if not 0 < removed < channels:
         raise UserError(
             f'{network.name}: {args.iterations} iterations would remove {removed} of the {channels} directions of its '

@@ -120,6 +120,7 @@ def networks(tmp_path_factory):
     """A published ViT of two blocks, and another of the same shape."""
     init_default_scope('mmdecouple')
     folder, files = tmp_path_factory.mktemp('networks'), []
+    torch.manual_seed(0)
     for name in ('one', 'two'):
         arch = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=192)
         backbone = DenseViT(arch, img_size=32, patch_size=8, norm_cfg=dict(type='LN', eps=1e-6))

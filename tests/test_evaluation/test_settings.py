@@ -70,4 +70,5 @@ def test_reports_lead_with_one_number_of_every_question():
         'lsc_mean',
         'lsc_class_mean',
         'spurious_share',
+        'spurious_share_excess',
     }

@@ -178,7 +178,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tmp_path
         ),
         (('timm:test_vit2', '--names', 'draws'), 'A network cannot be called draws'),
         (('timm:test_vit2', '--manifest', 'nope.json'), "manifest 'nope.json' cannot be opened"),
-        (('timm:test_vit2', '--data', 'voc:x'), 'voc cannot be used here; name one of scenes'),
+        (('timm:test_vit2', '--data', 'coco-stuff:x'), 'coco-stuff cannot be used here; name one of scenes'),
         (('timm:test_vit2', '--out', CONFIG), f'{CONFIG} is not a folder'),
         (('no/where.pth',), 'no/where.pth: no such file or folder; a network is CHECKPOINT.pth'),
     ],
