@@ -154,6 +154,10 @@ class SegmentationPiece:
                     f'card: no class of {self.data.val.source.name} has labelled pixels in masks of all sizes '
                     f'({", ".join(map(str, self.data.sizes))} px); use more images (--limit).'
                 )
+            if chosen.sum() < np.count_nonzero(self.data.counts):
+                tallies.notes.append(
+                    f'{key}: mean over {chosen.sum()} classes; the others have no pixel at every size.'
+                )
             for size, counts in by_size.items():
                 found[f'{key}_{size}'] = stats.estimate(mean_iou(counts, chosen), images)
             if len(by_size) > 1:
@@ -177,8 +181,9 @@ def segmentation_pieces(data: LabelledData) -> list[SegmentationPiece]:
     """
     head = LinearSegmentation(**_HEAD)
     trained = (
-        f'linear classifier behind a batch norm, SGD with learning rate {head.lr:g} for {head.epochs} epochs (a tenth '
-        f'after {head.drop_at}) of batches of {head.batch_size}, loss on {head.grid} x {head.grid} px, no '
+        f'linear classifier behind a batch norm, SGD with learning rate {head.lr:g} (a tenth after {head.drop_at} '
+        f'epochs), momentum {head.momentum:g}, decay {head.weight_decay:g}, {head.epochs} epochs of batches of '
+        f'{min(head.batch_size, len(data.train))}, loss on {head.grid} x {head.grid} px, no '
         'augmentation, one seed'
     )
     clusters = OverClustering((CLUSTERS,), seeds=1, restarts=1, iterations=50)

@@ -33,7 +33,7 @@ def parser() -> options.Parser:
     options.add_networks(parser)
     options.add_data(parser, tuple(SPECS), None, required=True)
     options.add_out(parser, 'work_dirs/card', 'card.html and NAME.json of each network')
-    options.add_limit(parser, 'images per split, and of pairs, objects and windows of a measure', 100)
+    options.add_limit(parser, 'images per split, and of pairs, objects and windows of a measure', 64)
     options.add_role(parser)
     options.add_seed(parser, 'the draws and of untrained networks')
     options.add_batch_size(parser, 8)

@@ -8,6 +8,7 @@ from rich.console import Console
 from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.measures.catalog import find_spec
 from mmdecouple.evaluation.report_values import shown_metrics
+from mmdecouple.visualization.findings import judge
 from mmdecouple.visualization.report import write_report
 from mmdecouple.visualization.runs import Run
 from mmdecouple.visualization.terminal import print_reports, short_table
@@ -82,3 +83,9 @@ def test_the_terminal_and_the_page_say_the_same(tmp_path):
     assert printed.index('oknn_class_mean') < printed.index('oknn_top1')
     rows = re.findall(r'data-metric="(\w+)"', page)
     assert rows[0] == 'oknn_class_mean' and rows[1] == 'oknn_top1'
+
+
+def test_a_sentence_counts_few_pairs_too():
+    spec = find_spec('cr_inter_clean_median')
+    found = [judge(spec, Run('D', report(pairs=pairs)), Run('base', report(pairs=pairs))) for pairs in (12, 60)]
+    assert found[0].clause().endswith('no interval; 12 pairs)') and found[1].clause().endswith('no interval)')
