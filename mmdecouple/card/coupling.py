@@ -15,7 +15,7 @@ from mmdecouple.evaluation.probes.dataset import ProbeDataset
 from mmdecouple.evaluation.run import measure_model
 from mmdecouple.networks.inference import evaluating
 
-# Measures of a card in their order, with their headings; those that are not registered are skipped.
+# Measures of a card in their order, with their headings.
 MEASURES = {
     'OKNN': 'OKNN and OKNN-D',
     'InterCouplingRatio': 'CR inter',

@@ -10,7 +10,6 @@ from mmdecouple.card.coupling import CouplingPiece
 from mmdecouple.card.pieces import Piece
 from mmdecouple.card.segmentation import SIZES, LabelledData, SegmentationPiece, count_labels, segmentation_pieces
 from mmdecouple.evaluation.measures.base import NothingToMeasure
-from mmdecouple.evaluation.measures.catalog import measure_types
 from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
@@ -114,8 +113,6 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
     annotated = spec.kind in (*OBJECTS, *COMPONENTS)
     for name, title in COUPLING.items():
-        if name not in measure_types():
-            continue
         probe = {**probe_config(str(spec), config, **given, measures=[name]), **sources}
         if not annotated and MEASURES.build(dict(probe['measures'][0])).of == 'objects':
             plan.leave_out(title, f'annotated objects are needed, which {plan.data} does not have')
