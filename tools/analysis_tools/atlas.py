@@ -9,6 +9,8 @@ its test images are measured, and its classes are segmented. The same command co
 and onnxruntime (requirements/export.txt).
 """
 
+from functools import partial
+
 from mmdecouple.commands import options
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.data_spec import read_spec
@@ -43,15 +45,16 @@ def main() -> None:
         from mmdecouple.atlas.run import draw_all, measure_all, publish, write_outputs
         from mmdecouple.atlas.subjects import own_subjects, published_subjects
 
+        say = partial(print, flush=True)
         settings = Settings(args.out, args.limit, args.batch_size, args.workers)
-        subjects = [*published_subjects(args.out / 'networks', print), *own_subjects(args.ours)]
-        results = measure_all(subjects, data, settings, print)
+        subjects = [*published_subjects(args.out / 'networks', say), *own_subjects(args.ours)]
+        results = measure_all(subjects, data, settings, say)
         pictured = [read_spec('scenes'), *(each for each in data if each.kind in _OBJECTS)]
         written = [*write_outputs(results, args.out), *draw_all(subjects, pictured, settings)]
         if args.publish:
-            written += publish(results)
+            written += publish(results, args.out)
         for path in written:
-            print(f'wrote: {path}')
+            say(f'wrote: {path}')
 
 
 if __name__ == '__main__':
