@@ -64,7 +64,7 @@ def measure_coupling(subject: Subject, data: DataSpec, settings: Settings, say: 
         say: Called with a line for every report that is reused.
 
     Returns:
-        Layer -> name of its report in the folder `coupling/DATA`, in the order of depth; `LAST`, the default map, is the last one.
+        Layer -> name of its report in the folder `coupling/DATA`, in the order of depth. `LAST` is the default map.
     """
     objects = data.kind in OBJECTS
     images = str(data) if objects else f'folder:{Path(data.path, "images", "test")}'

@@ -23,7 +23,9 @@ _KINDS = (*_OBJECTS, 'camvid')
 def parser() -> options.Parser:
     parser = options.Parser(__doc__)
     options.add_data(parser, _KINDS, 'coco128 camvid, in their standard places', several=True)
-    parser.add_argument('--ours', nargs='+', metavar='NETWORK', default=[], help=f'more networks: {options.NETWORKS}')
+    parser.add_argument(
+        '--ours', nargs='+', metavar='NETWORK', default=[], help=f'more networks: {options.NETWORKS} (default: none)'
+    )
     options.add_out(parser, 'work_dirs/atlas', 'results.json, tables.md, the figures, and the files of all parts')
     options.add_limit(parser, 'images, objects and regions of a measure, and images of a split', 100)
     options.add_batch_size(parser, 8)
