@@ -194,7 +194,7 @@ def timm_network(
 
 
 def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str | None, name: str) -> None:
-    state = _state_for(model, content, where, role)
+    state = loaded = _state_for(model, content, where, role)
     embed = 'patch_embed.proj.weight'
     theirs, ours = (weights[embed].shape[2:] if embed in weights else None for weights in (state, model.state_dict()))
     if theirs and ours and theirs != ours:
@@ -214,6 +214,7 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str 
             f'{where} does not fit timm:{name}: timm cannot convert its tensors '
             f'({type(error).__name__}: {next(iter(str(error).splitlines()), "")}).'
         ) from error
+    _check_biases(loaded, state, where, name)
     own = model.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -226,6 +227,19 @@ def _load_timm(model: nn.Module, content: dict[str, Any], where: str, role: str 
     if found:
         raise UserError(f'{where} does not fit timm:{name}: {found}; name the architecture of the weights.')
     model.load_state_dict({**own, **{key: value for key, value in state.items() if key in own}})
+
+
+def _check_biases(loaded: dict[str, Tensor], state: dict[str, Tensor], where: str, name: str) -> None:
+    """Checks that no bias of queries and values was dropped, as timm does for DINOv3's architectures without them."""
+    for key, bias in loaded.items():
+        if not key.endswith('attn.qkv.bias') or key in state or key.replace('qkv.bias', 'q_bias') in state:
+            continue
+        queries, _, values = bias.chunk(3)
+        if queries.any() or values.any():
+            raise UserError(
+                f'{where} does not fit timm:{name}: it has biases of queries and values ({key}), which this '
+                f'architecture lacks; name the one with them, timm:{name}_qkvb.'
+            )
 
 
 def _state_for(model: nn.Module, content: dict[str, Any], where: str, role: str | None) -> dict[str, Tensor]:

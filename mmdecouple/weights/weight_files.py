@@ -1,4 +1,4 @@
-"""Reading and writing of weight files: pickles of torch or with numpy arrays, TorchScript, and safetensors."""
+"""Reading and writing of weight files: pickles of torch or with numpy arrays, TorchScript, safetensors and .npz."""
 
 import io
 import os.path as osp
@@ -13,6 +13,7 @@ from mmdecouple.utils.files import check_regular, write_bytes
 
 from .checkpoint import read_checkpoint
 from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .readers.numpy_archives import read_numpy_archive
 from .readers.numpy_pickles import read_numpy_pickle, with_tensors
 from .readers.plain_pickles import is_plain_pickle
 
@@ -21,8 +22,8 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     """Reads a weight file on the CPU without running Python code in it.
 
     Args:
-        path: A `.safetensors` file, a TorchScript archive, a pickled dict of numpy arrays (detectron2), or a file of
-            `torch.save` with any name, which may hold tensors or numpy arrays.
+        path: A `.safetensors` file, an `.npz` archive of numpy arrays (TIPS), a TorchScript archive, a pickled dict of
+            numpy arrays (detectron2), or a file of `torch.save` with any name, which may hold tensors or numpy arrays.
         allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Returns:
@@ -40,6 +41,8 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     check_regular(path, 'weight file')
     if path.endswith('.safetensors'):
         content = _read_safetensors(path)
+    elif path.endswith('.npz'):
+        content = read_numpy_archive(path)
     elif is_plain_pickle(path):
         content = read_numpy_pickle(path, allow_pickle)
     else:

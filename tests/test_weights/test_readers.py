@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmdecouple.engine import DamagedCheckpoint, UnsafeCheckpoint, read_checkpoint, weights_only_loading
 from mmdecouple.weights.readers import plain_pickles, tensor_pickles
 from mmdecouple.weights.readers.numpy_pickles import read_numpy_pickle
+from mmdecouple.weights.weight_files import read_weights
 
 # All that a file can call or create: plain classes, and functions of the readers in place of those that it names.
 REACHABLE = {
@@ -149,3 +150,36 @@ def test_what_others_load_is_read_by_the_same_reader(tmp_path):
             for found in (torch.load(tmp_path / 'a.pth', map_location='cpu'), torch.load(file)):
                 assert found['state_dict']['a'].tolist() == [1, 1] and found['curve'].mean() == 1
         assert torch.load is own
+
+
+def test_an_archive_of_numpy_arrays_gives_its_numbers_as_tensors(tmp_path):
+    path, weight = str(tmp_path / 'tips.npz'), np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    np.savez(path, **{'blocks.0.norm1.weight': weight, 'swapped': np.arange(3, dtype='>f4')})
+    found = read_weights(path)
+    assert torch.equal(found['blocks.0.norm1.weight'], torch.from_numpy(weight))
+    assert found['swapped'].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ('arrays', 'reason'),
+    [
+        (dict(a=np.array([Reduced(print, ('run',))], dtype=object)), 'allow_pickle'),
+        (dict(a=np.array(['words'])), 'a is not an array of numbers'),
+        (dict(a=np.array([np.nan])), 'NaN'),
+        (dict(a=np.zeros(10**6)), 'unpacks to 8000'),
+    ],
+    ids=['objects', 'words', 'not finite', 'a bomb'],
+)
+def test_an_archive_of_anything_else_is_refused_and_runs_nothing(tmp_path, capsys, arrays, reason):
+    np.savez_compressed(tmp_path / 'a.npz', **arrays)
+    with pytest.raises(DamagedCheckpoint, match=reason):
+        read_weights(str(tmp_path / 'a.npz'), allow_pickle=True)
+    assert capsys.readouterr().out == ''
+
+
+@pytest.mark.parametrize('damage', [lambda b: b'', lambda b: b[:100], lambda b: b[:150] + b'xxxx' + b[154:]])
+def test_a_damaged_archive_of_arrays_is_one_line(tmp_path, damage):
+    np.savez(tmp_path / 'a.npz', a=np.arange(100.0))
+    (tmp_path / 'a.npz').write_bytes(damage((tmp_path / 'a.npz').read_bytes()))
+    with pytest.raises(DamagedCheckpoint, match='truncated or not an archive of numpy arrays'):
+        read_weights(str(tmp_path / 'a.npz'))

@@ -1,0 +1,1 @@
+"""Atlas of real networks: networks that PyPI packages hold, measured with the instruments of this package."""
