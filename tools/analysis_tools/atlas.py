@@ -27,7 +27,7 @@ def parser() -> options.Parser:
         '--ours', nargs='+', metavar='NETWORK', default=[], help=f'more networks: {options.NETWORKS} (default: none)'
     )
     options.add_out(parser, 'work_dirs/atlas', 'results.json, tables.md, the figures, and the files of all parts')
-    options.add_limit(parser, 'images, objects and regions of a measure, and images of a split', 100)
+    options.add_limit(parser, 'images, objects and regions of a measure, and images of a split', 60)
     options.add_batch_size(parser, 8)
     options.add_workers(parser, 'read images')
     parser.add_argument(
