@@ -4,6 +4,7 @@ import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,7 +23,7 @@ class Pack:
     """A pack that is open for reading; `pack_format.py` describes its files.
 
     Files are opened by the process that reads them and read with `os.pread`, so a pack can be pickled and shared by
-    forked processes, and its memory does not grow with the number of images.
+    forked processes and by threads, and its memory does not grow with the number of images.
 
     Args:
         root: Folder of the pack.
@@ -122,17 +123,19 @@ class Pack:
         return np.frombuffer(data, RECORD)[0]
 
     def _read(self, name: str, length: int, place: int) -> bytes:
-        if name not in self._files:
-            if len(self._files) >= _MOST_OPEN:
-                self._files.popitem(last=False)
-            self._files[name] = _OpenFile(self.root / name)
-        self._files.move_to_end(name)
+        # Threads may read at the same time: each holds the file that it reads, which another may drop meanwhile.
+        file = self._files.pop(name, None) or _OpenFile(self.root / name)
         try:
-            return os.pread(self._files[name].descriptor, length, place)
+            data = os.pread(file.descriptor, length, place)
         except OSError as error:
             raise UserError(
                 f'{shown(str(self.root / name), 120)} cannot be read ({error.strerror}); {REMEDY}.'
             ) from error
+        self._files[name] = file
+        if len(self._files) > _MOST_OPEN:
+            with suppress(KeyError):
+                self._files.popitem(last=False)
+        return data
 
     def _damaged(self, index: int) -> UserError:
         return UserError(f'{shown(str(self.root / RECORDS), 120)} is damaged at image {index}; {REMEDY}.')

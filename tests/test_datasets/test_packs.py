@@ -4,7 +4,9 @@ import io
 import json
 import pickle
 import tarfile
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from mmdecouple.datasets import CocoObjects, ImageDataset, ShardedImages
+from mmdecouple.datasets import CocoObjects, ImageDataset, ShardedImages, packs
 from mmdecouple.datasets.pack_format import RECORD, index_digest
 from mmdecouple.datasets.pack_writing import Storage
 from mmdecouple.datasets.packs import Pack
@@ -307,6 +309,22 @@ def test_objects_are_read_from_a_pack_of_unchanged_files(source, tmp_path):
     incomplete, _ = pack(source, tmp_path / 'incomplete')
     with pytest.raises(UserError, match="1 of 3 images .* not in the pack .* the first is '0.jpg'"):
         CocoObjects(str(tmp_path / 'objects.json'), str(incomplete))
+
+
+def test_threads_read_from_one_pack_what_one_thread_reads(source, tmp_path, monkeypatch):
+    # With one open file, every read of another file may close the one that another thread reads.
+    monkeypatch.setattr(packs, '_MOST_OPEN', 1)
+    found = Pack(pack(source, tmp_path / 'pack', shard_size=3000)[0])
+    images = [index for index in range(len(found)) if found.size(index) != (0, 0)]
+    expected = [(found.size(index), found.name(index), found.content(index)) for index in images]
+    start = threading.Barrier(8)
+
+    def read(_):
+        start.wait()
+        return [[(found.size(i), found.name(i), found.content(i)) for i in images] for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as readers:
+        assert list(readers.map(read, range(8))) == [[expected] * 20] * 8
 
 
 def test_names_are_data_that_leave_the_folder_of_a_pack_alone(source, tmp_path):
