@@ -9,7 +9,7 @@ from mmdecouple.utils.data_spec import OBJECTS, DataSpec
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_bytes, write_json, write_text
 from mmdecouple.version import __version__
-from mmdecouple.visualization.style import save_png
+from mmdecouple.visualization.style import save_png, with_palette
 
 from .document import tables, with_tables
 from .figures import depth_figure
@@ -86,7 +86,7 @@ def publish(results: dict[str, Any], out: Path, docs: Path = DOCS) -> list[Path]
     """
     page, maps = docs / 'atlas.md', docs / 'atlas' / 'affinity_scenes.png'
     text = with_tables(page.read_text(), results)
-    write_bytes(maps, (out / 'affinity' / 'scenes' / 'affinity_fixed.png').read_bytes())
+    write_bytes(maps, with_palette((out / 'affinity' / 'scenes' / 'affinity_fixed.png').read_bytes()))
     write_json(docs / 'atlas' / RESULTS, results, indent=1)
     write_text(page, text)
     return [docs / 'atlas' / RESULTS, page, maps, *_figures(results, docs / 'atlas')]

@@ -131,11 +131,17 @@ def save_png(figure: Figure, path: Path) -> Path:
     content = io.BytesIO()
     with figure_style():
         figure.savefig(content, dpi=_DPI, format='png', metadata={'Software': None})
-    if not any(axes.images for axes in figure.axes):
-        drawn, content = Image.open(content).convert('RGB'), io.BytesIO()
-        drawn.quantize(_PALETTE, dither=Image.Dither.NONE).save(content, 'PNG', optimize=True)
-    write_bytes(path, content.getvalue())
+    drawn = content.getvalue()
+    write_bytes(path, drawn if any(axes.images for axes in figure.axes) else with_palette(drawn, _PALETTE))
     return path
+
+
+def with_palette(content: bytes, colors: int = 256) -> bytes:
+    """Returns a PNG with a palette: each pixel takes the nearest of `colors` colors, at most 256, in one byte."""
+    found = io.BytesIO()
+    drawn = Image.open(io.BytesIO(content)).convert('RGB')
+    drawn.quantize(colors, dither=Image.Dither.NONE).save(found, 'PNG', optimize=True)
+    return found.getvalue()
 
 
 def save_pages(out: Path, stem: str, count: int, draw: Callable[[slice], Figure]) -> list[Path]:

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mmdecouple.atlas import measurement
 from mmdecouple.atlas.document import BEGIN, END, tables, with_tables
@@ -126,12 +128,17 @@ def test_a_table_is_written_between_its_marks_only(measured, tmp_path):
     _, results = measured
     picture = tmp_path / 'affinity' / 'scenes' / 'affinity_fixed.png'
     picture.parent.mkdir(parents=True)
-    picture.write_bytes(b'a picture')
+    ramp = np.repeat(np.arange(200, dtype=np.uint8)[None], 8, 0)
+    Image.fromarray(np.stack([ramp, ramp[:, ::-1], ramp // 2], 2)).save(picture)
     page = 'before\n' + ''.join(
         f'{BEGIN.format(name=name)}old\n{END.format(name=name)}between {name}\n' for name in tables(results)
     )
     (tmp_path / 'atlas.md').write_text(page)
     publish(results, tmp_path, tmp_path)
+    drawn, published = (Image.open(path) for path in (picture, tmp_path / 'atlas' / 'affinity_scenes.png'))
+    assert (
+        published.mode == 'P' and np.abs(np.asarray(drawn, int) - np.asarray(published.convert('RGB'), int)).max() <= 2
+    )
     text = (tmp_path / 'atlas.md').read_text()
     assert (
         text.startswith('before\n')

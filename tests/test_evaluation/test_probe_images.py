@@ -19,6 +19,7 @@ def probes_of(most=4, **measure):
     draws, shown = dataset.manifest['measures'][0]['draws'], {}
     for position, (_, number, _) in enumerate(dataset.index):
         shown.setdefault(number, []).append(position)
+    assert shown, 'nothing was drawn'
     seen = {}
     for number, positions in shown.items():
         draw = draws[number]
