@@ -9,7 +9,7 @@ from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
 from mmdecouple.evaluation.segmentation.suites import measure_configs, open_splits
 from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import MEASURES
-from mmdecouple.utils.data_spec import OBJECTS, DataSpec
+from mmdecouple.utils.data_spec import COMPONENTS, DataSpec
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.files import write_json
 from mmdecouple.visualization.affinity_files import write_affinity
@@ -22,12 +22,13 @@ Say = Callable[[str], None]
 LAST = 'last'
 # All networks are measured on the draws of one cell, although the patches of some have 8 or 14 pixels.
 _CELL = 16
-_OBJECT_MEASURES = ('ContextShift', 'IntraCouplingRatio', 'OKNN', 'PositionLeak')
-_REGION_MEASURES = ('ContextShift', 'IntraCouplingRatio', 'PositionLeak')
+_MEASURES = ('ContextShift', 'IntraCouplingRatio', 'OKNN', 'PositionLeak')
 # Those that features of whole images can have.
 _GLOBAL_MEASURES = ('ContextShift', 'OKNN')
-# Divisible by patches of 8, 14 and 16 pixels.
+# Sides of images in pixels, divisible by patches of 8, 14 and 16 pixels. The connected components of label maps are
+# small, so they are measured in larger images than annotated objects, which use the default.
 _SEGMENT_SIZE = 224
+_COMPONENT_SIZE = 448
 _SEGMENT_SEEDS = 3
 _AFFINITY_SIZE, _AFFINITY_IMAGES = 448, 4
 
@@ -38,7 +39,7 @@ class Settings:
 
     Attributes:
         out: Folder of the files.
-        limit: Maximum number of images, objects and regions of every measure, and of images of a split.
+        limit: Maximum number of images and objects of every measure, and of images of a split.
         batch_size: Images per batch.
         workers: Number of processes that read images.
     """
@@ -59,20 +60,17 @@ def measure_coupling(subject: Subject, data: DataSpec, settings: Settings, say: 
 
     Args:
         subject: The network.
-        data: Data with annotated objects, or `camvid`, whose test images are measured on random regions.
+        data: Data with annotated objects, or `camvid`, whose objects are the components of its label maps.
         settings: Settings.
         say: Called with a line for every report that is reused.
 
     Returns:
         Layer -> name of its report in the folder `coupling/DATA`, in the order of depth. `LAST` is the default map.
     """
-    objects = data.kind in OBJECTS
-    images = str(data) if objects else f'folder:{Path(data.path, "images", "test")}'
-    measures = _OBJECT_MEASURES if objects else _REGION_MEASURES
-    if not subject.local:
-        measures = tuple(measure for measure in measures if measure in _GLOBAL_MEASURES)
+    measures = _MEASURES if subject.local else _GLOBAL_MEASURES
+    size = _COMPONENT_SIZE if data.kind in COMPONENTS else None
     networks = subject.networks()
-    draws = Draws(images, cell=_CELL, measures=measures, limit=settings.limit)
+    draws = Draws(str(data), size=size, cell=_CELL, measures=measures, limit=settings.limit)
     reading = Reading(batch_size=settings.batch_size, workers=settings.workers)
     measure_networks(networks, draws, reading, settings.out / 'coupling' / data_name(data), say)
     names = {network.model.layer or LAST: name for name, network in networks.items()}

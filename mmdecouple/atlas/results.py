@@ -11,12 +11,10 @@ from mmdecouple.visualization.runs import read_coupling
 from .subjects import Subject
 
 FORMAT = 'mmdecouple-atlas/1'
-# Metrics of objects and of regions, in the order of the tables.
+# Metrics in the order of the tables.
 COUPLING = (
     'context_shift',
-    'context_shift_regions',
     'cr_intra_cell',
-    'cr_intra_regions_cell',
     'position_leak',
     'oknn_class_mean',
     'oknn_top1',

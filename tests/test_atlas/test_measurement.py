@@ -168,16 +168,16 @@ def test_two_data_sets_or_networks_of_one_name_are_refused(subjects, tmp_path):
         own_subjects([FIRST, FIRST])
 
 
-def test_camvid_is_measured_on_the_regions_of_its_test_images(subjects, tmp_path, monkeypatch):
+def test_camvid_is_measured_on_its_components_in_larger_images(subjects, tmp_path, monkeypatch):
     asked = {}
 
     def measured(networks, draws, reading, out, say):
-        asked.update(data=draws.data, measures=draws.measures, out=out)
+        asked.update(data=draws.data, size=draws.size, measures=draws.measures, out=out)
         return {}
 
     monkeypatch.setattr(measurement, 'measure_networks', measured)
     measure_coupling(subjects[0], read_spec('camvid:data/camvid'), Settings(tmp_path), print)
-    assert asked['data'] == 'folder:data/camvid/images/test' and 'OKNN' not in asked['measures']
+    assert (asked['data'], asked['size']) == ('camvid:data/camvid', 448) and 'OKNN' in asked['measures']
     assert asked['out'] == tmp_path / 'coupling' / 'camvid'
 
 

