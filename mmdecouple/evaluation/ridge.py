@@ -1,4 +1,4 @@
-"""Ridge regression on standardized features, with the penalty chosen by leave-one-out error."""
+"""Ridge regression on standardized features, with the penalty chosen by the error on left-out groups of rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,31 +24,47 @@ class Line(NamedTuple):
         return features @ self.weight + self.bias
 
 
-def fit_ridge(features: np.ndarray, targets: np.ndarray, penalties: Sequence[float] = PENALTIES) -> Line:
+def fit_ridge(
+    features: np.ndarray, targets: np.ndarray, groups: Sequence[np.ndarray], penalties: Sequence[float] = PENALTIES
+) -> Line:
     """Fits a ridge regression as sklearn's `StandardScaler` followed by `RidgeCV`, in a fraction of its time.
 
     sklearn decomposes the features; here it is their covariance `(C, C)`, which suffices for penalties far above the
-    rounding of its eigenvalues.
+    rounding of its eigenvalues. The penalty is that with the lowest mean squared error on left-out groups. Rows that
+    resemble each other, such as neighboring cells of an image, belong into one group: left out one by one, they are
+    predicted from their neighbors, and the penalty is too low for rows of other groups.
 
     Args:
         features: float64 `(n, C)`.
         targets: float64 `(n, T)`.
-        penalties: Candidates, positive; the first with the lowest mean squared leave-one-out error is chosen.
+        groups: Indices of the rows of each group; together, they are a partition of the rows.
+        penalties: Candidates, positive; the first with the lowest error is chosen.
     """
-    count = len(features)
     center, offset = features.mean(0), targets.mean(0)
     scale = features.std(0)
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(center)] = 1
     x, y = (features - center) / scale, targets - offset
     spread, axes = np.linalg.eigh(x.T @ x)
     rotated = x @ axes
-    shares = 1 / (np.maximum(spread, 0)[:, None] + np.asarray(penalties))
-    leverage = 1 / count + np.square(rotated) @ shares
+    shares = 1 / (np.maximum(spread, 0) + np.asarray(penalties)[:, None])
     onto = rotated.T @ y
-    errors = [
-        np.square((y - rotated @ (share[:, None] * onto)) / (1 - own[:, None])).mean()
-        for share, own in zip(shares.T, leverage.T)
-    ]
-    share = shares[:, int(np.argmin(errors))]
+    errors = [_left_out_error(rotated, y, share, onto, groups) for share in shares]
+    share = shares[int(np.argmin(errors))]
     weight = axes @ (share[:, None] * onto) / scale[:, None]
     return Line(weight, offset - center @ weight)
+
+
+def _left_out_error(
+    rotated: np.ndarray, y: np.ndarray, share: np.ndarray, onto: np.ndarray, groups: Sequence[np.ndarray]
+) -> float:
+    """Returns the sum of squared errors of each group, predicted by the fit without it.
+
+    With the hat matrix H, the errors of a group g are (I - H_gg)^-1 (y_g - its fitted values).
+    """
+    total, count = 0.0, len(y)
+    for group in groups:
+        rows = rotated[group]
+        residual = y[group] - rows @ (share[:, None] * onto)
+        hat = 1 / count + (rows * share) @ rows.T
+        total += np.square(np.linalg.solve(np.eye(len(group)) - hat, residual)).sum()
+    return total

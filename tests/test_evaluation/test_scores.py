@@ -331,13 +331,14 @@ def ridge(x, y, penalty):
     return weights, y.mean(0) - x.mean(0) @ weights
 
 
-def left_out_error(x, y, penalty):
-    """Mean squared error of single cells that the fit does not see, with the shortcut 1 - leverage."""
-    weights, offset = ridge(x, y, penalty)
-    centered = x - x.mean(0)
-    inverse = np.linalg.inv(centered.T @ centered + penalty * np.eye(x.shape[1]))
-    leverage = np.einsum('nc,cd,nd->n', centered, inverse, centered) + 1 / len(x)
-    return np.square((y - x @ weights - offset) / (1 - leverage)[:, None]).mean()
+def left_out_error(x, y, penalty, size):
+    """Squared error of images of `size` cells, each predicted by the fit to the others; channels keep their scale."""
+    total = 0.0
+    for start in range(0, len(x), size):
+        others = np.r_[:start, start + size : len(x)]
+        weights, offset = ridge(x[others], y[others], penalty)
+        total += np.square(y[start : start + size] - x[start : start + size] @ weights - offset).sum()
+    return total
 
 
 def test_every_number_of_position_leak_is_that_of_normal_equations():
@@ -352,7 +353,7 @@ def test_every_number_of_position_leak_is_that_of_normal_equations():
         x, y = np.concatenate([shown[n] for n in others]), np.tile(places, (len(others), 1))
         center, scale = x.mean(0), x.std(0)
         x = (x - center) / scale
-        penalty = min((10.0**power for power in range(-2, 6)), key=lambda one: left_out_error(x, y, one))
+        penalty = min((10.0**power for power in range(-2, 6)), key=lambda one: left_out_error(x, y, one, side**2))
         weights, offset = ridge(x, y, penalty)
         error = np.square((shown[index] - center) / scale @ weights + offset - places).mean()
         expected.append(1 - error / places.var(0).mean())
@@ -416,4 +417,23 @@ def test_the_ridge_regression_is_that_of_sklearn(count, channels):
     y = x[:, 1:3] / 3 + rng.normal(size=(count, 2))
     scaler = StandardScaler().fit(x[:-5])
     reference = RidgeCV(PENALTIES).fit(scaler.transform(x[:-5]), y[:-5])
-    np.testing.assert_allclose(fit_ridge(x[:-5], y[:-5]).predict(x), reference.predict(scaler.transform(x)), atol=1e-10)
+    single = np.arange(count - 5)[:, None]
+    found = fit_ridge(x[:-5], y[:-5], single).predict(x)
+    np.testing.assert_allclose(found, reference.predict(scaler.transform(x)), atol=1e-10)
+
+
+def test_cells_that_repeat_within_an_image_do_not_lower_the_penalty():
+    # Maps of a coarse network are enlarged, so that neighboring cells have nearly the same feature.
+    rng, images, cells, channels = np.random.default_rng(9), 20, 16, 40
+    coarse = rng.normal(size=(images, 4, channels))
+    features = np.repeat(coarse, 4, 1).reshape(-1, channels) + 1e-3 * rng.normal(size=(images * cells, channels))
+    targets = np.tile(np.repeat(np.arange(4.0), 4), images)[:, None]
+    fitted, groups = slice(0, 10 * cells), np.arange(10 * cells).reshape(10, cells)
+    errors = [
+        np.square(
+            fit_ridge(features[fitted], targets[fitted], one).predict(features[10 * cells :]) - targets[10 * cells :]
+        ).mean()
+        for one in (groups, groups.reshape(-1, 1))
+    ]
+    variance = targets.var()
+    assert errors[0] < 1.1 * variance < 2 * variance < errors[1]

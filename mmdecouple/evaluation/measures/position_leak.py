@@ -20,9 +20,9 @@ from mmdecouple.utils.errors import UserError
 class PositionLeak(Measure):
     """Cross-validated R^2 of a linear regression from the feature of a cell to its place (`position_leak`).
 
-    The images are divided into `folds` parts. For each part, a ridge regression (standardized channels, penalty by
-    leave-one-out error) is fitted on the cells of the other images, and predicts row and column of the
-    cells of the part. R^2 is 1 - (squared error) / (variance of the places), the mean of row and column: 1 if the
+    The images are divided into `folds` parts. For each part, a ridge regression (standardized channels, penalty by the
+    error on left-out images) is fitted on the cells of the other images, and predicts row and column of the cells of
+    the part. R^2 is 1 - (squared error) / (variance of the places), the mean of row and column: 1 if the
     place can be read exactly, 0 if the mean place is as good, negative if it is worse. Content tells the place too (sky
     is above), so features without a position embedding also have an R^2 above 0: compare networks on the same images.
 
@@ -93,7 +93,9 @@ class PositionLeak(Measure):
         explained = np.empty(len(draws))
         for fold in range(self.folds):
             mine = np.arange(len(draws)) % self.folds == fold
-            line = fit_ridge(_joined(read, ~mine), _joined(places, ~mine))
+            ends = np.cumsum([len(read[index]) for index in np.flatnonzero(~mine)])
+            images = np.split(np.arange(ends[-1]), ends[:-1])
+            line = fit_ridge(_joined(read, ~mine), _joined(places, ~mine), images)
             for index in np.flatnonzero(mine):
                 error = np.square(line.predict(read[index]) - places[index]).mean()
                 # Variance of row or column over the whole grid.
