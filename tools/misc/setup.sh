@@ -52,8 +52,11 @@ pins_are_installed() {
 
 up_to_date() {
     [[ -z ${FORCE:-} && -f $STAMP && -x $VENV/bin/python && $(<"$STAMP") == "$(fingerprint)" ]] &&
-        pins_are_installed
+        pins_are_installed && links_of_mim_exist
 }
+
+# The classic stack installs in place, and `git clean -dfx` removes the files that openmim reads in the checkout.
+links_of_mim_exist() { [[ $MMCV != mmcv || -d mmdecouple/.mim ]]; }
 
 find_python() {
     local candidate candidates=(python3.11 python3)
