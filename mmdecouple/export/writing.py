@@ -22,8 +22,7 @@ ALL_FORMATS = (*FORMATS, ONNX)
 OPENED = ('timm', 'huggingface', ONNX)
 _CARD = 'README.md'
 _FILES = dict(
-    dino=('backbone.pth',),
-    torchvision=('backbone.pth',),
+    **dict.fromkeys(('dino', 'dinov2', 'dinov3', 'torchvision'), ('backbone.pth',)),
     detectron2=('backbone.pkl',),
     timm=('model.safetensors', 'config.json', _CARD),
     huggingface=('model.safetensors', 'config.json', 'preprocessor_config.json', _CARD),
