@@ -166,24 +166,22 @@ def test_what_holds_no_vit_is_described_by_its_first_names(content, begin):
     assert text == f'The file holds no ViT in one of the formats {", ".join(FORMATS)}; its tensors begin with {begin}.'
 
 
-@pytest.mark.parametrize('missing, reshaped', [(0, 1), (1, 0), (4, 4), (5, 4), (9, 6)])
-def test_a_file_of_another_network_is_refused_with_counts_and_the_first_four(missing, reshaped, tmp_path, monkeypatch):
-    model = vit(mask_token=False)
+@pytest.mark.parametrize(
+    ('change', 'settings'),
+    [
+        (dict(num_layers=3), 'arch.num_layers=3 (not 2)'),
+        (dict(embed_dims=96), 'arch.embed_dims=96 (not 48)'),
+        (dict(feedforward_channels=80), 'arch.feedforward_channels=80 (not 96)'),
+        (dict(embed_dims=24, num_layers=1), 'arch.embed_dims=24 (not 48), arch.num_layers=1 (not 2)'),
+    ],
+)
+def test_a_file_of_another_network_is_refused_with_the_settings_that_it_requires(change, settings, tmp_path):
+    model, path = vit(mask_token=False), tmp_path / 'a.pth'
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    # A deeper network lacks nothing, and a network with other tensors has some of another shape.
-    names = [key for key in before if key.startswith('layers.')]
-    lost, other = names[:missing], names[missing : missing + reshaped]
-    held = {
-        key: torch.zeros((*value.shape[:-1], value.shape[-1] + 1)) if key in other else value
-        for key, value in before.items()
-        if key not in lost
-    }
-    path = tmp_path / 'a.pth'
-    path.touch()
-    monkeypatch.setattr('mmdecouple.models.backbones.vit.read_vit', lambda _: type('Weights', (), dict(backbone=held)))
+    torch.save(vit(arch={**ARCH, **change}).state_dict(), path)
     assert refusal(model.load_file, str(path), 'model.backbone.weights') == (
-        f'DenseViT: {path} does not fit the network: {missing} keys missing ({", ".join(lost[:4])}), {reshaped} of '
-        f'another shape ({", ".join(other[:4])}) (config key model.backbone.weights).'
+        f'DenseViT: {path} does not fit the network; its weights require {settings} beside the config key '
+        'model.backbone.weights.'
     )
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
