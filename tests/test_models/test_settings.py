@@ -200,6 +200,10 @@ CASES = [
             mask_stride=maybe(whole(1)),
         ),
     ),
+    (
+        dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1, position='rope'),
+        dict(rope=(3, [], dict(period=3), dict(base=0), dict(shift=-1), dict(jitter=0.5), dict(rescale=0.5))),
+    ),
     # A patch of one pixel, so that both sides have their limit.
     (
         dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1),
@@ -225,10 +229,6 @@ CASES = [
             layer_cfgs=(3, [], [{}], dict(ffn_type='gated')),
             rope=(3, [], dict(base=10.0)),
         ),
-    ),
-    (
-        dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1, position='rope'),
-        dict(rope=(3, [], dict(period=3), dict(base=0), dict(shift=-1), dict(jitter=0.5), dict(rescale=0.5))),
     ),
     (
         dict(type='DINOHead', in_channels=8),
