@@ -267,6 +267,9 @@ def _check(values: dict[str, Any]) -> None:
             elif kind == 'type':
                 if not isinstance(value, str) or value not in (NETWORK_TYPES if network else DATA_TYPES):
                     raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
+            elif kind == '_scope_' and value == 'mmdecouple':
+                # Set by mmengine if a config of a user inherits one of this package.
+                continue
             elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
                 raise _Refused(f'{place} is not a setting')
             elif (kind == 'pretrained' and value is not None) or (kind == 'init_cfg' and isinstance(value, str)):
