@@ -14,8 +14,8 @@ from torch import nn
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmdecouple.utils.errors import UserError
 
-_EMBEDDINGS = ('cls_token', 'pos_embed', 'mask_token', 'patch_embed.', 'pre_norm.')
-_TOKENS = ('backbone.cls_token', 'backbone.pos_embed')
+_EMBEDDINGS = ('cls_token', 'pos_embed', 'mask_token', 'register_tokens', 'patch_embed.', 'pre_norm.')
+_TOKENS = ('backbone.cls_token', 'backbone.pos_embed', 'backbone.register_tokens')
 _OPTIONS = ('decay_rate', 'exempt_tokens')
 
 
@@ -30,8 +30,8 @@ class LayerDecayConstructor:
 
     Args:
         optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
-        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether to exempt position embedding and class token
-            from weight decay, as the rule intended (default False).
+        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether to exempt position embedding, class token
+            and register tokens from weight decay, as the rule intended (default False).
 
     Raises:
         UserError: `paramwise_cfg` has another key, the rate is out of range, or the backbone has no list `layers` of

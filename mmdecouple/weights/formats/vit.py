@@ -1,6 +1,5 @@
 """Conversion of ViTs between the tensor names of this package and of other projects."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
+from .vit_arch import vit_depth
 from .vit_heads import (
     alignment_to_ours,
     centers_from_ours,
@@ -19,7 +19,8 @@ from .vit_heads import (
     prototypes_from_ours,
     prototypes_to_ours,
 )
-from .vit_names import VIT_NAMES
+from .vit_names import VIT_NAMES, ViTNames
+from .vit_parts import fold_positions, parted, with_periods
 from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
 
 __all__ = [
@@ -35,13 +36,16 @@ __all__ = [
     'read_vit',
     'roles_of',
     'to_ours',
-    'vit_arch',
     'vit_checkpoint',
 ]
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 # Formats that hold student, teacher and heads.
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
-_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+# Formats whose networks have a mask token.
+_MASKED = ('dinov2', 'dinov3')
+_SCALE = 'layers.0.attn.gamma1.weight'
+# Tensors that a format may lack.
+_LEFT_OUT = ('mask_token', 'rope.periods')
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class ViTWeights:
 
     Attributes:
         format: Format of the checkpoint, one of `FORMATS`.
-        backbone: Complete backbone, float32, without prefix: `cls_token` `(1, 1, C)`, `pos_embed` `(1, 1 + P, C)`, ...
+        backbone: Complete backbone, float32, without prefix: `cls_token` `(1, 1, C)`, `pos_embed` `(1, 1 + P, C)`
+            unless its positions are rotary, `register_tokens` `(1, R, C)` if it has any, ...
         rest: Other parts that methods of this package use: `neck.*`, `class_center.value`, `patch_center.value`.
         ignored: Names in the checkpoint that were not converted.
         names: Own name (`backbone.*`, or as in `rest`) -> name in the checkpoint.
@@ -141,7 +146,9 @@ def to_ours(
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """Converts a backbone to the tensor names and shapes of another format.
 
-    A mask token is omitted unless the format is one of pre-training (`mmdecouple`, `ibot`).
+    A mask token is omitted, or added as zeros, if the networks of the format lack or have one. timm has no position of
+    the class token beside registers: it is added to the class token. timm and Hugging Face have no periods of rotary
+    positions, but compute those of DINOv3.
 
     Args:
         backbone: Backbone as in `ViTWeights`.
@@ -152,17 +159,16 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """
     if format not in WRITABLE:
         raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
-    table = next(names for names in VIT_NAMES if names.format == format).expand(_depth(backbone))
-    state = {}
-    for ours, value in backbone.items():
-        theirs = table.get(ours, ())
-        if not theirs and ours != 'mask_token':
-            raise UserError(f'Format {format} does not support the backbone tensor {ours}; choose another format.')
-        if format == 'huggingface' and ours == 'mask_token':
-            # `ViTModel` has none.
-            continue
-        # A view of a tensor would be saved with its whole storage.
-        state.update(zip(theirs, [part.clone() for part in value.chunk(max(len(theirs), 1))]))
+    names = _table_for(backbone, format)
+    table, state = names.expand(vit_depth(backbone)), {}
+    if format in _MASKED or (format == 'huggingface' and names.mark):
+        backbone = dict(mask_token=backbone['cls_token'].new_zeros(1, backbone['cls_token'].shape[-1])) | backbone
+    elif format == 'huggingface':
+        backbone = {ours: value for ours, value in backbone.items() if ours != 'mask_token'}
+    for ours, value in (fold_positions(backbone) if format == 'timm' else backbone).items():
+        if ours in table:
+            axes = (1, 1, -1) if table[ours] == ('embeddings.mask_token',) and 'pos_embed' not in table else value.shape
+            state.update(parted(value.reshape(axes), table[ours]))
     return state
 
 
@@ -226,10 +232,13 @@ def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> di
         student: Student of the algorithm.
         teacher: Teacher of the algorithm; None for an algorithm without a teacher.
     """
-    state = {**{f'backbone.{key}': value for key, value in student.backbone.items()}, **student.rest}
+    student_backbone = with_periods(student.backbone)
+    state = {**{f'backbone.{key}': value for key, value in student_backbone.items()}, **student.rest}
     if teacher is not None:
         token = {key: value for key, value in student.backbone.items() if key == 'mask_token'}
-        state.update({f'teacher.backbone.{key}': value for key, value in {**token, **teacher.backbone}.items()})
+        state.update(
+            {f'teacher.backbone.{key}': value for key, value in with_periods({**token, **teacher.backbone}).items()}
+        )
         state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
     return state
 
@@ -253,41 +262,24 @@ def vit_checkpoint(networks: list[ViTWeights], format: str) -> dict[str, Any]:
     return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
-def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
-    """Derives the architecture from the shapes of a backbone's tensors.
-
-    Args:
-        backbone: Backbone as in `ViTWeights`.
-
-    Returns:
-        Dict with `embed_dims`, `num_layers`, `feedforward_channels`, `patch_size` (pixels), `grid` (patches along a
-        side), `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
-
-    Raises:
-        UserError: The position embedding is not that of a square image.
-    """
-    width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
-    grid = math.isqrt(max(patches, 0))
-    if grid**2 != patches:
-        raise UserError(
-            f'The position embedding has {patches} patches, which form no square grid; use a ViT of square images.'
-        )
-    arch = dict(
-        embed_dims=width,
-        num_layers=_depth(backbone),
-        feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
-        patch_size=backbone['patch_embed.projection.weight'].shape[-1],
-        grid=grid,
-        pre_norm='pre_norm.weight' in backbone,
-    )
-    return {**arch, 'num_heads': _HEADS[width]} if width in _HEADS else arch
+def _table_for(backbone: dict[str, Tensor], format: str) -> ViTNames:
+    """Returns the table of a format that has a name for every tensor of a backbone."""
+    tables = [names for names in VIT_NAMES if names.format == format]
+    for names in tables:
+        known = names.expand(vit_depth(backbone))
+        lacking = [ours for ours in backbone if ours not in known and ours not in _LEFT_OUT]
+        rotary = format != 'mmdecouple' and 'pos_embed' in known and 'pos_embed' not in backbone
+        unscaled = (names.mark or format in _MASKED) and _SCALE not in backbone
+        if not lacking and not rotary and not unscaled:
+            return names
+        if names is tables[0]:
+            first = 'rope.periods' if rotary else lacking[0] if lacking else ''
+    if not first:
+        raise UserError(f'Format {format} requires a ViT with LayerScale, whose tensors are missing; choose another.')
+    raise UserError(f'Format {format} does not support the backbone tensor {first}; choose another format.')
 
 
 def _own_rest(state: dict[str, Tensor], prefix: str) -> dict[str, tuple[str, Tensor]]:
     neck = prefix.removesuffix('backbone.') + 'neck.'
     rest = {'neck.' + key.removeprefix(neck): (key, state[key]) for key in state if key.startswith(neck)}
     return {**rest, **{key: (key, state[key]) for key in ('class_center.value', 'patch_center.value') if key in state}}
-
-
-def _depth(backbone: dict[str, Tensor]) -> int:
-    return sum(key.endswith('.attn.qkv.weight') for key in backbone)
