@@ -2,7 +2,7 @@
 
 from torch import nn
 
-_EMBEDDINGS = 'cls_token', 'pos_embed', 'mask_token', 'patch_embed.', 'pre_norm.'
+_EMBEDDINGS = 'cls_token', 'register_tokens', 'pos_embed', 'mask_token', 'patch_embed.', 'pre_norm.'
 
 
 def depth_of(model: nn.Module) -> int | None:
