@@ -38,7 +38,7 @@ def tap_reader(model: nn.Module) -> tuple[Reader, str] | None:
         blocks = list(backbone.layers)[-TAPS:]
 
         def finish(tokens: Tensor, last: Tensor) -> Tensor:
-            return backbone.ln1(tokens)[:, 1:].transpose(1, 2).unflatten(2, last.shape[2:])
+            return backbone.patch_map(backbone.ln1(tokens), last.shape[2:])
 
         return _hooked_reader(model, blocks, finish), f'blocks {_span(len(backbone.layers))}, after the final norm'
     if hasattr(backbone, 'res_layers'):

@@ -66,11 +66,11 @@ class PlainViT(DenseViT):
         """Returns one map `(B, C, ceil(H / patch), ceil(W / patch))` per selected block of images `(B, 3, H, W)`."""
         height, width = images.shape[-2:]
         tokens, grid = self.tokens(F.pad(images, (0, -width % self.stride, 0, -height % self.stride)))
-        outputs = self.blocks(tokens, self.out_indices[-1] + 1)
+        outputs = self.blocks(tokens, self.out_indices[-1] + 1, self.rotation(grid))
         taps = [outputs[index] for index in self.out_indices]
         if self.tap_norm == 'shared':
             taps = [self.ln1(tap) for tap in taps]
-        return tuple(tap[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous() for tap in taps)
+        return tuple(self.patch_map(tap, grid).contiguous() for tap in taps)
 
     def dense_map(self, images: Tensor) -> Tensor:
         """Returns the map of the last selected block, `(B, C, h, w)`."""

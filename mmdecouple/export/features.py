@@ -78,7 +78,7 @@ class Features(nn.Module):
         if self.kind == 'ViT':
             tokens = self.backbone(images)[0]
             grid = height // self.multiple, width // self.multiple
-            found = [tokens[:, 0], tokens[:, 1:].transpose(1, 2).unflatten(2, grid)]
+            found = [tokens[:, 0], self.backbone.patch_map(tokens, grid)]
         elif self.kind == 'projected':
             found = self.backbone.dense_maps(images, [None])
         elif self.kind == 'timm':

@@ -8,10 +8,12 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.conversion import VIT, architecture_of
 from mmdecouple.weights.formats import resnet, vit
+from mmdecouple.weights.formats.vit_arch import vit_grid, vit_settings
 
 from .foreign import ForeignNetwork
 
-_EPS = dict(clip=1e-5, huggingface=1e-12)
+# Patches along a side for rotary positions, which have no size of their own: those of DINOv3.
+_GRID = 16
 
 
 def published_network(content: dict[str, Any], role: str | None, where: str) -> ForeignNetwork:
@@ -36,22 +38,30 @@ def published_network(content: dict[str, Any], role: str | None, where: str) -> 
 
 
 def _vit_network(weights: vit.ViTWeights, where: str) -> ForeignNetwork:
-    arch = vit.vit_arch(weights.backbone)
+    settings = vit_settings(weights.backbone)
+    arch, patch = settings['arch'], settings['patch_size']
     if 'num_heads' not in arch:
         raise UserError(
             f'{where}: a ViT of width {arch["embed_dims"]} has no published size, so its number of heads is '
             'unknown; name a config with the number of heads (CONFIG.py=FILE).'
         )
-    patch, grid, pre_norm = (arch.pop(key) for key in ('patch_size', 'grid', 'pre_norm'))
     clip = weights.format == 'clip'
+    if clip:
+        settings['layer_cfgs'] = dict(act_cfg=dict(type='mmpretrain.QuickGELU'))
     backbone = DenseViT(
-        arch,
-        img_size=patch * grid,
-        patch_size=patch,
-        pre_norm=pre_norm,
+        img_size=patch * (vit_grid(weights.backbone) or _GRID),
         mask_token='mask_token' in weights.backbone,
-        norm_cfg=dict(type='LN', eps=_EPS.get(weights.format, 1e-6)),
-        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if clip else {},
+        antialias='register_tokens' in weights.backbone,
+        norm_cfg=dict(type='LN', eps=_eps(weights)),
+        **settings,
     )
     backbone.load_state_dict(weights.backbone)
     return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
+
+
+def _eps(weights: vit.ViTWeights) -> float:
+    """Returns the eps of the norms, which depends on the project: CLIP, DINOv3 1e-5; Hugging Face's ViT 1e-12."""
+    if weights.format == 'clip' or 'pos_embed' not in weights.backbone:
+        return 1e-5
+    scaled = 'layers.0.attn.gamma1.weight' in weights.backbone
+    return 1e-12 if weights.format == 'huggingface' and not scaled else 1e-6

@@ -22,8 +22,8 @@ from mmdecouple.weights.formats.vit import (
     read_vit,
     roles_of,
     to_ours,
-    vit_arch,
 )
+from mmdecouple.weights.formats.vit_arch import vit_grid, vit_settings
 
 C, HEADS, LAYERS, HIDDEN, K = 48, 3, 2, 96, 11
 
@@ -34,17 +34,16 @@ def formula(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def features(backbone: dict, images: torch.Tensor, heads: int = HEADS, eps: float = 1e-6, quick: bool = False):
-    """Tokens of a DenseViT that has nothing but what `vit_arch` tells, the number of heads and these two choices."""
-    arch = vit_arch(backbone)
-    patch, grid, pre_norm = arch.pop('patch_size'), arch.pop('grid'), arch.pop('pre_norm')
+    """Tokens of a DenseViT that has nothing but what its tensors tell, the number of heads and these two choices."""
+    settings = vit_settings(backbone)
+    settings['arch']['num_heads'] = heads
+    if quick:
+        settings['layer_cfgs'] = dict(act_cfg=dict(type='mmpretrain.QuickGELU'))
     model = DenseViT(
-        arch=dict(arch, num_heads=heads),
-        patch_size=patch,
-        img_size=grid * patch,
-        pre_norm=pre_norm,
+        img_size=settings['patch_size'] * vit_grid(backbone),
         norm_cfg=dict(type='LN', eps=eps),
         mask_token='mask_token' in backbone,
-        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) if quick else {},
+        **settings,
     )
     model.load_state_dict(backbone)
     model.eval()

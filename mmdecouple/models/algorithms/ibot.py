@@ -128,7 +128,7 @@ class IBOT(DenseAlgorithm):
         """
         network = self.teacher
         (tokens,) = network.backbone(step.stacked(self.flow.teacher))
-        classes, patches = tokens[:, 0], tokens[:, 1:]
+        classes, patches = tokens[:, 0], tokens[:, network.backbone.num_extra_tokens :]
         bottleneck = torch.cat([network.neck.bottleneck(part) for part in patches.flatten(0, 1).split(_CHUNK_TOKENS)])
         bottleneck = bottleneck.unflatten(0, patches.shape[:2])
         return {
@@ -149,12 +149,13 @@ class IBOT(DenseAlgorithm):
         if mixed is not None and mixed.images is not None:
             mask, mixed = F.pad(mask, (0, 0, 0, 0, 0, len(mixed.images))), None
         (tokens,) = self.backbone(images, mask, mixed, None if self.terms.read_map else self._needed(step))
-        student, dense = step.split({'class': tokens[:, 0], 'dense': tokens[:, 1:]})
+        extra = self.backbone.num_extra_tokens
+        student, dense = step.split({'class': tokens[:, 0], 'dense': tokens[:, extra:]})
         student['map'] = student['dense']
         if self.local_views:
             local = torch.cat(step.views[2:])
             height, width = self.dense_size(local.shape[-2:])
-            needed = torch.arange(len(local), device=local.device) * (height * width + 1)
+            needed = torch.arange(len(local), device=local.device) * (height * width + extra)
             (tokens,) = self.backbone(local, needed=needed)
             student['class'] = torch.cat([student['class'], tokens[:, 0]])
         return student, dense
@@ -200,21 +201,22 @@ class IBOT(DenseAlgorithm):
         """Whether the branch averages tokens, so that it cannot compare bottlenecks of single tokens."""
         return self.decoupling is not None and self.decoupling.averages_features
 
-    @staticmethod
-    def _tokens_at(positions: Tensor, patches: int) -> Tensor:
-        """Converts flat indices of patches to flat indices of tokens, which include one class token per view."""
-        return positions + torch.div(positions, patches, rounding_mode='floor') + 1
+    def _tokens_at(self, positions: Tensor, patches: int) -> Tensor:
+        """Converts flat indices of patches to flat indices of tokens, which include class and register tokens."""
+        views = torch.div(positions, patches, rounding_mode='floor') + 1
+        return positions + views * self.backbone.num_extra_tokens
 
     def _needed(self, step: Step) -> Tensor:
         """Returns the flat indices of the tokens of the student's joint pass that a loss reads."""
         masks = step.extras
         clean, patches = masks.masked.mask.shape
-        classes = torch.arange(clean, device=masks.mask.device) * (patches + 1)
+        count = patches + self.backbone.num_extra_tokens
+        classes = torch.arange(clean, device=masks.mask.device) * count
         parts = [classes, self._tokens_at(masks.masked.positions, patches)]
         if self.visible_weight:
             parts.append(self._tokens_at(masks.visible.positions, patches))
         if step.decoupled is not None:
-            parts.append(clean * (patches + 1) + self._tokens_at(step.decoupled.foreground.positions, patches))
+            parts.append(clean * count + self._tokens_at(step.decoupled.foreground.positions, patches))
         return torch.cat(parts)
 
     def _class_loss(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -93,9 +93,10 @@ class Leopart(DenseAlgorithm):
         self.teacher.neck.normalize_prototypes()
         network = self.teacher.backbone
         tokens, grid = network.tokens(step.stacked(self.flow.teacher))
-        blocks = network.blocks(tokens)
-        embedding = self.teacher.neck.embed(network.ln1(blocks[-1])[:, 1:])
-        attention = network.class_attention(blocks[-2]).mean(1).unflatten(1, grid)
+        rotation = network.rotation(grid)
+        blocks = network.blocks(tokens, rotation=rotation)
+        embedding = self.teacher.neck.embed(network.ln1(blocks[-1])[:, network.num_extra_tokens :])
+        attention = network.class_attention(blocks[-2], rotation).mean(1).unflatten(1, grid)
         assignments = [self._assign(part.flatten(0, 1), queue) for part, queue in zip(embedding.chunk(2), self.queues)]
         return {
             'embedding': embedding,
@@ -157,7 +158,7 @@ class Leopart(DenseAlgorithm):
 
     def _patches(self, images: Tensor) -> Tensor:
         """Returns the student's patch tokens after the final norm, (N, P, C)."""
-        return self.backbone(images)[0][:, 1:]
+        return self.backbone(images)[0][:, self.backbone.num_extra_tokens :]
 
     def _assign(self, embedding: Tensor, queue: EmbeddingQueue) -> Tensor:
         # As in the authors' code, rows of the queue are scored by the student's prototypes.

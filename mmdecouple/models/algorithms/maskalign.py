@@ -82,7 +82,11 @@ class MaskAlign(DenseAlgorithm):
         """Returns `class` (B, levels * C_t), `dense` (B, P, levels * C_t) and `attention` (B, P)."""
         levels, attention = self.teacher(step.views[0])
         levels = levels.flatten(2)
-        return {'class': levels[:, 0], 'dense': levels[:, 1:], 'attention': attention}
+        return {
+            'class': levels[:, 0],
+            'dense': levels[:, self.teacher.backbone.num_extra_tokens :],
+            'attention': attention,
+        }
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
         """Runs the student on the visible patches of the view, and once more on the decoupled views.
@@ -92,16 +96,18 @@ class MaskAlign(DenseAlgorithm):
             indices `visible`, (B, S); the mixed levels of the patches of the decoupled views, (D, P, levels * C), or
             None.
         """
-        tokens, _ = self.backbone.tokens(step.views[0])
+        backbone = self.backbone
+        tokens, grid = backbone.tokens(step.views[0])
         visible = self.draw_visible(step.teacher['attention'])
-        student = {'mixed': self._mixed(tokens, visible), 'visible': visible}
+        student = {'mixed': self._mixed(tokens, grid, visible), 'visible': visible}
         if step.decoupled is None:
             return student, None
-        tokens, _ = self.backbone.tokens(step.decoupled.images)
+        tokens, grid = backbone.tokens(step.decoupled.images)
         if not self.drop:
-            return student, self.neck.mix(self.backbone.blocks(tokens))[:, 1:]
+            blocks = backbone.blocks(tokens, rotation=backbone.rotation(grid))
+            return student, self.neck.mix(blocks)[:, backbone.num_extra_tokens :]
         seen = self._seen(step.decoupled.foreground)
-        mixed = self._mixed(tokens, seen)[:, 1:]
+        mixed = self._mixed(tokens, grid, seen)[:, 1:]
         dense = mixed.new_zeros(*step.decoupled.foreground.mask.shape, mixed.shape[2])
         return student, dense.scatter(1, seen[..., None].expand_as(mixed), mixed)
 
@@ -123,9 +129,14 @@ class MaskAlign(DenseAlgorithm):
         """Returns 2 smooth-L1, averaged over levels and channels: (M, levels * C), (M, levels * C_t) -> (M,)."""
         return 2 * F.smooth_l1_loss(self.neck(student).flatten(1).float(), target, reduction='none').mean(1)
 
-    def _mixed(self, tokens: Tensor, seen: Tensor) -> Tensor:
-        patches = tokens[:, 1:].gather(1, seen[..., None].expand(-1, -1, tokens.shape[2]))
-        return self.neck.mix(self.backbone.blocks(torch.cat([tokens[:, :1], patches], dim=1)))
+    def _mixed(self, tokens: Tensor, grid: tuple[int, int], seen: Tensor) -> Tensor:
+        """Returns the mixed levels of the class token and the seen patches (N, S): (N, 1 + S, levels * C)."""
+        extra, rotation = self.backbone.num_extra_tokens, self.backbone.rotation(grid)
+        before = torch.arange(extra, device=seen.device).expand(len(seen), -1)
+        kept = torch.cat([before, seen + extra], dim=1)
+        tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
+        mixed = self.neck.mix(self.backbone.blocks(tokens, rotation=None if rotation is None else rotation.at(kept)))
+        return mixed if extra == 1 else torch.cat([mixed[:, :1], mixed[:, extra:]], dim=1)
 
     def _seen(self, foreground: PositionSet) -> Tensor:
         """Returns the S patches of X^D that are kept, (D, S): all foreground, and random background patches up to S."""

@@ -1,51 +1,61 @@
 """Vision transformer with masked and mixed patches, outputs of single blocks, and dense maps."""
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from mmcv.cnn.bricks import DropPath
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models import VisionTransformer
-from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
+from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdecouple.decoupling import DecoupledViews
 from mmdecouple.decoupling.cells import enlarge
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import MissingFile, UserError
-from mmdecouple.utils.settings import Settings
-from mmdecouple.weights.formats.vit import read_vit
+from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats.positions import resize_positions
 
-_POSITIONS = ('learned', 'sincos')
-_SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+from .rope import AxialRope, Rotation
+from .vit_blocks import build_blocks
+from .vit_settings import check_divides, check_settings
+from .vit_weights import weights_for
 
 
 @MODELS.register_module()
 class DenseViT(VisionTransformer):
-    """mmpretrain's `VisionTransformer` with a mask token, mixed patch embeddings and outputs of single blocks.
+    """mmpretrain's `VisionTransformer` with what iBOT, DINOv2 and DINOv3 add, and outputs of single blocks.
 
+    The order of the tokens is class token, register tokens, patches; `num_extra_tokens` tokens come before the patches.
     Attention uses torch's fused kernel; the attention of the class token in the last block is computed on demand from
     the input of that block. Parameters have the names of mmpretrain.
 
     Args:
         arch: `deit-tiny`, `deit-small`, `base`, `large` (ViT-Ti, S, B, L), or mmpretrain's dict of sizes.
-        position: Position embedding: `learned` (iBOT) or the fixed `sincos` (MaskAlign). Both are resized (bicubic, by
-            explicit size) for views of another size.
+        position: `learned` (iBOT, DINOv2), the fixed `sincos` (MaskAlign), or `rope` (DINOv3), which rotates queries
+            and keys, see `AxialRope`. Learned and fixed embeddings are resized (bicubic, by explicit size) for views of
+            another size; register tokens have none.
+        antialias: Whether resizing has antialiasing: DINOv2 with registers, and timm.
+        rope: Arguments of `AxialRope` for `position='rope'`: `base`, `shift`, `jitter`, `rescale`.
+        register_tokens: Number R of learned tokens between class token and patches (4 in DINOv2 with registers and
+            DINOv3).
+        key_bias: Whether keys have a bias if `qkv_bias` is True; False for DINOv3.
         mask_token: Whether the network has a token that replaces masked patches; it is initialized to zero.
-        weights: Local file with initial weights in any format that `read_vit` supports (iBOT, DINO, timm, Hugging Face,
-            CLIP, this package), read by `init_weights`. Positions are resized; a missing mask token is set to zero.
+        weights: Local file with initial weights in any format that `read_vit` supports (iBOT, DINO, DINOv2, DINOv3,
+            timm, Hugging Face, CLIP, this package), read by `init_weights`. Positions are resized; a missing mask token
+            is set to zero.
         with_cp: Whether each block is recomputed in the backward pass instead of storing its activations.
-        **kwargs: Arguments of mmpretrain's class: `img_size`, `patch_size`, `drop_path_rate`, `pre_norm`, ...
+        **kwargs: Arguments of mmpretrain's class: `img_size`, `patch_size`, `in_channels`, `drop_path_rate`,
+            `layer_scale_init_value` (0 for no LayerScale), `qkv_bias`, `norm_cfg`, `layer_cfgs` (those of `Block`, such
+            as `dict(ffn_type='swiglu_fused')`), `pre_norm`, ...
 
     Raises:
         UserError: A value is out of range, the architecture is unknown or mmpretrain's `small` (which is not ViT-S), or
             the patch size does not divide the view.
 
     Source: `bytedance/ibot models/vision_transformer.py` (initialization, mask token);
-        `OpenDriveLab/maskalign models_pretrain.py` (`sincos`, Xavier initialization).
+        `OpenDriveLab/maskalign models_pretrain.py` (`sincos`, Xavier initialization); arXiv 2304.07193 (LayerScale,
+        SwiGLU); arXiv 2309.16588 (registers); arXiv 2508.10104 (RoPE).
     """
 
     has_class_token = True
@@ -54,46 +64,45 @@ class DenseViT(VisionTransformer):
         self,
         arch: str | dict = 'deit-small',
         position: str = 'learned',
+        antialias: bool = False,
+        rope: dict | None = None,
+        register_tokens: int = 0,
+        key_bias: bool = True,
         mask_token: bool = False,
         weights: str | None = None,
         with_cp: bool = False,
         **kwargs,
     ) -> None:
-        if arch in ('s', 'small'):
-            raise UserError(
-                "DenseViT: mmpretrain's arch 'small' is 768 wide and 8 blocks deep; ViT-S is "
-                "'deit-small' (config key model.backbone.arch)."
-            )
-        check = Settings(self, 'model.backbone')
-        check.choice('position', position, _POSITIONS)
-        check.flag('mask_token', mask_token)
-        check.flag('with_cp', with_cp)
-        check.text('weights', weights, optional=True)
-        if isinstance(arch, dict):
-            for key in _SIZES:
-                check.number(f'arch.{key}', arch.get(key), 1, whole=True)
-        else:
-            check.choice('arch', arch, [name for name in self.arch_zoo if name not in ('s', 'small')])
-        for key in ('drop_path_rate', 'drop_rate'):
-            check.number(key, kwargs.get(key, 0.0), 0, below=1)
-        for key in ('img_size', 'patch_size'):
-            value = kwargs.get(key, 16)
-            if isinstance(value, (list, tuple)):
-                check.numbers(key, value, 2, minimum=1, whole=True)
-            else:
-                check.number(key, value, 1, whole=True)
-        super().__init__(arch=arch, out_type='raw', **kwargs)
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                # mmpretrain stores a numpy float, which causes a graph break of `torch.compile` in every block.
-                module.drop_prob = float(module.drop_prob)
+        own = dict(rope=rope, register_tokens=register_tokens, antialias=antialias, key_bias=key_bias)
+        sizes = check_settings(
+            self,
+            dict(kwargs, **own, arch=arch, position=position, mask_token=mask_token, weights=weights, with_cp=with_cp),
+        )
+        frozen = kwargs.pop('frozen_stages', -1)
+        # mmpretrain's constructor would build its own blocks.
+        super().__init__(**{**kwargs, 'arch': {**sizes, 'num_layers': 0}, 'out_indices': 0, 'out_type': 'raw'})
+        self.arch_settings, self.num_layers = sizes, sizes['num_layers']
+        self.layers.extend(build_blocks(sizes, key_bias, kwargs))
         self.stride = self.patch_embed.projection.stride[0]
-        _check_divides(self.img_size, self.stride)
+        check_divides(self.img_size, self.stride)
         self.with_cp = with_cp
         self.weights = weights
+        self.antialias = antialias
         self.fixed_position = position == 'sincos'
-        self.pos_embed.requires_grad_(not self.fixed_position)
+        self.num_extra_tokens = 1 + register_tokens
+        self.rope = None
+        if position == 'rope':
+            self.pos_embed = None
+            self.rope = AxialRope(self.embed_dims // sizes['num_heads'], **(rope or {}))
+        else:
+            self.pos_embed.requires_grad_(not self.fixed_position)
         self.mask_token = nn.Parameter(torch.zeros(1, self.embed_dims)) if mask_token else None
+        self.register_tokens = (
+            nn.Parameter(torch.zeros(1, register_tokens, self.embed_dims)) if register_tokens else None
+        )
+        self.frozen_stages = frozen
+        if frozen > 0:
+            self._freeze_stages()
 
     def init_weights(self) -> None:
         """Initializes as iBOT (truncated normal), or as MAE (Xavier) for fixed positions, then loads `weights`."""
@@ -115,6 +124,10 @@ class DenseViT(VisionTransformer):
             nn.init.normal_(self.cls_token, std=0.02)
         else:
             trunc_normal_(self.cls_token, std=0.02)
+        if self.register_tokens is not None:
+            trunc_normal_(self.register_tokens, std=0.02)
+        if self.rope is not None:
+            self.rope.reset_periods()
         if self.weights is not None:
             self.load_file(self.weights, 'model.backbone.weights')
 
@@ -127,25 +140,10 @@ class DenseViT(VisionTransformer):
 
         Raises:
             MissingFile: The file does not exist.
-            UserError: The file lacks a weight, or a weight has another shape.
+            UserError: The network of the file has another architecture; the message names the settings.
         """
-        if not Path(path).is_file():
-            raise MissingFile(
-                f'DenseViT: the weight file {path!r} does not exist; download it and set the config key {key} to its '
-                'path.'
-            )
-        weights, own = read_vit(path).backbone, self.state_dict()
-        missing = [name for name in own if name not in weights and name != 'mask_token']
-        reshaped = [
-            name for name in own if name in weights and name != 'pos_embed' and own[name].shape != weights[name].shape
-        ]
-        if missing or reshaped:
-            raise UserError(
-                f'DenseViT: {path} does not fit the network: {len(missing)} keys missing '
-                f'({", ".join(missing[:4])}), {len(reshaped)} of another shape '
-                f'({", ".join(reshaped[:4])}) (config key {key}).'
-            )
-        self.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+        own = self.state_dict()
+        self.load_state_dict({**own, **weights_for(own, path, key)})
 
     def forward(
         self,
@@ -160,26 +158,28 @@ class DenseViT(VisionTransformer):
             images: Normalized views, (N, 3, H, W).
             mask: Patches to replace by the mask token, bool (N, h, w).
             mixed: Decoupled views to mix from the patch embeddings of `images`; they add D rows, which are not masked.
-            needed: Flat indices of the tokens to compute, in [0, N * (1 + P)). The last feed-forward layer and the
+            needed: Flat indices of the tokens to compute, in [0, N * (1 + R + P)). The last feed-forward layer and the
                 final norm skip all others, which are zero in the output. None for all.
 
         Returns:
-            Tuple of one tensor (N + D, 1 + P, C) with the class token first.
+            Tuple of one tensor (N + D, 1 + R + P, C): class token, register tokens, patches.
 
         Raises:
             UserError: The patch size does not divide the view, or the mask is not on the token grid.
         """
-        tokens, _ = self.tokens(images, mask, mixed)
+        tokens, grid = self.tokens(images, mask, mixed)
+        rotation = self.rotation(grid)
         if needed is None:
-            return (self.ln1(self.blocks(tokens)[-1]),)
-        tokens = self.blocks(tokens, len(self.layers) - 1)[-1]
-        return (self._finish(tokens, needed),)
+            return (self.ln1(self.blocks(tokens, rotation=rotation)[-1]),)
+        depth = len(self.layers) - 1
+        tokens = self.blocks(tokens, depth, rotation)[-1] if depth else tokens
+        return (self._finish(tokens, needed, rotation),)
 
     def tokens(
         self, images: Tensor, mask: Tensor | None = None, mixed: DecoupledViews | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
-        """Returns the input of the first block, (N + D, 1 + P, C), and the patch grid (h, w); see `forward`."""
-        _check_divides(images.shape[-2:], self.stride)
+        """Returns the input of the first block, (N + D, 1 + R + P, C), and the patch grid (h, w); see `forward`."""
+        check_divides(images.shape[-2:], self.stride)
         patches, grid = self.patch_embed(images)
         tokens = patches
         if mask is not None:
@@ -195,51 +195,66 @@ class DenseViT(VisionTransformer):
             background = patches[mixed.partners].detach()
             tokens = torch.cat([tokens, torch.where(cut, background, patches[mixed.rows])])
         tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        tokens = tokens + resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode)
+        if self.pos_embed is not None:
+            tokens = tokens + self.resized_positions(self.pos_embed, self.patch_resolution, grid)
+        if self.register_tokens is not None:
+            registers = self.register_tokens.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
+            tokens = torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1)
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 
-    def blocks(self, tokens: Tensor, count: int | None = None) -> list[Tensor]:
-        """Returns the outputs of all blocks, or the first `count`, before the final norm, for tokens (N, T, C)."""
+    def rotation(self, grid: tuple[int, int]) -> Rotation | None:
+        """Returns the rotation of queries and keys for a patch grid (h, w); None without `position='rope'`."""
+        return None if self.rope is None else self.rope(grid, self.num_extra_tokens)
+
+    def blocks(self, tokens: Tensor, count: int | None = None, rotation: Rotation | None = None) -> list[Tensor]:
+        """Returns the outputs of blocks before the final norm.
+
+        Args:
+            tokens: Input of the first block, (N, T, C).
+            count: Number of blocks to run; None for all.
+            rotation: Result of `rotation` for the grid of the tokens, for `position='rope'`.
+
+        Raises:
+            ValueError: The network has rotary positions, and `rotation` is missing.
+        """
+        if rotation is None and self.rope is not None:
+            raise ValueError('DenseViT.blocks: a network with rotary positions requires the argument rotation.')
         outputs = []
         # A slice of a `ModuleList` is a new module, which causes a graph break of `torch.compile`.
         for layer in list(self.layers)[:count]:
             if self.with_cp and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(layer, tokens, use_reentrant=False)
+                tokens = checkpoint(layer, tokens, rotation, use_reentrant=False)
             else:
-                tokens = layer(tokens)
+                tokens = layer(tokens, rotation)
             outputs.append(tokens)
         return outputs
 
-    def class_attention(self, tokens: Tensor) -> Tensor:
+    def class_attention(self, tokens: Tensor, rotation: Rotation | None = None) -> Tensor:
         """Returns the attention of the class token to the patches in the last block, (N, heads, P).
 
-        The softmax is over all tokens, including the class token.
+        The softmax is over all tokens, including class and register tokens.
 
         Args:
-            tokens: Input of the last block, (N, 1 + P, C).
+            tokens: Input of the last block, (N, 1 + R + P, C).
+            rotation: See `blocks`.
         """
         layer = self.layers[-1]
-        heads, width = layer.attn.num_heads, self.embed_dims
-        weight, bias = layer.attn.qkv.weight, layer.attn.qkv.bias
-        tokens = layer.ln1(tokens)
-        query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
-        key = F.linear(tokens, weight[width : 2 * width], None if bias is None else bias[width : 2 * width])
-        query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))
-        logits = (query @ key.transpose(2, 3)).float() * query.shape[-1] ** -0.5
-        return logits.softmax(-1)[:, :, 0, 1:]
+        return layer.attn.of_class_token(layer.ln1(tokens), rotation)[:, :, self.num_extra_tokens :]
 
-    def _finish(self, tokens: Tensor, needed: Tensor) -> Tensor:
+    def resized_positions(self, positions: Tensor, source: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+        """Returns position embeddings (1, 1 + P, C), class token first, resized from one patch grid to another."""
+        return resize_positions(positions, source, grid, self.interpolate_mode, self.antialias)
+
+    def _prepare_pos_embed(self, state: dict[str, Tensor], prefix: str, *_) -> None:
+        """Resizes the position embedding of a square grid in a state dict, in a hook of mmpretrain's class."""
+        name = f'{prefix}pos_embed'
+        if name in state and self.pos_embed is not None and state[name].shape != self.pos_embed.shape:
+            side = math.isqrt(state[name].shape[1] - 1)
+            state[name] = self.resized_positions(state[name], (side, side), self.patch_resolution)
+
+    def _finish(self, tokens: Tensor, needed: Tensor, rotation: Rotation | None) -> Tensor:
         """Runs the last block and the final norm on tokens (N, T, C), after the attention for needed tokens only."""
-        layer = self.layers[-1]
-        tokens = tokens + layer.attn(layer.ln1(tokens))
-        rows = tokens.flatten(0, 1)[needed]
-        update = layer.ffn.gamma2(layer.ffn.layers(layer.ln2(rows)))
-        drop = layer.ffn.dropout_layer.drop_prob if self.training else 0.0
-        if drop:
-            # Stochastic depth drops the path of a whole image, also if only some of its tokens are computed.
-            scale = (torch.rand(len(tokens), device=tokens.device) >= drop).to(update.dtype) / (1 - drop)
-            update = update * scale[needed // tokens.shape[1], None]
-        rows = self.ln1(rows + update)
+        rows = self.ln1(self.layers[-1].forward_needed(tokens, needed, rotation))
         empty = rows.new_zeros(tokens.shape[0] * tokens.shape[1], rows.shape[1])
         return empty.index_copy(0, needed, rows).view(*tokens.shape[:2], -1)
 
@@ -262,20 +277,17 @@ class DenseViT(VisionTransformer):
         """
         grid = [side // self.stride for side in images.shape[-2:]]
         depth = len(self.layers)
-        outputs = self.blocks(self.tokens(images, mask)[0], max(int(layer or depth) for layer in layers))
+        tokens, _ = self.tokens(images, mask)
+        outputs = self.blocks(tokens, max(int(layer or depth) for layer in layers), self.rotation(grid))
         found = [self.ln1(outputs[-1]) if layer is None else outputs[int(layer) - 1] for layer in layers]
         if class_token:
             return [tokens[:, 0, :, None, None] for tokens in found]
-        return [tokens[:, 1:].transpose(1, 2).unflatten(2, grid) for tokens in found]
+        return [self.patch_map(tokens, grid) for tokens in found]
+
+    def patch_map(self, tokens: Tensor, grid: Sequence[int]) -> Tensor:
+        """Returns the patches of tokens (N, 1 + R + P, C) as a map (N, C, h, w) on a grid (h, w)."""
+        return tokens[:, self.num_extra_tokens :].transpose(1, 2).unflatten(2, grid)
 
     def dense_map(self, images: Tensor, mask: Tensor | None = None, layer: str | None = None) -> Tensor:
         """Returns the patch tokens of one layer as a map (N, C, h, w); see `dense_maps`."""
         return self.dense_maps(images, [layer], mask)[0]
-
-
-def _check_divides(size: tuple[int, int], patch: int) -> None:
-    if size[0] % patch or size[1] % patch:
-        raise UserError(
-            f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
-            'change the crop size of the data or model.backbone.patch_size.'
-        )

@@ -100,15 +100,17 @@ class FrozenViT(nn.Module):
 
         Returns:
             Outputs of the last blocks before the final norm, where each token is layer-normalized without affine
-            parameters, float32 (N, 1 + P, levels, C), and the attention of the class token to the patches in the last
-            block, averaged over heads, (N, P).
+            parameters, float32 (N, 1 + R + P, levels, C), and the attention of the class token to the patches in the
+            last block, averaged over heads, (N, P).
         """
         images = images * self.scale + self.shift
         if self.input_size is not None:
             images = F.interpolate(images, (self.input_size,) * 2, mode='bicubic', align_corners=False)
-        blocks = self.backbone.blocks(self.backbone.tokens(images)[0])
+        tokens, grid = self.backbone.tokens(images)
+        rotation = self.backbone.rotation(grid)
+        blocks = self.backbone.blocks(tokens, rotation=rotation)
         levels = torch.stack(blocks[-self.levels :], dim=2)
-        attention = self.backbone.class_attention(blocks[-2]).mean(1)
+        attention = self.backbone.class_attention(blocks[-2], rotation).mean(1)
         return F.layer_norm(levels.float(), levels.shape[-1:]), attention
 
 

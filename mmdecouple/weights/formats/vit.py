@@ -1,6 +1,5 @@
 """Conversion of ViTs between the tensor names of this package and of other projects."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
+from .vit_arch import vit_depth
 from .vit_heads import (
     alignment_to_ours,
     centers_from_ours,
@@ -35,13 +35,11 @@ __all__ = [
     'read_vit',
     'roles_of',
     'to_ours',
-    'vit_arch',
     'vit_checkpoint',
 ]
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 # Formats that hold student, teacher and heads.
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
-_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """
     if format not in WRITABLE:
         raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
-    table = next(names for names in VIT_NAMES if names.format == format).expand(_depth(backbone))
+    table = next(names for names in VIT_NAMES if names.format == format).expand(vit_depth(backbone))
     state = {}
     for ours, value in backbone.items():
         theirs = table.get(ours, ())
@@ -253,41 +251,7 @@ def vit_checkpoint(networks: list[ViTWeights], format: str) -> dict[str, Any]:
     return dict(state_dict=state) if format in ('ibot', 'leopart') else state
 
 
-def vit_arch(backbone: dict[str, Tensor]) -> dict[str, Any]:
-    """Derives the architecture from the shapes of a backbone's tensors.
-
-    Args:
-        backbone: Backbone as in `ViTWeights`.
-
-    Returns:
-        Dict with `embed_dims`, `num_layers`, `feedforward_channels`, `patch_size` (pixels), `grid` (patches along a
-        side), `pre_norm` and, if the width is that of a published size (Ti, S, B, L, H), `num_heads`.
-
-    Raises:
-        UserError: The position embedding is not that of a square image.
-    """
-    width, patches = backbone['cls_token'].shape[-1], backbone['pos_embed'].shape[1] - 1
-    grid = math.isqrt(max(patches, 0))
-    if grid**2 != patches:
-        raise UserError(
-            f'The position embedding has {patches} patches, which form no square grid; use a ViT of square images.'
-        )
-    arch = dict(
-        embed_dims=width,
-        num_layers=_depth(backbone),
-        feedforward_channels=len(backbone['layers.0.ffn.layers.0.0.weight']),
-        patch_size=backbone['patch_embed.projection.weight'].shape[-1],
-        grid=grid,
-        pre_norm='pre_norm.weight' in backbone,
-    )
-    return {**arch, 'num_heads': _HEADS[width]} if width in _HEADS else arch
-
-
 def _own_rest(state: dict[str, Tensor], prefix: str) -> dict[str, tuple[str, Tensor]]:
     neck = prefix.removesuffix('backbone.') + 'neck.'
     rest = {'neck.' + key.removeprefix(neck): (key, state[key]) for key in state if key.startswith(neck)}
     return {**rest, **{key: (key, state[key]) for key in ('class_center.value', 'patch_center.value') if key in state}}
-
-
-def _depth(backbone: dict[str, Tensor]) -> int:
-    return sum(key.endswith('.attn.qkv.weight') for key in backbone)
