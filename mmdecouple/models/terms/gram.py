@@ -40,9 +40,9 @@ class GramAnchoring(LossTerm):
     Raises:
         SettingError: A value is out of range.
 
-    Source: DINOv3, arXiv 2508.10104, section 4: eq. 2 is the sum of the squares, of which this is the mean; the weight
-        there is 2, `refresh_epochs` are 10,000 iterations, and a scale of 2 is its refinement. DINOv3 crops larger
-        views from the image instead of enlarging those of the student.
+    Source: DINOv3, arXiv 2508.10104, section 4, which sums the squares. In its published configuration, the weight is
+        2, all tokens are used, the Gram teacher is replaced every 10,000 iterations, and its views have twice the side.
+        They are crops of the image without color changes there; here they are the student's views, enlarged.
     """
 
     reads_map = True
