@@ -5,10 +5,10 @@
     mmdecouple convert dino_vits16.pth --to mmdecouple --out converted/
 
 Prints the name of every tensor in both formats and its shape. A ViT can be written as mmdecouple, ibot, dino, leopart,
-timm, huggingface and onnx; a ResNet as mmdecouple, torchvision, detectron2, soco, pixpro, timm, huggingface and onnx.
-Files of CLIP, MaskAlign, MoCo, DenseCL, ReSim, PLRC and CP2 can be read. The formats mmdecouple, ibot, leopart, soco
-and pixpro hold student, teacher and heads if the file does; the others hold one backbone, the one that the authors of
-the method transfer: the teacher of iBOT and DINO, the student of other methods.
+timm, dinov2, dinov3 (Meta's names), huggingface and onnx; a ResNet as mmdecouple, torchvision, detectron2, soco,
+pixpro, timm, huggingface and onnx. Files of CLIP, MaskAlign, MoCo, DenseCL, ReSim, PLRC and CP2 can be read. The
+formats mmdecouple, ibot, leopart, soco and pixpro hold student, teacher and heads if the file does; the others hold one
+backbone, the one that the authors of the method transfer: the teacher of iBOT and DINO, the student of other methods.
 """
 
 import argparse
@@ -27,6 +27,8 @@ _FORMATS = (
     'dino',
     'leopart',
     'timm',
+    'dinov2',
+    'dinov3',
     'huggingface',
     'soco',
     'pixpro',

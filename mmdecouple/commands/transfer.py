@@ -45,6 +45,14 @@ ARCHS = (
     'vit-b16',
     'vit-b8',
     'vit-demo',
+    'vit-s14-dinov2',
+    'vit-s14-dinov2-reg',
+    'vit-s16-dinov3',
+    'vit-b14-dinov2',
+    'vit-b14-dinov2-reg',
+    'vit-b16-dinov3',
+    'vit-demo-dinov2-reg',
+    'vit-demo-dinov3',
 )
 OUT = Path('work_dirs/transfer')
 

@@ -15,7 +15,7 @@ from mmdecouple.engine.layer_numbers import depth_of, layer_of
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmdecouple.utils.errors import UserError
 
-_TOKENS = ('backbone.cls_token', 'backbone.pos_embed')
+_TOKENS = ('backbone.cls_token', 'backbone.pos_embed', 'backbone.register_tokens')
 _OPTIONS = ('decay_rate', 'exempt_tokens')
 
 
@@ -29,8 +29,8 @@ class LayerDecayConstructor:
 
     Args:
         optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
-        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether to exempt position embedding and class token
-            from weight decay, as the rule intended (default False).
+        paramwise_cfg: `decay_rate`: r in (0, 1]. `exempt_tokens`: whether to exempt position embedding, class token
+            and register tokens from weight decay, as the rule intended (default False).
 
     Raises:
         UserError: `paramwise_cfg` has another key, the rate is out of range, or the backbone has no list `layers` of

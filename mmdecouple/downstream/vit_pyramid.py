@@ -9,31 +9,29 @@ from torch import Tensor, nn
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 
-_PATCHES = (8, 16)
+_PATCHES = (8, 14, 16)
 
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """Converts four maps with the stride of the patch to strides 4, 8, 16 and 32.
+    """Converts four maps with the stride of the patch to strides 4, 8, 16 and 32, or 3.5, 7, 14 and 28 for patch 14.
 
-    For a patch of 16 pixels, the levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling by 2; for a
-    patch of 8 pixels, they are deconv, identity and max-pooling by 2 and by 4. Each deconvolution is 2 x 2 with
+    For a patch of 14 or 16 pixels, the levels are deconv - norm - GELU - deconv, deconv, identity and max-pooling by 2;
+    for a patch of 8 pixels, they are deconv, identity and max-pooling by 2 and by 4. Each deconvolution is 2 x 2 with
     stride 2. It is the neck in mmseg, and part of the neck `[ViTPyramid, FPN]` in mmdet.
 
     Args:
         in_channels: Channels C of each map, before and after.
-        patch_size: Patch of the backbone in pixels, 8 or 16.
+        patch_size: Patch of the backbone in pixels, 8, 14 or 16.
         norm_cfg: Config of the norm between the two deconvolutions; None for synchronized batch norm.
         init_cfg: Weight initialization of mmengine; None for that of torch, as in iBOT.
 
     Raises:
-        UserError: `patch_size` is neither 8 nor 16.
+        UserError: `patch_size` is another number.
 
     Source: `fpn1` to `fpn4` of the backbones in `bytedance/ibot` `evaluation/`; mmseg's `Feature2Pyramid` has the
         operations of patch 16.
     """
-
-    strides = (4, 8, 16, 32)
 
     def __init__(
         self,
@@ -46,9 +44,10 @@ class ViTPyramid(BaseModule):
         if patch_size not in _PATCHES:
             raise UserError(
                 f'ViTPyramid: patch_size must be one of {", ".join(map(str, _PATCHES))}, got '
-                f'{patch_size!r}; no other patch gives strides 4 to 32 (config key model.neck.patch_size).'
+                f'{patch_size!r}; no other patch gives strides of about 4 to 32 (config key model.neck.patch_size).'
             )
         self.patch_size = patch_size
+        self.strides = (3.5, 7, 14, 28) if patch_size == 14 else (4, 8, 16, 32)
 
         def enlarge() -> nn.Module:
             return nn.ConvTranspose2d(in_channels, in_channels, 2, stride=2)

@@ -17,9 +17,9 @@ class PlainViT(DenseViT):
     """Returns maps of the patch tokens after selected blocks, all with the stride of the patch.
 
     Attention is global in every block. Position embeddings are resized (bicubic) from the grid of the checkpoint to
-    `img_size` when weights are loaded, and from `img_size` to each batch. iBOT's code resizes to the batch with a scale
-    factor that is increased by 0.1, which shifts the samples by up to a tenth of a token. An image that does not divide
-    into patches is padded with zeros on the right and at the bottom.
+    `img_size`, rounded up to whole patches, when weights are loaded, and from it to each batch. iBOT's code resizes to
+    the batch with a scale factor that is increased by 0.1, which shifts the samples by up to a tenth of a token. An
+    image that does not divide into patches is padded with zeros on the right and at the bottom.
 
     Args:
         out_indices: Ascending indices of the returned blocks, from 0.
@@ -44,7 +44,7 @@ class PlainViT(DenseViT):
                 f'PlainViT: tap_norm must be one of {", ".join(_TAP_NORMS)}, got {tap_norm!r} '
                 '(config key model.backbone.tap_norm).'
             )
-        super().__init__(final_norm=tap_norm == 'shared', **kwargs)
+        super().__init__(final_norm=tap_norm == 'shared', **_whole_patches(kwargs))
         taps, count = list(out_indices), len(self.layers)
         if not taps or taps != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < count:
             raise UserError(
@@ -75,3 +75,13 @@ class PlainViT(DenseViT):
     def dense_map(self, images: Tensor) -> Tensor:
         """Returns the map of the last selected block, `(B, C, h, w)`."""
         return self(images)[-1]
+
+
+def _whole_patches(settings: dict) -> dict:
+    """Returns settings of `DenseViT` whose `img_size` is rounded up to whole patches, unless they are no numbers."""
+    patch, size = settings.get('patch_size', 16), settings.get('img_size', 224)
+    sides = size if isinstance(size, (list, tuple)) else (size,)
+    if any(type(number) is not int or number < 1 for number in (patch, *sides)):
+        return settings
+    whole = [side + -side % patch for side in sides]
+    return {**settings, 'img_size': tuple(whole) if len(whole) > 1 else whole[0]}

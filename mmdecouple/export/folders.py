@@ -9,15 +9,13 @@ from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.utils.errors import UserError
 
 from .features import Features
+from .vit_folders import huggingface_vit, timm_vit
 
-# Width of a ViT -> timm's ViT of this size; the sizes are written beside the name.
-_TIMM_VITS = {192: 'tiny', 384: 'small', 768: 'base', 1024: 'large', 1280: 'huge'}
-_ACTIVATIONS = {'GELU': 'gelu', 'QuickGELU': 'quick_gelu'}
 _SIZE = 224
 
 
 def huggingface_config(features: Features) -> dict[str, Any]:
-    """Returns the content of `config.json` for `ViTModel` or `ResNetModel` of transformers.
+    """Returns the content of `config.json` for a ViT or a `ResNetModel` of transformers.
 
     Args:
         features: Network with a ViT or a ResNet of this package.
@@ -27,21 +25,7 @@ def huggingface_config(features: Features) -> dict[str, Any]:
     """
     backbone = features.backbone
     if isinstance(backbone, DenseViT):
-        width, hidden, heads = _vit_sizes(backbone)
-        return dict(
-            architectures=['ViTModel'],
-            model_type='vit',
-            hidden_size=width,
-            num_hidden_layers=len(backbone.layers),
-            num_attention_heads=heads,
-            intermediate_size=hidden,
-            hidden_act=_activation(backbone),
-            layer_norm_eps=backbone.ln1.eps,
-            image_size=list(backbone.img_size),
-            patch_size=backbone.stride,
-            num_channels=3,
-            qkv_bias=backbone.layers[0].attn.qkv.bias is not None,
-        )
+        return huggingface_vit(backbone)
     if isinstance(backbone, TimmBackbone):
         raise UserError('a model of timm is opened by timm and by AutoModel of transformers; use --to timm.')
     _check_plain(backbone)
@@ -86,7 +70,7 @@ def timm_config(features: Features) -> dict[str, Any]:
     """
     backbone = features.backbone
     if isinstance(backbone, DenseViT):
-        name, arguments = _timm_vit(backbone)
+        name, arguments = timm_vit(backbone)
         width, pool = backbone.embed_dims, 'token'
     elif isinstance(backbone, TimmBackbone):
         model = backbone.model
@@ -119,42 +103,6 @@ def timm_config(features: Features) -> dict[str, Any]:
             pool_size=None,
         ),
     )
-
-
-def _timm_vit(backbone: DenseViT) -> tuple[str, dict[str, Any]]:
-    width, hidden, heads = _vit_sizes(backbone)
-    clip = not isinstance(backbone.pre_norm, nn.Identity)
-    expected = dict(clip=(1e-5, 'quick_gelu'), plain=(1e-6, 'gelu'))['clip' if clip else 'plain']
-    if (backbone.ln1.eps, _activation(backbone)) != expected:
-        raise UserError(
-            f"timm's {'CLIP ' if clip else ''}ViTs have norms with eps {expected[0]} and {expected[1]}, but this one "
-            f'{backbone.ln1.eps} and {_activation(backbone)}; use another format (--to huggingface, onnx).'
-        )
-    size = _TIMM_VITS.get(width, 'base')
-    name = 'vit_base_patch16_clip_quickgelu_224' if clip else f'vit_{size}_patch{14 if size == "huge" else 16}_224'
-    arguments = dict(
-        img_size=list(backbone.img_size),
-        patch_size=backbone.stride,
-        embed_dim=width,
-        depth=len(backbone.layers),
-        num_heads=heads,
-        mlp_ratio=hidden / width,
-        dynamic_img_size=True,
-    )
-    return name, arguments
-
-
-def _vit_sizes(backbone: DenseViT) -> tuple[int, int, int]:
-    """Returns width, hidden width of the blocks and number of heads."""
-    layer = backbone.layers[0]
-    return backbone.embed_dims, layer.ffn.layers[0][0].out_features, layer.attn.num_heads
-
-
-def _activation(backbone: DenseViT) -> str:
-    kind = type(backbone.layers[0].ffn.layers[0][1]).__name__
-    if kind not in _ACTIVATIONS:
-        raise UserError(f'a ViT with the activation {kind} has no counterpart; use another format (--to onnx).')
-    return _ACTIVATIONS[kind]
 
 
 def _check_plain(backbone: nn.Module) -> None:

@@ -15,6 +15,7 @@ from .features import Features
 from .folders import huggingface_config, preprocessor_config, timm_config
 from .onnx_file import write_onnx
 from .provenance import model_card
+from .vit_folders import differing_functions, is_scaled
 
 ONNX = 'onnx'
 ALL_FORMATS = (*FORMATS, ONNX)
@@ -22,8 +23,7 @@ ALL_FORMATS = (*FORMATS, ONNX)
 OPENED = ('timm', 'huggingface', ONNX)
 _CARD = 'README.md'
 _FILES = dict(
-    dino=('backbone.pth',),
-    torchvision=('backbone.pth',),
+    **dict.fromkeys(('dino', 'dinov2', 'dinov3', 'torchvision'), ('backbone.pth',)),
     detectron2=('backbone.pkl',),
     timm=('model.safetensors', 'config.json', _CARD),
     huggingface=('model.safetensors', 'config.json', 'preprocessor_config.json', _CARD),
@@ -42,6 +42,13 @@ from transformers import AutoImageProcessor, ViTModel
 processor = AutoImageProcessor.from_pretrained('FOLDER')
 model = ViTModel.from_pretrained('FOLDER', add_pooling_layer=False)
 tokens = model(**processor(image, return_tensors='pt')).last_hidden_state    # the class token first
+"""
+_DINO_LOADING = """
+from transformers import AutoImageProcessor, AutoModel
+
+processor = AutoImageProcessor.from_pretrained('FOLDER')
+model = AutoModel.from_pretrained('FOLDER')
+tokens = model(**processor(image, return_tensors='pt')).last_hidden_state    # class token, register tokens, patches
 """
 _RESNET_LOADING = """
 from transformers import AutoImageProcessor, ResNetBackbone, ResNetModel
@@ -118,7 +125,8 @@ def write_opened(
     if not timm:
         write_json(folder / 'preprocessor_config.json', preprocessor_config(features), indent=2)
     write_json(folder / 'config.json', config, indent=2)
-    loading = _TIMM_LOADING if timm else _VIT_LOADING if features.kind == 'ViT' else _RESNET_LOADING
+    plain = _VIT_LOADING if config.get('model_type') == 'vit' else _DINO_LOADING
+    loading = _TIMM_LOADING if timm else plain if features.kind == 'ViT' else _RESNET_LOADING
     library = 'timm' if timm else 'transformers'
     write_text(card, model_card(network.name, facts, loading, _folder_notes(features, timm), library))
     return ''
@@ -137,11 +145,9 @@ def _folder_notes(features: Features, timm: bool) -> str:
         ', '.join(f'{value:.4g}' for value in values.flatten().tolist()) for values in (features.mean, features.std)
     )
     notes = f'A backbone without classifier. It takes RGB in [0, 1], normalized with mean ({mean}) and std ({std}).'
-    if features.kind == 'ViT' and timm:
-        notes += (
-            ' timm resamples position embeddings with antialiasing: images of another size than that of the config '
-            'have slightly other features than in mmdecouple.'
-        )
-    elif features.kind == 'ViT':
+    if features.kind != 'ViT':
+        return notes
+    backbone = features.backbone
+    if not timm and backbone.rope is None and not is_scaled(backbone):
         notes += ' For images of another size than that of the config, call it with `interpolate_pos_encoding=True`.'
-    return notes
+    return notes + differing_functions(backbone, timm)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdecouple.utils.errors import UserError
@@ -79,7 +78,7 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
             row = replace(row, status='new' if name.endswith('num_batches_tracked') else 'missing')
         else:
             if name == 'pos_embed':
-                row = _with_positions(row, tuple(model.backbone.patch_resolution))
+                row = _with_positions(row, model.backbone)
             if row.value.shape != own.shape:
                 row = replace(row, status='another shape', value=None)
         rows.append(row)
@@ -147,12 +146,9 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
             )
 
 
-def _with_positions(row: Match, grid: tuple[int, int]) -> Match:
-    """Returns the row with the position embedding resized from the square grid of the checkpoint to `grid`."""
-    side = math.isqrt(row.value.shape[1] - 1)
+def _with_positions(row: Match, backbone: nn.Module) -> Match:
+    """Returns the row with the position embedding resized from the square grid of the checkpoint to that of a ViT."""
+    side, grid = math.isqrt(row.value.shape[1] - 1), tuple(backbone.patch_resolution)
     if grid == (side, side):
         return row
-    patches = row.value[:, 1:].transpose(1, 2).unflatten(2, (side, side))
-    patches = F.interpolate(patches.float(), size=grid, mode='bicubic', align_corners=False)
-    value = torch.cat([row.value[:, :1], patches.flatten(2).transpose(1, 2).to(row.value.dtype)], dim=1)
-    return replace(row, status='resized', value=value)
+    return replace(row, status='resized', value=backbone.resized_positions(row.value, (side, side), grid))

@@ -20,6 +20,7 @@ from .formats.resnet_names import (
 )
 from .formats.roles import ONLY, Held
 from .formats.vit import to_ours
+from .formats.vit_arch import describe_vit
 from .formats.vit_reading import networks_of
 from .weight_files import read_weights
 
@@ -98,9 +99,7 @@ def read_pretrained(path: str, role: str = 'auto', allow_pickle: bool = False) -
 def architecture(state: dict[str, Tensor]) -> str:
     """Returns a description of the architecture, derived from names and shapes of a backbone's tensors."""
     if 'cls_token' in state and 'patch_embed.projection.weight' in state:
-        patch = state['patch_embed.projection.weight'].shape[-1]
-        count = sum(key.endswith('.attn.qkv.weight') for key in state)
-        return f'ViT of {count} blocks, width {state["cls_token"].shape[-1]}, patch {patch}'
+        return describe_vit(state)
     found = [re.match(r'layer(\d)\.(\d+)\.', key) for key in state]
     blocks: dict[int, int] = {}
     for stage, block in sorted((int(match[1]), int(match[2])) for match in found if match):

@@ -111,8 +111,8 @@ def test_the_pyramid_of_patch_8_is_ibots_other_ladder_and_other_patches_are_refu
     torch.testing.assert_close(found[0], F.conv_transpose2d(maps[0], enlarge.weight, enlarge.bias, 2))
     assert torch.equal(found[1], maps[1])
     assert torch.equal(found[2], F.max_pool2d(maps[2], 2)) and torch.equal(found[3], F.max_pool2d(maps[3], 4))
-    with pytest.raises(UserError, match='patch_size must be one of 8, 16, got 14'):
-        ViTPyramid(6, patch_size=14)
+    with pytest.raises(UserError, match='patch_size must be one of 8, 14, 16, got 12'):
+        ViTPyramid(6, patch_size=12)
 
 
 def test_a_frozen_backbone_stays_in_evaluation_mode_and_gets_no_gradient():

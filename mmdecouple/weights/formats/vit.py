@@ -19,7 +19,8 @@ from .vit_heads import (
     prototypes_from_ours,
     prototypes_to_ours,
 )
-from .vit_names import VIT_NAMES
+from .vit_names import VIT_NAMES, ViTNames
+from .vit_parts import fold_positions, parted, with_periods
 from .vit_reading import FORMATS, choose_network, recognize, roles_of, take_backbone
 
 __all__ = [
@@ -40,6 +41,10 @@ __all__ = [
 WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 # Formats that hold student, teacher and heads.
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
+# Formats whose networks have a mask token.
+_MASKED = ('dinov2', 'dinov3')
+# Tensors that a format may lack.
+_LEFT_OUT = ('mask_token', 'rope.periods')
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class ViTWeights:
 
     Attributes:
         format: Format of the checkpoint, one of `FORMATS`.
-        backbone: Complete backbone, float32, without prefix: `cls_token` `(1, 1, C)`, `pos_embed` `(1, 1 + P, C)`, ...
+        backbone: Complete backbone, float32, without prefix: `cls_token` `(1, 1, C)`, `pos_embed` `(1, 1 + P, C)`
+            unless its positions are rotary, `register_tokens` `(1, R, C)` if it has any, ...
         rest: Other parts that methods of this package use: `neck.*`, `class_center.value`, `patch_center.value`.
         ignored: Names in the checkpoint that were not converted.
         names: Own name (`backbone.*`, or as in `rest`) -> name in the checkpoint.
@@ -139,7 +145,9 @@ def to_ours(
 def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """Converts a backbone to the tensor names and shapes of another format.
 
-    A mask token is omitted unless the format is one of pre-training (`mmdecouple`, `ibot`).
+    A mask token is omitted, or added as zeros, if the networks of the format lack or have one. timm has no position of
+    the class token beside registers: it is added to the class token. timm and Hugging Face have no periods of rotary
+    positions, but compute those of DINOv3.
 
     Args:
         backbone: Backbone as in `ViTWeights`.
@@ -150,17 +158,16 @@ def from_ours(backbone: dict[str, Tensor], format: str) -> dict[str, Tensor]:
     """
     if format not in WRITABLE:
         raise UserError(f'format must be one of {", ".join(WRITABLE)}, got {format!r}.')
-    table = next(names for names in VIT_NAMES if names.format == format).expand(vit_depth(backbone))
-    state = {}
-    for ours, value in backbone.items():
-        theirs = table.get(ours, ())
-        if not theirs and ours != 'mask_token':
-            raise UserError(f'Format {format} does not support the backbone tensor {ours}; choose another format.')
-        if format == 'huggingface' and ours == 'mask_token':
-            # `ViTModel` has none.
-            continue
-        # A view of a tensor would be saved with its whole storage.
-        state.update(zip(theirs, [part.clone() for part in value.chunk(max(len(theirs), 1))]))
+    names = _table_for(backbone, format)
+    table, state = names.expand(vit_depth(backbone)), {}
+    if format in _MASKED or (format == 'huggingface' and names.mark):
+        backbone = dict(mask_token=backbone['cls_token'].new_zeros(1, backbone['cls_token'].shape[-1])) | backbone
+    elif format == 'huggingface':
+        backbone = {ours: value for ours, value in backbone.items() if ours != 'mask_token'}
+    for ours, value in (fold_positions(backbone) if format == 'timm' else backbone).items():
+        if ours in table:
+            axes = (1, 1, -1) if table[ours] == ('embeddings.mask_token',) and 'pos_embed' not in table else value.shape
+            state.update(parted(value.reshape(axes), table[ours]))
     return state
 
 
@@ -224,10 +231,13 @@ def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> di
         student: Student of the algorithm.
         teacher: Teacher of the algorithm; None for an algorithm without a teacher.
     """
-    state = {**{f'backbone.{key}': value for key, value in student.backbone.items()}, **student.rest}
+    student_backbone = with_periods(student.backbone)
+    state = {**{f'backbone.{key}': value for key, value in student_backbone.items()}, **student.rest}
     if teacher is not None:
         token = {key: value for key, value in student.backbone.items() if key == 'mask_token'}
-        state.update({f'teacher.backbone.{key}': value for key, value in {**token, **teacher.backbone}.items()})
+        state.update(
+            {f'teacher.backbone.{key}': value for key, value in with_periods({**token, **teacher.backbone}).items()}
+        )
         state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
     return state
 
@@ -249,6 +259,20 @@ def vit_checkpoint(networks: list[ViTWeights], format: str) -> dict[str, Any]:
         return write(student=networks[1], teacher=networks[0])
     state = from_ours(networks[0].backbone, format)
     return dict(state_dict=state) if format in ('ibot', 'leopart') else state
+
+
+def _table_for(backbone: dict[str, Tensor], format: str) -> ViTNames:
+    """Returns the table of a format that has a name for every tensor of a backbone."""
+    tables = [names for names in VIT_NAMES if names.format == format]
+    for names in tables:
+        known = names.expand(vit_depth(backbone))
+        lacking = [ours for ours in backbone if ours not in known and ours not in _LEFT_OUT]
+        rotary = format != 'mmdecouple' and 'pos_embed' in known and 'pos_embed' not in backbone
+        if not lacking and not rotary and (not names.mark or 'layers.0.attn.gamma1.weight' in backbone):
+            return names
+        if names is tables[0]:
+            first = 'rope.periods' if rotary else lacking[0]
+    raise UserError(f'Format {format} does not support the backbone tensor {first}; choose another format.')
 
 
 def _own_rest(state: dict[str, Tensor], prefix: str) -> dict[str, tuple[str, Tensor]]:

@@ -1,6 +1,5 @@
 """Detection of a ViT among the tensors of a checkpoint, and checks that it is complete."""
 
-import math
 from collections.abc import Collection
 from typing import Any
 
@@ -11,10 +10,12 @@ from mmdecouple.utils.errors import UserError
 
 from .roles import ONLY, ROLES, Held, held_networks
 from .vit_names import VIT_NAMES, ViTNames
+from .vit_parts import is_square, joined, present, unfold_positions
 
 FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
 # These formats differ only outside the backbone, so a bare backbone matches each of them.
-_ALIKE = ('ibot', 'dino', 'leopart', 'timm')
+_ALIKE = ('ibot', 'dino', 'leopart', 'timm', 'dinov2', 'dinov3')
+_OF_TIMM = ('norm_pre.weight', 'head.weight', 'fc_norm.weight', 'reg_token', 'blocks.0.ls1.gamma', 'blocks.0.gamma_1')
 _LIMIT, _LONGEST = 6, 60
 
 
@@ -99,8 +100,11 @@ def recognize(network: Held, content: dict[str, Any], format: str, where: str) -
     found = _which_alike(network, content) if names.format in _ALIKE else names.format
     if format not in ('auto', found) and not {format, found} <= set(_ALIKE):
         raise UserError(f'{where} has the tensor names of format {found}, not of {format}; choose {found} or auto.')
-    if found in _ALIKE:
-        names = next(other for other in VIT_NAMES if other.format == (found if format == 'auto' else format))
+    expected = found if format == 'auto' or found not in _ALIKE else format
+    if found in _ALIKE or names.format == 'huggingface':
+        tables = [other for other in VIT_NAMES if other.format == expected]
+        marked = [other for other in tables if network.prefix + other.mark in network.state and other.mark]
+        names = (marked or tables)[0]
     return names, max(prefixes[network.prefix]) + 1
 
 
@@ -122,14 +126,12 @@ def take_backbone(
     Raises:
         UserError: A tensor is missing, has another shape, or is unknown to the ViT of this package.
     """
-    table = {ours: [prefix + name for name in theirs] for ours, theirs in names.expand(layers).items()}
-    if 'pre_norm.weight' in table and table['pre_norm.weight'][0] in state:
-        table.pop('patch_embed.projection.bias')
-    else:
-        table = {ours: theirs for ours, theirs in table.items() if not ours.startswith('pre_norm.')}
-    if 'mask_token' in table and table['mask_token'][0] not in state:
-        table.pop('mask_token')
-    known = [name for theirs in table.values() for name in theirs]
+    table = {
+        ours: tuple(None if name is None else prefix + name for name in theirs)
+        for ours, theirs in names.expand(layers).items()
+    }
+    table = present(table, state)
+    known = [name for theirs in table.values() for name in theirs if name is not None]
     missing = [name for name in known if name not in state]
     if missing:
         raise UserError(f'{where} lacks {_some(missing)} of a backbone of {layers} blocks; use a complete file.')
@@ -141,12 +143,16 @@ def take_backbone(
     if odd:
         raise UserError(f'{where} holds {_some(odd)}, which DenseViT does not have; use weights of a plain ViT.')
     _check_ranks(state, table, where)
-    backbone = {ours: torch.cat([state[name] for name in theirs]).float() for ours, theirs in table.items()}
+    backbone = {ours: joined(theirs, state) for ours, theirs in table.items()}
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
-    backbone['pos_embed'] = backbone['pos_embed'].reshape(1, *backbone['pos_embed'].shape[-2:])
+    for name in ('pos_embed', 'register_tokens'):
+        if name in backbone:
+            backbone[name] = backbone[name].reshape(1, *backbone[name].shape[-2:])
     if 'mask_token' in backbone:
         backbone['mask_token'] = backbone['mask_token'].reshape(1, -1)
-    origin = {ours: ' + '.join(theirs) for ours, theirs in table.items()}
+    if 'pos_embed' in backbone:
+        unfold_positions(backbone)
+    origin = {ours: ' + '.join(filter(None, theirs)) for ours, theirs in table.items()}
     _check_shapes(backbone, origin, where)
     return backbone, origin
 
@@ -157,7 +163,13 @@ def _which_alike(network: Held, content: dict[str, Any]) -> str:
         return 'ibot'
     if f'{prefix}projection_head.0.weight' in state:
         return 'leopart'
-    of_timm = {prefix + name for name in ('norm_pre.weight', 'head.weight', 'fc_norm.weight')}
+    if {prefix + name for name in ('storage_tokens', 'rope_embed.periods', 'blocks.0.attn.qkv.bias_mask')} & set(state):
+        return 'dinov3'
+    if f'{prefix}register_tokens' in state or f'{prefix}blocks.0.mlp.w12.weight' in state:
+        return 'dinov2'
+    if f'{prefix}blocks.0.ls1.gamma' in state and f'{prefix}mask_token' in state:
+        return 'dinov2'
+    of_timm = {prefix + name for name in _OF_TIMM}
     return 'timm' if network.group == 'model' or of_timm & set(state) else 'dino'
 
 
@@ -165,23 +177,25 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
     """Checks the number of axes of all tensors, and that parts of one own tensor are equal in shape."""
     for ours, theirs in table.items():
         first = tuple(state[theirs[0]].shape)
-        for name in theirs:
+        for name in filter(None, theirs):
             shape = tuple(state[name].shape)
             if ours == 'pos_embed':
-                side = math.isqrt(max(shape[-2] - 1, 0)) if len(shape) > 1 else 0
-                fits, needed = (
-                    shape[:-2] in ((), (1,)) and side > 0 and side**2 == shape[-2] - 1,
-                    '(1, 1 + patches of a square, width)',
-                )
+                # timm stores no position of the class token beside registers.
+                rest = shape[-2] - 1 if len(shape) > 1 else 0
+                square = is_square(rest) or ('register_tokens' in table and is_square(rest + 1))
+                fits, needed = shape[:-2] in ((), (1,)) and square, '(1, 1 + patches of a square, width)'
             elif ours == 'patch_embed.projection.weight':
                 fits, needed = (
-                    len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] > 0,
-                    '(width, 3, patch, patch)',
+                    len(shape) == 4 and shape[1] > 0 and shape[2] == shape[3] > 0,
+                    '(width, channels, patch, patch)',
                 )
+            elif ours == 'register_tokens':
+                fits, needed = len(shape) == 3 and shape[0] == 1 and min(shape) > 0, '(1, registers, width)'
             elif 'token' in ours:
                 fits, needed = 0 < state[name].numel() == (shape or (0,))[-1], '(1, 1, width)'
             else:
-                needed = '(out, in)' if ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) else '(width,)'
+                linear = ours.endswith('weight') and ('attn' in ours or 'ffn' in ours) and 'gamma' not in ours
+                needed = '(out, in)' if linear else '(width,)'
                 fits = len(shape) == (2 if needed == '(out, in)' else 1)
                 if fits and shape != first:
                     fits, needed = False, f'{first} as {theirs[0]} has'
@@ -193,11 +207,17 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
 
 
 def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: str) -> None:
-    width, hidden = backbone['cls_token'].shape[-1], len(backbone['layers.0.ffn.layers.0.0.weight'])
+    width = backbone['cls_token'].shape[-1]
+    gated = backbone.get('layers.0.ffn.w3.weight')
+    hidden = len(backbone['layers.0.ffn.layers.0.0.weight']) if gated is None else gated.shape[1]
     shapes = {
         'cls_token': (1, 1, width),
         'mask_token': (1, width),
-        'pos_embed': (1, backbone['pos_embed'].shape[1], width),
+        **{name: (1, backbone[name].shape[1], width) for name in ('pos_embed', 'register_tokens') if name in backbone},
+        'rope.periods': tuple(backbone.get('rope.periods', torch.empty(0)).shape),
+        'ffn.w12.weight': (2 * hidden, width),
+        'ffn.w12.bias': (2 * hidden,),
+        'ffn.w3.weight': (width, hidden),
         'patch_embed.projection.weight': (width, *backbone['patch_embed.projection.weight'].shape[1:]),
         'attn.qkv.weight': (3 * width, width),
         'attn.qkv.bias': (3 * width,),
