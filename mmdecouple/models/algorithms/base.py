@@ -90,9 +90,9 @@ class DenseAlgorithm(DenseReader, BaseModel):
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
         self.predictor = None if predictor is None else MODELS.build(predictor)
-        self.terms = LossTerms(terms, self.student_modules)
-        check_terms(self, check)
         self.freezing = BackboneFreezing(self.backbone, self.teacher.backbone, frozen_backbone_epochs)
+        self.terms = LossTerms(terms, self.student_modules, self.freezing)
+        check_terms(self, check)
         self.register_load_state_dict_post_hook(start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from mmdecouple.models.layers import EpochDependent
+from mmdecouple.models.layers import BackboneFreezing, EpochDependent
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
@@ -64,26 +64,31 @@ class LossTerm(EpochDependent, nn.Module):
 class LossTerms(nn.ModuleList):
     """The further terms of a method.
 
+    A term that reads the map is not computed while the backbone is frozen, as it would have no gradient.
+
     Args:
         configs: Configs of the terms.
         student: Modules that the teacher copies, by name.
+        freezing: The epochs in which the backbone is frozen.
 
     Raises:
         SettingError: An entry is not a dict with a type, or a value of a term is out of range.
     """
 
-    def __init__(self, configs: Sequence[dict], student: dict[str, nn.Module]) -> None:
+    def __init__(self, configs: Sequence[dict], student: dict[str, nn.Module], freezing: BackboneFreezing) -> None:
         check = Settings('LossTerms', 'model')
         if not isinstance(configs, (list, tuple)):
             check.refuse('terms', 'must be a list of dicts, each with a type')
         for index, config in enumerate(configs):
             check.block(f'terms[{index}]', config)
         super().__init__(MODELS.build({**config, 'student': student}) for config in configs)
+        # In a tuple, which does not register it as a module of this one.
+        self._freezing = (freezing,)
 
     @property
     def read_map(self) -> bool:
         """Whether a term that is computed in the current epoch reads the student's `map`."""
-        return any(term.active and term.reads_map for term in self)
+        return any(term.reads_map for term in self._computed())
 
     def reset(self, teacher: nn.Module) -> None:
         """Starts all terms from the teacher."""
@@ -97,4 +102,8 @@ class LossTerms(nn.ModuleList):
 
     def forward(self, step: 'Step', model: 'DenseAlgorithm') -> dict[str, Tensor]:
         """Returns the named terms of all that are computed in the current epoch."""
-        return {name: value for term in self if term.active for name, value in term(step, model).items()}
+        return {name: value for term in self._computed() for name, value in term(step, model).items()}
+
+    def _computed(self) -> list[LossTerm]:
+        (freezing,) = self._freezing
+        return [term for term in self if term.active and not (term.reads_map and freezing.active)]
