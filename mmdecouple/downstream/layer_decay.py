@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from mmdecouple.engine.layer_numbers import depth_of, layer_of
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmdecouple.utils.errors import UserError
 
-_EMBEDDINGS = ('cls_token', 'pos_embed', 'mask_token', 'register_tokens', 'patch_embed.', 'pre_norm.')
 _TOKENS = ('backbone.cls_token', 'backbone.pos_embed', 'backbone.register_tokens')
 _OPTIONS = ('decay_rate', 'exempt_tokens')
 
@@ -23,10 +23,9 @@ _OPTIONS = ('decay_rate', 'exempt_tokens')
 class LayerDecayConstructor:
     """Builds parameter groups with lr * r^(depth + 1 - id), without weight decay for biases and 1-D tensors.
 
-    `id` is 0 for embeddings and tokens, i + 1 for block i, and depth + 1 for all other parameters (pyramid, FPN, heads,
-    final norm of the backbone), whose factor is 1. The rule of iBOT, BEiT, mmseg and mmdet that exempts position
-    embedding and class token from weight decay compares names without `backbone.` and never matches. Both ARE decayed
-    in all published results, and therefore also here by default.
+    `id` is that of `layer_of`; pyramid, FPN, heads and the final norm of the backbone have the factor 1. The rule of
+    iBOT, BEiT, mmseg and mmdet that exempts position embedding and class token from weight decay compares names without
+    `backbone.` and never matches. Both ARE decayed in all published results, and therefore also here by default.
 
     Args:
         optim_wrapper_cfg: Config of the wrapper, with that of the `optimizer`.
@@ -60,8 +59,8 @@ class LayerDecayConstructor:
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Builds the optimizer of the model's trainable parameters and its wrapper, and prints the groups once."""
         bare = model.module if is_model_wrapper(model) else model
-        blocks = getattr(getattr(bare, 'backbone', None), 'layers', None)
-        if blocks is None:
+        depth = depth_of(bare)
+        if depth is None:
             raise UserError(
                 'LayerDecayConstructor: the model has no ViT as its backbone (no backbone.layers); use '
                 "mmengine's DefaultOptimWrapperConstructor (config key optim_wrapper.constructor)."
@@ -72,12 +71,12 @@ class LayerDecayConstructor:
         found: dict[tuple[int, bool], list[nn.Parameter]] = {}
         for name, parameter in bare.named_parameters():
             if parameter.requires_grad:
-                key = self._layer(name, len(blocks)), not self._is_free(name, parameter)
+                key = layer_of(name, depth), not self._is_free(name, parameter)
                 found.setdefault(key, []).append(parameter)
         # The group of the heads comes first, because mmengine logs the lr of the first group.
         groups = []
         for (layer, decayed), params in sorted(found.items(), reverse=True, key=lambda item: item[0]):
-            factor = self.rate ** (len(blocks) + 1 - layer)
+            factor = self.rate ** (depth + 1 - layer)
             groups.append(
                 dict(
                     params=params,
@@ -87,20 +86,12 @@ class LayerDecayConstructor:
                     weight_decay=decay if decayed else 0.0,
                 )
             )
-        self._print(groups, len(blocks))
+        self._print(groups, depth)
         optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
         wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | wrapper_cfg, default_args=dict(optimizer=optimizer))
         # Group that mmengine adds for logging; auto_scale_lr ignores it if it is None.
         wrapper.base_param_settings = None
         return wrapper
-
-    def _layer(self, name: str, depth: int) -> int:
-        inner = name.removeprefix('backbone.')
-        if inner == name:
-            return depth + 1
-        if inner.startswith(_EMBEDDINGS):
-            return 0
-        return int(inner.split('.')[1]) + 1 if inner.startswith('layers.') else depth + 1
 
     def _is_free(self, name: str, parameter: nn.Parameter) -> bool:
         return parameter.ndim == 1 or name.endswith('.bias') or (self.exempt_tokens and name in _TOKENS)

@@ -6,6 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mmdecouple.engine.layer_numbers import depth_of, layer_of
 from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmdecouple.utils.errors import shown
 from mmdecouple.utils.settings import Settings
@@ -23,10 +24,12 @@ class DecayGroupsConstructor:
         optim_wrapper_cfg: Config of the wrapper, including that of the `optimizer`.
         paramwise_cfg: None or a dict with the following keys. `free`: list of name parts of further parameters without
             weight decay. `lr_mult`: dict from name parts to the factor on the lr of these parameters, above 0.
+            `layer_decay`: r in (0, 1]; the lr of a layer of the ViT is multiplied by r^(depth + 1 - id), with the id of
+            `layer_of`, so that heads have the full rate.
 
     Raises:
-        SettingError: `paramwise_cfg` has another key, a name part matches no trainable parameter, or a factor is not
-            positive.
+        SettingError: `paramwise_cfg` has another key, a name part matches no trainable parameter, a factor is out of
+            range, or `layer_decay` is below 1 and the backbone has no list `layers` of blocks.
 
     Source: `get_params_groups` of facebookresearch/dino (utils.py); `free` is the `skip_list` of OpenDriveLab/maskalign
         (main_pretrain.py); `lr_mult` makes the four groups of `MkuuWaUjinga/leopart src/leopart.py`.
@@ -38,8 +41,8 @@ class DecayGroupsConstructor:
         )
         self._check = Settings(self, 'optim_wrapper.paramwise_cfg')
         for key in paramwise_cfg:
-            if key not in ('free', 'lr_mult'):
-                self._check.refuse(key, 'is not a key of it; it takes free and lr_mult')
+            if key not in ('free', 'lr_mult', 'layer_decay'):
+                self._check.refuse(key, 'is not a key of it; it takes free, lr_mult and layer_decay')
         free = paramwise_cfg.get('free', ())
         if not isinstance(free, (list, tuple)):
             self._check.refuse('free', f'must be a list of parts of names, got {shown(free)}')
@@ -47,6 +50,8 @@ class DecayGroupsConstructor:
         self.lr_mult = dict(self._check.block('lr_mult', paramwise_cfg.get('lr_mult', {}), typed=False))
         for part, factor in self.lr_mult.items():
             self._check.number(f'lr_mult.{part}', factor, above=0)
+        rate = paramwise_cfg.get('layer_decay', 1.0)
+        self.layer_decay = self._check.number('layer_decay', rate, above=0, maximum=1)
         self.optim_wrapper_cfg = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -59,10 +64,13 @@ class DecayGroupsConstructor:
                     self._check.refuse(key, f'has {part!r}, but no trainable parameter has it in its name')
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
+        depth = self._depth(bare)
+        factors = {name: self._factor(name, depth) for name in trained}
         groups = []
-        for factor in dict.fromkeys((1, *self.lr_mult.values())):
+        # The full rate comes first, because mmengine logs the lr of the first group.
+        for factor in dict.fromkeys((1, *self.lr_mult.values(), *sorted(factors.values(), reverse=True))):
             lr = {} if factor == 1 else dict(lr=factor * optimizer_cfg['lr'])
-            members = {name: p for name, p in trained.items() if self._factor(name) == factor}
+            members = {name: p for name, p in trained.items() if factors[name] == factor}
             decayed = {name for name, p in members.items() if self._decays(name, p)}
             groups += [
                 dict(params=[p for name, p in members.items() if name in decayed], **lr),
@@ -74,8 +82,16 @@ class DecayGroupsConstructor:
         wrapper.base_param_settings = None
         return wrapper
 
-    def _factor(self, name: str) -> float:
-        return next((factor for part, factor in self.lr_mult.items() if part in name), 1)
+    def _depth(self, model: nn.Module) -> int:
+        """Returns the number of blocks of the ViT, or 0 if the rate is equal for all layers."""
+        depth = 0 if self.layer_decay == 1 else depth_of(model)
+        if depth is None:
+            self._check.refuse('layer_decay', 'is for models with a ViT as backbone (backbone.layers); remove it')
+        return depth
+
+    def _factor(self, name: str, depth: int) -> float:
+        factor = next((factor for part, factor in self.lr_mult.items() if part in name), 1)
+        return factor * self.layer_decay ** (depth + 1 - layer_of(name, depth)) if depth else factor
 
     def _decays(self, name: str, parameter: nn.Parameter) -> bool:
         return not (name.endswith('.bias') or parameter.ndim == 1 or any(part in name for part in self.free))

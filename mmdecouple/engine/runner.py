@@ -203,9 +203,12 @@ class PretrainRunner(RunLogging):
         """Loads weights; see `read_checkpoint` and `load_weights` for the errors they raise."""
         checkpoint = read_checkpoint(filename, map_location, self._trusts_pickles)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_weights(bare_model(self), checkpoint, filename, strict or self._resuming, revise_keys)
+        model = bare_model(self)
+        load_weights(model, checkpoint, filename, strict or self._resuming, revise_keys)
         if self._resuming:
-            restore_rank(bare_model(self), checkpoint['meta'], filename)
+            restore_rank(model, checkpoint['meta'], filename)
+        elif hasattr(model, 'start_terms'):
+            model.start_terms()
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint

@@ -39,6 +39,7 @@ from .necks import (
 )
 from .samples import Samples
 from .teachers import EMATeacher, FrozenViT
+from .terms import GramAnchoring, LossTerm
 
 MODELS.register_module(module=DecouplingBranch)
 
@@ -59,7 +60,9 @@ __all__ = [
     'EMATeacher',
     'EpochDependent',
     'FrozenViT',
+    'GramAnchoring',
     'Leopart',
+    'LossTerm',
     'MaskAlign',
     'MisalignedDenseCL',
     'MisalignedIBOT',

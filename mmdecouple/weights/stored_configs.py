@@ -38,6 +38,7 @@ _PARTS = (
     'DynamicAlignment',
     'EMATeacher',
     'FrozenViT',
+    'GramAnchoring',
     'PixelHeads',
     'PixelMLP',
     'PixelPropagationModule',

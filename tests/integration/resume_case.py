@@ -207,6 +207,13 @@ model['decoupling'] = dict(
     mask=dict(type='RegionCollaborativeCutout', preset='paper', **cells))
 """
 
+# Epoch 0 trains the heads; from epoch 1 on all learns, anchored to a Gram teacher that is replaced before epoch 2.
+POSTTRAIN = """
+model.update(frozen_backbone_epochs=1, terms=[dict(type='GramAnchoring', start_epoch=1, refresh_epochs=1, scale=2)])
+optim_wrapper.update(paramwise_cfg=dict(layer_decay=0.8, lr_mult=dict(neck=10)))
+param_scheduler = [dict(param_scheduler[0], warmup=0, begin=0, end=1), dict(param_scheduler[0], warmup=0.5, begin=1)]
+"""
+
 RUN = """
 custom_imports = dict(imports=['tests.integration.resume_case'])
 train_dataloader = dict(
@@ -236,7 +243,7 @@ CONFIGS = {
         resim=RESIM,
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
-}
+} | {'posttrain-d': IBOT + BRANCH + POSTTRAIN + RUN}
 
 
 @MODELS.register_module()

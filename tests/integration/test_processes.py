@@ -25,6 +25,7 @@ def trained(case, method, processes):
     'method',
     [
         'ibot-d',
+        'posttrain-d',
         pytest.param('ibot', marks=pytest.mark.slow),
         pytest.param('maskalign', marks=pytest.mark.slow),
         pytest.param('maskalign-d', marks=pytest.mark.slow),

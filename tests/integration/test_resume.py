@@ -17,6 +17,15 @@ def case(tmp_path_factory):
     return write_case(tmp_path_factory.mktemp('resume'))
 
 
+def backbones(checkpoint) -> dict:
+    """Backbones of student, teacher and Gram teacher, by their prefix."""
+    names = ('backbone.', 'teacher.backbone.', 'terms.0.backbone.')
+    state = checkpoint['state_dict']
+    return {
+        name: {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)} for name in names
+    }
+
+
 def last(case, work_dir):
     checkpoint = read_checkpoint(str(case / work_dir / f'iter_{ITERATIONS}.pth'))
     assert checkpoint['meta']['iter'] == ITERATIONS
@@ -103,6 +112,40 @@ def test_a_killed_run_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_r
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert 'resumed epoch' in resumed.stdout + resumed.stderr
     assert_same_run(last(case, work_dir), whole_run(method))
+
+
+def test_a_post_training_that_is_killed_in_each_phase_ends_with_the_bytes_of_the_uninterrupted_one(case, whole_run):
+    """Six iterations of head warm-up, six with the first Gram teacher, six with the one that replaces it."""
+    work_dir, arguments, checkpoints = 'killed_posttrain', (), []
+    for iteration in (4, 9, 14):
+        hook = dict(type='SignalHook', iteration=iteration, name='SIGKILL')
+        killed = train(case, work_dir, *arguments, method='posttrain-d', hook=hook)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
+        (saved,) = (case / work_dir).glob('iter_*.pth')
+        checkpoints.append(backbones(read_checkpoint(str(saved))))
+        arguments = ('--resume',)
+    resumed = train(case, work_dir, '--resume', method='posttrain-d')
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert_same_run(last(case, work_dir), whole_run('posttrain-d'))
+    # The last checkpoint before a kill is between the end of the second phase and the replacement.
+    warm, trained, ended = checkpoints
+    refreshed = backbones(last(case, work_dir))
+    student, teacher, gram = 'backbone.', 'teacher.backbone.', 'terms.0.backbone.'
+    assert differing(warm[student], warm[teacher]) == differing(warm[student], warm[gram]) == []
+    assert differing(warm[student], trained[gram]) == [] != differing(warm[student], trained[student])
+    assert differing(trained[gram], ended[gram]) == []
+    assert differing(ended[teacher], refreshed[gram]) == [] != differing(refreshed[gram], refreshed[teacher])
+
+
+def test_a_run_that_starts_from_a_checkpoint_is_anchored_to_its_teacher(case, whole_run):
+    whole = whole_run('posttrain-d')
+    options = (f'load_from={case}/whole_posttrain-d/iter_{ITERATIONS}.pth', 'optim_wrapper.optimizer.lr=0.0')
+    options += ('train_cfg.max_epochs=1', 'param_scheduler=None', 'model.terms.0.refresh_epochs=9')
+    done = train(case, 'next_phase', method='posttrain-d', options=options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (saved,) = (case / 'next_phase').glob('iter_*.pth')
+    second, first = (backbones(found) for found in (read_checkpoint(str(saved)), whole))
+    assert differing(second['terms.0.backbone.'], first['teacher.backbone.']) == []
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])

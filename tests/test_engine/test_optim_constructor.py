@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from mmdecouple.engine import PrecisionOptimWrapper
-from mmdecouple.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmdecouple.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from tests.test_models.golden_models import ibot
 
 
 class Tiny(nn.Module):
@@ -68,16 +69,32 @@ def test_parameters_named_by_lr_mult_have_groups_of_their_own():
     assert sum(len(group['params']) for group in groups) == len([p for p in model.parameters() if p.requires_grad])
 
 
+def test_layers_of_a_vit_have_rates_that_fall_towards_the_input_and_heads_have_the_full_one():
+    model = MODELS.build(ibot())
+    wrapper = build(model, layer_decay=0.5, lr_mult={'neck': 10})
+    rates = {id(p): group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    # Two blocks: embeddings are layer 0, blocks 1 and 2, all else 3.
+    layers = {'backbone.layers.0.': 1, 'backbone.layers.1.': 2, 'backbone.ln1.': 3}
+    for name, parameter in trained.items():
+        layer = next((number for start, number in layers.items() if name.startswith(start)), 0)
+        expected = 1e-2 if name.startswith('neck.') else 1e-3 * 0.5 ** (3 - layer)
+        assert rates[id(parameter)] == pytest.approx(expected, rel=1e-12), name
+    assert wrapper.get_lr()['lr'][0] == 1e-3 and len(rates) == len(trained)
+
+
 @pytest.mark.parametrize(
     'options, words',
     [
         (
             dict(norm_decay_mult=0.0),
-            'norm_decay_mult is not a key of it; it takes free and lr_mult .config key optim_wrapper.paramwise_cfg',
+            'norm_decay_mult is not a key of it; it takes free, lr_mult and layer_decay .config key optim_wrapper.par',
         ),
         (dict(free=['neck.weight_']), "free has 'neck.weight_', but no trainable"),
         (dict(free=['fixed']), "free has 'fixed', but no trainable"),
         (dict(lr_mult=dict(head=10)), "lr_mult has 'head', but no trainable .*paramwise_cfg.lr_mult"),
+        (dict(layer_decay=1.5), r'layer_decay must .*\(0, 1\], got 1.5 .*paramwise_cfg.layer_decay'),
+        (dict(layer_decay=0.9), 'layer_decay is for models with a ViT as backbone .*; remove it'),
         (dict(lr_mult=dict(neck=0)), 'must be a number above 0, got 0 .*lr_mult.neck'),
     ],
 )

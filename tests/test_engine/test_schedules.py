@@ -270,3 +270,17 @@ def test_the_learning_rates_of_the_region_methods_scale_with_the_batch(tmp_path,
 def test_a_warm_up_that_does_not_fit_is_refused(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         run(tmp_path, 'adamw_ibot_200e', epochs=2, **changes)
+
+
+def test_a_second_schedule_warms_up_again_from_its_first_step():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    parts = [dict(warmup=2, begin=0, end=6), dict(warmup=4, begin=6, end=20)]
+    schedules = [WarmupCosineLR.build_iter_from_epoch(optimizer, eta_min=0.5, epoch_length=3, **part) for part in parts]
+    rates = []
+    for _ in range(60):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+    expected = np.concatenate([dino(2.0, 0.5, 18, 6), dino(2.0, 0.5, 42, 12)])
+    assert np.allclose(rates, expected, rtol=1e-12)

@@ -48,8 +48,8 @@ def overridden(kind: type) -> set[str]:
 @pytest.mark.parametrize(
     'kind, most',
     [
-        (DenseCL, 4),
-        (MoCoV2, 4),
+        (DenseCL, 5),
+        (MoCoV2, 5),
         (SoCo, 8),
         (ReSim, 8),
         (PixPro, 7),

@@ -82,6 +82,8 @@ ALGORITHM = dict(
     predictor=('mlp', 3),
     teacher=('ema', 3),
     decoupling=('paper', True, {}),
+    terms=(None, 3, dict(type='GramAnchoring'), ['GramAnchoring'], [{}], [None]),
+    frozen_backbone_epochs=whole(0),
     dense_stride=maybe(whole(1)),
     measured=WORD,
     data_preprocessor=('dense', 3),
@@ -293,6 +295,10 @@ CASES = [
     ),
     (dict(type='EMATeacher', student=student()), dict(momentum=real(0, 1), end_momentum=maybe(real(0, 1)))),
     (
+        dict(type='GramAnchoring', student=dict(backbone=torch.nn.Linear(2, 2))),
+        dict(weight=real(0), start_epoch=whole(0), refresh_epochs=maybe(whole(1)), scale=whole(1)),
+    ),
+    (
         dict(type='FrozenViT', backbone=VIT),
         dict(backbone=BLOCK, checkpoint=(3, ''), levels=whole(1), statistics=WORD, input_size=maybe(whole(1))),
     ),
@@ -362,12 +368,13 @@ CASES = [
                 dict(lr_mult=2),
                 dict(lr_mult=dict(neck=0)),
                 dict(lr_mult=dict(neck='10')),
+                *(dict(layer_decay=rate) for rate in (0, 1.5, '0.9', None, True, NAN)),
             )
         ),
     ),
     (
         dict(type='WarmupCosineLR', optimizer=None, warmup=1, eta_min=0.0, end=10),
-        dict(warmup=real(0, below=10), eta_min=real(0), start=real(0, 1), warmup_endpoint=FLAG),
+        dict(warmup=real(0, below=10), eta_min=real(0), start=real(0, 1), warmup_endpoint=FLAG, begin=real(0)),
     ),
     (dict(type='CouplingHook'), dict(interval=whole(1), probe=('coco', 3), batch_size=whole(1), num_workers=whole(0))),
     (dict(type='RemarksHook'), dict(max_share=real(0, 1))),

@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.configs import load_config
 
-from .conftest import BRANCH, RESNET, batch, begun, build, forwarded, losses_of
+from .conftest import BRANCH, RESNET, batch, begun, build, densecl, forwarded, losses_of
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'add_a_method.md'
 CUT = dict(type='CutViews', mask=BRANCH['mask'], views=(0, 1), mask_stride=8)
@@ -31,11 +31,11 @@ def page(tmp_path_factory) -> Path:
         name = re.match(r'# (\w+\.py)', code)[1]
         (folder / name).write_text(code)
     sys.path.insert(0, str(folder))
-    for name in ('my_method', 'my_pixpro'):
+    for name in ('my_method', 'my_pixpro', 'my_term'):
         importlib.import_module(name)
     yield folder
     sys.path.remove(str(folder))
-    for name in ('MyDenseBYOL', 'MyPixPro', 'PixelPropagation'):
+    for name in ('MyDenseBYOL', 'MyPixPro', 'PixelPropagation', 'MyGram'):
         MODELS.module_dict.pop(name)
 
 
@@ -48,7 +48,8 @@ def crops(size: int = 8) -> dict:
 
 def test_the_page_names_its_files_and_each_is_short(page):
     lengths = {path.name: len(path.read_text().splitlines()) for path in page.glob('*.py')}
-    assert set(lengths) == {'my_method.py', 'my_config.py', 'my_pixpro.py', 'my_pixpro_config.py'}
+    names = ('my_method', 'my_config', 'my_pixpro', 'my_pixpro_config', 'my_term', 'my_term_config')
+    assert set(lengths) == {f'{name}.py' for name in names}
     assert max(lengths.values()) <= 60
 
 
@@ -130,6 +131,18 @@ def test_the_predictor_is_the_students_alone_and_sees_the_decoupled_views():
     model.predictor.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     losses_of(model, crops())
     assert seen == [16 + 2]
+
+
+def test_the_term_of_the_page_is_the_one_of_the_package_for_the_teacher_that_it_copies(page, data):
+    config = load_config(str(page / 'my_term_config.py'))
+    assert config.model.terms == [dict(type='MyGram', weight=0.5, start_epoch=10)] and 'decoupling' in config.model
+    terms = [dict(type=name, weight=0.5) for name in ('MyGram', 'GramAnchoring')]
+    # In evaluation mode, as the term of the package always is, batch norm makes no difference.
+    model = build(densecl(terms=terms, decoupling=BRANCH)).eval()
+    with torch.no_grad():
+        model.backbone.layer1[0].conv1.weight.mul_(1.5)
+    losses = losses_of(model, data)
+    assert losses['loss_my_gram'].item() == pytest.approx(losses['loss_gram'].item(), rel=1e-5) != 0
 
 
 def test_samples_without_geometry_get_one_line(data):

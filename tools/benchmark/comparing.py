@@ -20,6 +20,7 @@ PAIRS = [
     ('ibot-d', 'ibot'),
     ('ibot-d-release', 'ibot'),
     ('ibot-mc-d', 'ibot-mc'),
+    ('posttrain-d-gram', 'posttrain-d'),
     ('maskalign-d', 'maskalign'),
     ('maskalign-d-drop', 'maskalign'),
     ('soco-d', 'soco'),

@@ -21,6 +21,8 @@ CONFIG_OF = {
     'ibot-d-release': 'ibot/ibot-d_vit-s16_8x64-800e_coco_release.py',
     'ibot-mc': 'ibot/ibot-mc_vit-s16_8x64-800e_coco.py',
     'ibot-mc-d': 'ibot/ibot-mc-d_vit-s16_8x64-800e_coco.py',
+    'posttrain-d': 'posttrain/ibot-d_vit-s14-dinov2-reg_8x64-50e_coco.py',
+    'posttrain-d-gram': 'posttrain/ibot-d-gram_vit-s14-dinov2-reg_8x64-50e_coco.py',
     'maskalign': 'maskalign/maskalign_vit-s16_8x128-800e_coco.py',
     'maskalign-d': 'maskalign/maskalign-d_vit-s16_8x128-800e_coco.py',
     'maskalign-d-drop': 'maskalign/maskalign-d-drop_vit-s16_8x128-800e_coco.py',
@@ -65,7 +67,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         model.data_preprocessor.channels_last = args.channels_last
         return cfg
     vit = dict(img_size=args.size, patch_size=args.patch)
-    model.backbone.update(vit, arch=args.arch)
+    model.backbone.update(vit, arch=args.arch, weights=None)
     model.neck.in_channels = _width(args.arch)
     if model.type == 'IBOT':
         model.neck.out_channels = args.prototypes
@@ -74,7 +76,6 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
             model.local_views = args.locals
     elif model.type == 'Leopart':
         model.local_views = args.locals
-        model.backbone.weights = None
     else:
         model.teacher.backbone.update(vit, arch=args.teacher)
         model.teacher.checkpoint = 'random'

@@ -56,7 +56,7 @@ def row(entry: Entry) -> list[str]:
     """Returns the cells of a config."""
     path = ROOT / entry.path
     config = load_config(str(path))
-    network, gpus = re.search(r'_(r\d+|vit-[a-z]+\d+)_(\d+)xb?', path.stem).groups()
+    network, gpus = re.search(r'_(r\d+|vit-[a-z]+\d+)[a-z\d-]*_(\d+)xb?', path.stem).groups()
     read = {key: config[key] for key in _READ if key in config}
     cost = _cost(Config(read).dump(), int(gpus))
     run = cost.flop * _IMAGES[re.search('|'.join(_IMAGES), path.stem)[0]] * entry.epochs

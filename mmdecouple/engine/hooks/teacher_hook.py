@@ -19,7 +19,8 @@ class TeacherHook(Hook):
     Iterations that only accumulate gradients, and steps that fp16 skips, do not count as steps. The hook also calls the
     following methods of the model, if they exist: `prepare_training()` once before training; `start_epoch(epoch)`
     before the first iteration of each epoch (from 0), and after a resume; `frozen(epoch)`, whose parameters are not
-    updated in that epoch.
+    updated in that epoch; `end_epoch(epoch)` once after the last iteration of each epoch, before a checkpoint of the
+    end of that epoch is saved.
     """
 
     priority = 'HIGH'
@@ -53,6 +54,12 @@ class TeacherHook(Hook):
         if self._stepped and hasattr(model, 'update_teacher'):
             model.update_teacher(runner.iter, runner.max_iters)
         self._stepped = False
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Ends the epoch of the model."""
+        model = bare_model(runner)
+        if hasattr(model, 'end_epoch'):
+            model.end_epoch(runner.epoch)
 
     def _note_step(self, *_: Any) -> None:
         self._stepped = True

@@ -8,15 +8,23 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmdecouple.decoupling import DecoupledViews, DenseObjective, PositionSet, Regions
+from mmdecouple.decoupling import DenseObjective, PositionSet
 from mmdecouple.models.backbones import DenseReader, predict_maps, stride_of
-from mmdecouple.models.layers import batch_shuffle, batch_unshuffle, count_batches_once, epoch_dependent
+from mmdecouple.models.layers import (
+    BackboneFreezing,
+    batch_shuffle,
+    batch_unshuffle,
+    count_batches_once,
+    epoch_dependent,
+)
 from mmdecouple.models.samples import Samples
+from mmdecouple.models.terms import LossTerms
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
-from .checks import check_decoupling, check_positions, check_views, start_teacher_of_lone_student
+from .branching import compose, decouple
+from .checks import check_decoupling, check_freezing, check_terms, check_views, start_teacher_of_lone_student
 from .step import Step, ViewFlow
 
 _DENSE_PARTS = ('dense_loss', 'objective')
@@ -36,6 +44,8 @@ class DenseAlgorithm(DenseReader, BaseModel):
         predictor: Config of a neck that only the student has, or None; see `predict`.
         teacher: Config of the teacher; None builds `EMATeacher` with its defaults.
         decoupling: Config of the de-coupling branch, or None for the base method.
+        terms: Configs of further loss terms (`LossTerm`), such as `GramAnchoring`.
+        frozen_backbone_epochs: Number of first epochs in which all but the backbone is trained; see `BackboneFreezing`.
         dense_stride: Pixels of a view per dense position; None takes the stride of the backbone.
         measured: Network whose backbone the measures read: `teacher` (the paper's choice) or `student`.
         data_preprocessor: Config of the preprocessor; None builds `DensePreprocessor`.
@@ -59,6 +69,8 @@ class DenseAlgorithm(DenseReader, BaseModel):
         predictor: dict | None = None,
         teacher: dict | None = None,
         decoupling: dict | None = None,
+        terms: Sequence[dict] = (),
+        frozen_backbone_epochs: int = 0,
         dense_stride: int | None = None,
         measured: str = 'teacher',
         data_preprocessor: dict | None = None,
@@ -70,6 +82,7 @@ class DenseAlgorithm(DenseReader, BaseModel):
             check.block(key, block, optional=True)
         for key, block in (('teacher', teacher), ('data_preprocessor', data_preprocessor)):
             check.block(key, block, optional=True, typed=False)
+        check.number('frozen_backbone_epochs', frozen_backbone_epochs, 0, whole=True)
         check.number('dense_stride', dense_stride, 1, whole=True, optional=True)
         check.choice('measured', measured, ('teacher', 'student'))
         super().__init__(MODELS.build({'type': 'DensePreprocessor', **(data_preprocessor or {})}), init_cfg)
@@ -77,6 +90,9 @@ class DenseAlgorithm(DenseReader, BaseModel):
         self.neck = nn.Identity() if neck is None else MODELS.build(neck)
         self.teacher = self.build_teacher(teacher or {})
         self.predictor = None if predictor is None else MODELS.build(predictor)
+        self.freezing = BackboneFreezing(self.backbone, self.teacher.backbone, frozen_backbone_epochs)
+        self.terms = LossTerms(terms, self.student_modules, self.freezing)
+        check_terms(self, check)
         self.register_load_state_dict_post_hook(start_teacher_of_lone_student)
         self.dense_stride = dense_stride or stride_of(self.backbone)
         self.measured = measured
@@ -107,12 +123,18 @@ class DenseAlgorithm(DenseReader, BaseModel):
         return MODELS.build({'type': 'EMATeacher', 'student': self.student_modules, **cfg})
 
     def init_weights(self) -> None:
-        """Initializes the student and copies it to the teacher."""
+        """Initializes the student, copies it to the teacher, and starts the further terms from the teacher."""
         super().init_weights()
         self.teacher.reset(self.student_modules)
+        self.start_terms()
+
+    def start_terms(self) -> None:
+        """Starts the further terms from the teacher, after initial weights are loaded; a resumed run does not."""
+        self.terms.reset(self.teacher)
 
     def prepare_training(self) -> None:
         """Prepares what only training needs; called once before the first step, after all weights are loaded."""
+        check_freezing(self)
         count_batches_once(self)
 
     def update_teacher(self, iteration: int, max_iterations: int) -> None:
@@ -123,6 +145,10 @@ class DenseAlgorithm(DenseReader, BaseModel):
         """Sets everything that depends on the epoch (from 0); called before each epoch and after a resume."""
         for module in epoch_dependent(self):
             module.start_epoch(epoch)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Ends an epoch (from 0); called once after its last iteration, before a checkpoint of it is saved."""
+        self.terms.end_epoch(epoch, self.teacher)
 
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
         """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
@@ -157,7 +183,8 @@ class DenseAlgorithm(DenseReader, BaseModel):
 
         Returns:
             Named tensors with N rows. A dense method must return `dense`, (N, P, C), not normalized, with positions in
-            row-major order over the grid of `dense_size`.
+            row-major order over the grid of `dense_size`. Further terms may read `map`, the features of the backbone
+            at these positions, (N, P, C'), if `flow.returns_map`.
         """
         raise NotImplementedError
 
@@ -215,12 +242,13 @@ class DenseAlgorithm(DenseReader, BaseModel):
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Returns the loss terms of one step."""
         step.teacher = self.teacher_forward(step)
-        step.student, step.dense = self.student_forward(step)
+        step.student, step.dense = self.freezing(self.student_forward, step)
         losses = self.base_loss(step)
         if step.decoupled is not None:
-            losses = self._decouple(losses, step)
+            losses = decouple(self, losses, step)
+        losses = {**losses, **self.terms(step, self)}
         self.update_memory(step)
-        return losses
+        return self.freezing.connected(losses)
 
     # Masks are drawn outside of compiled code: with `compile=True`, only the network is compiled.
     @torch.compiler.disable
@@ -243,7 +271,7 @@ class DenseAlgorithm(DenseReader, BaseModel):
             step.geometry = samples.geometry(owner).to(device, non_blocking=True)
         step.extras = self.prepare(step, self.data_preprocessor.generator)
         if self.decoupling is not None and self.decoupling.enabled:
-            step.decoupled = self._compose(step)
+            step.decoupled = compose(self, step)
         return step
 
     @property
@@ -265,21 +293,6 @@ class DenseAlgorithm(DenseReader, BaseModel):
         if mode == 'loss':
             return self.loss(self.begin(inputs, data_samples))
         return predict_maps(self.dense_features, inputs, data_samples, mode)
-
-    def _compose(self, step: Step) -> DecoupledViews:
-        indices = self.flow.teacher[: self.flow.decoupled]
-        keys, regions = [step.views[index] for index in indices], None
-        if self.flow.on_regions:
-            by_view = step.samples.regions(type(self).__name__)
-            regions = Regions.cat([by_view[index] for index in indices])
-        return self.decoupling.compose(
-            keys, self.dense_size(keys[0].shape[-2:]), self.data_preprocessor.generator, regions, self.region_bins
-        )
-
-    def _decouple(self, losses: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
-        check_positions(self, step.dense, step.decoupled.foreground.mask.shape[1])
-        target = step.teacher['dense'][step.decoupled.rows]
-        return self.decoupling(losses, step.dense, target, self.foreground(step), self.objective(step))
 
     def _require(self, key: str, kind: str, attribute: str) -> None:
         """Raises an error if the module `key` lacks an attribute by which the required class is recognized."""

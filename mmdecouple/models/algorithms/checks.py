@@ -31,6 +31,24 @@ def check_decoupling(model: 'DenseAlgorithm', dense: bool, check: Settings) -> N
         )
 
 
+def check_terms(model: 'DenseAlgorithm', check: Settings) -> None:
+    """Raises an error if a further term reads features that the method does not return."""
+    for index, term in enumerate(model.terms):
+        if term.reads_map and not model.flow.returns_map:
+            check.refuse(
+                f'terms[{index}].type',
+                f'{type(term).__name__} reads the backbone features of whole views, which the method does not return; '
+                'remove the term',
+            )
+
+
+def check_freezing(model: 'DenseAlgorithm') -> None:
+    """Raises an error if no parameter is trained while the backbone is frozen."""
+    others = (p for name, p in model.named_parameters() if p.requires_grad and not name.startswith('backbone.'))
+    if model.freezing.epochs and next(others, None) is None:
+        Settings(model, 'model').refuse('frozen_backbone_epochs', 'must be 0, as nothing else of the method is trained')
+
+
 def check_views(model: 'DenseAlgorithm', views: Sequence[Tensor]) -> None:
     """Raises an error if the batch has another number of views than the method takes."""
     if len(views) != model.num_views:

@@ -10,7 +10,7 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
 from .base import DenseAlgorithm
-from .step import Step
+from .step import Step, ViewFlow
 
 
 @MODELS.register_module()
@@ -34,6 +34,8 @@ class DenseCL(DenseAlgorithm):
 
     Source: arXiv 2011.09157; mmpretrain `models/selfsup/densecl.py` (Apache-2.0).
     """
+
+    flow = ViewFlow(returns_map=True)
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class DenseCL(DenseAlgorithm):
             'global': F.normalize(projection.float(), dim=1),
             'dense': dense.float().transpose(1, 2),
             'pooled': F.normalize(pooled.float(), dim=1),
-            'map': features.detach().flatten(2).transpose(1, 2),
+            'map': features.flatten(2).transpose(1, 2),
         }
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:

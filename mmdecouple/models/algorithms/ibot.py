@@ -70,7 +70,9 @@ class IBOT(DenseAlgorithm):
     Source: arXiv 2111.07832; `bytedance/ibot main_ibot.py` (iBOTLoss), `loader.py` (masks).
     """
 
-    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, mixes_embeddings=True, linear_in_target=True)
+    flow = ViewFlow(
+        student=(0, 1), teacher=(0, 1), shuffle=False, mixes_embeddings=True, linear_in_target=True, returns_map=True
+    )
 
     def __init__(
         self,
@@ -140,15 +142,16 @@ class IBOT(DenseAlgorithm):
         """Runs the student once on the masked global views and decoupled views, and once on the local views.
 
         Returns:
-            Tokens after the final norm: `class` ((2 + L) * B, C) and `dense` (2 * B, P, C), and the dense tokens of the
-            decoupled views, (D, P, C), or None.
+            Tokens after the final norm: `class` ((2 + L) * B, C) and `dense` (2 * B, P, C), also called `map`, and the
+            dense tokens of the decoupled views, (D, P, C), or None. Tokens that no loss reads are zero.
         """
         images, mask, mixed = step.joint(self.flow.student), step.extras.mask, step.decoupled
         if mixed is not None and mixed.images is not None:
             mask, mixed = F.pad(mask, (0, 0, 0, 0, 0, len(mixed.images))), None
-        (tokens,) = self.backbone(images, mask, mixed, self._needed(step))
+        (tokens,) = self.backbone(images, mask, mixed, None if self.terms.read_map else self._needed(step))
         extra = self.backbone.num_extra_tokens
         student, dense = step.split({'class': tokens[:, 0], 'dense': tokens[:, extra:]})
+        student['map'] = student['dense']
         if self.local_views:
             local = torch.cat(step.views[2:])
             height, width = self.dense_size(local.shape[-2:])

@@ -45,7 +45,9 @@ class Leopart(DenseAlgorithm):
         paper: on global views, on the foreground of both masks, with the assignments of the clean view.
     """
 
-    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True)
+    flow = ViewFlow(
+        student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True, returns_map=True
+    )
 
     def __init__(
         self,
@@ -106,18 +108,19 @@ class Leopart(DenseAlgorithm):
         """Runs the student once on the global and decoupled views, and once on the local views.
 
         Returns:
-            `scores` (2 * B, P, K) and `local_scores` (L * B, P', K), and the patch tokens of the decoupled views,
-            (D, P, C), or None.
+            `scores` (2 * B, P, K), `map` (2 * B, P, C) and `local_scores` (L * B, P', K), and the patch tokens of the
+            decoupled views, (D, P, C), or None.
         """
         outputs, dense = step.split({'dense': self._patches(step.joint(self.flow.student))})
-        student = {'scores': self.neck(outputs['dense'])}
+        student = {'scores': self.neck(outputs['dense']), 'map': outputs['dense']}
         if self.local_views:
             student['local_scores'] = self.neck(self._patches(torch.cat(step.views[2:])))
         return student, dense
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """Returns `loss_cluster`, and for the log `attended_share`, the foreground fraction of the global views."""
-        scores = [part for name in step.student for part in step.student[name].split(len(step.views[0]))]
+        names = [name for name in ('scores', 'local_scores') if name in step.student]
+        scores = [part for name in names for part in step.student[name].split(len(step.views[0]))]
         maps = [
             score.transpose(1, 2).unflatten(2, self.dense_size(view.shape[-2:]))
             for score, view in zip(scores, step.views)

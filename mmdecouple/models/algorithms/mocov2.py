@@ -9,7 +9,7 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
 from .base import DenseAlgorithm
-from .step import Step
+from .step import Step, ViewFlow
 
 
 @MODELS.register_module()
@@ -28,6 +28,8 @@ class MoCoV2(DenseAlgorithm):
     Source: arXiv 2003.04297; `facebookresearch/moco moco/builder.py`.
     """
 
+    flow = ViewFlow(returns_map=True)
+
     def __init__(self, queue_length: int = 65536, channels: int = 128, temperature: float = 0.2, **kwargs) -> None:
         check = Settings(self, 'model')
         check.number('queue_length', queue_length, 1, whole=True)
@@ -38,9 +40,11 @@ class MoCoV2(DenseAlgorithm):
         self.temperature = temperature
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """Returns `global`, the L2-normalized projection of the pooled map, (N, C)."""
-        (projection,) = neck((backbone(images)[-1],))
-        return {'global': F.normalize(projection.float(), dim=1)}
+        """Returns `global`, the L2-normalized projection of the pooled map, (N, C), and for further terms the `map`."""
+        features = backbone(images)[-1]
+        (projection,) = neck((features,))
+        outputs = {'global': F.normalize(projection.float(), dim=1)}
+        return {**outputs, 'map': features.flatten(2).transpose(1, 2)} if self.terms.read_map else outputs
 
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """Returns `loss_global`, InfoNCE of the pooled projection."""

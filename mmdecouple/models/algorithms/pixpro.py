@@ -36,7 +36,7 @@ class PixPro(DenseAlgorithm):
         its own, so that batch norm sees one view at a time; a decoupled view joins the pass of its own view.
     """
 
-    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, on_geometry=True)
+    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, on_geometry=True, returns_map=True)
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class PixPro(DenseAlgorithm):
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """Returns projections: `dense` (N, P, C) and, with the instance branch, `instance` (N, C, h, w)."""
-        return neck(backbone(images)[-1])
+        features = backbone(images)[-1]
+        outputs = neck(features)
+        return {**outputs, 'map': features.flatten(2).transpose(1, 2)} if self.terms.read_map else outputs
 
     def predict(self, dense: Tensor) -> Tensor:
         """Returns propagated projections: (N, P, C) -> (N, P, C)."""

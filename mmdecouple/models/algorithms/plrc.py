@@ -43,7 +43,7 @@ class PLRC(DenseAlgorithm):
         docs/region_methods.md.
     """
 
-    flow = ViewFlow(student=(0,), teacher=(1, 2), decoupled=1, on_geometry=True)
+    flow = ViewFlow(student=(0,), teacher=(1, 2), decoupled=1, on_geometry=True, returns_map=True)
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class ReSim(DenseAlgorithm):
     Source: arXiv 2103.12902; `Tete-Xiao/ReSim moco/builder.py`, `moco/datasets.py`.
     """
 
-    flow = ViewFlow(on_geometry=True)
+    flow = ViewFlow(on_geometry=True, returns_map=True)
 
     def __init__(
         self,
@@ -90,8 +90,11 @@ class ReSim(DenseAlgorithm):
             `global`, the normalized projection, (N, C); `dense`, the coarsest map of the neck, (N, P, C'); with two
             maps also `fine`, the finer one, (N, C', h, w).
         """
-        projection, (dense, *fine) = neck(backbone(images))
+        features = backbone(images)
+        projection, (dense, *fine) = neck(features)
         outputs = {'global': F.normalize(projection.float(), dim=1), 'dense': dense.flatten(2).transpose(1, 2).float()}
+        if self.terms.read_map:
+            outputs['map'] = features[-1].flatten(2).transpose(1, 2)
         return {**outputs, 'fine': fine[0].float()} if fine else outputs
 
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:

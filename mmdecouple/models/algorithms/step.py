@@ -25,6 +25,8 @@ class ViewFlow:
             cross-entropy.
         on_regions: Whether the dense positions are regions of the samples; the branch then draws its masks on them.
         on_geometry: Whether the method reads the crop windows of the views.
+        returns_map: Whether the student returns `map`, the backbone features of its whole clean views, for further
+            terms that read it; it is needed only while `terms.read_map` of the method is True.
     """
 
     student: tuple[int, ...] = (0,)
@@ -35,6 +37,7 @@ class ViewFlow:
     linear_in_target: bool = False
     on_regions: bool = False
     on_geometry: bool = False
+    returns_map: bool = False
 
 
 @dataclass

@@ -7,6 +7,7 @@ from torch import Tensor
 from mmdecouple.utils.errors import MissingFile, UserError
 from mmdecouple.weights.formats.vit import read_vit
 from mmdecouple.weights.formats.vit_arch import setting_differences
+from mmdecouple.weights.origins import origin_of
 
 
 def weights_for(own: dict[str, Tensor], path: str, key: str) -> dict[str, Tensor]:
@@ -23,7 +24,8 @@ def weights_for(own: dict[str, Tensor], path: str, key: str) -> dict[str, Tensor
     """
     if not Path(path).is_file():
         raise MissingFile(
-            f'DenseViT: the weight file {path!r} does not exist; download it and set the config key {key} to its path.'
+            f'DenseViT: the weight file {path!r} does not exist; download it{origin_of(path)} and set the config key '
+            f'{key} to its path.'
         )
     weights = read_vit(path).backbone
     differing = setting_differences(own, weights)

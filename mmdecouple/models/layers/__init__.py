@@ -1,5 +1,6 @@
 """Layers shared by several methods."""
 
+from .backbone_freezing import BackboneFreezing
 from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
 from .embedding_queue import EmbeddingQueue
@@ -11,6 +12,7 @@ from .split_bn import SplitBN
 from .teacher_temperature import TeacherTemperature
 
 __all__ = [
+    'BackboneFreezing',
     'Center',
     'EmbeddingQueue',
     'EpochDependent',
