@@ -27,6 +27,7 @@ _METHODS = (
     'ReSim',
     'SoCo',
     'SoCoFPN',
+    'UniRefiner',
 )
 _PARTS = (
     'CutBoxes',
@@ -38,6 +39,8 @@ _PARTS = (
     'DynamicAlignment',
     'EMATeacher',
     'FrozenViT',
+    'InitialTeacher',
+    'LoRA',
     'PixelHeads',
     'PixelMLP',
     'PixelPropagationModule',
