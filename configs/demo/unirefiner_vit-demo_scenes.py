@@ -8,5 +8,5 @@ _base_ = [
     '../_base_/schedules/adamw_unirefiner_2e.py',
     '../_base_/default_runtime.py',
 ]
-train_dataloader = dict(batch_size=16, dataset=dict(num_images=2560))
+train_dataloader = dict(batch_size=16, dataset=dict(num_images=1280))
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1))

@@ -38,7 +38,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-both = pytest.mark.parametrize('method', ['ibot-d', 'maskalign-d'])
+both = pytest.mark.parametrize('method', ['ibot-d', 'maskalign-d', 'unirefiner-d'])
 
 
 @both

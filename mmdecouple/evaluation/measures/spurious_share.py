@@ -158,6 +158,6 @@ class SpuriousShare(Measure):
         return out
 
     def _share(self, own: Tensor, foreign: Tensor) -> float:
-        """Returns the share of the rows of `own` `(n, C)` whose cosine with a row of `foreign` `(m, C)` is that high."""
+        """Returns the share of the rows of `own` `(n, C)` that resemble a row of `foreign` `(m, C)`."""
         similarity = foreign_similarity(own.double()[None], foreign.double()[None])
         return is_spurious(similarity, self.threshold).double().mean().item()
