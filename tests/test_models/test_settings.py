@@ -163,7 +163,7 @@ CASES = [
         ),
     ),
     (
-        dict(type='LoRA', backbone=torch.nn.Sequential(torch.nn.Linear(2, 2))),
+        dict(type='LoRA', network=torch.nn.Sequential(torch.nn.Linear(2, 2))),
         dict(
             rank=whole(1),
             alpha=real(above=0),
@@ -475,6 +475,7 @@ def test_every_argument_of_every_class_is_tried():
         'params',
         'optim_wrapper_cfg',
         'student',
+        'network',
         'end',
         'by_epoch',
         'init_cfg',

@@ -145,7 +145,7 @@ class UniRefiner(DenseAlgorithm):
             check.refuse('crop_aspect', f'must let a crop of {crop_scale[1]:g} of the image fit, got {crop_aspect}')
         super().__init__(measured=measured, **kwargs)
         self._require('backbone', 'a DenseViT', 'dense_map')
-        self.lora = MODELS.build({'type': 'LoRA', 'backbone': self.backbone, **(lora or {})})
+        self.lora = MODELS.build({'type': 'LoRA', 'network': self.backbone, **(lora or {})})
         merge_in_checkpoints(self, 'backbone', 'lora')
         self.crops, self.crop_scale, self.crop_aspect = crops, crop_scale, crop_aspect
         self.strip_ratio, self.border = strip_ratio, border

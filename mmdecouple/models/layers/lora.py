@@ -53,7 +53,7 @@ class LoRA(nn.ModuleList):
     this module. `merge_in_checkpoints` writes checkpoints with the sums.
 
     Args:
-        backbone: The network; all of its parameters are frozen.
+        network: The network; all of its parameters are frozen.
         rank: r of each update, at least 1.
         alpha: Scale of the updates, which is divided by r, above 0.
         dropout: Dropout rate of their inputs, in [0, 1).
@@ -70,7 +70,7 @@ class LoRA(nn.ModuleList):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        network: nn.Module,
         rank: int = 8,
         alpha: float = 16,
         dropout: float = 0.1,
@@ -81,10 +81,10 @@ class LoRA(nn.ModuleList):
         check.number('alpha', alpha, above=0)
         check.number('dropout', dropout, 0, below=1)
         super().__init__()
-        linear = {name: module for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
+        linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
         if targets is not None:
             linear = _select(linear, targets, check)
-        backbone.requires_grad_(False)
+        network.requires_grad_(False)
         self.names = tuple(linear)
         for layer in linear.values():
             update = LowRankUpdate(layer, rank, alpha, dropout)
