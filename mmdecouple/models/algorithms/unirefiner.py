@@ -239,8 +239,8 @@ class UniRefiner(DenseAlgorithm):
             )
 
     def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """Returns the negative cosine of matched tokens, divided by the temperature: (M, C), (M, C) -> (M,)."""
-        return -F.cosine_similarity(student.float(), target.float(), dim=1) / self.temperature
+        """Returns (1 - cosine) / T of matched tokens: (M, C), (M, C) -> (M,)."""
+        return (1 - F.cosine_similarity(student.float(), target.float(), dim=1)) / self.temperature
 
     def layer_features(
         self, images: Tensor, layers: Sequence[str | None], mask: Tensor | None = None, class_token: bool = False
