@@ -145,7 +145,7 @@ def test_an_update_is_that_of_mmpretrains_lora_and_merges_to_the_same():
     network = nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 4))
     theirs = [LoRALinear(nn.Linear(layer.in_features, layer.out_features), 16, 3, 0.0) for layer in network[::2]]
     ours = LoRA(network, rank=3, alpha=16, dropout=0.0)
-    for update, layer, adapted in zip(ours, network[::2], theirs):
+    for update, layer, adapted in zip(ours.values(), network[::2], theirs):
         nn.init.normal_(update.up.weight)
         adapted.original_layer.load_state_dict(layer.state_dict())
         adapted.lora_down.load_state_dict(update.down.state_dict())
@@ -154,7 +154,7 @@ def test_an_update_is_that_of_mmpretrains_lora_and_merges_to_the_same():
     outputs = network(inputs)
     torch.testing.assert_close(outputs, theirs[1](F.gelu(theirs[0](inputs))))
     merged = nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 4))
-    for index, update in zip((0, 2), ours):
+    for index, update in zip((0, 2), ours.values()):
         merged[index].weight.data = network[index].weight + update.weight
         merged[index].bias.data = network[index].bias
     torch.testing.assert_close(merged(inputs), outputs)
@@ -163,7 +163,7 @@ def test_an_update_is_that_of_mmpretrains_lora_and_merges_to_the_same():
 
 def test_targets_choose_the_adapted_layers():
     model = MODELS.build(unirefiner(lora=dict(targets=['attn.qkv'])))
-    assert model.lora.names == ('layers.0.attn.qkv', 'layers.1.attn.qkv')
+    assert list(model.lora.layers.values()) == ['layers.0.attn.qkv', 'layers.1.attn.qkv']
     assert len(MODELS.build(unirefiner()).lora) == 8
     with pytest.raises(UserError, match=r"'q_proj' matches no .*; .*attn.qkv.* \(config key model.lora.targets\)"):
         MODELS.build(unirefiner(lora=dict(targets=['attn.qkv', 'q_proj'])))
@@ -177,7 +177,7 @@ def test_training_starts_at_the_teacher_and_changes_the_updates_only(data):
     after = trained(data)
     frozen = (after.backbone, after.teacher.backbone)
     assert all(torch.equal(part.state_dict()[name], value) for part in frozen for name, value in before.items())
-    assert all(update.up.weight.any() for update in after.lora)
+    assert all(update.up.weight.any() for update in after.lora.values())
 
 
 def test_a_checkpoint_holds_the_refined_network_as_an_ordinary_vit(data):

@@ -46,7 +46,7 @@ class LowRankUpdate(nn.Module):
 
 
 @MODELS.register_module()
-class LoRA(nn.ModuleList):
+class LoRA(nn.ModuleDict):
     """Freezes a network and adds low-rank updates to its linear layers.
 
     The network keeps its class and its names: the updates are forward hooks on its layers, and their weights belong to
@@ -60,7 +60,7 @@ class LoRA(nn.ModuleList):
         targets: Ends of the names of adapted linear layers, for example `('attn.qkv', 'attn.proj')`; None for all.
 
     Attributes:
-        names: Names of the adapted layers, in the order of the updates.
+        layers: Name of an update -> name of its layer, which has dots in place of underscores.
 
     Raises:
         SettingError: A value is out of range, or a target matches no linear layer.
@@ -85,17 +85,16 @@ class LoRA(nn.ModuleList):
         if targets is not None:
             linear = _select(linear, targets, check)
         network.requires_grad_(False)
-        self.names = tuple(linear)
-        for layer in linear.values():
-            update = LowRankUpdate(layer, rank, alpha, dropout)
-            self.append(update)
-            layer.register_forward_hook(partial(_add, update))
+        self.layers = {name.replace('.', '_'): name for name in linear}
+        for key, layer in zip(self.layers, linear.values()):
+            self[key] = LowRankUpdate(layer, rank, alpha, dropout)
+            layer.register_forward_hook(partial(_add, self[key]))
 
 
 def merge_in_checkpoints(model: nn.Module, backbone: str, lora: str) -> None:
     """Makes the state dict of a model hold its adapted network merged, as an ordinary network.
 
-    `BACKBONE.NAME.weight` is the sum of the frozen weight and its update, and `LORA.INDEX.base` the frozen weight.
+    `BACKBONE.LAYER.weight` is the sum of the frozen weight and its update, and `LORA.UPDATE.base` the frozen weight.
     Loading such a state dict restores the frozen weights bit for bit. Weights without updates are loaded as they are.
 
     Args:
@@ -112,13 +111,13 @@ def _add(update: LowRankUpdate, _: nn.Module, inputs: tuple[Tensor], output: Ten
 
 
 def _places(backbone: str, lora: str, model: nn.Module, prefix: str) -> list[tuple[str, str]]:
-    names = getattr(model, lora).names
-    return [(f'{prefix}{backbone}.{name}.weight', f'{prefix}{lora}.{index}.base') for index, name in enumerate(names)]
+    layers = getattr(model, lora).layers
+    return [(f'{prefix}{backbone}.{name}.weight', f'{prefix}{lora}.{key}.base') for key, name in layers.items()]
 
 
 @torch.no_grad()
 def _merge(backbone: str, lora: str, model: nn.Module, state: dict, prefix: str, _) -> None:
-    for (weight, base), update in zip(_places(backbone, lora, model, prefix), getattr(model, lora)):
+    for (weight, base), update in zip(_places(backbone, lora, model, prefix), getattr(model, lora).values()):
         state[base] = state[weight]
         state[weight] = state[weight] + update.weight.to(state[weight])
 
