@@ -34,8 +34,8 @@ CONFIG_OF = {
     'resim-d': 'resim/resim-fpn-d_r50_8xb32-800e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
     'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
-    'unirefiner': 'unirefiner/unirefiner_vit-s16_2xb8-2e_coco.py',
-    'unirefiner-d': 'unirefiner/unirefiner-d_vit-s16_2xb8-2e_coco.py',
+    'unirefiner': 'unirefiner/unirefiner_vit-s16_2xb8-2e_coco-5pct.py',
+    'unirefiner-d': 'unirefiner/unirefiner-d_vit-s16_2xb8-2e_coco-5pct.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
 }
 
