@@ -36,7 +36,7 @@ def test_config_survives_dump_and_reload_and_builds_with_its_optimizer(path, tmp
     keys = list(model.state_dict())
     first = 'patch_embed.projection.weight' if '_vit-' in path.stem else 'conv1.weight'
     assert f'backbone.{first}' in keys
-    assert (f'teacher.backbone.{first}' in keys) == ('maskalign' not in path.stem)
+    assert (f'teacher.backbone.{first}' in keys) == (not path.stem.startswith(('maskalign', 'unirefiner')))
     assert (model.decoupling is not None) == bool(BRANCH.search(path.stem))
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     with DefaultScope.overwrite_default_scope('mmdecouple'):
@@ -65,7 +65,8 @@ def test_name_states_schedule_and_batch_and_header_states_the_source(path):
 def test_the_data_make_the_views_that_the_vit_asks_for(path):
     config = load_config(str(path))
     model, views = config.model, config.train_dataloader.dataset.pipeline[0]
-    assert sum(views.num_views) == (1 if model.type == 'MaskAlign' else 2 + model.get('local_views', 0))
+    single = model.type in ('MaskAlign', 'UniRefiner')
+    assert sum(views.num_views) == (1 if single else 2 + model.get('local_views', 0))
     # Positions of a published backbone keep their size, and are resized to the views.
     size = views.views[0][0].size
     assert size % model.backbone.patch_size == 0

@@ -34,6 +34,7 @@ SAMPLES = [
     'maskalign/maskalign-d_vit-s16_8x128-200e_coco.py',
     'soco/soco-c4-d_r50_8xb128-200e_coco.py',
     'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
+    'unirefiner/unirefiner-d_vit-s16_2xb8-2e_coco-5pct.py',
     'downstream/mmdet/mask-rcnn_r50-c4_90k_coco.py',
 ]
 

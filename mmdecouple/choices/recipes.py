@@ -41,6 +41,12 @@ RECIPES = {
     'plrc': Recipe('plrc/plrc{}_r50_8xb32-200e_coco', 'demo/plrc{}_resnet-demo_scenes'),
     'resim': Recipe('resim/resim-fpn{}_r50_8xb32-200e_coco', 'demo/resim{}_resnet-demo_scenes'),
     'soco': Recipe('soco/soco-c4{}_r50_8xb128-200e_coco', 'demo/soco{}_resnet-demo_scenes'),
+    'unirefiner': Recipe(
+        'unirefiner/unirefiner{}_vit-s16_2xb8-2e_coco-5pct',
+        'demo/unirefiner{}_vit-demo_scenes',
+        'model.backbone.weights',
+        2,
+    ),
 }
 METHODS = tuple(f'{name}{variant}' for name in RECIPES for variant in VARIANTS)
 

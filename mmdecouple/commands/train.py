@@ -60,7 +60,9 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
     add_data(group, PICTURES, 'that of the config')
     group.add_argument('--method', metavar='NAME', help='method, such as ibot, ibot-d or ibot-control')
     group.add_argument(
-        '--weights', metavar='NETWORK', help='run folder or weight file that Leopart continues or MaskAlign learns from'
+        '--weights',
+        metavar='NETWORK',
+        help='run folder or weight file that Leopart continues, UniRefiner refines or MaskAlign learns from',
     )
     group.add_argument(
         '--minutes', type=real(0.1, 1e6), metavar='N', help='longest duration of the training (default: 30)'

@@ -37,13 +37,13 @@ class Regions(NamedTuple):
         return ~same.tril(-1).any(2)
 
 
-def pool_regions(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
+def pool_regions(maps: Tensor, boxes: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Pools feature maps inside boxes by RoIAlign (`aligned=True`).
 
     Args:
         maps: Feature maps, (N, C, h, w).
         boxes: x1, y1, x2, y2 as fractions of the map, in [0, 1], (N, K, 4).
-        size: Bins along each side of a box.
+        size: Bins along each side of a box, or (height, width).
 
     Returns:
         Pooled features, float32 (N * K, C, size, size).

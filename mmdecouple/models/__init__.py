@@ -19,12 +19,13 @@ from .algorithms import (
     SoCo,
     SoCoFPN,
     Step,
+    UniRefiner,
     ViewFlow,
 )
 from .backbones import DenseViT
 from .batch_stages import CutBoxes, CutViews
 from .data_preprocessor import DensePreprocessor
-from .layers import Center, EpochDependent, NegativeQueue, PointAffinity, SplitBN, TeacherTemperature
+from .layers import Center, EpochDependent, LoRA, NegativeQueue, PointAffinity, SplitBN, TeacherTemperature
 from .losses import affinity_distillation, info_nce, point_contrast, sinkhorn
 from .necks import (
     DINOHead,
@@ -38,7 +39,7 @@ from .necks import (
     ReSimNeck,
 )
 from .samples import Samples
-from .teachers import EMATeacher, FrozenViT
+from .teachers import EMATeacher, FrozenViT, InitialTeacher
 from .terms import GramAnchoring, LossTerm
 
 MODELS.register_module(module=DecouplingBranch)
@@ -61,7 +62,9 @@ __all__ = [
     'EpochDependent',
     'FrozenViT',
     'GramAnchoring',
+    'InitialTeacher',
     'Leopart',
+    'LoRA',
     'LossTerm',
     'MaskAlign',
     'MisalignedDenseCL',
@@ -84,6 +87,7 @@ __all__ = [
     'SplitBN',
     'Step',
     'TeacherTemperature',
+    'UniRefiner',
     'ViewFlow',
     'affinity_distillation',
     'info_nce',

@@ -27,6 +27,7 @@ _METHODS = (
     'ReSim',
     'SoCo',
     'SoCoFPN',
+    'UniRefiner',
 )
 _PARTS = (
     'CutBoxes',
@@ -39,6 +40,8 @@ _PARTS = (
     'EMATeacher',
     'FrozenViT',
     'GramAnchoring',
+    'InitialTeacher',
+    'LoRA',
     'PixelHeads',
     'PixelMLP',
     'PixelPropagationModule',

@@ -107,6 +107,18 @@ model = dict(
 """
 )
 
+UNIREFINER = (
+    """
+_base_ = ['mmdecouple::_base_/default_runtime.py',
+          'mmdecouple::_base_/schedules/adamw_unirefiner_2e.py']
+"""
+    + VIT.partition('param_scheduler')[0]
+    + """
+transforms = [dict(type='MultiView', views=[view], num_views=[1])]
+model = dict(type='UniRefiner', backbone=dict(vit, drop_path_rate=0.3))
+"""
+)
+
 SOCO = """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
           'mmdecouple::_base_/schedules/soco_lars_200e.py']
@@ -241,6 +253,7 @@ CONFIGS = {
         pixpro=PIXPRO,
         plrc=PLRC,
         resim=RESIM,
+        unirefiner=UNIREFINER,
     ).items()
     for suffix, branch in {'': '', '-d': BRANCH}.items()
 } | {'posttrain-d': IBOT + BRANCH + POSTTRAIN + RUN}

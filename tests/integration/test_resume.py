@@ -70,6 +70,7 @@ def uninterrupted(whole_run):
         ('pixpro-d', 2),
         ('plrc-d', 2),
         ('resim-d', 2),
+        ('unirefiner-d', 2),
         *(
             pytest.param(*combination, marks=pytest.mark.slow)
             for combination in [
@@ -94,6 +95,9 @@ def uninterrupted(whole_run):
                 ('resim-d', 0),
                 ('resim', 0),
                 ('resim', 2),
+                ('unirefiner-d', 0),
+                ('unirefiner', 0),
+                ('unirefiner', 2),
             ]
         ),
     ],
@@ -179,7 +183,7 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d'])
+@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d', 'unirefiner-d'])
 def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case, method):
     options, two, broken = ('train_dataloader.batch_size=2',), f'two_{method}', f'two_stopped_{method}'
     whole = train(case, two, method=method, options=options, processes=2)

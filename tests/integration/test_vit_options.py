@@ -38,7 +38,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-both = pytest.mark.parametrize('method', ['ibot-d', 'maskalign-d'])
+both = pytest.mark.parametrize('method', ['ibot-d', 'maskalign-d', 'unirefiner-d'])
 
 
 @both
@@ -56,7 +56,7 @@ def test_bf16_loses_the_same_within_its_rounding(trained, method):
     assert rounded != losses and rounded == pytest.approx(losses, rel=0.1)
 
 
-@both
+@pytest.mark.parametrize('method', ['ibot-d', 'maskalign-d'])
 def test_accumulated_gradients_wait_for_the_second_iteration(trained, method):
     still_losses, still = trained(method, optim_wrapper__optimizer__lr=0.0)
     losses, weights = trained(method, optim_wrapper__accumulative_counts=2)

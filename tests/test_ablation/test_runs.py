@@ -75,6 +75,25 @@ def test_a_network_that_starts_from_another_runs_weights_is_measured_behind_that
     assert names([start]) == ['measuring MaskAlign/start, plain, seed 0']
 
 
+def test_a_row_that_refines_another_rows_network_waits_for_it_and_follows_its_changes(tmp_path):
+    rows = (
+        '  iBOT:\n',
+        '  UniRefiner:\n    base: {demo: demo/unirefiner_vit-demo_scenes.py}\n    rows:\n'
+        '      base: {after: {iBOT/teacher: model.backbone.weights}}\n  iBOT:\n',
+    )
+    _, runs = planned(tmp_path, rows)
+    teacher, refined = runs['iBOT/teacher, plain, seed 0'], runs['UniRefiner/base, plain, seed 0']
+    assert list(runs).index(teacher.name) < list(runs).index(refined.name)
+    assert refined.config.model.backbone.weights == str(teacher.weights) and refined.needs == (teacher.key,)
+    training = [job for job in jobs_of(list(runs.values())) if job.name == f'training {refined.name}']
+    assert [list(job.after) for job in training] == [[f'training {teacher.name}']]
+    train(teacher, 1.0)
+    assert f'training {teacher.name}' not in names(runs.values()) and f'training {refined.name}' in names(runs.values())
+    # Another teacher is another start.
+    _, others = planned(tmp_path, rows, ('teacher: {}', 'teacher: {demo: {param_scheduler.0.warmup: 2}}'))
+    assert others[refined.name].key != refined.key
+
+
 def test_figures_are_kept_by_all_settings_of_a_measure_also_those_left_out():
     def stem(measure, **images):
         return Piece('', images, measure).stem

@@ -18,6 +18,7 @@ from mmdecouple.models import (
     ReSim,
     SoCo,
     SoCoFPN,
+    UniRefiner,
 )
 
 FREE = {'__init__', '__doc__', '__module__'}
@@ -57,6 +58,7 @@ def overridden(kind: type) -> set[str]:
         (SoCoFPN, 8),
         (Leopart, 8),
         (MaskAlign, 8),
+        (UniRefiner, 9),
         (IBOT, 9),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 
 from mmdecouple.engine import SoCoLARS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_unirefiner
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
@@ -47,6 +47,7 @@ def multi_crop() -> dict:
         (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=BRANCH), test_plrc.data()),
+        (test_unirefiner.unirefiner(decoupling={**GRID, 'ratio': 0.5}), batch(views=1)),
     ],
     ids=[
         'MoCo v2',
@@ -63,6 +64,7 @@ def multi_crop() -> dict:
         'Leopart-D',
         'PixPro-D',
         'PLRC-D',
+        'UniRefiner-D',
     ],
 )
 def test_a_step_reads_nothing_on_the_host_and_mixes_no_devices(config, data, monkeypatch):

@@ -15,7 +15,7 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_unirefiner
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -142,6 +142,35 @@ CASES = [
             negatives=whole(0),
             loss_weights=(0.3, (0.7, 0.3), (0.7, 0.3, 0), (0.7, 0.3, '0.3'), None),
             affinity=('dino', 3),
+        ),
+    ),
+    (
+        test_unirefiner.unirefiner(),
+        dict(
+            ALGORITHM,
+            lora=('r8', 3),
+            crops=whole(1),
+            crop_scale=(*PAIR, 0, (0, 0.5), (0.5, 1.1)),
+            crop_aspect=(*PAIR, 0, -1, (0.1, 1.0), (1.0, 4.0)),
+            strip_ratio=real(above=0, most=1),
+            border=whole(1),
+            deviations=real(),
+            register_similarity=real(above=-1, most=1),
+            temperature=real(above=0),
+            uniformity=real(0),
+            register_weight=real(0),
+            scd_weight=real(0),
+            scd_start=real(0, below=1),
+            measured_border=whole(0),
+        ),
+    ),
+    (
+        dict(type='LoRA', network=torch.nn.Sequential(torch.nn.Linear(2, 2))),
+        dict(
+            rank=whole(1),
+            alpha=real(above=0),
+            dropout=real(0, below=1),
+            targets=((), [], 'qkv', ('qkv',), (3,), ('',), ('0', 'proj')),
         ),
     ),
     (
@@ -465,6 +494,7 @@ def test_every_argument_of_every_class_is_tried():
         'params',
         'optim_wrapper_cfg',
         'student',
+        'network',
         'end',
         'by_epoch',
         'init_cfg',
@@ -482,8 +512,15 @@ def test_every_argument_of_every_class_is_tried():
 
 @pytest.mark.parametrize(
     'config, views',
-    [(densecl(), 3), (MOCO, 1), (test_maskalign.maskalign(), 2), (ibot(), 3), (test_plrc.plrc(), 2)],
-    ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT', 'PLRC'],
+    [
+        (densecl(), 3),
+        (MOCO, 1),
+        (test_maskalign.maskalign(), 2),
+        (ibot(), 3),
+        (test_plrc.plrc(), 2),
+        (test_unirefiner.unirefiner(), 2),
+    ],
+    ids=['DenseCL', 'MoCo v2', 'MaskAlign', 'iBOT', 'PLRC', 'UniRefiner'],
 )
 def test_views_that_the_method_does_not_take_are_refused(config, views):
     model = MODELS.build(config)
@@ -504,6 +541,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
         (test_plrc.plrc(neck=NECK), 'neck', 'a PointHead, got DenseCLNeck'),
         (test_resim.resim(neck=NECK), 'neck', 'a ReSimNeck, got DenseCLNeck'),
+        (test_unirefiner.unirefiner(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
     ],
 )
 def test_a_part_of_another_method_is_refused(config, part, kind):

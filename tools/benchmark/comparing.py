@@ -28,6 +28,7 @@ PAIRS = [
     ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
     ('resim-d', 'resim'),
+    ('unirefiner-d', 'unirefiner'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
 ]

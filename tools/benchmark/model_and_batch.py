@@ -37,7 +37,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
     """Returns a batch of views with uint8 noise, in the form in which workers return views."""
     local = '-mc' in variant or variant.startswith('leopart')
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
-    if variant.startswith('maskalign'):
+    if variant.startswith(('maskalign', 'unirefiner')):
         sizes = [args.size]
     if variant.startswith('plrc'):
         sizes = [args.size] * 3

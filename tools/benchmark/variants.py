@@ -36,6 +36,8 @@ CONFIG_OF = {
     'resim-d': 'resim/resim-fpn-d_r50_8xb32-800e_coco.py',
     'leopart': 'leopart/leopart_vit-s16_2xb32-50e_coco.py',
     'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
+    'unirefiner': 'unirefiner/unirefiner_vit-s16_2xb8-2e_coco-5pct.py',
+    'unirefiner-d': 'unirefiner/unirefiner-d_vit-s16_2xb8-2e_coco-5pct.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
 }
 
@@ -68,6 +70,8 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         return cfg
     vit = dict(img_size=args.size, patch_size=args.patch)
     model.backbone.update(vit, arch=args.arch, weights=None)
+    if model.type == 'UniRefiner':
+        return cfg
     model.neck.in_channels = _width(args.arch)
     if model.type == 'IBOT':
         model.neck.out_channels = args.prototypes

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from mmdecouple.decoupling.foreign import foreign_similarity, is_spurious
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.base import (
     Drawn,
@@ -33,11 +33,11 @@ SIDES = ('left', 'right', 'top', 'bottom')
 @MEASURES.register_module()
 @dataclass
 class SpuriousShare(Measure):
-    """Share of an image's own cells whose largest cosine with a cell of foreign content exceeds a threshold.
+    """Share of an image's own cells whose largest cosine with a cell of foreign content reaches a threshold.
 
     A strip along one side of the image, drawn at random, is replaced by the same strip of another image, in whole
     cells, so that none is mixed. An own cell is spurious if the largest cosine of its feature with the features of the
-    strip exceeds `threshold` (`spurious_share`).
+    strip reaches `threshold` (`spurious_share`); `mmdecouple.decoupling.foreign` is also the filter of UniRefiner.
 
     Two images can resemble each other without any leak, and features that share one direction all have a high cosine.
     The control (`spurious_share_apart`) is the same share for the same cells, where each of the two images is shown
@@ -47,13 +47,14 @@ class SpuriousShare(Measure):
     Args:
         images: Number of query images drawn.
         ratio: Width of the strip as a share of the side, in (0, 1), rounded to whole cells.
-        threshold: Cosine above which a cell is spurious, in [-1, 1).
+        threshold: Cosine from which a cell is spurious, in [-1, 1).
 
     Raises:
         UserError: `images` is not positive, or `ratio` or `threshold` is out of range.
 
-    Source: UniRefiner (arXiv 2605.19622): foreign background beside a crop, ratio 0.35, threshold 0.5. The place of the
-        strip, the control and the excess are choices of this package.
+    Source: UniRefiner (arXiv 2605.19622): foreign background beside a crop, ratio 0.35. Its code compares the cosine
+        with a fixed threshold or with one for each crop, and its configs use the latter; a share needs the former. The
+        place of the strip, the control and the excess are choices of this package.
     """
 
     name = 'spurious_share'
@@ -157,6 +158,6 @@ class SpuriousShare(Measure):
         return out
 
     def _share(self, own: Tensor, foreign: Tensor) -> float:
-        """Returns the share of the rows of `own` `(n, C)` with a cosine above the threshold in `foreign` `(m, C)`."""
-        own, foreign = (F.normalize(rows.double(), dim=1) for rows in (own, foreign))
-        return ((own @ foreign.T).max(1).values > self.threshold).double().mean().item()
+        """Returns the share of the rows of `own` `(n, C)` that resemble a row of `foreign` `(m, C)`."""
+        similarity = foreign_similarity(own.double()[None], foreign.double()[None])
+        return is_spurious(similarity, self.threshold).double().mean().item()

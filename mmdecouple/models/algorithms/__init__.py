@@ -1,4 +1,4 @@
-"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart, PixPro and PLRC, all derived from `DenseAlgorithm`."""
+"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart, PixPro, PLRC and UniRefiner, as `DenseAlgorithm`s."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -12,6 +12,7 @@ from .resim import ReSim
 from .soco import SoCo
 from .soco_fpn import SoCoFPN
 from .step import Step, ViewFlow
+from .unirefiner import UniRefiner
 from .variants import MisalignedDenseCL, MisalignedIBOT
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     'SoCo',
     'SoCoFPN',
     'Step',
+    'UniRefiner',
     'ViewFlow',
 ]

@@ -5,6 +5,7 @@ from .batch_shuffle import batch_shuffle, batch_unshuffle
 from .center import Center
 from .embedding_queue import EmbeddingQueue
 from .epoch_dependent import EpochDependent, epoch_dependent
+from .lora import LoRA, merge_in_checkpoints
 from .negative_queue import NegativeQueue
 from .point_affinity import PointAffinity
 from .recomputation import count_batches_once
@@ -16,6 +17,7 @@ __all__ = [
     'Center',
     'EmbeddingQueue',
     'EpochDependent',
+    'LoRA',
     'NegativeQueue',
     'PointAffinity',
     'SplitBN',
@@ -24,4 +26,5 @@ __all__ = [
     'batch_unshuffle',
     'count_batches_once',
     'epoch_dependent',
+    'merge_in_checkpoints',
 ]

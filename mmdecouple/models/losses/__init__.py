@@ -1,9 +1,30 @@
 """Loss functions."""
 
 from .affinity_distillation import affinity_distillation
+from .contrastive_registers import (
+    clean_contrast,
+    clean_or_all,
+    correlation_distillation,
+    register_absorption,
+    register_uniformity,
+    sparsity_of,
+)
 from .info_nce import info_nce
 from .point_contrast import point_contrast
 from .shared_negatives import SharedNegatives, negatives_of
 from .sinkhorn import sinkhorn
 
-__all__ = ['SharedNegatives', 'affinity_distillation', 'info_nce', 'negatives_of', 'point_contrast', 'sinkhorn']
+__all__ = [
+    'SharedNegatives',
+    'affinity_distillation',
+    'clean_contrast',
+    'clean_or_all',
+    'correlation_distillation',
+    'info_nce',
+    'negatives_of',
+    'point_contrast',
+    'register_absorption',
+    'register_uniformity',
+    'sinkhorn',
+    'sparsity_of',
+]
