@@ -12,13 +12,7 @@ from .subjects import Subject
 
 FORMAT = 'mmdecouple-atlas/1'
 # Metrics in the order of the tables.
-COUPLING = (
-    'context_shift',
-    'cr_intra_cell',
-    'position_leak',
-    'oknn_class_mean',
-    'oknn_top1',
-)
+COUPLING = ('context_shift', 'cr_intra_cell', 'position_leak', 'oknn_class_mean', 'oknn_top1')
 SEGMENTS = ('linear_miou_present', 'retrieval_miou_present', 'retrieval_d_miou_present', 'retrieval_gap_miou')
 
 
