@@ -2,8 +2,21 @@
 
 from .affinity_distillation import affinity_distillation
 from .info_nce import info_nce
+from .kernel_alignment import AlignedKernels, kernel_alignment
 from .point_contrast import point_contrast
 from .shared_negatives import SharedNegatives, negatives_of
 from .sinkhorn import sinkhorn
+from .soft_sort import NeighborOrder, SoftSort
 
-__all__ = ['SharedNegatives', 'affinity_distillation', 'info_nce', 'negatives_of', 'point_contrast', 'sinkhorn']
+__all__ = [
+    'AlignedKernels',
+    'NeighborOrder',
+    'SharedNegatives',
+    'SoftSort',
+    'affinity_distillation',
+    'info_nce',
+    'kernel_alignment',
+    'negatives_of',
+    'point_contrast',
+    'sinkhorn',
+]

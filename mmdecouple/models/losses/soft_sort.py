@@ -1,0 +1,104 @@
+"""Differentiable sorting by a bitonic network, and the loss that compares orders of neighbors."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def bitonic_layers(wires: int) -> tuple[Tensor, Tensor]:
+    """Returns the layers of a bitonic sorting network for any number of wires.
+
+    A number that is no power of two is embedded in the next one: its wires are the last ones, and comparators with a
+    missing wire are left out.
+
+    Args:
+        wires: Number n of values to sort, at least 2.
+
+    Returns:
+        For each of the L = k (k + 1) / 2 layers, k = ceil(log2 n): the other wire of each wire's comparator, or the
+        wire itself, int64 (L, n); and 1 where the wire gets the smaller value, -1 where it gets the larger one, (L, n).
+
+    Source: Batcher (1968); the layout of the wires is that of `Felix-Petersen/diffsort diffsort/networks.py` (MIT).
+    """
+    blocks = math.ceil(math.log2(wires))
+    first = 2**blocks - wires
+    wire, others, signs = torch.arange(first, 2**blocks), [], []
+    for block in range(blocks):
+        for distance in (2**layer for layer in reversed(range(block + 1))):
+            other = wire ^ distance
+            smaller = ((wire & distance) == 0) ^ ((wire >> (block + 1)) & 1).bool()
+            others.append(torch.where(other < first, wire, other) - first)
+            signs.append(torch.where(smaller, 1.0, -1.0))
+    return torch.stack(others), torch.stack(signs)
+
+
+class SoftSort(nn.Module):
+    """Relaxed permutation matrices that sort values in ascending order.
+
+    A comparator of wires with values a and b keeps a share 1/2 + atan(s (b - a)) / pi of a on the wire of the smaller
+    value and takes the rest from b (the Cauchy relaxation); the wire of the larger value gets the opposite shares.
+
+    Args:
+        size: Number n of values, at least 2.
+        steepness: s, above 0; for s to infinity, the matrices become permutations.
+
+    Source: Petersen et al., "Monotonic Differentiable Sorting Networks" (arXiv 2203.09630), section 3.
+    """
+
+    def __init__(self, size: int, steepness: float) -> None:
+        super().__init__()
+        self.steepness = steepness
+        others, signs = bitonic_layers(size)
+        self.register_buffer('others', others, persistent=False)
+        self.register_buffer('signs', signs, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Returns doubly stochastic matrices of the type of the values: (..., n) -> (..., n, n).
+
+        Entry (i, j) is the share of value i at rank j, so that `values[..., None, :] @ matrix` is the sorted vector.
+        """
+        matrix = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
+        matrix = matrix.expand(*values.shape[:-1], -1, -1)
+        for other, sign in zip(self.others, self.signs):
+            kept = 0.5 + torch.atan(self.steepness * sign * (values[..., other] - values)) / math.pi
+            values = torch.lerp(values[..., other], values, kept)
+            matrix = torch.lerp(matrix[..., other], matrix, kept[..., None, :])
+        return matrix
+
+
+class NeighborOrder:
+    """Cross-entropy between the orders in which a student's and a teacher's feature sort the same references.
+
+    The references are sorted by their cosine to a feature. The loss is -1/R sum_i sum_j Q_ij log P_ij with the relaxed
+    permutation matrices P of the student and Q of the teacher, of reference i and rank j.
+
+    Args:
+        references: Features of R references, (..., R, C); no gradient flows to them.
+        sort: Sort of R values, for student and teacher.
+
+    Source: NeCo, arXiv 2408.11054; `vpariza/NeCo src/neco.py` (`compute_knn_perm_mat`, `compute_knn_subloss`).
+    """
+
+    linear_in_target = True
+
+    def __init__(self, references: Tensor, sort: SoftSort) -> None:
+        self.references, self.sort = F.normalize(references.detach().float(), dim=-1), sort
+
+    @torch.no_grad()
+    def dense_target(self, features: Tensor) -> Tensor:
+        """Returns the teacher's flattened permutation matrices: (..., M, C) -> float32 (..., M, R * R)."""
+        return self._order(features)
+
+    def dense_loss(self, student: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss of matched features: (..., M, C), (..., M, R * R) -> (..., M)."""
+        order = self._order(student)
+        log = order.clamp(min=torch.finfo(order.dtype).tiny).log()
+        return -(target * log).sum(-1) / self.references.shape[-2]
+
+    def _order(self, features: Tensor) -> Tensor:
+        # In half precision, cosines differ by steps that a steep sort turns into jumps.
+        with torch.autocast(features.device.type, enabled=False):
+            cosine = F.normalize(features.float(), dim=-1) @ self.references.transpose(-1, -2)
+            return self.sort(cosine).flatten(-2)
