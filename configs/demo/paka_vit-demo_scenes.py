@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/paka_vit-demo.py',
     '../_base_/datasets/scenes_paka.py',
-    '../_base_/schedules/adamw_leopart_50e.py',
+    '../_base_/schedules/adamw_paka_50e.py',
     '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=32, dataset=dict(num_images=1280))

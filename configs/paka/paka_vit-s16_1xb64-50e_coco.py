@@ -5,6 +5,6 @@
 _base_ = [
     '../_base_/models/paka_vit-s16.py',
     '../_base_/datasets/coco_paka.py',
-    '../_base_/schedules/adamw_leopart_50e.py',
+    '../_base_/schedules/adamw_paka_50e.py',
     '../_base_/default_runtime.py',
 ]

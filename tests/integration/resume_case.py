@@ -119,7 +119,7 @@ model = dict(
 )
 
 PAKA = (
-    LEOPART.partition('transforms =')[0]
+    LEOPART.partition('transforms =')[0].replace('adamw_leopart', 'adamw_paka')
     + """
 transforms = [dict(type='OverlapViews', views=[view[:1], view[:2], local_view], num_views=[1, 1, 2])]
 optim_wrapper = dict(optimizer=dict(lr=1e-3))

@@ -26,6 +26,8 @@ PAIRS = [
     ('pixpro-d', 'pixpro'),
     ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
+    ('neco-d', 'neco'),
+    ('paka-d', 'paka'),
     ('resim-d', 'resim'),
     ('ibot', 'official'),
     ('ibot-d', 'official'),
