@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mmdecouple.models import Samples, Step
-from mmdecouple.models.losses import NeighborOrder, SoftSort
+from mmdecouple.models.losses import NeighborOrder, SoftSort, is_sorting
 from mmdecouple.weights.formats.vit import to_ours
 
 from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
@@ -51,7 +51,8 @@ def test_sorts_equal_those_of_the_official_library(size):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 70), st.integers(0, 2**31))
 def test_a_steep_sort_is_the_exact_one_and_every_sort_is_doubly_stochastic(size, seed):
-    # Distinct values at least 0.1 apart, for any number of wires.
+    # Distinct values at least 0.1 apart.
+    assume(is_sorting(size))
     values = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).double()[None] * 0.1
     matrix = SoftSort(size, 1e12)(values)
     assert torch.equal((matrix > 0.5).double(), F.one_hot(values[0].argsort().argsort(), size).double()[None])
@@ -59,6 +60,18 @@ def test_a_steep_sort_is_the_exact_one_and_every_sort_is_doubly_stochastic(size,
     assert (soft > 0).all()
     for axis in (1, 2):
         torch.testing.assert_close(soft.sum(axis), torch.ones(1, size, dtype=torch.float64))
+
+
+def test_sizes_that_the_network_does_not_sort_are_refused():
+    # The zero-one principle: a network that sorts all inputs of zeros and ones sorts everything.
+    for size in range(2, 13):
+        inputs = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * size)
+        ranked = (inputs[:, None] @ SoftSort(size, 1e12)(inputs))[:, 0]
+        assert is_sorting(size) and torch.allclose(ranked, inputs.sort(1).values, atol=1e-4)
+    refused = [size for size in range(2, 65) if not is_sorting(size)]
+    assert refused == [22, 38, 42, 43, 44, 45, 46, 54]
+    with pytest.raises(ValueError, match=r'NeCo: references must be a number that the network sorts.*, got 42'):
+        build(neco(references=42))
 
 
 def test_order_of_two_references_is_the_binary_cross_entropy_of_the_difference_of_cosines():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmdecouple.models.losses import NeighborOrder, SoftSort
+from mmdecouple.models.losses import NeighborOrder, SoftSort, is_sorting
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
@@ -21,7 +21,7 @@ class NeCo(OverlapAlgorithm):
     the loss of a bin is the cross-entropy of the two permutation matrices, see `NeighborOrder`.
 
     Args:
-        references: R, at least 2.
+        references: R, at least 2, a number that the sorting network sorts; see `is_sorting`.
         steepness: Steepness of the sort, above 0.
         **kwargs: Arguments of `OverlapAlgorithm`; the neck is a `ProjectionHead`.
 
@@ -36,7 +36,10 @@ class NeCo(OverlapAlgorithm):
 
     def __init__(self, references: int = 49, steepness: float = 100.0, **kwargs) -> None:
         check = Settings(self, 'model')
-        check.number('references', references, 2, whole=True)
+        if not is_sorting(check.number('references', references, 2, whole=True)):
+            check.refuse(
+                'references', f'must be a number that the network sorts, such as 16, 49 or 64, got {references}'
+            )
         check.number('steepness', steepness, above=0)
         super().__init__(**kwargs)
         self.references = references

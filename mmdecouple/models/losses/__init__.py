@@ -6,7 +6,7 @@ from .kernel_alignment import AlignedKernels, kernel_alignment
 from .point_contrast import point_contrast
 from .shared_negatives import SharedNegatives, negatives_of
 from .sinkhorn import sinkhorn
-from .soft_sort import NeighborOrder, SoftSort
+from .soft_sort import NeighborOrder, SoftSort, is_sorting
 
 __all__ = [
     'AlignedKernels',
@@ -15,6 +15,7 @@ __all__ = [
     'SoftSort',
     'affinity_distillation',
     'info_nce',
+    'is_sorting',
     'kernel_alignment',
     'negatives_of',
     'point_contrast',

@@ -50,7 +50,8 @@ class EMATeacher(nn.Module):
         self.end_momentum = momentum if end_momentum is None else end_momentum
         self.names = tuple(student)
         self.averaged = self.names if averaged is None else averaged
-        if isinstance(self.averaged, str) or not self.averaged or not {*self.averaged} <= {*student}:
+        names = self.averaged if isinstance(self.averaged, (list, tuple)) else ()
+        if not names or not {*names} <= {*student}:
             check.refuse('averaged', f'must be a list of names among {", ".join(student)}, got {shown(averaged)}')
         for name, module in student.items():
             self.add_module(name, deepcopy(module).requires_grad_(False))
