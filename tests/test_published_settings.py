@@ -56,6 +56,11 @@ PUBLISHED = dict(
             roi_size=7,
         ),
     ),
+    NeCo=('NeCo experiments/configs/models/small/neco_dino.yml', dict(references=7**2, steepness=100.0)),
+    ProjectionHead=(
+        'NeCo experiments/configs/models/small/neco_dino.yml',
+        dict(hidden_channels=2048, out_channels=256),
+    ),
     PLRC=(
         'PLRC main_plrc.py, datasets/imagenet.py, models/plrc_loss.py',
         dict(

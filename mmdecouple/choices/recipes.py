@@ -37,6 +37,8 @@ RECIPES = {
     'maskalign': Recipe(
         'maskalign/maskalign{}_vit-s16_8x128-200e_coco', 'demo/maskalign{}_vit-demo_scenes', 'model.teacher.checkpoint'
     ),
+    'neco': Recipe('neco/neco{}_vit-s16_1xb45-50e_coco', 'demo/neco{}_vit-demo_scenes', 'model.backbone.weights', 50),
+    'paka': Recipe('paka/paka{}_vit-s16_1xb64-50e_coco', 'demo/paka{}_vit-demo_scenes', 'model.backbone.weights', 50),
     'pixpro': Recipe('pixpro/pixpro{}_r50_8xb128-200e_coco', 'demo/pixpro{}_resnet-demo_scenes'),
     'plrc': Recipe('plrc/plrc{}_r50_8xb32-200e_coco', 'demo/plrc{}_resnet-demo_scenes'),
     'resim': Recipe('resim/resim-fpn{}_r50_8xb32-200e_coco', 'demo/resim{}_resnet-demo_scenes'),

@@ -92,6 +92,28 @@ LEOPART = Story(
     report='leopart',
     start=IBOT.runs['iBOT'],
 )
+NECO = Story(
+    {
+        'NeCo': 'neco_vit-demo_scenes.py',
+        'NeCo-D': 'neco-d_vit-demo_scenes.py',
+        'Control': 'neco-control_vit-demo_scenes.py',
+    },
+    'NeCo-D is NeCo plus the de-coupling branch. Control is the same branch without mixing (Xᴰ = X). Start is the iBOT '
+    'of the demo, from which all start; on real images, NeCo starts from DINO or DINOv2.',
+    report='neco',
+    start=IBOT.runs['iBOT'],
+)
+PAKA = Story(
+    {
+        'PaKA': 'paka_vit-demo_scenes.py',
+        'PaKA-D': 'paka-d_vit-demo_scenes.py',
+        'Control': 'paka-control_vit-demo_scenes.py',
+    },
+    'PaKA-D is PaKA plus the de-coupling branch. Control is the same branch without mixing (Xᴰ = X). Start is the iBOT '
+    'of the demo, from which all start; on real images, PaKA starts from DINO or DINOv2.',
+    report='paka',
+    start=IBOT.runs['iBOT'],
+)
 PLRC = Story(
     {
         'PLRC': 'plrc_resnet-demo_scenes.py',
@@ -110,6 +132,8 @@ STORIES = {
     'soco': SOCO,
     'resim': RESIM,
     'leopart': LEOPART,
+    'neco': NECO,
+    'paka': PAKA,
     'pixpro': PIXPRO,
     'plrc': PLRC,
 }

@@ -13,9 +13,10 @@ from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 from mmdecouple.decoupling import DecouplingBranch, branch
-from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, PixPro, ReSim, SoCo
+from mmdecouple.models.algorithms import IBOT, Leopart, MaskAlign, NeCo, PaKA, PixPro, ReSim, SoCo
 from mmdecouple.models.algorithms.ibot import MIMMasks
 from mmdecouple.models.data_preprocessor import DensePreprocessor
+from mmdecouple.models.losses import NeighborOrder, SoftSort
 from mmdecouple.registry import HOOKS, MODELS
 
 JOINT = """
@@ -76,7 +77,8 @@ class JointIBOT(IBOT):
 
     def prepare(self, step, generator):
         views = [view.new_empty(len(view) * get_world_size(), *view.shape[1:]) for view in step.views]
-        return MIMMasks.of(own_part(super().prepare(dataclasses.replace(step, views=views), generator).mask, 2))
+        masks = MIMMasks.of(own_part(super().prepare(dataclasses.replace(step, views=views), generator).mask, 2))
+        return masks.by_distance() if self.visible_by_distance else masks
 
 
 @MODELS.register_module()
@@ -97,6 +99,21 @@ class JointLeopart(Leopart):
 
 
 @MODELS.register_module()
+class JointNeCo(NeCo):
+    """Takes the references from the next image but one of the joint batch, which is on the same process."""
+
+    def prepare(self, step, generator):
+        images, patches = len(step.views[0]), 16
+        image = (torch.arange(images)[:, None] + 2 // get_world_size()) % images
+        return (image * patches + torch.arange(self.references)).expand(2, -1, -1)
+
+    def objective(self, step):
+        # The first image of the joint batch, whose references the branch uses, is on one process only.
+        references = torch.eye(step.teacher['dense'].shape[2])[: self.references]
+        return NeighborOrder(references, SoftSort(len(references), 100.0))
+
+
+@MODELS.register_module()
 class JointReSim(ReSim):
     """Compares each window with the same place of the key view, as the number of shown windows differs by process."""
 
@@ -107,6 +124,7 @@ class JointReSim(ReSim):
 
 
 MODELS.register_module('JointSoCo', module=SoCo)
+MODELS.register_module('JointPaKA', module=PaKA)
 MODELS.register_module('JointPixPro', module=PixPro)
 
 

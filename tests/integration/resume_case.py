@@ -119,6 +119,37 @@ model = dict(type='UniRefiner', backbone=dict(vit, drop_path_rate=0.3))
 """
 )
 
+NECO = (
+    LEOPART.partition('model =')[0]
+    + """
+model = dict(
+    type='NeCo', local_views=2, references=12,
+    backbone=dict(vit, drop_path_rate=0.3),
+    neck=dict(type='ProjectionHead', in_channels=16, hidden_channels=24, out_channels=8),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
+"""
+)
+
+PAKA = (
+    LEOPART.partition('transforms =')[0].replace('adamw_leopart', 'adamw_paka')
+    + """
+transforms = [dict(type='OverlapViews', views=[view[:1], view[:2], local_view], num_views=[1, 1, 2])]
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+model = dict(
+    type='PaKA', local_views=2, backbone=dict(vit, drop_path_rate=0.3),
+    teacher=dict(type='EMATeacher', momentum=0.9, end_momentum=1.0))
+"""
+)
+
+# The visible tokens weighted by distance, and a teacher of which the head alone is averaged.
+IBOT_HEAD = (
+    IBOT
+    + """
+model.update(visible_weight=1.0, visible_by_distance=True)
+model['teacher']['averaged'] = ('neck',)
+"""
+)
+
 SOCO = """
 _base_ = ['mmdecouple::_base_/default_runtime.py',
           'mmdecouple::_base_/schedules/soco_lars_200e.py']
@@ -249,6 +280,9 @@ CONFIGS = {
         ibot=IBOT,
         maskalign=MASKALIGN,
         leopart=LEOPART,
+        neco=NECO,
+        paka=PAKA,
+        ibot_head=IBOT_HEAD,
         soco=SOCO,
         pixpro=PIXPRO,
         plrc=PLRC,

@@ -35,6 +35,11 @@ def trained(case, method, processes):
         'pixpro-d',
         pytest.param('leopart', marks=pytest.mark.slow),
         pytest.param('leopart-d', marks=pytest.mark.slow),
+        pytest.param('neco', marks=pytest.mark.slow),
+        'neco-d',
+        pytest.param('paka', marks=pytest.mark.slow),
+        'paka-d',
+        'ibot_head-d',
         pytest.param('resim', marks=pytest.mark.slow),
         'resim-d',
     ],
@@ -45,7 +50,8 @@ def test_two_processes_lose_what_one_loses_on_the_joint_batch(tmp_path, method):
     (one, weights), (two, others) = (trained(case, method, processes) for processes in (1, 2))
     assert len(one) == len(two) == 6 and one[0] != one[5]
     for step, (expected, losses) in enumerate(zip(one, two)):
-        assert losses == pytest.approx(expected, rel=1e-5), step
+        # 1 - CKA of PaKA-D starts near zero, where float32 keeps few digits.
+        assert losses == pytest.approx(expected, rel=1e-5, abs=1e-7), step
     for name in weights:
         if name.endswith('_center.value'):
             torch.testing.assert_close(others[name], weights[name], rtol=1e-4, atol=1e-6)

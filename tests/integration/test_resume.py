@@ -67,6 +67,9 @@ def uninterrupted(whole_run):
         ('maskalign-d', 2),
         ('soco-d', 2),
         ('leopart-d', 2),
+        ('neco-d', 0),
+        ('paka-d', 0),
+        ('ibot_head-d', 0),
         ('pixpro-d', 2),
         ('plrc-d', 2),
         ('resim-d', 2),
@@ -183,7 +186,7 @@ def test_a_nan_stops_before_the_weights_are_touched(case, uninterrupted, iterati
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d', 'unirefiner-d'])
+@pytest.mark.parametrize('method', ['densecl-d', 'plrc-d', 'leopart-d', 'neco-d', 'ibot_head-d', 'unirefiner-d'])
 def test_two_processes_stop_together_and_go_on_as_if_nothing_had_been(case, method):
     options, two, broken = ('train_dataloader.batch_size=2',), f'two_{method}', f'two_stopped_{method}'
     whole = train(case, two, method=method, options=options, processes=2)

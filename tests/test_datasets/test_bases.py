@@ -23,6 +23,7 @@ SIDES = dict(
     coco_soco_fpn=[224, 224, 112],
     coco_pixpro=[224] * 2,
     coco_leopart=[224] * 2 + [96] * 4,
+    coco_paka=[224] * 2 + [96] * 4,
     coco_plrc=[224] * 3,
     scenes_two_views=[48] * 2,
     scenes_resim=[48] * 2,
@@ -31,6 +32,7 @@ SIDES = dict(
     scenes_soco=[48] * 2,
     scenes_pixpro=[48] * 2,
     scenes_leopart=[64] * 2 + [32] * 4,
+    scenes_paka=[64] * 2 + [32] * 4,
     scenes_plrc=[48] * 3,
 )
 BOXES = dict(coco_soco_c4=(2, 4, 4), coco_soco_fpn=(2, 2, 4, 4), scenes_soco=(2, 4, 4))

@@ -45,7 +45,15 @@ def run(config):
 
 
 @pytest.mark.parametrize(
-    'name', ['ibot-d_vit-demo', 'densecl-d_resnet-demo', 'soco-d_resnet-demo', 'plrc-d_resnet-demo']
+    'name',
+    [
+        'ibot-d_vit-demo',
+        'densecl-d_resnet-demo',
+        'soco-d_resnet-demo',
+        'plrc-d_resnet-demo',
+        'neco-d_vit-demo',
+        'paka-d_vit-demo',
+    ],
 )
 def test_operations_and_stored_bytes_are_those_of_a_step_that_is_run(name):
     config = demo(name)

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdecouple.models.losses import SharedNegatives
+from mmdecouple.models.losses import NeighborOrder, SharedNegatives, SoftSort
 from mmdecouple.registry import MODELS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_neco, test_pixpro, test_plrc, test_resim, test_soco
 from .assembled import (
     D_FORM,
     cross_entropy,
@@ -41,6 +41,15 @@ def against_the_batch(model, student: Tensor, target: Tensor) -> Tensor:
     return nce(student, target, model.negatives)
 
 
+def sorted_alike(model, student: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of the ranks of four references, by reference."""
+    orders = [
+        SoftSort(4, 100.0)(F.cosine_similarity(features[None], model.objective_used.references, dim=1))
+        for features in (student, target)
+    ]
+    return sum(cross_entropy(target, student.log()) for student, target in zip(*orders)) / 4
+
+
 # Config, batch, loss of one pair, and whether that loss is linear in the target.
 CASES = dict(
     densecl=(densecl(), batch(), lambda model, student, target: nce(student, target, model.dense_queue.keys), False),
@@ -65,6 +74,7 @@ CASES = dict(
         False,
     ),
     resim=(test_resim.resim(), test_resim.data(), against_the_batch, False),
+    neco=(test_neco.neco(references=4), test_leopart.data(), sorted_alike, True),
     leopart=(
         test_leopart.leopart(),
         test_leopart.data(),
@@ -78,7 +88,7 @@ CASES = dict(
 def test_point_to_all_is_the_mean_of_the_methods_loss_over_all_pairs(name, monkeypatch):
     config, data, pair, linear = CASES[name]
     branch, method, given, rows = MODELS.get('DecouplingBranch'), MODELS.get(config['type']), [], []
-    owner = SharedNegatives if name == 'resim' else method
+    owner = dict(resim=SharedNegatives, neco=NeighborOrder).get(name, method)
     weigh, dense_loss = branch.__call__, owner.dense_loss
     monkeypatch.setattr(branch, '__call__', lambda *args: given.append((*args, len(rows))) or weigh(*args))
     monkeypatch.setattr(
@@ -88,7 +98,7 @@ def test_point_to_all_is_the_mean_of_the_methods_loss_over_all_pairs(name, monke
     )
     model, _, losses = step({**config, 'decoupling': {**D_FORM, 'alignment': 'point_to_all'}}, data)
     ((_, _, student, target, where, objective, before),) = given
-    model.negatives = getattr(objective, 'negatives', None)
+    model.negatives, model.objective_used = getattr(objective, 'negatives', None), objective
     weight, total = getattr(where, 'foreground', where).weight, 0
     for d, of_cells in enumerate(weight):
         cells = of_cells.nonzero().flatten().tolist()

@@ -14,12 +14,15 @@ from mmdecouple.models import (
     Leopart,
     MaskAlign,
     MoCoV2,
+    NeCo,
+    PaKA,
     PixPro,
     ReSim,
     SoCo,
     SoCoFPN,
     UniRefiner,
 )
+from mmdecouple.models.algorithms.overlap import OverlapAlgorithm
 
 FREE = {'__init__', '__doc__', '__module__'}
 
@@ -59,11 +62,17 @@ def overridden(kind: type) -> set[str]:
         (Leopart, 8),
         (MaskAlign, 8),
         (UniRefiner, 9),
+        (OverlapAlgorithm, 8),
         (IBOT, 9),
     ],
 )
 def test_a_method_overrides_little_of_the_base_class(kind, most):
     assert 'base_loss' in overridden(kind) and len(overridden(kind)) <= most, sorted(overridden(kind))
+
+
+@pytest.mark.parametrize('kind', [NeCo, PaKA])
+def test_a_method_on_overlaps_is_its_loss_and_its_dense_objective(kind):
+    assert overridden(kind) <= {'flow', 'prepare', 'objective'} and 'bins_loss' in names_in_body(kind)
 
 
 def test_methods_attributes_and_annotated_attributes_count():

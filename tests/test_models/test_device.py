@@ -11,7 +11,17 @@ import torch
 
 from mmdecouple.engine import SoCoLARS
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_unirefiner
+from . import (
+    test_leopart,
+    test_maskalign,
+    test_neco,
+    test_paka,
+    test_pixpro,
+    test_plrc,
+    test_resim,
+    test_soco,
+    test_unirefiner,
+)
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl
 from .golden_models import ibot
 
@@ -40,11 +50,14 @@ def multi_crop() -> dict:
         (ibot(decoupling=GRID), batch()),
         (ibot(decoupling={**GRID, 'mixing': 'embedding', 'alignment': 'average'}), batch()),
         (ibot(type='MisalignedIBOT', decoupling=GRID, local_views=2, visible_weight=1.0, target_rank=2), multi_crop()),
+        (ibot(decoupling=GRID, visible_weight=1.0, visible_by_distance=True), batch()),
         (test_maskalign.maskalign(decoupling={**GRID, 'ratio': 0.5}, drop=0.5), batch(views=1)),
         (test_soco.soco(decoupling={**BRANCH, 'ratio': 0.5}), test_soco.data()),
         (test_resim.resim(decoupling=GRID), test_resim.data()),
         (test_resim.resim_c4(decoupling={**GRID, 'alignment': 'average'}), test_resim.apart()),
         (test_leopart.leopart(decoupling=GRID, queue_length=64), test_leopart.data()),
+        (test_neco.neco(decoupling=GRID), test_leopart.data()),
+        (test_paka.paka(decoupling=GRID), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=BRANCH), test_plrc.data()),
         (test_unirefiner.unirefiner(decoupling={**GRID, 'ratio': 0.5}), batch(views=1)),
@@ -57,11 +70,14 @@ def multi_crop() -> dict:
         'iBOT-D',
         'iBOT-D embedding',
         'iBOT-D multi-crop',
+        'iBOT-D by distance',
         'MaskAlign-D',
         'SoCo-D',
         'ReSim-D',
         'ReSim-C4-D without shown windows',
         'Leopart-D',
+        'NeCo-D',
+        'PaKA-D',
         'PixPro-D',
         'PLRC-D',
         'UniRefiner-D',

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_soco_fpn
+from . import (
+    test_leopart,
+    test_maskalign,
+    test_neco,
+    test_paka,
+    test_pixpro,
+    test_plrc,
+    test_resim,
+    test_soco,
+    test_soco_fpn,
+)
 from .conftest import BRANCH, NECK, RESNET, batch, build, densecl, losses_of
 from .golden_models import ibot
 
@@ -26,6 +36,8 @@ def total(losses: dict) -> torch.Tensor:
         (test_soco.soco(decoupling=GRID), test_soco.data()),
         (test_soco.soco_fpn(), test_soco_fpn.fpn_data()),
         (test_leopart.leopart(decoupling=GRID, queue_length=16), test_leopart.data()),
+        (test_neco.neco(decoupling=GRID), test_leopart.data()),
+        (test_paka.paka(decoupling=GRID), test_leopart.data()),
         (test_pixpro.with_instance(test_pixpro.pixpro(decoupling=GRID)), test_pixpro.data()),
         (test_plrc.plrc(decoupling=GRID), test_plrc.data()),
         (test_resim.resim(decoupling=GRID), test_resim.data()),
@@ -39,6 +51,8 @@ def total(losses: dict) -> torch.Tensor:
         'SoCo-D',
         'SoCo FPN',
         'Leopart-D',
+        'NeCo-D',
+        'PaKA-D',
         'PixPro-D',
         'PLRC-D',
         'ReSim-D',

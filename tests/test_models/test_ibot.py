@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmdecouple.decoupling import DecoupledViews, PositionSet
 from mmdecouple.models import Samples, Step
 from mmdecouple.models.algorithms.ibot import MIMMasks
+from mmdecouple.models.mask_distance import distance_weights
 
 from .conftest import BRANCH, batch, begun, build, forwarded, losses_of
 from .golden import formula
@@ -109,6 +110,29 @@ def test_patch_loss_over_all_cells_of_an_unmixed_view_is_the_decoupling_loss():
     losses = model.loss(masked_step(views, [none, none], clean))
     assert losses['loss_decoupling'].item() == pytest.approx(losses['loss_visible'].item(), rel=1e-5)
     assert losses['loss_patch'].item() == 0
+
+
+def test_visible_patches_weigh_by_the_root_of_their_distance_to_the_mask():
+    mask = torch.zeros(3, 2, 4, dtype=torch.bool)
+    mask[0, 0, 0] = True
+    mask[2] = True
+    # Distances to the corner: 1, 2, 3 in its row, 1, sqrt(2), sqrt(5), sqrt(10) in the next one.
+    distances = torch.tensor([1, 2, 3, 1, 2**0.5, 5**0.5, 10**0.5])
+    weight = distances**-0.5
+    expected = torch.cat([torch.zeros(1), weight * 7 / weight.sum()])
+    torch.testing.assert_close(distance_weights(mask), torch.stack([expected, torch.ones(8), torch.zeros(8)]))
+
+
+def test_visible_loss_by_distance_is_the_weighted_mean_of_the_losses_of_the_patches(data):
+    model = build(ibot(visible_weight=0.7, visible_by_distance=True, mim_share=0.5)).train()
+    step = forwarded(model, begun(model, data))
+    patches, target = step.student['dense'], model.dense_target(step.teacher['dense'].flatten(0, 1))
+    losses = model.dense_loss(patches.flatten(0, 1), target).view(patches.shape[:2]).double()
+    centers, expected = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)), 0
+    for view, mask in enumerate(step.extras.mask.flatten(1)):
+        distance = torch.cdist(centers[~mask], centers[mask]).amin(1) if mask.any() else torch.ones(len(mask))
+        expected += ((losses[view, ~mask] / distance.sqrt()).sum() / distance.rsqrt().sum()).item() / len(patches)
+    assert model.base_loss(step)['loss_visible'].item() == pytest.approx(0.7 * expected, rel=1e-5)
 
 
 def test_visible_weight_averages_the_visible_patches_by_themselves(data):

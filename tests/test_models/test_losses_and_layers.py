@@ -95,6 +95,23 @@ def test_teacher_follows_the_average_by_hand_and_keeps_its_own_statistics():
     assert int(teacher.body[1].num_batches_tracked) == 0
 
 
+def test_a_teacher_of_which_the_head_is_averaged_has_the_backbone_of_the_student():
+    torch.manual_seed(0)
+    student = dict(backbone=nn.Linear(3, 3), neck=nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+    whole, head = EMATeacher(student, momentum=0.9), EMATeacher(student, momentum=0.9, averaged=('neck',))
+    for step in range(3):
+        for p in (p for module in student.values() for p in module.parameters()):
+            p.data.add_(torch.randn_like(p))
+        for teacher in (whole, head):
+            teacher.update(student, step, 10)
+        assert all(torch.equal(*pair) for pair in zip(head.backbone.parameters(), student['backbone'].parameters()))
+        assert all(torch.equal(*pair) for pair in zip(head.neck.parameters(), whole.neck.parameters()))
+        assert not torch.equal(head.neck[0].weight, student['neck'][0].weight)
+    own = {p.data_ptr() for p in head.parameters()}
+    assert not own & {p.data_ptr() for module in student.values() for p in module.parameters()}
+    assert head.state_dict().keys() == whole.state_dict().keys()
+
+
 def test_cosine_momentum_goes_from_start_to_end_through_the_middle():
     teacher = EMATeacher(dict(body=nn.Linear(2, 2)), momentum=0.99, end_momentum=1.0)
     assert teacher.momentum_at(0, 100) == pytest.approx(0.99)

@@ -15,7 +15,17 @@ from mmdecouple.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import SettingError
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco, test_unirefiner
+from . import (
+    test_leopart,
+    test_maskalign,
+    test_neco,
+    test_paka,
+    test_pixpro,
+    test_plrc,
+    test_resim,
+    test_soco,
+    test_unirefiner,
+)
 from .conftest import BRANCH, NECK, RESNET, batch, densecl, losses_of
 from .golden_models import ibot
 
@@ -111,9 +121,15 @@ CASES = [
             warmup_epochs=whole(0),
             center_momentum=real(0, 1),
             visible_weight=real(0),
+            visible_by_distance=('yes', 1, None, True),
         ),
     ),
     (ibot(type='MisalignedIBOT', target_rank=2), dict(target_rank=(0, 'near', None))),
+    (
+        test_neco.neco(),
+        dict(ALGORITHM, local_views=whole(0), roi_size=whole(1), references=whole(2), steepness=real(above=0)),
+    ),
+    (test_paka.paka(), dict(ALGORITHM, local_views=whole(0), roi_size=whole(1))),
     (
         test_leopart.leopart(),
         dict(
@@ -296,6 +312,10 @@ CASES = [
         ),
     ),
     (
+        dict(type='ProjectionHead', in_channels=8),
+        dict(in_channels=whole(1), hidden_channels=whole(1), out_channels=whole(1)),
+    ),
+    (
         dict(type='PrototypeHead', in_channels=8),
         dict(in_channels=whole(1), prototypes=whole(2), hidden_channels=whole(1), out_channels=whole(1)),
     ),
@@ -322,7 +342,14 @@ CASES = [
             limits=(48, (48, 96), (96, 48, 192, 224), (0, 96, 192, 224)),
         ),
     ),
-    (dict(type='EMATeacher', student=student()), dict(momentum=real(0, 1), end_momentum=maybe(real(0, 1)))),
+    (
+        dict(type='EMATeacher', student=student()),
+        dict(
+            momentum=real(0, 1),
+            end_momentum=maybe(real(0, 1)),
+            averaged=('neck', (), ('head',), ('backbone', 'predictor'), 3),
+        ),
+    ),
     (
         dict(type='GramAnchoring', student=dict(backbone=torch.nn.Linear(2, 2))),
         dict(weight=real(0), start_epoch=whole(0), refresh_epochs=maybe(whole(1)), scale=whole(1)),
@@ -537,6 +564,7 @@ def test_views_that_the_method_does_not_take_are_refused(config, views):
         (ibot(neck=NECK), 'neck', 'a DINOHead, got DenseCLNeck'),
         (ibot(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_leopart.leopart(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
+        (test_paka.paka(backbone=RESNET), 'backbone', 'a DenseViT, got ResNet'),
         (test_pixpro.pixpro(neck=NECK), 'neck', 'a PixelHeads, got DenseCLNeck'),
         (test_maskalign.maskalign(neck=NECK), 'neck', 'a DynamicAlignment, got DenseCLNeck'),
         (test_plrc.plrc(neck=NECK), 'neck', 'a PointHead, got DenseCLNeck'),

@@ -27,6 +27,8 @@ PAIRS = [
     ('pixpro-d', 'pixpro'),
     ('plrc-d', 'plrc'),
     ('leopart-d', 'leopart'),
+    ('neco-d', 'neco'),
+    ('paka-d', 'paka'),
     ('resim-d', 'resim'),
     ('unirefiner-d', 'unirefiner'),
     ('ibot', 'official'),

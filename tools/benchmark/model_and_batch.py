@@ -10,6 +10,9 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from variants import config_of
 
+# Methods on the overlaps of global and local views.
+OVERLAPPING = ('leopart', 'neco', 'paka')
+
 
 def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapper]:
     """Returns the initialized model of a variant in training mode, and its optimizer."""
@@ -35,7 +38,7 @@ def build(variant: str, args: argparse.Namespace) -> tuple[BaseModel, OptimWrapp
 
 def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
     """Returns a batch of views with uint8 noise, in the form in which workers return views."""
-    local = '-mc' in variant or variant.startswith('leopart')
+    local = '-mc' in variant or variant.startswith(OVERLAPPING)
     sizes = [args.size] * 2 + [args.local_size] * (args.locals if local else 0)
     if variant.startswith(('maskalign', 'unirefiner')):
         sizes = [args.size]
@@ -46,7 +49,7 @@ def views_of(variant: str, args: argparse.Namespace) -> list[Tensor]:
 
 
 def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] | None:
-    """Returns the samples of the views: proposals for SoCo, or crop windows for Leopart, PixPro, PLRC and ReSim."""
+    """Returns the samples of the views: proposals for SoCo, or crop windows for the other methods that read them."""
     if variant.startswith('soco'):
         low = 0.5 * torch.rand(args.batch_size, 1, 4, 2)
         boxes = torch.cat([low, low + 0.3 + 0.2 * torch.rand(args.batch_size, 1, 4, 2)], dim=3).expand(-1, 2, -1, -1)
@@ -54,8 +57,8 @@ def samples_of(variant: str, args: argparse.Namespace) -> list[BaseDataElement] 
     if variant.startswith('plrc'):
         windows = [[40.0, 40, 400, 400, 0], [200.0, 20, 360, 440, 1], [100.0, 60, 400, 380, 1]]
         return [BaseDataElement(geometry=torch.tensor([[*w, 480, 640] for w in windows]))] * args.batch_size
-    if variant.startswith(('leopart', 'pixpro', 'resim')):
-        local = args.locals if variant.startswith('leopart') else 0
+    if variant.startswith((*OVERLAPPING, 'pixpro', 'resim')):
+        local = args.locals if variant.startswith(OVERLAPPING) else 0
         windows = [[0.0, 0, 400, 400], [200.0, 100, 400, 400], *[[240.0, 160, 160, 160]] * local]
         geometry = torch.tensor([[*window, 0, 480, 640] for window in windows])
         return [BaseDataElement(geometry=geometry) for _ in range(args.batch_size)]

@@ -70,7 +70,7 @@ def parser() -> options.Parser:
         '--prototypes', type=positive, default=8192, metavar='N', help="outputs of iBOT's head (default: 8192)"
     )
     parser.add_argument(
-        '--locals', type=whole, default=4, metavar='N', help='local views of ibot-mc and leopart (default: 4)'
+        '--locals', type=whole, default=4, metavar='N', help='local views, for methods with some (default: 4)'
     )
     parser.add_argument(
         '--local-size', type=positive, default=96, metavar='PIXELS', help='side of a local view (default: 96)'

@@ -38,6 +38,10 @@ CONFIG_OF = {
     'leopart-d': 'leopart/leopart-d_vit-s16_2xb32-50e_coco.py',
     'unirefiner': 'unirefiner/unirefiner_vit-s16_2xb8-2e_coco-5pct.py',
     'unirefiner-d': 'unirefiner/unirefiner-d_vit-s16_2xb8-2e_coco-5pct.py',
+    'neco': 'neco/neco_vit-s16_1xb45-50e_coco.py',
+    'neco-d': 'neco/neco-d_vit-s16_1xb45-50e_coco.py',
+    'paka': 'paka/paka_vit-s16_1xb64-50e_coco.py',
+    'paka-d': 'paka/paka-d_vit-s16_1xb64-50e_coco.py',
     'official': 'ibot/ibot_vit-s16_8x64-800e_coco.py',
 }
 
@@ -70,15 +74,14 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
         return cfg
     vit = dict(img_size=args.size, patch_size=args.patch)
     model.backbone.update(vit, arch=args.arch, weights=None)
-    if model.type == 'UniRefiner':
-        return cfg
-    model.neck.in_channels = _width(args.arch)
+    if 'neck' in model:
+        model.neck.in_channels = _width(args.arch)
     if model.type == 'IBOT':
         model.neck.out_channels = args.prototypes
         model.mim_mask = Config.fromfile(CONFIGS / CONFIG_OF['ibot']).model.mim_mask
         if 'local_views' in model:
             model.local_views = args.locals
-    elif model.type == 'Leopart':
+    elif model.type in ('Leopart', 'NeCo', 'PaKA'):
         model.local_views = args.locals
     else:
         model.teacher.backbone.update(vit, arch=args.teacher)

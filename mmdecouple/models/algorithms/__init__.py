@@ -1,4 +1,4 @@
-"""MoCo v2, DenseCL, SoCo, ReSim, iBOT, MaskAlign, Leopart, PixPro, PLRC and UniRefiner, as `DenseAlgorithm`s."""
+"""Self-supervised methods, all derived from `DenseAlgorithm`."""
 
 from .base import DenseAlgorithm
 from .densecl import DenseCL
@@ -6,6 +6,8 @@ from .ibot import IBOT
 from .leopart import Leopart
 from .maskalign import MaskAlign
 from .mocov2 import MoCoV2
+from .neco import NeCo
+from .paka import PaKA
 from .pixpro import PixPro
 from .plrc import PLRC
 from .resim import ReSim
@@ -25,6 +27,8 @@ __all__ = [
     'MisalignedDenseCL',
     'MisalignedIBOT',
     'MoCoV2',
+    'NeCo',
+    'PaKA',
     'PixPro',
     'ReSim',
     'SoCo',

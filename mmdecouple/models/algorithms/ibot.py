@@ -1,6 +1,6 @@
 """iBOT: self-distillation of the class token between views, and of masked patches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor
 from mmdecouple.decoupling import PositionSet
 from mmdecouple.masks import build_mask
 from mmdecouple.models.layers import Center, TeacherTemperature
+from mmdecouple.models.mask_distance import distance_weights
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.settings import Settings
 
@@ -38,6 +39,11 @@ class MIMMasks:
         masked = mask.flatten(1).float()
         return cls(mask, PositionSet.of(masked), PositionSet.of(1 - masked))
 
+    def by_distance(self) -> 'MIMMasks':
+        """Returns the same sets, with the visible patches weighted by their distance to the mask."""
+        weight = self.visible.weight * distance_weights(self.mask)
+        return replace(self, visible=self.visible._replace(weight=weight))
+
     def to(self, device: torch.device) -> 'MIMMasks':
         """Copies the masks to a device without synchronizing with it."""
         return MIMMasks(self.mask.to(device, non_blocking=True), self.masked.to(device), self.visible.to(device))
@@ -62,6 +68,8 @@ class IBOT(DenseAlgorithm):
         center_momentum: Momentum of both centers, in [0, 1].
         visible_weight: Weight of the same patch loss on the visible patches, averaged separately, as in iBOT++ (TIPSv2;
             the separate average is from `lightly`); 0 is iBOT.
+        visible_by_distance: Whether that average is weighted by 1 / sqrt(distance to the mask), as in V-JEPA 2.1; see
+            `distance_weights`. Needs a `visible_weight` above 0.
         **kwargs: Arguments of `DenseAlgorithm`: a `DenseViT` with `mask_token=True` and a `DINOHead`.
 
     Raises:
@@ -84,6 +92,7 @@ class IBOT(DenseAlgorithm):
         warmup_epochs: int = 30,
         center_momentum: float = 0.9,
         visible_weight: float = 0.0,
+        visible_by_distance: bool = False,
         **kwargs,
     ) -> None:
         check = Settings(self, 'model')
@@ -94,6 +103,8 @@ class IBOT(DenseAlgorithm):
         check.number('warmup_epochs', warmup_epochs, 0, whole=True)
         check.number('center_momentum', center_momentum, 0, 1)
         check.number('visible_weight', visible_weight, 0)
+        if check.flag('visible_by_distance', visible_by_distance) and not visible_weight:
+            check.refuse('visible_by_distance', 'weights the loss of visible patches, whose visible_weight is 0')
         super().__init__(**kwargs)
         self._require('neck', 'a DINOHead', 'last_layer')
         self._require('backbone', 'a DenseViT', 'dense_map')
@@ -106,6 +117,7 @@ class IBOT(DenseAlgorithm):
         self.local_views = local_views
         self.student_temperature = student_temperature
         self.visible_weight = visible_weight
+        self.visible_by_distance = visible_by_distance
         self.teacher_temperature = TeacherTemperature(*teacher_temperature, warmup_epochs)
         self.class_center = Center(self.neck.out_channels, center_momentum)
         self.patch_center = Center(self.neck.out_channels, center_momentum)
@@ -116,7 +128,8 @@ class IBOT(DenseAlgorithm):
         rows = 2 * len(views[0])
         mask = self.mim_mask.sample(rows, self.dense_size(views[0].shape[-2:]), generator=generator)
         mask &= (torch.rand(rows, generator=generator) < self.mim_share)[:, None, None]
-        return MIMMasks.of(mask).to(views[0].device)
+        masks = MIMMasks.of(mask)
+        return (masks.by_distance() if self.visible_by_distance else masks).to(views[0].device)
 
     @torch.no_grad()
     def teacher_forward(self, step: Step) -> dict[str, Tensor]:

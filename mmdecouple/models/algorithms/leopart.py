@@ -3,14 +3,13 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from mmdecouple.decoupling import PositionSet
 from mmdecouple.models.attention_mask import attention_mask
 from mmdecouple.models.layers import EmbeddingQueue
 from mmdecouple.models.losses import sinkhorn
+from mmdecouple.models.overlap import align, common_window
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.geometry import map_boxes
 from mmdecouple.utils.settings import Settings
 
 from .base import DenseAlgorithm
@@ -168,18 +167,10 @@ class Leopart(DenseAlgorithm):
 
     def _pair_loss(self, scores: Tensor, assignments: Tensor, mask: Tensor, other: Tensor, own: Tensor) -> Tensor:
         """Returns the cross-entropy on the overlap of two views, from maps (B, K, h, w) and geometries (B, 7)."""
-        low = torch.maximum(own[:, :2], other[:, :2])
-        high = torch.minimum(own[:, :2] + own[:, 2:4], other[:, :2] + other[:, 2:4])
-        overlap = torch.cat([low, high], dim=1)[:, None]
-        aligned = self._align(scores, overlap, other)
-        target, inside = self._align(assignments, overlap, own), self._align(mask, overlap, own)[:, 0]
+        window, shown = common_window(own, other)
+        aligned = align(scores, window, other, self.roi_size)
+        target, inside = (align(maps, window, own, self.roi_size) for maps in (assignments, mask))
         # Rounding may leave a bin that lies entirely in the foreground slightly below 1.
-        weight = (inside > 1 - 1e-5).float() * (high > low).all(1)[:, None, None]
+        weight = (inside[:, 0] > 1 - 1e-5).float() * shown[:, None, None]
         loss = -(target * F.log_softmax(aligned / self.temperature, dim=1)).sum(1)
         return (loss * weight).sum() / weight.sum().clamp(min=1)
-
-    def _align(self, maps: Tensor, boxes: Tensor, geometry: Tensor) -> Tensor:
-        """Resamples maps (B, C, h, w) inside source boxes (B, 1, 4) to the common grid: (B, C, roi_size, roi_size)."""
-        boxes = map_boxes(boxes, geometry, maps.shape[-2:], 'view')[:, 0]
-        index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
-        return roi_align(maps.float(), torch.cat([index, boxes], dim=1), self.roi_size, aligned=True)
