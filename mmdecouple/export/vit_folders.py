@@ -33,22 +33,7 @@ def huggingface_vit(backbone: DenseViT) -> dict[str, Any]:
         num_channels=backbone.patch_embed.projection.in_channels,
     )
     if backbone.rope is not None:
-        return dict(
-            config,
-            architectures=['DINOv3ViTModel'],
-            model_type='dinov3_vit',
-            intermediate_size=hidden,
-            hidden_act='silu' if is_gated(backbone) else _activation(backbone),
-            use_gated_mlp=is_gated(backbone),
-            num_register_tokens=registers,
-            rope_theta=backbone.rope.base,
-            pos_embed_shift=backbone.rope.shift,
-            pos_embed_jitter=backbone.rope.jitter,
-            pos_embed_rescale=backbone.rope.rescale,
-            query_bias=biased,
-            key_bias=False,
-            value_bias=biased,
-        )
+        return {**config, **_dinov3(backbone, hidden, biased)}
     if is_scaled(backbone):
         kind = ('Dinov2Model', 'dinov2') if not registers else ('Dinov2WithRegistersModel', 'dinov2_with_registers')
         return dict(
@@ -144,6 +129,26 @@ def is_gated(backbone: DenseViT) -> bool:
 def is_scaled(backbone: DenseViT) -> bool:
     """Returns whether the blocks have LayerScale."""
     return not isinstance(backbone.layers[0].attn.gamma1, nn.Identity)
+
+
+def _dinov3(backbone: DenseViT, hidden: int, biased: bool) -> dict[str, Any]:
+    """Returns the part of the config of `DINOv3ViTModel` that other ViTs lack."""
+    gated, rope = is_gated(backbone), backbone.rope
+    return dict(
+        architectures=['DINOv3ViTModel'],
+        model_type='dinov3_vit',
+        intermediate_size=hidden,
+        hidden_act='silu' if gated else _activation(backbone),
+        use_gated_mlp=gated,
+        num_register_tokens=backbone.num_extra_tokens - 1,
+        rope_theta=rope.base,
+        pos_embed_shift=rope.shift,
+        pos_embed_jitter=rope.jitter,
+        pos_embed_rescale=rope.rescale,
+        query_bias=biased,
+        key_bias=False,
+        value_bias=biased,
+    )
 
 
 def _whole_ratio(backbone: DenseViT, width: int, hidden: int) -> int:

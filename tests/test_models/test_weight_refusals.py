@@ -183,8 +183,8 @@ def test_a_file_of_another_network_is_refused_with_the_settings_that_it_requires
     before = {key: value.clone() for key, value in model.state_dict().items()}
     torch.save(vit(arch={**ARCH, **change}).state_dict(), path)
     assert refusal(model.load_file, str(path), 'model.backbone.weights') == (
-        f'DenseViT: {path} does not fit the network; its weights require {settings} beside the config key '
-        'model.backbone.weights.'
+        f'DenseViT: {path} does not fit the network; its weights require the settings {settings} of the '
+        'backbone (config key model.backbone.weights).'
     )
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
