@@ -83,7 +83,7 @@ def config_of(variant: str, args: argparse.Namespace) -> Config:
             model.local_views = args.locals
     elif model.type in ('Leopart', 'NeCo', 'PaKA'):
         model.local_views = args.locals
-    else:
+    elif model.type == 'MaskAlign':
         model.teacher.backbone.update(vit, arch=args.teacher)
         model.teacher.checkpoint = 'random'
         model.neck.out_channels = _width(args.teacher)

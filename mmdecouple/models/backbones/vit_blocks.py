@@ -10,11 +10,25 @@ from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import MultiheadAttention, SwiGLUFFN, build_norm_layer
-from torch import Tensor
+from torch import Tensor, nn
 
 from .rope import Rotation
 
 _SHARED = ('layer_scale_init_value', 'drop_rate', 'qkv_bias', 'norm_cfg')
+
+
+class KeylessBias(nn.Linear):
+    """Joint projection to queries, keys and values in which keys have no bias: (..., C) -> (..., 3 C)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Returns queries, keys and values of tokens."""
+        return F.linear(tokens, self.weight, self.used_bias)
+
+    @property
+    def used_bias(self) -> Tensor:
+        """The bias with zeros for the keys, (3 C,)."""
+        query, key, value = self.bias.chunk(3)
+        return torch.cat([query, torch.zeros_like(key), value])
 
 
 class Attention(MultiheadAttention):
@@ -27,11 +41,12 @@ class Attention(MultiheadAttention):
 
     def __init__(self, key_bias: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.key_bias = key_bias
+        if not key_bias and self.qkv.bias is not None:
+            self.qkv = KeylessBias(self.qkv.in_features, self.qkv.out_features)
 
     def forward(self, tokens: Tensor, rotation: Rotation | None = None) -> Tensor:
         """Returns the update of tokens (N, T, C), after LayerScale and stochastic depth."""
-        query, key, value = self._heads(F.linear(tokens, self.qkv.weight, self._bias()))
+        query, key, value = self._heads(self.qkv(tokens))
         if rotation is not None:
             query, key = rotation.apply(query), rotation.apply(key)
         drop = self.attn_drop if self.training else 0.0
@@ -41,7 +56,8 @@ class Attention(MultiheadAttention):
 
     def of_class_token(self, tokens: Tensor, rotation: Rotation | None = None) -> Tensor:
         """Returns the attention of the first token, which does not rotate, to all tokens (N, T, C): (N, heads, T)."""
-        weight, bias, width = self.qkv.weight, self._bias(), self.embed_dims
+        weight, width = self.qkv.weight, self.embed_dims
+        bias = getattr(self.qkv, 'used_bias', self.qkv.bias)
         query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
         key = F.linear(tokens, weight[width : 2 * width], None if bias is None else bias[width : 2 * width])
         query, key = (x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in (query, key))
@@ -53,13 +69,6 @@ class Attention(MultiheadAttention):
     def _heads(self, joint: Tensor) -> Tensor:
         """Splits (N, T, 3 C) into queries, keys and values, (3, N, heads, T, D)."""
         return joint.unflatten(2, (3, self.num_heads, self.head_dims)).permute(2, 0, 3, 1, 4)
-
-    def _bias(self) -> Tensor | None:
-        bias = self.qkv.bias
-        if bias is None or self.key_bias:
-            return bias
-        query, key, value = bias.chunk(3)
-        return torch.cat([query, torch.zeros_like(key), value])
 
 
 class SwiGLU(SwiGLUFFN):
