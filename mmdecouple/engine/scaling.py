@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from mmdecouple.models import DenseViT
+from mmdecouple.models.backbones.vit_blocks import swiglu_width
 
 _FLOAT, _HALF = 4, 2
 
@@ -28,6 +29,11 @@ class IBOTSizes:
         prototypes: Number of prototypes K.
         head: Channels of the two hidden layers of the projection head.
         bottleneck: Channels before the prototypes.
+        registers: Number of register tokens.
+        scaled: Whether blocks have LayerScale.
+        gated: Whether the MLP is a SwiGLU, of H hidden channels.
+        rotary: Whether positions are rotary.
+        biased: Whether queries, keys and values have biases.
     """
 
     width: int
@@ -39,6 +45,11 @@ class IBOTSizes:
     prototypes: int
     head: int = 2048
     bottleneck: int = 256
+    registers: int = 0
+    scaled: bool = False
+    gated: bool = False
+    rotary: bool = False
+    biased: bool = True
 
     @classmethod
     def of(cls, model: dict[str, Any]) -> 'IBOTSizes':
@@ -46,25 +57,37 @@ class IBOTSizes:
         backbone, neck = model['backbone'], model['neck']
         arch = backbone['arch']
         arch = DenseViT.arch_zoo[arch] if isinstance(arch, str) else arch
+        gated = backbone.get('layer_cfgs', {}).get('ffn_type') == 'swiglu_fused'
+        hidden = arch['feedforward_channels']
         return cls(
             width=arch['embed_dims'],
             depth=arch['num_layers'],
-            hidden=arch['feedforward_channels'],
+            hidden=swiglu_width(hidden) if gated else hidden,
             heads=arch['num_heads'],
             side=backbone['patch_size'],
             patches=(backbone['img_size'] // backbone['patch_size']) ** 2,
             prototypes=neck['out_channels'],
             head=neck.get('hidden_channels', 2048),
             bottleneck=neck.get('bottleneck_channels', 256),
+            registers=backbone.get('register_tokens', 0),
+            scaled=backbone.get('layer_scale_init_value', 0) > 0,
+            gated=gated,
+            rotary=backbone.get('position') == 'rope',
+            biased=backbone.get('qkv_bias', True),
         )
 
     def tensors(self) -> tuple[list[int], list[int]]:
         """Returns the sizes of all trained tensors, with and without weight decay."""
         c, h, head = self.width, self.hidden, (self.width, self.head, self.head, self.bottleneck)
         layers = list(pairwise(head))
-        wide = [3 * self.side**2 * c, c, c, (1 + self.patches) * c] + [3 * c * c, c * c, c * h, h * c] * self.depth
+        fused = 2 * h if self.gated else h
+        positions = [] if self.rotary else [(1 + self.patches) * c]
+        registers = [self.registers * c] if self.registers else []
+        wide = [3 * self.side**2 * c, c, c, *positions, *registers]
+        wide += [3 * c * c, c * c, c * fused, h * c] * self.depth
         wide += [n * m for n, m in layers] + [self.prototypes, self.prototypes * self.bottleneck]
-        narrow = [c] + [3 * c, c, h, c, c, c, c, c] * self.depth + [c, c] + [m for _, m in layers]
+        block = [3 * c] * self.biased + [c, fused] + [c] * (7 if self.scaled else 5)
+        narrow = [c] + block * self.depth + [c, c] + [m for _, m in layers]
         return wide, narrow
 
     @property
@@ -136,9 +159,11 @@ def activations_of(
     """
     c, h, k = sizes.width, sizes.hidden, sizes.prototypes
     views, read = images * (2 + decoupled), images * (2 + rows)
-    tokens = views * (1 + sizes.patches)
-    attention = _FLOAT * c + 8 + 10 * c + _FLOAT * sizes.heads
-    mlp = _FLOAT * c + 8 + 2 * c + 2 * _HALF * h
+    tokens = views * (1 + sizes.registers + sizes.patches)
+    scaled = _HALF * c if sizes.scaled else 0
+    # Rotated queries and keys are stored beside the values, which keep the memory of all three.
+    attention = _FLOAT * c + 8 + 10 * c + _FLOAT * sizes.heads + scaled + (2 * _HALF * c if sizes.rotary else 0)
+    mlp = _FLOAT * c + 8 + 2 * c + (4 if sizes.gated else 2) * _HALF * h + scaled
     stored = _FLOAT * c if recomputed else attention + mlp
     head = 2 * c + 4 * _HALF * sizes.head + (2 * _FLOAT + _HALF) * sizes.bottleneck + 2 * _FLOAT * k
     return dict(

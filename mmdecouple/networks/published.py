@@ -45,6 +45,11 @@ def _vit_network(weights: vit.ViTWeights, where: str) -> ForeignNetwork:
             f'{where}: a ViT of width {arch["embed_dims"]} has no published size, so its number of heads is '
             'unknown; name a config with the number of heads (CONFIG.py=FILE).'
         )
+    if settings['in_channels'] != 3:
+        raise UserError(
+            f'{where}: a ViT of {settings["in_channels"]} input channels cannot read RGB images; use weights of three '
+            'channels.'
+        )
     clip = weights.format == 'clip'
     if clip:
         settings['layer_cfgs'] = dict(act_cfg=dict(type='mmpretrain.QuickGELU'))

@@ -74,8 +74,8 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
         if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
             row = replace(row, source=None, status='new', value=None)
         elif row.value is None:
-            # Old files have no counters, and nothing uses their values.
-            row = replace(row, status='new' if name.endswith('num_batches_tracked') else 'missing')
+            # Old files have no counters, and nothing uses their values; timm's and Hugging Face's have no periods.
+            row = replace(row, status='new' if name.endswith(('num_batches_tracked', 'rope.periods')) else 'missing')
         else:
             if name == 'pos_embed':
                 row = _with_positions(row, model.backbone)

@@ -50,6 +50,8 @@ _PARTS = (
     'SplitBN',
 )
 _MASKS = ('Blockwise', 'Cutout', 'RandomMask', 'Rectangle', 'RegionCollaborativeCutout')
+# Values of the key `ffn_type`, which names no class.
+_FFN = ('origin', 'swiglu_fused')
 _LAYERS = ('BN', 'BN1d', 'BN2d', 'SyncBN', 'GN', 'LN', 'ReLU', 'LeakyReLU', 'GELU', 'SiLU', 'Conv2d')
 _MMPRETRAIN = (
     'ResNet',
@@ -266,11 +268,18 @@ def _check(values: dict[str, Any]) -> None:
             elif kind == 'type':
                 if not isinstance(value, str) or value not in (NETWORK_TYPES if network else DATA_TYPES):
                     raise _Refused(f'{place}={shown(value)} is not among the types that it may build')
+            elif kind == '_scope_' and value == 'mmdecouple':
+                # Set by mmengine if a config of a user inherits one of this package.
+                continue
             elif not isinstance(kind, (str, int)) or str(kind).startswith('_'):
                 raise _Refused(f'{place} is not a setting')
             elif (kind == 'pretrained' and value is not None) or (kind == 'init_cfg' and isinstance(value, str)):
                 raise _Refused(f'{place}={shown(value)} could read any file')
-            elif isinstance(value, str) and network and (_WORD.fullmatch(value) is None or str(kind).endswith('_type')):
+            elif (
+                isinstance(value, str)
+                and network
+                and (_WORD.fullmatch(value) is None or (str(kind).endswith('_type') and value not in _FFN))
+            ):
                 raise _Refused(f'{place}={shown(value)} is not a value of a setting')
             elif isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= _LARGEST):
                 raise _Refused(f'{place}={shown(value)} is out of range')

@@ -43,11 +43,17 @@ def build(task, arch):
         ('ade-linear-4taps', 'vit-ti8'),
         ('ade-linear-last', 'vit-demo'),
         ('ade-linear-last', 'vit-s16'),
+        ('coco-cascade-vit', 'vit-demo-dinov2-reg'),
+        ('coco-cascade-vit', 'vit-s16-dinov3'),
+        ('ade-upernet', 'vit-s14-dinov2'),
+        ('ade-linear-4taps', 'vit-demo-dinov3'),
+        ('ade-linear-last', 'vit-b14-dinov2-reg'),
     ],
 )
 def test_every_head_takes_the_maps_of_the_network_that_the_table_describes(task, arch):
     model, row = build(task, arch), ARCHS[arch]
-    images = torch.empty(2, 3, 128, 128, device='meta')
+    side = 112 if 'patch 14' in row.architecture else 128
+    images = torch.empty(2, 3, side, side, device='meta')
     state = model.backbone.state_dict() | (model.roi_head.shared_head.state_dict() if 'c4' in task else {})
     assert architecture(state) == row.architecture
     check_strides(model)
@@ -55,23 +61,23 @@ def test_every_head_takes_the_maps_of_the_network_that_the_table_describes(task,
     channels, taps = [one.shape[1] for one in raw], model.backbone.out_indices
     assert channels == [row.widths[index] for index in taps]
     if row.network == 'ViT':
-        patch = int(row.architecture.rpartition(' ')[2])
-        assert {128 // one.shape[-1] for one in raw} == {patch} and len(model.backbone.layers) == len(row.widths)
+        patch = row.backbone['patch_size']
+        assert {side // one.shape[-1] for one in raw} == {patch} and len(model.backbone.layers) == len(row.widths)
         depth = len(row.widths)
         # Of a ViT as deep as the protocol's the taps stay, otherwise they are its last blocks.
         assert taps == ([depth - 1] if len(taps) == 1 else [3, 5, 7, 11] if depth == 12 else [0, 1, 2, 3])
     if 'roi_head' in vars(model)['_modules']:
         strides = [16] if 'c4' in task else list(row.strides)
-        assert [128 // one.shape[-1] for one in maps] == strides
+        assert [side / one.shape[-1] for one in maps] == strides
         assert [stride[0] for stride in model.rpn_head.prior_generator.strides] == strides
         model.rpn_head(maps)
-        check_regions(model.roi_head, maps)
+        check_regions(model.roi_head, maps, side)
     else:
         heads = [model.decode_head, *([model.auxiliary_head] if model.with_auxiliary_head else [])]
         assert all(head(maps).shape[:2] == (2, head.num_classes) for head in heads)
 
 
-def check_regions(roi, maps):
+def check_regions(roi, maps, side):
     """The heads take regions of the maps, on the strides of these."""
     c4 = len(maps) == 1
     for kind in ('bbox', 'mask'):
@@ -81,9 +87,9 @@ def check_regions(roi, maps):
         heads = heads if isinstance(heads, torch.nn.ModuleList) else [heads]
         extractors = extractors if isinstance(extractors, torch.nn.ModuleList) else [extractors] * len(heads)
         for head, extractor in zip(heads, extractors):
-            assert [int(128 / stride) for stride in extractor.featmap_strides] == [one.shape[-1] for one in maps[:4]]
-            side = extractor.roi_layers[0].output_size[0]
-            regions = torch.empty(3, extractor.out_channels, side, side, device='meta')
+            assert [int(side / stride) for stride in extractor.featmap_strides] == [one.shape[-1] for one in maps[:4]]
+            region = extractor.roi_layers[0].output_size[0]
+            regions = torch.empty(3, extractor.out_channels, region, region, device='meta')
             assert extractor.out_channels == maps[0].shape[1]
             head(roi.shared_head(regions) if c4 else regions)
 

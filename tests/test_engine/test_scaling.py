@@ -78,6 +78,21 @@ def test_the_sizes_of_all_tensors_are_those_of_the_shipped_configs(name):
     assert sizes.parameters == pytest.approx(blocks, rel=0.5 if name == 's' else 0.05)
 
 
+DINOV2 = dict(register_tokens=4, layer_scale_init_value=1e-5)
+DINOV3 = dict(DINOV2, position='rope', key_bias=False, layer_cfgs=dict(ffn_type='swiglu_fused'))
+
+
+@pytest.mark.parametrize('modern', [DINOV2, DINOV3, dict(DINOV3, qkv_bias=False)])
+def test_the_sizes_of_all_tensors_of_a_modern_vit_are_those_of_the_network(modern):
+    config = tiny(**modern)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmdecouple'):
+        groups = build_optim_wrapper(model, dict(config.optim_wrapper, sharded=False)).optimizer.param_groups
+    for group, expected in zip(groups, IBOTSizes.of(config.model).tensors(), strict=True):
+        assert sorted(p.numel() for p in group['params']) == sorted(expected)
+
+
 @pytest.mark.parametrize('processes', [8, 64])
 def test_the_largest_share_is_the_one_that_torch_assigns(processes):
     from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -119,9 +134,11 @@ def stored(config, images):
     return total, rows, len(step.decoupled.rows) / images
 
 
-@pytest.mark.parametrize('recomputed', [False, True])
-def test_the_stored_activations_of_a_step_are_those_of_the_formula(recomputed):
-    config, images = tiny(with_cp=recomputed), 16
+@pytest.mark.parametrize(
+    ('recomputed', 'modern'), [(False, {}), (True, {}), (False, DINOV2), (False, DINOV3), (True, DINOV3)]
+)
+def test_the_stored_activations_of_a_step_are_those_of_the_formula(recomputed, modern):
+    config, images = tiny(with_cp=recomputed, **modern), 16
     total, rows, decoupled = stored(config, images)
     found = activations_of(
         IBOTSizes.of(config.model), images, rows / images, decoupled=decoupled, recomputed=recomputed

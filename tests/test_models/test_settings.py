@@ -202,6 +202,10 @@ CASES = [
             mask_stride=maybe(whole(1)),
         ),
     ),
+    (
+        dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1, position='rope'),
+        dict(rope=(3, [], dict(period=3), dict(base=0), dict(shift=-1), dict(jitter=0.5), dict(rescale=0.5))),
+    ),
     # A patch of one pixel, so that both sides have their limit.
     (
         dict(type='DenseViT', arch='deit-tiny', img_size=4, patch_size=1),
@@ -218,6 +222,14 @@ CASES = [
             drop_rate=real(0, below=1),
             img_size=sides(),
             patch_size=sides(),
+            antialias=FLAG,
+            key_bias=FLAG,
+            qkv_bias=FLAG,
+            register_tokens=whole(0),
+            in_channels=whole(1),
+            layer_scale_init_value=real(0),
+            layer_cfgs=(3, [], [{}], dict(ffn_type='gated')),
+            rope=(3, [], dict(base=10.0)),
         ),
     ),
     (

@@ -115,6 +115,26 @@ def test_what_no_network_of_ours_holds_is_refused_in_one_quick_line(text, line, 
     assert time.monotonic() - begun < 40
 
 
+def test_a_config_that_inherits_one_of_this_package_and_a_modern_vit_is_read(tmp_path):
+    backbone = dict(
+        type='DenseViT',
+        arch=dict(embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64),
+        img_size=32,
+        position='rope',
+        rope=dict(rescale=2.0),
+        register_tokens=2,
+        key_bias=False,
+        layer_cfgs=dict(ffn_type='swiglu_fused'),
+        norm_cfg=dict(type='LN', eps=1e-5),
+    )
+    neck = dict(type='PrototypeHead', in_channels=32, prototypes=8)
+    text = f"model = dict(type='Leopart', _scope_='mmdecouple', backbone={backbone}, neck={neck})"
+    model = MODELS.build(Config.fromstring(text, '.py').model)
+    torch.save(dict(meta=dict(cfg=text), state_dict=model.state_dict()), tmp_path / 'a.pth')
+    found = open_network(str(tmp_path / 'a.pth')).model.measured_backbone
+    assert torch.equal(found.rope.periods, model.backbone.rope.periods) and found.num_extra_tokens == 3
+
+
 def test_a_large_part_that_the_file_does_not_hold_is_refused_before_it_takes_memory(tmp_path):
     model = MODELS.build(Config.fromstring(CONFIG, '.py').model)
     state = {key: value for key, value in model.state_dict().items() if 'backbone' in key}

@@ -379,9 +379,14 @@ def _differing():
         ),
         (lambda: _without('cls_token'), {}, r'lacks cls_token of a backbone of 2 blocks.'),
         (
+            lambda: {**_without(''), 'blocks.0.attn.q_norm.weight': torch.ones(C)},
+            {},
+            'blocks.0.attn.q_norm.weight, which DenseViT does not have',
+        ),
+        (
             lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)},
             {},
-            'blocks.0.ls1.gamma, which DenseViT does not have',
+            r"'x.pth' \(format timm\) lacks blocks.1.ls1.gamma of a backbone of 2 blocks",
         ),
         (
             lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},

@@ -195,7 +195,10 @@ class DenseViT(VisionTransformer):
             background = patches[mixed.partners].detach()
             tokens = torch.cat([tokens, torch.where(cut, background, patches[mixed.rows])])
         tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        if self.pos_embed is not None:
+        if self.pos_embed is None:
+            # The residual stream has the type of the weights under autocast, as with added positions.
+            tokens = tokens.to(self.cls_token.dtype)
+        else:
             tokens = tokens + self.resized_positions(self.pos_embed, self.patch_resolution, grid)
         if self.register_tokens is not None:
             registers = self.register_tokens.to(tokens.dtype).expand(tokens.shape[0], -1, -1)

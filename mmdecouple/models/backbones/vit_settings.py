@@ -10,6 +10,7 @@ from mmdecouple.utils.settings import Settings
 
 _KEY = 'model.backbone'
 _POSITIONS = ('learned', 'sincos', 'rope')
+_ROPE = ('base', 'shift', 'jitter', 'rescale')
 _FFN = ('origin', 'swiglu_fused')
 _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 # mmpretrain's `small` is 768 wide and 8 blocks deep.
@@ -32,6 +33,8 @@ def check_settings(vit: Any, given: Mapping[str, Any]) -> dict[str, int]:
     check.block('rope', given['rope'], optional=True, typed=False)
     if given['rope'] is not None and given['position'] != 'rope':
         check.refuse('rope', f"is only used with position='rope', got position={given['position']!r}")
+    for key in given['rope'] or ():
+        check.choice('rope', key, _ROPE)
     for key in ('mask_token', 'with_cp', 'antialias', 'key_bias', 'qkv_bias'):
         check.flag(key, given.get(key, True))
     check.number('register_tokens', given['register_tokens'], 0, whole=True)
@@ -47,7 +50,10 @@ def check_settings(vit: Any, given: Mapping[str, Any]) -> dict[str, int]:
         else:
             check.number(key, value, 1, whole=True)
     layers = given.get('layer_cfgs', {})
-    for layer in [layers] if isinstance(layers, dict) else layers:
+    if isinstance(layers, (list, tuple)) and len(layers) != sizes['num_layers']:
+        check.refuse('layer_cfgs', f'must be a dict or a list of {sizes["num_layers"]} dicts, got {len(layers)}')
+    for layer in layers if isinstance(layers, (list, tuple)) else [layers]:
+        check.block('layer_cfgs', layer, typed=False)
         check.choice('layer_cfgs.ffn_type', layer.get('ffn_type', 'origin'), _FFN)
     if sizes['embed_dims'] % sizes['num_heads']:
         check.refuse(

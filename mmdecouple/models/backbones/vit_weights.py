@@ -31,7 +31,7 @@ def weights_for(own: dict[str, Tensor], path: str, key: str) -> dict[str, Tensor
     differing = setting_differences(own, weights)
     if differing:
         raise UserError(
-            f'DenseViT: {path} does not fit the network; its weights require {", ".join(differing)} beside the config '
-            f'key {key}.'
+            f'DenseViT: {path} does not fit the network; its weights require the settings {", ".join(differing)} of '
+            f'the backbone (config key {key}).'
         )
     return {name: weights[name] for name in own if name in weights}

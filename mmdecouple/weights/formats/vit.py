@@ -43,6 +43,7 @@ WRITABLE = tuple(name for name in FORMATS if name != 'clip')
 WHOLE = ('mmdecouple', 'ibot', 'leopart')
 # Formats whose networks have a mask token.
 _MASKED = ('dinov2', 'dinov3')
+_SCALE = 'layers.0.attn.gamma1.weight'
 # Tensors that a format may lack.
 _LEFT_OUT = ('mask_token', 'rope.periods')
 
@@ -268,10 +269,13 @@ def _table_for(backbone: dict[str, Tensor], format: str) -> ViTNames:
         known = names.expand(vit_depth(backbone))
         lacking = [ours for ours in backbone if ours not in known and ours not in _LEFT_OUT]
         rotary = format != 'mmdecouple' and 'pos_embed' in known and 'pos_embed' not in backbone
-        if not lacking and not rotary and (not names.mark or 'layers.0.attn.gamma1.weight' in backbone):
+        unscaled = (names.mark or format in _MASKED) and _SCALE not in backbone
+        if not lacking and not rotary and not unscaled:
             return names
         if names is tables[0]:
-            first = 'rope.periods' if rotary else lacking[0]
+            first = 'rope.periods' if rotary else lacking[0] if lacking else ''
+    if not first:
+        raise UserError(f'Format {format} requires a ViT with LayerScale, whose tensors are missing; choose another.')
     raise UserError(f'Format {format} does not support the backbone tensor {first}; choose another format.')
 
 
