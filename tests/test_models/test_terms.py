@@ -122,21 +122,21 @@ def test_a_method_without_features_of_whole_views_refuses_the_term(config):
         MODELS.build({**config, 'terms': [GRAM]})
 
 
-def test_the_gram_teacher_is_the_first_teacher_until_it_is_due_and_is_kept_in_checkpoints():
+def test_the_gram_teacher_is_replaced_when_it_is_due_and_is_kept_in_checkpoints():
     model = moved(build(ibot(terms=[{**GRAM, 'start_epoch': 1, 'refresh_epochs': 2}], teacher=dict(momentum=0.5))))
     (gram,) = model.terms
-    first = gram.backbone.ln1.weight.clone()
-    model.update_teacher(0, 10)
-    teacher = model.teacher.backbone.ln1.weight
-    assert not torch.equal(first, teacher)
-    active = []
-    for epoch in range(4):
+    teachers, active = [gram.backbone.ln1.weight.clone()], []
+    for epoch in range(5):
         model.start_epoch(epoch)
         active.append(gram.active)
+        model.update_teacher(0, 10)
+        teachers.append(model.teacher.backbone.ln1.weight.clone())
+        assert not torch.equal(teachers[-1], teachers[-2])
+        # Replaced before epochs 1 and 3, by the teachers of these times.
+        assert torch.equal(gram.backbone.ln1.weight, teachers[(0, 1, 1, 3, 3)[epoch]])
         model.end_epoch(epoch)
-        # Counted from epoch 1, it is due before epoch 3.
-        assert torch.equal(gram.backbone.ln1.weight, first if epoch < 2 else teacher)
-    assert active == [False, True, True, True]
+    assert active == [False, True, True, True, True]
+    teacher = teachers[-1]
     assert torch.equal(model.state_dict()['terms.0.backbone.ln1.weight'], teacher)
     resumed = build(ibot(terms=[GRAM]), seed=1)
     resumed.load_state_dict(model.state_dict())

@@ -32,8 +32,8 @@ class GramAnchoring(LossTerm):
         student: Modules that the teacher copies, with the `backbone`.
         weight: Factor of the term, at least 0.
         start_epoch: First epoch (from 0) in which the term is computed.
-        refresh_epochs: Epochs after which the Gram teacher is replaced by the teacher, counted from `start_epoch`; None
-            keeps the first one.
+        refresh_epochs: Epochs after which the Gram teacher is replaced by the teacher, counted from `start_epoch`, at
+            which it is replaced first if that is above 0; None keeps the teacher of the start of the run.
         scale: Factor on the side of the views that the Gram teacher gets, enlarged by bicubic interpolation; its map is
             reduced in the same way. At least 1.
 
@@ -72,7 +72,7 @@ class GramAnchoring(LossTerm):
     def end_epoch(self, epoch: int, teacher: nn.Module) -> None:
         """Replaces the Gram teacher if the next epoch is due for it."""
         done = epoch + 1 - self.first_epoch
-        if self.refresh_epochs and done > 0 and done % self.refresh_epochs == 0:
+        if self.refresh_epochs and done >= 0 and done % self.refresh_epochs == 0:
             self.reset(teacher)
 
     def forward(self, step: 'Step', model: 'DenseAlgorithm') -> dict[str, Tensor]:
