@@ -125,6 +125,12 @@ PLRC = Story(
     'the same positions.',
     report='plrc',
 )
+UNIREFINER = Story(
+    {'UniRefiner': 'unirefiner_vit-demo_scenes.py', 'UniRefiner-D': 'unirefiner-d_vit-demo_scenes.py'},
+    'UniRefiner-D is UniRefiner plus the de-coupling branch. Start is the iBOT of the demo, which both refine.',
+    report='unirefiner',
+    start=IBOT.runs['iBOT'],
+)
 STORIES = {
     'densecl': DENSECL,
     'ibot': IBOT,
@@ -136,6 +142,7 @@ STORIES = {
     'paka': PAKA,
     'pixpro': PIXPRO,
     'plrc': PLRC,
+    'unirefiner': UNIREFINER,
 }
 CAUTION = (
     'One seed, small networks, minutes of training on synthetic scenes: this demonstrates the programs and the '

@@ -224,6 +224,8 @@ def test_ten_steps_of_pixpro_equal_the_authors(tmp_path, form, name):
 class GivenTeacher(nn.Module):
     """Stands for the frozen network of MaskAlign: its blocks and attention in a step, by formula."""
 
+    num_extra_tokens = 1
+
     def __init__(self, sizes: dict) -> None:
         super().__init__()
         self.sizes, self.step = sizes, -1
@@ -236,13 +238,16 @@ class GivenTeacher(nn.Module):
         self.step += 1
         return None, None
 
-    def blocks(self, tokens: None) -> list[torch.Tensor]:
+    def rotation(self, grid: None) -> None:
+        """Positions are part of the formulas."""
+
+    def blocks(self, tokens: None, rotation: None = None) -> list[torch.Tensor]:
         return [
             self._made(f'teacher state {i}', self.sizes['teacher_width'], 2)
             for i in range(1, 1 + self.sizes['teacher_depth'])
         ]
 
-    def class_attention(self, tokens: torch.Tensor) -> torch.Tensor:
+    def class_attention(self, tokens: torch.Tensor, rotation: None = None) -> torch.Tensor:
         shape = self.sizes['batch'], self.sizes['teacher_heads'], 17, 17
         return (1 + formula.tensor(f'attention step {self.step}', shape, 0.9).double())[:, :, 0, 1:]
 

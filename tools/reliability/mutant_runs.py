@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mutant_sampling import Mutant
 
-# Imported before the first mutant, because every run of tests is a fork of this process. None of them imports the
-# package.
+# Imported before the first mutant, because every run of tests is a fork of this process. None of them imports a part of
+# the package that is mutated.
 PRELOADED = (
+    'mmdecouple.utils.beside_transformers',
     'torch',
     'torchvision',
     'mmengine.runner',
