@@ -7,9 +7,10 @@ from torchvision.transforms.v2 import functional as images
 from mmdecouple.models import DenseAlgorithm
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
+from mmdecouple.weights.formats import resnet, vit
 
 from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
-from .conftest import BRANCH, batch, begun, build, densecl, forwarded, losses_of
+from .conftest import BRANCH, NECK, batch, begun, build, densecl, forwarded, losses_of
 from .golden_models import VIT, ibot
 from .test_gradient_flow import MOCO
 
@@ -149,6 +150,23 @@ def test_the_gram_teacher_starts_with_the_weights_of_the_file(tmp_path):
     model = build(ibot(backbone=dict(VIT, mask_token=True, weights=str(tmp_path / 'vit.pth')), terms=[GRAM]))
     for backbone in (model.backbone, model.teacher.backbone, model.terms[0].backbone):
         assert all(torch.equal(backbone.state_dict()[name], value) for name, value in source.state_dict().items())
+
+
+@pytest.mark.parametrize('role', ['teacher', 'student'])
+def test_checkpoints_with_a_gram_teacher_hold_two_networks(role):
+    model = build(ibot(terms=[GRAM]))
+    moved(model)
+    network = model.teacher.backbone if role == 'teacher' else model.backbone
+    read = vit.to_ours(model.state_dict(), role).backbone
+    assert read.keys() == network.state_dict().keys()
+    assert all(torch.equal(read[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_resnet_with_a_gram_teacher_is_read_like_one_without():
+    config = densecl(backbone=dict(type='mmpretrain.ResNet', depth=18), neck=dict(NECK, in_channels=512))
+    plain, anchored = (resnet.to_ours(build({**config, 'terms': terms}).state_dict()) for terms in ([], [GRAM]))
+    assert anchored.state.keys() == plain.state.keys()
+    assert all(torch.equal(anchored.state[name], value) for name, value in plain.state.items())
 
 
 def test_under_bf16_the_gram_matrices_are_float32(data):

@@ -55,8 +55,8 @@ PAIRS = (
 )
 # Names that imply no role if a file holds a single network.
 _PLAIN = ('backbone', 'encoder', 'model', 'state_dict')
-# Frozen teachers of MaskAlign and DINOv3, which are not trained.
-_FROZEN = ('clip_model', 'dino_model', 'gram')
+# Frozen teachers of MaskAlign, and Gram teachers of DINOv3 and of this package (`terms`), which are not trained.
+_FROZEN = ('clip_model', 'dino_model', 'gram', 'terms')
 # Parts that may occur between the name of a network and those of its tensors.
 _INNER = {'0', 'backbone', 'base', 'body', 'enc', 'encoder', 'model', 'net', 'trunk', 'vision_model', 'visual', 'vit'}
 # Parts that wrappers of modules insert into names: data parallelism, torch.compile, sharding, recomputation.
