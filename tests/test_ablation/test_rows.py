@@ -113,7 +113,8 @@ def test_published_tables_are_those_of_the_rows_beside_them():
         assert {(one['table'], one['scale']) for one in rows} == {(name, scale)}
         keys = {run.name: run.key for run in plan_runs(table, scale, path.parent)}
         for one in rows:
-            name = f'{one["group"]}/{one["row"]}, {one["setting"]}, seed {one["seed"]}'
+            parts = f'{one["group"]}/{one["row"]}', one['setting'], f'seed {one["seed"]}'
+            name = ', '.join(filter(None, parts))
             assert name in keys, f'{path}: {name} is no row of the table'
             # What an earlier version measured keeps its number, and says so; the present one's is that of the config.
             earlier = Version(one['version']).release[:2] < Version(__version__).release[:2]
