@@ -63,6 +63,11 @@ def after_state_dict(module: nn.Module, hook: Callable[..., None]) -> None:
     getattr(module, 'register_state_dict_post_hook', module._register_state_dict_hook)(hook)
 
 
+def leave_out_of_state_dict(module: nn.Module) -> None:
+    """Leaves the tensors of a module, such as a frozen network, out of state dicts and thereby of checkpoints."""
+    after_state_dict(module, _leave_out)
+
+
 def before_load_state_dict(module: nn.Module, hook: Callable[..., None]) -> None:
     """Registers `hook(module, state, prefix, ...)` (2.5: `register_load_state_dict_pre_hook`)."""
     earlier: Any = partial(module._register_load_state_dict_pre_hook, with_module=True)
@@ -78,3 +83,8 @@ def _generator(device: torch.device, state: torch.Tensor) -> torch.Generator:
 if '__reduce__' not in vars(torch.Generator):
     # 2.3: generators, which data preprocessors have, can be copied with their modules.
     copyreg.pickle(torch.Generator, lambda generator: (_generator, (generator.device, generator.get_state())))
+
+
+def _leave_out(_: nn.Module, state: dict[str, Any], prefix: str, *_rest: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        del state[name]

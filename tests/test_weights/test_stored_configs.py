@@ -14,7 +14,8 @@ from mmdecouple.runs.contents import read_run
 from mmdecouple.utils.configs import configs_folder, load_config
 from mmdecouple.utils.errors import UserError, one_line
 from mmdecouple.weights.loading import load_weights
-from mmdecouple.weights.stored_configs import DATA_TYPES, NETWORK_TYPES, read_stored_config
+from mmdecouple.weights.stored_configs import read_stored_config
+from mmdecouple.weights.stored_types import DATA_TYPES, NETWORK_TYPES
 from tests.test_visualization.tiny import CONFIG
 
 SHIPPED = sorted(

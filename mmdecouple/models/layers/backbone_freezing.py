@@ -13,7 +13,8 @@ class BackboneFreezing(EpochDependent, nn.Module):
     """Keeps the backbone unchanged in the first epochs, without a backward pass through it.
 
     In these epochs, the backbones of student and teacher are in evaluation mode, so that running statistics do not
-    change and no path is dropped. As both are equal, averaging does not change the teacher's either.
+    change and no path is dropped. At the start from a weight file both are equal, so that averaging does not change the
+    teacher's either; the teacher of a loaded checkpoint approaches the frozen student.
 
     Args:
         student: Backbone of the student.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdecouple.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.compatibility import after_state_dict, before_load_state_dict
+from mmdecouple.utils.compatibility import before_load_state_dict, leave_out_of_state_dict
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
@@ -60,7 +60,7 @@ class FrozenViT(nn.Module):
         own_mean, own_std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS['imagenet'])
         self.register_buffer('scale', own_std / std, persistent=False)
         self.register_buffer('shift', (own_mean - mean) / std, persistent=False)
-        after_state_dict(self, _leave_out)
+        leave_out_of_state_dict(self)
         before_load_state_dict(self, _keep_own)
 
     def train(self, mode: bool = True) -> 'FrozenViT':
@@ -112,11 +112,6 @@ class FrozenViT(nn.Module):
         levels = torch.stack(blocks[-self.levels :], dim=2)
         attention = self.backbone.class_attention(blocks[-2], rotation).mean(1)
         return F.layer_norm(levels.float(), levels.shape[-1:]), attention
-
-
-def _leave_out(module: FrozenViT, state: dict, prefix: str, _) -> None:
-    for name in [name for name in state if name.startswith(prefix)]:
-        del state[name]
 
 
 def _keep_own(module: FrozenViT, state: dict, prefix: str, *_) -> None:

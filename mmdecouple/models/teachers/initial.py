@@ -3,7 +3,7 @@
 from torch import nn
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.compatibility import after_state_dict
+from mmdecouple.utils.compatibility import leave_out_of_state_dict
 
 from .ema import EMATeacher
 
@@ -20,12 +20,7 @@ class InitialTeacher(EMATeacher):
 
     def __init__(self, student: dict[str, nn.Module]) -> None:
         super().__init__(student, momentum=1.0)
-        after_state_dict(self, _leave_out)
+        leave_out_of_state_dict(self)
 
     def update(self, student: dict[str, nn.Module], iteration: int, max_iterations: int) -> None:
         """Does nothing, as the teacher is frozen."""
-
-
-def _leave_out(module: InitialTeacher, state: dict, prefix: str, _) -> None:
-    for name in [name for name in state if name.startswith(prefix)]:
-        del state[name]
