@@ -24,7 +24,7 @@ from mmdecouple.utils.errors import UserError
 
 SIZES = (100, 448)
 CLUSTERS = 500
-_HEAD = dict(epochs=25, drop_at=20, batch_size=16, lr=0.01, grid=56, augment=False, batch_norm=True)
+_HEAD = dict(min_steps=1000, batch_size=16, lr=0.1, grid=56, augment=False, batch_norm=True)
 _MEMORY = 10240
 
 
@@ -180,9 +180,10 @@ def segmentation_pieces(data: LabelledData) -> list[SegmentationPiece]:
         data: Images with label maps.
     """
     head = LinearSegmentation(**_HEAD)
+    epochs, drop_at = head.schedule(len(data.train))
     trained = (
-        f'linear classifier behind a batch norm, SGD with learning rate {head.lr:g} (a tenth after {head.drop_at} '
-        f'epochs), momentum {head.momentum:g}, decay {head.weight_decay:g}, {head.epochs} epochs of batches of '
+        f'linear classifier behind a batch norm, SGD with learning rate {head.lr:g} (a tenth after {drop_at} '
+        f'epochs), momentum {head.momentum:g}, decay {head.weight_decay:g}, {epochs} epochs of batches of '
         f'{min(head.batch_size, len(data.train))}, loss on {head.grid} x {head.grid} px, no '
         'augmentation, one seed'
     )

@@ -94,7 +94,7 @@ def head_time(
             for size in sizes:
                 head(features, size).argmax(1)
 
-    steps = measure.epochs * (len(train) // batch)
+    steps = measure.schedule(len(train))[0] * (len(train) // batch)
     trained = seconds_of(step)
     head.eval()
     return steps * trained + scored * seconds_of(score)

@@ -78,6 +78,34 @@ def test_features_that_are_the_class_give_100_percent_by_a_linear_head():
     assert report['class_iou']['linear'] == dict.fromkeys('abcd', 1.0)
 
 
+@pytest.mark.parametrize(
+    'images, min_steps, schedule',
+    [(10, 0, (4, 3)), (10, 8, (4, 3)), (10, 9, (5, 3)), (10, 20, (10, 8)), (3, 8, (8, 6)), (1000, 900, (4, 3))],
+)
+def test_the_epochs_of_a_head_grow_until_the_steps_suffice(images, min_steps, schedule):
+    assert LinearSegmentation(**HEAD, min_steps=min_steps).schedule(images) == schedule
+
+
+def test_the_epochs_of_the_schedule_are_trained():
+    calls = []
+    runtime = Runtime(progress=lambda *call: calls.append(call))
+    LinearSegmentation(**HEAD, min_steps=20).run(OneHotModel(), *splits(), runtime)
+    assert [call[1:] for call in calls if call[0] == 'linear: epochs'] == [(epoch, 20) for epoch in range(1, 21)]
+
+
+def test_a_report_says_whether_the_loss_of_a_head_still_fell():
+    def notes(model, **settings):
+        return measure_segmentation(model, *splits(), [LinearSegmentation(**{**HEAD, **settings})])['notes']
+
+    slow = notes(OneHotModel(), epochs=10, drop_at=8, lr=0.05)
+    assert len(slow) == 1 and 'still fell by' in slow[0] and 'over the last 4 epochs' in slow[0]
+    # Features without content: the lowest loss is the entropy of the classes, which the bias reaches soon.
+    assert notes(BlindModel(), epochs=40, drop_at=32, lr=0.1) == []
+    assert notes(BlindModel(), epochs=2, drop_at=1) == [
+        'linear: 2 epochs are too few to tell whether the head is trained to the end.'
+    ]
+
+
 def test_features_that_are_the_class_give_nearly_100_percent_by_an_fcn_head_which_also_looks_around():
     measure = FCNSegmentation(**{**HEAD, 'lr': 0.2, 'epochs': 24, 'drop_at': 20, 'seeds': 1}, channels=16)
     report = measure_segmentation(OneHotModel(), *splits(), [measure])
@@ -144,6 +172,7 @@ def test_measuring_leaves_modes_and_generators_alone():
     'make, line',
     [
         (lambda: LinearSegmentation(lr=0), 'LinearSegmentation: lr must be positive, got 0'),
+        (lambda: FCNSegmentation(min_steps=-1), 'FCNSegmentation: min_steps must not be negative, got -1'),
         (lambda: OverClustering(clusters=('few',)), "clusters must be positive numbers or 'classes', got 'few'"),
         (lambda: OverClustering(seeds=0), 'OverClustering: seeds must be at least 1, got 0'),
         (

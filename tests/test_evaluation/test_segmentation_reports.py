@@ -71,7 +71,7 @@ def test_numbers_of_heads_are_those_of_loops_over_pixels(eval_size, side, monkey
     for seed in range(3):
         torch.manual_seed(seed)
         heads.append(LinearHead(4, CLASSES).eval())
-    monkeypatch.setattr(LinearSegmentation, '_train', lambda self, *rest: heads[rest[3]])
+    monkeypatch.setattr(LinearSegmentation, '_train', lambda self, *rest: (heads[rest[3]], [1.0]))
     report = measure_segmentation(
         OneHotModel(CELL), train, val, [LinearSegmentation(seeds=3, augment=False, eval_size=eval_size)]
     )

@@ -135,7 +135,7 @@ def test_a_measure_that_is_not_standard_is_used_where_it_is_named():
 def test_a_quick_look_at_segmentation_is_the_same_short_schedule_every_time():
     head = dict(epochs=10, drop_at=8, batch_size=32, grid=28, augment=False)
     assert measure_configs(['linear', 'fcn', 'overcluster'], quick=True) == [
-        dict(type='LinearSegmentation', **head, eval_size=100),
+        dict(type='LinearSegmentation', **head, eval_size=100, min_steps=1000, batch_norm=True, lr=0.1),
         dict(type='FCNSegmentation', **head, eval_size=28, channels=64),
         dict(type='OverClustering', seeds=1, restarts=1, iterations=50),
     ]
@@ -144,7 +144,7 @@ def test_a_quick_look_at_segmentation_is_the_same_short_schedule_every_time():
 @pytest.mark.parametrize('epochs, drop_at', [(1, 1), (4, 3), (25, 20), (100, 80)])
 def test_the_rate_falls_after_four_fifths_of_the_epochs(epochs, drop_at):
     head, clusters = measure_configs(['linear', 'overcluster', 'linear'], epochs=epochs)
-    assert head == dict(type='LinearSegmentation', epochs=epochs, drop_at=drop_at)
+    assert head == dict(type='LinearSegmentation', epochs=epochs, drop_at=drop_at, min_steps=0)
     assert clusters == dict(type='OverClustering')
 
 

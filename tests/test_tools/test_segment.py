@@ -88,7 +88,7 @@ def test_a_mistake_ends_in_one_line_that_names_it(words, line, tmp_path, capsys)
 def test_defaults_are_those_of_the_reference_and_options_reach_the_methods_they_are_for():
     assert measure_configs(['linear', 'overcluster']) == [dict(type='LinearSegmentation'), dict(type='OverClustering')]
     fcn, clusters = measure_configs(['fcn', 'overcluster'], epochs=5, clusters=[7, 'classes'], seeds=2)
-    assert fcn == dict(type='FCNSegmentation', epochs=5, drop_at=4, seeds=2)
+    assert fcn == dict(type='FCNSegmentation', epochs=5, drop_at=4, min_steps=0, seeds=2)
     assert clusters == dict(type='OverClustering', clusters=(7, 'classes'), seeds=2)
 
 

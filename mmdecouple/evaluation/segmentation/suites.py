@@ -18,7 +18,7 @@ METHODS = {kind.name: kind.__name__ for kind in (LinearSegmentation, FCNSegmenta
 HEADS = (LinearSegmentation.name, FCNSegmentation.name)
 QUICK_HEAD = dict(epochs=10, drop_at=8, batch_size=32, grid=28, eval_size=100, augment=False)
 QUICK = dict(
-    linear=QUICK_HEAD,
+    linear=dict(QUICK_HEAD, min_steps=1000, batch_norm=True, lr=0.1),
     fcn=dict(QUICK_HEAD, channels=64, eval_size=28),
     overcluster=dict(seeds=1, restarts=1, iterations=50),
     retrieval=dict(memory=10240, groups=2, grid=100),
@@ -48,7 +48,7 @@ def measure_configs(
         if method == 'overcluster' and clusters:
             cfg['clusters'] = tuple(clusters)
         if method in HEADS and epochs is not None:
-            cfg.update(epochs=epochs, drop_at=max(round(0.8 * epochs), 1))
+            cfg.update(epochs=epochs, drop_at=max(round(0.8 * epochs), 1), min_steps=0)
         if seeds is not None:
             cfg['seeds'] = seeds
         found.append(cfg)
