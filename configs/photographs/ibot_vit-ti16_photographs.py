@@ -9,7 +9,7 @@ optim_wrapper = dict(
     type='PrecisionOptimWrapper',
     precision='bf16',
     constructor='DecayGroupsConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04),
+    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.04),
     clip_grad=dict(type='tensor', max_norm=3.0),
 )
 param_scheduler = [dict(type='WarmupCosineLR', warmup=0.5, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True)]
