@@ -101,8 +101,8 @@ def test_a_report_says_whether_the_loss_of_a_head_still_fell():
     assert len(slow) == 1 and 'still fell by' in slow[0] and 'over the last 4 epochs' in slow[0]
     # Features without content: the lowest loss is the entropy of the classes, which the bias reaches soon.
     assert notes(BlindModel(), epochs=40, drop_at=32, lr=0.1) == []
-    assert notes(BlindModel(), epochs=2, drop_at=1) == [
-        'linear: 2 epochs are too few to tell whether the head is trained to the end.'
+    assert notes(BlindModel(), epochs=9, drop_at=3) == [
+        'linear: the learning rate dropped after epoch 3, too early to tell whether the head is trained to the end.'
     ]
 
 

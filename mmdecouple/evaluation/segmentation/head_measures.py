@@ -135,7 +135,10 @@ class HeadSegmentation(TalliedMeasure):
         """Returns a remark if the losses `(epochs,)` still fell when the learning rate dropped."""
         full = losses[:drop_at]
         if len(full) < _JUDGED_EPOCHS:
-            return [f'{self.name}: {len(losses)} epochs are too few to tell whether the head is trained to the end.']
+            return [
+                f'{self.name}: the learning rate dropped after epoch {len(full)}, too early to tell whether the head '
+                'is trained to the end.'
+            ]
         half = full[len(full) // 2 - 1]
         if full[-1] >= (1 - _CONVERGED) * half:
             return []
