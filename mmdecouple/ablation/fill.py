@@ -16,6 +16,7 @@ from mmdecouple.utils.files import write_text
 from .execute import alone_in, jobs_of
 from .figure import write_figures
 from .plan import PlannedRun, check_batch, plan_runs
+from .publish import with_published
 from .rows import raw_rows, read_seeds, write_rows
 from .table import Table
 from .table_text import markdown
@@ -39,13 +40,24 @@ class Filling:
     options: Mapping[str, Any]
     whole: list[PlannedRun] = field(default_factory=list, init=False)
 
-    def plan(self, seeds: Sequence[int] | None, rows: Sequence[str], settings: Sequence[str]) -> list[PlannedRun]:
-        """Returns the requested runs, see `plan_runs`."""
+    def plan(
+        self, seeds: Sequence[int] | None, rows: Sequence[str], settings: Sequence[str], published: Path | None = None
+    ) -> list[PlannedRun]:
+        """Returns the requested runs, see `plan_runs`.
+
+        Args:
+            seeds: Seeds; None for those of the table.
+            rows: Patterns of rows; empty for all.
+            settings: Settings; empty for all.
+            published: Folder of published results, whose seeds are also part of the whole table.
+        """
         runs = plan_runs(
             self.table, self.scale, self.out, seeds=seeds, rows=rows, settings=settings, options=self.options
         )
         # The written table includes everything that earlier commands have measured.
-        known = {*self.table.seeds, *(seeds or ()), *read_seeds(self._results(self.out) / 'rows.jsonl')}
+        known = {*self.table.seeds, *(seeds or ())}
+        for out in filter(None, (self.out, published)):
+            known |= read_seeds(self._results(out) / 'rows.jsonl')
         self.whole = plan_runs(self.table, self.scale, self.out, seeds=sorted(known), options=self.options)
         return runs
 
@@ -78,16 +90,19 @@ class Filling:
         """Writes raw rows, table and figures of all measured runs.
 
         Args:
-            out: Folder of the results.
+            out: Folder of the results. Any other than `self.out` is one of published results, whose rows of runs on
+                other machines are kept.
 
         Returns:
             The raw rows, and the path of the table.
 
         Raises:
-            UserError: See `raw_rows`.
+            UserError: See `raw_rows` and `with_published`.
         """
         folder = self._results(out)
         rows = raw_rows(self.table, self.scale, self.whole)
+        if out != self.out:
+            rows = with_published(rows, folder / 'rows.jsonl', self.whole)
         write_rows(folder / 'rows.jsonl', rows)
         write_text(folder / 'table.md', markdown(self.table, rows, self.scale))
         write_figures(self.table, rows, self.scale, folder)

@@ -18,6 +18,8 @@ from .image_differences import add_image_differences, read_report
 from .plan import PlannedRun
 from .table import Table
 
+_IDENTITY = {'group', 'row', 'setting', 'seed', 'config_sha256', 'checkpoint_sha256', 'manifests', 'metrics'}
+
 
 class Summary(NamedTuple):
     """Summary of a metric over seeds.
@@ -45,8 +47,9 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
 
     Returns:
         JSON-able dicts with `table`, `scale`, `group`, `row`, `setting`, `seed`, `config_sha256`, `base`, `folder`, the
-        entries of the run's note, `manifests` (first metric of a measure -> SHA-256 of its draws), `metrics` (key ->
-        value, low, high, count) and, in tables with `image_intervals`, `differences`, see `add_image_differences`.
+        entries of the run's note, `pieces` (names of the measured pieces), `manifests` (first metric of a measure ->
+        SHA-256 of its draws), `metrics` (key -> value, low, high, count) and, in tables with `image_intervals`,
+        `differences`, see `add_image_differences`.
 
     Raises:
         UserError: See `check_manifests`.
@@ -73,6 +76,7 @@ def raw_rows(table: Table, scale: str, runs: Sequence[PlannedRun]) -> list[dict[
                 images=note['images'],
                 checkpoint_sha256=note['checkpoint_sha256'],
                 version=note['version'],
+                pieces=[piece.stem for piece, _ in reports],
                 manifests={piece.key(next(iter(report['metrics']))): _manifest(report) for piece, report in reports},
                 metrics={
                     piece.key(key): value for piece, report in reports for key, value in report['metrics'].items()
@@ -109,9 +113,27 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_text(path, ''.join(json.dumps(row) + '\n' for row in rows))
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the raw rows of a file; an empty list if it does not exist.
+
+    Raises:
+        UserError: A line is not a row.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict) or not row.keys() >= _IDENTITY:
+            raise UserError(f'{path}: line {number} is not a row of a table; restore or remove the file.')
+        rows.append(row)
+    return rows
+
+
 def read_seeds(path: Path) -> set[int]:
-    """Returns the seeds of the raw rows in a file; an empty set if the file does not exist."""
-    return {json.loads(line)['seed'] for line in path.read_text().splitlines()} if path.is_file() else set()
+    """Returns the seeds of the raw rows in a file, see `read_rows`."""
+    return {row['seed'] for row in read_rows(path)}
 
 
 def summarize(values: Sequence[float]) -> Summary:

@@ -51,7 +51,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--publish',
         type=Path,
         metavar='DIR',
-        help='print the results so far and also write them to this folder, e.g. docs/results',
+        help='print the results so far and add them to those in this folder, e.g. docs/results',
     )
     parser.add_argument(
         '--write-configs',
@@ -72,7 +72,7 @@ def run(table: 'Table', args: argparse.Namespace, console: 'Console') -> None:
 
     failures, start = [], time.monotonic()
     filling = Filling(table, args.scale, args.out.absolute(), args.cfg_options)
-    runs = filling.plan(args.seeds, args.rows, args.settings)
+    runs = filling.plan(args.seeds, args.rows, args.settings, args.publish)
     if not args.show and args.publish is None:
         try:
             failures = filling.fill(runs, args.jobs, args.threads, args.launch, console)

@@ -122,7 +122,8 @@ def test_two_measures_of_one_type_both_stand_in_the_row(tmp_path):
 def test_seeds_of_earlier_commands_are_found_again(tmp_path):
     path = tmp_path / 'rows.jsonl'
     assert read_seeds(path) == set()
-    write_rows(path, [dict(seed=4), dict(seed=0), dict(seed=4)])
+    keys = ('group', 'row', 'setting', 'config_sha256', 'checkpoint_sha256', 'manifests', 'metrics')
+    write_rows(path, [{**dict.fromkeys(keys), 'seed': seed} for seed in (4, 0, 4)])
     assert read_seeds(path) == {0, 4}
 
 
