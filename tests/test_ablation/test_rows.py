@@ -177,3 +177,14 @@ def test_what_the_evidence_says_of_co_occurrence_is_in_its_rows():
         found = summarize([with_it[seed] - without[seed] for seed in (0, 1, 2)])
         shown = f'{"" if found.mean < 0 else "+"}{show(found, columns()[column])}'
         assert cell == (f'**{shown}**' if abs(found.mean) > found.half else shown)
+
+
+def test_what_the_evidence_says_de_couples_is_in_its_rows():
+    figures, compared = published_figures('what_decouples'), 0
+    for row, column, cell in quoted('what de-couples'):
+        found = [
+            figures.over_seeds('iBOT', row, setting, columns()[column].key) for setting in ('cooccurrence', 'none')
+        ]
+        assert cell == ' / '.join(show(one._replace(half=None), columns()[column]) for one in found), (row, column)
+        compared += 1
+    assert compared == 45
