@@ -8,11 +8,12 @@ from packaging.version import Version
 from scipy import stats
 
 from mmdecouple.ablation import read_table
-from mmdecouple.ablation.columns import columns
+from mmdecouple.ablation.columns import columns, measured_columns
 from mmdecouple.ablation.figure import write_figures
 from mmdecouple.ablation.plan import plan_runs
 from mmdecouple.ablation.rows import Figures, check_manifests, summarize, write_rows
-from mmdecouple.ablation.table_text import markdown, show
+from mmdecouple.ablation.table_text import markdown, show, show_interval
+from mmdecouple.evaluation.report_values import Difference
 from mmdecouple.version import __version__
 from tests.conftest import ROOT
 
@@ -135,8 +136,8 @@ def test_the_differences_that_the_evidence_quotes_are_those_of_its_rows():
 
 
 def quoted(head):
-    """Row, column and cell of the one table of the evidence whose first head is this."""
-    text = (ROOT / 'docs' / 'evidence.md').read_text()
+    """Row, column and cell of the one table of the pages of evidence whose first head is this."""
+    text = ''.join((ROOT / 'docs' / name).read_text() for name in ('evidence.md', 'evidence_photographs.md'))
     ((header, lines),) = re.findall(rf'\| {re.escape(head)} \| (.*) \|\n\|[ -|]+\n((?:\|.*\n)+)', text)
     for line in lines.splitlines():
         name, *cells = line.strip('| ').split(' | ')
@@ -188,3 +189,20 @@ def test_what_the_evidence_says_de_couples_is_in_its_rows():
         assert cell == ' / '.join(show(one._replace(half=None), columns()[column]) for one in found), (row, column)
         compared += 1
     assert compared == 45
+
+
+def test_what_the_evidence_on_photographs_says_is_in_its_rows():
+    figures, compared = published_figures('evidence_photographs'), 0
+    specs = measured_columns(read_table('evidence_photographs').columns)
+    for name, row, cell in quoted('iBOT, seed 1'):
+        value = figures.per_seed('iBOT', row, '', specs[name].key).get(1)
+        assert cell == show(None if value is None else summarize([value]), specs[name]), (name, row)
+        compared += 1
+    for name, rows, cell in quoted('iBOT, differences of seed 1'):
+        row, minus = rows.split(' minus ')
+        found = figures.over_images('iBOT', row, '', specs[name].key, minus=minus).get(1)
+        if found is None and (found := figures.over_images('iBOT', minus, '', specs[name].key, minus=row).get(1)):
+            found = Difference(-found.value, -found.high, -found.low)
+        assert cell == show_interval(found, specs[name]), (name, rows)
+        compared += 1
+    assert compared == 120
