@@ -34,8 +34,8 @@ def with_published(rows: Sequence[dict[str, Any]], path: Path, runs: Sequence[Pl
         group, name, setting, seed = other[0]
         row = ', '.join(filter(None, (f'{group}/{name}', setting, f'seed {seed}')))
         raise UserError(
-            f'{path}: {len(other)} of {len(there)} rows have another config or other measures than the table, '
-            f'the first is {row}; remove these lines, or publish to another folder.'
+            f'{path}: {len(other)} of {len(there)} rows have another config or other measures than the table, or are '
+            f'of an earlier version; the first is {row}. Remove these lines, or publish to another folder.'
         )
     merged = {}
     for place in planned:

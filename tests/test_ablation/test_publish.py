@@ -73,7 +73,7 @@ def test_rows_of_another_config_or_measure_are_refused_and_left_alone(machine, t
     machine('first', {'DenseCL/base': 1.0})[1]()
     file = tmp_path / 'common' / 'small' / 'demo' / 'rows.jsonl'
     before = file.read_bytes()
-    with pytest.raises(UserError, match='1 of 1 rows have another config .* DenseCL/base, plain, seed 0; remove'):
+    with pytest.raises(UserError, match='1 of 1 rows have another config .* DenseCL/base, plain, seed 0. Remove'):
         machine('second', {'DenseCL/D': 2.0}, (DEFAULT, change))[1]()
     assert file.read_bytes() == before
 
