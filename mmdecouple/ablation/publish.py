@@ -25,9 +25,12 @@ def with_published(rows: Sequence[dict[str, Any]], path: Path, runs: Sequence[Pl
         runs: All runs of the table, in its order.
 
     Raises:
-        UserError: The file is damaged, or has rows of other configs, other measures or other draws.
+        UserError: The file is damaged, or has repeated rows, or rows of other configs, measures or draws.
     """
-    here, there = _by_place(rows), _by_place(read_rows(path))
+    published = read_rows(path)
+    here, there = _by_place(rows), _by_place(published)
+    if len(there) < len(published):
+        raise UserError(f'{path}: {len(published) - len(there)} rows occur more than once; remove the repeated lines.')
     planned = {(run.row.group, run.row.name, run.setting, run.seed): run for run in runs}
     other = [place for place in there if not _fits(there[place], planned.get(place))]
     if other:

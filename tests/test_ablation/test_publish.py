@@ -86,6 +86,15 @@ def test_a_damaged_file_is_named_with_its_line(machine, tmp_path):
         machine('second', {'DenseCL/D': 2.0})
 
 
+def test_a_row_that_occurs_twice_is_refused(machine, tmp_path):
+    machine('first', {'DenseCL/base': 1.0})[1]()
+    file = tmp_path / 'common' / 'small' / 'demo' / 'rows.jsonl'
+    file.write_text(twice := 2 * file.read_text())
+    with pytest.raises(UserError, match='rows.jsonl: 1 rows occur more than once; remove'):
+        machine('second', {'DenseCL/D': 2.0})[1]()
+    assert file.read_text() == twice
+
+
 def test_differences_over_images_stay_while_both_rows_are_those_that_were_compared(machine, tmp_path):
     runs, publish = machine('first', {'DenseCL/base': 1.0, 'DenseCL/D': 2.0})
     base, other = publish()
