@@ -12,6 +12,7 @@ from mmdecouple.runs.launch import cores
 from mmdecouple.runs.launchers import Launch
 from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.files import write_text
+from mmdecouple.utils.locks import alone
 
 from .execute import alone_in, jobs_of
 from .figure import write_figures
@@ -97,15 +98,17 @@ class Filling:
             The raw rows, and the path of the table.
 
         Raises:
-            UserError: See `raw_rows` and `with_published`.
+            UserError: See `raw_rows` and `with_published`, or another command writes the same results.
         """
         folder = self._results(out)
         rows = raw_rows(self.table, self.scale, self.whole)
-        if out != self.out:
-            rows = with_published(rows, folder / 'rows.jsonl', self.whole)
-        write_rows(folder / 'rows.jsonl', rows)
-        write_text(folder / 'table.md', markdown(self.table, rows, self.scale))
-        write_figures(self.table, rows, self.scale, folder)
+        busy = f'{folder}: another command has been writing this table for a minute; try again, or use another folder.'
+        with alone(folder / 'rows.lock', busy, wait=60):
+            if out != self.out:
+                rows = with_published(rows, folder / 'rows.jsonl', self.whole)
+            write_rows(folder / 'rows.jsonl', rows)
+            write_text(folder / 'table.md', markdown(self.table, rows, self.scale))
+            write_figures(self.table, rows, self.scale, folder)
         return rows, folder / 'table.md'
 
     def _results(self, out: Path) -> Path:

@@ -1,6 +1,7 @@
 """Rows that several machines publish into one folder: nothing of another machine is lost or mixed up."""
 
 import json
+from threading import Thread
 
 import pytest
 
@@ -9,6 +10,7 @@ from mmdecouple.ablation.fill import Filling
 from mmdecouple.ablation.finalize import figures_folder
 from mmdecouple.ablation.publish import with_published
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.locks import alone
 
 from .tables import write_table
 from .test_runs import measure, train
@@ -47,6 +49,22 @@ def test_a_folder_collects_the_rows_of_all_machines(machine, tmp_path):
     assert [json.loads(line) for line in file.read_text().splitlines()] == second
     # What the machine itself holds stays its own.
     assert not (tmp_path / 'second' / 'out' / 'small').exists()
+
+
+def test_rows_that_another_machine_publishes_at_the_same_moment_are_kept(machine, tmp_path):
+    file = tmp_path / 'common' / 'small' / 'demo' / 'rows.jsonl'
+    machine('first', {'DenseCL/base': 1.0})[1]()
+    line = file.read_text()
+    file.unlink()
+    publication = Thread(target=machine('second', {'DenseCL/D': 2.0})[1])
+    with alone(file.with_suffix('.lock'), 'busy'):
+        publication.start()
+        publication.join(1)
+        assert publication.is_alive() and not file.exists()
+        file.write_text(line)
+    publication.join()
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert names(rows) == [('DenseCL/base', 0), ('DenseCL/D', 0)]
 
 
 def test_a_row_is_replaced_only_by_one_with_all_of_its_metrics(machine):
