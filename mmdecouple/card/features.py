@@ -58,13 +58,7 @@ def _timm_reader(backbone: TimmBackbone) -> tuple[Reader, str]:
     chosen = list(range(len(names)))[-TAPS:]
 
     def read(images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        try:
-            maps = backbone.model.forward_intermediates(
-                images, indices=chosen, norm=True, output_fmt='NCHW', intermediates_only=True
-            )
-        except AssertionError:
-            backbone.dense_map(images)  # its message names the size that the model does not support
-            raise
+        maps = backbone.outputs(images, chosen, norm=True)
         return maps[-1], maps
 
     return read, (

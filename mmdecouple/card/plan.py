@@ -10,10 +10,11 @@ from mmdecouple.card.coupling import CouplingPiece
 from mmdecouple.card.pieces import Piece
 from mmdecouple.card.segmentation import SIZES, LabelledData, SegmentationPiece, count_labels, segmentation_pieces
 from mmdecouple.evaluation.measures.base import NothingToMeasure
-from mmdecouple.evaluation.probes.cell_check import check_cells
+from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.suites import open_splits
+from mmdecouple.networks.inference import try_size
 from mmdecouple.networks.network import Network
 from mmdecouple.registry import DATASETS, MEASURES
 from mmdecouple.utils.data_spec import COMPONENTS, LABELS, MEASURED, OBJECTS, DataSpec, read_spec
@@ -81,7 +82,7 @@ def plan_card(networks: dict[str, Network], data: str, limit: int, seed: int = 0
 
 def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) -> LabelledData:
     images = open_splits(data, config, limit=limit)
-    size = _side(networks, images['val'].size)
+    size = _supported_side(networks, images['val'].size)
     images = open_splits(data, config, size=size, limit=limit)
     for split, where in (('train', 'training'), ('val', 'scored')):
         if len(images[split]) < 2:
@@ -93,6 +94,18 @@ def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) 
     count_labels(images['train'], 'training')
     sizes = tuple(sorted({min(side, size) for side in SIZES}))
     return LabelledData(images['train'], images['val'], sizes, count_labels(images['val'], 'scored'))
+
+
+def _supported_side(networks: dict[str, Network], side: int) -> int:
+    """Returns the side of the segmented images: the given one, or that of the other measures for fixed networks."""
+    for chosen in (_side(networks, side), _side(networks, _SIDE)):
+        try:
+            for network in networks.values():
+                try_size(network.model, chosen, chosen)
+            return chosen
+        except UserError as error:
+            refused = UserError(f'card: {network.name}: {error}')
+    raise refused
 
 
 def _check_classes(images: dict[str, SegmentationImages]) -> None:
@@ -118,7 +131,7 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
             plan.leave_out(title, f'annotated objects are needed, which {plan.data} does not have')
             continue
         try:
-            check_cells(networks, probe)
+            check_sizes(networks, probe)
         except UserError as error:
             plan.leave_out(title, str(error).partition(';')[0])
             continue

@@ -92,7 +92,6 @@ class Features(nn.Module):
     def _of_timm(self, images: Tensor) -> list[Tensor]:
         if len(self.outputs) == 1:
             return [self.backbone.dense_map(images)]
-        (found,) = self.backbone.model.forward_intermediates(
-            images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True, return_prefix_tokens=True
-        )
-        return [found[1][:, 0], found[0]]
+        last = len(self.backbone.layer_strides) - 1
+        ((patches, prefix),) = self.backbone.outputs(images, [last], norm=True, prefix_tokens=True)
+        return [prefix[:, 0], patches]

@@ -33,6 +33,8 @@ _BESIDE = (
     'local_cls_norm',
 )
 _LIMIT = 6
+# What timm says of Hiera's maps, also those of SAM 2.
+_NO_NORM = 'normalization of features not supported'
 # Names of models with blocks in stages have two numbers, like those of DINOv2's chunks.
 _STAGED = re.compile(r'blocks\.\d+\.\d+\.')
 
@@ -91,7 +93,8 @@ class TimmBackbone(nn.Module):
 
     Attributes:
         stride: Pixels of an image per position of the last map.
-        layer_strides: Layer -> stride; blocks of a ViT are numbered from 1, other layers have timm's names.
+        layer_strides: Layer -> stride; blocks of a ViT are numbered from 1, other layers have timm's names, followed by
+            `/` and their stride where several maps have one name.
         has_class_token: Whether `dense_map` can return the class token.
     """
 
@@ -101,9 +104,11 @@ class TimmBackbone(nn.Module):
         places = [(place['module'], place['reduction']) for place in model.feature_info]
         self.stride = places[-1][1]
         numbered = places == [(f'blocks.{index}', self.stride) for index in range(len(places))]
-        self.layer_strides = {
-            str(number) if numbered else name: stride for number, (name, stride) in enumerate(places, 1)
-        }
+        modules = [module for module, _ in places]
+        # CoaT's parallel blocks give three maps of one name.
+        named = [f'{name}/{stride}' if modules.count(name) > 1 else name for name, stride in places]
+        names = [str(number) for number in range(1, len(places) + 1)] if numbered else named
+        self.layer_strides = dict(zip(names, (stride for _, stride in places)))
         self.has_class_token = numbered and getattr(model, 'cls_token', None) is not None
 
     def dense_maps(self, images: Tensor, layers: Sequence[str | None], class_token: bool = False) -> list[Tensor]:
@@ -143,19 +148,40 @@ class TimmBackbone(nn.Module):
         known = list(self.layer_strides)
         # timm returns every layer once, in their order.
         indices = sorted({known.index(name) for name in names})
-        asked = dict(return_prefix_tokens=True) if class_token else {}
-        try:
-            found = self.model.forward_intermediates(
-                images, indices=indices, norm=norm, output_fmt='NCHW', intermediates_only=True, **asked
-            )
-        except AssertionError as error:
-            # Some of timm's models, such as BEiT, support images of one size only.
-            raise UserError(
-                f'timm cannot process {images.shape[-2]} x {images.shape[-1]} pixels with this '
-                f'{type(self.model).__name__}: {error}'
-            ) from error
+        found = self.outputs(images, indices, norm, prefix_tokens=class_token)
         maps = [prefix[:, 0, :, None, None] for _, prefix in found] if class_token else found
         return {known[index]: found for index, found in zip(indices, maps)}
+
+    def outputs(self, images: Tensor, indices: Sequence[int], norm: bool, prefix_tokens: bool = False) -> list:
+        """Returns outputs of timm's `forward_intermediates` in their order.
+
+        Args:
+            images: See `dense_maps`.
+            indices: Positions of the layers in `layer_strides`, ascending.
+            norm: Whether to apply the final norm; Hiera has none for maps, so that its plain outputs are returned.
+            prefix_tokens: Whether to return pairs of a map and its other tokens `(B, N, C)` instead of maps.
+
+        Raises:
+            UserError: The model does not support images of this size.
+        """
+        options = dict(return_prefix_tokens=True) if prefix_tokens else {}
+        try:
+            return self.model.forward_intermediates(
+                images, indices=indices, norm=norm, output_fmt='NCHW', intermediates_only=True, **options
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, IndexError, RuntimeError) as error:
+            reason = str(error).partition('\n')[0]
+            if norm and reason == _NO_NORM:
+                return self.outputs(images, indices, False, prefix_tokens)
+            # Models with fixed positions or windows, such as BEiT and PiT, support images of one size only.
+            height, width = images.shape[-2:]
+            made_for = ' x '.join(map(str, self.model.pretrained_cfg['input_size'][1:]))
+            raise UserError(
+                f'timm cannot process {height} x {width} pixels with this {type(self.model).__name__}, which is made '
+                f'for {made_for} pixels: {reason or type(error).__name__}'
+            ) from error
 
 
 def timm_network(

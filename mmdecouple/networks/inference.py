@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 
@@ -42,3 +43,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+@torch.no_grad()
+def try_size(model: nn.Module, height: int, width: int) -> None:
+    """Shows a black image to a network, so that one of a fixed size is refused before anything is measured.
+
+    Args:
+        model: Network with `data_preprocessor` and `dense_features`.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Raises:
+        UserError: The network does not support images of this size.
+    """
+    black = dict(inputs=[torch.zeros(3, height, width, dtype=torch.uint8)], data_samples=[BaseDataElement()])
+    with evaluating(model):
+        model.dense_features(torch.stack(list(model.data_preprocessor(black)['inputs'])))

@@ -12,8 +12,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mmdecouple.evaluation import measure_layers, measure_model
-from mmdecouple.evaluation.probes.cell_check import check_cells
 from mmdecouple.evaluation.probes.manifest import write_manifest
+from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.probes.suites import configured_probe, probe_config
 from mmdecouple.evaluation.report_values import difference
 from mmdecouple.networks.network import Network, open_network
@@ -62,7 +62,7 @@ class Draws:
         """Returns the data set of probe images for all networks, drawn or read from the manifest.
 
         Raises:
-            UserError: See `probe_config`, `check_cells` and `ProbeDataset`.
+            UserError: See `probe_config`, `check_sizes` and `ProbeDataset`.
         """
         config = next((network.config for network in networks.values() if network.config is not None), {})
         cell = max(network.cell for network in networks.values())
@@ -79,7 +79,7 @@ class Draws:
             limit=self.limit,
             removal=self.removal,
         )
-        check_cells(networks, probe)
+        check_sizes(networks, probe)
         return DATASETS.build(probe)
 
 

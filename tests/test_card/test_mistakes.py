@@ -67,8 +67,8 @@ def test_two_networks_of_one_name(tmp_path, capsys):
 
 def test_a_network_of_another_size(tmp_path, capsys):
     data = write_camvid(tmp_path / 'd', 2)
-    line = line_of(capsys, 'timm:mixer_s16_224', '--data', f'camvid:{data}', '--out', tmp_path)
-    assert 'timm cannot process 448 x 448' in line
+    line = line_of(capsys, 'timm:test_vit_relpos', '--data', f'camvid:{data}', '--out', tmp_path)
+    assert 'test_vit_relpos-untrained: timm cannot process 224 x 224 pixels' in line
 
 
 @pytest.mark.parametrize('content', ['{', '[]', json.dumps(dict(format='mmdecouple-coupling/1'))])

@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdecouple.card.features import FeatureStore, StoredNetwork, tap_reader
-from mmdecouple.card.plan import _side
+from mmdecouple.card.plan import _side, plan_card
+from mmdecouple.card.segmentation import SegmentationPiece
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.segmentation.base import dense_features
 from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
 from mmdecouple.models.backbones import dense_map
 from mmdecouple.networks.network import open_network
 from tests.conftest import ROOT
+
+from .toys import write_camvid
 
 DEMO = ROOT / 'configs' / 'demo'
 
@@ -98,3 +101,12 @@ def test_the_interval_of_miou_is_that_of_images_drawn_one_by_one(count, seed):
 def test_images_are_resized_to_the_nearest_multiple_of_all_cells(cells, side, expected):
     networks = {str(cell): SimpleNamespace(cell=cell) for cell in cells}
     assert _side(networks, side) == expected
+
+
+def test_a_network_of_a_fixed_size_is_segmented_at_it_and_spared_wide_images(tmp_path):
+    network = open_network('timm:gmlp_ti16_224')
+    plan = plan_card({'mlp': network}, f'camvid:{write_camvid(tmp_path)}', 4)
+    pieces = [piece for piece in plan.pieces if isinstance(piece, SegmentationPiece)]
+    assert pieces and {(piece.data.val.size, piece.data.sizes) for piece in pieces} == {(224, (100, 224))}
+    (reason,) = [reason for reason, titles in plan.left_out.items() if 'CR inter' in titles]
+    assert reason.startswith('mlp: InterCouplingRatio shows images of 224 x 448 pixels: timm cannot process 224 x 448')

@@ -5,11 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from mmdecouple.ablation.columns import columns, measured_columns
 from mmdecouple.evaluation.measures.catalog import metric_specs
 from mmdecouple.evaluation.measures.lsc import LSC
-from mmdecouple.evaluation.probes.cell_check import check_cells
+from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.segmentation import (
     LinearSegmentation,
     OverClustering,
@@ -25,9 +26,12 @@ from mmdecouple.evaluation.segmentation.catalog import (
     segmentation_types,
 )
 from mmdecouple.evaluation.segmentation.suites import METHODS
+from mmdecouple.networks.foreign import ForeignNetwork
 from mmdecouple.utils.errors import UserError
 
 from .test_segmentation_measures import CELL, OneHotModel, splits
+from .toys import CELL as TOY_CELL
+from .toys import MEASURES, SIZE, toy_probes
 
 DOCS = Path(__file__).parents[2] / 'docs'
 
@@ -100,9 +104,22 @@ def test_a_metric_without_a_spec_is_refused():
         measure_segmentation(OneHotModel(CELL), *splits(), [Undescribed()])
 
 
-def check(cell, probe_cell, *measures, size=96):
-    networks = dict(net=SimpleNamespace(cell=cell))
-    check_cells(networks, dict(size=size, cell=probe_cell, measures=list(measures)))
+class Colors(nn.AvgPool2d):
+    """The mean colors of cells, of images up to a width."""
+
+    def __init__(self, cell, widest):
+        super().__init__(cell)
+        self.stride, self.widest = cell, widest
+
+    def forward(self, images):
+        if images.shape[-1] > self.widest:
+            raise UserError(f'{images.shape[-1]} pixels are too wide.')
+        return super().forward(images)
+
+
+def check(cell, probe_cell, *measures, size=96, widest=1000):
+    networks = dict(net=SimpleNamespace(cell=cell, model=ForeignNetwork(Colors(cell, widest))))
+    check_sizes(networks, dict(size=size, cell=probe_cell, measures=list(measures)))
 
 
 @pytest.mark.parametrize(
@@ -111,10 +128,37 @@ def check(cell, probe_cell, *measures, size=96):
 def test_a_measure_says_which_sides_it_shows(window, cell, fits):
     measure = dict(type='LSC', window=window)
     side = window * cell
-    assert LSC(window=window).shown_sides(96, cell) == ((96, side) if side <= 96 else (96,))
+    assert LSC(window=window).shown_sizes(96, cell) == (((96, 96), (side, side)) if side <= 96 else ((96, 96),))
     if fits:
         check(16, cell, dict(type='OKNN'), measure)
     else:
-        with pytest.raises(UserError, match=f'LSC would show images of {side} pixels to net, whose cells are 16'):
+        with pytest.raises(UserError, match=f'LSC would show .* {side} x {side} pixels to net, whose cells are 16'):
             check(16, cell, dict(type='OKNN'), measure)
         check(16, cell, dict(type='OKNN'), dict(type='ContextShift'))
+
+
+def test_a_network_that_does_not_support_a_size_is_refused_before_anything_is_measured():
+    pairs = dict(type='InterCouplingRatio')
+    check(16, 16, dict(type='OKNN'), pairs, widest=192)
+    check(16, 16, dict(type='OKNN'), widest=96)
+    with pytest.raises(UserError, match=r'net: InterCouplingRatio shows .* 96 x 192 pixels: 192 .* \(--measures'):
+        check(16, 16, dict(type='OKNN'), pairs, widest=96)
+    with pytest.raises(UserError, match=r'^net: 96 pixels are too wide.$'):
+        check(16, 16, dict(type='OKNN'), pairs, widest=80)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        *MEASURES,
+        dict(type='InterCouplingRatio', pairs=5, min_side=8, alone='full'),
+        dict(type='LSC', images=2, window=3),
+        dict(type='PositionLeak'),
+        dict(type='SpuriousShare', images=2),
+    ],
+    ids=lambda config: config['type'],
+)
+def test_a_measure_shows_images_of_the_sizes_that_it_states(config):
+    probes = toy_probes(measures=[config])
+    shown = {tuple(probes[index]['inputs'].shape[-2:]) for index in range(len(probes))}
+    assert shown == set(probes.measures[0].shown_sizes(SIZE, TOY_CELL))

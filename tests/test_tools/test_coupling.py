@@ -162,7 +162,7 @@ def test_a_checkpoint_is_measured_and_one_of_another_network_is_refused(tmp_path
         ),
         (
             ('timm:test_vit2', '--size', '96', '--cell', '8', '--measures', 'LSC'),
-            'LSC would show images of 24 pixels to test_vit2',
+            'LSC would show images of 24 x 24 pixels to test_vit2',
         ),
         (('timm:test_vit2', '--size', '8'), 'do not divide'),
         (('timm:test_vit2', 'timm:test_vit2'), 'Two networks are called test_vit2-untrained'),

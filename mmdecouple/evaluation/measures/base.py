@@ -126,14 +126,14 @@ class Measure(ABC):
         """Returns the settings for regions of images without annotations that differ from the defaults."""
         return {}
 
-    def shown_sides(self, size: int, cell: int) -> tuple[int, ...]:
-        """Returns the sides in pixels of the images that the measure shows; every network's cell must divide them.
+    def shown_sizes(self, size: int, cell: int) -> tuple[tuple[int, int], ...]:
+        """Returns height and width in pixels of the images that the measure shows; every network must support them.
 
         Args:
             size: Side in pixels of whole images.
             cell: Side in pixels of a patch cell of the probes.
         """
-        return (size,)
+        return ((size, size),)
 
     @abstractmethod
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:

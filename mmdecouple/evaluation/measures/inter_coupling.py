@@ -147,6 +147,10 @@ class InterCouplingRatio(Measure):
         """See `Measure`; scenes are small."""
         return dict(pairs=300, min_side=side / 5)
 
+    def shown_sizes(self, size: int, cell: int) -> tuple[tuple[int, int], ...]:
+        """See `Measure`; two objects are shown side by side."""
+        return ((size, 2 * size), (size, size))[: 2 if self.alone == 'full' else 1]
+
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         source = sources.singles
         images, labels, counts = [], [], set()

@@ -94,10 +94,10 @@ class LSC(Measure):
         """See `Measure`; scenes have few cells."""
         return dict(images=24, window=3)
 
-    def shown_sides(self, size: int, cell: int) -> tuple[int, ...]:
+    def shown_sizes(self, size: int, cell: int) -> tuple[tuple[int, int], ...]:
         """See `Measure`; images smaller than a window are left out, so that no crop of them is shown."""
         side = self.window * cell
-        return (size, side) if side <= size else (size,)
+        return ((size, size), (side, side))[: 2 if side <= size else 1]
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
         cells, images = sources.size // sources.cell, sources.query.images

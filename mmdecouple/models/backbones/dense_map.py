@@ -141,6 +141,26 @@ def measured_stride(backbone: nn.Module, layer: str | None = None) -> int | None
     return stride // backbone.strides[-1] if hasattr(backbone, 'res_layers') else stride
 
 
+def check_grid(features: Tensor, images: Tensor, stride: int | None) -> None:
+    """Checks that the cells of a map tile the images, as features are assigned to regions by the place of their cells.
+
+    Args:
+        features: The map, (B, C, h, w).
+        images: Input of the network, (B, 3, H, W); sizes that do not divide into cells are not checked.
+        stride: Pixels per position as stated; None if unknown, which is not checked.
+
+    Raises:
+        UserError: The map has other than H / stride x W / stride positions, as after convolutions without padding.
+    """
+    (height, width), grid = images.shape[-2:], tuple(features.shape[-2:])
+    if stride and not (height % stride or width % stride) and grid != (height // stride, width // stride):
+        raise UserError(
+            f'the map of the network has {grid[0]} x {grid[1]} positions for {height} x {width} pixels, and not the '
+            f'{height // stride} x {width // stride} of the stride {stride} that is stated for it, so its positions '
+            'cannot be placed in the image.'
+        )
+
+
 def finite_map(features: Tensor) -> Tensor:
     """Returns a map (B, C, h, w) in float32 after a check that it is finite.
 

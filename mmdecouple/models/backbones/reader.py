@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .dense_map import dense_maps, finite_map
+from .dense_map import check_grid, dense_maps, finite_map, measured_stride
 
 
 class DenseReader:
@@ -39,6 +39,12 @@ class DenseReader:
             class_token: Whether to read the class tokens instead, as maps of one cell, for networks with a class token.
 
         Raises:
-            UserError: The backbone lacks what is requested, or a feature is not finite.
+            UserError: The backbone lacks what is requested, a map does not have the stride that is stated for it, or
+                a feature is not finite.
         """
-        return [finite_map(found) for found in dense_maps(self.measured_backbone, images, layers, mask, class_token)]
+        backbone = self.measured_backbone
+        maps = dense_maps(backbone, images, layers, mask, class_token)
+        if not class_token:
+            for layer, found in zip(layers, maps):
+                check_grid(found, images, measured_stride(backbone, layer) or getattr(self, 'dense_stride', None))
+        return [finite_map(found) for found in maps]
