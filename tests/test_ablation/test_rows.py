@@ -194,9 +194,19 @@ def test_what_the_evidence_says_de_couples_is_in_its_rows():
 def test_what_the_evidence_on_photographs_says_is_in_its_rows():
     figures, compared = published_figures('evidence_photographs'), 0
     specs = measured_columns(read_table('evidence_photographs').columns)
-    for name, row, cell in quoted('iBOT, seed 1'):
-        value = figures.per_seed('iBOT', row, '', specs[name].key).get(1)
-        assert cell == show(None if value is None else summarize([value]), specs[name]), (name, row)
+
+    def of_seeds(name, row, minus=None):
+        for seed in (0, 1):
+            values = [figures.per_seed('iBOT', each, '', specs[name].key).get(seed) for each in (row, minus) if each]
+            known = None not in values
+            found = show(summarize([values[0] - sum(values[1:])]) if known else None, specs[name])
+            yield f'+{found}' if minus and known and found[0] != '-' else found
+
+    for name, row, cell in quoted('iBOT, seeds 0 / 1'):
+        assert cell == ' / '.join(of_seeds(name, row)), (name, row)
+        compared += 1
+    for name, rows, cell in quoted('iBOT, differences of seeds 0 / 1'):
+        assert cell == ' / '.join(of_seeds(name, *rows.split(' minus '))), (name, rows)
         compared += 1
     for name, rows, cell in quoted('iBOT, differences of seed 1'):
         row, minus = rows.split(' minus ')
@@ -205,4 +215,4 @@ def test_what_the_evidence_on_photographs_says_is_in_its_rows():
             found = Difference(-found.value, -found.high, -found.low)
         assert cell == show_interval(found, specs[name]), (name, rows)
         compared += 1
-    assert compared == 120
+    assert compared == 168
