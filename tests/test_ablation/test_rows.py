@@ -208,11 +208,16 @@ def test_what_the_evidence_on_photographs_says_is_in_its_rows():
     for name, rows, cell in quoted('iBOT, differences of seeds 0 / 1'):
         assert cell == ' / '.join(of_seeds(name, *rows.split(' minus '))), (name, rows)
         compared += 1
-    for name, rows, cell in quoted('iBOT, differences of seed 1'):
-        row, minus = rows.split(' minus ')
-        found = figures.over_images('iBOT', row, '', specs[name].key, minus=minus).get(1)
-        if found is None and (found := figures.over_images('iBOT', minus, '', specs[name].key, minus=row).get(1)):
-            found = Difference(-found.value, -found.high, -found.low)
-        assert cell == show_interval(found, specs[name]), (name, rows)
+    for name, row, cell in quoted('DenseCL, seed 1'):
+        value = figures.per_seed('DenseCL', row, '', specs[name].key).get(1)
+        assert cell == show(None if value is None else summarize([value]), specs[name]), (name, row)
         compared += 1
-    assert compared == 168
+    for group in ('iBOT', 'DenseCL'):
+        for name, rows, cell in quoted(f'{group}, differences of seed 1'):
+            row, minus = rows.split(' minus ')
+            found = figures.over_images(group, row, '', specs[name].key, minus=minus).get(1)
+            if found is None and (found := figures.over_images(group, minus, '', specs[name].key, minus=row).get(1)):
+                found = Difference(-found.value, -found.high, -found.low)
+            assert cell == show_interval(found, specs[name]), (name, rows)
+            compared += 1
+    assert compared == 264
