@@ -98,14 +98,21 @@ def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) 
 
 def _supported_side(networks: dict[str, Network], side: int) -> int:
     """Returns the side of the segmented images: the given one, or that of the other measures for fixed networks."""
-    for chosen in (_side(networks, side), _side(networks, _SIDE)):
+    chosen = _side(networks, side)
+    try:
+        _try_side(networks, chosen)
+    except UserError:
+        chosen = _side(networks, _SIDE)
+        _try_side(networks, chosen)
+    return chosen
+
+
+def _try_side(networks: dict[str, Network], side: int) -> None:
+    for name, network in networks.items():
         try:
-            for network in networks.values():
-                try_size(network.model, chosen, chosen)
-            return chosen
+            try_size(network.model, side, side)
         except UserError as error:
-            refused = UserError(f'card: {network.name}: {error}')
-    raise refused
+            raise UserError(f'card: {name}: {error}') from error
 
 
 def _check_classes(images: dict[str, SegmentationImages]) -> None:
@@ -121,6 +128,8 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     given: dict[str, Any] = dict(seed=plan.seed, limit=plan.limit, cell=max(each.cell for each in networks.values()))
     probe = probe_config(str(spec), config, **given)
     given['size'] = _side(networks, probe.get('size', _SIDE))
+    # A network that cannot be read at all must not end in a card from which everything is left out.
+    _try_side(networks, given['size'])
     probe = probe_config(str(spec), config, **given)
     # Built once, as reading the annotations may take longer than a measure.
     sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}

@@ -16,6 +16,7 @@ from mmdecouple.evaluation.segmentation.base import dense_features
 from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
 from mmdecouple.models.backbones import dense_map
 from mmdecouple.networks.network import open_network
+from mmdecouple.utils.errors import UserError
 from tests.conftest import ROOT
 
 from .toys import write_camvid
@@ -110,3 +111,10 @@ def test_a_network_of_a_fixed_size_is_segmented_at_it_and_spared_wide_images(tmp
     assert pieces and {(piece.data.val.size, piece.data.sizes) for piece in pieces} == {(224, (100, 224))}
     (reason,) = [reason for reason, titles in plan.left_out.items() if 'CR inter' in titles]
     assert reason.startswith('mlp: InterCouplingRatio shows images of 224 x 448 pixels: timm cannot process 224 x 448')
+
+
+def test_a_network_that_cannot_be_read_gives_no_card_of_nothing(tmp_path):
+    network = open_network('timm:test_resnet')
+    torch.nn.init.constant_(network.model.backbone.model.conv1[0].weight, torch.nan)
+    with pytest.raises(UserError, match='^card: net: the features of the network are not finite'):
+        plan_card({'net': network}, f'folder:{write_camvid(tmp_path) / "images" / "test"}', 4)
