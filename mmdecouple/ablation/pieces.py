@@ -35,7 +35,10 @@ class Piece:
         """File name of the values, derived from the images, their rendering and all settings of the measure."""
         kind = self.measure['type']
         defaults = {field.name: field.default for field in dataclasses.fields(MEASURES.get(kind))}
-        facts = [RENDERING, self.images, {**defaults, **self.measure}]
+        facts: list[Any] = [RENDERING, self.images, {**defaults, **self.measure}]
+        # Files of the first version do not state it.
+        if (version := getattr(MEASURES.get(kind), 'version', 1)) > 1:
+            facts.append(version)
         return f'{kind}-{digest_of(facts)[:12]}'
 
     def file(self, folder: Path) -> Path:

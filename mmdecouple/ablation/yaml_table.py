@@ -63,6 +63,10 @@ def read_table(name: str) -> Table:
         )
     try:
         content = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeys)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f'{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}); save it as such.'
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}.') from error
     try:
@@ -82,7 +86,7 @@ def _table(name: str, content: Any) -> Table:
     for column in columns:
         _one_of(column, known, 'columns')
     seeds = tuple(_list(content.get('seeds', [0]), 'seeds'))
-    if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
+    if not seeds or any(type(seed) is not int or seed < 0 for seed in seeds) or len(set(seeds)) < len(seeds):
         raise UserError(f'seeds must be different whole numbers >= 0, got {list(seeds)}.')
     settings = _mapping(content.get('settings') or {'': {}}, 'settings')
     for key, setting in settings.items():
@@ -126,7 +130,7 @@ def _import(modules: list) -> None:
 
 def _contrasts(pairs: Any, names: set[str]) -> tuple[tuple[str, str], ...]:
     for pair in _list(pairs, 'contrasts'):
-        if len(set(_list(pair, 'contrasts'))) != 2:
+        if len(_list(pair, 'contrasts')) != 2 or not all(isinstance(name, str) for name in pair) or pair[0] == pair[1]:
             raise UserError(f'contrasts: each must be two rows, got {pair}.')
         for name in pair:
             _one_of(name, names, 'contrasts')
@@ -196,7 +200,9 @@ def _row(
     for label, key in after.items():
         if not isinstance(key, str):
             raise UserError(f'{where}.after.{label} must be a config key, got {key!r}.')
-    return Row(group, name, bases, options, published, after, bool(block.get('untrained', False)))
+    return Row(
+        group, name, bases, options, published, after, _flag(block.get('untrained', False), f'{where}.untrained')
+    )
 
 
 def _overrides(block: Mapping, scale: str) -> Iterable[tuple[str, Any]]:

@@ -67,7 +67,7 @@ class Subject:
 
     def network(self) -> Network:
         """Returns the network at its last layer."""
-        return self.networks()[self.name]
+        return next(iter(self.networks().values()))
 
 
 def published_subjects(folder: Path, say: Callable[[str], None]) -> list[Subject]:

@@ -50,7 +50,8 @@ class CouplingPiece:
 
     def identity(self) -> dict[str, Any]:
         """See `Piece.identity`."""
-        return dict(manifest_sha256=self.dataset.metainfo['manifest_sha256'])
+        meta = self.dataset.metainfo
+        return {key: meta[key] for key in ('manifest_sha256', 'images_sha256', 'versions')}
 
     def obstacle(self, reading: Reading) -> str:
         """See `Piece.obstacle`; what no network can show is left out before."""

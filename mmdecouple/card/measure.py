@@ -31,7 +31,7 @@ def read_card(path: Path) -> dict[str, Any]:
     check_regular(path, 'card')
     try:
         card = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f'{path} is not valid JSON ({error}); remove it, or name another folder (--out).') from error
     if not isinstance(card, dict) or card.get('format') != FORMAT or not isinstance(card.get('pieces'), dict):
         raise UserError(f'{path} is not a card; remove it, or name another folder (--out).')

@@ -132,7 +132,12 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     _try_side(networks, given['size'])
     probe = probe_config(str(spec), config, **given)
     # Built once, as reading the annotations may take longer than a measure.
-    sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
+    try:
+        sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
+    except NothingToMeasure as error:
+        for title in COUPLING.values():
+            plan.leave_out(title, str(error).partition(';')[0].partition(': ')[2])
+        return
     annotated = spec.kind in (*OBJECTS, *COMPONENTS)
     for name, title in COUPLING.items():
         probe = {**probe_config(str(spec), config, **given, measures=[name]), **sources}

@@ -13,6 +13,7 @@ from mmdecouple.card.timing import clusters_time, head_time, lookup_time
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.segmentation.base import Runtime, TalliedMeasure
+from mmdecouple.evaluation.segmentation.clustering import choose_library
 from mmdecouple.evaluation.segmentation.head_measures import LinearSegmentation
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.label_sources import LabelFiles
@@ -84,7 +85,10 @@ class SegmentationPiece:
     def identity(self) -> dict[str, Any]:
         """See `Piece.identity`."""
         kind = type(self.measure).__name__
-        return dict(measure=kind, settings=asdict(self.measure), taps=self.taps, data=self.data.identity())
+        settings = asdict(self.measure)
+        if isinstance(self.measure, OverClustering):
+            settings['library'] = choose_library(self.measure.library)
+        return dict(measure=kind, settings=settings, taps=self.taps, data=self.data.identity())
 
     def obstacle(self, reading: Reading) -> str:
         """See `Piece.obstacle`."""

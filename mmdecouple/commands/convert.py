@@ -89,7 +89,7 @@ def _run(args: argparse.Namespace) -> None:
         if args.to == 'mmdecouple':
             file = weight_file(args.network)
             origin = dict(file=file.name if file else args.network, format=conversion.source_format)
-            conversion.content['meta'] = dict(converted_from=origin)
+            conversion.content.setdefault('meta', {})['converted_from'] = origin
         write_named(args.to, args.out, conversion.content)
         remark = _DETECTRON2 if args.to == 'detectron2' else ''
     if conversion is not None:

@@ -100,6 +100,11 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     parts = images[:fitted], images[fitted:]
     with shown_progress(f'{network.name}: images') as show:
         fit, other = read_moments(network.model, dataset.sources.query, parts, args.batch_size, show)
+    if not fit.varies():
+        raise UserError(
+            f'{network.name}: its features are the same at every place of every image, so that they tell no place; '
+            'choose another network.'
+        )
     bases = removed_subspaces(fit, args.iterations)
     channels, removed = bases[-1].shape
     if 2 * args.iterations >= channels:

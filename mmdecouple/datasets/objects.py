@@ -159,6 +159,10 @@ class CocoObjects:
             areas=self._areas[own].copy(),
         )
 
+    def file(self, index: int) -> str | None:
+        """See `ObjectDataset`."""
+        return None if isinstance(self._paths, PackedSubset) else self._paths[index]
+
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""
         info, own, path = self.info(index), self._own(index), self._paths[index]

@@ -53,6 +53,11 @@ class WarmupCosineLR(_ParamScheduler):
         check.number('start', start, 0, 1)
         check.flag('warmup_endpoint', warmup_endpoint)
         check.number('begin', begin, 0)
+        if not begin < end:
+            raise UserError(
+                f'WarmupCosineLR: the schedule begins at {begin}, but the run ends at {end} (config keys '
+                'param_scheduler.begin and train_cfg.max_epochs).'
+            )
         if not warmup < end - begin:
             raise UserError(
                 f'WarmupCosineLR: warmup must be >= 0 and less than the length of the schedule, got {warmup} '
@@ -74,7 +79,8 @@ class WarmupCosineLR(_ParamScheduler):
     def _get_value(self) -> list[float]:
         step = self.last_step
         if step < self.warmup:
-            factor = self.start + (1 - self.start) * step / max(self.warmup - self.warmup_endpoint, 1)
-            return [base * factor for base in self.base_values]
+            # A warm-up of 0.5 epochs need not be a whole number of iterations.
+            share = min(step / max(self.warmup - self.warmup_endpoint, 1), 1)
+            return [base * (self.start + (1 - self.start) * share) for base in self.base_values]
         factor = (1 + math.cos(math.pi * (step - self.warmup) / (self.end - self.begin - self.warmup))) / 2
         return [self.eta_min + (base - self.eta_min) * factor for base in self.base_values]

@@ -125,6 +125,8 @@ class CouplingMetric(BaseMetric):
             checkpoint=self.checkpoint,
             dataset=meta['dataset'],
             manifest_sha256=meta['manifest_sha256'],
+            images_sha256=meta['images_sha256'],
+            versions=meta['versions'],
             **meta['settings'],
             notes=meta['notes'],
         )

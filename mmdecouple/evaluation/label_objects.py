@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from mmdecouple.datasets.objects import ObjectImage
+from mmdecouple.evaluation.measures.base import NothingToMeasure
 from mmdecouple.evaluation.segmentation.label_classes import THINGS
 from mmdecouple.evaluation.segmentation.layouts import open_source
 from mmdecouple.registry import DATASETS
@@ -84,7 +85,7 @@ class LabelObjects:
         self._first = np.cumsum([0, *map(len, found)])
         every = [component for components in found for component in components]
         if not every:
-            raise UserError(
+            raise NothingToMeasure(
                 f'LabelObjects: {self._source.name} has no component of {", ".join(self.classes)} with at least '
                 f'{min_area} pixels; name other data (--data), or lower min_area.'
             )
@@ -115,6 +116,10 @@ class LabelObjects:
             iscrowd=np.zeros(own.stop - own.start, bool),
             areas=self._areas[own].copy(),
         )
+
+    def file(self, index: int) -> str | None:
+        """See `ObjectDataset`."""
+        return self._source.pairs[index][0]
 
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""

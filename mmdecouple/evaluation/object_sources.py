@@ -1,5 +1,6 @@
 """Annotated images by image id, resized to the square resolution of the probes."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from mmdecouple.datasets.resizing import resize
 
 
 class ObjectDataset(Protocol):
-    """Interface of a data set of annotated images. `background_labels` `(N,)`, `notes` and `kind` are optional.
+    """Interface of a data set of annotated images. `background_labels` `(N,)`, `notes`, `kind` and `file` are optional.
+
+    `file(index)` returns the path of an image in a file of its own, by which a change of the image is noticed; None for
+    other images.
 
     Attributes:
         name: Name of the data in reports and manifests.
@@ -104,6 +108,15 @@ class ObjectSource:
         """Returns boxes `(len(objects), 4)` of the objects with the given ids, in their order."""
         position = {int(key): i for i, key in enumerate(self.info(image)['ids'])}
         return self.boxes(image)[[position[key] for key in objects]]
+
+    def file_facts(self, image: int) -> tuple[int, int] | None:
+        """Returns size and time of change of the file of an image; None if it has no file of its own."""
+        find = getattr(self.dataset, 'file', None)
+        path = None if find is None else find(self._index[image])
+        if path is None or not os.path.isfile(path):
+            return None
+        facts = os.stat(path)
+        return facts.st_size, facts.st_mtime_ns
 
     def background(self, image: int) -> int | None:
         """Returns the class of the image's background; None if the data set has no such labels."""

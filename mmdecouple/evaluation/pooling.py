@@ -40,9 +40,25 @@ def pool_weights(dense: Tensor, weights: Tensor) -> Tensor:
 
     Source: intra-object coupling ratio, ICLR 2024 paper, eq. 4 and appendix B.
     """
-    cells = F.adaptive_avg_pool2d(weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
+    cells = _area_average(weights.to(device=dense.device, dtype=torch.float32), dense.shape[1:])
     total = torch.einsum('rhw,chw->rc', cells, dense.float())
     return total / cells.sum(dim=(1, 2))[:, None]
+
+
+def _area_average(weights: Tensor, size: Sequence[int]) -> Tensor:
+    """Returns the averages of weights (R, H, W) over the cells of a grid (h, w)."""
+    if not any(own % cells for own, cells in zip(weights.shape[1:], size)):
+        return F.adaptive_avg_pool2d(weights, size)
+    rows, columns = (_overlaps(own, cells).to(weights) for own, cells in zip(weights.shape[1:], size))
+    return rows @ weights @ columns.T
+
+
+def _overlaps(count: int, cells: int) -> Tensor:
+    """Returns the share of each of `cells` equal cells of a side that each of `count` equal parts covers."""
+    places = [torch.arange(parts + 1, dtype=torch.float64) / parts for parts in (cells, count)]
+    starts, ends = ([place[part] for place in places] for part in (slice(None, -1), slice(1, None)))
+    first, last = torch.maximum(starts[0][:, None], starts[1]), torch.minimum(ends[0][:, None], ends[1])
+    return (last - first).clamp(min=0) * cells
 
 
 def pool_regions(maps: Sequence[Tensor], request: BaseDataElement, image_size: tuple[int, int]) -> list[Tensor]:

@@ -43,6 +43,11 @@ class Moments:
         center = self.total / self.count
         return self.product / self.count - np.outer(center, center)
 
+    def varies(self) -> bool:
+        """Returns whether the features differ by more than the rounding of float32."""
+        square = np.trace(self.product[:-2, :-2]) / self.count
+        return bool(np.trace(self.covariance()[:-2, :-2]) > (10 * np.finfo(np.float32).eps) ** 2 * square)
+
 
 def predictors(moments: Moments, basis: np.ndarray) -> np.ndarray:
     """Returns the weights of the ridge regression of row and column, `(C, 2)`, from features without a subspace.

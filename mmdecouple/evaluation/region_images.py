@@ -101,6 +101,10 @@ class RegionImages:
             areas=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
         )
 
+    def file(self, index: int) -> str | None:
+        """See `ObjectDataset`."""
+        return self.images.path(self._places[index])
+
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""
         info, place = self.info(index), self._places[index]

@@ -35,14 +35,15 @@ def fit_ridge(
     predicted from their neighbors, and the penalty is too low for rows of other groups.
 
     Args:
-        features: float64 `(n, C)`.
+        features: float64 `(n, C)`; channels that vary by no more than the rounding of float32 are not used.
         targets: float64 `(n, T)`.
         groups: Indices of the rows of each group; together, they are a partition of the rows.
         penalties: Candidates, positive; the first with the lowest error is chosen.
     """
     center, offset = features.mean(0), targets.mean(0)
     scale = features.std(0)
-    scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(center)] = 1
+    # Networks compute in float32, so that a channel of one value varies by its rounding.
+    scale[scale <= 10 * np.finfo(np.float32).eps * np.abs(center)] = np.inf
     x, y = (features - center) / scale, targets - offset
     spread, axes = np.linalg.eigh(x.T @ x)
     rotated = x @ axes

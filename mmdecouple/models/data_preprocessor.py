@@ -7,7 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import shown
+from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings
 
 from .photometric import change_colors
@@ -32,8 +32,8 @@ class DensePreprocessor(BaseDataPreprocessor):
     sizes that depend on them, such as the number of masked positions, are known without synchronizing with the device.
 
     Args:
-        mean: Channel means of RGB in [0, 255], (3,).
-        std: Channel standard deviations of RGB in the same unit, above 0, (3,).
+        mean: Channel means of RGB in [0, 255], (3,), or of the C channels of other images, (C,).
+        std: Channel standard deviations in the same unit, above 0, of the same length.
         channels_last: Whether views are converted to the channels-last memory format.
         batch_stages: Configs of registered batch stages, which run in training only.
 
@@ -50,14 +50,15 @@ class DensePreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=True)
         check = Settings(self, 'model.data_preprocessor')
-        mean, std = check.numbers('mean', mean, 3), check.numbers('std', std, 3, above=0)
+        mean = check.numbers('mean', mean)
+        std = check.numbers('std', std, len(mean), above=0)
         check.flag('channels_last', channels_last)
         if not isinstance(batch_stages, (list, tuple)):
             check.refuse('batch_stages', f'must be a list of dicts, got {shown(batch_stages)}')
         for index, stage in enumerate(batch_stages):
             check.block(f'batch_stages[{index}]', stage)
-        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.batch_stages: list[Callable] = [MODELS.build(stage) for stage in batch_stages]
         self.generator = torch.Generator()
@@ -96,5 +97,10 @@ class DensePreprocessor(BaseDataPreprocessor):
         return batch
 
     def _normalize(self, image: Tensor) -> Tensor:
+        if image.shape[-3] != len(self.mean):
+            raise UserError(
+                f'DensePreprocessor: images of {image.shape[-3]} channels have no {len(self.mean)} means (config keys '
+                'model.data_preprocessor.mean and std).'
+            )
         image = (image.float() - self.mean) / self.std
         return image.contiguous(memory_format=self.memory_format) if image.ndim == 4 else image

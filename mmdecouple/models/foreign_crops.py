@@ -48,7 +48,7 @@ class Strip(NamedTuple):
 
     @classmethod
     def draw(cls, patches: int, ratio: float, generator: torch.Generator) -> 'Strip':
-        """Draws the side; the width is floor(`ratio` * `patches`), rounded up to an even number, at least 2.
+        """Draws the side; the width is floor(`ratio` * `patches`), rounded up to an even number in [2, `patches`].
 
         Args:
             patches: Patches along a side of the crop, at least 2.
@@ -56,7 +56,7 @@ class Strip(NamedTuple):
             generator: Source of the draw, on the CPU.
         """
         side = SIDES[int(torch.randint(len(SIDES), (), generator=generator))]
-        return cls(side, max(2 * -(-int(patches * ratio) // 2), 2))
+        return cls(side, min(max(2 * -(-int(patches * ratio) // 2), 2), patches))
 
     def beside(self, crops: Tensor, foreign: Tensor, patch: int) -> Tensor:
         """Places each crop beside the strip that is at the same side of a foreign image; neither is resized.

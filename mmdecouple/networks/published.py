@@ -5,10 +5,11 @@ from typing import Any
 from mmdecouple.models import DenseViT
 from mmdecouple.models.teachers.frozen import CLIP_MEAN, CLIP_STD
 from mmdecouple.registry import MODELS
-from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.weights.conversion import VIT, architecture_of
 from mmdecouple.weights.formats import resnet, vit
-from mmdecouple.weights.formats.vit_arch import vit_grid, vit_settings
+from mmdecouple.weights.formats.vit_arch import vit_grid, vit_rope_base, vit_settings
+from mmdecouple.weights.formats.vit_facts import GELU, QUICK_GELU
 
 from .foreign import ForeignNetwork
 
@@ -38,7 +39,8 @@ def published_network(content: dict[str, Any], role: str | None, where: str) -> 
 
 
 def _vit_network(weights: vit.ViTWeights, where: str) -> ForeignNetwork:
-    settings = vit_settings(weights.backbone)
+    facts = weights.facts
+    settings = vit_settings(weights.backbone, facts)
     arch, patch = settings['arch'], settings['patch_size']
     if 'num_heads' not in arch:
         raise UserError(
@@ -50,23 +52,25 @@ def _vit_network(weights: vit.ViTWeights, where: str) -> ForeignNetwork:
             f'{where}: a ViT of {settings["in_channels"]} input channels cannot read RGB images; use weights of three '
             'channels.'
         )
-    clip = weights.format == 'clip'
-    if clip:
+    clip = 'pre_norm.weight' in weights.backbone
+    if facts.activation not in (GELU, QUICK_GELU, *(() if clip else (None,))):
+        raise UserError(
+            f'{where}: the file does not state the activation of its network, which is GELU or QuickGELU for CLIP; '
+            'name the network of timm (timm:NAME=FILE), or a config (CONFIG.py=FILE).'
+            if facts.activation is None
+            else f'{where}: a ViT with the activation {shown(facts.activation)} is not supported; use another network.'
+        )
+    if facts.activation == QUICK_GELU:
         settings['layer_cfgs'] = dict(act_cfg=dict(type='mmpretrain.QuickGELU'))
+    if settings['position'] == 'rope':
+        settings['rope'] = dict(base=vit_rope_base(weights.backbone, facts))
+    grid = vit_grid(weights.backbone, facts) or (_GRID, _GRID)
     backbone = DenseViT(
-        img_size=patch * (vit_grid(weights.backbone) or _GRID),
+        img_size=tuple(side * patch for side in grid),
         mask_token='mask_token' in weights.backbone,
         antialias='register_tokens' in weights.backbone,
-        norm_cfg=dict(type='LN', eps=_eps(weights)),
+        norm_cfg=dict(type='LN', eps=facts.eps),
         **settings,
     )
     backbone.load_state_dict(weights.backbone)
     return ForeignNetwork(backbone, *((CLIP_MEAN, CLIP_STD) if clip else ()))
-
-
-def _eps(weights: vit.ViTWeights) -> float:
-    """Returns the eps of the norms, which depends on the project: CLIP, DINOv3 1e-5; Hugging Face's ViT 1e-12."""
-    if weights.format == 'clip' or 'pos_embed' not in weights.backbone:
-        return 1e-5
-    scaled = 'layers.0.attn.gamma1.weight' in weights.backbone
-    return 1e-12 if weights.format == 'huggingface' and not scaled else 1e-6

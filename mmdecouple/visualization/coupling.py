@@ -21,6 +21,7 @@ from mmdecouple.networks.open_networks import fingerprint
 from mmdecouple.registry import DATASETS
 from mmdecouple.runs.startup import program
 from mmdecouple.utils.arguments import positive
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import check_writable, write_json
 from mmdecouple.utils.progress import shown_progress
 
@@ -114,13 +115,14 @@ class Reading:
         Returns:
             Name -> report.
         """
-        draws, reports = dataset.metainfo['manifest_sha256'], {}
+        reports: dict[str, dict] = {}
+        draws = {key: dataset.metainfo[key] for key in ('manifest_sha256', 'images_sha256', 'versions')}
         weights = {name: fingerprint(network) for name, network in networks.items()}
         for name, network in {} if self.remeasure else networks.items():
             places = [out / f'{name}.json']
             places += [] if network.checkpoint is None else [network.checkpoint.parent / COUPLING_FILE]
             for place in places:
-                report = cached_coupling(place, network_sha256=weights[name], manifest_sha256=draws)
+                report = cached_coupling(place, network_sha256=weights[name], **draws)
                 if report is not None:
                     # These differences refer to the first network of the earlier call.
                     report.pop('differences', None)
@@ -149,11 +151,14 @@ class Reading:
             return {}
         (name, network), *others = networks.items()
         settings = dict(batch_size=self.batch_size, num_workers=self.workers)
-        with shown_progress(f'{name}: probes') as show:
-            if not others:
-                return {name: measure_model(network.model, dataset, progress=show, **settings)}
-            layers = {network.model.layer: name for name, network in networks.items()}
-            found = measure_layers(network.model, dataset, [*layers], progress=show, **settings)
+        layers = {network.model.layer: name for name, network in networks.items()}
+        try:
+            with shown_progress(f'{name}: probes') as show:
+                if not others:
+                    return {name: measure_model(network.model, dataset, progress=show, **settings)}
+                found = measure_layers(network.model, dataset, [*layers], progress=show, **settings)
+        except UserError as error:
+            raise UserError(f'{name}: {error}') from error
         return {layers[layer]: report for layer, report in found.items()}
 
 

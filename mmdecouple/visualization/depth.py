@@ -9,11 +9,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from mmdecouple.evaluation.headlines import remarks
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
 from mmdecouple.evaluation.report_values import metric_interval, metric_value, shown_metrics
 from mmdecouple.networks.network import Network
 
 from .style import MUTED, RunStyle, figure_style, network_styles, new_figure
+from .terminal import cell_lines, layer_title
 
 DEPTH_CAPTION = (
     'One line per network, with 95 % bootstrap intervals over the measured images. Compare networks at the same layer: '
@@ -121,8 +123,7 @@ def depth_table(depth: Depth) -> Table:
     for layer, report in depth.reports.items():
         cells = []
         for spec in specs:
-            interval = '…'.join(map(spec.show, metric_interval(report, spec.key) or [None]))
-            cells.append(f'{spec.show(metric_value(report, spec.key))}\n[dim]{interval}[/dim]')
+            cells.append('\n'.join(cell_lines(spec, report)))
         table.add_row('last' if layer is None else layer, *cells)
     return table
 
@@ -134,7 +135,10 @@ def print_depths(depths: Sequence[Depth], console: Console) -> None:
         console = Console(width=200)
     for depth in depths:
         where = depth.reports[None]['dataset']
-        console.print(f'{depth.name} on {where}, every layer (95 % intervals)', highlight=False)
+        console.print(f'{depth.name} on {where}, every layer (95 % intervals)', highlight=False, markup=False)
         console.print(depth_table(depth))
+        named = {layer_title(layer): report for layer, report in depth.reports.items()}
+        for line in remarks(named):
+            console.print(f'{depth.name}, {line}', highlight=False, markup=False)
     for note in depths[0].reports[None]['notes']:
-        console.print(f'note: {note}', highlight=False)
+        console.print(f'note: {note}', highlight=False, markup=False)

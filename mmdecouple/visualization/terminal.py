@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmdecouple.evaluation.headlines import few_items, remarks
 from mmdecouple.evaluation.measures.metric_spec import MetricSpec
@@ -53,7 +54,7 @@ def print_segmentation(name: str, report: dict, console: Console) -> None:
         console: Console of the output.
     """
     where = f'{report["val"]["name"]} ({report["val"]["images"]} images, {len(report["classes"])} classes)'
-    table = Table(title=f'{name} on {where}')
+    table = Table(title=Text(f'{name} on {where}', 'table.title'))
     for column in ('metric', 'mean', '95 % interval', 'std', 'seeds'):
         table.add_column(column, justify='left' if column == 'metric' else 'right')
     for key, entry in report['metrics'].items():
@@ -63,7 +64,7 @@ def print_segmentation(name: str, report: dict, console: Console) -> None:
         table.add_row(f'{spec.title}\n[dim]{key}[/dim]', spec.show(entry['value']), interval, deviation, str(count))
     console.print(table)
     for note in report['notes']:
-        console.print(f'note: {note}', highlight=False)
+        console.print(f'note: {note}', highlight=False, markup=False)
     spent = ', '.join(f'{method} {seconds:.0f}' for method, seconds in report['seconds'].items())
     console.print(f'seconds: {spent}', highlight=False)
 
@@ -88,19 +89,20 @@ def print_reports(reports: dict[str, dict], layer: str, console: Console) -> Non
     console.print(full_table(reports, layer))
     if len(reports) > 1:
         console.print(
-            f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval, for '
-            'metrics that are means over the drawn items.',
+            f'Δ: difference to {reference} on the same draws; in brackets its paired 95 % interval.',
             highlight=False,
+            markup=False,
         )
     for line in remarks(reports):
         console.print(line, highlight=False, markup=False)
     for note in first['notes']:
-        console.print(f'note: {note}', highlight=False)
+        console.print(f'note: {note}', highlight=False, markup=False)
 
 
 def empty_table(title: str) -> Table:
     """Returns a table in the style of all tables."""
-    return Table(title=title, title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
+    # Names of files and folders in it are not markup.
+    return Table(title=Text(title, 'table.title'), title_justify='left', box=SIMPLE, padding=(0, 1, 0, 0))
 
 
 def cell_lines(spec: MetricSpec, report: dict) -> list[str]:

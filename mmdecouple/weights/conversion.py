@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .formats import resnet, vit
+from .formats import resnet, vit, vit_facts
 from .formats.resnet_names import FORMATS as RESNET_FORMATS
 from .formats.resnet_names import find_networks, nothing_found, tensors_by_name
 from .formats.vit_reading import networks_of
@@ -115,7 +115,8 @@ def _vit(content: dict[str, Any], to: str, role: str | None, source_format: str,
     roles = vit.ROLES if both else (role,)
     sources = [vit.to_ours(content, name, source_format, where) for name in roles]
     state = vit.vit_checkpoint(sources, to)
-    written = dict(state_dict=state) if to == 'mmdecouple' else state
+    meta = {vit_facts.KEY: sources[0].facts.to_meta()}
+    written = dict(state_dict=state, meta=meta) if to == 'mmdecouple' else state
     targets = [vit.to_ours(written, name, to, f'format {to}') for name in roles]
     left_out = set.intersection(*(set(source.ignored) for source in sources)) - set(roles if both else ())
     tensors = []

@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 
 from mmdecouple.utils.errors import UserError
 
+from .formats.vit_facts import facts_of, stated_facts
+
 
 def load_weights(
     model: torch.nn.Module,
@@ -30,8 +32,10 @@ def load_weights(
 
     Raises:
         UserError: The backbone of the checkpoint differs from that of the model: a weight is missing, unexpected or of
-            another shape; likewise for the teacher's backbone if both have one. With `strict`, any difference.
+            another shape, or the file states another setting, such as the number of heads; likewise for the teacher's
+            backbone if both have one. With `strict`, any difference.
     """
+    _check_facts(model, checkpoint, name)
     weights = checkpoint.get('state_dict', checkpoint)
     weights = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
     for pattern, replacement in revise_keys or []:
@@ -63,8 +67,21 @@ def load_weights(
         return
     if found:
         print_log(f'Keys of {name} that do not match: {found}', 'current', logging.WARNING)
-    matching = {key: weights[key] for key in expected if key not in missing and key not in reshaped}
+    # Hooks of the model also read the names that it does not expect, such as those of other low-rank updates.
+    matching = {key: value for key, value in weights.items() if key not in reshaped}
     model.load_state_dict(matching, strict=False)
+
+
+def _check_facts(model: torch.nn.Module, checkpoint: dict[str, Any], name: str) -> None:
+    stated, known = stated_facts(checkpoint, name), facts_of(getattr(model, 'backbone', None))
+    differing = stated.differences(known)
+    if None not in (stated.grid, known.grid) and stated.grid != known.grid:
+        differing.append('img_size')
+    if differing:
+        raise UserError(
+            f'The checkpoint {name!r} does not fit the model: it requires the settings {", ".join(differing)} of '
+            'model.backbone; choose the config with which it was trained, or another checkpoint (config key load_from).'
+        )
 
 
 def _some(keys: list[str], limit: int = 6) -> str:

@@ -1,6 +1,5 @@
 """Matching of the tensors of a downstream model with those of a checkpoint."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,8 @@ from torch import Tensor, nn
 
 from mmdecouple.utils.errors import UserError
 
+from .formats.vit_arch import vit_grid
+from .formats.vit_facts import facts_of
 from .pretrained import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
@@ -73,12 +74,15 @@ def match(model: nn.Module, weights: Pretrained, pyramid: bool = True) -> list[M
         used.add(name)
         if target.startswith(_SHARED_HEAD) and not name.startswith('layer'):
             row = replace(row, source=None, status='new', value=None)
+        elif row.value is None and name.endswith('.attn.qkv.bias'):
+            # A projection without bias.
+            row = replace(row, value=torch.zeros(own.shape))
         elif row.value is None:
             # Old files have no counters, and nothing uses their values; timm's and Hugging Face's have no periods.
             row = replace(row, status='new' if name.endswith(('num_batches_tracked', 'rope.periods')) else 'missing')
         else:
             if name == 'pos_embed':
-                row = _with_positions(row, model.backbone)
+                row = _with_positions(row, model.backbone, weights)
             if row.value.shape != own.shape:
                 row = replace(row, status='another shape', value=None)
         rows.append(row)
@@ -137,6 +141,11 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
             f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
             'another checkpoint (config key model.init_cfg.checkpoint).'
         )
+    if differing := weights.facts.differences(facts_of(model.backbone)):
+        raise UserError(
+            f'PretrainedBackbone: {weights.path!r} requires the settings {", ".join(differing)} of the backbone; set '
+            'them in model.backbone, or choose another checkpoint (config key model.init_cfg.checkpoint).'
+        )
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     for key, module in (('backbone', model.backbone), ('roi_head.shared_head', shared)):
         if getattr(module, 'style', 'pytorch') != 'pytorch':
@@ -146,9 +155,9 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
             )
 
 
-def _with_positions(row: Match, backbone: nn.Module) -> Match:
-    """Returns the row with the position embedding resized from the square grid of the checkpoint to that of a ViT."""
-    side, grid = math.isqrt(row.value.shape[1] - 1), tuple(backbone.patch_resolution)
-    if grid == (side, side):
+def _with_positions(row: Match, backbone: nn.Module, weights: Pretrained) -> Match:
+    """Returns the row with the position embedding resized from the grid of the checkpoint to that of a ViT."""
+    source, grid = vit_grid(weights.state, weights.facts), tuple(backbone.patch_resolution)
+    if grid == source:
         return row
-    return replace(row, status='resized', value=backbone.resized_positions(row.value, (side, side), grid))
+    return replace(row, status='resized', value=backbone.resized_positions(row.value, source, grid))

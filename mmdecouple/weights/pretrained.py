@@ -21,6 +21,7 @@ from .formats.resnet_names import (
 from .formats.roles import ONLY, Held
 from .formats.vit import to_ours
 from .formats.vit_arch import describe_vit
+from .formats.vit_facts import NOTHING, ViTFacts
 from .formats.vit_reading import networks_of
 from .weight_files import read_weights
 
@@ -47,6 +48,7 @@ class Pretrained:
         format: Format of the checkpoint, one of `resnet_names.FORMATS` or of `vit_reading.FORMATS`.
         pyramid: Pyramid and box head of SoCo-FPN by mmdet's names, `neck.*` and `roi_head.bbox_head.*`; empty for other
             methods.
+        facts: What the file or its format states about a ViT beyond its tensors.
     """
 
     path: str
@@ -56,6 +58,7 @@ class Pretrained:
     role: str
     format: str
     pyramid: dict[str, Tensor] = field(default_factory=dict)
+    facts: ViTFacts = NOTHING
 
     @property
     def architecture(self) -> str:
@@ -163,7 +166,8 @@ def _vit(path: str, content: dict[str, Any], role: str) -> Pretrained:
     names = {
         key.removeprefix('backbone.'): theirs for key, theirs in weights.names.items() if key.startswith('backbone.')
     }
-    return Pretrained(path, weights.backbone, names, 'ViT', ONLY if ONLY in roles else role, weights.format)
+    found = ONLY if ONLY in roles else role
+    return Pretrained(path, weights.backbone, names, 'ViT', found, weights.format, facts=weights.facts)
 
 
 def transferred_vit(content: dict[str, Any], networks: dict[str, Held]) -> str | None:

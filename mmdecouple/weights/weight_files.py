@@ -13,6 +13,8 @@ from mmdecouple.utils.files import check_regular, write_bytes
 
 from .checkpoint import read_checkpoint
 from .content import DamagedCheckpoint, UnsafeCheckpoint, check_content
+from .formats.vit_facts import KEY
+from .readers.model_configs import properties_beside
 from .readers.numpy_archives import read_numpy_archive
 from .readers.numpy_pickles import read_numpy_pickle, with_tensors
 from .readers.plain_pickles import is_plain_pickle
@@ -27,7 +29,7 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
         allow_pickle: Whether to trust the file and unpickle all of its content.
 
     Returns:
-        The state dict, or the dict that holds it.
+        The state dict, or the dict that holds it; in `meta`, what the `config.json` of a file of the hub states.
 
     Raises:
         MissingFile: The file does not exist.
@@ -39,6 +41,13 @@ def read_weights(path: str, allow_pickle: bool = False) -> dict[str, Any]:
     if not osp.lexists(path):
         raise MissingFile(f'The weight file {path!r} does not exist; check the path.')
     check_regular(path, 'weight file')
+    content = _read(path, allow_pickle)
+    if properties := properties_beside(path):
+        content.setdefault('meta', {KEY: properties})
+    return content
+
+
+def _read(path: str, allow_pickle: bool) -> dict[str, Any]:
     if path.endswith('.safetensors'):
         content = _read_safetensors(path)
     elif path.endswith('.npz'):

@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mmdecouple.engine import PretrainRunner
+from mmdecouple.engine.hooks.teacher_hook import _warn_of_late_parts
 from mmdecouple.engine.hooks.unwrapping import bare_model
 from mmdecouple.engine.step_cost import step_cost
 from mmdecouple.utils.configs import load_config
@@ -51,6 +52,8 @@ def posttraining(folder, weights, **options):
     own = {'model.backbone.weights': str(weights), 'model.frozen_backbone_epochs': 1, 'model.terms': [GRAM]}
     config.merge_from_dict({**TINY, 'train_cfg.max_epochs': 3, **own, **options})
     config.param_scheduler = [dict(SCHEDULE, warmup=0, end=1), dict(SCHEDULE, warmup=1, begin=1)]
+    if not config.train_cfg.get('by_epoch', True):
+        config.param_scheduler = dict(type='WarmupCosineLR', warmup=0, end=15, eta_min=0.0, by_epoch=False)
     config.optim_wrapper.paramwise_cfg = dict(layer_decay=0.9, lr_mult=dict(neck=5))
     config.custom_hooks = [dict(type='RankMeterHook', interval=1)]
     config.work_dir, config.experiment_name = str(folder), folder.name
@@ -75,6 +78,26 @@ def test_heads_are_trained_first_and_features_keep_their_rank(tmp_path, pretrain
     # Not computed in the epoch of the head warm-up.
     assert len(gram) == 10 and all(0 < value < 2 for value in gram)
     assert len(scalars.get_scalar('train/lr').data[0]) == 15
+
+
+def test_a_loop_by_iteration_goes_through_the_same_epochs(tmp_path, pretrained):
+    loop = dict(_delete_=True, by_epoch=False, max_iters=15, val_interval=99)
+    runner = posttraining(tmp_path / 'iterations', pretrained, train_cfg=loop)
+    runner.train()
+    model = bare_model(runner)
+    assert len(runner.message_hub.get_scalar('train/loss_gram').data[0]) == 10
+    assert model.freezing.active is False and model.terms[0].active
+    start = model.terms[0].backbone.state_dict()
+    assert not all(torch.equal(value, start[name]) for name, value in model.backbone.state_dict().items())
+
+
+def test_what_begins_after_the_end_of_the_run_is_said(tmp_path, pretrained, monkeypatch):
+    late, said = {'model.terms': [dict(GRAM, start_epoch=9)], 'model.frozen_backbone_epochs': 3}, []
+    monkeypatch.setattr('mmdecouple.engine.hooks.teacher_hook.print_log', lambda line, *_: said.append(line))
+    _warn_of_late_parts(posttraining(tmp_path / 'late', pretrained, **late))
+    assert [line.partition(' would')[0] for line in said] == [
+        f'model.{setting}: what it delays' for setting in ('frozen_backbone_epochs', 'terms.start_epoch')
+    ]
 
 
 def test_anchored_features_stay_closer_to_the_published_ones(tmp_path, pretrained):

@@ -71,7 +71,7 @@ def test_votes_and_ranks_follow_the_formula():
     similarity = torch.tensor([[0.9, 0.5, 0.4]], dtype=torch.float64)
     labels = torch.tensor([[2, 0, 0]])
     weighted = votes(similarity, labels, 4, temperature=0.1)
-    expected = [np.exp(5) + np.exp(4), 0, np.exp(9), 0]
+    expected = [np.exp(-4) + np.exp(-5), 0, 1, 0]
     assert weighted[0].tolist() == pytest.approx(expected)
     majority = votes(similarity, labels, 4, temperature=None)
     assert majority[0].tolist() == [2, 0, 1, 0]
@@ -81,3 +81,10 @@ def test_votes_and_ranks_follow_the_formula():
 def test_an_empty_bank_is_an_error():
     with pytest.raises(ValueError, match='bank is empty'):
         nearest(torch.ones(1, 2), torch.ones(0, 2), 1)
+
+
+def test_votes_do_not_overflow_at_a_low_temperature():
+    similarity, labels = torch.tensor([[0.9, 0.8, 0.7]], dtype=torch.float64), torch.tensor([[2, 0, 1]])
+    found = votes(similarity, labels, 3, temperature=1e-4)
+    assert found.isfinite().all() and found.argmax(1).item() == 2
+    assert votes(torch.full((1, 2), -torch.inf).double(), labels[:, :2], 3, temperature=0.1).tolist() == [[0, 0, 0]]

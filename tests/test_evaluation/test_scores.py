@@ -23,7 +23,10 @@ from mmdecouple.evaluation import (
     SpuriousShare,
 )
 from mmdecouple.evaluation.measures.lsc import LSC
+from mmdecouple.evaluation.pooling import pool_weights
 from mmdecouple.evaluation.ridge import PENALTIES, fit_ridge
+
+from .toys import toy_probes
 
 CHANNELS, CLASSES = 6, 8
 
@@ -437,3 +440,48 @@ def test_cells_that_repeat_within_an_image_do_not_lower_the_penalty():
     ]
     variance = targets.var()
     assert errors[0] < 1.1 * variance < 2 * variance < errors[1]
+
+
+def test_channels_of_one_value_and_rounding_tell_no_place():
+    rng, side = np.random.default_rng(9), 4
+    draws = [dict(image=image, side=side) for image in range(40)]
+    # What rounding leaves of a constant channel depends on the place.
+    constant = (3 + 2e-7 * np.arange(side**2)[:, None] * np.ones(5)).astype(np.float32)
+    noise = [rng.normal(size=(side**2, 8)).astype(np.float32) for _ in draws]
+    plain, mixed, alone = (
+        PositionLeak().score(draws, [[torch.from_numpy(rows)] for rows in shown]).metrics['position_leak'].value
+        for shown in (noise, [np.hstack([rows, constant]) for rows in noise], [constant for _ in draws])
+    )
+    assert mixed == pytest.approx(plain, abs=1e-9) and alone == pytest.approx(0, abs=1e-9)
+
+
+def test_a_place_is_read_from_the_feature_of_its_patch_alone():
+    sources = toy_probes(measures=[dict(type='PositionLeak', images=10, folds=2)]).sources
+    draw = dict(image=sources.query.images[0], side=sources.size // sources.cell, places=[0, 5])
+    probe = PositionLeak(images=10, folds=2).render(draw, 'clean', sources)
+    dense = torch.randn(3, draw['side'], draw['side'])
+    torch.testing.assert_close(pool_weights(dense, torch.from_numpy(probe.weights)), dense.flatten(1)[:, [0, 5]].T)
+
+
+@pytest.mark.parametrize(
+    ('given', 'grid'), [((4, 4), (6, 5)), ((7, 3), (2, 2)), ((14, 14), (16, 16)), ((8, 8), (4, 2))]
+)
+def test_weights_are_averaged_by_area_on_any_grid(given, grid):
+    weights = torch.rand(2, *given, dtype=torch.float64)
+    dense = torch.randn(3, *grid, dtype=torch.float64)
+    # Both are constant on the cells of their least common grid.
+    fine = [math.lcm(*sides) for sides in zip(given, grid)]
+    spread = [
+        part.repeat_interleave(fine[0] // part.shape[1], 1).repeat_interleave(fine[1] // part.shape[2], 2)
+        for part in (weights, dense)
+    ]
+    expected = torch.einsum('rhw,chw->rc', *spread) / spread[0].sum((1, 2))[:, None]
+    torch.testing.assert_close(pool_weights(dense, weights).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_compares_with_a_mean_needs_two_items():
+    single = toy_probes(measures=[dict(type='ContextShift', objects=2)]).sources
+    rng = np.random.default_rng(0)
+    for measure in (ContextShift(objects=1), LSC(images=1, cells=1, window=1)):
+        drawn = measure.draw(single, rng)
+        assert not drawn.draws and 'it compares with the mean of at least 2' in drawn.notes[0]

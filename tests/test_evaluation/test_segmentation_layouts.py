@@ -1,6 +1,8 @@
 """Data sets in their published layouts, made small."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -46,6 +48,24 @@ def test_voc_is_found_from_each_of_its_folders_and_palette_labels_are_indices(vo
         source = open_source(f'voc:{folder}', 'val')
         assert len(source) == 1 and len(source.classes) == 21
         assert np.unique(np.asarray(source.read(0)[1])).tolist() == [2, IGNORE]
+
+
+def test_gray_maps_of_fewer_bits_and_lists_with_repeats_are_refused(voc, tmp_path):
+    base = voc / 'VOCdevkit' / 'VOC2012'
+    path = base / 'SegmentationClass' / 'x3.png'
+    # 4 bits a pixel: Pillow multiplies the values by 17.
+    lines = b''.join(b'\0' + bytes([0x12, 0x30, 0x12, 0x30]) for _ in range(6))
+    header = struct.pack('>IIBBBBB', 8, 6, 4, 0, 0, 0, 0)
+    chunks = [(b'IHDR', header), (b'IDAT', zlib.compress(lines)), (b'IEND', b'')]
+    packed = [
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(packed))
+    with pytest.raises(UserError, match='x3.png has 4 bits per pixel'):
+        open_source(f'voc:{voc}', 'val').read(0)
+    (base / 'ImageSets' / 'Segmentation' / 'val.txt').write_text('x3\nx3\n')
+    with pytest.raises(UserError, match="val.txt lists 'x3' more than once"):
+        open_source(f'voc:{voc}', 'val')
 
 
 def test_voc_trains_on_the_augmented_list_in_either_form_and_says_so_when_it_is_missing(voc):

@@ -9,7 +9,7 @@ from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats import resnet, vit
 
-from . import test_leopart, test_maskalign, test_pixpro, test_plrc, test_resim, test_soco
+from . import test_leopart, test_maskalign, test_neco, test_paka, test_pixpro, test_plrc, test_resim, test_soco
 from .conftest import BRANCH, NECK, batch, begun, build, densecl, forwarded, losses_of
 from .golden_models import VIT, ibot
 from .test_gradient_flow import MOCO
@@ -35,6 +35,16 @@ def by_hand(student: torch.Tensor, target: torch.Tensor) -> float:
             total += (cosine(x[i], x, dim=1) - cosine(g[i], g, dim=1)).square().sum().item()
             count += len(x)
     return total / count
+
+
+def test_two_terms_of_one_class_both_count(data):
+    model = moved(build(ibot(terms=[GRAM, {**GRAM, 'weight': 3.0}])).train())
+    step = forwarded(model, begun(model, data))
+    found = model.terms(step, model)
+    assert found.keys() == {'loss_gram', 'loss_gram_term2'}
+    assert found['loss_gram_term2'].item() == pytest.approx(1.5 * found['loss_gram'].item()) and found['loss_gram'] > 0
+    with pytest.raises(UserError, match=r'terms\[0\].type must be a LossTerm'):
+        build(ibot(terms=[dict(type='DINOHead', in_channels=16)]))
 
 
 @pytest.mark.parametrize('scale', [1, 2])
@@ -99,8 +109,10 @@ def test_a_term_adds_to_the_losses_of_the_branch_and_changes_no_draw(data):
         (test_plrc.plrc(), test_plrc.data()),
         (test_pixpro.pixpro(), test_pixpro.data()),
         (test_resim.resim(), test_resim.data()),
+        (test_neco.neco(), test_leopart.data()),
+        (test_paka.paka(), test_leopart.data()),
     ],
-    ids=['iBOT', 'DenseCL', 'MoCo v2', 'Leopart', 'PLRC', 'PixPro', 'ReSim'],
+    ids=['iBOT', 'DenseCL', 'MoCo v2', 'Leopart', 'PLRC', 'PixPro', 'ReSim', 'NeCo', 'PaKA'],
 )
 def test_the_student_of_a_method_is_anchored_to_its_first_teacher(config, data):
     model = build({**config, 'terms': [GRAM]})

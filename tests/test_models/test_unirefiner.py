@@ -25,6 +25,7 @@ from mmdecouple.models.register_border import split_border, with_border
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
 from mmdecouple.weights.formats.vit import to_ours
+from mmdecouple.weights.loading import load_weights
 
 from .conftest import BRANCH, batch, begun, build, losses_of
 from .golden import formula
@@ -202,6 +203,17 @@ def test_a_loaded_checkpoint_has_the_bits_of_the_saved_model_and_its_teacher(dat
         assert all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters()))
 
 
+@pytest.mark.parametrize('other', [dict(rank=4), dict(alpha=64), dict(targets=['attn.qkv'])], ids=str)
+def test_a_checkpoint_is_refused_by_a_model_with_other_updates(other, data):
+    first, second = trained(data), trained(data, lora=dict(targets=['attn.qkv']))
+    with pytest.raises(UserError, match='another rank, alpha, or other layers'):
+        load_weights(build(unirefiner(lora=other)), dict(state_dict=first.state_dict()), 'run.pth')
+    with pytest.raises(UserError, match='another rank, alpha, or other layers'):
+        load_weights(build(unirefiner()), dict(state_dict=second.state_dict()), 'run.pth')
+    half = {key: value.bfloat16() for key, value in first.state_dict().items()}
+    build(unirefiner()).load_state_dict(half, strict=False)
+
+
 def test_plain_weights_become_the_network_that_is_refined():
     source = build(VIT, seed=3)
     model = build(unirefiner())
@@ -277,6 +289,7 @@ def test_a_border_surrounds_the_image_with_zeros_and_is_separated_again():
     assert registers.shape == (2, 14, 48) and not registers.any()
 
 
-def test_the_width_of_a_strip_is_even():
+def test_the_width_of_a_strip_is_even_and_fits():
     widths = [Strip.draw(patches, 0.35, torch.Generator()).width for patches in (2, 4, 6, 14, 28, 37)]
     assert widths == [2, 2, 2, 4, 10, 12]
+    assert Strip.draw(5, 1.0, torch.Generator()).width == 5

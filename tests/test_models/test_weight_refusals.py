@@ -63,7 +63,7 @@ def test_every_tensor_of_a_vit_has_one_shape(format):
         ('cls_token', (2, 1, C), '(1, 1, width)'),
         ('cls_token', (0,), '(1, 1, width)'),
         ('mask_token', (), '(1, 1, width)'),
-        ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, width)'),
+        ('pos_embed', (1, 16, C), '(1, 1 + patches of a square, as the file states no grid, width)'),
         ('layers.0.ffn.layers.1.weight', (C,), '(out, in)'),
         ('layers.1.attn.proj.weight', (C, C, 1), '(out, in)'),
         ('layers.1.attn.qkv.bias', (3 * C, 1), '(width,)'),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from mmdecouple.commands import coupling
 from mmdecouple.evaluation.probes.suites import probe_config
@@ -110,9 +111,58 @@ def test_networks_share_one_manifest_and_only_what_changed_is_measured_again(tmp
     assert json.loads((tmp_path / 'draws.json').read_text())['seed'] == 1, 'other draws are no obstacle'
 
 
+def folder_of_photos(path, seed):
+    for number in range(4):
+        pixels = np.random.default_rng([seed, number]).integers(0, 256, (64, 64, 3), np.uint8)
+        path.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path / f'{number}.png')
+    return path
+
+
+def test_another_folder_of_the_same_names_and_sizes_is_measured_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdecouple.visualization.coupling.draw_figures', lambda *_: [])
+
+    def measured(folder, out):
+        options = ['--data', f'folder:{folder}', '--size', '64', '--limit', '4', '--out', str(tmp_path / out)]
+        coupling.main(['timm:test_vit2', '--names', 'net', '--measures', 'SpuriousShare', *options])
+        found = json.loads((tmp_path / out / 'net.json').read_text())
+        return found['metrics'], 'already measured' in capsys.readouterr().out
+
+    first, second = (folder_of_photos(tmp_path / name / 'photos', seed) for seed, name in enumerate('ab'))
+    assert not measured(first, 'out')[1] and measured(first, 'out')[1]
+    found, reused = measured(second, 'out')
+    assert not reused and found == measured(second, 'fresh')[0]
+    report = json.loads((tmp_path / 'out' / 'net.json').read_text())
+    (tmp_path / 'out' / 'net.json').write_text(json.dumps({**report, 'versions': {'spurious_share': 0}}))
+    assert not measured(second, 'out')[1], 'another definition of the measure'
+
+
+def test_names_of_files_are_no_markup(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdecouple.visualization.coupling.draw_figures', lambda *_: [])
+    folder = folder_of_photos(tmp_path / 'data[v2]', 0)
+    (folder / '[').mkdir()
+    (folder / '[' / 'b].png').write_bytes(b'no image')
+    options = [
+        '--names',
+        'net',
+        '--data',
+        f'folder:{folder}',
+        '--size',
+        '64',
+        '--limit',
+        '4',
+        '--out',
+        str(tmp_path / 'o'),
+    ]
+    for layer in ([], ['--layer', 'all']):
+        coupling.main(['timm:test_vit2', *options, '--measures', 'SpuriousShare', *layer])
+        printed = ''.join(capsys.readouterr().out.split())
+        assert '[/b].png' in printed and 'data[v2]' in printed
+
+
 def test_every_layer_is_measured_in_one_call_and_reused_by_calls_of_one_layer(tmp_path, capsys):
     vit = str(CONFIG.with_name('ibot_vit-demo_scenes.py'))
-    arguments = [vit, str(CONFIG), '--names', 'v', 'r', '--data', 'scenes', '--measures', 'ContextShift']
+    arguments = [vit, str(CONFIG), '--names', 'v', 'r', '--data', 'scenes', '--measures', 'SpuriousShare']
     arguments += ['--limit', '3', '--cell', '32', '--out', str(tmp_path)]
     coupling.main([*arguments, '--layer', 'all'])
     printed = capsys.readouterr().out

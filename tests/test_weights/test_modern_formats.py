@@ -268,7 +268,6 @@ ROPE = dict(position='rope', patch_size=16, img_size=80, register_tokens=4, key_
             'vit_small_patch16_dinov3_qkvb',
             ["position='rope' (not 'learned')", 'key_bias=False (not True)'],
         ),
-        (ROPE, 'vit_small_patch16_dinov3', ['qkv_bias=False (not True)']),
         (ROPE, 'vit_small_plus_patch16_dinov3_qkvb', ["layer_cfgs.ffn_type='swiglu_fused' (not 'origin')"]),
         (dict(patch_size=10), 'vit_small_patch14_dinov2', ['patch_size=14 (not 10)']),
     ],

@@ -24,6 +24,7 @@ from mmdecouple.weights.formats.vit import (
     to_ours,
 )
 from mmdecouple.weights.formats.vit_arch import vit_grid, vit_settings
+from mmdecouple.weights.formats.vit_facts import NOTHING
 
 C, HEADS, LAYERS, HIDDEN, K = 48, 3, 2, 96, 11
 
@@ -40,7 +41,7 @@ def features(backbone: dict, images: torch.Tensor, heads: int = HEADS, eps: floa
     if quick:
         settings['layer_cfgs'] = dict(act_cfg=dict(type='mmpretrain.QuickGELU'))
     model = DenseViT(
-        img_size=settings['patch_size'] * vit_grid(backbone),
+        img_size=settings['patch_size'] * vit_grid(backbone, NOTHING)[0],
         norm_cfg=dict(type='LN', eps=eps),
         mask_token='mask_token' in backbone,
         **settings,
@@ -386,7 +387,7 @@ def _differing():
         (
             lambda: {**_without(''), 'blocks.0.ls1.gamma': torch.ones(C)},
             {},
-            r"'x.pth' \(format timm\) lacks blocks.1.ls1.gamma of a backbone of 2 blocks",
+            r"'x.pth' \(format timm\) lacks blocks.0.ls2.gamma, blocks.1.ls1.gamma, blocks.1.ls2.gamma of a backbone",
         ),
         (
             lambda: {**_without(''), 'blocks.1.mlp.fc1.weight': torch.ones(9, C)},

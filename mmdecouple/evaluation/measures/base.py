@@ -89,6 +89,8 @@ class Measure(ABC):
     Attributes:
         name: Name of the measure with its current settings. It seeds the draws, and the keys of the metrics begin with
             it.
+        version: Version of the definition, which increases when the same draws give other numbers; reports of another
+            version are not reused.
         metrics: Spec of every metric that the measure computes with its default settings.
         variants: Name with other settings -> text that is appended to the labels of the metrics.
         limits: Settings that `--limit` caps: numbers of images, pairs or objects that are drawn.
@@ -100,6 +102,7 @@ class Measure(ABC):
 
     name: str
     of: str = 'objects'
+    version: ClassVar[int] = 1
     metrics: ClassVar[tuple[MetricSpec, ...]] = ()
     variants: ClassVar[dict[str, str]] = {}
     limits: ClassVar[tuple[str, ...]] = ()

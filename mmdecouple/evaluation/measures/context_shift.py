@@ -83,9 +83,11 @@ class ContextShift(Measure):
         return dict(of='regions')
 
     def draw(self, sources: Sources, rng: np.random.Generator) -> Drawn:
-        draws = []
+        draws: list[dict] = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
             draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
+        if len(draws) == 1:
+            return Drawn([], [f'ContextShift: left out, it compares with the mean of at least 2 {self.of}.'])
         return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
 
     def references(self, draw: dict) -> list[Reference]:

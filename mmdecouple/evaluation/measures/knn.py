@@ -79,7 +79,7 @@ def nearest(
 
 
 def votes(similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: float | None) -> Tensor:
-    """Returns the votes for each class: the sum of exp(similarity / temperature), or the number of neighbors.
+    """Returns the votes for each class: the sum of exp((similarity - its maximum) / temperature), or of neighbors.
 
     Args:
         similarity: Float64 `(Q, k)`, -inf for no neighbor.
@@ -90,13 +90,15 @@ def votes(similarity: Tensor, labels: Tensor, num_classes: int, *, temperature: 
     Returns:
         Float64 `(Q, N)`.
 
-    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`). Unlike there, the weights are not normalized, which does not
-    change the ranking.
+    Source: weighted k-NN of iBOT and DINO (`eval_knn.py`). Unlike there, the largest weight of a query is 1, which
+    does not change the ranking.
     """
     if temperature is None:
         weight = torch.isfinite(similarity).double()
     else:
-        weight = (similarity / temperature).exp()
+        # The largest vote of a query is 1, so that none overflows at a low temperature.
+        best = similarity.amax(1, keepdim=True).clamp(min=-1)
+        weight = ((similarity - best) / temperature).exp()
     total = similarity.new_zeros((len(similarity), num_classes))
     rows = torch.arange(len(similarity))
     for column in range(similarity.shape[1]):

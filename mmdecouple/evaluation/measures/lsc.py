@@ -110,6 +110,8 @@ class LSC(Measure):
                 ],
             )
         chosen = sorted(rng.permutation(len(images))[: self.images])
+        if len(chosen) * min(cells**2, self.cells) == 1:
+            return Drawn([], ['LSC: left out, it compares with the mean of at least 2 windows.'])
         draws = [dict(image=images[i], cells=cells) for i in chosen]
         for draw in draws if cells**2 > self.cells else []:
             draw['places'] = np.sort(rng.permutation(cells**2)[: self.cells]).tolist()

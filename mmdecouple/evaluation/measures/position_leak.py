@@ -25,6 +25,7 @@ class PositionLeak(Measure):
     the part. R^2 is 1 - (squared error) / (variance of the places), the mean of row and column: 1 if the
     place can be read exactly, 0 if the mean place is as good, negative if it is worse. Content tells the place too (sky
     is above), so features without a position embedding also have an R^2 above 0: compare networks on the same images.
+    The feature of a cell is that of its patch; where cells and patches differ in size, the mean of patches by area.
 
     Args:
         images: Number of query images drawn.
@@ -83,9 +84,9 @@ class PositionLeak(Measure):
         return ['clean']
 
     def render(self, draw: dict, probe: str, sources: Sources) -> Probe:
-        rows, columns = np.divmod(_places(draw), draw['side'])
-        corners = np.stack([columns, rows, columns + 1, rows + 1], 1) * sources.cell
-        return Probe(sources.query.pixels(draw['image']), boxes=corners.astype(np.float32))
+        side = draw['side']
+        read = np.eye(side**2, dtype=bool)[_places(draw)]
+        return Probe(sources.query.pixels(draw['image']), weights=read.reshape(-1, side, side))
 
     def score(self, draws: list[dict], features: list[list[Tensor]], device: torch.device | str = 'cpu') -> Score:
         read = [rows[0].double().numpy() for rows in features]

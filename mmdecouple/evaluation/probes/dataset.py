@@ -21,6 +21,7 @@ from mmdecouple.evaluation.probes.manifest import (
     write_manifest,
 )
 from mmdecouple.registry import DATASETS, MEASURES
+from mmdecouple.utils.digests import digest_of
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.utils.settings import Settings
 
@@ -109,7 +110,19 @@ class ProbeDataset(Dataset):
             ),
             notes=[*self._data_notes(), *(note for part in self.manifest['measures'] for note in part['notes'])],
             manifest_sha256=digest(self.manifest),
+            images_sha256=self._images_digest(),
+            versions={measure.name: measure.version for measure in self.measures},
         )
+
+    def _images_digest(self) -> str:
+        """Returns a digest of size and time of the files of all drawn images."""
+        used = {
+            (reference.source, reference.image)
+            for measure, part in zip(self.measures, self.manifest['measures'])
+            for draw in part['draws']
+            for reference in measure.references(draw)
+        }
+        return digest_of([(*place, self.sources[place[0]].file_facts(place[1])) for place in sorted(used)])
 
     def _data_notes(self) -> list[str]:
         data = (source.dataset for source in (self.sources.query, self.sources.bank, self.sources.singles))

@@ -13,6 +13,7 @@ from mmdecouple.datasets.seeding import sample_rng
 from mmdecouple.evaluation.segmentation.label_sources import LabelSource
 from mmdecouple.evaluation.segmentation.layouts import open_source
 from mmdecouple.registry import DATASETS
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
 
@@ -89,6 +90,20 @@ class AugmentedImages(Dataset):
         return to_tensors(*(TF.hflip(x) if flip else x for x in (image, labels)))
 
 
+def check_labelled(images: SegmentationImages) -> None:
+    """Checks that some pixel of some image has a label; reads label maps until one has.
+
+    Raises:
+        UserError: All are void, or a file cannot be read.
+    """
+    classes = len(images.classes)
+    if not any((np.asarray(images.read(index)[1]) < classes).any() for index in range(len(images))):
+        raise UserError(
+            f'segmentation: none of the {len(images)} images of {images.source.name} has a labelled pixel (all are '
+            'void); name other data (--data), or more images (--limit).'
+        )
+
+
 def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Image, Image.Image]:
     """Resizes both to `size` x `size`: the image with Pillow's bilinear filter, the labels to the nearest pixel.
 
@@ -102,7 +117,7 @@ def squash(image: Image.Image, labels: Image.Image, size: int) -> tuple[Image.Im
 
 
 def shrink_labels(labels: Tensor, size: int) -> Tensor:
-    """Resizes labels `(B, H, W)` to `(B, size, size)`; pixel i takes the value at floor(i * H / size).
+    """Resizes labels `(B, H, W)` to `(B, size, size)`; pixel i takes the value at floor(i * H / size), in float32.
 
     Source: `MkuuWaUjinga/leopart` resizes its 448 pixel label maps to 100 by torch's `nearest`.
     """

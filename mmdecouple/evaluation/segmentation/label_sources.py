@@ -12,6 +12,8 @@ from mmdecouple.utils.errors import MissingFile, UserError
 
 IGNORE = 255
 
+_PNG = b'\x89PNG\r\n\x1a\n'
+
 
 class LabelSource(Protocol):
     """Interface of images with a class for every pixel.
@@ -141,8 +143,15 @@ def read_labels(path: str) -> Image.Image:
         labels = read_stored(path)
     except UnreadableImage as error:
         raise UserError(f'{path} is not a readable label map ({error}); replace the file.') from error
-    if labels.mode not in ('L', 'P'):
-        raise UserError(
-            f'{path} has mode {labels.mode}; replace it with an 8-bit gray or palette image of class indices.'
-        )
+    bits = _gray_bits(path) if labels.mode == 'L' else 8
+    if labels.mode not in ('L', 'P') or bits < 8:
+        found = f'mode {labels.mode}' if bits == 8 else f'{bits} bits per pixel, whose values are scaled to 8 bits'
+        raise UserError(f'{path} has {found}; replace it with an 8-bit gray or palette image of class indices.')
     return labels
+
+
+def _gray_bits(path: str) -> int:
+    """Returns the bits per pixel of a gray PNG, of which Pillow scales those below 8 to [0, 255]; 8 for other files."""
+    with open(path, 'rb') as file:
+        start = file.read(25)
+    return start[24] if len(start) == 25 and start.startswith(_PNG) else 8

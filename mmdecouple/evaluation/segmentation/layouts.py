@@ -1,5 +1,6 @@
 """Segmentation data sets by specification, as in `--data voc:ROOT`."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mmdecouple.evaluation.segmentation.label_classes import (
 )
 from mmdecouple.evaluation.segmentation.label_sources import IGNORE, LabelFiles, LabelSource, SceneLabels, read_labels
 from mmdecouple.utils.data_spec import LABELS, read_spec
-from mmdecouple.utils.errors import MissingFile, UserError
+from mmdecouple.utils.errors import MissingFile, UserError, shown
 
 SCENE_COUNTS = dict(train=1000, val=300)
 STUFF_TRAIN_SHARE = 0.1
@@ -80,7 +81,9 @@ def voc(root: Path, split: str) -> LabelFiles:
     # Published lists of the augmented set have either one id or two paths per line.
     path = str(lists / f'{name}.txt')
     lines = check_utf8(read_text_file(path, 'list of images'), path).splitlines()
-    ids = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    ids = [Path(line.split()[0]).name.removesuffix('.jpg') for line in lines if line.strip()]
+    if repeated := [i for i, count in Counter(ids).items() if count > 1]:
+        raise UserError(f'VOC: {path} lists {shown(repeated[0])} more than once; list each image once.')
     pairs = [(str(base / 'JPEGImages' / f'{i}.jpg'), str(base / folder / f'{i}.png')) for i in ids]
     return LabelFiles(f'voc12-{name}', VOC_CLASSES, pairs, notes=notes)
 
@@ -203,8 +206,8 @@ def camvid(root: Path, split: str) -> LabelFiles:
     base = _first_folder(root, ('', 'CamVid', 'camvid'), f'annotations/{part}', 'CamVid')
     maps = sorted((base / 'annotations' / part).glob('*.png'))
     images = base / 'images' / part
-    suffix = next((path.suffix for path in sorted(images.glob('*')) if path.suffix in ('.jpg', '.png')), '.jpg')
-    pairs = [(str(images / f'{path.stem}{suffix}'), str(path)) for path in maps]
+    png = {path.stem for path in images.glob('*.png')}
+    pairs = [(str(images / f'{path.stem}{".png" if path.stem in png else ".jpg"}'), str(path)) for path in maps]
     table = np.arange(256, dtype=np.uint8)
     table[len(CAMVID_CLASSES)] = IGNORE
     return LabelFiles(f'camvid-{part}', CAMVID_CLASSES, pairs, table)

@@ -75,7 +75,8 @@ class Retrieval(TalliedMeasure):
 
     Source: Balažević et al., *Towards In-Context Scene Understanding* (NeurIPS 2023), section 3, with the settings of
     `vpariza/open-hummingbird-eval` 2.0: 30 neighbors, temperature 0.02, one pass. There, pixels to ignore count as
-    class 0 in the memory; here they are left out.
+    class 0 in the memory; here they are left out. There, predicted classes are matched with true ones before they are
+    scored; here they are scored as they are.
     """
 
     name = 'retrieval'

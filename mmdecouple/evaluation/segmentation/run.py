@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure
-from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.evaluation.segmentation.images import SegmentationImages, check_labelled
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.files import write_json
@@ -50,8 +50,10 @@ def measure_segmentation(
         `notes`.
 
     Raises:
-        UserError: A measure returns a metric without a `MetricSpec`.
+        UserError: A split has no labelled pixel, or a measure returns a metric without a `MetricSpec`.
     """
+    for images in (train, val):
+        check_labelled(images)
     runtime = runtime or Runtime()
     report = dict(
         format=FORMAT,
@@ -84,8 +86,9 @@ def measure_segmentation(
                     report['resamples'][name] = [float(f'{entry:.6g}') for entry in found.resamples]
             for name, values in result.class_iou.items():
                 report['class_iou'][name] = dict(zip(val.classes, values))
-    if json is not None:
-        write_json(json, report)
+            if json is not None:
+                # A later measure may be refused.
+                write_json(json, report)
     return report
 
 

@@ -32,7 +32,9 @@ class NeCo(OverlapAlgorithm):
         same positions of the clean view; all positions sort the references of the first image of the batch.
     """
 
-    flow = ViewFlow(student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True)
+    flow = ViewFlow(
+        student=(0, 1), teacher=(0, 1), shuffle=False, linear_in_target=True, on_geometry=True, returns_map=True
+    )
 
     def __init__(self, references: int = 49, steepness: float = 100.0, **kwargs) -> None:
         check = Settings(self, 'model')

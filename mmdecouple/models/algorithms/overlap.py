@@ -36,15 +36,19 @@ class OverlapAlgorithm(DenseAlgorithm):
         self.roi_size = roi_size
 
     def encode(self, backbone: nn.Module, neck: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """Returns `dense`: the outputs of the neck for the patch tokens after the final norm, (N, P, C)."""
-        return {'dense': neck(backbone(images)[0][:, backbone.num_extra_tokens :]).float()}
+        """Returns `dense`: the outputs of the neck for the patch tokens after the final norm, (N, P, C).
+
+        While a term reads it, `map` are these tokens.
+        """
+        tokens = backbone(images)[0][:, backbone.num_extra_tokens :]
+        return {'dense': neck(tokens).float(), **(dict(map=tokens) if self.terms.read_map else {})}
 
     def student_forward(self, step: Step) -> tuple[dict[str, Tensor], Tensor | None]:
         """Runs the student once on the views of `flow` and decoupled views, and once on the local views.
 
         Returns:
-            `dense` (S * B, P, C) and, with local views, `local` (L * B, P', C), and `dense` of the decoupled views,
-            (D, P, C), or None.
+            `dense` (S * B, P, C), `map` of the same size while a term reads it and, with local views, `local`
+            (L * B, P', C), and `dense` of the decoupled views, (D, P, C), or None.
         """
         student, dense = super().student_forward(step)
         if self.local_views:
@@ -55,7 +59,8 @@ class OverlapAlgorithm(DenseAlgorithm):
     def base_loss(self, step: Step) -> dict[str, Tensor]:
         """Returns `loss_overlap`."""
         views = [*self.flow.student, *range(self.num_views - self.local_views, self.num_views)]
-        student = dict(zip(views, [part for rows in step.student.values() for part in rows.split(len(step.views[0]))]))
+        rows = [step.student[name] for name in ('dense', 'local') if name in step.student]
+        student = dict(zip(views, [part for each in rows for part in each.split(len(step.views[0]))]))
         teacher = dict(zip(self.flow.teacher, step.teacher['dense'].chunk(len(self.flow.teacher))))
         losses = []
         for key, target in teacher.items():

@@ -28,7 +28,7 @@ class PaKA(OverlapAlgorithm):
         view. As the kernel is centered, what is added to all of these positions alike does not change the loss.
     """
 
-    flow = ViewFlow(student=(1,), teacher=(0,), shuffle=False, on_geometry=True)
+    flow = ViewFlow(student=(1,), teacher=(0,), shuffle=False, on_geometry=True, returns_map=True)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)

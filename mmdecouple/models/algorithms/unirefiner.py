@@ -138,9 +138,9 @@ class UniRefiner(DenseAlgorithm):
             check.refuse(
                 'measured', f"must be 'student', as the teacher is the network before training, got {measured!r}"
             )
-        for key in ('neck', 'predictor', 'teacher'):
-            if kwargs.get(key) is not None:
-                check.refuse(key, 'must be None: the tokens of the backbone are compared with those before training')
+        for key in ('neck', 'predictor', 'teacher', 'frozen_backbone_epochs'):
+            if kwargs.get(key) not in (None, 0):
+                check.refuse(key, 'must be left out: tokens of the backbone are compared with those before training')
         if crop_scale[1] * max(crop_aspect[1], 1 / crop_aspect[0]) > 1:
             check.refuse('crop_aspect', f'must let a crop of {crop_scale[1]:g} of the image fit, got {crop_aspect}')
         super().__init__(measured=measured, **kwargs)

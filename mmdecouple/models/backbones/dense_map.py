@@ -161,17 +161,18 @@ def check_grid(features: Tensor, images: Tensor, stride: int | None) -> None:
         )
 
 
-def finite_map(features: Tensor) -> Tensor:
-    """Returns a map (B, C, h, w) in float32 after a check that it is finite.
+def finite_map(features: Tensor, layer: str | None = None) -> Tensor:
+    """Returns a map (B, C, h, w) of a layer in float32 after a check that it is finite.
 
     Raises:
         UserError: A value is NaN or infinite; also finite weights can be so large that a network overflows.
     """
     features = features.float()
     if not features.isfinite().all():
+        where = '' if layer is None else f' at layer {layer}'
         raise UserError(
-            'the features of the network are not finite: its weights are damaged or its training diverged; use another '
-            'checkpoint.'
+            f'the features of the network{where} are not finite: its weights are damaged or its training diverged; use '
+            'another checkpoint.'
         )
     return features
 

@@ -47,4 +47,4 @@ class DenseReader:
         if not class_token:
             for layer, found in zip(layers, maps):
                 check_grid(found, images, measured_stride(backbone, layer) or getattr(self, 'dense_stride', None))
-        return [finite_map(found) for found in maps]
+        return [finite_map(found, layer) for found, layer in zip(maps, layers)]

@@ -1,6 +1,5 @@
 """Vision transformer with masked and mixed patches, outputs of single blocks, and dense maps."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,11 +13,11 @@ from mmdecouple.decoupling import DecoupledViews
 from mmdecouple.decoupling.cells import enlarge
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.errors import UserError
-from mmdecouple.weights.formats.positions import resize_positions
+from mmdecouple.weights.formats.positions import resize_positions, square_side
 
 from .rope import AxialRope, Rotation
 from .vit_blocks import build_blocks
-from .vit_settings import check_divides, check_settings
+from .vit_settings import check_channels, check_divides, check_settings
 from .vit_weights import weights_for
 
 
@@ -103,6 +102,8 @@ class DenseViT(VisionTransformer):
         self.frozen_stages = frozen
         if frozen > 0:
             self._freeze_stages()
+            if self.register_tokens is not None:
+                self.register_tokens.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Initializes as iBOT (truncated normal), or as MAE (Xavier) for fixed positions, then loads `weights`."""
@@ -143,7 +144,7 @@ class DenseViT(VisionTransformer):
             UserError: The network of the file has another architecture; the message names the settings.
         """
         own = self.state_dict()
-        self.load_state_dict({**own, **weights_for(own, path, key)})
+        self.load_state_dict({**own, **weights_for(self, path, key)})
 
     def forward(
         self,
@@ -155,7 +156,7 @@ class DenseViT(VisionTransformer):
         """Computes the tokens after the final norm.
 
         Args:
-            images: Normalized views, (N, 3, H, W).
+            images: Normalized views, (N, 3, H, W), or as many channels as `in_channels`.
             mask: Patches to replace by the mask token, bool (N, h, w).
             mixed: Decoupled views to mix from the patch embeddings of `images`; they add D rows, which are not masked.
             needed: Flat indices of the tokens to compute, in [0, N * (1 + R + P)). The last feed-forward layer and the
@@ -165,7 +166,8 @@ class DenseViT(VisionTransformer):
             Tuple of one tensor (N + D, 1 + R + P, C): class token, register tokens, patches.
 
         Raises:
-            UserError: The patch size does not divide the view, or the mask is not on the token grid.
+            UserError: The patch size does not divide the view, the views have another number of channels than the
+                network, or the mask is not on the token grid.
         """
         tokens, grid = self.tokens(images, mask, mixed)
         rotation = self.rotation(grid)
@@ -180,6 +182,7 @@ class DenseViT(VisionTransformer):
     ) -> tuple[Tensor, tuple[int, int]]:
         """Returns the input of the first block, (N + D, 1 + R + P, C), and the patch grid (h, w); see `forward`."""
         check_divides(images.shape[-2:], self.stride)
+        check_channels(images.shape[1], self.patch_embed.projection.in_channels)
         patches, grid = self.patch_embed(images)
         tokens = patches
         if mask is not None:
@@ -252,7 +255,7 @@ class DenseViT(VisionTransformer):
         """Resizes the position embedding of a square grid in a state dict, in a hook of mmpretrain's class."""
         name = f'{prefix}pos_embed'
         if name in state and self.pos_embed is not None and state[name].shape != self.pos_embed.shape:
-            side = math.isqrt(state[name].shape[1] - 1)
+            side = square_side(state[name])
             state[name] = self.resized_positions(state[name], (side, side), self.patch_resolution)
 
     def _finish(self, tokens: Tensor, needed: Tensor, rotation: Rotation | None) -> Tensor:

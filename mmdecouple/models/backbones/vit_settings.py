@@ -47,6 +47,8 @@ def check_settings(vit: Any, given: Mapping[str, Any]) -> dict[str, int]:
         value = given.get(key, 16)
         if isinstance(value, (list, tuple)):
             check.numbers(key, value, 2, minimum=1, whole=True)
+            if key == 'patch_size' and value[0] != value[1]:
+                check.refuse(key, f'must be one side, or two equal sides, got {value!r}')
         else:
             check.number(key, value, 1, whole=True)
     layers = given.get('layer_cfgs', {})
@@ -76,6 +78,22 @@ def check_divides(size: tuple[int, int], patch: int) -> None:
         raise UserError(
             f'DenseViT: a patch of {patch} pixels does not divide a view of {size[0]} x {size[1]} pixels; '
             f'change the crop size of the data or {_KEY}.patch_size.'
+        )
+
+
+def check_channels(found: int, own: int) -> None:
+    """Checks the number of channels of images.
+
+    Args:
+        found: Channels of the images.
+        own: Input channels of the network.
+
+    Raises:
+        UserError: They differ.
+    """
+    if found != own:
+        raise UserError(
+            f'DenseViT: images of {found} channels do not fit a network of {own} (config key {_KEY}.in_channels).'
         )
 
 

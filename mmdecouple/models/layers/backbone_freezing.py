@@ -36,6 +36,10 @@ class BackboneFreezing(EpochDependent, nn.Module):
         """Freezes in the first epochs; the loop calls `train` of the model afterwards."""
         self.active = epoch < self.epochs
 
+    def begins(self) -> dict[str, int]:
+        """See `EpochDependent`: the training of the backbone."""
+        return {'model.frozen_backbone_epochs': self.epochs}
+
     def frozen(self, epoch: int) -> Sequence[nn.Parameter]:
         """Returns the parameters of the backbone in the first epochs."""
         return self._trained() if epoch < self.epochs else ()

@@ -15,6 +15,10 @@ class EpochDependent:
         """Returns trainable parameters that neither steps nor weight decay change in an epoch (from 0)."""
         return ()
 
+    def begins(self) -> dict[str, int]:
+        """Returns settings that delay a part of the training -> the epoch (from 0) in which this part begins."""
+        return {}
+
 
 def epoch_dependent(network: nn.Module) -> list[EpochDependent]:
     """Returns the modules of a network that depend on the epoch."""

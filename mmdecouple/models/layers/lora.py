@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmdecouple.registry import MODELS
 from mmdecouple.utils.compatibility import after_state_dict, before_load_state_dict
+from mmdecouple.utils.errors import UserError
 from mmdecouple.utils.settings import Settings
 
 _KEY = 'model.lora'
@@ -95,7 +96,8 @@ def merge_in_checkpoints(model: nn.Module, backbone: str, lora: str) -> None:
     """Makes the state dict of a model hold its adapted network merged, as an ordinary network.
 
     `BACKBONE.LAYER.weight` is the sum of the frozen weight and its update, and `LORA.UPDATE.base` the frozen weight.
-    Loading such a state dict restores the frozen weights bit for bit. Weights without updates are loaded as they are.
+    Loading such a state dict restores the frozen weights bit for bit. Weights without updates are loaded as they are,
+    and updates of another rank, scale or of other layers raise a `UserError`.
 
     Args:
         model: Model with both modules.
@@ -122,10 +124,37 @@ def _merge(backbone: str, lora: str, model: nn.Module, state: dict, prefix: str,
         state[weight] = state[weight] + update.weight.to(state[weight])
 
 
+@torch.no_grad()
 def _separate(backbone: str, lora: str, model: nn.Module, state: dict, prefix: str, *_) -> None:
-    for weight, base in _places(backbone, lora, model, prefix):
-        if base in state:
-            state[weight] = state.pop(base)
+    places = _places(backbone, lora, model, prefix)
+    stored = {key for key in state if key.startswith(f'{prefix}{lora}.') and key.endswith('.base')}
+    if not stored:
+        return
+    fits = stored == {base for _, base in places}
+    for (weight, base), update in zip(places, getattr(model, lora).values()) if fits else ():
+        down, up = (state.get(f'{base.removesuffix("base")}{part}.weight') for part in ('down', 'up'))
+        fits = (
+            down is not None
+            and up is not None
+            and (down.shape, up.shape) == (update.down.weight.shape, update.up.weight.shape)
+        )
+        if not fits:
+            break
+        added = update.scale * up.float() @ down.float()
+        found = state[weight].float() - state[base].float()
+        # The sum is rounded to the type of the weights.
+        rounding = 4 * torch.finfo(state[weight].dtype).eps * state[base].abs().max().float()
+        fits = bool((found - added).abs().max() <= rounding + 1e-3 * added.abs().max())
+        if not fits:
+            break
+    if not fits:
+        raise UserError(
+            'LoRA: the low-rank updates of the checkpoint have another rank, alpha, or other layers than the model; '
+            'set the config key model.lora as in its training, or start from its merged backbone (config key '
+            'model.backbone.weights).'
+        )
+    for weight, base in places:
+        state[weight] = state.pop(base)
 
 
 def _select(linear: dict[str, nn.Module], targets: Sequence[str], check: Settings) -> dict[str, nn.Module]:

@@ -14,7 +14,7 @@ class TeacherTemperature(EpochDependent, nn.Module):
     Args:
         first: Temperature of epoch 0, above 0.
         last: Temperature from epoch `warmup_epochs` - 1, above 0.
-        warmup_epochs: Number of epochs of the linear change, at least 0.
+        warmup_epochs: Number of epochs of the linear change, at least 0; 0 for `last` in all epochs.
 
     Raises:
         SettingError: A value is out of range.
@@ -35,4 +35,5 @@ class TeacherTemperature(EpochDependent, nn.Module):
 
     def start_epoch(self, epoch: int) -> None:
         """Sets the temperature of an epoch (from 0)."""
-        self.value.fill_(self.first + (self.last - self.first) * min(epoch / max(self.warmup_epochs - 1, 1), 1))
+        done = min(epoch / max(self.warmup_epochs - 1, 1), 1) if self.warmup_epochs else 1
+        self.value.fill_(self.first + (self.last - self.first) * done)

@@ -74,6 +74,10 @@ class DINOHead(EpochDependent, BaseModule):
         nn.init.kaiming_uniform_(self.last_layer.parametrizations.weight.original1, a=5**0.5)
         nn.init.ones_(self.last_layer.parametrizations.weight.original0)
 
+    def begins(self) -> dict[str, int]:
+        """See `EpochDependent`: the training of the last layer."""
+        return {'model.neck.freeze_last_layer': self.freeze_last_layer}
+
     def frozen(self, epoch: int) -> list[nn.Parameter]:
         """Returns the parameters of the last layer in the first epochs (`cancel_gradients_last_layer` of DINO)."""
         return [p for p in self.last_layer.parameters() if p.requires_grad and epoch < self.freeze_last_layer]

@@ -51,7 +51,7 @@ class EMATeacher(nn.Module):
         self.names = tuple(student)
         self.averaged = self.names if averaged is None else averaged
         names = self.averaged if isinstance(self.averaged, (list, tuple)) else ()
-        if not names or not {*names} <= {*student}:
+        if not names or not all(isinstance(name, str) and name in student for name in names):
             check.refuse('averaged', f'must be a list of names among {", ".join(student)}, got {shown(averaged)}')
         for name, module in student.items():
             self.add_module(name, deepcopy(module).requires_grad_(False))

@@ -45,6 +45,10 @@ class LossTerm(EpochDependent, nn.Module):
         """Activates the term in its epochs; `epoch` counts from 0."""
         self.active = self.weight > 0 and epoch >= self.first_epoch
 
+    def begins(self) -> dict[str, int]:
+        """See `EpochDependent`: the term."""
+        return {'model.terms.start_epoch': self.first_epoch}
+
     def end_epoch(self, epoch: int, teacher: nn.Module) -> None:
         """Called once after the last iteration of an epoch (from 0), before a checkpoint of that epoch is saved."""
 
@@ -81,6 +85,11 @@ class LossTerms(nn.ModuleList):
             check.refuse('terms', 'must be a list of dicts, each with a type')
         for index, config in enumerate(configs):
             check.block(f'terms[{index}]', config)
+            kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+            if isinstance(kind, type) and not issubclass(kind, LossTerm):
+                check.refuse(
+                    f'terms[{index}].type', f'must be a LossTerm, such as GramAnchoring, got {config["type"]!r}'
+                )
         super().__init__(MODELS.build({**config, 'student': student}) for config in configs)
         # In a tuple, which does not register it as a module of this one.
         self._freezing = (freezing,)
@@ -101,8 +110,13 @@ class LossTerms(nn.ModuleList):
             term.end_epoch(epoch, teacher)
 
     def forward(self, step: 'Step', model: 'DenseAlgorithm') -> dict[str, Tensor]:
-        """Returns the named terms of all that are computed in the current epoch."""
-        return {name: value for term in self._computed() for name, value in term(step, model).items()}
+        """Returns the named terms of all that are computed in the current epoch; a name that repeats gets a number."""
+        found: dict[str, Tensor] = {}
+        for term in self._computed():
+            for name, value in term(step, model).items():
+                number = sum(each == name or each.startswith(f'{name}_term') for each in found)
+                found[f'{name}_term{number + 1}' if number else name] = value
+        return found
 
     def _computed(self) -> list[LossTerm]:
         (freezing,) = self._freezing

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import broadcast
 from torch import Tensor, nn
 
 from mmdecouple.models.backbones import dense_map
@@ -41,8 +42,9 @@ class GramAnchoring(LossTerm):
         SettingError: A value is out of range.
 
     Source: DINOv3, arXiv 2508.10104, section 4, which sums the squares. In its published configuration, the weight is
-        2, all tokens are used, the Gram teacher is replaced every 10,000 iterations, and its views have twice the side.
-        They are crops of the image without color changes there; here they are the student's views, enlarged.
+        2, all tokens are used, the Gram teacher is replaced every 10,000 iterations, three times in all, and its views
+        have twice the side. They are crops of the image without color changes there; here they are the student's views,
+        enlarged.
     """
 
     reads_map = True
@@ -66,8 +68,10 @@ class GramAnchoring(LossTerm):
         return super().train(False)
 
     def reset(self, teacher: nn.Module) -> None:
-        """Copies the teacher's backbone."""
+        """Copies the teacher's backbone, whose running statistics are those of the first process in all processes."""
         self.backbone.load_state_dict(teacher.backbone.state_dict())
+        for buffer in self.backbone.buffers():
+            broadcast(buffer)
 
     def end_epoch(self, epoch: int, teacher: nn.Module) -> None:
         """Replaces the Gram teacher if the next epoch is due for it."""

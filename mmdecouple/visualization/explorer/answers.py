@@ -8,7 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdecouple.datasets.reading import UnreadableImage
 from mmdecouple.datasets.resizing import resize
+from mmdecouple.utils.errors import UserError
 
 from .session import Place, Progress, Session
 
@@ -86,7 +88,10 @@ def photo(session: Session, picture: int) -> bytes:
         UserError: The file cannot be read any more.
     """
     subject = session.subjects[picture]
-    image = subject.image if subject.original is None else subject.original()
+    try:
+        image = subject.image if subject.original is None else subject.original()
+    except (OSError, UnreadableImage) as error:
+        raise UserError(f'{subject.name} cannot be read any more ({error}); restore the file.') from error
     factor = PHOTO_SIDE / max(image.shape[:2])
     if factor < 1:
         image = resize(image, tuple(max(round(side * factor), 1) for side in image.shape[:2]))

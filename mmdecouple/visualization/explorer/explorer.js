@@ -135,10 +135,17 @@ class Explorer {
   photo(place) {
     if (!this.photos[place]) {
       this.photos[place] = Object.assign(new Image(), {src: this.pictures[place].photo});
-      this.photos[place].addEventListener('load', () => this.show());
+      for (const event of ['load', 'error']) this.photos[place].addEventListener(event, () => this.show());
     }
     const image = this.photos[place];
     return image.complete && image.naturalWidth ? image : null;
+  }
+
+  /* An Error if the photo of the picture could not be loaded. */
+  unread(name) {
+    const {complete, naturalWidth} = this.photos[this.picture];
+    return complete && !naturalWidth ? new Error(`${name} cannot be read any more; restore the file and reload the page.`)
+      : undefined;
   }
 
   /* Index of the region of the point: its smallest object, or else the square with the nearest center. */
@@ -185,7 +192,10 @@ class Explorer {
     const region = swapping ? this.region() : null;
     const photo = this.photo(this.picture);
     const backdrop = region === null ? null : this.photo(background);
-    if (photo) this.page.style.setProperty('--aspect', photo.naturalWidth / photo.naturalHeight);
+    if (photo) {
+      const aspect = photo.naturalWidth / photo.naturalHeight;
+      this.page.style.setProperty('--aspect', Math.min(Math.max(aspect, 1 / 8), 8));
+    }
     const outlines = region !== null ? [regions[region]]
       : swapping ? regions.map(({box}) => ({box, offered: true})) : [];
     const common = {photo, opacity: this.opacity / 100, outlines, point: [this.x, this.y]};
@@ -206,7 +216,7 @@ class Explorer {
     });
     this.image.plots.own.draw({...common, map: null});
     this.image.plots.foreign.draw({...common, map: null, ...foreign});
-    const failure = found.find((item) => item instanceof Error);
+    const failure = found.find((item) => item instanceof Error) || this.unread(name);
     this.waiting = found.includes(null) || !photo;
     this.tell(failure, name, swapping && region !== null ? this.pictures[background].name : '',
       swapping && region === null);

@@ -74,7 +74,7 @@ def write_page(
         f'Contained: {_content(session, regions)}. Features are stored rounded: the error of an affinity is at most '
         f'{session.error:.4f} over all points. Components and changes were computed before rounding.'
     )
-    page = _page(session, contained, photos, results, foot).encode()
+    page = encoded(_page(session, contained, photos, results, foot))
     write_bytes(path, page)
     return len(page)
 
@@ -96,6 +96,11 @@ def _expected(session: Session, places: list[Place]) -> int:
         if place.picture == 0 and place.region is None
     }
     return sum(sizes[place[1:3]] for place in places)
+
+
+def encoded(page: str) -> bytes:
+    """Returns a page in UTF-8, in which names of files that are not UTF-8 have question marks."""
+    return page.encode('utf-8', 'replace')
 
 
 def _content(session: Session, regions: int) -> str:

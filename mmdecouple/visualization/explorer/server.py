@@ -14,7 +14,7 @@ from mmdecouple.networks.inference import exact_float32
 from mmdecouple.utils.errors import UnwritableFile, UserError, one_line
 
 from .answers import answer, photo, read_address, read_photo_address
-from .page import served_page
+from .page import encoded, served_page
 from .session import Place, Session
 
 HOST = '127.0.0.1'
@@ -57,7 +57,7 @@ class ExplorerServer:
     def __init__(self, session: Session, port: int) -> None:
         self.session, self.address = session, f'http://{HOST}:{port}/'
         self.hosts = {f'{host}:{port}' for host in (HOST, 'localhost')}
-        self.page = served_page(session).encode()
+        self.page = encoded(served_page(session))
         self.photo = lru_cache(64)(partial(photo, session))
         self._stopping = threading.Event()
         exact_float32()

@@ -10,6 +10,7 @@ from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
 from .vit_arch import vit_depth
+from .vit_facts import NOTHING, ViTFacts, known_facts, stated_facts
 from .vit_heads import (
     alignment_to_ours,
     centers_from_ours,
@@ -44,6 +45,7 @@ WHOLE = ('mmdecouple', 'ibot', 'leopart')
 # Formats whose networks have a mask token.
 _MASKED = ('dinov2', 'dinov3')
 _SCALE = 'layers.0.attn.gamma1.weight'
+_META = 'meta'
 # Tensors that a format may lack.
 _LEFT_OUT = ('mask_token', 'rope.periods')
 
@@ -59,6 +61,7 @@ class ViTWeights:
         rest: Other parts that methods of this package use: `neck.*`, `class_center.value`, `patch_center.value`.
         ignored: Names in the checkpoint that were not converted.
         names: Own name (`backbone.*`, or as in `rest`) -> name in the checkpoint.
+        facts: What the file or its format states about the network beyond its tensors.
     """
 
     format: str
@@ -66,13 +69,14 @@ class ViTWeights:
     rest: dict[str, Tensor]
     ignored: list[str]
     names: dict[str, str]
+    facts: ViTFacts = NOTHING
 
 
 def read_vit(path: str, role: str | None = None, format: str = 'auto', allow_pickle: bool = False) -> ViTWeights:
     """Reads one ViT from a file in any supported format.
 
-    Two properties of a model cannot be derived from its weights: the eps of the norms (this package and timm 1e-6, CLIP
-    1e-5, Hugging Face's ViT 1e-12), and the activation, which is QuickGELU in OpenAI's CLIP.
+    Number of heads, base of rotary periods, grid of positions, eps of the norms and activation cannot be derived from
+    tensors: see `ViTFacts`.
 
     Args:
         path: Weight file.
@@ -116,7 +120,8 @@ def to_ours(
     names, layers = recognize(network, content, format, where)
     state, prefix = network.state, network.prefix
     where = f'{where} (format {names.format})'
-    backbone, origin = take_backbone(state, names, prefix, layers, where)
+    facts = stated_facts(content, where)
+    backbone, origin = take_backbone(state, names, prefix, layers, facts, where)
     if not heads:
         rest = {}
     elif names.format == 'mmdecouple':
@@ -128,7 +133,7 @@ def to_ours(
     taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
     taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
     used = {name for theirs in taken.values() for name in theirs.split(' + ')}
-    known = {network.group, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
+    known = {network.group, _META, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
     beside = {
         key for key, value in content.items() if key not in known and (network.group or not isinstance(value, Tensor))
     }
@@ -140,6 +145,7 @@ def to_ours(
         {ours: value.float() for ours, (_, value) in rest.items()},
         sorted(set(state) - used) + sorted(map(str, beside)),
         taken,
+        known_facts(facts, names.format, network.pair, backbone),
     )
 
 
@@ -232,13 +238,12 @@ def own_checkpoint(student: ViTWeights, teacher: ViTWeights | None = None) -> di
         student: Student of the algorithm.
         teacher: Teacher of the algorithm; None for an algorithm without a teacher.
     """
-    student_backbone = with_periods(student.backbone)
+    student_backbone = with_periods(student.backbone, student.facts)
     state = {**{f'backbone.{key}': value for key, value in student_backbone.items()}, **student.rest}
     if teacher is not None:
         token = {key: value for key, value in student.backbone.items() if key == 'mask_token'}
-        state.update(
-            {f'teacher.backbone.{key}': value for key, value in with_periods({**token, **teacher.backbone}).items()}
-        )
+        backbone = with_periods({**token, **teacher.backbone}, teacher.facts)
+        state.update({f'teacher.backbone.{key}': value for key, value in backbone.items()})
         state.update({f'teacher.{key}': value for key, value in teacher.rest.items() if key.startswith('neck.')})
     return state
 

@@ -8,19 +8,19 @@ from torch import Tensor
 
 from mmdecouple.utils.errors import UserError
 
-from .vit_arch import vit_heads
+from .vit_arch import rope_periods, vit_heads, vit_rope_base
+from .vit_facts import ViTFacts
 
+# Groups of tensors that a network has all, or none of.
 _OPTIONAL = (
-    'pre_norm.',
-    'mask_token',
-    'register_tokens',
-    'rope.periods',
-    'layers.#.attn.qkv.bias',
-    'layers.#.attn.gamma1.',
-    'layers.#.ffn.gamma2.',
+    ('pre_norm.',),
+    ('mask_token',),
+    ('register_tokens',),
+    ('rope.periods',),
+    ('layers.#.attn.qkv.bias',),
+    ('layers.#.attn.gamma1.', 'layers.#.ffn.gamma2.'),
 )
 _MLP, _GATED = 'layers.#.ffn.layers.', 'layers.#.ffn.w'
-_BASE = 100.0
 Names = dict[str, tuple[str | None, ...]]
 
 
@@ -32,7 +32,7 @@ def present(table: Names, state: dict[str, Tensor]) -> Names:
         state: Tensors of the file.
     """
     held = {_kind(ours) for ours, theirs in table.items() if theirs[0] in state}
-    absent = [kind for kind in _OPTIONAL if not any(name.startswith(kind) for name in held)]
+    absent = [kind for group in _OPTIONAL if not any(name.startswith(group) for name in held) for kind in group]
     if 'rope.periods' in held:
         absent.append('pos_embed')
     if 'pre_norm.weight' in held:
@@ -56,12 +56,10 @@ def parted(value: Tensor, theirs: tuple[str | None, ...]) -> dict[str, Tensor]:
     Raises:
         UserError: The format lacks a part that is not zero.
     """
-    if theirs[-1].endswith('.bias_mask'):
-        mask = torch.ones_like(value)
-        mask.chunk(3)[1].zero_()
-        return dict(zip(theirs, (value * mask, mask)))
+    masked = theirs[-1].endswith('.bias_mask')
+    names = (theirs[0], None, theirs[0]) if masked else theirs
     found = {}
-    for name, part in zip(theirs, value.chunk(len(theirs))):
+    for name, part in zip(names, value.chunk(len(names))):
         if name is not None:
             # A view of a tensor would be saved with its whole storage.
             found[name] = part.clone()
@@ -70,13 +68,17 @@ def parted(value: Tensor, theirs: tuple[str | None, ...]) -> dict[str, Tensor]:
                 f'The biases of keys in {", ".join(filter(None, theirs))} are not zero, but the format has none; '
                 'choose another format.'
             )
+    if masked:
+        mask = torch.ones_like(value)
+        mask.chunk(3)[1].zero_()
+        return dict(zip(theirs, (value.clone(), mask)))
     return found
 
 
-def unfold_positions(backbone: dict[str, Tensor]) -> None:
+def unfold_positions(backbone: dict[str, Tensor], facts: ViTFacts) -> None:
     """Adds a position of zero for the class token to positions of patches only, as timm has them beside registers."""
     positions = backbone['pos_embed']
-    if 'register_tokens' in backbone and is_square(positions.shape[1]):
+    if 'register_tokens' in backbone and is_grid(positions.shape[1], facts):
         backbone['pos_embed'] = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
 
 
@@ -88,26 +90,31 @@ def fold_positions(backbone: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**backbone, 'cls_token': backbone['cls_token'] + own, 'pos_embed': patches.clone()}
 
 
-def with_periods(backbone: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns a backbone with the periods of DINOv3 if it has rotary positions, but its format has no periods.
+def with_periods(backbone: dict[str, Tensor], facts: ViTFacts) -> dict[str, Tensor]:
+    """Returns a backbone with periods if it has rotary positions, but its format has no periods.
+
+    Args:
+        backbone: Backbone as in `ViTWeights`.
+        facts: Facts that its file states; without a base, the periods are those of DINOv3.
 
     Raises:
         UserError: The number of heads is unknown.
     """
     if 'pos_embed' in backbone or 'rope.periods' in backbone:
         return backbone
-    heads, width = vit_heads(backbone), backbone['cls_token'].shape[-1]
+    heads, width = vit_heads(backbone, facts), backbone['cls_token'].shape[-1]
     if heads is None:
         raise UserError(
             f'A ViT of width {width} with rotary positions has no published size, so its number of heads is unknown; '
             'load it with a config (model.backbone.weights).'
         )
-    count = width // heads // 4
-    return {**backbone, 'rope.periods': _BASE ** (torch.arange(count, dtype=torch.float32) / count)}
+    return {**backbone, 'rope.periods': rope_periods(vit_rope_base(backbone, facts), width // heads // 4)}
 
 
-def is_square(count: int) -> bool:
-    """Returns whether a number is that of the patches of a square."""
+def is_grid(count: int, facts: ViTFacts) -> bool:
+    """Returns whether a number is that of the patches of the stated grid, or else of a square."""
+    if facts.grid is not None:
+        return count == facts.grid[0] * facts.grid[1]
     return count > 0 and math.isqrt(count) ** 2 == count
 
 

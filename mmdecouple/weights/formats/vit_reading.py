@@ -9,8 +9,9 @@ from torch import Tensor
 from mmdecouple.utils.errors import UserError
 
 from .roles import ONLY, ROLES, Held, held_networks
+from .vit_facts import ViTFacts
 from .vit_names import VIT_NAMES, ViTNames
-from .vit_parts import is_square, joined, present, unfold_positions
+from .vit_parts import is_grid, joined, present, unfold_positions
 
 FORMATS = tuple(dict.fromkeys(names.format for names in VIT_NAMES))
 # These formats differ only outside the backbone, so a bare backbone matches each of them.
@@ -109,7 +110,7 @@ def recognize(network: Held, content: dict[str, Any], format: str, where: str) -
 
 
 def take_backbone(
-    state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int, where: str
+    state: dict[str, Tensor], names: ViTNames, prefix: str, layers: int, facts: ViTFacts, where: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Extracts the backbone and converts it to own names and shapes in float32.
 
@@ -118,6 +119,7 @@ def take_backbone(
         names: Names of its format.
         prefix: Prefix of the names of its backbone.
         layers: Number of blocks.
+        facts: Facts that the file states.
         where: Name of the checkpoint in messages.
 
     Returns:
@@ -142,7 +144,7 @@ def take_backbone(
     ]
     if odd:
         raise UserError(f'{where} holds {_some(odd)}, which DenseViT does not have; use weights of a plain ViT.')
-    _check_ranks(state, table, where)
+    _check_ranks(state, table, facts, where)
     backbone = {ours: joined(theirs, state) for ours, theirs in table.items()}
     backbone['cls_token'] = backbone['cls_token'].reshape(1, 1, -1)
     for name in ('pos_embed', 'register_tokens'):
@@ -151,7 +153,7 @@ def take_backbone(
     if 'mask_token' in backbone:
         backbone['mask_token'] = backbone['mask_token'].reshape(1, -1)
     if 'pos_embed' in backbone:
-        unfold_positions(backbone)
+        unfold_positions(backbone, facts)
     origin = {ours: ' + '.join(filter(None, theirs)) for ours, theirs in table.items()}
     _check_shapes(backbone, origin, where)
     return backbone, origin
@@ -173,7 +175,7 @@ def _which_alike(network: Held, content: dict[str, Any]) -> str:
     return 'timm' if network.group == 'model' or of_timm & set(state) else 'dino'
 
 
-def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: str) -> None:
+def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], facts: ViTFacts, where: str) -> None:
     """Checks the number of axes of all tensors, and that parts of one own tensor are equal in shape."""
     for ours, theirs in table.items():
         first = tuple(state[theirs[0]].shape)
@@ -182,8 +184,9 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], where: s
             if ours == 'pos_embed':
                 # timm stores no position of the class token beside registers.
                 rest = shape[-2] - 1 if len(shape) > 1 else 0
-                square = is_square(rest) or ('register_tokens' in table and is_square(rest + 1))
-                fits, needed = shape[:-2] in ((), (1,)) and square, '(1, 1 + patches of a square, width)'
+                known = is_grid(rest, facts) or ('register_tokens' in table and is_grid(rest + 1, facts))
+                grid = 'a square, as the file states no grid' if facts.grid is None else '{} x {}'.format(*facts.grid)
+                fits, needed = shape[:-2] in ((), (1,)) and known, f'(1, 1 + patches of {grid}, width)'
             elif ours == 'patch_embed.projection.weight':
                 fits, needed = (
                     len(shape) == 4 and shape[1] > 0 and shape[2] == shape[3] > 0,
@@ -210,6 +213,11 @@ def _check_shapes(backbone: dict[str, Tensor], origin: dict[str, str], where: st
     width = backbone['cls_token'].shape[-1]
     gated = backbone.get('layers.0.ffn.w3.weight')
     hidden = len(backbone['layers.0.ffn.layers.0.0.weight']) if gated is None else gated.shape[1]
+    if gated is not None and hidden % 8:
+        raise UserError(
+            f'{where}: {origin["layers.0.ffn.w3.weight"]} is of a SwiGLU with {hidden} hidden channels, but those of '
+            'DenseViT are multiples of 8; use another network.'
+        )
     shapes = {
         'cls_token': (1, 1, width),
         'mask_token': (1, width),
