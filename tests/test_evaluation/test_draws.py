@@ -50,7 +50,7 @@ def test_the_same_seed_draws_the_same_in_every_version(measure, digest):
         (dict(type='InterCouplingRatio', pairs=13, min_side=8), {None: 13}),
         (dict(type='IntraCouplingRatio', objects=1, min_cells=4, min_part_cells=1), {None: 1}),
         (dict(type='IntraCouplingRatio', objects=5, min_cells=4, min_part_cells=1), {None: 5}),
-        (dict(type='ContextShift', objects=1), {None: 1}),
+        (dict(type='ContextShift', objects=2), {None: 2}),
         (dict(type='ContextShift', objects=10), {None: 10}),
         (dict(type='BackgroundLeak', bank=14, queries=3), dict(bank=14, query=3)),
         (dict(type='LSC', images=1, window=3), {None: 1}),

@@ -479,9 +479,10 @@ def test_weights_are_averaged_by_area_on_any_grid(given, grid):
     torch.testing.assert_close(pool_weights(dense, weights).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_compares_with_a_mean_needs_two_items():
-    single = toy_probes(measures=[dict(type='ContextShift', objects=2)]).sources
-    rng = np.random.default_rng(0)
-    for measure in (ContextShift(objects=1), LSC(images=1, cells=1, window=1)):
-        drawn = measure.draw(single, rng)
-        assert not drawn.draws and 'it compares with the mean of at least 2' in drawn.notes[0]
+@pytest.mark.parametrize('measure', [ContextShift(objects=1), LSC(images=1, cells=1, window=1)], ids=['shift', 'LSC'])
+def test_of_one_item_nothing_is_compared_with_its_own_mean(measure):
+    sources = toy_probes(measures=[dict(type='ContextShift', objects=2)]).sources
+    drawn = measure.draw(sources, np.random.default_rng(0))
+    assert len(drawn.draws) == 1 and 'the other needs a mean of several' in drawn.notes[0]
+    score = measure.score(drawn.draws, [[torch.randn(1, CHANNELS) for _ in measure.probes(drawn.draws[0])]])
+    assert list(score.metrics) == ['context_shift_raw' if isinstance(measure, ContextShift) else 'lsc_mean']

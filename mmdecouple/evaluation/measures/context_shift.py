@@ -34,7 +34,7 @@ class ContextShift(Measure):
 
     z is the object's RoIAlign feature in its image, z' its feature in an image where all pixels outside the object's
     box come from another image, and m the mean of all z. The raw value depends on the spread of the features, so it is
-    comparable between trained networks only.
+    comparable between trained networks only. A single item has the raw value only.
 
     Args:
         objects: Number of query images, with one random object each whose sides are at least one cell.
@@ -86,9 +86,13 @@ class ContextShift(Measure):
         draws: list[dict] = []
         for image, obj in one_object_an_image(self, sources, 'query', self.objects, rng):
             draws.append(dict(image=image, object=obj, background=other_image(sources.query, image, rng)))
+        notes = fewer_note(self, len(draws), self.objects, self.of)
         if len(draws) == 1:
-            return Drawn([], [f'ContextShift: left out, it compares with the mean of at least 2 {self.of}.'])
-        return Drawn(draws, fewer_note(self, len(draws), self.objects, self.of))
+            notes = [
+                *notes,
+                f'ContextShift: of one of the {self.of}, only the raw form; the other needs a mean of several.',
+            ]
+        return Drawn(draws, notes)
 
     def references(self, draw: dict) -> list[Reference]:
         return [Reference('query', draw['image'], (draw['object'],)), Reference('query', draw['background'])]
@@ -109,7 +113,8 @@ class ContextShift(Measure):
         groups = np.array([draw['image'] for draw in draws])
         out = Score()
         zero = torch.zeros_like(center)
-        for key, shift in ((self.name, center), (f'{self.name}_raw', zero)):
+        centered = [(self.name, center)] if len(z) > 1 else []
+        for key, shift in (*centered, (f'{self.name}_raw', zero)):
             change = (1 - F.cosine_similarity(z[:, 0] - shift, z[:, 1] - shift, dim=-1)).numpy()
             out.metrics[key] = stats.estimate(stats.mean(change), groups)
             out.values[key], out.groups[key] = change.tolist(), groups.tolist()

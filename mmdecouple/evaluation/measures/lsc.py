@@ -35,8 +35,8 @@ class LSC(Measure):
     """Mean over images of the mean over the cells of their LSC map (`lsc_mean`), see `lsc_maps`.
 
     `lsc_centered_mean` is the same mean of cos(z - m, z' - m), where m is the mean feature of all windows of whole
-    images. Without centering, a network whose features all have nearly the same direction has an LSC near 1 on any
-    image.
+    images; a single window has none. Without centering, a network whose features all have nearly the same direction has
+    an LSC near 1 on any image.
 
     Args:
         images: Number of query images drawn.
@@ -110,12 +110,13 @@ class LSC(Measure):
                 ],
             )
         chosen = sorted(rng.permutation(len(images))[: self.images])
-        if len(chosen) * min(cells**2, self.cells) == 1:
-            return Drawn([], ['LSC: left out, it compares with the mean of at least 2 windows.'])
         draws = [dict(image=images[i], cells=cells) for i in chosen]
         for draw in draws if cells**2 > self.cells else []:
             draw['places'] = np.sort(rng.permutation(cells**2)[: self.cells]).tolist()
-        return Drawn(draws, fewer_note(self, len(chosen), self.images, 'images'))
+        notes = fewer_note(self, len(chosen), self.images, 'images')
+        if len(chosen) * min(cells**2, self.cells) == 1:
+            notes = [*notes, 'LSC: of one window, only the form without centering; the other needs a mean of several.']
+        return Drawn(draws, notes)
 
     def references(self, draw: dict) -> list[Reference]:
         return [Reference('query', draw['image'])]
@@ -154,7 +155,8 @@ class LSC(Measure):
         alone = torch.stack([torch.cat(rows[1:]) for rows in features]).double()
         groups = np.array([draw['image'] for draw in draws])
         center, out = context.mean((0, 1)), Score()
-        for key, shift in ((self.name, torch.zeros_like(center)), (f'{self.name}_centered', center)):
+        centered = [(f'{self.name}_centered', center)] if context.shape[:2].numel() > 1 else []
+        for key, shift in ((self.name, torch.zeros_like(center)), *centered):
             maps = F.cosine_similarity(alone - shift, context - shift, dim=-1).numpy()
             values = maps.mean(1)
             out.metrics[f'{key}_mean'] = stats.estimate(stats.mean(values), groups)
