@@ -215,6 +215,10 @@ def test_incomplete_or_unsupported_blocks_are_refused(tmp_path):
     torch.save(odd, tmp_path / 'odd.pth')
     with pytest.raises(UserError, match='SwiGLU with 500 hidden channels'):
         opened(tmp_path / 'odd.pth')
+    whole = {key: value.round().to(torch.int8) for key, value in network(PLAIN).state_dict().items()}
+    torch.save(whole, tmp_path / 'whole.pth')
+    with pytest.raises(UserError, match='holds int8 values'):
+        opened(tmp_path / 'whole.pth')
     stated = dict(state_dict=network(PLAIN).state_dict(), meta=dict(vit=dict(num_heads='all')))
     torch.save(stated, tmp_path / 'stated.pth')
     with pytest.raises(UserError, match="the num_heads of a ViT cannot be 'all'"):

@@ -181,6 +181,11 @@ def _check_ranks(state: dict[str, Tensor], table: dict[str, list[str]], facts: V
         first = tuple(state[theirs[0]].shape)
         for name in filter(None, theirs):
             shape = tuple(state[name].shape)
+            if not state[name].is_floating_point() and not name.endswith('bias_mask'):
+                kind = str(state[name].dtype).removeprefix('torch.')
+                raise UserError(
+                    f'{where}: {name} holds {kind} values, whose scale is unknown; use weights in floating point.'
+                )
             if ours == 'pos_embed':
                 # timm stores no position of the class token beside registers.
                 rest = shape[-2] - 1 if len(shape) > 1 else 0
