@@ -50,8 +50,9 @@ class DensePreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=True)
         check = Settings(self, 'model.data_preprocessor')
-        mean = check.numbers('mean', mean)
-        std = check.numbers('std', std, len(mean), above=0)
+        mean, std = check.numbers('mean', mean), check.numbers('std', std, above=0)
+        if len(mean) != len(std):
+            check.refuse('mean', f'must be as long as std, got {len(mean)} and {len(std)} numbers')
         check.flag('channels_last', channels_last)
         if not isinstance(batch_stages, (list, tuple)):
             check.refuse('batch_stages', f'must be a list of dicts, got {shown(batch_stages)}')

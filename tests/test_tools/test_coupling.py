@@ -162,7 +162,7 @@ def test_names_of_files_are_no_markup(tmp_path, capsys, monkeypatch):
 
 def test_every_layer_is_measured_in_one_call_and_reused_by_calls_of_one_layer(tmp_path, capsys):
     vit = str(CONFIG.with_name('ibot_vit-demo_scenes.py'))
-    arguments = [vit, str(CONFIG), '--names', 'v', 'r', '--data', 'scenes', '--measures', 'SpuriousShare']
+    arguments = [vit, str(CONFIG), '--names', 'v', 'r', '--data', 'scenes', '--measures', 'ContextShift']
     arguments += ['--limit', '3', '--cell', '32', '--out', str(tmp_path)]
     coupling.main([*arguments, '--layer', 'all'])
     printed = capsys.readouterr().out

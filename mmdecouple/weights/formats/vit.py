@@ -10,7 +10,7 @@ from mmdecouple.weights.weight_files import read_weights
 
 from .roles import ROLES
 from .vit_arch import vit_depth
-from .vit_facts import NOTHING, ViTFacts, known_facts, stated_facts
+from .vit_facts import KEY, NOTHING, ViTFacts, known_facts, stated_facts
 from .vit_heads import (
     alignment_to_ours,
     centers_from_ours,
@@ -133,7 +133,8 @@ def to_ours(
     taken = {f'backbone.{ours}': theirs for ours, theirs in origin.items()}
     taken.update({ours: theirs for ours, (theirs, _) in rest.items()})
     used = {name for theirs in taken.values() for name in theirs.split(' + ')}
-    known = {network.group, _META, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
+    stated = {_META} if KEY in (content.get(_META) or ()) else set()
+    known = {network.group, *stated, *(theirs.partition('.')[0] for theirs in used if theirs not in state)}
     beside = {
         key for key, value in content.items() if key not in known and (network.group or not isinstance(value, Tensor))
     }
