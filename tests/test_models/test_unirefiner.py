@@ -289,6 +289,12 @@ def test_a_border_surrounds_the_image_with_zeros_and_is_separated_again():
     assert registers.shape == (2, 14, 48) and not registers.any()
 
 
+def test_a_patch_that_does_not_divide_the_view_is_refused_with_the_size_of_the_view(data):
+    data = {**data, 'inputs': [torch.nn.functional.pad(view, (0, 4, 0, 4)) for view in data['inputs']]}
+    with pytest.raises(UserError, match='does not divide a view of 36 x 36 pixels'):
+        losses_of(build(unirefiner()).train(), data)
+
+
 def test_the_width_of_a_strip_is_even_and_fits():
     widths = [Strip.draw(patches, 0.35, torch.Generator()).width for patches in (2, 4, 6, 14, 28, 37)]
     assert widths == [2, 2, 2, 4, 10, 12]

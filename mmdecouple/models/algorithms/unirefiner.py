@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmdecouple.decoupling.composition import draw_partners
 from mmdecouple.decoupling.foreign import foreign_similarity, is_spurious, relative_threshold
 from mmdecouple.decoupling.regions import pool_regions
+from mmdecouple.models.backbones.vit_settings import check_divides
 from mmdecouple.models.foreign_crops import Strip, draw_boxes
 from mmdecouple.models.layers import merge_in_checkpoints
 from mmdecouple.models.losses import (
@@ -135,9 +136,7 @@ class UniRefiner(DenseAlgorithm):
         check.number('scd_start', scd_start, 0, below=1)
         check.number('measured_border', measured_border, 0, whole=True)
         if measured != 'student':
-            check.refuse(
-                'measured', f"must be 'student', as the teacher is the network before training, got {measured!r}"
-            )
+            check.refuse('measured', f"must be 'student', as the teacher is not trained, got {measured!r}")
         for key in ('neck', 'predictor', 'teacher', 'frozen_backbone_epochs'):
             if kwargs.get(key) not in (None, 0):
                 check.refuse(key, 'must be left out: tokens of the backbone are compared with those before training')
@@ -167,9 +166,10 @@ class UniRefiner(DenseAlgorithm):
         """Draws crops, partners, the side of the strip, detectors and spurious tokens.
 
         Raises:
-            UserError: The batch has one image, or a crop has a single patch along a side.
+            UserError: The patch does not divide the images, there is one of them, or a side has a single patch.
         """
         images, count = step.views[0], len(step.views[0])
+        check_divides(images.shape[-2:], self.backbone.stride)
         height, width = self.dense_size(images.shape[-2:])
         if count < 2 or min(height, width) < 2:
             raise UserError(
