@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mmdecouple.utils.errors import UserError
 
-from .formats.vit_arch import vit_grid
-from .formats.vit_facts import facts_of
+from .formats.vit_arch import vit_grid, vit_settings
+from .formats.vit_facts import facts_of, has_part
 from .pretrained import Pretrained, architecture
 
 _BACKBONE, _SHARED_HEAD = 'backbone.', 'roi_head.shared_head.'
@@ -141,7 +141,14 @@ def _check_architecture(model: nn.Module, targets: dict[str, tuple[str, Tensor]]
             f'{"C4 task" if c4 else "model"} is built on a {own}; choose a task for this architecture, or '
             'another checkpoint (config key model.init_cfg.checkpoint).'
         )
-    if differing := weights.facts.differences(facts_of(model.backbone)):
+    differing = weights.facts.differences(facts_of(model.backbone))
+    if weights.kind == 'ViT':
+        given = vit_settings(weights.state, weights.facts)
+        # What the network lacks would be dropped; without rotary positions, biases of keys have no effect.
+        for key in ('qkv_bias', 'pre_norm', *(('key_bias',) if given['position'] == 'rope' else ())):
+            if given[key] and not has_part(model.backbone, key):
+                differing.append(f'{key}=True (not False)')
+    if differing:
         raise UserError(
             f'PretrainedBackbone: {weights.path!r} requires the settings {", ".join(differing)} of the backbone; set '
             'them in model.backbone, or choose another checkpoint (config key model.init_cfg.checkpoint).'

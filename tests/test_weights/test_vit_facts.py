@@ -183,6 +183,11 @@ def test_biases_of_rotary_keys_are_kept_or_refused(tmp_path):
     assert difference(vit, opened(tmp_path / 'checkpoint.pth')) < 1e-6
     with pytest.raises(UserError, match=r'key_bias=True \(not False\)'):
         DenseViT(**DINOV3).load_file(path, 'model.backbone.weights')
+    for lacking, key in ((DINOV3, 'key_bias'), (dict(settings, qkv_bias=False), 'qkv_bias')):
+        model = torch.nn.Module()
+        model.backbone = DenseViT(**lacking)
+        with pytest.raises(UserError, match=rf'{key}=True \(not False\)'):
+            PretrainedBackbone(path).check(model)
     for format in ('dinov3', 'huggingface', 'timm'):
         with pytest.raises(UserError, match='biases of keys'):
             converted(read_weights(path), format)
@@ -198,6 +203,11 @@ def test_missing_biases_of_queries_and_values_are_zero(tmp_path):
     model.backbone.load_file(str(tmp_path / 'bare.pth'), 'model.backbone.weights')
     assert difference(theirs, evaluated(model.backbone)) == 0
     _, rows = PretrainedBackbone(str(tmp_path / 'bare.pth')).check(model)
+    assert all(row.accepted for row in rows)
+    plain = dict(PLAIN, qkv_bias=False)
+    _, path = run_of(plain, tmp_path / 'plain.pth')
+    model.backbone = DenseViT(**plain)
+    _, rows = PretrainedBackbone(path).check(model)
     assert all(row.accepted for row in rows)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmpretrain.models import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdecouple.utils.errors import UserError, shown
 from mmdecouple.weights.stored_configs import plain_values
@@ -130,6 +130,15 @@ def facts_of(vit: Any) -> ViTFacts:
         layer.ln1.eps,
         None if hasattr(layer.ffn, 'w3') else type(layer.ffn.layers[0][1]).__name__,
     )
+
+
+def has_part(vit: Any, setting: str) -> bool:
+    """Returns whether a ViT has the part of a setting: `key_bias`, `qkv_bias` or `pre_norm`."""
+    if setting == 'pre_norm':
+        return not isinstance(vit.pre_norm, nn.Identity)
+    projection = vit.layers[0].attn.qkv
+    # The projection without biases of keys is a class of its own, which pads the others with zeros.
+    return projection.bias is not None and not (setting == 'key_bias' and hasattr(projection, 'used_bias'))
 
 
 def _of_config(backbone: dict[str, Any]) -> dict[str, Any]:
