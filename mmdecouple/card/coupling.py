@@ -1,7 +1,8 @@
 """Pieces of a card that show probe images: one measure of coupling or recognition each."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,10 +26,12 @@ MEASURES = {
     'SpuriousShare': 'spurious share',
     'PositionLeak': 'position leak',
 }
-_SAMPLE = 8
+_SAMPLE, _READ_SAMPLE = 8, 2
 # Metrics that are rows although short tables do not show them.
 _ALSO = ('oknn_class_mean', 'oknn_d_class_mean')
 _WHOLE = ('LSC', 'SpuriousShare', 'PositionLeak')
+
+Item = TypeVar('Item')
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,20 @@ class CouplingPiece:
 
     def estimate(self, reading: Reading) -> float:
         """See `Piece.estimate`."""
-        count = min(_SAMPLE, len(self.dataset))
-        places = ((np.arange(count) + 0.5) * len(self.dataset) / count).astype(int)
+        probes, images = _spread(range(len(self.dataset)), _SAMPLE), self.dataset.drawn_images()
+        read = _spread(images, _READ_SAMPLE)
 
         def show() -> None:
-            reading.network.model.test_step(pseudo_collate([self.dataset[place] for place in places]))
+            reading.network.model.test_step(pseudo_collate([self.dataset[index] for index in probes]))
 
+        def decode() -> None:
+            for source, image in read:
+                self.dataset.sources[source].decode(image)
+
+        # The images of the shown probes are in memory from the second time on.
         with evaluating(reading.network.model), torch.no_grad():
-            return seconds_of(show) * len(self.dataset) / len(places)
+            shown = seconds_of(show) * len(self.dataset) / len(probes)
+        return shown + seconds_of(decode) * len(images) / len(read) / max(reading.workers, 1)
 
     def run(self, reading: Reading) -> dict[str, Any]:
         """See `Piece.run`."""
@@ -95,3 +104,9 @@ class CouplingPiece:
             progress=lambda done, total: reading.progress(f'{self.title}: probes', done, total),
         )
         return {key: report[key] for key in ('metrics', 'values', 'groups', 'resamples', 'notes')}
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Returns at most `count` items at equal distances."""
+    count = min(count, len(items))
+    return [items[place] for place in ((np.arange(count) + 0.5) * len(items) / count).astype(int)]

@@ -66,6 +66,15 @@ def left_out_lines(works: list[CardWork]) -> list[str]:
     ]
 
 
+def note_lines(works: list[CardWork]) -> list[str]:
+    """Returns every remark of a measure once, with the networks if it is not about all of them."""
+    found: dict[str, list[str]] = {}
+    for work in works:
+        for note in merged(work.card)['notes']:
+            found.setdefault(note, []).append(work.name)
+    return [note if len(names) == len(works) else f'{", ".join(names)}: {note}' for note, names in found.items()]
+
+
 def print_cards(works: list[CardWork], console: Console) -> None:
     """Prints one table of all networks, what leads and why, the protocols and the total times.
 
@@ -95,7 +104,7 @@ def print_cards(works: list[CardWork], console: Console) -> None:
     console.print(table)
     if len(works) > 1:
         console.print(f'Δ: difference to {works[0].name} on the same images, with its 95 % interval.', highlight=False)
-    lines = remarks(reports)
+    lines = [*remarks(reports), *(f'note: {line}' for line in note_lines(works))]
     lines += [f'{section.title}: {" ".join(section.lines())} ({section.times()})' for section in sections]
     lines += [f'{work.name}: {work.card["seconds"] / 60:.1f} min in total' for work in works]
     for line in lines:
@@ -121,7 +130,7 @@ def write_page(works: list[CardWork], out: Path) -> Path:
         left_out=left_out_lines(works),
         plan=works[0].plan,
         sections=sections_of(works),
-        notes=list(dict.fromkeys(note for run in runs for note in run.coupling['notes'])),
+        notes=note_lines(works),
     )
     path = out / 'card.html'
     write_text(path, page)

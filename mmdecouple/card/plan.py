@@ -8,7 +8,7 @@ from typing import Any
 from mmdecouple.card.coupling import MEASURES as COUPLING
 from mmdecouple.card.coupling import CouplingPiece
 from mmdecouple.card.pieces import Piece
-from mmdecouple.card.segmentation import SIZES, LabelledData, SegmentationPiece, count_labels, segmentation_pieces
+from mmdecouple.card.segmentation import SIZES, LabelledData, SegmentationPiece, segmentation_pieces
 from mmdecouple.evaluation.measures.base import NothingToMeasure
 from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.probes.suites import probe_config
@@ -91,9 +91,7 @@ def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) 
                 'required, as surroundings are swapped between images (--data).'
             )
     _check_classes(images)
-    count_labels(images['train'], 'training')
-    sizes = tuple(sorted({min(side, size) for side in SIZES}))
-    return LabelledData(images['train'], images['val'], sizes, count_labels(images['val'], 'scored'))
+    return LabelledData.read(images['train'], images['val'], tuple(sorted({min(side, size) for side in SIZES})))
 
 
 def _supported_side(networks: dict[str, Network], side: int) -> int:
@@ -131,9 +129,14 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     # A network that cannot be read at all must not end in a card from which everything is left out.
     _try_side(networks, given['size'])
     probe = probe_config(str(spec), config, **given)
+    roles = {role: dict(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
+    if spec.kind in COMPONENTS:
+        # All label maps of a large data set take minutes; about a third of the images of streets has no object that is
+        # large enough for every measure.
+        roles = {role: dict(each, limit=2 * plan.limit) for role, each in roles.items()}
     # Built once, as reading the annotations may take longer than a measure.
     try:
-        sources = {role: DATASETS.build(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
+        sources = {role: DATASETS.build(each) for role, each in roles.items()}
     except NothingToMeasure as error:
         for title in COUPLING.values():
             plan.leave_out(title, str(error).partition(';')[0].partition(': ')[2])

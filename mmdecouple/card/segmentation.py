@@ -1,11 +1,13 @@
 """Pieces of a card that need label maps: trained heads, clusters and retrieval, each scored at two sizes of masks."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmdecouple.card.features import StoredNetwork
 from mmdecouple.card.pieces import Reading
@@ -15,13 +17,14 @@ from mmdecouple.evaluation.measures.metric_spec import SEGMENTATION, MetricSpec
 from mmdecouple.evaluation.segmentation.base import Runtime, TalliedMeasure
 from mmdecouple.evaluation.segmentation.clustering import choose_library
 from mmdecouple.evaluation.segmentation.head_measures import LinearSegmentation
-from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.evaluation.segmentation.images import SegmentationImages, shrink_labels
 from mmdecouple.evaluation.segmentation.label_sources import LabelFiles
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
 from mmdecouple.evaluation.segmentation.retrieval import Retrieval
 from mmdecouple.evaluation.segmentation.scoring import mean_iou
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.utils.errors import UserError
+from mmdecouple.utils.progress import shown_progress
 
 SIZES = (100, 448)
 CLUSTERS = 500
@@ -37,22 +40,37 @@ class LabelledData:
         train: Training images.
         val: Scored images.
         sizes: Sides of the scored masks in pixels, ascending.
-        counts: Labelled pixels of each class in the scored images, `(C,)`.
+        present: Classes with a labelled pixel in the scored masks of every size, bool `(C,)`.
+        read_seconds: Time in seconds in which one image and its label map are read.
     """
 
     train: SegmentationImages
     val: SegmentationImages
     sizes: tuple[int, ...]
-    counts: np.ndarray
+    present: np.ndarray
+    read_seconds: float
+
+    @classmethod
+    def read(cls, train: SegmentationImages, val: SegmentationImages, sizes: tuple[int, ...]) -> 'LabelledData':
+        """Reads all images and label maps once, and returns the data.
+
+        Raises:
+            UserError: A file cannot be read, or no pixel is labelled.
+        """
+        start, total = time.perf_counter(), len(train) + len(val)
+        with shown_progress('reading label maps', after=2) as show:
+            labelled_classes(train, (train.size,), 'training', lambda done: show(done, total))
+            present = labelled_classes(val, sizes, 'scored', lambda done: show(len(train) + done, total))
+        return cls(train, val, sizes, present, (time.perf_counter() - start) / total)
 
     @property
     def sentence(self) -> str:
         """Data and input of the protocols."""
         size = self.val.size
-        present = f'{np.count_nonzero(self.counts)} of {len(self.counts)}'
+        present = f'{np.count_nonzero(self.present)} of {len(self.present)}'
         return (
             f'{self.val.source.name}: {len(self.val)} scored and {len(self.train)} training images, resized to '
-            f'{size} x {size} px; mean IoU over the {present} classes with a label'
+            f'{size} x {size} px; mean IoU over the {present} classes with a label in masks of every size'
         )
 
     def identity(self) -> dict[str, Any]:
@@ -129,13 +147,24 @@ class SegmentationPiece:
 
     def estimate(self, reading: Reading) -> float:
         """See `Piece.estimate`; without the passes of `shared_passes`."""
+        reads = self._reads() * self.data.read_seconds / max(reading.workers, 1)
+        return reads + self._computing(reading)
+
+    def _reads(self) -> int:
+        """Returns how often an image is read; each query of retrieval-D reads the image around it as well."""
+        train, val = len(self.data.train), len(self.data.val)
+        if isinstance(self.measure, OverClustering):
+            return val
+        return train + 3 * val if isinstance(self.measure, Retrieval) else train + val
+
+    def _computing(self, reading: Reading) -> float:
         data, sample = self.data, reading.sample(self.data.val.size)
         if isinstance(self.measure, LinearSegmentation):
             features = sample.taps if self.taps else sample.last
             return head_time(self.measure, features, data.train, len(data.val), data.sizes)
         if isinstance(self.measure, OverClustering):
             return clusters_time(sample.last, len(data.val), CLUSTERS, self.measure.iterations)
-        found = lookup_time(sample.last, self.measure, len(data.counts), data.sizes)
+        found = lookup_time(sample.last, self.measure, len(data.present), data.sizes)
         return len(data.val) * (self.measure.groups * sample.seconds + (1 + self.measure.groups) * found)
 
     def shared_passes(self, reading: Reading) -> float:
@@ -152,18 +181,8 @@ class SegmentationPiece:
         images = np.arange(len(self.data.val))
         for name, (key, _) in self.rows.items():
             by_size = {size: counts[0] for size, counts in tallies.counts[name].items()}
-            chosen = np.all([counts[:, 2].sum(0) > 0 for counts in by_size.values()], axis=0)
-            if not chosen.any():
-                raise UserError(
-                    f'card: no class of {self.data.val.source.name} has labelled pixels in masks of all sizes '
-                    f'({", ".join(map(str, self.data.sizes))} px); use more images (--limit).'
-                )
-            if chosen.sum() < np.count_nonzero(self.data.counts):
-                tallies.notes.append(
-                    f'{key}: mean over {chosen.sum()} classes; the others have no pixel at every size.'
-                )
             for size, counts in by_size.items():
-                found[f'{key}_{size}'] = stats.estimate(mean_iou(counts, chosen), images)
+                found[f'{key}_{size}'] = stats.estimate(mean_iou(counts, self.data.present), images)
             if len(by_size) > 1:
                 first, last = (found[f'{key}_{size}'] for size in (self.data.sizes[0], self.data.sizes[-1]))
                 found[f'{key}_gap'] = stats.difference(first, last)
@@ -221,26 +240,38 @@ def segmentation_pieces(data: LabelledData) -> list[SegmentationPiece]:
     ]
 
 
-def count_labels(images: SegmentationImages, where: str) -> np.ndarray:
-    """Reads all label maps and returns the number of labelled pixels of each class, int64 `(C,)`.
+def labelled_classes(
+    images: SegmentationImages, sizes: Sequence[int], where: str, show: Callable[[int], None]
+) -> np.ndarray:
+    """Reads all label maps and returns the classes with a labelled pixel at every size, bool `(C,)`.
 
     Args:
         images: Images with label maps.
+        sizes: Sides in pixels to which the label maps are reduced.
         where: What they are for, for the message.
+        show: Called with the number of images read.
 
     Raises:
-        UserError: A file cannot be read, or no pixel is labelled.
+        UserError: A file cannot be read, or no class has a labelled pixel at every size.
     """
-    counts = np.zeros(256, np.int64)
+    found = torch.zeros(len(sizes), 256, dtype=torch.bool)
     for index in range(len(images)):
-        counts += np.bincount(np.asarray(images.read(index)[1]).ravel(), minlength=256)
-    counts = counts[: len(images.classes)]
-    if not counts.any():
+        _, labels = images[index]
+        for row, size in enumerate(sizes):
+            found[row, shrink_labels(labels[None], size).flatten().long()] = True
+        show(index + 1)
+    found = found[:, : len(images.classes)]
+    if not found.any():
         raise UserError(
             f'card: none of the {len(images)} {where} images of {images.source.name} has a labelled pixel (all are '
             'void); name other data (--data), or more images (--limit).'
         )
-    return counts
+    if not found.all(0).any():
+        raise UserError(
+            f'card: no class of {images.source.name} has labelled pixels in masks of all sizes '
+            f'({", ".join(map(str, sizes))} px); use more images (--limit).'
+        )
+    return found.all(0).numpy()
 
 
 def _spec(key: str, label: str, better: str = 'higher') -> MetricSpec:

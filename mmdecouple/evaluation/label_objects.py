@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from mmdecouple.datasets.objects import ObjectImage
 from mmdecouple.evaluation.measures.base import NothingToMeasure
+from mmdecouple.evaluation.segmentation.images import drawn_images
 from mmdecouple.evaluation.segmentation.label_classes import THINGS
 from mmdecouple.evaluation.segmentation.layouts import open_source
 from mmdecouple.registry import DATASETS
@@ -47,12 +48,13 @@ class LabelObjects:
 
     Pixels of one class that touch, also at a corner, form a component. Objects of one class that touch are therefore
     one object, and an object that is divided by another is several. The things of each kind of data are listed in
-    `label_classes.THINGS`. All label maps are read at construction.
+    `label_classes.THINGS`. The label maps are read at construction.
 
     Args:
         data: Specification of the data, of a kind in `COMPONENTS`, such as `camvid:ROOT`.
         split: `train` or `val`, see `open_source`.
         min_area: Minimum area of a component in pixels of the source, at least 1; smaller ones are left out.
+        limit: Maximum number of images, those that `SegmentationImages` draws for the same limit; None for all.
 
     Attributes:
         name: Name of the data, which ends with a digest of all objects.
@@ -64,19 +66,21 @@ class LabelObjects:
 
     background_labels = None
 
-    def __init__(self, data: str, split: str = 'val', min_area: int = 100) -> None:
+    def __init__(self, data: str, split: str = 'val', min_area: int = 100, limit: int | None = None) -> None:
         check = Settings(self)
         check.text('data', data)
         check.number('min_area', min_area, 1, whole=True)
+        check.number('limit', limit, 1, whole=True, optional=True)
         spec = read_spec(data, COMPONENTS)
         self.min_area, self.classes = min_area, THINGS[spec.kind]
         self._source = open_source(data, split)
         self.origin = spec.kind, os.path.realpath(spec.path), split, min_area
+        self._images = drawn_images(len(self._source), limit)
         self._values = [self._source.classes.index(name) for name in self.classes]
         self._sizes, found, small = [], [], 0
         with shown_progress('finding objects', after=2) as show:
             for index in range(len(self)):
-                labels = self._source.labels(index)
+                labels = self._source.labels(self._images[index])
                 components, more = find_components(labels, self._values, min_area)
                 self._sizes.append(labels.shape)
                 found.append(components)
@@ -100,14 +104,14 @@ class LabelObjects:
         )
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._images)
 
     def info(self, index: int) -> dict[str, Any]:
         """See `ObjectDataset.info`."""
         own = self._own(index)
         height, width = self._sizes[index]
         return dict(
-            image_id=index,
+            image_id=int(self._images[index]),
             height=height,
             width=width,
             boxes=self._boxes[own].copy(),
@@ -119,18 +123,18 @@ class LabelObjects:
 
     def file(self, index: int) -> str | None:
         """See `ObjectDataset`."""
-        return self._source.pairs[index][0]
+        return self._source.pairs[self._images[index]][0]
 
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""
         info = self.info(index)
-        image, labels = self._source.read(index)
+        image, labels = self._source.read(self._images[index])
         values = np.asarray(labels)
         components, _ = find_components(values, self._values, self.min_area)
         if [component.label for component in components] != info['labels'].tolist():
             raise UserError(
-                f'LabelObjects: {self._source.pairs[index][1]} has changed since the start; leave the label maps '
-                'unchanged during a measurement.'
+                f'LabelObjects: {self._source.pairs[self._images[index]][1]} has changed since the start; leave the '
+                'label maps unchanged during a measurement.'
             )
         masks = np.zeros((len(components), *values.shape), bool)
         for mask, component in zip(masks, components):

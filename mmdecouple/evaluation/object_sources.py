@@ -136,10 +136,8 @@ class ObjectSource:
             return mask
         return self._load(image)[1][obj]
 
-    def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        return self._decoded.remember(image, lambda: self._decode(image))
-
-    def _decode(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    def decode(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Reads an image anew and returns it, see `pixels`, with the mask of each object, see `mask`."""
         item = self.dataset.objects(self._index[image])
         side = (self.size, self.size)
         pixels = resize(item.image, side)
@@ -150,6 +148,9 @@ class ObjectSource:
             for key, mask in zip(item.ids, item.masks)
         }
         return pixels, masks
+
+    def _load(self, image: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        return self._decoded.remember(image, lambda: self.decode(image))
 
 
 def _without_crowds(info: dict) -> dict:

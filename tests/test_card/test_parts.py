@@ -7,12 +7,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from mmdecouple.card import coupling, segmentation, timing
 from mmdecouple.card.features import FeatureStore, StoredNetwork, tap_reader
+from mmdecouple.card.measure import CardWork
+from mmdecouple.card.page import note_lines
+from mmdecouple.card.pieces import Reading
 from mmdecouple.card.plan import _side, plan_card
 from mmdecouple.card.segmentation import SegmentationPiece
 from mmdecouple.evaluation import stats
+from mmdecouple.evaluation.object_sources import ObjectSource
 from mmdecouple.evaluation.segmentation.base import dense_features
+from mmdecouple.evaluation.segmentation.label_sources import LabelFiles
 from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
 from mmdecouple.models.backbones import dense_map
 from mmdecouple.networks.network import open_network
@@ -118,3 +125,64 @@ def test_a_network_that_cannot_be_read_gives_no_card_of_nothing(tmp_path):
     torch.nn.init.constant_(network.model.backbone.model.conv1[0].weight, torch.nan)
     with pytest.raises(UserError, match='^card: net: the features of the network are not finite'):
         plan_card({'net': network}, f'folder:{write_camvid(tmp_path) / "images" / "test"}', 4)
+
+
+def test_classes_are_those_with_pixels_in_masks_of_every_size(tmp_path):
+    """Single pixels of two classes: one where both sizes look, one where they do not."""
+    data, sign, fence = write_camvid(tmp_path, 2, size=(1120, 560)), 9, 10
+    path = data / 'annotations' / 'test' / '0.png'
+    labels = np.asarray(Image.open(path)).copy()
+    labels[300, 11:1120:56], labels[301, 1:1120:56] = sign, fence
+    Image.fromarray(labels).save(path)
+    network = open_network('timm:test_vit2')
+    plan = plan_card({'vit': network}, f'camvid:{data}', 2)
+    piece = next(piece for piece in plan.pieces if isinstance(piece, SegmentationPiece))
+    (_, labels), sizes = piece.data.val[0], (100, 448)
+    places = [[(i * 448) // size for i in range(size)] for size in sizes]
+    by_hand = [{int(labels[y, x]) for y in rows for x in rows} for rows in places]
+    assert by_hand[0] != by_hand[1]
+    assert '5 of 11 classes' in piece.protocol(Reading(network))
+
+
+def test_the_expected_time_covers_the_reading_of_images(tmp_path, monkeypatch):
+    """A clock that advances by one second when a file is decoded, and by nothing else."""
+    clock = SimpleNamespace(now=0.0)
+
+    def slow(read):
+        def ticking(self, index):
+            clock.now += 1
+            return read(self, index)
+
+        return ticking
+
+    def seconds_of(work):
+        work()
+        start = clock.now
+        work()
+        return clock.now - start
+
+    monkeypatch.setattr(LabelFiles, 'read', slow(LabelFiles.read))
+    monkeypatch.setattr(LabelFiles, 'size', 224)
+    monkeypatch.setattr(ObjectSource, 'decode', slow(ObjectSource.decode))
+    monkeypatch.setattr(segmentation, 'time', SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(timing, 'seconds_of', seconds_of)
+    monkeypatch.setattr(coupling, 'seconds_of', seconds_of)
+    networks = {'vit': open_network('timm:test_vit2')}
+    data = write_camvid(tmp_path / 'data', 8)
+
+    def work():
+        plan = plan_card(networks, f'camvid:{data}', 8)
+        return CardWork('vit', 'timm:test_vit2', Reading(networks['vit']), plan, tmp_path / 'vit.json')
+
+    expected, measured = work().estimate(), work()
+    start = clock.now
+    measured.run(str)
+    assert expected == pytest.approx(clock.now - start, rel=0.05) and expected > 80
+
+
+def test_remarks_name_their_networks_unless_they_are_about_all():
+    works = [
+        SimpleNamespace(name=name, card=dict(data='scenes', pieces=dict(linear=dict(notes=notes))))
+        for name, notes in (('a', ['both', 'mine']), ('b', ['both', 'other']), ('c', ['both', 'other']))
+    ]
+    assert note_lines(works) == ['both', 'a: mine', 'b, c: other']

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from mmdecouple.evaluation import LabelObjects, ProbeDataset
 from mmdecouple.evaluation.label_objects import find_components
 from mmdecouple.evaluation.probes.suites import probe_config
+from mmdecouple.evaluation.segmentation import SegmentationImages
 from mmdecouple.evaluation.segmentation.label_classes import CAMVID_CLASSES, CITYSCAPES, THINGS, VOC_CLASSES
 from mmdecouple.utils.data_spec import COMPONENTS
 from mmdecouple.utils.errors import UserError
@@ -44,6 +45,16 @@ def test_objects_are_the_components_of_things_with_their_boxes_and_pixels(camvid
     assert item.masks[1, 4:16, 5:24].all() and item.masks[1, 16:26, 24:40].all()
     ids = [int(key) for index in range(len(data)) for key in data.info(index)['ids']]
     assert ids == list(range(1, 10)) and '3 with fewer than 50 pixels are left out' in data.notes[0]
+
+
+def test_a_limited_number_of_images_is_that_of_segmentation_with_the_same_ids(camvid):
+    whole, some = (LabelObjects(f'camvid:{camvid}', 'val', min_area=50, limit=limit) for limit in (None, 2))
+    images = SegmentationImages(f'camvid:{camvid}', 'val', limit=2)
+    assert len(some) == 2 and [some.info(i)['image_id'] for i in range(2)] == images.indices.tolist()
+    for index, image in enumerate(images.indices.tolist()):
+        assert some.info(index)['boxes'].tolist() == whole.info(image)['boxes'].tolist()
+        assert np.array_equal(some.objects(index).image, whole.objects(image).image)
+        assert some.file(index) == whole.file(image)
 
 
 def pieces(labels, value):

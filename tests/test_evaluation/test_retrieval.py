@@ -234,7 +234,9 @@ def unlabelled(count):
 def test_data_that_cannot_be_measured_is_one_line(measure, train, val, line):
     usual = splits()
     with pytest.raises(UserError, match=line):
-        Retrieval(**measure).run(OneHotModel(CELL).eval(), train or usual[0], val or usual[1], Runtime())
+        measured = Retrieval(**measure)
+        measured.check(train or usual[0], val or usual[1], CELL**2)
+        measured.run(OneHotModel(CELL).eval(), train or usual[0], val or usual[1], Runtime())
 
 
 @pytest.mark.parametrize(

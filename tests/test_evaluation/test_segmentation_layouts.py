@@ -140,6 +140,10 @@ def test_stuff_maps_lose_things_and_other_and_a_tenth_of_the_images_is_trained_o
     assert len(train) == 2 and len(val) == 2 and train.pairs == open_source(f'coco-stuff:{tmp_path}', 'train').pairs
     names = [val.classes[v] if v != IGNORE else None for v in np.asarray(val.read(1)[1])[0]]
     assert names == [None, 'textile', 'solid', None, 'plant', 'sky']
+    for i in range(9, 20):
+        (tmp_path / 'train2017' / f'{i:012d}.jpg').unlink()
+    with pytest.raises(UserError, match='train2017 holds 9 images, of which a tenth is used for training'):
+        open_source(f'coco-stuff:{tmp_path}', 'train')
 
 
 def test_the_classes_of_ade_and_cityscapes_are_those_of_mmseg():

@@ -13,6 +13,7 @@ from mmdecouple.evaluation.segmentation import (
     FCNSegmentation,
     LinearSegmentation,
     OverClustering,
+    Retrieval,
     Runtime,
     SegmentationMeasure,
     SegmentationResult,
@@ -209,6 +210,17 @@ def test_components_are_remarked_only_where_there_are_fewer_than_asked_for():
         report = measure_segmentation(OneHotModel(CELL), *splits(), [OverClustering((CLASSES,), 1, pca_dim=dims)])
         assert sum('all components are used' in note for note in report['notes']) == remarks
         assert not any('clusters contain tokens' in note for note in report['notes'])
+
+
+def test_data_that_is_too_small_for_a_later_measure_is_refused_before_the_first_is_trained(monkeypatch):
+    monkeypatch.setattr(LinearSegmentation, 'run', lambda *_: pytest.fail('trained'))
+    (_, val), most = splits(), len(splits()[1]) * (SIDE // CELL) ** 2
+    for measure, line in (
+        (OverClustering((most + 1,), 1), f'{most + 1} clusters require as many tokens, but {len(val)} images of'),
+        (Retrieval(memory=1), r'limit the images \(--limit\)'),
+    ):
+        with pytest.raises(ValueError, match=line):
+            measure_segmentation(OneHotModel(CELL), *splits(), [LinearSegmentation(), measure])
 
 
 def test_splits_of_other_classes_and_features_that_are_not_finite_are_one_clear_line():

@@ -114,15 +114,20 @@ class ProbeDataset(Dataset):
             versions={measure.name: measure.version for measure in self.measures},
         )
 
+    def drawn_images(self) -> list[tuple[str, int]]:
+        """Returns the source and id of every image that is drawn, in order and without repetitions."""
+        return sorted(
+            {
+                (reference.source, reference.image)
+                for measure, part in zip(self.measures, self.manifest['measures'])
+                for draw in part['draws']
+                for reference in measure.references(draw)
+            }
+        )
+
     def _images_digest(self) -> str:
         """Returns a digest of size and time of the files of all drawn images."""
-        used = {
-            (reference.source, reference.image)
-            for measure, part in zip(self.measures, self.manifest['measures'])
-            for draw in part['draws']
-            for reference in measure.references(draw)
-        }
-        return digest_of([(*place, self.sources[place[0]].file_facts(place[1])) for place in sorted(used)])
+        return digest_of([(*place, self.sources[place[0]].file_facts(place[1])) for place in self.drawn_images()])
 
     def _data_notes(self) -> list[str]:
         data = (source.dataset for source in (self.sources.query, self.sources.bank, self.sources.singles))

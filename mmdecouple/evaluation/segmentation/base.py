@@ -70,11 +70,28 @@ class SegmentationMeasure(ABC):
         """Returns the spec of a metric that the measure computes with any settings; None for any other key."""
         return next((spec for spec in cls.metrics if spec.key == key), None)
 
+    def check(self, train: SegmentationImages, val: SegmentationImages, positions: int) -> None:
+        """Checks that the data is sufficient, before any measure runs.
+
+        Args:
+            train: See `run`.
+            val: See `run`.
+            positions: Number of positions in the features of one image.
+
+        Raises:
+            UserError: It is not, or the splits have different classes.
+        """
+        if train.classes != val.classes:
+            raise UserError(
+                f'{type(self).__name__}: training and validation images have different classes '
+                f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.'
+            )
+
     @abstractmethod
     def run(
         self, model: nn.Module, train: SegmentationImages, val: SegmentationImages, runtime: Runtime
     ) -> SegmentationResult:
-        """Measures `model`, which is in evaluation mode.
+        """Measures `model`, which is in evaluation mode, on data that passed `check`.
 
         Args:
             model: Module with `data_preprocessor` and `dense_features`, such as any algorithm of this package.

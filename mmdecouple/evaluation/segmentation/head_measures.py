@@ -119,11 +119,6 @@ class HeadSegmentation(TalliedMeasure):
         sizes: Sequence[int],
     ) -> Tallies:
         """See `TalliedMeasure.tally`."""
-        if train.classes != val.classes:
-            raise UserError(
-                f'{type(self).__name__}: training and validation images have different classes '
-                f'({len(train.classes)} and {len(val.classes)}); use two splits of one data set.'
-            )
         cached = None if self.augment else self._features(model, train, runtime)
         heads, losses = zip(
             *(self._train(model, train, cached, seed, runtime) for seed in range(self.seeds)), strict=True

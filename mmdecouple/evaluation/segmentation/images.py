@@ -45,9 +45,7 @@ class SegmentationImages(Dataset):
             Settings(self).number(key, value, 1, whole=True, optional=True)
         self.source = open_source(data, split, scenes) if isinstance(data, str) else data
         self.classes, self.size = self.source.classes, size or self.source.size
-        self.indices = np.arange(len(self.source))
-        if limit is not None:
-            self.indices = np.sort(np.random.default_rng(0).permutation(self.indices)[:limit])
+        self.indices = drawn_images(len(self.source), limit)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -88,6 +86,12 @@ class AugmentedImages(Dataset):
         image = TF.resized_crop(image, *window, side, InterpolationMode.BILINEAR)
         labels = TF.resized_crop(labels, *window, side, InterpolationMode.NEAREST)
         return to_tensors(*(TF.hflip(x) if flip else x for x in (image, labels)))
+
+
+def drawn_images(count: int, limit: int | None) -> np.ndarray:
+    """Returns indices of `count` images, int64 ascending: `limit` of them, drawn with a fixed seed; None for all."""
+    indices = np.arange(count)
+    return indices if limit is None else np.sort(np.random.default_rng(0).permutation(indices)[:limit])
 
 
 def check_labelled(images: SegmentationImages) -> None:

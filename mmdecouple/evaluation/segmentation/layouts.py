@@ -137,6 +137,7 @@ def coco_stuff(root: Path, split: str) -> LabelFiles:
 
     Raises:
         MissingFile: The path does not have the expected layout.
+        UserError: There are fewer than ten training images.
 
     Source: `MkuuWaUjinga/leopart` `data/coco/coco_data_module.py`, which draws another tenth in every run.
     """
@@ -155,6 +156,11 @@ def coco_stuff(root: Path, split: str) -> LabelFiles:
     names = sorted(path.stem for path in images.glob('*.jpg'))
     if split == 'train':
         chosen = np.random.default_rng(0).permutation(len(names))[: int(len(names) * STUFF_TRAIN_SHARE)]
+        if names and not len(chosen):
+            raise UserError(
+                f'COCO-Stuff: {images} holds {len(names)} images, of which a tenth is used for training; provide at '
+                'least 10.'
+            )
         names = [names[i] for i in sorted(chosen)]
     pairs = [(str(images / f'{stem}.jpg'), str(labels / f'{stem}.png')) for stem in names]
     return LabelFiles(

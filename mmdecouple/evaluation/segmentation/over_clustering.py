@@ -96,6 +96,21 @@ class OverClustering(TalliedMeasure):
         specs = (*cls.metrics, *(_specs(int(found[1]), found[2]) if found else ()))
         return next((spec for spec in specs if spec.key == key), None)
 
+    def check(self, train: SegmentationImages, val: SegmentationImages, positions: int) -> None:
+        """See `SegmentationMeasure.check`.
+
+        Raises:
+            UserError: There are more clusters than tokens.
+        """
+        super().check(train, val, positions)
+        most = max((count for count in self.clusters if count != AS_CLASSES), default=len(val.classes))
+        if positions * len(val) < most:
+            raise UserError(
+                f'OverClustering: {most} clusters require as many tokens, but {len(val)} images of {positions} '
+                f'positions have {positions * len(val)}; use more or larger images (--limit, --size), or fewer '
+                'clusters (--clusters; key clusters of the measure).'
+            )
+
     def scored_size(self, val: SegmentationImages) -> int:
         """See `TalliedMeasure.scored_size`."""
         return min(self.grid, val.size)

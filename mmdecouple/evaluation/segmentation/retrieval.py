@@ -102,6 +102,25 @@ class Retrieval(TalliedMeasure):
             settings.number(key, getattr(self, key), 1, whole=True, optional=optional)
         settings.number('temperature', self.temperature, above=0)
 
+    def check(self, train: SegmentationImages, val: SegmentationImages, positions: int) -> None:
+        """See `SegmentationMeasure.check`.
+
+        Raises:
+            UserError: `memory` is smaller than the number of training images, or there is a single validation image, so
+                that no other image can surround its regions.
+        """
+        super().check(train, val, positions)
+        if self.memory is not None and self.memory < len(train) * self.epochs:
+            raise UserError(
+                f'Retrieval: memory = {self.memory} cannot hold a patch of each of {len(train)} training images; '
+                'limit the images (--limit), or enlarge it (key memory of the measure).'
+            )
+        if self.foreign and len(val) < 2:
+            raise UserError(
+                'Retrieval: foreign surroundings need at least two validation images; use more images (--limit), or '
+                'other methods (--methods; key foreign of the measure).'
+            )
+
     def scored_size(self, val: SegmentationImages) -> int:
         """See `TalliedMeasure.scored_size`."""
         return self.grid or val.size
@@ -128,16 +147,8 @@ class Retrieval(TalliedMeasure):
         """See `TalliedMeasure.tally`.
 
         Raises:
-            UserError: `memory` is smaller than the number of training images, no training image is labelled, or there
-                is a single validation image, so that no other image can surround its regions.
+            UserError: No patch of the training images has a labelled pixel.
         """
-        if self.memory is not None and self.memory < len(train) * self.epochs:
-            raise UserError(
-                f'Retrieval: memory = {self.memory} cannot hold a patch of each of {len(train)} training images; '
-                'enlarge it, or limit the images (--limit).'
-            )
-        if self.foreign and len(val) < 2:
-            raise UserError('Retrieval: foreign surroundings need at least two validation images; set foreign=False.')
         found: dict[str, dict[int, list[np.ndarray]]] = {}
         for seed in range(self.seeds):
             memory = self._fill(model, train, runtime, seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure
+from mmdecouple.evaluation.segmentation.base import Runtime, SegmentationMeasure, dense_features
 from mmdecouple.evaluation.segmentation.images import SegmentationImages, check_labelled
 from mmdecouple.networks.inference import evaluating
 from mmdecouple.utils.errors import UserError
@@ -50,7 +50,8 @@ def measure_segmentation(
         `notes`.
 
     Raises:
-        UserError: A split has no labelled pixel, or a measure returns a metric without a `MetricSpec`.
+        UserError: A split has no labelled pixel or is not sufficient for a measure, or a measure returns a metric
+            without a `MetricSpec`.
     """
     for images in (train, val):
         check_labelled(images)
@@ -72,6 +73,9 @@ def measure_segmentation(
         notes=list(dict.fromkeys((*train.source.notes, *val.source.notes))),
     )
     with evaluating(model):
+        positions = dense_features(model, val[0][0][None])[0, 0].numel()
+        for measure in measures:
+            measure.check(train, val, positions)
         for measure in measures:
             start = time.perf_counter()
             result = measure.run(model, train, val, runtime)
