@@ -2,6 +2,7 @@
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.suites import open_splits
+from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.networks.inference import try_size
 from mmdecouple.networks.network import Network
 from mmdecouple.registry import DATASETS, MEASURES
@@ -95,14 +97,20 @@ def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) 
 
 
 def _supported_side(networks: dict[str, Network], side: int) -> int:
-    """Returns the side of the segmented images: the given one, or that of the other measures for fixed networks."""
-    chosen = _side(networks, side)
-    try:
-        _try_side(networks, chosen)
-    except UserError:
-        chosen = _side(networks, _SIDE)
-        _try_side(networks, chosen)
-    return chosen
+    """Returns the side of the images of all networks: the given one, or for networks of a fixed size another.
+
+    Raises:
+        UserError: The networks support none of the given side, the usual one, and those for which they are made.
+    """
+    backbones = [network.model.measured_backbone for network in networks.values()]
+    own = [backbone.made_for[0] for backbone in backbones if isinstance(backbone, TimmBackbone)]
+    *sides, last = dict.fromkeys(_side(networks, each) for each in (side, _SIDE, *own))
+    for chosen in sides:
+        with suppress(UserError):
+            _try_side(networks, chosen)
+            return chosen
+    _try_side(networks, last)
+    return last
 
 
 def _try_side(networks: dict[str, Network], side: int) -> None:
@@ -125,9 +133,8 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     """Adds the measures of coupling that the data has candidates for."""
     given: dict[str, Any] = dict(seed=plan.seed, limit=plan.limit, cell=max(each.cell for each in networks.values()))
     probe = probe_config(str(spec), config, **given)
-    given['size'] = _side(networks, probe.get('size', _SIDE))
     # A network that cannot be read at all must not end in a card from which everything is left out.
-    _try_side(networks, given['size'])
+    given['size'] = _supported_side(networks, probe.get('size', _SIDE))
     probe = probe_config(str(spec), config, **given)
     roles = {role: dict(probe[role]) for role in ('objects', 'bank', 'singles') if probe.get(role)}
     if spec.kind in COMPONENTS:

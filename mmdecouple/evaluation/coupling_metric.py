@@ -113,12 +113,12 @@ class CouplingMetric(BaseMetric):
             for measure, draws, rows in zip(measures, meta['draws'], grouped)
             if draws
         ]
-        self.report = self._report(scores, meta)
+        self.report = self._report(scores, meta, _zero_notes(features))
         if self.json is not None:
             write_json(self.json, self.report)
         return {name: entry['value'] for name, entry in self.report['metrics'].items()}
 
-    def _report(self, scores: list[Score], meta: dict[str, Any]) -> dict:
+    def _report(self, scores: list[Score], meta: dict[str, Any], notes: list[str]) -> dict:
         report = dict(
             format=FORMAT,
             config=self.config,
@@ -128,7 +128,7 @@ class CouplingMetric(BaseMetric):
             images_sha256=meta['images_sha256'],
             versions=meta['versions'],
             **meta['settings'],
-            notes=meta['notes'],
+            notes=[*meta['notes'], *notes],
         )
         for part in ('metrics', 'histograms', 'curves', 'values', 'groups'):
             report[part] = {name: value for score in scores for name, value in getattr(score, part).items()}
@@ -141,6 +141,14 @@ class CouplingMetric(BaseMetric):
         }
         report['metrics'] = {name: value.entry() for name, value in values.items()}
         return report
+
+
+def _zero_notes(features: dict[int, np.ndarray]) -> list[str]:
+    """Returns a remark if features `(R, C)` are zero, which have no direction."""
+    zero, count = sum(int((~rows.any(1)).sum()) for rows in features.values()), sum(map(len, features.values()))
+    if not zero:
+        return []
+    return [f'{zero} of {count} features are zero in every channel; all their cosines count as 0.']
 
 
 def _score(measure: Measure, draws: list[dict], features: list[list[Tensor]], device: torch.device) -> Score:

@@ -18,8 +18,14 @@ def distance_weights(mask: Tensor) -> Tensor:
 
     Source: V-JEPA 2.1, arXiv 2603.14482 (lambda_i = lambda / sqrt(d_min(i, M))), which does not scale them.
     """
-    rows, columns = (torch.arange(side, dtype=torch.float32, device=mask.device) for side in mask.shape[1:])
-    centers, masked = torch.cartesian_prod(rows, columns), mask.flatten(1)
-    distance = torch.cdist(centers, centers).masked_fill(~masked[:, None], float('inf')).amin(2)
-    weight = torch.where(masked.any(1, keepdim=True), distance.rsqrt(), 1.0).masked_fill(masked, 0.0)
+    masked = mask.flatten(1)
+    squared = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float('inf'))
+    squared = _nearest(_nearest(squared).transpose(1, 2)).transpose(1, 2).flatten(1)
+    weight = torch.where(masked.any(1, keepdim=True), squared**-0.25, 1.0).masked_fill(masked, 0.0)
     return weight * ((~masked).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-12))
+
+
+def _nearest(costs: Tensor) -> Tensor:
+    """Returns, of every patch, the smallest sum of a cost (N, h, w) in its row and the squared distance to it."""
+    places = torch.arange(costs.shape[2], dtype=torch.float32, device=costs.device)
+    return (costs[:, :, None] + (places[:, None] - places).square()).amin(3)

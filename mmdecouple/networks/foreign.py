@@ -177,11 +177,15 @@ class TimmBackbone(nn.Module):
                 return self.outputs(images, indices, False, prefix_tokens)
             # Models with fixed positions or windows, such as BEiT and PiT, support images of one size only.
             height, width = images.shape[-2:]
-            made_for = ' x '.join(map(str, self.model.pretrained_cfg['input_size'][1:]))
             raise UserError(
                 f'timm cannot process {height} x {width} pixels with this {type(self.model).__name__}, which is made '
-                f'for {made_for} pixels: {reason or type(error).__name__}'
+                f'for {" x ".join(map(str, self.made_for))} pixels: {reason or type(error).__name__}'
             ) from error
+
+    @property
+    def made_for(self) -> tuple[int, int]:
+        """Height and width in pixels of the images of its pre-training."""
+        return tuple(self.model.pretrained_cfg['input_size'][1:])
 
 
 def timm_network(

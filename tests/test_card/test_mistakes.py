@@ -65,10 +65,10 @@ def test_two_networks_of_one_name(tmp_path, capsys):
     assert 'Two networks are called test_vit2-untrained; give them different --names' in line
 
 
-def test_a_network_of_another_size(tmp_path, capsys):
+def test_networks_of_different_fixed_sizes(tmp_path, capsys):
     data = write_camvid(tmp_path / 'd', 2)
-    line = line_of(capsys, 'timm:test_vit_relpos', '--data', f'camvid:{data}', '--out', tmp_path)
-    assert 'test_vit_relpos-untrained: timm cannot process 224 x 224 pixels' in line
+    line = line_of(capsys, 'timm:test_vit_relpos', 'timm:gmlp_ti16_224', '--data', f'camvid:{data}', '--out', tmp_path)
+    assert 'gmlp_ti16_224-untrained: timm cannot process 160 x 160 pixels' in line and 'made for 224 x 224' in line
 
 
 @pytest.mark.parametrize('content', ['{', '[]', json.dumps(dict(format='mmdecouple-coupling/1'))])

@@ -120,6 +120,15 @@ def test_a_network_of_a_fixed_size_is_segmented_at_it_and_spared_wide_images(tmp
     assert reason.startswith('mlp: InterCouplingRatio shows images of 224 x 448 pixels: timm cannot process 224 x 448')
 
 
+def test_a_network_of_another_fixed_size_is_measured_at_it(tmp_path):
+    plan = plan_card({'vit': open_network('timm:test_vit_relpos')}, f'camvid:{write_camvid(tmp_path)}', 4)
+    sizes = [
+        piece.data.val.size if isinstance(piece, SegmentationPiece) else piece.dataset.sources.size
+        for piece in plan.pieces
+    ]
+    assert len(sizes) > 4 and set(sizes) == {160}
+
+
 def test_a_network_that_cannot_be_read_gives_no_card_of_nothing(tmp_path):
     network = open_network('timm:test_resnet')
     torch.nn.init.constant_(network.model.backbone.model.conv1[0].weight, torch.nan)

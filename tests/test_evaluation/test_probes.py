@@ -222,6 +222,16 @@ def test_features_that_are_not_finite_are_an_error():
         measure_model(model, toy_probes(measures=[dict(type='ContextShift')]))
 
 
+def test_features_without_a_direction_are_remarked():
+    class Dead(ConvModel):
+        def dense_features(self, images):
+            return 0 * super().dense_features(images)
+
+    dataset = toy_probes(measures=[dict(type='ContextShift')])
+    assert f'{len(dataset)} of {len(dataset)} features are zero' in measure_model(Dead(), dataset)['notes'][-1]
+    assert not any('zero' in note for note in measure_model(ConvModel(), dataset)['notes'])
+
+
 def test_the_report_holds_all_that_was_promised(tmp_path):
     path = tmp_path / 'coupling.json'
     report = measure_model(ConvModel(), toy_probes(), metric=CouplingMetric(json=path, config='c.py'))

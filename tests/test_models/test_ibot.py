@@ -2,9 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.ndimage import distance_transform_edt
 
 from mmdecouple.decoupling import DecoupledViews, PositionSet
 from mmdecouple.models import Samples, Step
@@ -121,6 +126,16 @@ def test_visible_patches_weigh_by_the_root_of_their_distance_to_the_mask():
     weight = distances**-0.5
     expected = torch.cat([torch.zeros(1), weight * 7 / weight.sum()])
     torch.testing.assert_close(distance_weights(mask), torch.stack([expected, torch.ones(8), torch.zeros(8)]))
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)), elements=st.booleans()))
+@settings(max_examples=60, deadline=None)
+def test_distances_to_the_mask_are_those_of_scipy(masks):
+    for mask, found in zip(masks, distance_weights(torch.from_numpy(masks))):
+        if not mask.any() or mask.all():
+            continue
+        weight = np.where(mask, 0, distance_transform_edt(~mask).clip(1) ** -0.5).ravel()
+        np.testing.assert_allclose(found, weight * (~mask).sum() / weight.sum(), rtol=1e-5)
 
 
 def test_visible_loss_by_distance_is_the_weighted_mean_of_the_losses_of_the_patches(data):

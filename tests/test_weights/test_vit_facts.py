@@ -211,6 +211,17 @@ def test_missing_biases_of_queries_and_values_are_zero(tmp_path):
     assert all(row.accepted for row in rows)
 
 
+def test_a_norm_before_the_blocks_is_refused_by_a_backbone_that_lacks_it(tmp_path):
+    _, path = run_of(dict(PLAIN, pre_norm=True), tmp_path / 'run.pth')
+    model = torch.nn.Module()
+    model.backbone = DenseViT(**dict(PLAIN, pre_norm=True))
+    _, rows = PretrainedBackbone(path).check(model)
+    assert all(row.accepted for row in rows)
+    model.backbone = DenseViT(**PLAIN)
+    with pytest.raises(UserError, match=r'pre_norm=True \(not False\)'):
+        PretrainedBackbone(path).check(model)
+
+
 def test_incomplete_or_unsupported_blocks_are_refused(tmp_path):
     scaled = network(dict(PLAIN, layer_scale_init_value=1e-5)).state_dict()
     torch.save({key: value for key, value in scaled.items() if 'gamma2' not in key}, tmp_path / 'half.pth')
