@@ -72,9 +72,10 @@ class CouplingPiece:
         settings = ', '.join(f'{key} = {value}' for key, value in given.items())
         size, cell = meta['settings']['size'], meta['settings']['cell']
         draws = len(self.dataset.manifest['measures'][0]['draws'])
+        drawn = '1 draw' if draws == 1 else f'{draws} draws'
         return (
             f'{meta["dataset"]}, resized to {size} x {size} px, cells of {cell} px: {len(self.dataset)} probe images '
-            f'of {draws} draws, seed {meta["settings"]["seed"]}; {self.name}({settings}); last layer.'
+            f'of {drawn}, seed {meta["settings"]["seed"]}; {self.name}({settings}); last layer.'
         )
 
     def estimate(self, reading: Reading) -> float:
@@ -89,7 +90,9 @@ class CouplingPiece:
             for source, image in read:
                 self.dataset.sources[source].decode(image)
 
-        # The images of the shown probes are in memory from the second time on.
+        # The images of the shown probes are in memory afterwards, so that their reading is timed once, by `decode`.
+        for index in probes:
+            _ = self.dataset[index]
         with evaluating(reading.network.model), torch.no_grad():
             shown = seconds_of(show) * len(self.dataset) / len(probes)
         return shown + seconds_of(decode) * len(images) / len(read) / max(reading.workers, 1)

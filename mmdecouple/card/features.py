@@ -61,8 +61,9 @@ def _timm_reader(backbone: TimmBackbone) -> tuple[Reader, str]:
         maps = backbone.outputs(images, chosen, norm=True)
         return maps[-1], maps
 
+    normed = not isinstance(getattr(backbone.model, 'norm', None), (nn.Identity, type(None)))
     return read, (
-        f'blocks {_span(len(names))}, after the final norm'
+        f'blocks {_span(len(names))}{", after the final norm" if normed else ""}'
         if numbered
         else f'stages {", ".join(names[index] for index in chosen)}'
     )

@@ -2,7 +2,6 @@
 
 import math
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmdecouple.evaluation.measures.base import NothingToMeasure
 from mmdecouple.evaluation.probes.size_check import check_sizes
 from mmdecouple.evaluation.probes.suites import probe_config
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
+from mmdecouple.evaluation.segmentation.label_sources import LabelFiles
 from mmdecouple.evaluation.segmentation.suites import open_splits
 from mmdecouple.networks.foreign import TimmBackbone
 from mmdecouple.networks.inference import try_size
@@ -68,24 +68,26 @@ def plan_card(networks: dict[str, Network], data: str, limit: int, seed: int = 0
         )
     plan, spec = Plan(data, limit, seed), read_spec(data)
     config = next((network.config for network in networks.values() if network.config is not None), {})
-    labelled = None
+    regions = spec
     if spec.kind in LABELS:
         labelled = _labelled(networks, data, config, limit)
         plan.pieces += segmentation_pieces(labelled)
+        if isinstance(labelled.val.source, LabelFiles):
+            regions = DataSpec('folder', os.path.dirname(labelled.val.source.pairs[0][0]))
     else:
         for title in _SEGMENTATION:
             plan.leave_out(title, f'label maps are needed, which {data} does not have')
     if spec.kind not in MEASURED:
         # Label maps of classes that are not things: random regions of the scored images take the place of objects.
-        spec = DataSpec('folder', os.path.dirname(labelled.val.source.pairs[0][0]))
-    _add_coupling(plan, networks, spec, config)
+        spec = regions
+    _add_coupling(plan, networks, spec, config, regions)
     return plan
 
 
 def _labelled(networks: dict[str, Network], data: str, config: Any, limit: int) -> LabelledData:
     images = open_splits(data, config, limit=limit)
     size = _supported_side(networks, images['val'].size)
-    images = open_splits(data, config, size=size, limit=limit)
+    images = {split: SegmentationImages(each.source, size=size, limit=limit) for split, each in images.items()}
     for split, where in (('train', 'training'), ('val', 'scored')):
         if len(images[split]) < 2:
             raise UserError(
@@ -104,13 +106,22 @@ def _supported_side(networks: dict[str, Network], side: int) -> int:
     """
     backbones = [network.model.measured_backbone for network in networks.values()]
     own = [backbone.made_for[0] for backbone in backbones if isinstance(backbone, TimmBackbone)]
-    *sides, last = dict.fromkeys(_side(networks, each) for each in (side, _SIDE, *own))
+    sides = dict.fromkeys(_side(networks, each) for each in (side, _SIDE, *own))
     for chosen in sides:
-        with suppress(UserError):
+        try:
             _try_side(networks, chosen)
             return chosen
-    _try_side(networks, last)
-    return last
+        except UserError as error:
+            refusal = error
+    if len(networks) == 1:
+        raise refusal
+    for name, network in networks.items():
+        # A network that no size suits is named.
+        _supported_side({name: network}, side)
+    raise UserError(
+        f'card: no size of images suits all of {", ".join(networks)} ({", ".join(map(str, sides))} pixels were tried); '
+        'write a card for each of the sizes.'
+    )
 
 
 def _try_side(networks: dict[str, Network], side: int) -> None:
@@ -129,8 +140,8 @@ def _check_classes(images: dict[str, SegmentationImages]) -> None:
         )
 
 
-def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, config: Any) -> None:
-    """Adds the measures of coupling that the data has candidates for."""
+def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, config: Any, regions: DataSpec) -> None:
+    """Adds the measures of coupling that the data has candidates for; `regions` takes over where it has no objects."""
     given: dict[str, Any] = dict(seed=plan.seed, limit=plan.limit, cell=max(each.cell for each in networks.values()))
     probe = probe_config(str(spec), config, **given)
     # A network that cannot be read at all must not end in a card from which everything is left out.
@@ -144,7 +155,12 @@ def _add_coupling(plan: Plan, networks: dict[str, Network], spec: DataSpec, conf
     # Built once, as reading the annotations may take longer than a measure.
     try:
         sources = {role: DATASETS.build(each) for role, each in roles.items()}
-    except NothingToMeasure as error:
+    except UserError as error:
+        if spec.kind in COMPONENTS and isinstance(error, NothingToMeasure):
+            _add_coupling(plan, networks, regions, config, regions)
+            return
+        if not (plan.pieces or isinstance(error, NothingToMeasure)):
+            raise
         for title in COUPLING.values():
             plan.leave_out(title, str(error).partition(';')[0].partition(': ')[2])
         return

@@ -173,7 +173,11 @@ class SegmentationPiece:
 
     def run(self, reading: Reading) -> dict[str, Any]:
         """See `Piece.run`."""
-        runtime = Runtime(reading.batch_size, reading.workers, reading.progress)
+        runtime = Runtime(
+            reading.batch_size,
+            reading.workers,
+            lambda stage, done, total: reading.progress(self._titled(stage), done, total),
+        )
         model = StoredNetwork(reading.store, self.taps)
         with evaluating(model):
             tallies = self.measure.tally(model, self.data.train, self.data.val, runtime, self.data.sizes)
@@ -192,8 +196,13 @@ class SegmentationPiece:
         return dict(
             metrics={key: value.entry() for key, value in found.items()},
             resamples={key: [float(f'{entry:.6g}') for entry in value.resamples] for key, value in found.items()},
-            notes=tallies.notes,
+            notes=[self._titled(note) for note in tallies.notes],
         )
+
+    def _titled(self, text: str) -> str:
+        """Returns a stage or a remark of the measure with the title of the piece in place of the measure's name."""
+        name, colon, rest = text.partition(':')
+        return f'{self.title}{colon}{rest}' if name == self.measure.name else text
 
 
 def segmentation_pieces(data: LabelledData) -> list[SegmentationPiece]:

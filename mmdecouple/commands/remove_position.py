@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmdecouple.runs.launch import choose_device
 from mmdecouple.runs.startup import program
@@ -81,6 +82,7 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     import numpy as np
     import torch
 
+    from mmdecouple.evaluation.measures.base import NothingToMeasure
     from mmdecouple.evaluation.position_removal import read_moments, removed_subspaces
     from mmdecouple.networks.network import open_network
     from mmdecouple.networks.projected import PROJECTED, Projection, backbone_digest
@@ -93,7 +95,13 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     opened = dict(measured=args.role, layer=args.layer, seed=args.seed, allow_pickle=args.allow_pickle)
     network = open_network(args.network, **opened)
     draws = Draws(args.data, args.size, seed=args.seed, measures=['PositionLeak'], limit=args.limit)
-    dataset = draws.build({network.name: network})
+    try:
+        dataset = draws.build({network.name: network})
+    except NothingToMeasure as error:
+        reason = str(error).partition('left out, ')[2].removesuffix('.')
+        raise UserError(
+            f'remove-position: {reason}; use more images (--data, --limit), or larger ones (--size).'
+        ) from error
     images = np.array(dataset.sources.query.images)
     images = np.random.default_rng(args.seed).permutation(images)[: args.limit].tolist()
     fitted = len(images) * 3 // 4
@@ -124,13 +132,14 @@ def _run(args: argparse.Namespace, console: Console) -> None:
         f'Wrote {args.out / FILE}. The network with it: {PROJECTED}{args.out / FILE}:{args.network}',
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 
 def _table(name: str, fit: 'Moments', other: 'Moments', bases: 'Sequence[np.ndarray]') -> Table:
     from mmdecouple.evaluation.position_removal import kept_variance, place_read
 
-    table = Table(title=f'{name}: place read from a feature', title_justify='left')
+    table = Table(title=Text(f'{name}: place read from a feature', 'table.title'), title_justify='left')
     for column in ('iteration', 'removed directions', 'R² on other images', 'variance kept (%)'):
         table.add_column(column, justify='right')
     for number, basis in enumerate([bases[0][:, :0], *bases]):

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_writable(args.out / 'report.json')
         choose_device(args.device)
         from mmdecouple.evaluation.segmentation import Runtime, measure_segmentation
-        from mmdecouple.evaluation.segmentation.suites import check_size, measure_configs, open_splits
+        from mmdecouple.evaluation.segmentation.suites import check_suited, measure_configs, open_splits
         from mmdecouple.networks.open_networks import open_networks
         from mmdecouple.registry import MEASURES
         from mmdecouple.visualization.terminal import print_segmentation
@@ -92,10 +92,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         networks = open_networks(args.networks, args.names, **opening(args))
         config = next((network.config for network in networks.values() if network.config is not None), {})
         images = open_splits(args.data, config, args.quick, args.size, args.limit)
+        configs = measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.repeats)
         for name, network in networks.items():
             check_writable(args.out / f'{name}.json')
-            check_size(network.model, images['val'].size)
-        configs = measure_configs(args.methods, args.quick, args.epochs, args.clusters, args.repeats)
+            check_suited(name, network.model, images, [MEASURES.build(config) for config in configs])
         for name, network in networks.items():
             with shown_stages(console) as show:
                 report = measure_segmentation(
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     runtime=Runtime(args.batch_size, args.workers, show),
                 )
             print_segmentation(name, report, console)
-            console.print(f'report: {args.out / name}.json', highlight=False, soft_wrap=True)
+            console.print(f'report: {args.out / name}.json', highlight=False, soft_wrap=True, markup=False)
 
 
 def _clusters(word: str) -> int | str:

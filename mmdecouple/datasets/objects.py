@@ -159,9 +159,9 @@ class CocoObjects:
             areas=self._areas[own].copy(),
         )
 
-    def file(self, index: int) -> str | None:
+    def files(self, index: int) -> list[str]:
         """See `ObjectDataset`."""
-        return None if isinstance(self._paths, PackedSubset) else self._paths[index]
+        return [self.ann_file, *([] if isinstance(self._paths, PackedSubset) else [self._paths[index]])]
 
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""

@@ -113,7 +113,7 @@ class CouplingMetric(BaseMetric):
             for measure, draws, rows in zip(measures, meta['draws'], grouped)
             if draws
         ]
-        self.report = self._report(scores, meta, _zero_notes(features))
+        self.report = self._report(scores, meta, _zero_notes(measures, index, features))
         if self.json is not None:
             write_json(self.json, self.report)
         return {name: entry['value'] for name, entry in self.report['metrics'].items()}
@@ -143,12 +143,15 @@ class CouplingMetric(BaseMetric):
         return report
 
 
-def _zero_notes(features: dict[int, np.ndarray]) -> list[str]:
-    """Returns a remark if features `(R, C)` are zero, which have no direction."""
-    zero, count = sum(int((~rows.any(1)).sum()) for rows in features.values()), sum(map(len, features.values()))
-    if not zero:
-        return []
-    return [f'{zero} of {count} features are zero in every channel; all their cosines count as 0.']
+def _zero_notes(measures: list[Measure], index: np.ndarray, features: dict[int, np.ndarray]) -> list[str]:
+    """Returns a remark for each measure of whose features `(R, C)` some are zero, which have no direction."""
+    notes = []
+    for place, measure in enumerate(measures):
+        rows = [features[position] for position in np.flatnonzero(index[:, 0] == place)]
+        zero, count = sum(int((~each.any(1)).sum()) for each in rows), sum(map(len, rows))
+        if zero:
+            notes.append(f'{type(measure).__name__}: {zero} of {count} features are zero in every channel.')
+    return notes
 
 
 def _score(measure: Measure, draws: list[dict], features: list[list[Tensor]], device: torch.device) -> Score:

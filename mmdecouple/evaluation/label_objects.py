@@ -121,9 +121,9 @@ class LabelObjects:
             areas=self._areas[own].copy(),
         )
 
-    def file(self, index: int) -> str | None:
+    def files(self, index: int) -> tuple[str, str]:
         """See `ObjectDataset`."""
-        return self._source.pairs[self._images[index]][0]
+        return self._source.pairs[self._images[index]]
 
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""

@@ -14,10 +14,10 @@ from mmdecouple.datasets.resizing import resize
 
 
 class ObjectDataset(Protocol):
-    """Interface of a data set of annotated images. `background_labels` `(N,)`, `notes`, `kind` and `file` are optional.
+    """Interface of annotated images. `background_labels` `(N,)`, `notes`, `kind` and `files` are optional.
 
-    `file(index)` returns the path of an image in a file of its own, by which a change of the image is noticed; None for
-    other images.
+    `files(index)` returns the paths of the files that an image and its objects are read from, by which a change of them
+    is noticed.
 
     Attributes:
         name: Name of the data in reports and manifests.
@@ -109,14 +109,12 @@ class ObjectSource:
         position = {int(key): i for i, key in enumerate(self.info(image)['ids'])}
         return self.boxes(image)[[position[key] for key in objects]]
 
-    def file_facts(self, image: int) -> tuple[int, int] | None:
-        """Returns size and time of change of the file of an image; None if it has no file of its own."""
-        find = getattr(self.dataset, 'file', None)
-        path = None if find is None else find(self._index[image])
-        if path is None or not os.path.isfile(path):
-            return None
-        facts = os.stat(path)
-        return facts.st_size, facts.st_mtime_ns
+    def file_facts(self, image: int) -> list[tuple[int, int]]:
+        """Returns size and time of change of the files of an image and its objects; empty if there are none."""
+        find = getattr(self.dataset, 'files', None)
+        paths = () if find is None else find(self._index[image])
+        every = [os.stat(path) for path in paths if os.path.isfile(path)]
+        return [(facts.st_size, facts.st_mtime_ns) for facts in every]
 
     def background(self, image: int) -> int | None:
         """Returns the class of the image's background; None if the data set has no such labels."""

@@ -101,9 +101,10 @@ class RegionImages:
             areas=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
         )
 
-    def file(self, index: int) -> str | None:
+    def files(self, index: int) -> list[str]:
         """See `ObjectDataset`."""
-        return self.images.path(self._places[index])
+        path = self.images.path(self._places[index])
+        return [] if path is None else [path]
 
     def objects(self, index: int) -> ObjectImage:
         """See `ObjectDataset.objects`."""

@@ -75,10 +75,15 @@ class Lines:
         self._every, self._say = every, say
         self._last = float('-inf')
         self._starts: dict[str, tuple[float, int]] = {}
+        self._done: dict[str, int] = {}
 
     def __call__(self, title: str, done: int, total: int) -> None:
         """Reports the progress of a stage."""
         now = time.monotonic()
+        if done < self._done.get(title, 0):
+            # A stage of this title begins again, for another network or measure.
+            del self._starts[title]
+        self._done[title] = done
         start, first = self._starts.setdefault(title, (now, done))
         if done == total or now - self._last >= self._every:
             self._last = now
@@ -102,6 +107,8 @@ class Bars:
         if title not in self._tasks:
             self._progress.start()
             self._tasks[title] = self._progress.add_task(title, total=total)
+        elif done < self._progress.tasks[self._tasks[title]].completed:
+            self._progress.reset(self._tasks[title])
         self._progress.update(self._tasks[title], completed=done, total=total)
 
 

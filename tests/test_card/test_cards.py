@@ -64,7 +64,7 @@ def test_every_row_has_its_value_in_its_interval_and_its_protocol_and_time(made)
             assert row['low'] <= row['value'] <= row['high'] and row['unit'], row['key']
             assert len(row['protocol']) > 80 and row['seconds'] >= 0
         left_out = {title: part['reason'] for part in report['left_out'] for title in part['titles']}
-        assert 'exactly one object' in left_out['CR inter'] and '4 images of' in left_out['position leak']
+        assert 'exactly one object' in left_out['CR inter'] and 'got 4 and 14' in left_out['position leak']
         assert ('K = 500' in left_out) == (report['name'] == 'resnet')
         assert report['seconds'] == pytest.approx(sum(part['seconds'] for part in report['pieces'].values()), abs=0.1)
 
@@ -144,7 +144,9 @@ def test_a_folder_has_the_rows_without_annotations_and_says_what_is_left_out(dat
     assert not any(key.startswith(('oknn', 'linear', 'cr_inter')) for key in rows)
     assert re.search(r'Left out: linear; linear, four taps; K = 500; retrieval; retrieval-D: label maps', printed)
     assert re.search(r'Left out: OKNN and OKNN-D; CR inter: annotated objects are needed', printed)
-    assert re.search(r'Left out: position leak: 3 images of 14 x 14 cells; it needs', printed)
+    assert re.search(
+        r'Left out: position leak: at least 10 images and 2 cells per side are needed, got 3 and 14', printed
+    )
 
 
 def test_the_page_can_be_read_on_wide_narrow_and_dark_screens(made):

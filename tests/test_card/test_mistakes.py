@@ -68,7 +68,8 @@ def test_two_networks_of_one_name(tmp_path, capsys):
 def test_networks_of_different_fixed_sizes(tmp_path, capsys):
     data = write_camvid(tmp_path / 'd', 2)
     line = line_of(capsys, 'timm:test_vit_relpos', 'timm:gmlp_ti16_224', '--data', f'camvid:{data}', '--out', tmp_path)
-    assert 'gmlp_ti16_224-untrained: timm cannot process 160 x 160 pixels' in line and 'made for 224 x 224' in line
+    assert 'no size of images suits all of test_vit_relpos-untrained, gmlp_ti16_224-untrained' in line
+    assert '(448, 224, 160 pixels were tried); write a card for each' in line
 
 
 @pytest.mark.parametrize('content', ['{', '[]', json.dumps(dict(format='mmdecouple-coupling/1'))])

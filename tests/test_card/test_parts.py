@@ -8,8 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
 from mmdecouple.card import coupling, segmentation, timing
+from mmdecouple.card.coupling import CouplingPiece
 from mmdecouple.card.features import FeatureStore, StoredNetwork, tap_reader
 from mmdecouple.card.measure import CardWork
 from mmdecouple.card.page import note_lines
@@ -18,6 +20,7 @@ from mmdecouple.card.plan import _side, plan_card
 from mmdecouple.card.segmentation import SegmentationPiece
 from mmdecouple.evaluation import stats
 from mmdecouple.evaluation.object_sources import ObjectSource
+from mmdecouple.evaluation.segmentation import LinearSegmentation
 from mmdecouple.evaluation.segmentation.base import dense_features
 from mmdecouple.evaluation.segmentation.label_sources import LabelFiles
 from mmdecouple.evaluation.segmentation.scoring import mean_iou, tally
@@ -165,7 +168,6 @@ def test_the_expected_time_covers_the_reading_of_images(tmp_path, monkeypatch):
         return ticking
 
     def seconds_of(work):
-        work()
         start = clock.now
         work()
         return clock.now - start
@@ -187,6 +189,39 @@ def test_the_expected_time_covers_the_reading_of_images(tmp_path, monkeypatch):
     start = clock.now
     measured.run(str)
     assert expected == pytest.approx(clock.now - start, rel=0.05) and expected > 80
+
+
+def coupling_pieces(data):
+    plan = plan_card({'vit': open_network('timm:test_vit2')}, f'camvid:{data}', 4)
+    return {piece.name: piece for piece in plan.pieces if isinstance(piece, CouplingPiece)}
+
+
+def test_a_hole_in_a_label_map_is_another_identity_although_boxes_stay(tmp_path):
+    data = write_camvid(tmp_path)
+    before = {name: piece.identity() for name, piece in coupling_pieces(data).items()}
+    for path in (data / 'annotations').glob('*/*.png'):
+        labels = np.asarray(Image.open(path)).copy()
+        y, x = np.argwhere(ndimage.binary_erosion(labels == 2, iterations=3))[0]
+        labels[y, x] = 0
+        Image.fromarray(labels).save(path)
+    after = {name: piece.identity() for name, piece in coupling_pieces(data).items()}
+    assert before.keys() == after.keys() and all(before[name] != after[name] for name in before)
+
+
+def test_without_objects_regions_of_the_same_images_are_measured(tmp_path):
+    data = write_camvid(tmp_path)
+    for path in (data / 'annotations').glob('*/*.png'):
+        Image.fromarray(np.asarray(Image.open(path)) * 0).save(path)
+    found = coupling_pieces(data)
+    assert found.keys() == {'IntraCouplingRatio', 'ContextShift', 'LSC', 'SpuriousShare'}
+    assert {piece.dataset.sources.query.kind for piece in found.values()} == {'regions'}
+
+
+def test_stages_and_remarks_have_the_title_of_their_piece():
+    piece = SegmentationPiece('taps', 'linear, four taps', LinearSegmentation(), None, {}, '')
+    assert piece._titled('linear: epochs') == 'linear, four taps: epochs'
+    assert piece._titled('linear: the loss: 3') == 'linear, four taps: the loss: 3'
+    assert piece._titled('retrieval_d: queries') == 'retrieval_d: queries'
 
 
 def test_remarks_name_their_networks_unless_they_are_about_all():

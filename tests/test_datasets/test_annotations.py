@@ -54,6 +54,11 @@ def opened(root, data):
     return CocoObjects(str(root / 'objects.json'), str(root / 'images'))
 
 
+def test_a_change_of_the_annotations_is_a_change_of_the_files_of_an_image(root):
+    data = opened(root, content())
+    assert data.files(1) == [str(root / 'objects.json'), str(root / 'images' / '2.png')]
+
+
 def refusal(root, data):
     with pytest.raises(UserError) as caught:
         opened(root, data)

@@ -54,7 +54,7 @@ def test_a_limited_number_of_images_is_that_of_segmentation_with_the_same_ids(ca
     for index, image in enumerate(images.indices.tolist()):
         assert some.info(index)['boxes'].tolist() == whole.info(image)['boxes'].tolist()
         assert np.array_equal(some.objects(index).image, whole.objects(image).image)
-        assert some.file(index) == whole.file(image)
+        assert some.files(index) == whole.files(image)
 
 
 def pieces(labels, value):

@@ -228,7 +228,8 @@ def test_features_without_a_direction_are_remarked():
             return 0 * super().dense_features(images)
 
     dataset = toy_probes(measures=[dict(type='ContextShift')])
-    assert f'{len(dataset)} of {len(dataset)} features are zero' in measure_model(Dead(), dataset)['notes'][-1]
+    note = measure_model(Dead(), dataset)['notes'][-1]
+    assert note == f'ContextShift: {len(dataset)} of {len(dataset)} features are zero in every channel.'
     assert not any('zero' in note for note in measure_model(ConvModel(), dataset)['notes'])
 
 

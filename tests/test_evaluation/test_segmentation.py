@@ -24,7 +24,6 @@ from mmdecouple.evaluation.segmentation.scoring import (
     tally,
     tally_statistic,
 )
-from mmdecouple.utils.errors import UserError
 
 
 @st.composite
@@ -222,11 +221,3 @@ def test_the_fcn_head_has_the_layers_of_the_reference_and_no_norm():
     assert shapes == {(512, 384, 3, 3), (512, 512, 3, 3), (512, 896, 3, 3), (21, 512, 1, 1)}
     assert sum(weight.numel() for weight in head.parameters()) == 9 * 512 * (384 + 512 + 896) + 3 * 512 + 21 * 513
     assert FCNHead(8, 3, channels=4)(torch.randn(1, 8, 2, 2), 6).shape == (1, 3, 6, 6)
-
-
-def test_a_batch_norm_on_one_position_is_refused():
-    head = LinearHead(4, 3, batch_norm=True)
-    with pytest.raises(UserError, match='a batch of one position'):
-        head(torch.randn(1, 4, 1, 1), 8)
-    head.eval()
-    assert head(torch.randn(1, 4, 1, 1), 8).shape == (1, 3, 8, 8)

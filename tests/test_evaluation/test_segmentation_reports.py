@@ -214,13 +214,23 @@ def test_components_are_remarked_only_where_there_are_fewer_than_asked_for():
 
 def test_data_that_is_too_small_for_a_later_measure_is_refused_before_the_first_is_trained(monkeypatch):
     monkeypatch.setattr(LinearSegmentation, 'run', lambda *_: pytest.fail('trained'))
-    (_, val), most = splits(), len(splits()[1]) * (SIDE // CELL) ** 2
+    most = len(splits()[1]) * (SIDE // CELL) ** 2
     for measure, line in (
-        (OverClustering((most + 1,), 1), f'{most + 1} clusters require as many tokens, but {len(val)} images of'),
+        (OverClustering((most + 1,), 1), f'{most + 1} clusters require as many tokens, got {most}'),
         (Retrieval(memory=1), r'limit the images \(--limit\)'),
     ):
         with pytest.raises(ValueError, match=line):
             measure_segmentation(OneHotModel(CELL), *splits(), [LinearSegmentation(), measure])
+    with pytest.raises(ValueError, match=f'{CLASSES} clusters require as many tokens, got 0 '):
+        OverClustering((1, 'classes'), 1).check(*splits(), 0)
+
+
+def test_a_batch_norm_that_would_be_trained_on_one_position_is_refused():
+    images, normed = splits()[0], LinearSegmentation(batch_norm=True, batch_size=1)
+    with pytest.raises(ValueError, match='a batch of one position'):
+        normed.check(images, images, 1)
+    normed.check(images, images, 2)
+    LinearSegmentation(batch_size=1).check(images, images, 1)
 
 
 def test_splits_of_other_classes_and_features_that_are_not_finite_are_one_clear_line():

@@ -208,6 +208,11 @@ def test_lines_of_progress_tell_the_time_left_and_are_read_back(monkeypatch):
         State('training', 40, 100, 30.0),
         State('training', 100, 100, 0.0),
     ]
+    now = iter((0.0, 10.0, 100.0, 110.0))
+    for done in (0, 5, 1, 2):
+        show('epochs', done, 10)
+    # The fourth report belongs to a second stage of this title, which began at 100 s.
+    assert read_line(said[-1]) == State('epochs', 2, 10, 80.0)
     assert read_line('11/23 10:00:00 - mmengine - INFO - Epoch(train)  [3][ 20/100]') is None
 
 

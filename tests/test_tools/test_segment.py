@@ -9,6 +9,7 @@ from mmdecouple.datasets.scenes.settings import scene_settings
 from mmdecouple.evaluation.segmentation.suites import measure_configs
 from mmdecouple.utils.configs import load_config
 from mmdecouple.utils.data_spec import read_spec
+from tests.test_card.toys import write_camvid
 
 from .conftest import ROOT
 
@@ -98,3 +99,13 @@ def test_defaults_are_those_of_the_reference_and_options_reach_the_methods_they_
 def test_scenes_are_those_that_the_config_trains_on(name, size):
     config = load_config(str(ROOT / 'configs' / name))
     assert scene_settings(read_spec('scenes'), config).get('size') == size
+
+
+def test_a_second_network_that_the_size_does_not_suit_is_refused_before_the_first_is_measured(tmp_path, capsys):
+    data = write_camvid(tmp_path / 'data')
+    words = ('timm:test_vit', 'timm:test_resnet', '--data', f'camvid:{data}', '--methods', 'linear', '--size', 48)
+    with pytest.raises(SystemExit):
+        run(*words, '--epochs', 1, '--out', tmp_path / 'out')
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert 'test_resnet-untrained: ' in line and '48 x 48' in line and '--size' in line
+    assert not list((tmp_path / 'out').glob('*.json'))

@@ -68,8 +68,8 @@ class PositionLeak(Measure):
             return Drawn(
                 [],
                 [
-                    f'PositionLeak: left out, {len(chosen)} images of {side} x {side} cells; it needs two images per '
-                    f'fold ({2 * self.folds}) and two cells per side.'
+                    f'PositionLeak: left out, at least {2 * self.folds} images and 2 cells per side are needed, got '
+                    f'{len(chosen)} and {side}.'
                 ],
             )
         draws = [dict(image=images[i], side=side) for i in chosen]

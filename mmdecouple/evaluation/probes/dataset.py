@@ -126,7 +126,7 @@ class ProbeDataset(Dataset):
         )
 
     def _images_digest(self) -> str:
-        """Returns a digest of size and time of the files of all drawn images."""
+        """Returns a digest of size and time of the files of all drawn images and their objects."""
         return digest_of([(*place, self.sources[place[0]].file_facts(place[1])) for place in self.drawn_images()])
 
     def _data_notes(self) -> list[str]:

@@ -140,7 +140,7 @@ class HeadSegmentation(TalliedMeasure):
         return [
             f'{self.name}: the training loss still fell by {1 - full[-1] / half:.1%} over the last '
             f'{len(full) - len(full) // 2} epochs before the learning rate dropped: the head is not trained to the '
-            'end, and more epochs would change the score (--epochs; key min_steps of the measure).'
+            'end, and more epochs would change the score.'
         ]
 
     def _features(self, model: nn.Module, train: SegmentationImages, runtime: Runtime) -> tuple[Tensor, Tensor]:
@@ -249,6 +249,19 @@ class LinearSegmentation(HeadSegmentation):
     name = 'linear'
     metrics = score_specs('linear', 'linear', 'Linear classifier of frozen features', headline=True)
     batch_norm: bool = False
+
+    def check(self, train: SegmentationImages, val: SegmentationImages, positions: int) -> None:
+        """See `SegmentationMeasure.check`.
+
+        Raises:
+            UserError: The batch norm would be trained on a single position.
+        """
+        super().check(train, val, positions)
+        if self.batch_norm and positions * min(self.batch_size, len(train)) == 1:
+            raise UserError(
+                'LinearSegmentation: a batch of one position has no variance for the batch norm of the head; use '
+                'larger images (--size), or more images (--limit).'
+            )
 
     def head(self, in_channels: int, num_classes: int) -> nn.Module:
         """See `HeadSegmentation.head`."""

@@ -5,8 +5,6 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmdecouple.utils.errors import UserError
-
 
 class LinearHead(nn.Module):
     """Linear classifier of every position.
@@ -29,16 +27,7 @@ class LinearHead(nn.Module):
         self.classifier = nn.Conv2d(in_channels, num_classes, 1)
 
     def forward(self, features: Tensor, size: int) -> Tensor:
-        """Returns logits `(B, num_classes, size, size)` of features `(B, C, h, w)`.
-
-        Raises:
-            UserError: A batch norm is trained on a single position.
-        """
-        if self.training and isinstance(self.norm, nn.BatchNorm2d) and features[:, 0].numel() == 1:
-            raise UserError(
-                'segmentation: a batch of one position has no variance for the batch norm of the linear head; use '
-                'larger images (--size), or another number of images (--limit).'
-            )
+        """Returns logits `(B, num_classes, size, size)` of features `(B, C, h, w)`."""
         return enlarge(self.classifier(self.norm(features)), size)
 
 

@@ -103,11 +103,11 @@ class OverClustering(TalliedMeasure):
             UserError: There are more clusters than tokens.
         """
         super().check(train, val, positions)
-        most = max((count for count in self.clusters if count != AS_CLASSES), default=len(val.classes))
+        most = max(len(val.classes) if count == AS_CLASSES else count for count in self.clusters)
         if positions * len(val) < most:
             raise UserError(
-                f'OverClustering: {most} clusters require as many tokens, but {len(val)} images of {positions} '
-                f'positions have {positions * len(val)}; use more or larger images (--limit, --size), or fewer '
+                f'OverClustering: {most} clusters require as many tokens, got {positions * len(val)} ({positions} of '
+                f'each of {len(val)} validation images); use more or larger images (--limit, --size), or fewer '
                 'clusters (--clusters; key clusters of the measure).'
             )
 

@@ -55,6 +55,7 @@ def measure_segmentation(
     """
     for images in (train, val):
         check_labelled(images)
+    check_measures(model, train, val, measures)
     runtime = runtime or Runtime()
     report = dict(
         format=FORMAT,
@@ -73,9 +74,6 @@ def measure_segmentation(
         notes=list(dict.fromkeys((*train.source.notes, *val.source.notes))),
     )
     with evaluating(model):
-        positions = dense_features(model, val[0][0][None])[0, 0].numel()
-        for measure in measures:
-            measure.check(train, val, positions)
         for measure in measures:
             start = time.perf_counter()
             result = measure.run(model, train, val, runtime)
@@ -94,6 +92,20 @@ def measure_segmentation(
                 # A later measure may be refused.
                 write_json(json, report)
     return report
+
+
+def check_measures(
+    model: nn.Module, train: SegmentationImages, val: SegmentationImages, measures: Sequence[SegmentationMeasure]
+) -> None:
+    """Checks that the data is sufficient for all measures, with one forward pass of one image.
+
+    Raises:
+        UserError: It is not, or the features are not finite.
+    """
+    with evaluating(model):
+        positions = dense_features(model, val[0][0][None])[0, 0].numel()
+    for measure in measures:
+        measure.check(train, val, positions)
 
 
 def _check_described(measure: SegmentationMeasure, key: str) -> None:

@@ -9,6 +9,7 @@ from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, Li
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
 from mmdecouple.evaluation.segmentation.retrieval import Retrieval
+from mmdecouple.evaluation.segmentation.run import check_measures
 from mmdecouple.models.backbones import measured_stride
 from mmdecouple.utils.data_spec import read_spec
 from mmdecouple.utils.errors import UserError
@@ -76,6 +77,25 @@ def open_splits(
     limits = dict(train=256, val=128) if quick and limit is None else dict(train=limit, val=limit)
     scenes = scene_settings(read_spec('scenes'), config)
     return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
+
+
+def check_suited(name: str, model: nn.Module, images: dict[str, SegmentationImages], measures: Sequence) -> None:
+    """Checks that a network can be measured on data, before any network is.
+
+    Args:
+        name: Name of the network, for the message.
+        model: Algorithm or `ForeignNetwork`.
+        images: See `open_splits`.
+        measures: The measures.
+
+    Raises:
+        UserError: The size of the images does not suit the network, or the data is not sufficient for a measure.
+    """
+    try:
+        check_size(model, images['val'].size)
+        check_measures(model, images['train'], images['val'], measures)
+    except UserError as error:
+        raise UserError(f'{name}: {error}') from error
 
 
 def check_size(model: nn.Module, size: int) -> None:
