@@ -64,7 +64,7 @@ def test_every_row_has_its_value_in_its_interval_and_its_protocol_and_time(made)
             assert row['low'] <= row['value'] <= row['high'] and row['unit'], row['key']
             assert len(row['protocol']) > 80 and row['seconds'] >= 0
         left_out = {title: part['reason'] for part in report['left_out'] for title in part['titles']}
-        assert 'exactly one object' in left_out['CR inter'] and 'got 4 and 14' in left_out['position leak']
+        assert 'exactly one object' in left_out['CR inter'] and 'got 4 and 7' in left_out['position leak']
         assert ('K = 500' in left_out) == (report['name'] == 'resnet')
         assert report['seconds'] == pytest.approx(sum(part['seconds'] for part in report['pieces'].values()), abs=0.1)
 

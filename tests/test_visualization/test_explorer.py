@@ -149,8 +149,16 @@ def place_on(page, panel: int, x: float, y: float, kind: str = 'own') -> tuple[f
 
 
 def color_of(page, panel: int, cell: tuple[int, int], shape: tuple[int, ...], kind: str = 'own') -> np.ndarray:
-    page.wait_for_timeout(50)
-    return color_at(page, *place_on(page, panel, (cell[1] + 0.5) / shape[1], (cell[0] + 0.5) / shape[0], kind))
+    """The color of a cell, once the fade of a change of the page is over."""
+    before = None
+    for _ in range(40):
+        page.wait_for_timeout(50)
+        place = place_on(page, panel, (cell[1] + 0.5) / shape[1], (cell[0] + 0.5) / shape[0], kind)
+        found = color_at(page, *place)
+        if np.array_equal(found, before):
+            break
+        before = found
+    return found
 
 
 def palette(value: float, name: str = 'viridis') -> np.ndarray:
