@@ -110,11 +110,13 @@ class SegmentationPiece:
 
     def obstacle(self, reading: Reading) -> str:
         """See `Piece.obstacle`."""
-        cells = (self.data.val.size // reading.network.cell) ** 2 * len(self.data.val)
         if self.taps and reading.store.taps is None:
             return 'the layers of its backbone cannot be read'
-        if isinstance(self.measure, OverClustering) and cells < CLUSTERS:
-            return f'{CLUSTERS} clusters need as many positions, but the scored images have {cells}'
+        positions = (self.data.val.size // reading.network.cell) ** 2
+        try:
+            self.measure.check(self.data.train, self.data.val, positions)
+        except UserError as error:
+            return str(error).partition(';')[0].partition(': ')[2]
         return ''
 
     def specs(self, metrics: dict[str, dict]) -> list[MetricSpec]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from mmdecouple.datasets.scenes.settings import scene_settings
+from mmdecouple.evaluation.segmentation.base import SegmentationMeasure
 from mmdecouple.evaluation.segmentation.head_measures import FCNSegmentation, LinearSegmentation
 from mmdecouple.evaluation.segmentation.images import SegmentationImages
 from mmdecouple.evaluation.segmentation.over_clustering import OverClustering
@@ -79,7 +80,9 @@ def open_splits(
     return {split: SegmentationImages(data, split, size, most, scenes) for split, most in limits.items()}
 
 
-def check_suited(name: str, model: nn.Module, images: dict[str, SegmentationImages], measures: Sequence) -> None:
+def check_suited(
+    name: str, model: nn.Module, images: dict[str, SegmentationImages], measures: Sequence[SegmentationMeasure]
+) -> None:
     """Checks that a network can be measured on data, before any network is.
 
     Args:
